@@ -1,0 +1,1 @@
+"""A model registry and verified model store that a program gets by importing it."""

@@ -1,0 +1,56 @@
+"""How every service's configuration is read: arguments, then the environment, then ``.env``; errors name the variable."""
+
+import difflib
+import os
+from typing import Annotated, Any
+
+from dotenv import dotenv_values
+from pydantic import BeforeValidator, ByteSize, TypeAdapter, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from kamiwaza_sdk.exceptions import ConfigurationException
+
+__all__ = ["Settings", "Size"]
+
+#: A number of bytes; "10 GiB" is accepted too. Not Pydantic's `ByteSize`, to which no plain integer can be assigned.
+Size = Annotated[int, BeforeValidator(TypeAdapter(ByteSize).validate_python)]
+
+
+class Settings(BaseSettings):
+    """Base of the configurations. Nothing is read before an instance is made.
+
+    Raises:
+        ConfigurationException: A variable with our prefix is unknown, or a value cannot be used.
+    """
+
+    # Unknown keys are looked for below: "forbid" would also refuse what a host keeps in its own ``.env``.
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    def __init__(self, **values: Any) -> None:  # Any: what callers give is what validation is for
+        self._refuse_unknown(values)
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise _translated(type(self), error, values) from None  # the original carries the input: it may be secret
+
+    @classmethod
+    def _refuse_unknown(cls, values: dict[str, Any]) -> None:
+        prefix = cls.model_config.get("env_prefix", "")
+        known = {f"{prefix}{name}".upper() for name in cls.model_fields}
+        for name in (*os.environ, *dotenv_values(".env")):
+            if name.upper().startswith(prefix) and name.upper() not in known:
+                raise ConfigurationException(name, f"is no known setting{_suggestion(name.upper(), known)}")
+        for name in values.keys() - cls.model_fields.keys():
+            raise ConfigurationException(name, f"is no known setting{_suggestion(name, set(cls.model_fields))}")
+
+
+def _suggestion(name: str, known: set[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(sorted(known))}"
+
+
+def _translated(kind: type[Settings], error: ValidationError, values: dict[str, Any]) -> ConfigurationException:
+    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    field = str(problem["loc"][0])
+    setting = field if field in values else f"{kind.model_config.get('env_prefix', '')}{field}".upper()
+    return ConfigurationException(setting, problem["msg"].removeprefix("Value error, "))

@@ -1,0 +1,165 @@
+"""What names, texts, paths and digests may look like: the rules every service shares, as Pydantic types."""
+
+import re
+import unicodedata
+from typing import Annotated, Any, Final, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
+
+from kamiwaza_sdk.exceptions import InvalidInputException, InvalidNameException, InvalidPathException, ServiceException
+
+__all__ = [
+    "MAX_NAME_LENGTH",
+    "MAX_PATH_LENGTH",
+    "MAX_SIZE",
+    "FilePath",
+    "InputSchema",
+    "Label",
+    "ModelName",
+    "Namespace",
+    "Sha256",
+    "Text",
+    "check_label",
+    "check_name",
+    "check_namespace",
+    "check_path",
+    "check_sha256",
+    "check_text",
+    "shown",
+]
+
+MAX_NAME_LENGTH: Final = 255
+MAX_PATH_LENGTH: Final = 1024
+#: The largest integer that both databases hold.
+MAX_SIZE: Final = 2**63 - 1
+
+_FORBIDDEN_IN_NAMES: Final = re.compile(r'[:@\\?#%*<>|"]')
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+
+
+def shown(value: object, *, limit: int = 80) -> str:
+    """Return `value` as a short literal that is safe to print, whatever it contains."""
+    literal = ascii(value)
+    return literal if len(literal) <= limit else f"{literal[:limit]}… ({len(literal)} characters)"
+
+
+def check_text(value: str, field: str = "text") -> str:
+    """Return `value`, or refuse what PostgreSQL cannot hold: NUL and lone surrogates."""
+    if "\0" in value:
+        raise InvalidInputException(field, "contains NUL, which databases cannot hold; remove it")
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        raise InvalidInputException(field, "contains a lone surrogate, which is not text; decode it properly first")
+    return value
+
+
+def _segment_problem(segment: str) -> str | None:
+    if segment in {"", ".", ".."}:
+        return "has an empty, '.' or '..' segment; write it without a leading, trailing or double slash, or dots"
+    if any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in segment):
+        return "contains a control character or a lone surrogate; remove it"
+    return None
+
+
+def _name_problem(value: str) -> str | None:
+    if len(value) > MAX_NAME_LENGTH:
+        return f"has {len(value)} characters, over the limit of {MAX_NAME_LENGTH}; shorten it"
+    if value != value.strip():
+        return "begins or ends with white space; strip it"
+    if match := _FORBIDDEN_IN_NAMES.search(value):
+        return f"contains {match[0]!r}; letters, digits, '-', '_', '.', ' ' and the like are allowed"
+    return next(filter(None, map(_segment_problem, value.split("/"))), None)
+
+
+def check_name(value: str, field: str = "name") -> str:
+    """Return a model's name in Unicode normal form C, or raise `InvalidNameException`.
+
+    A name has 1 to 255 characters in segments separated by ``/``, as in ``org/model``. A reference string must be able
+    to carry it, and any file system: no ``: @ \\ ? # % * < > | "``, no control characters, no ``.`` or ``..`` segment.
+    """
+    if problem := _name_problem(value):
+        raise InvalidNameException(field, f"{shown(value)} {problem}", value=value)
+    return unicodedata.normalize("NFC", value)
+
+
+def _check_single(value: str, field: str) -> str:
+    if "/" in value:
+        raise InvalidNameException(field, f"{shown(value)} contains '/'; use one segment", value=value)
+    return check_name(value, field)
+
+
+def check_namespace(value: str) -> str:
+    """Return a namespace, or raise `InvalidNameException`: the rules of a name, in one segment."""
+    return _check_single(value, "namespace")
+
+
+def check_label(value: str) -> str:
+    """Return a version's label, or raise `InvalidNameException`: the rules of a name, in one segment."""
+    return _check_single(value, "version")
+
+
+def check_path(value: str, field: str = "path") -> str:
+    """Return a file's POSIX path relative to its model's root, or raise `InvalidPathException`."""
+    problem = (
+        f"has {len(value)} characters, over the limit of {MAX_PATH_LENGTH}; shorten it"
+        if len(value) > MAX_PATH_LENGTH
+        else "contains a backslash; separate segments with '/'"
+        if "\\" in value
+        else next(filter(None, map(_segment_problem, value.split("/"))), None)
+    )
+    if problem:
+        raise InvalidPathException(field, f"{shown(value)} {problem}", value=value)
+    return value
+
+
+def check_sha256(value: str, field: str = "sha256") -> str:
+    """Return a SHA-256 digest as 64 lower-case hexadecimal digits, or raise `InvalidInputException`."""
+    digest = value.lower().removeprefix("sha256:")
+    if not _SHA256.fullmatch(digest):
+        raise InvalidInputException(field, f"{shown(value)} is no SHA-256 digest; give 64 hexadecimal digits")
+    return digest
+
+
+# Wrapped, because Pydantic would hand its own context to a second positional parameter.
+ModelName = Annotated[str, AfterValidator(lambda value: check_name(value))]
+Namespace = Annotated[str, AfterValidator(check_namespace)]
+Label = Annotated[str, AfterValidator(check_label)]
+FilePath = Annotated[str, AfterValidator(lambda value: check_path(value))]
+Sha256 = Annotated[str, AfterValidator(lambda value: check_sha256(value))]
+Text = Annotated[str, StringConstraints(max_length=100_000), AfterValidator(lambda value: check_text(value))]
+
+
+class InputSchema(BaseModel):
+    """Base of what callers give: immutable, no unknown fields, refused with our own errors when constructed.
+
+    Nested in another model (a request body, say), it takes part in that model's `pydantic.ValidationError` as usual.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    def __init__(self, **data: Any) -> None:  # Any: what callers give is what validation is for
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            raise _translated(error) from error
+
+    def changes(self) -> dict[str, Any]:  # Any: the values of several fields
+        """Return only the fields that were given, `None` included."""
+        return self.model_dump(exclude_unset=True)
+
+    @classmethod
+    def parse(cls, data: object) -> Self:
+        """Validate `data`, raising what the constructor raises."""
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise _translated(error) from error
+
+
+def _translated(error: ValidationError) -> ServiceException:
+    """Return the first problem as one of ours: the original where our own check raised it."""
+    problem = error.errors(include_url=False, include_input=False)[0]
+    original = problem.get("ctx", {}).get("error")
+    if isinstance(original, ServiceException):
+        return original
+    field = ".".join(map(str, problem["loc"])) or error.title
+    return InvalidInputException(field, f"is not acceptable: {problem['msg']}")

@@ -1,0 +1,172 @@
+"""The root of every error the library raises, and the branches its services share.
+
+Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. Each service adds its own leaves in its
+``exceptions.py``; all are importable from `kamiwaza_sdk`::
+
+    ServiceException
+    ├── NotFoundException (LookupError)
+    │   ├── ModelNotFoundException
+    │   ├── VersionNotFoundException
+    │   └── BlobNotFoundException
+    ├── AlreadyExistsException
+    │   ├── ModelAlreadyExistsException
+    │   └── VersionAlreadyExistsException
+    ├── InvalidInputException (ValueError)
+    │   ├── InvalidNameException
+    │   ├── InvalidPathException
+    │   ├── InvalidReferenceException
+    │   ├── InvalidSourceException
+    │   ├── InvalidUrlException
+    │   └── ModelTooLargeException
+    ├── ConfigurationException (ValueError)
+    ├── MissingDependencyException (ImportError)
+    ├── OpenTransactionException
+    ├── DatabaseException
+    │   ├── DatabaseBusyException
+    │   ├── DatabaseConnectionException
+    │   ├── DatabaseNotReadyException
+    │   ├── DatabaseTooNewException
+    │   └── DatabaseUnsupportedException
+    ├── DownloadException
+    │   ├── ChecksumMismatchException
+    │   ├── DownloadInterruptedException (ConnectionError)
+    │   ├── DownloadStatusException
+    │   ├── DownloadTimeoutException (TimeoutError)
+    │   ├── DownloadTooLargeException
+    │   ├── SizeMismatchException
+    │   └── UnexpectedEncodingException
+    └── StorageException
+        ├── BlobCorruptException
+        ├── FileConflictException
+        ├── OutsideStoreException (ValueError)
+        ├── StorageFullException (OSError)
+        └── StoragePermissionException (PermissionError)
+
+Every error survives `pickle`, with its attributes, its notes and, where that pickles too, its cause.
+"""
+
+import pickle
+from typing import Any, Self
+
+__all__ = [
+    "AlreadyExistsException",
+    "ConfigurationException",
+    "InvalidInputException",
+    "InvalidNameException",
+    "InvalidPathException",
+    "MissingDependencyException",
+    "NotFoundException",
+    "ServiceException",
+]
+
+
+class ServiceException(Exception):
+    """Something the library was asked to do could not be done.
+
+    Attributes:
+        retryable: Whether the same call, in a new transaction where a database is involved, can succeed later.
+        transaction_usable: Whether the session's transaction can go on. `False` means: roll it back.
+    """
+
+    retryable: bool = False
+    transaction_usable: bool = True
+
+    def __reduce__(self) -> tuple[Any, ...]:  # Any: the signature of object.__reduce__
+        """Pickle without calling ``__init__``, whose keyword-only arguments `args` does not hold."""
+        cause = self.__cause__ if _pickles(self.__cause__) else None
+        return _restore, (type(self), self.args, self.__dict__, cause)
+
+    @classmethod
+    def _restored(cls, args: tuple[object, ...], state: dict[str, object], cause: BaseException | None) -> Self:
+        error = cls.__new__(cls, *args)
+        error.__dict__.update(state)
+        error.__cause__ = cause
+        return error
+
+
+def _restore(
+    kind: type[ServiceException], args: tuple[object, ...], state: dict[str, object], cause: BaseException | None
+) -> ServiceException:
+    return kind._restored(args, state, cause)
+
+
+def _pickles(cause: BaseException | None) -> bool:
+    try:
+        pickle.loads(pickle.dumps(cause))  # noqa: S301 - our own bytes; some errors only fail on the way back
+    except (pickle.PicklingError, AttributeError, TypeError, ValueError):
+        return False
+    return True
+
+
+class NotFoundException(ServiceException, LookupError):
+    """What was asked for does not exist."""
+
+
+class AlreadyExistsException(ServiceException):
+    """What was to be created exists already. Nothing was written."""
+
+
+class InvalidInputException(ServiceException, ValueError):
+    """A value given to the library is not acceptable. Nothing was done.
+
+    Attributes:
+        field: The argument or field at fault, dotted where it is nested: ``files.0.path``.
+        reason: Why it was refused, with the limit and the way out.
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field} {reason}")
+        self.field = field
+        self.reason = reason
+
+
+class InvalidNameException(InvalidInputException):
+    """A model, namespace or version label has a name that cannot be kept.
+
+    Attributes:
+        value: The name as it was given.
+    """
+
+    def __init__(self, field: str, reason: str, *, value: str) -> None:
+        super().__init__(field, reason)
+        self.value = value
+
+
+class InvalidPathException(InvalidInputException):
+    """A file's path inside a model is not a plain relative path.
+
+    Attributes:
+        value: The path as it was given.
+    """
+
+    def __init__(self, field: str, reason: str, *, value: str) -> None:
+        super().__init__(field, reason)
+        self.value = value
+
+
+class ConfigurationException(ServiceException, ValueError):
+    """A setting is unknown, or its value cannot be used. The value itself is never repeated: it may be a secret.
+
+    Attributes:
+        setting: The environment variable, or the argument where the value was given explicitly.
+        reason: Why it was refused.
+    """
+
+    def __init__(self, setting: str, reason: str) -> None:
+        super().__init__(f"{setting}: {reason}")
+        self.setting = setting
+        self.reason = reason
+
+
+class MissingDependencyException(ServiceException, ImportError):
+    """An optional package is not installed.
+
+    Attributes:
+        package: The package that could not be imported.
+        extra: The extra of ``kamiwaza-sdk`` that installs it.
+    """
+
+    def __init__(self, *, package: str, extra: str) -> None:
+        super().__init__(f"{package} is not installed: pip install 'kamiwaza-sdk[{extra}]'")
+        self.package = package
+        self.extra = extra

@@ -1,0 +1,39 @@
+"""How downloads behave: ``DOWNLOAD_SERVICE_…``."""
+
+from typing import Final
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from kamiwaza_sdk._settings import Settings, Size
+
+__all__ = ["DownloadConfig"]
+
+_MIB: Final = 1024**2
+
+
+class DownloadConfig(Settings):
+    """Settings of `DownloadService`, each also read from ``DOWNLOAD_SERVICE_<NAME>``. Sizes may be "10 GiB".
+
+    Attributes:
+        connect_timeout: Seconds to establish a connection, name resolution included.
+        stall_timeout: Seconds without a byte before a transfer counts as stalled. Slow but steady is no stall.
+        max_size: The largest body accepted, in bytes.
+        max_concurrency: How many files travel at once.
+        buffer_size: How much received but not yet written and hashed data is held per file, in bytes.
+
+    Raises:
+        ConfigurationException: A variable with this prefix is unknown, or a value cannot be used.
+
+    Example:
+        >>> DownloadConfig(max_size=2 * 1024**3).max_size
+        2147483648
+    """
+
+    model_config = SettingsConfigDict(env_prefix="DOWNLOAD_SERVICE_")
+
+    connect_timeout: float = Field(default=30.0, gt=0)
+    stall_timeout: float = Field(default=60.0, gt=0)
+    max_size: Size = Field(default=10 * 1024 * _MIB, gt=0)
+    max_concurrency: int = Field(default=8, gt=0)
+    buffer_size: Size = Field(default=16 * _MIB, ge=_MIB)
