@@ -1,1 +1,257 @@
-"""A model registry and verified model store that a program gets by importing it."""
+"""A model registry and verified model store that a program gets by importing it.
+
+In the program's own database, inside its own transaction, with no server and no web layer. Everything public is
+importable from here, and loaded when first used: importing the package reads and opens nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kamiwaza_sdk import migrations as migrations
+    from kamiwaza_sdk.database import check_database as check_database
+    from kamiwaza_sdk.database import create_async_engine as create_async_engine
+    from kamiwaza_sdk.database import create_engine as create_engine
+    from kamiwaza_sdk.database import setup_database as setup_database
+    from kamiwaza_sdk.exceptions import AlreadyExistsException as AlreadyExistsException
+    from kamiwaza_sdk.exceptions import ConfigurationException as ConfigurationException
+    from kamiwaza_sdk.exceptions import InvalidInputException as InvalidInputException
+    from kamiwaza_sdk.exceptions import InvalidNameException as InvalidNameException
+    from kamiwaza_sdk.exceptions import InvalidPathException as InvalidPathException
+    from kamiwaza_sdk.exceptions import MissingDependencyException as MissingDependencyException
+    from kamiwaza_sdk.exceptions import NotFoundException as NotFoundException
+    from kamiwaza_sdk.exceptions import ServiceException as ServiceException
+    from kamiwaza_sdk.services.download.config import DownloadConfig as DownloadConfig
+    from kamiwaza_sdk.services.download.exceptions import ChecksumMismatchException as ChecksumMismatchException
+    from kamiwaza_sdk.services.download.exceptions import DownloadDiskException as DownloadDiskException
+    from kamiwaza_sdk.services.download.exceptions import DownloadException as DownloadException
+    from kamiwaza_sdk.services.download.exceptions import DownloadInterruptedException as DownloadInterruptedException
+    from kamiwaza_sdk.services.download.exceptions import DownloadStatusException as DownloadStatusException
+    from kamiwaza_sdk.services.download.exceptions import DownloadTimeoutException as DownloadTimeoutException
+    from kamiwaza_sdk.services.download.exceptions import DownloadTooLargeException as DownloadTooLargeException
+    from kamiwaza_sdk.services.download.exceptions import InvalidUrlException as InvalidUrlException
+    from kamiwaza_sdk.services.download.exceptions import SizeMismatchException as SizeMismatchException
+    from kamiwaza_sdk.services.download.exceptions import UnexpectedEncodingException as UnexpectedEncodingException
+    from kamiwaza_sdk.services.download.schemas import DownloadProgress as DownloadProgress
+    from kamiwaza_sdk.services.download.schemas import DownloadResult as DownloadResult
+    from kamiwaza_sdk.services.download.schemas import ProgressCallback as ProgressCallback
+    from kamiwaza_sdk.services.download.schemas import Validators as Validators
+    from kamiwaza_sdk.services.download.services import DownloadService as DownloadService
+    from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException as InvalidSourceException
+    from kamiwaza_sdk.services.hub.exceptions import SourceTooLargeException as SourceTooLargeException
+    from kamiwaza_sdk.services.hub.schemas.fetched import Fetched as Fetched
+    from kamiwaza_sdk.services.hub.schemas.fetched import FetchedFile as FetchedFile
+    from kamiwaza_sdk.services.hub.schemas.fetched import manifest_digest as manifest_digest
+    from kamiwaza_sdk.services.hub.services import HubService as HubService
+    from kamiwaza_sdk.services.hub.services import Source as Source
+    from kamiwaza_sdk.services.hub.services import fetch as fetch
+    from kamiwaza_sdk.services.model.async_services import AsyncModelService as AsyncModelService
+    from kamiwaza_sdk.services.model.config import ServiceConfig as ServiceConfig
+    from kamiwaza_sdk.services.model.exceptions import DatabaseBusyException as DatabaseBusyException
+    from kamiwaza_sdk.services.model.exceptions import DatabaseConnectionException as DatabaseConnectionException
+    from kamiwaza_sdk.services.model.exceptions import DatabaseException as DatabaseException
+    from kamiwaza_sdk.services.model.exceptions import DatabaseNotReadyException as DatabaseNotReadyException
+    from kamiwaza_sdk.services.model.exceptions import DatabaseTooNewException as DatabaseTooNewException
+    from kamiwaza_sdk.services.model.exceptions import DatabaseUnsupportedException as DatabaseUnsupportedException
+    from kamiwaza_sdk.services.model.exceptions import InvalidReferenceException as InvalidReferenceException
+    from kamiwaza_sdk.services.model.exceptions import ModelAlreadyExistsException as ModelAlreadyExistsException
+    from kamiwaza_sdk.services.model.exceptions import ModelNotFoundException as ModelNotFoundException
+    from kamiwaza_sdk.services.model.exceptions import ModelTooLargeException as ModelTooLargeException
+    from kamiwaza_sdk.services.model.exceptions import OpenTransactionException as OpenTransactionException
+    from kamiwaza_sdk.services.model.exceptions import VersionAlreadyExistsException as VersionAlreadyExistsException
+    from kamiwaza_sdk.services.model.exceptions import VersionNotFoundException as VersionNotFoundException
+    from kamiwaza_sdk.services.model.models import DBBase as DBBase
+    from kamiwaza_sdk.services.model.models import DBModel as DBModel
+    from kamiwaza_sdk.services.model.models import DBModelFile as DBModelFile
+    from kamiwaza_sdk.services.model.models import DBModelVersion as DBModelVersion
+    from kamiwaza_sdk.services.model.schemas.model import CreateModel as CreateModel
+    from kamiwaza_sdk.services.model.schemas.model import ModelSchema as ModelSchema
+    from kamiwaza_sdk.services.model.schemas.model import UpdateModel as UpdateModel
+    from kamiwaza_sdk.services.model.schemas.version import CreateFile as CreateFile
+    from kamiwaza_sdk.services.model.schemas.version import CreateVersion as CreateVersion
+    from kamiwaza_sdk.services.model.schemas.version import ModelFileSchema as ModelFileSchema
+    from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema as ModelVersionSchema
+    from kamiwaza_sdk.services.model.services import ModelService as ModelService
+    from kamiwaza_sdk.services.storage.config import StorageConfig as StorageConfig
+    from kamiwaza_sdk.services.storage.exceptions import BlobCorruptException as BlobCorruptException
+    from kamiwaza_sdk.services.storage.exceptions import BlobNotFoundException as BlobNotFoundException
+    from kamiwaza_sdk.services.storage.exceptions import DigestMismatchException as DigestMismatchException
+    from kamiwaza_sdk.services.storage.exceptions import FileConflictException as FileConflictException
+    from kamiwaza_sdk.services.storage.exceptions import OutsideStoreException as OutsideStoreException
+    from kamiwaza_sdk.services.storage.exceptions import StorageException as StorageException
+    from kamiwaza_sdk.services.storage.exceptions import StorageFullException as StorageFullException
+    from kamiwaza_sdk.services.storage.exceptions import StoragePermissionException as StoragePermissionException
+    from kamiwaza_sdk.services.storage.schemas import BlobSchema as BlobSchema
+    from kamiwaza_sdk.services.storage.services import StorageService as StorageService
+
+__all__ = [
+    "AlreadyExistsException",
+    "AsyncModelService",
+    "BlobCorruptException",
+    "BlobNotFoundException",
+    "BlobSchema",
+    "ChecksumMismatchException",
+    "ConfigurationException",
+    "CreateFile",
+    "CreateModel",
+    "CreateVersion",
+    "DBBase",
+    "DBModel",
+    "DBModelFile",
+    "DBModelVersion",
+    "DatabaseBusyException",
+    "DatabaseConnectionException",
+    "DatabaseException",
+    "DatabaseNotReadyException",
+    "DatabaseTooNewException",
+    "DatabaseUnsupportedException",
+    "DigestMismatchException",
+    "DownloadConfig",
+    "DownloadDiskException",
+    "DownloadException",
+    "DownloadInterruptedException",
+    "DownloadProgress",
+    "DownloadResult",
+    "DownloadService",
+    "DownloadStatusException",
+    "DownloadTimeoutException",
+    "DownloadTooLargeException",
+    "Fetched",
+    "FetchedFile",
+    "FileConflictException",
+    "HubService",
+    "InvalidInputException",
+    "InvalidNameException",
+    "InvalidPathException",
+    "InvalidReferenceException",
+    "InvalidSourceException",
+    "InvalidUrlException",
+    "MissingDependencyException",
+    "ModelAlreadyExistsException",
+    "ModelFileSchema",
+    "ModelNotFoundException",
+    "ModelSchema",
+    "ModelService",
+    "ModelTooLargeException",
+    "ModelVersionSchema",
+    "NotFoundException",
+    "OpenTransactionException",
+    "OutsideStoreException",
+    "ProgressCallback",
+    "ServiceConfig",
+    "ServiceException",
+    "SizeMismatchException",
+    "Source",
+    "SourceTooLargeException",
+    "StorageConfig",
+    "StorageException",
+    "StorageFullException",
+    "StoragePermissionException",
+    "StorageService",
+    "UnexpectedEncodingException",
+    "UpdateModel",
+    "Validators",
+    "VersionAlreadyExistsException",
+    "VersionNotFoundException",
+    "check_database",
+    "create_async_engine",
+    "create_engine",
+    "fetch",
+    "manifest_digest",
+    "migrations",
+    "setup_database",
+]
+
+#: Which module each name comes from.
+_MODULES = {
+    "AlreadyExistsException": "kamiwaza_sdk.exceptions",
+    "AsyncModelService": "kamiwaza_sdk.services.model.async_services",
+    "BlobCorruptException": "kamiwaza_sdk.services.storage.exceptions",
+    "BlobNotFoundException": "kamiwaza_sdk.services.storage.exceptions",
+    "BlobSchema": "kamiwaza_sdk.services.storage.schemas",
+    "ChecksumMismatchException": "kamiwaza_sdk.services.download.exceptions",
+    "ConfigurationException": "kamiwaza_sdk.exceptions",
+    "CreateFile": "kamiwaza_sdk.services.model.schemas.version",
+    "CreateModel": "kamiwaza_sdk.services.model.schemas.model",
+    "CreateVersion": "kamiwaza_sdk.services.model.schemas.version",
+    "DBBase": "kamiwaza_sdk.services.model.models",
+    "DBModel": "kamiwaza_sdk.services.model.models",
+    "DBModelFile": "kamiwaza_sdk.services.model.models",
+    "DBModelVersion": "kamiwaza_sdk.services.model.models",
+    "DatabaseBusyException": "kamiwaza_sdk.services.model.exceptions",
+    "DatabaseConnectionException": "kamiwaza_sdk.services.model.exceptions",
+    "DatabaseException": "kamiwaza_sdk.services.model.exceptions",
+    "DatabaseNotReadyException": "kamiwaza_sdk.services.model.exceptions",
+    "DatabaseTooNewException": "kamiwaza_sdk.services.model.exceptions",
+    "DatabaseUnsupportedException": "kamiwaza_sdk.services.model.exceptions",
+    "DigestMismatchException": "kamiwaza_sdk.services.storage.exceptions",
+    "DownloadConfig": "kamiwaza_sdk.services.download.config",
+    "DownloadDiskException": "kamiwaza_sdk.services.download.exceptions",
+    "DownloadException": "kamiwaza_sdk.services.download.exceptions",
+    "DownloadInterruptedException": "kamiwaza_sdk.services.download.exceptions",
+    "DownloadProgress": "kamiwaza_sdk.services.download.schemas",
+    "DownloadResult": "kamiwaza_sdk.services.download.schemas",
+    "DownloadService": "kamiwaza_sdk.services.download.services",
+    "DownloadStatusException": "kamiwaza_sdk.services.download.exceptions",
+    "DownloadTimeoutException": "kamiwaza_sdk.services.download.exceptions",
+    "DownloadTooLargeException": "kamiwaza_sdk.services.download.exceptions",
+    "Fetched": "kamiwaza_sdk.services.hub.schemas.fetched",
+    "FetchedFile": "kamiwaza_sdk.services.hub.schemas.fetched",
+    "FileConflictException": "kamiwaza_sdk.services.storage.exceptions",
+    "HubService": "kamiwaza_sdk.services.hub.services",
+    "InvalidInputException": "kamiwaza_sdk.exceptions",
+    "InvalidNameException": "kamiwaza_sdk.exceptions",
+    "InvalidPathException": "kamiwaza_sdk.exceptions",
+    "InvalidReferenceException": "kamiwaza_sdk.services.model.exceptions",
+    "InvalidSourceException": "kamiwaza_sdk.services.hub.exceptions",
+    "InvalidUrlException": "kamiwaza_sdk.services.download.exceptions",
+    "MissingDependencyException": "kamiwaza_sdk.exceptions",
+    "ModelAlreadyExistsException": "kamiwaza_sdk.services.model.exceptions",
+    "ModelFileSchema": "kamiwaza_sdk.services.model.schemas.version",
+    "ModelNotFoundException": "kamiwaza_sdk.services.model.exceptions",
+    "ModelSchema": "kamiwaza_sdk.services.model.schemas.model",
+    "ModelService": "kamiwaza_sdk.services.model.services",
+    "ModelTooLargeException": "kamiwaza_sdk.services.model.exceptions",
+    "ModelVersionSchema": "kamiwaza_sdk.services.model.schemas.version",
+    "NotFoundException": "kamiwaza_sdk.exceptions",
+    "OpenTransactionException": "kamiwaza_sdk.services.model.exceptions",
+    "OutsideStoreException": "kamiwaza_sdk.services.storage.exceptions",
+    "ProgressCallback": "kamiwaza_sdk.services.download.schemas",
+    "ServiceConfig": "kamiwaza_sdk.services.model.config",
+    "ServiceException": "kamiwaza_sdk.exceptions",
+    "SizeMismatchException": "kamiwaza_sdk.services.download.exceptions",
+    "Source": "kamiwaza_sdk.services.hub.services",
+    "SourceTooLargeException": "kamiwaza_sdk.services.hub.exceptions",
+    "StorageConfig": "kamiwaza_sdk.services.storage.config",
+    "StorageException": "kamiwaza_sdk.services.storage.exceptions",
+    "StorageFullException": "kamiwaza_sdk.services.storage.exceptions",
+    "StoragePermissionException": "kamiwaza_sdk.services.storage.exceptions",
+    "StorageService": "kamiwaza_sdk.services.storage.services",
+    "UnexpectedEncodingException": "kamiwaza_sdk.services.download.exceptions",
+    "UpdateModel": "kamiwaza_sdk.services.model.schemas.model",
+    "Validators": "kamiwaza_sdk.services.download.schemas",
+    "VersionAlreadyExistsException": "kamiwaza_sdk.services.model.exceptions",
+    "VersionNotFoundException": "kamiwaza_sdk.services.model.exceptions",
+    "check_database": "kamiwaza_sdk.database",
+    "create_async_engine": "kamiwaza_sdk.database",
+    "create_engine": "kamiwaza_sdk.database",
+    "fetch": "kamiwaza_sdk.services.hub.services",
+    "manifest_digest": "kamiwaza_sdk.services.hub.schemas.fetched",
+    "setup_database": "kamiwaza_sdk.database",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first asked for (PEP 562)."""
+    if name == "migrations":
+        return import_module("kamiwaza_sdk.migrations")
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List what can be imported, loaded or not."""
+    return sorted({*globals(), *__all__})

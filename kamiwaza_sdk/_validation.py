@@ -2,13 +2,15 @@
 
 import re
 import unicodedata
-from typing import Annotated, Any, Final, Self
+from collections.abc import Iterable
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from kamiwaza_sdk.exceptions import InvalidInputException, InvalidNameException, InvalidPathException, ServiceException
 
 __all__ = [
+    "MAX_FILES",
     "MAX_NAME_LENGTH",
     "MAX_PATH_LENGTH",
     "MAX_SIZE",
@@ -20,6 +22,7 @@ __all__ = [
     "Sha256",
     "Text",
     "check_label",
+    "check_layout",
     "check_name",
     "check_namespace",
     "check_path",
@@ -28,6 +31,8 @@ __all__ = [
     "shown",
 ]
 
+#: How many files one version may have: what one holds in memory.
+MAX_FILES: Final = 10_000
 MAX_NAME_LENGTH: Final = 255
 MAX_PATH_LENGTH: Final = 1024
 #: The largest integer that both databases hold.
@@ -111,6 +116,20 @@ def check_path(value: str, field: str = "path") -> str:
     return value
 
 
+def check_layout(paths: Iterable[str], field: str = "files") -> None:
+    """Raise `InvalidPathException` unless files of these paths can stand beside each other in one directory."""
+    files = set[str]()
+    for path in paths:
+        if path in files:
+            raise InvalidPathException(field, f"name {shown(path)} twice; give each file a path of its own", value=path)
+        files.add(path)
+    for path in files:
+        for end in (index for index, character in enumerate(path) if character == "/"):
+            if path[:end] in files:
+                reason = f"name {shown(path[:end])} as a file and as a directory; rename one"
+                raise InvalidPathException(field, reason, value=path)
+
+
 def check_sha256(value: str, field: str = "sha256") -> str:
     """Return a SHA-256 digest as 64 lower-case hexadecimal digits, or raise `InvalidInputException`."""
     digest = value.lower().removeprefix("sha256:")
@@ -146,20 +165,16 @@ class InputSchema(BaseModel):
         """Return only the fields that were given, `None` included."""
         return self.model_dump(exclude_unset=True)
 
-    @classmethod
-    def parse(cls, data: object) -> Self:
-        """Validate `data`, raising what the constructor raises."""
-        try:
-            return cls.model_validate(data)
-        except ValidationError as error:
-            raise _translated(error) from error
-
 
 def _translated(error: ValidationError) -> ServiceException:
     """Return the first problem as one of ours: the original where our own check raised it."""
     problem = error.errors(include_url=False, include_input=False)[0]
+    place = [str(part) for part in problem["loc"]]
     original = problem.get("ctx", {}).get("error")
+    if type(original) is InvalidInputException and place:
+        # The check could not know where the value stands.
+        inner = [] if original.field in {place[-1], "text", "value"} else [original.field]
+        return InvalidInputException(".".join(place + inner), original.reason)
     if isinstance(original, ServiceException):
         return original
-    field = ".".join(map(str, problem["loc"])) or error.title
-    return InvalidInputException(field, f"is not acceptable: {problem['msg']}")
+    return InvalidInputException(".".join(place) or error.title, f"is not acceptable: {problem['msg']}")

@@ -1,0 +1,145 @@
+"""Engines set up the way the registry likes them, and the tables it needs in any database.
+
+A host's own engine serves as well: a service asks for nothing but a session. What `create_engine` adds is the
+configuration, and on SQLite a write-ahead log, foreign keys, a busy timeout, and savepoints that can be trusted.
+"""
+
+import sqlite3
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy
+from sqlalchemy import URL, Connection, Engine, event, make_url
+
+from kamiwaza_sdk._dependencies import require
+from kamiwaza_sdk.services.model.config import ServiceConfig
+from kamiwaza_sdk.services.model.setup import check_database, setup_database
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+__all__ = ["check_database", "create_async_engine", "create_engine", "setup_database"]
+
+_BUSY_TIMEOUT: Final = 30.0
+_DRIVERS: Final = {"sqlite": "sqlite", "postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"}
+_ASYNC_DRIVERS: Final = {**_DRIVERS, "sqlite": "sqlite+aiosqlite"}
+#: The module each driver is imported as, and the extra that installs it.
+_PACKAGES: Final = {"aiosqlite": ("aiosqlite", "async"), "psycopg": ("psycopg", "postgres")}
+
+
+def create_engine(url: str | URL | None = None, *, config: ServiceConfig | None = None) -> Engine:
+    """Return an engine for the registry's database. Connects to nothing yet.
+
+    Args:
+        url: SQLAlchemy's URL. ``postgresql://…`` means psycopg 3. Default: the configuration's, which is an SQLite file
+            in the user's data directory, made when first connected to.
+        config: Default: read from ``MODEL_SERVICE_…``.
+
+    Returns:
+        A plain SQLAlchemy `Engine`, whose pool keeps ``database_pool_size`` connections.
+
+    Raises:
+        ConfigurationException: A setting is unknown, or its value cannot be used.
+        MissingDependencyException: The driver is not installed; the error names the extra.
+        sqlalchemy.exc.ArgumentError: `url` is no database URL.
+
+    Example:
+        >>> create_engine("sqlite:///registry.db").dialect.name
+        'sqlite'
+    """
+    config = config or ServiceConfig()
+    resolved = _resolve(url, config, _DRIVERS)
+    engine = sqlalchemy.create_engine(resolved, **_pool_options(resolved, config))
+    return _prepared(engine, makes_directory=url is None)
+
+
+def create_async_engine(url: str | URL | None = None, *, config: ServiceConfig | None = None) -> "AsyncEngine":
+    """Return an asynchronous engine for the registry's database. Connects to nothing yet.
+
+    Args:
+        url: As `create_engine` takes it; the same URL serves both. ``sqlite://…`` means aiosqlite.
+        config: Default: read from ``MODEL_SERVICE_…``.
+
+    Returns:
+        A plain SQLAlchemy `AsyncEngine`, whose pool keeps ``database_pool_size`` connections.
+
+    Raises:
+        ConfigurationException: A setting is unknown, or its value cannot be used.
+        MissingDependencyException: greenlet or the driver is not installed; the error names the extra.
+        sqlalchemy.exc.ArgumentError: `url` is no database URL.
+
+    Example:
+        >>> create_async_engine("sqlite:///registry.db").dialect.driver
+        'aiosqlite'
+    """
+    require("greenlet", extra="async")
+    from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+    config = config or ServiceConfig()
+    resolved = _resolve(url, config, _ASYNC_DRIVERS)
+    engine = sqlalchemy_asyncio.create_async_engine(resolved, **_pool_options(resolved, config))
+    _prepared(engine.sync_engine, makes_directory=url is None)
+    return engine
+
+
+def _resolve(url: str | URL | None, config: ServiceConfig, drivers: dict[str, str]) -> URL:
+    """Return the URL with its driver named, having made sure that the driver is there."""
+    parsed = make_url(config.database_url.get_secret_value() if url is None else url)
+    resolved = parsed.set(drivername=drivers.get(parsed.drivername, parsed.drivername))
+    driver = resolved.drivername.partition("+")[2]
+    if driver in _PACKAGES:
+        package, extra = _PACKAGES[driver]
+        require(package, extra=extra)
+    return resolved
+
+
+def _is_in_memory(url: URL) -> bool:
+    return url.database in {None, "", ":memory:"} or url.query.get("mode") == "memory"
+
+
+def _pool_options(url: URL, config: ServiceConfig) -> dict[str, Any]:  # Any: keyword arguments of several types
+    if url.get_backend_name() != "sqlite":
+        return {"pool_size": config.database_pool_size}
+    if _is_in_memory(url):
+        return {}  # SQLAlchemy's own pool, which holds the one connection that is the database
+    return {"pool_size": config.database_pool_size, "connect_args": {"timeout": _BUSY_TIMEOUT}}
+
+
+def _prepared(engine: Engine, *, makes_directory: bool) -> Engine:
+    if engine.dialect.name != "sqlite":
+        return engine
+    event.listen(engine, "connect", _set_pragmas)
+    event.listen(engine, "savepoint", _begin_before_savepoint)
+    if makes_directory and not _is_in_memory(engine.url):
+        directory = Path(str(engine.url.database)).parent
+        event.listen(engine, "do_connect", lambda *_: directory.mkdir(parents=True, exist_ok=True))
+    return engine
+
+
+def _set_pragmas(connection: Any, _record: object) -> None:  # Any: sqlite3's connection, or SQLAlchemy's adapter of it
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA foreign_keys = ON")
+    _switch_to_write_ahead_log(cursor)
+    cursor.close()
+
+
+def _switch_to_write_ahead_log(cursor: Any) -> None:  # Any: as above
+    """Switch, waiting for others who do: SQLite answers "locked" here at once, whatever the busy timeout."""
+    deadline = time.monotonic() + _BUSY_TIMEOUT
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname not in {"SQLITE_BUSY", "SQLITE_LOCKED"} or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _begin_before_savepoint(connection: Connection, _name: str | None) -> None:
+    """Open the transaction that a savepoint is to be part of: the driver does not, and would commit at its release."""
+    driver_connection = connection.connection.driver_connection
+    if driver_connection is not None and not driver_connection.in_transaction:
+        connection.exec_driver_sql("BEGIN")

@@ -1,0 +1,129 @@
+"""The registry's schema versions, for `setup_database` and for a host's own Alembic revisions.
+
+A host that keeps one lineage calls `upgrade` in a revision of its own::
+
+    def upgrade() -> None:
+        kamiwaza_sdk.migrations.upgrade(op.get_bind(), to="0001")
+
+and tells ``--autogenerate`` in its ``env.py`` to leave our tables alone::
+
+    context.configure(..., include_name=kamiwaza_sdk.migrations.include_name)
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Final
+
+from sqlalchemy import Column, Connection, MetaData, String, Table, delete, insert, inspect, select
+
+from kamiwaza_sdk.services.model.exceptions import DatabaseTooNewException
+
+__all__ = ["REVISIONS", "current_revision", "downgrade", "include_name", "upgrade"]
+
+#: Every schema version, oldest first.
+REVISIONS: Final = ("0001",)
+
+_TABLE: Final = Table(
+    "kamiwaza_alembic_version", MetaData(), Column("version_num", String(32), primary_key=True, nullable=False)
+)
+
+
+def current_revision(connection: Connection) -> str | None:
+    """Return the schema version of a database, or `None` where it was never set up.
+
+    Args:
+        connection: A connection to the database.
+
+    Raises:
+        DatabaseTooNewException: A newer version of the library has upgraded it.
+
+    Example:
+        >>> with engine.connect() as connection:
+        ...     current_revision(connection)
+        '0001'
+    """
+    if not inspect(connection).has_table(_TABLE.name):
+        return None
+    revision = connection.scalar(select(_TABLE.c.version_num))
+    if revision is not None and revision not in REVISIONS:
+        raise DatabaseTooNewException(revision=revision, known=REVISIONS[-1])
+    return revision
+
+
+def upgrade(connection: Connection, *, to: str = REVISIONS[-1]) -> None:
+    """Run the schema versions that are missing, up to and including `to`, in the connection's transaction.
+
+    Commits nothing, and takes no lock: two at once is what `setup_database` guards against.
+
+    Args:
+        connection: A connection to the database, in a revision of the host's: ``op.get_bind()``.
+        to: The version to reach. Nothing happens where it is reached already.
+
+    Raises:
+        DatabaseTooNewException: A newer version of the library has upgraded the database.
+        ValueError: There is no such schema version.
+
+    Example:
+        >>> with engine.begin() as connection:
+        ...     upgrade(connection, to="0001")
+    """
+    done = _position(current_revision(connection))
+    for revision in REVISIONS[done : _position(to)]:
+        _run(connection, "upgrade", revision)
+        _record(connection, revision)
+
+
+def downgrade(connection: Connection, *, to: str | None) -> None:
+    """Take back the schema versions after `to`, and all that was stored in what they added.
+
+    Args:
+        connection: A connection to the database.
+        to: The version to return to; `None` removes every table of ours.
+
+    Raises:
+        DatabaseTooNewException: A newer version of the library has upgraded the database.
+        ValueError: There is no such schema version.
+    """
+    done = _position(current_revision(connection))
+    for revision in reversed(REVISIONS[_position(to) : done]):
+        _run(connection, "downgrade", revision)
+    if to is None:
+        _TABLE.drop(connection, checkfirst=True)
+    else:
+        _record(connection, to)
+
+
+def include_name(name: str | None, type_: str, parent_names: Mapping[str, str | None]) -> bool:  # noqa: ARG001
+    """Tell Alembic's autogenerate to leave our tables alone: the ``include_name`` of a host's ``env.py``.
+
+    Args:
+        name: The name of what was found in the database.
+        type_: What it is: "schema", "table", "column" and so on.
+        parent_names: The names of what it is part of; not needed here.
+
+    Returns:
+        `False` for a table of ours, `True` for everything else.
+
+    Example:
+        >>> include_name("kamiwaza_model", "table", {}), include_name("orders", "table", {})
+        (False, True)
+    """
+    return not (type_ == "table" and name is not None and name.startswith("kamiwaza_"))
+
+
+def _position(revision: str | None) -> int:
+    return 0 if revision is None else REVISIONS.index(revision) + 1
+
+
+def _run(connection: Connection, direction: str, revision: str) -> None:
+    from alembic.migration import MigrationContext
+    from alembic.operations import Operations
+
+    step = getattr(import_module(f"kamiwaza_sdk.migrations.versions.v{revision}"), direction)
+    step(Operations(MigrationContext.configure(connection)))
+
+
+def _record(connection: Connection, revision: str) -> None:
+    _TABLE.create(connection, checkfirst=True)
+    connection.execute(delete(_TABLE))
+    connection.execute(insert(_TABLE).values(version_num=revision))

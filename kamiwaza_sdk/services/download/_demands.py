@@ -1,0 +1,57 @@
+"""What the caller demands of a body, checked at every moment it can be: announced, arriving, whole."""
+
+from dataclasses import dataclass
+
+from kamiwaza_sdk._validation import check_sha256
+from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.services.download.exceptions import (
+    ChecksumMismatchException,
+    DownloadTooLargeException,
+    SizeMismatchException,
+)
+
+__all__ = ["Demands", "demands"]
+
+
+@dataclass(frozen=True, slots=True)
+class Demands:
+    """The limit, and where known the size and the digest."""
+
+    limit: int
+    size: int | None
+    sha256: str | None
+
+    def check_announced(self, announced: int | None, *, url: str) -> None:
+        """Refuse before a byte of the body is read."""
+        if announced is None:
+            return
+        if announced > self.limit:
+            raise DownloadTooLargeException(url=url, limit=self.limit, announced=announced, received=0)
+        if self.size is not None and announced != self.size:
+            raise SizeMismatchException(url=url, expected=self.size, actual=announced)
+
+    def check_arriving(self, received: int, *, url: str) -> None:
+        """Refuse what is too long already."""
+        if received > self.limit:
+            raise DownloadTooLargeException(url=url, limit=self.limit, announced=None, received=received)
+        if self.size is not None and received > self.size:
+            raise SizeMismatchException(url=url, expected=self.size, actual=received)
+
+    def check_whole(self, received: int, sha256: str, *, url: str) -> None:
+        """Refuse what ended too early, or is something else."""
+        if self.size is not None and received != self.size:
+            raise SizeMismatchException(url=url, expected=self.size, actual=received)
+        if self.sha256 is not None and sha256 != self.sha256:
+            raise ChecksumMismatchException(url=url, expected=self.sha256, actual=sha256)
+
+
+def demands(*, limit: int, size: int | None = None, sha256: str | None = None) -> Demands:
+    """Return checked demands.
+
+    Raises:
+        InvalidInputException: A size is negative, or the digest is none.
+    """
+    for field, value in (("max_size", limit), ("size", size)):
+        if value is not None and value < 0:
+            raise InvalidInputException(field, f"is {value}; give a number of bytes, 0 or more")
+    return Demands(limit=limit, size=size, sha256=None if sha256 is None else check_sha256(sha256))

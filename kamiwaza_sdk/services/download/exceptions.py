@@ -1,0 +1,231 @@
+"""What can go wrong while bytes travel: one branch of the tree, so that a caller can catch it whole or leaf by leaf.
+
+::
+
+    DownloadException
+    ├── ChecksumMismatchException
+    ├── DownloadDiskException (OSError)
+    ├── DownloadInterruptedException (ConnectionError)
+    ├── DownloadStatusException
+    ├── DownloadTimeoutException (TimeoutError)
+    ├── DownloadTooLargeException
+    ├── SizeMismatchException
+    └── UnexpectedEncodingException
+
+`InvalidUrlException` is an `InvalidInputException`: nothing was asked of anybody. Every URL in an error is redacted:
+user information, query and fragment are cut, because signed URLs carry their secret there.
+"""
+
+import errno
+from pathlib import Path
+from typing import Final, Self
+
+from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
+
+__all__ = [
+    "ChecksumMismatchException",
+    "DownloadDiskException",
+    "DownloadException",
+    "DownloadInterruptedException",
+    "DownloadStatusException",
+    "DownloadTimeoutException",
+    "DownloadTooLargeException",
+    "InvalidUrlException",
+    "SizeMismatchException",
+    "UnexpectedEncodingException",
+]
+
+_TRANSIENT_STATUSES: Final = frozenset({408, 425, 429})
+_SERVER_ERROR: Final = 500
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_NO_DIRECTORY: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
+
+
+class DownloadException(ServiceException):
+    """A URL's bytes did not get here. Nothing stands at the destination.
+
+    Attributes:
+        url: The URL that was asked for, without user information and query. `None` where there is none.
+    """
+
+    def __init__(self, message: str = "the download failed", *, url: str | None = None) -> None:
+        super().__init__(message)
+        self.url = url
+
+    @classmethod
+    def _restored(cls, args: tuple[object, ...], state: dict[str, object], cause: BaseException | None) -> Self:
+        error = super()._restored(args, state, cause)
+        # OSError, a parent of some leaves, keeps its arguments and its errno only when its own __init__ runs.
+        super(ServiceException, error).__init__(*args)
+        return error
+
+
+class DownloadStatusException(DownloadException):
+    """The server answered, but not with the file.
+
+    Attributes:
+        status: The HTTP status.
+        reason: The server's reason phrase, or what was wrong with where it redirected to.
+    """
+
+    def __init__(self, *, url: str, status: int, reason: str) -> None:
+        self.retryable = status in _TRANSIENT_STATUSES or status >= _SERVER_ERROR
+        way_out = "try again later" if self.retryable else "check the URL and the access it needs"
+        super().__init__(f"{url} answered {status} {reason}; {way_out}", url=url)
+        self.status = status
+        self.reason = reason
+
+
+class DownloadInterruptedException(DownloadException, ConnectionError):
+    """The connection could not be made, broke, or carried something other than HTTP.
+
+    Attributes:
+        reason: What happened.
+        received: Bytes of the body that had arrived.
+        announced: Bytes the server had announced, `None` where it had not.
+    """
+
+    def __init__(
+        self, *, url: str, reason: str, received: int = 0, announced: int | None = None, retryable: bool = True
+    ) -> None:
+        self.retryable = retryable
+        way_out = "try again" if retryable else "trying again will not help"
+        total = "" if announced is None else f" of {announced}"
+        super().__init__(f"{url}: {reason} after {received}{total} bytes; {way_out}", url=url)
+        self.reason = reason
+        self.received = received
+        self.announced = announced
+
+
+class DownloadTimeoutException(DownloadException, TimeoutError):
+    """No connection, or not one more byte, within the time allowed. Slow but steady is no timeout.
+
+    Attributes:
+        seconds: The limit that passed.
+        received: Bytes of the body that had arrived.
+    """
+
+    retryable = True
+
+    def __init__(self, *, url: str, seconds: float, received: int, setting: str) -> None:
+        super().__init__(
+            f"{url}: nothing for {seconds:g} s after {received} bytes; try again, or raise "
+            f"DOWNLOAD_SERVICE_{setting.upper()}",
+            url=url,
+        )
+        self.seconds = seconds
+        self.received = received
+
+
+class DownloadTooLargeException(DownloadException):
+    """The body is larger than allowed. No byte beyond the limit was written.
+
+    Attributes:
+        limit: The largest body allowed, in bytes.
+        announced: Bytes the server announced; `None` where it did not.
+        received: Bytes that had arrived when it was stopped: 0 where the announcement already said so.
+    """
+
+    def __init__(self, *, url: str, limit: int, announced: int | None, received: int) -> None:
+        size = f"has more than {limit} bytes" if announced is None else f"has {announced} bytes"
+        super().__init__(
+            f"{url} {size}, over the limit of {limit}; to allow it, raise max_size and DOWNLOAD_SERVICE_MAX_SIZE",
+            url=url,
+        )
+        self.limit = limit
+        self.announced = announced
+        self.received = received
+
+
+class ChecksumMismatchException(DownloadException):
+    """The bytes are not the ones asked for.
+
+    Attributes:
+        expected: The SHA-256 asked for, in hexadecimal.
+        actual: The SHA-256 of what arrived.
+    """
+
+    def __init__(self, *, url: str, expected: str, actual: str) -> None:
+        super().__init__(
+            f"{url} has SHA-256 {actual}, not {expected} as expected; the file changed or was tampered with: "
+            "check where the expected digest comes from",
+            url=url,
+        )
+        self.expected = expected
+        self.actual = actual
+
+
+class SizeMismatchException(DownloadException):
+    """The body has another length than asked for.
+
+    Attributes:
+        expected: Bytes asked for.
+        actual: Bytes announced, or arrived when it was stopped.
+    """
+
+    def __init__(self, *, url: str, expected: int, actual: int) -> None:
+        super().__init__(
+            f"{url} has {actual} bytes, not {expected} as expected; check where the expected size comes from", url=url
+        )
+        self.expected = expected
+        self.actual = actual
+
+
+class UnexpectedEncodingException(DownloadException):
+    """The server compressed the body although asked not to; its digest and size would be of something else.
+
+    Attributes:
+        encoding: The ``Content-Encoding`` it answered with.
+    """
+
+    def __init__(self, *, url: str, encoding: str) -> None:
+        super().__init__(
+            f"{url} is sent with Content-Encoding {encoding} although 'identity' was asked for; "
+            "have the server send the file as it is",
+            url=url,
+        )
+        self.encoding = encoding
+
+
+class DownloadDiskException(DownloadException, OSError):
+    """The file system refused the file. `errno` says how, as in any `OSError`.
+
+    Attributes:
+        path: Where the file was to stand.
+        free: Bytes free on that file system, where known and where that is the problem.
+    """
+
+    def __init__(self, *, url: str, path: Path, code: int | None, detail: str, free: int | None = None) -> None:
+        message = f"cannot write {path}: {detail}; {_disk_advice(code, free)}"
+        super().__init__(message, url=url)
+        OSError.__init__(self, code, message)  # for handlers that look at `errno`
+        self.path = path
+        self.free = free
+
+    def __str__(self) -> str:
+        return str(self.args[1])
+
+
+def _disk_advice(code: int | None, free: int | None) -> str:
+    if code in _FULL:
+        return f"make room ({'unknown' if free is None else free} bytes are free) or choose another place"
+    if code in _FORBIDDEN:
+        return "choose a directory this process may write to"
+    if code in _NO_DIRECTORY:
+        return "create its directory first"
+    if code in {errno.EISDIR, errno.EEXIST}:
+        return "name a file"
+    return "choose another place"
+
+
+class InvalidUrlException(InvalidInputException):
+    """A URL is not one that can be downloaded from.
+
+    Attributes:
+        value: The URL as it was given, without user information and query.
+    """
+
+    def __init__(self, field: str, reason: str, *, value: str) -> None:
+        super().__init__(field, reason)
+        self.value = value

@@ -1,0 +1,7 @@
+"""What goes into a download and what comes out of it."""
+
+from kamiwaza_sdk.services.download.schemas.progress import DownloadProgress, ProgressCallback
+from kamiwaza_sdk.services.download.schemas.result import DownloadResult
+from kamiwaza_sdk.services.download.schemas.validators import Validators
+
+__all__ = ["DownloadProgress", "DownloadResult", "ProgressCallback", "Validators"]

@@ -1,0 +1,107 @@
+"""Which URLs are accepted, and how one is shown without its secrets."""
+
+import re
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from kamiwaza_sdk._validation import shown
+from kamiwaza_sdk.services.download.exceptions import InvalidUrlException
+
+if TYPE_CHECKING:
+    from yarl import URL
+
+__all__ = ["check_url", "redact", "redact_text", "resolve"]
+
+# White space is what str.isspace says, \x1c-\x1f and the wide ones included.
+_FORBIDDEN: Final = re.compile(r"[\s\x00-\x20\x7f-\x9f\ud800-\udfff\u200b\u2028\u2029\ufeff]")
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+def redact(url: "URL") -> str:
+    """Return `url` without user information, query and fragment."""
+    return f"{url.origin()}{url.raw_path}"
+
+
+def redact_text(text: str) -> str:
+    """Return what may be shown of a text that may be no URL: rather too little than a secret.
+
+    Example:
+        >>> redact_text("ftp://me:secret@example.org/file?token=secret")
+        'ftp://example.org/file'
+    """
+    scheme = match[0] if (match := _SCHEME.match(text)) else ""
+    head, *tail = re.split(r"[?#]", text.removeprefix(scheme), maxsplit=1)
+    if any("@" in part for part in tail):  # the '?' may belong to a password that was not quoted
+        return f"{scheme}…"
+    return f"{scheme}{head.rpartition('@')[2]}"
+
+
+def check_url(text: str) -> "URL":
+    """Return `text` as a URL that can be asked for, its path and query exactly as they were written.
+
+    Raises:
+        InvalidUrlException: It is not http or https, names no host, has a bad port, or contains white space, control
+            characters or lone surrogates.
+
+    Example:
+        >>> check_url("https://example.org/a%2Fb?signature=x%2By").raw_query_string
+        'signature=x%2By'
+    """
+    if _FORBIDDEN.search(text):
+        raise _refusal(text, "contains white space, a control character or a lone surrogate; quote or remove it")
+    return _checked(_parsed(text), text)
+
+
+def resolve(location: str, *, base: "URL") -> "URL":
+    """Return where a redirect from `base` to `location` leads, without the user information it may carry.
+
+    Raises:
+        InvalidUrlException: It leads to what `check_url` refuses, or from https to http.
+    """
+    location = location.strip(" ").replace(" ", "%20")
+    if _FORBIDDEN.search(location):
+        raise _refusal(location, "contains a control character or a lone surrogate")
+    target = _checked(base.join(_parsed(location)), location)
+    if base.scheme == "https" and target.scheme == "http":
+        raise _refusal(location, "goes from https to http, where anybody on the way can change the bytes")
+    return target.with_user(None)
+
+
+def _parsed(text: str) -> "URL":
+    from yarl import URL  # noqa: PLC0415 - part of aiohttp, which is loaded when first used
+
+    try:
+        url = URL(text)
+        if not text.isascii() or not url.raw_host:
+            return url
+        # Signatures cover what was written: yarl would, for one, turn %2F in a query into a slash.
+        parts = urlsplit(text)
+        return URL.build(
+            scheme=url.scheme,
+            authority=url.raw_authority,
+            path=parts.path or "/",
+            query_string=parts.query,
+            encoded=True,
+        )
+    except ValueError:
+        # Not chained: the parser repeats what it was given.
+        raise _refusal(text, "cannot be parsed; its host or its port is malformed") from None
+
+
+def _checked(url: "URL", text: str) -> "URL":
+    if url.scheme not in {"http", "https"}:
+        raise _refusal(text, "is no http or https URL; write http://… or https://…")
+    if not url.raw_host:
+        raise _refusal(text, "names no host; write https://host/path")
+    try:
+        url.raw_host.encode("idna")  # what the resolver will do, where it would raise a bare UnicodeError
+    except UnicodeError:
+        raise _refusal(text, "has a host name with an empty part or one over 63 characters") from None
+    if url.port == 0:
+        raise _refusal(text, "has port 0, where nobody can listen; use 1 to 65535")
+    return url
+
+
+def _refusal(text: str, problem: str) -> InvalidUrlException:
+    value = redact_text(text)
+    return InvalidUrlException("url", f"{shown(value)} {problem}", value=value)

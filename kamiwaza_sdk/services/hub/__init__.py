@@ -1,0 +1,1 @@
+"""What a source consists of, and fetching it into the store."""

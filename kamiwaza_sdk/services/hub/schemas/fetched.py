@@ -1,0 +1,97 @@
+"""What a fetch brought into the store."""
+
+import hashlib
+from collections.abc import Iterable
+from typing import Annotated, Protocol
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from kamiwaza_sdk._validation import MAX_SIZE, FilePath, Sha256, check_layout
+
+__all__ = ["Fetched", "FetchedFile", "manifest_digest"]
+
+
+class _File(Protocol):
+    @property
+    def path(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def sha256(self) -> str: ...
+
+
+def manifest_digest(files: Iterable[_File]) -> str:
+    """Return the digest that identifies a set of files, whatever their order and wherever they lie.
+
+    SHA-256 over one line a file, ``<sha256> <size> <path>\\n`` in UTF-8, the lines sorted by path as bytes.
+
+    Args:
+        files: Whatever has `path`, `size` and `sha256`: a `Fetched`'s files, a version's.
+
+    Returns:
+        64 lower-case hexadecimal digits.
+
+    Example:
+        >>> manifest_digest([FetchedFile(path="model.onnx", size=3, sha256="ab" * 32)])[:16]
+        'a3b52ee08c8bc1b6'
+    """
+    ordered = sorted(files, key=lambda file: file.path.encode())
+    lines = (f"{file.sha256} {file.size} {file.path}\n" for file in ordered)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+class FetchedFile(BaseModel):
+    """A file in the store, under the name it has in its model.
+
+    Attributes:
+        path: Relative to the model's root, with ``/`` between segments.
+        size: In bytes.
+        sha256: Of its bytes: its address in the store.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    path: FilePath
+    size: int = Field(ge=0, le=MAX_SIZE)
+    sha256: Sha256
+
+
+def _checked_layout(files: tuple[FetchedFile, ...]) -> tuple[FetchedFile, ...]:
+    check_layout([file.path for file in files])
+    return files
+
+
+class Fetched(BaseModel):
+    """What `fetch` brought into the store, verified: give it to `ModelService.register`. Travels as JSON.
+
+    Attributes:
+        source: Where it came from, without credentials or query.
+        name: The name that the source suggests for the model.
+        files: Sorted by path.
+        bytes_fetched: How many bytes travelled.
+        bytes_reused: How many did not have to, because the store had them.
+
+    Example:
+        >>> file = FetchedFile(path="model.onnx", size=3, sha256="ab" * 32)
+        >>> fetched = Fetched(source="/models/tiny", name="tiny", files=(file,), bytes_fetched=3, bytes_reused=0)
+        >>> Fetched.model_validate_json(fetched.model_dump_json()) == fetched
+        True
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    source: str
+    name: str
+    files: Annotated[tuple[FetchedFile, ...], AfterValidator(_checked_layout)]
+    bytes_fetched: int
+    bytes_reused: int
+
+    @property
+    def size(self) -> int:
+        """Bytes, all files together."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def digest(self) -> str:
+        """What identifies the files: see `manifest_digest`."""
+        return manifest_digest(self.files)

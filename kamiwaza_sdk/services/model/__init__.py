@@ -1,0 +1,1 @@
+"""Which models exist, in which versions, made of which files."""

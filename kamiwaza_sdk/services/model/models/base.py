@@ -1,0 +1,69 @@
+"""What the registry's tables share: their metadata, their names, their column types."""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from pydantic import JsonValue
+from sqlalchemy import JSON, DateTime, MetaData, String
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+__all__ = ["DBBase", "JSONObject", "UTCDateTime", "ordered_string"]
+
+_NAMING: Final = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class DBBase(DeclarativeBase):
+    """Base of the mapped classes, on a `MetaData` of their own: a host's ``create_all`` never meets our tables."""
+
+    metadata = MetaData(naming_convention=_NAMING)
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """An aware moment in UTC: ``TIMESTAMP WITH TIME ZONE``, or on SQLite a text of fixed width that sorts by time."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:  # Any: str on one database, datetime on the other
+        """Return the type that each database keeps a moment as."""
+        return String(27) if dialect.name == "sqlite" else dialect.type_descriptor(DateTime(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:  # Any: as above
+        """Turn a moment into what the database keeps."""
+        if value is None or dialect.name != "sqlite":
+            return value
+        return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # Any: as above
+        """Turn what the database keeps into a moment in UTC."""
+        if value is None:
+            return None
+        return (datetime.fromisoformat(value) if dialect.name == "sqlite" else value).astimezone(UTC)
+
+
+class JSONObject(TypeDecorator[dict[str, JsonValue]]):
+    """A JSON object: ``JSONB`` on PostgreSQL, text on SQLite."""
+
+    impl = JSON
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:  # Any: what JSON is to SQLAlchemy
+        """Return the type that each database keeps JSON as."""
+        if dialect.name != "postgresql":
+            return dialect.type_descriptor(JSON())
+        from sqlalchemy.dialects.postgresql import JSONB  # a tenth of the package's import time
+
+        return dialect.type_descriptor(JSONB())
+
+
+def ordered_string(length: int) -> String:
+    """Return a string type that both databases compare and sort by code point."""
+    return String(length).with_variant(String(length, collation="C"), "postgresql")

@@ -1,0 +1,48 @@
+"""The table of models."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from sqlalchemy import Boolean, Integer, String, Text, UniqueConstraint, Uuid
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from kamiwaza_sdk._validation import MAX_NAME_LENGTH
+from kamiwaza_sdk.services.model.models.base import DBBase, UTCDateTime, ordered_string
+
+if TYPE_CHECKING:
+    from kamiwaza_sdk.services.model.models.version import DBModelVersion
+
+__all__ = ["DBModel"]
+
+
+class DBModel(DBBase):
+    """A row of ``kamiwaza_model``. Read it and relate to it; let `ModelService` write it.
+
+    A host's foreign key names the column: ``ForeignKey(DBModel.__table__.c.id)``.
+    """
+
+    __tablename__ = "kamiwaza_model"
+    __table_args__ = (UniqueConstraint("namespace", "name"), UniqueConstraint("namespace", "id"))
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    namespace: Mapped[str] = mapped_column(ordered_string(MAX_NAME_LENGTH))
+    name: Mapped[str] = mapped_column(ordered_string(MAX_NAME_LENGTH))
+    family: Mapped[str | None] = mapped_column(ordered_string(255))
+    task: Mapped[str | None] = mapped_column(ordered_string(255))
+    author: Mapped[str | None] = mapped_column(ordered_string(255))
+    hub: Mapped[str | None] = mapped_column(ordered_string(255))
+    source_repository: Mapped[str | None] = mapped_column(String(2048))
+    description: Mapped[str | None] = mapped_column(Text)
+    license: Mapped[str | None] = mapped_column(ordered_string(255))
+    model_card: Mapped[str | None] = mapped_column(Text)
+    private: Mapped[bool] = mapped_column(Boolean)
+    revision: Mapped[int] = mapped_column(Integer)
+    last_number: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    updated_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    deleted_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+
+    versions: Mapped[list["DBModelVersion"]] = relationship(
+        viewonly=True, back_populates="model", order_by="DBModelVersion.number"
+    )

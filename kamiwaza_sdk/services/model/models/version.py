@@ -1,0 +1,59 @@
+"""The table of versions."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from pydantic import JsonValue
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    String,
+    UniqueConstraint,
+    Uuid,
+)
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from kamiwaza_sdk._validation import MAX_NAME_LENGTH
+from kamiwaza_sdk.services.model.models.base import DBBase, JSONObject, UTCDateTime, ordered_string
+from kamiwaza_sdk.services.model.models.model import DBModel
+
+if TYPE_CHECKING:
+    from kamiwaza_sdk.services.model.models.file import DBModelFile
+
+__all__ = ["DBModelVersion"]
+
+
+class DBModelVersion(DBBase):
+    """A row of ``kamiwaza_model_version``. Read it and relate to it; let `ModelService` write it."""
+
+    __tablename__ = "kamiwaza_model_version"
+    __table_args__ = (
+        ForeignKeyConstraint(["namespace", "model_id"], [DBModel.namespace, DBModel.id]),
+        UniqueConstraint("namespace", "model_id", "number"),
+        UniqueConstraint("namespace", "model_id", "version"),
+        UniqueConstraint("namespace", "id"),
+        Index(None, "namespace", "model_id", "digest"),
+        CheckConstraint("status IN ('draft', 'ready', 'archived', 'failed')", name="status"),
+    )
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    namespace: Mapped[str] = mapped_column(ordered_string(MAX_NAME_LENGTH))
+    model_id: Mapped[UUID] = mapped_column(Uuid)
+    number: Mapped[int] = mapped_column(Integer)
+    version: Mapped[str] = mapped_column(ordered_string(MAX_NAME_LENGTH))
+    source_revision: Mapped[str | None] = mapped_column(String(255))
+    digest: Mapped[str] = mapped_column(String(64))
+    size: Mapped[int] = mapped_column(BigInteger)
+    status: Mapped[str] = mapped_column(String(16))
+    details: Mapped[dict[str, JsonValue]] = mapped_column(JSONObject)
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    updated_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+    model: Mapped[DBModel] = relationship(viewonly=True, back_populates="versions")
+    files: Mapped[list["DBModelFile"]] = relationship(
+        viewonly=True, back_populates="model_version", order_by="DBModelFile.path"
+    )

@@ -1,0 +1,110 @@
+"""Models, as they are given and as they are returned."""
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+
+from kamiwaza_sdk._validation import InputSchema, ModelName, Text, check_text
+from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.services.model.schemas.fields import Moment, ShortText
+
+__all__ = ["CreateModel", "ModelSchema", "UpdateModel"]
+
+_Address = Annotated[str, StringConstraints(max_length=2048), AfterValidator(lambda value: check_text(value))]
+
+
+class ModelSchema(BaseModel):
+    """A model, as it was when it was read.
+
+    Attributes:
+        id: A UUIDv7: ids sort by creation, approximately across machines.
+        namespace: The namespace it lives in.
+        name: Unique in its namespace.
+        family: Such as "llama".
+        task: Such as "text-generation".
+        author: Who made it.
+        hub: Where it was published, such as "huggingface".
+        source_repository: Its repository or address there, without credentials.
+        description: What it is.
+        license: Such as "apache-2.0".
+        model_card: Its model card, as Markdown.
+        private: Whether whoever shows models should keep it to its owners. The registry shows it all the same.
+        revision: Counts the changes; 1 when created.
+        created_at: UTC.
+        updated_at: UTC.
+        deleted_at: UTC; `None` unless it is deleted.
+    """
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+    id: UUID
+    namespace: str
+    name: str
+    family: str | None
+    task: str | None
+    author: str | None
+    hub: str | None
+    source_repository: str | None
+    description: str | None
+    license: str | None
+    model_card: str | None
+    private: bool
+    revision: int
+    created_at: Moment
+    updated_at: Moment
+    deleted_at: Moment | None
+
+
+class CreateModel(InputSchema):
+    """A model to create. The attributes are those of `ModelSchema`.
+
+    Raises:
+        InvalidNameException: The name is not 1 to 255 characters in segments without control characters or dots alone.
+        InvalidInputException: Another field has the wrong type, is too long, or holds what is no text.
+
+    Example:
+        >>> CreateModel(name="sentence-transformers/all-MiniLM-L6-v2", task="feature-extraction").name
+        'sentence-transformers/all-MiniLM-L6-v2'
+    """
+
+    name: ModelName
+    family: ShortText | None = None
+    task: ShortText | None = None
+    author: ShortText | None = None
+    hub: ShortText | None = None
+    source_repository: _Address | None = None
+    description: Text | None = None
+    license: ShortText | None = None
+    model_card: Text | None = None
+    private: bool = False
+
+
+def _required(value: object) -> object:
+    if value is None:
+        raise InvalidInputException("value", "cannot be cleared; leave it out to keep what it is")
+    return value
+
+
+class UpdateModel(InputSchema):
+    """Changes to a model: only the fields that are given change, and `None` clears one.
+
+    Raises:
+        InvalidNameException: The new name cannot be kept.
+        InvalidInputException: Another field has the wrong type, is too long, or cannot be cleared.
+
+    Example:
+        >>> UpdateModel(description="Small and quick.", license=None).changes()
+        {'description': 'Small and quick.', 'license': None}
+    """
+
+    name: Annotated[ModelName | None, AfterValidator(_required)] = None
+    family: ShortText | None = None
+    task: ShortText | None = None
+    author: ShortText | None = None
+    hub: ShortText | None = None
+    source_repository: _Address | None = None
+    description: Text | None = None
+    license: ShortText | None = None
+    model_card: Text | None = None
+    private: Annotated[bool | None, AfterValidator(_required)] = None

@@ -1,0 +1,82 @@
+"""What must exist before the registry's first use: its tables, in their current version."""
+
+from typing import Final
+
+from sqlalchemy import Connection, Engine, text
+
+from kamiwaza_sdk import migrations
+from kamiwaza_sdk.services.model.exceptions import DatabaseNotReadyException, DatabaseUnsupportedException
+
+__all__ = ["check_database", "setup_database"]
+
+#: "kamiwaza" in ASCII, as the 64-bit key of PostgreSQL's advisory lock.
+_LOCK_KEY: Final = int.from_bytes(b"kamiwaza")
+
+
+def setup_database(bind: Engine | Connection) -> None:
+    """Create the registry's tables, or upgrade them to this version of the library.
+
+    Idempotent, and safe from many processes at once: whoever comes second waits, then finds the work done. With an
+    engine it commits; with a connection the work is part of the caller's transaction, and commits or vanishes with it.
+
+    Args:
+        bind: An engine or a connection, the host's or one of `create_engine`. From an asynchronous engine:
+            ``async with engine.begin() as connection: await connection.run_sync(setup_database)``.
+
+    Raises:
+        DatabaseTooNewException: A newer version of the library has upgraded the database. Nothing was touched.
+        DatabaseUnsupportedException: The database is neither SQLite nor PostgreSQL.
+
+    Example:
+        >>> engine = create_engine("sqlite://")
+        >>> setup_database(engine)
+        >>> setup_database(engine)  # does nothing
+    """
+    if isinstance(bind, Engine):
+        with bind.begin() as connection:
+            setup_database(connection)
+        return
+    _lock(bind)
+    migrations.upgrade(bind)
+
+
+def check_database(bind: Engine | Connection) -> None:
+    """Raise an error that names what to do unless the registry's tables are there in their current version.
+
+    Args:
+        bind: An engine or a connection.
+
+    Raises:
+        DatabaseNotReadyException: The tables are missing or older; call `setup_database`.
+        DatabaseTooNewException: They are newer than this library; upgrade it.
+        DatabaseUnsupportedException: The database is neither SQLite nor PostgreSQL.
+
+    Example:
+        >>> check_database(engine)
+    """
+    if isinstance(bind, Engine):
+        with bind.connect() as connection:
+            check_database(connection)
+        return
+    if bind.dialect.name not in {"sqlite", "postgresql"}:
+        raise DatabaseUnsupportedException(dialect=bind.dialect.name)
+    revision = migrations.current_revision(bind)
+    if revision != migrations.REVISIONS[-1]:
+        raise DatabaseNotReadyException(revision=revision)
+
+
+def _lock(connection: Connection) -> None:
+    """Let one process at a time look and upgrade, until the transaction ends."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+    elif connection.dialect.name != "sqlite":
+        raise DatabaseUnsupportedException(dialect=connection.dialect.name)
+    elif not _in_transaction(connection):
+        # The driver begins only before a row is written: two processes could both find no tables.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _in_transaction(connection: Connection) -> bool:
+    """Tell whether SQLite itself, not only SQLAlchemy, has a transaction open."""
+    driver_connection = connection.connection.driver_connection
+    return driver_connection is not None and bool(driver_connection.in_transaction)

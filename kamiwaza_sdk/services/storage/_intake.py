@@ -1,0 +1,39 @@
+"""How a local file comes into the staging area: cloned or copied, and hashed as it arrived."""
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from io import FileIO
+from pathlib import Path
+
+from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.services.storage._errors import translated
+from kamiwaza_sdk.services.storage._files import copy, digest, open_file
+from kamiwaza_sdk.services.storage._links import reflink
+from kamiwaza_sdk.services.storage.exceptions import DigestMismatchException
+
+__all__ = ["compare", "open_source", "take_in"]
+
+
+@contextmanager
+def open_source(path: Path) -> Generator[FileIO]:
+    """Open a file of the user's, or raise `InvalidInputException` where it is none."""
+    with translated(path):
+        if not path.is_file():
+            raise InvalidInputException("source", f"{path} is no file; give the path of a regular file")
+        file = open_file(path, follow_symlinks=True)
+    with file:
+        yield file
+
+
+def take_in(source: FileIO, staged: Path) -> tuple[str, int]:
+    """Write what `source` holds to `staged`, and return the digest and size of what was written."""
+    with translated(staged, needed=os.fstat(source.fileno()).st_size), FileIO(staged, "x+b") as target:
+        actual = digest(target) if reflink(source, target) else copy(source, target)
+        return actual, target.tell()
+
+
+def compare(actual: str, expected: str | None, path: Path) -> None:
+    """Raise `DigestMismatchException` unless the digest is the expected one, or none was."""
+    if expected is not None and actual != expected:
+        raise DigestMismatchException(expected=expected, actual=actual, path=path)

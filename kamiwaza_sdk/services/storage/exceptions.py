@@ -1,0 +1,183 @@
+"""What can go wrong in the store. Every error names the file or blob it is about.
+
+::
+
+    ServiceException
+    └── StorageException
+        ├── BlobNotFoundException (NotFoundException, LookupError)
+        ├── BlobCorruptException
+        ├── DigestMismatchException
+        ├── FileConflictException
+        ├── OutsideStoreException (ValueError)
+        ├── StorageFullException (OSError)
+        └── StoragePermissionException (PermissionError)
+"""
+
+import os
+from pathlib import Path
+from typing import Self
+
+from kamiwaza_sdk.exceptions import NotFoundException, ServiceException
+
+__all__ = [
+    "BlobCorruptException",
+    "BlobNotFoundException",
+    "DigestMismatchException",
+    "FileConflictException",
+    "OutsideStoreException",
+    "StorageException",
+    "StorageFullException",
+    "StoragePermissionException",
+]
+
+
+class StorageException(ServiceException):
+    """The store could not do what it was asked to do."""
+
+
+class BlobNotFoundException(StorageException, NotFoundException):
+    """The store does not keep this blob.
+
+    Attributes:
+        sha256: The digest that was asked for.
+        path: Where the blob would lie.
+    """
+
+    def __init__(self, *, sha256: str, path: Path) -> None:
+        super().__init__(f"no blob {sha256} lies at {path}; fetch or add it first")
+        self.sha256 = sha256
+        self.path = path
+
+
+class BlobCorruptException(StorageException):
+    """A kept blob no longer is what its name says. It was moved away where that was possible.
+
+    Attributes:
+        sha256: The digest in the blob's name.
+        actual: The digest of what lay there; `None` where that was no regular file.
+        path: Where it lay.
+        quarantined: Where it lies now; `None` where it could not be moved or another process was first.
+    """
+
+    def __init__(self, *, sha256: str, actual: str | None, path: Path, quarantined: Path | None) -> None:
+        what = "is no regular file" if actual is None else f"hashes to {actual}"
+        where = "could not be moved away" if quarantined is None else f"was moved to {quarantined}"
+        super().__init__(f"blob {sha256} at {path} {what} and {where}; fetch or add it again")
+        self.sha256 = sha256
+        self.actual = actual
+        self.path = path
+        self.quarantined = quarantined
+
+
+class DigestMismatchException(StorageException):
+    """A file is not what was promised. It was not stored.
+
+    Attributes:
+        expected: The digest that was promised.
+        actual: The digest of what was read.
+        path: The file.
+    """
+
+    def __init__(self, *, expected: str, actual: str, path: Path) -> None:
+        super().__init__(f"{path} hashes to {actual}, not to {expected}; get the right file, or correct the digest")
+        self.expected = expected
+        self.actual = actual
+        self.path = path
+
+
+class FileConflictException(StorageException):
+    """Something else already stands where a file is to be laid out. It was left alone.
+
+    Attributes:
+        path: What stands in the way.
+        sha256: The blob that was to appear there.
+    """
+
+    def __init__(self, *, path: Path, sha256: str) -> None:
+        super().__init__(
+            f"{path} exists and is not the file with digest {sha256}; move it away, or choose another directory"
+        )
+        self.path = path
+        self.sha256 = sha256
+
+
+class OutsideStoreException(StorageException, ValueError):
+    """A path leads out of the directory it has to stay in. Nothing was written there.
+
+    Attributes:
+        path: The path as it was given or composed.
+        directory: The directory that it has to stay in.
+    """
+
+    def __init__(self, *, path: Path, directory: Path) -> None:
+        super().__init__(f"{path} leads outside {directory}; remove the symbolic link, or choose a path inside")
+        self.path = path
+        self.directory = directory
+
+
+class _SystemException(StorageException, OSError):
+    """A refusal by the operating system, which keeps its error number.
+
+    Attributes:
+        path: What was read or written.
+        errno: The error number of the system's own error, which is the ``__cause__``.
+        strerror: The system's words for it.
+        filename: `path` as text.
+    """
+
+    # Defined here, they live in ``__dict__``, which is pickled; those of OSError are slots, which are not.
+    errno: int | None = None
+    strerror: str | None = None
+    filename: str | None = None
+
+    def __init__(self, message: str, *, path: Path, errno: int) -> None:
+        super().__init__(message)
+        self.path = path
+        self.errno = errno
+        self.strerror = os.strerror(errno)
+        self.filename = str(path)
+
+    @classmethod
+    def _restored(cls, args: tuple[object, ...], state: dict[str, object], cause: BaseException | None) -> Self:
+        error = super()._restored(args, state, cause)
+        error.args = args  # OSError.__new__ leaves them to __init__
+        return error
+
+
+class StorageFullException(_SystemException):
+    """The file system, or the user's quota on it, has no room.
+
+    Attributes:
+        path: What was to be written.
+        needed: How many bytes it takes; `None` where that is not known.
+        free: How many bytes were free before; `None` where that is not known. A quota may allow less.
+        errno: ``ENOSPC`` or ``EDQUOT``.
+    """
+
+    def __init__(self, *, path: Path, errno: int, needed: int | None = None, free: int | None = None) -> None:
+        known = "" if needed is None else f" ({needed} bytes needed, {'?' if free is None else free} free)"
+        super().__init__(
+            f"no room for {path}{known}: {os.strerror(errno)}; free some space, or choose another place "
+            "(STORAGE_SERVICE_ROOT for the store)",
+            path=path,
+            errno=errno,
+        )
+        self.needed = needed
+        self.free = free
+
+
+class StoragePermissionException(_SystemException, PermissionError):
+    """The operating system does not let this user read or write there.
+
+    Attributes:
+        path: What was to be read or written.
+        errno: ``EACCES``, ``EPERM`` or ``EROFS``.
+    """
+
+    def __init__(self, *, path: Path, errno: int) -> None:
+        super().__init__(
+            f"no access to {path}: {os.strerror(errno)}; grant it to this user, or choose another place "
+            "(STORAGE_SERVICE_ROOT for the store)",
+            path=path,
+            errno=errno,
+        )

@@ -1,0 +1,29 @@
+"""A kept blob."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from kamiwaza_sdk._validation import Sha256
+
+__all__ = ["BlobSchema"]
+
+
+class BlobSchema(BaseModel):
+    """A file the store keeps, as it was when the store was asked.
+
+    Attributes:
+        sha256: Its digest, which is its name.
+        size: In bytes.
+        path: Where it lies: a regular file of mode 0444. Read it, never write it.
+
+    Example:
+        >>> BlobSchema(sha256="00" * 32, size=0, path="/srv/store/blobs").size
+        0
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    sha256: Sha256
+    size: int = Field(ge=0)
+    path: Path

@@ -1,0 +1,285 @@
+"""`StorageService`: where the bytes are kept, and whether they are still right."""
+
+import os
+from contextlib import AbstractContextManager
+from functools import cached_property
+from pathlib import Path
+
+from kamiwaza_sdk._validation import check_sha256
+from kamiwaza_sdk.services.storage import _blobs
+from kamiwaza_sdk.services.storage._errors import translated
+from kamiwaza_sdk.services.storage._files import digest
+from kamiwaza_sdk.services.storage._intake import compare, open_source, take_in
+from kamiwaza_sdk.services.storage._materialize import lay_out
+from kamiwaza_sdk.services.storage.config import StorageConfig
+from kamiwaza_sdk.services.storage.exceptions import (
+    BlobCorruptException,
+    BlobNotFoundException,
+)
+from kamiwaza_sdk.services.storage.schemas import BlobSchema, FileLike, HasFiles
+from kamiwaza_sdk.services.storage.setup import staged
+
+__all__ = ["StorageService"]
+
+
+class StorageService:
+    """A directory of files named by their SHA-256, in which nothing unverified ever has its final name.
+
+    Any number of threads and processes may use one store at once. A crash at any instruction leaves a blob kept whole,
+    or not at all; what a dead writer had staged is removed after a week, by another's next write. Every
+    method blocks: call it with `asyncio.to_thread` from a coroutine. A service can be pickled; it holds no handles.
+
+    Args:
+        config: Where the store lies. Default: read from ``STORAGE_SERVICE_…`` when first needed.
+
+    Raises:
+        StorageFullException: By every method that writes: there is no room.
+        StoragePermissionException: By every method: the operating system does not let this user read or write there.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as directory:
+        ...     store = StorageService(StorageConfig(root=directory + "/store"))
+        ...     _ = Path(directory, "config.json").write_text("{}")
+        ...     blob = store.add(Path(directory, "config.json"))
+        ...     store.find(blob.sha256) == blob
+        True
+    """
+
+    def __init__(self, config: StorageConfig | None = None) -> None:
+        self._config = config
+
+    @cached_property
+    def root(self) -> Path:
+        """The directory of the store, absolute, ``~`` expanded; the configuration is read here, once.
+
+        Raises:
+            ConfigurationException: A ``STORAGE_SERVICE_…`` variable is unknown, or its value cannot be used.
+        """
+        config = StorageConfig() if self._config is None else self._config
+        return config.root.expanduser().absolute()
+
+    def path(self, sha256: str) -> Path:
+        """Return where that blob lies or would lie, without looking.
+
+        Args:
+            sha256: 64 hexadecimal digits, ``sha256:`` before them or not.
+
+        Raises:
+            InvalidInputException: `sha256` is no digest.
+
+        Example:
+            >>> StorageService(StorageConfig(root="/srv/store")).path("ab" * 32).parent
+            PosixPath('/srv/store/blobs/sha256/ab')
+        """
+        return _blobs.blob_path(self.root, check_sha256(sha256))
+
+    def find(self, sha256: str, *, size: int | None = None) -> BlobSchema | None:
+        """Return the blob if it is kept and sound, else `None`.
+
+        Costs one ``stat``. Only a suspect blob, one written to since it was published or of another size than `size`,
+        is hashed again. If it is right, its modification time is put back. If not, it is moved to ``quarantine/`` with
+        a WARNING in the log, so that it can be fetched anew.
+
+        Args:
+            sha256: The blob's digest.
+            size: The size it should have, in bytes.
+
+        Raises:
+            InvalidInputException: `sha256` is no digest.
+            StoragePermissionException: This user may not read the store.
+
+        Example:
+            >>> from tempfile import TemporaryDirectory
+            >>> with TemporaryDirectory() as root:
+            ...     print(StorageService(StorageConfig(root=root)).find("ab" * 32))
+            None
+        """
+        try:
+            return self.get(sha256, size=size)
+        except (BlobNotFoundException, BlobCorruptException):
+            return None
+
+    def get(self, sha256: str, *, size: int | None = None) -> BlobSchema:
+        """Return the blob, looked at as `find` does.
+
+        Args:
+            sha256: The blob's digest.
+            size: The size it should have, in bytes. Another size makes a blob suspect; a right digest decides.
+
+        Raises:
+            BlobNotFoundException: It is not kept.
+            BlobCorruptException: It is not what its name says; it is in quarantine now.
+            InvalidInputException: `sha256` is no digest.
+            StoragePermissionException: This user may not read the store.
+
+        Example:
+            >>> from tempfile import TemporaryDirectory
+            >>> with TemporaryDirectory() as root:
+            ...     StorageService(StorageConfig(root=root)).get("ab" * 32)
+            Traceback (most recent call last):
+            ...
+            kamiwaza_sdk.services.storage.exceptions.BlobNotFoundException: no blob abab...
+        """
+        path = self.path(sha256)
+        with translated(path):
+            return _blobs.inspect(self.root, path.name, size=size)
+
+    def verify(self, sha256: str) -> BlobSchema:
+        """Hash the blob again, however sound it looks, and return it.
+
+        Args:
+            sha256: The blob's digest.
+
+        Raises:
+            BlobNotFoundException: It is not kept.
+            BlobCorruptException: It is not what its name says; it is in quarantine now.
+            InvalidInputException: `sha256` is no digest.
+            StoragePermissionException: This user may not read the store.
+
+        Example:
+            >>> from pathlib import Path
+            >>> from tempfile import TemporaryDirectory
+            >>> with TemporaryDirectory() as directory:
+            ...     store = StorageService(StorageConfig(root=directory + "/store"))
+            ...     _ = Path(directory, "config.json").write_text("{}")
+            ...     blob = store.add(Path(directory, "config.json"))
+            ...     store.verify(blob.sha256).size
+            2
+        """
+        path = self.path(sha256)
+        with translated(path):
+            return _blobs.inspect(self.root, path.name, thorough=True)
+
+    def stage(self) -> AbstractContextManager[Path]:
+        """Lend a path in the store's staging area, for a writer who then calls `publish`.
+
+        Nothing has that path yet, and its directory is the writer's own: whatever stands there on exit is removed,
+        files beside the path included.
+
+        Raises:
+            ConfigurationException: The store's root is no directory.
+            StorageFullException: There is no room for a directory.
+            StoragePermissionException: This user may not write to the store.
+
+        Example:
+            >>> import hashlib
+            >>> from tempfile import TemporaryDirectory
+            >>> with TemporaryDirectory() as root:
+            ...     store = StorageService(StorageConfig(root=root))
+            ...     with store.stage() as path:
+            ...         size = path.write_bytes(b"{}")
+            ...         blob = store.publish(path, sha256=hashlib.sha256(b"{}").hexdigest(), size=size)
+            ...     blob.path.read_bytes()
+            b'{}'
+        """
+        return staged(self.root)
+
+    def publish(self, path: str | os.PathLike[str], *, sha256: str, size: int) -> BlobSchema:
+        """Take over a staged file whose digest was computed while it was written.
+
+        Its bytes are not read again: the digest is the caller's word. The file becomes read-only and durable, then gets
+        its final name in one step. If the store keeps that blob already, the staged file is dropped.
+
+        Args:
+            path: A path from `stage`, written and closed.
+            sha256: The digest of what was written.
+            size: How many bytes were written.
+
+        Raises:
+            InvalidInputException: `path` is no regular file of `size` bytes, or `sha256` is no digest.
+            OutsideStoreException: `path` is not in the store's staging area.
+            StorageFullException: There is no room.
+            StoragePermissionException: This user may not write to the store.
+
+        Example:
+            See `stage`.
+        """
+        target = self.path(sha256)
+        with translated(target):
+            return _blobs.publish(self.root, Path(path), sha256=target.name, size=size)
+
+    def add(self, source: str | os.PathLike[str], *, sha256: str | None = None) -> BlobSchema:
+        """Copy a local file into the store, sharing its blocks where the file system can (never as a hard link).
+
+        What is hashed is the copy. So if the source changes meanwhile, the blob still is what its name says, though
+        perhaps no state that the source ever had: give `sha256` to be sure.
+
+        Args:
+            source: A regular file, or a symbolic link to one. It is left alone.
+            sha256: The digest it has to have.
+
+        Raises:
+            DigestMismatchException: It has another digest. Nothing was stored.
+            InvalidInputException: `source` is no regular file, or `sha256` is no digest.
+            StorageFullException: There is no room.
+            StoragePermissionException: This user may not read the source, or not write to the store.
+
+        Example:
+            >>> from pathlib import Path
+            >>> from tempfile import TemporaryDirectory
+            >>> with TemporaryDirectory() as directory:
+            ...     store = StorageService(StorageConfig(root=directory + "/store"))
+            ...     _ = Path(directory, "config.json").write_text("{}")
+            ...     store.add(Path(directory, "config.json")).sha256[:8]
+            '44136fa3'
+        """
+        source = Path(source)
+        expected = None if sha256 is None else check_sha256(sha256)
+        with open_source(source) as file:
+            if expected is not None and (kept := self.find(expected)) is not None:
+                compare(digest(file), expected, source)  # nothing to copy, but is the source what was promised?
+                return kept
+            with self.stage() as path:
+                actual, size = take_in(file, path)
+                compare(actual, expected, source)
+                return self.publish(path, sha256=actual, size=size)
+
+    def materialize(self, version: HasFiles, directory: str | os.PathLike[str], *, writable: bool = False) -> Path:
+        """Lay out the files of a version, under their own names, in a directory.
+
+        Each file shares its blob's blocks where the file system can, is a hard link to it where it cannot, else a copy.
+        Every blob, path and file in the way is looked at before anything is written; then each file appears whole or
+        not at all. Nothing is overwritten: a file with the right content stays as it is, other tools' files are left
+        alone. So a call that was interrupted is simply repeated; it can leave ``.kamiwaza-….tmp`` files behind.
+
+        Args:
+            version: Anything with `files` that have `path`, `size` and `sha256`.
+            directory: Where to; created with those above it where it is missing.
+            writable: Make files that may be edited: no hard links, mode 0644 instead of 0444. A read-only file of an
+                earlier call is replaced by a writable one.
+
+        Returns:
+            `directory`, as it was given.
+
+        Raises:
+            BlobNotFoundException: The store lacks a file. Nothing was written.
+            BlobCorruptException: A blob is not what its name says. Nothing was written.
+            FileConflictException: Something else stands where a file is to be. It was left alone, and nothing was
+                written, unless it appeared during the call.
+            InvalidInputException: A size is not that of the blob, a digest is none, or `directory` is a file.
+            InvalidPathException: A path is absolute, has a ``..`` segment or the like, or two clash.
+            OutsideStoreException: A symbolic link in `directory` would lead a file out of it.
+            StorageFullException: There is no room.
+            StoragePermissionException: This user may not read the store, or not write to `directory`.
+
+        Example:
+            >>> from pathlib import Path
+            >>> from tempfile import TemporaryDirectory
+            >>> from types import SimpleNamespace
+            >>> with TemporaryDirectory() as directory:
+            ...     store = StorageService(StorageConfig(root=directory + "/store"))
+            ...     _ = Path(directory, "config.json").write_text("{}")
+            ...     blob = store.add(Path(directory, "config.json"))
+            ...     file = SimpleNamespace(path="onnx/config.json", size=blob.size, sha256=blob.sha256)
+            ...     model = store.materialize(SimpleNamespace(files=[file]), directory + "/model")
+            ...     (model / "onnx/config.json").read_text()
+            '{}'
+        """
+        directory = Path(directory)
+        lay_out(version, directory, blob_of=self._blob_of, writable=writable)
+        return directory
+
+    def _blob_of(self, file: FileLike) -> BlobSchema:
+        return self.get(file.sha256, size=file.size)

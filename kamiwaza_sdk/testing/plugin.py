@@ -1,0 +1,37 @@
+"""The pytest plugin. It imports the library in its fixtures only: every test run of the host's loads it."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from kamiwaza_sdk import ModelSchema
+
+__all__ = ["mock_db", "mock_model"]
+
+
+@pytest.fixture
+def mock_db() -> "Iterator[Session]":
+    """A real session on a database of its own, in memory, with the registry's tables. Gone after the test."""
+    from sqlalchemy import StaticPool, create_engine
+    from sqlalchemy.orm import Session
+
+    from kamiwaza_sdk import setup_database
+
+    # One connection for every thread: a web framework's test client calls from another one.
+    engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+    setup_database(engine)
+    with Session(engine) as db:
+        yield db
+    engine.dispose()
+
+
+@pytest.fixture
+def mock_model(mock_db: "Session") -> "ModelSchema":
+    """One model in ``mock_db``, named ``mock-model``."""
+    from kamiwaza_sdk import CreateModel, ModelService
+
+    return ModelService(mock_db).create_model(CreateModel(name="mock-model", task="text-generation"))

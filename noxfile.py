@@ -1,0 +1,90 @@
+"""What CI runs, a session at a time. ``nox`` alone runs everything but the benchmarks."""
+
+import os
+import tomllib
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.error_on_external_run = True
+nox.options.sessions = ["tests", "lowest", "lint", "types", "docs", "quickstart"]
+
+PROJECT = tomllib.loads(Path("pyproject.toml").read_text())
+EVERYTHING = "-e.[async,examples,notebook,postgres]"
+
+
+def groups(*names: str) -> list[str]:
+    """Return the requirements of dependency groups."""
+    return [requirement for name in names for requirement in PROJECT["dependency-groups"][name]]
+
+
+def run_tests(session: nox.Session) -> None:
+    """Run the suite under coverage, children included, and report."""
+    session.run("coverage", "erase")
+    # coverage, not pytest-cov: our own pytest plugin is imported before that one could begin to measure.
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    if not session.posargs:
+        session.run("coverage", "combine", "--quiet")
+        session.run("coverage", "report")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the whole suite, on SQLite and, where it answers, PostgreSQL."""
+    session.install(EVERYTHING, *groups("test"))
+    run_tests(session)
+
+
+@nox.session
+def lowest(session: nox.Session) -> None:
+    """Run the suite on the oldest versions that pyproject.toml admits."""
+    extras = [PROJECT["project"]["optional-dependencies"][name] for name in ("async", "postgres", "notebook")]
+    oldest = [line.split(",")[0].replace(">=", "==") for line in sum(extras, PROJECT["project"]["dependencies"])]
+    session.install("-e.[async,examples,notebook,postgres]", *oldest, *groups("test"))
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, and which package may import which."""
+    session.install(EVERYTHING, *groups("lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("lint-imports")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check that every type holds, and that everything public has one."""
+    session.install(EVERYTHING, *groups("test", "types"))
+    session.run("mypy")
+    # The package has to be installed for pyright to judge it as its users do.
+    session.run("pyright", "--ignoreexternal", "--verifytypes", "kamiwaza_sdk")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation without a warning, and run every example in it."""
+    session.install(EVERYTHING, *groups("docs", "test"))
+    session.run("sphinx-build", "-n", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
+    session.run("pytest", "--doctest-modules", "kamiwaza_sdk", "docs", "README.md", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure the ratios that tests/benchmarks promises."""
+    session.install(EVERYTHING, *groups("test"))
+    session.run("pytest", "tests/benchmarks", "--benchmark-enable", *session.posargs)
+
+
+@nox.session
+def quickstart(session: nox.Session) -> None:
+    """Run the first example as a new user would, twice."""
+    session.install("-e.[examples]")
+    home = session.create_tmp()
+    env = {"XDG_DATA_HOME": home, "PATH": os.environ["PATH"]}
+    session.run("python", "examples/quickstart.py", env=env)
+    session.run("python", "examples/quickstart.py", env=env)

@@ -1,0 +1,1 @@
+"""Ratios to floors that are measured in the same run."""

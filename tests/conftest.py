@@ -1,0 +1,94 @@
+"""Fixtures that every part of the suite shares."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from kamiwaza_sdk import StorageConfig, StorageService
+from tests.backends import BACKENDS, Backend, clear_tables, create_tables, postgresql_engine, sqlite_engine
+
+if TYPE_CHECKING:
+    from tests.serving import Server
+
+POSTGRES_URL: Final = os.environ.get("KAMIWAZA_TEST_POSTGRES_URL", "postgresql+psycopg://postgres@127.0.0.1/postgres")
+
+
+@pytest.fixture(autouse=True)
+def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give each test an environment without our settings, and directories of its own for the defaults."""
+    for name in list(os.environ):
+        if name.startswith(("MODEL_SERVICE_", "DOWNLOAD_SERVICE_", "STORAGE_SERVICE_")):
+            monkeypatch.delenv(name)
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+
+@pytest.fixture(scope="session")
+def postgresql_url() -> Iterator[str]:
+    """A database of this run's own on the PostgreSQL server. Skips without one, but fails in CI."""
+    admin = create_engine(POSTGRES_URL, isolation_level="AUTOCOMMIT")
+    name = f"kamiwaza_test_{uuid4().hex}"
+    try:
+        with admin.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+    except OperationalError as error:
+        reason = f"no PostgreSQL at {make_url(POSTGRES_URL)!r}; set KAMIWAZA_TEST_POSTGRES_URL: {error.orig}"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    yield make_url(POSTGRES_URL).set(database=name).render_as_string(hide_password=False)
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+@pytest.fixture(scope="session")
+def postgresql_tables(postgresql_url: str) -> str:
+    """The same database with our tables and the host's in it."""
+    engine = create_engine(postgresql_url)
+    with engine.begin() as connection:
+        create_tables(connection)
+    engine.dispose()
+    return postgresql_url
+
+
+@pytest.fixture(params=BACKENDS)
+async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Backend]:
+    """Every colour on every database, each with empty tables."""
+    name: str = request.param
+    if "postgresql" in name:
+        engine = postgresql_engine(name, request.getfixturevalue("postgresql_tables"))
+    else:
+        engine = sqlite_engine(name, tmp_path / "registry.db")
+    prepare = clear_tables if "postgresql" in name else create_tables
+    if isinstance(engine, AsyncEngine):
+        async with engine.begin() as connection:
+            await connection.run_sync(prepare)
+        yield Backend(name, engine)
+        await engine.dispose()
+    else:
+        with engine.begin() as plain:
+            prepare(plain)
+        yield Backend(name, engine)
+        engine.dispose()
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> StorageService:
+    """A store of the test's own."""
+    return StorageService(StorageConfig(root=tmp_path / "store"))
+
+
+@pytest.fixture
+def server() -> "Iterator[Server]":
+    """A real HTTP server on loopback."""
+    from tests.serving import Server
+
+    with Server() as running:
+        yield running

@@ -1,0 +1,80 @@
+"""Stores, files to keep in them, and file systems that are full, read-only, separate or able to share blocks."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Generator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from kamiwaza_sdk.services.storage import StorageConfig, StorageService, _materialize
+
+NOBODY = 65534
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> StorageService:
+    """A store that nothing was written to yet."""
+    return StorageService(StorageConfig(root=tmp_path / "store"))
+
+
+@pytest.fixture
+def no_reflink(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behave the same whatever file system the tests run on."""
+    monkeypatch.setattr(_materialize, "reflink", lambda *_: False)
+
+
+@pytest.fixture
+def tmpfs(tmp_path: Path) -> Generator[Callable[..., Path]]:
+    """Mounts file systems of their own, for root on Linux: ``tmpfs("a", size="1m")``."""
+    if shutil.which("mount") is None or os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    with ExitStack() as mounted:
+
+        def mount(name: str, *, size: str = "64m") -> Path:
+            place = tmp_path / name
+            place.mkdir()
+            _mount(mounted, place, "-t", "tmpfs", "-o", f"size={size}", "tmpfs")
+            return place
+
+        yield mount
+
+
+@pytest.fixture
+def cloning(tmp_path: Path) -> Generator[Path]:
+    """A file system whose files can share blocks, for root on Linux with ``mkfs.btrfs``."""
+    if shutil.which("mkfs.btrfs") is None or os.geteuid() != 0:
+        pytest.skip("needs root and mkfs.btrfs")
+    image, place = tmp_path / "btrfs.img", tmp_path / "btrfs"
+    place.mkdir()
+    with image.open("wb") as file:
+        file.truncate(256 * 1024**2)
+    subprocess.run(["mkfs.btrfs", "-q", image], check=True, capture_output=True)
+    with ExitStack() as mounted:
+        _mount(mounted, place, "-o", "loop", str(image))
+        yield place
+
+
+def _mount(mounted: ExitStack, place: Path, *arguments: str) -> None:
+    done = subprocess.run(["mount", *arguments, place], check=False, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"cannot mount here: {done.stderr.strip()}")
+    mounted.callback(subprocess.run, ["umount", place], check=True)
+
+
+@pytest.fixture
+def unprivileged() -> Generator[Path]:
+    """A directory of a user who is not root, and that user at work."""
+    with tempfile.TemporaryDirectory() as directory:
+        root = os.geteuid() == 0
+        if root:
+            os.chown(directory, NOBODY, NOBODY)
+            os.seteuid(NOBODY)
+        try:
+            yield Path(directory)
+        finally:
+            if root:
+                os.seteuid(0)

@@ -1,0 +1,62 @@
+"""What several tests need: versions, digests, and a look at a whole tree."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kamiwaza_sdk.services.storage import BlobSchema, StorageService
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of a version, as a plain dataclass."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version, as a plain dataclass."""
+
+    files: Sequence[File]
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def keep(store: StorageService, data: bytes) -> BlobSchema:
+    """Publish `data` the way a downloader does."""
+    with store.stage() as path:
+        path.write_bytes(data)
+        return store.publish(path, sha256=sha256(data), size=len(data))
+
+
+def version(store: StorageService, contents: dict[str, bytes]) -> Version:
+    """Keep some files, and return the version made of them."""
+    blobs = {path: keep(store, data) for path, data in contents.items()}
+    return Version([File(path, blob.size, blob.sha256) for path, blob in blobs.items()])
+
+
+def tree(directory: Path) -> dict[str, bytes | str | None]:
+    """Return what lies below: files with content, links with target, directories with `None`."""
+    return {
+        str(path.relative_to(directory)): os.readlink(path)
+        if path.is_symlink()
+        else None
+        if path.is_dir()
+        else path.read_bytes()
+        for path in sorted(directory.rglob("*"))
+    }
+
+
+def misnamed(root: Path) -> list[Path]:
+    """Return every file that stands under a blob's name and is not that blob: there must never be one."""
+    files = [path for path in root.glob("blobs/**/*") if not path.is_dir()]
+    return [
+        path for path in files if sha256(path.read_bytes()) != path.name or path.parent.name != path.name[:2]
+    ]

@@ -1,0 +1,127 @@
+"""Local files come in as copies that are what their name says."""
+
+import errno
+import fcntl
+import os
+from collections.abc import Callable
+from io import FileIO
+from pathlib import Path
+
+import pytest
+
+from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.services.storage import DigestMismatchException, StorageService, _intake
+from kamiwaza_sdk.services.storage._links import reflink
+from tests.storage.helpers import misnamed, sha256
+
+Make = Callable[[Path], object]
+
+DATA = b"weights" * 500_000
+DIGEST = sha256(DATA)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A file larger than one chunk."""
+    path = tmp_path / "source"
+    path.write_bytes(DATA)
+    return path
+
+
+def test_add_copies(store: StorageService, source: Path) -> None:
+    """The blob is another file than the source, which is left as it was, and later edits of it do not reach the blob."""
+    before = source.stat()
+    blob = store.add(source)
+    assert (blob.sha256, blob.size, blob.path.read_bytes()) == (DIGEST, len(DATA), DATA)
+    after = source.stat()
+    assert (after.st_mode, after.st_mtime_ns, after.st_nlink) == (before.st_mode, before.st_mtime_ns, 1)
+    source.write_bytes(b"edited")
+    assert store.verify(DIGEST) == blob
+    assert list((store.root / "staging").iterdir()) == []
+
+
+def test_add_takes_strings_and_links(store: StorageService, source: Path, tmp_path: Path) -> None:
+    """A path as text will do, and a symbolic link stands for its file."""
+    (tmp_path / "link").symlink_to(source)
+    assert store.add(str(tmp_path / "link")).sha256 == DIGEST
+
+
+def test_add_an_empty_file(store: StorageService, tmp_path: Path) -> None:
+    """An empty file is a file."""
+    (tmp_path / "empty").touch()
+    assert store.add(tmp_path / "empty").size == 0
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_add_checks_the_promise(store: StorageService, source: Path, tmp_path: Path, *, kept: bool) -> None:
+    """A file with another digest than promised is not stored, also where the promised blob is kept already."""
+    if kept:
+        store.add(source)
+    wrong = tmp_path / "wrong"
+    wrong.write_bytes(b"other")
+    with pytest.raises(DigestMismatchException) as caught:
+        store.add(wrong, sha256=DIGEST)
+    error = caught.value
+    assert (error.expected, error.actual, error.path) == (DIGEST, sha256(b"other"), wrong)
+    assert store.find(sha256(b"other")) is None
+
+
+def test_add_what_is_kept_copies_nothing(
+    store: StorageService, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A promised blob that is kept needs no room for a second copy."""
+    blob = store.add(source, sha256=DIGEST)
+    monkeypatch.delattr(StorageService, "stage")
+    assert store.add(source, sha256=DIGEST) == blob
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to(path), lambda _: None])
+def test_add_refuses_what_is_no_file(store: StorageService, tmp_path: Path, make: Make) -> None:
+    """A directory, a FIFO, a loop of links and a missing file are refused by name, and do not block."""
+    make(tmp_path / "thing")
+    with pytest.raises(InvalidInputException, match="thing is no file"):
+        store.add(tmp_path / "thing")
+
+
+def test_source_that_changes_while_it_is_read(
+    store: StorageService, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the source does during the copy, the blob hashes to its name."""
+    copy = _intake.copy
+
+    class Changing(FileIO):
+        def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+            count = super().readinto(buffer)
+            with source.open("r+b") as file:
+                file.write(os.urandom(len(DATA)))
+            return count
+
+    monkeypatch.setattr(_intake, "reflink", lambda *_: False)
+    monkeypatch.setattr(_intake, "copy", lambda file, target: copy(Changing(os.dup(file.fileno()), "rb"), target))
+    blob = store.add(source)
+    assert store.verify(blob.sha256) == blob
+    assert blob.sha256 != DIGEST
+    assert misnamed(store.root) == []
+
+
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.EXDEV, errno.ENOTTY, errno.EINVAL])
+def test_file_systems_without_clones(source: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Where files cannot share blocks, `reflink` says so, whatever the file system's words for it."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(fcntl, "ioctl", refuse)
+    with FileIO(source) as file:
+        assert reflink(file, file) is False
+
+
+def test_clones_that_fail_for_real(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clone that fails for lack of room is an error, not a reason to copy."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(fcntl, "ioctl", refuse)
+    with FileIO(source) as file, pytest.raises(OSError, match="full"):
+        reflink(file, file)
