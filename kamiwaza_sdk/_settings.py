@@ -50,7 +50,8 @@ def _suggestion(name: str, known: set[str]) -> str:
 
 
 def _translated(kind: type[Settings], error: ValidationError, values: dict[str, Any]) -> ConfigurationException:
-    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    problem = error.errors(include_url=False, include_input=False)[0]
     field = str(problem["loc"][0])
     setting = field if field in values else f"{kind.model_config.get('env_prefix', '')}{field}".upper()
-    return ConfigurationException(setting, problem["msg"].removeprefix("Value error, "))
+    original = problem.get("ctx", {}).get("error")
+    return ConfigurationException(setting, getattr(original, "reason", problem["msg"]))

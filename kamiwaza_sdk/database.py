@@ -13,7 +13,7 @@ import sqlalchemy
 from sqlalchemy import URL, Connection, Engine, event, make_url
 
 from kamiwaza_sdk._dependencies import require
-from kamiwaza_sdk.services.model.config import ServiceConfig
+from kamiwaza_sdk.services.model.config import ServiceConfig, parse_database_url
 from kamiwaza_sdk.services.model.setup import check_database, setup_database
 
 if TYPE_CHECKING:
@@ -40,9 +40,8 @@ def create_engine(url: str | URL | None = None, *, config: ServiceConfig | None 
         A plain SQLAlchemy `Engine`, whose pool keeps ``database_pool_size`` connections.
 
     Raises:
-        ConfigurationException: A setting is unknown, or its value cannot be used.
+        ConfigurationException: A setting is unknown, its value cannot be used, or `url` is no database URL.
         MissingDependencyException: The driver is not installed; the error names the extra.
-        sqlalchemy.exc.ArgumentError: `url` is no database URL.
 
     Example:
         >>> create_engine("sqlite:///registry.db").dialect.name
@@ -65,9 +64,8 @@ def create_async_engine(url: str | URL | None = None, *, config: ServiceConfig |
         A plain SQLAlchemy `AsyncEngine`, whose pool keeps ``database_pool_size`` connections.
 
     Raises:
-        ConfigurationException: A setting is unknown, or its value cannot be used.
+        ConfigurationException: A setting is unknown, its value cannot be used, or `url` is no database URL.
         MissingDependencyException: greenlet or the driver is not installed; the error names the extra.
-        sqlalchemy.exc.ArgumentError: `url` is no database URL.
 
     Example:
         >>> create_async_engine("sqlite:///registry.db").dialect.driver
@@ -85,7 +83,7 @@ def create_async_engine(url: str | URL | None = None, *, config: ServiceConfig |
 
 def _resolve(url: str | URL | None, config: ServiceConfig, drivers: dict[str, str]) -> URL:
     """Return the URL with its driver named, having made sure that the driver is there."""
-    parsed = make_url(config.database_url.get_secret_value() if url is None else url)
+    parsed = make_url(config.database_url.get_secret_value()) if url is None else parse_database_url(url)
     resolved = parsed.set(drivername=drivers.get(parsed.drivername, parsed.drivername))
     driver = resolved.drivername.partition("+")[2]
     if driver in _PACKAGES:

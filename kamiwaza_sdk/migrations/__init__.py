@@ -16,6 +16,7 @@ from typing import Final
 
 from sqlalchemy import Column, Connection, MetaData, String, Table, delete, insert, inspect, select
 
+from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.model.exceptions import DatabaseTooNewException
 
 __all__ = ["REVISIONS", "current_revision", "downgrade", "include_name", "upgrade"]
@@ -61,7 +62,7 @@ def upgrade(connection: Connection, *, to: str = REVISIONS[-1]) -> None:
 
     Raises:
         DatabaseTooNewException: A newer version of the library has upgraded the database.
-        ValueError: There is no such schema version.
+        InvalidInputException: There is no such schema version.
 
     Example:
         >>> with engine.begin() as connection:
@@ -82,7 +83,7 @@ def downgrade(connection: Connection, *, to: str | None) -> None:
 
     Raises:
         DatabaseTooNewException: A newer version of the library has upgraded the database.
-        ValueError: There is no such schema version.
+        InvalidInputException: There is no such schema version.
     """
     done = _position(current_revision(connection))
     for revision in reversed(REVISIONS[_position(to) : done]):
@@ -112,7 +113,11 @@ def include_name(name: str | None, type_: str, parent_names: Mapping[str, str | 
 
 
 def _position(revision: str | None) -> int:
-    return 0 if revision is None else REVISIONS.index(revision) + 1
+    if revision is None:
+        return 0
+    if revision not in REVISIONS:
+        raise InvalidInputException("to", f"is {revision!r}, which is no schema version; known are {REVISIONS}")
+    return REVISIONS.index(revision) + 1
 
 
 def _run(connection: Connection, direction: str, revision: str) -> None:

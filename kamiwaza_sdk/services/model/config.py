@@ -5,18 +5,28 @@ from typing import Final
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from kamiwaza_sdk._settings import Settings, Size
+from kamiwaza_sdk.exceptions import ConfigurationException
 
-__all__ = ["ServiceConfig"]
+__all__ = ["ServiceConfig", "parse_database_url"]
 
 _MIB: Final = 1024**2
 
 
 def _default_database_url() -> SecretStr:
     return SecretStr(f"sqlite:///{user_data_path('kamiwaza_sdk') / 'registry.db'}")
+
+
+def parse_database_url(url: str | URL) -> URL:
+    """Return a database URL taken apart, or raise `ConfigurationException`, which does not repeat it."""
+    try:
+        return make_url(url)
+    except (ArgumentError, ValueError):
+        reason = "is no database URL; write it as postgresql://user:password@host/database or sqlite:////path"
+        raise ConfigurationException("url", reason) from None  # the original repeats the URL, password included
 
 
 class ServiceConfig(Settings):
@@ -47,9 +57,5 @@ class ServiceConfig(Settings):
     @field_validator("database_url")
     @classmethod
     def _is_a_database_url(cls, value: SecretStr) -> SecretStr:
-        try:
-            make_url(value.get_secret_value())
-        except (ArgumentError, ValueError):
-            message = "is no database URL; write it as postgresql://user:password@host/database or sqlite:////path"
-            raise ValueError(message) from None  # the original repeats the URL, password included
+        parse_database_url(value.get_secret_value())
         return value

@@ -1,0 +1,110 @@
+"""What our own engines are set up with."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import QueuePool, create_engine as create_stock_engine, text
+from sqlalchemy.orm import Session
+
+from kamiwaza_sdk import (
+    ConfigurationException,
+    CreateModel,
+    MissingDependencyException,
+    ModelService,
+    ServiceConfig,
+    create_async_engine,
+    create_engine,
+    setup_database,
+)
+
+
+def test_the_default_is_a_file_in_the_users_data_directory_made_when_first_connected_to(tmp_path: Path) -> None:
+    engine = create_engine()
+    file = tmp_path / "data" / "kamiwaza_sdk" / "registry.db"
+    assert engine.url.render_as_string() == f"sqlite:///{file}"
+    assert not file.parent.exists()
+    setup_database(engine)
+    assert file.is_file()
+    engine.dispose()
+
+
+async def test_the_asynchronous_default_is_the_same_file(tmp_path: Path) -> None:
+    engine = create_async_engine()
+    async with engine.begin() as connection:
+        await connection.run_sync(setup_database)
+    await engine.dispose()
+    assert (tmp_path / "data" / "kamiwaza_sdk" / "registry.db").is_file()
+
+
+def test_a_given_file_needs_its_directory() -> None:
+    engine = create_engine("sqlite:////nowhere/at/all.db")
+    with pytest.raises(Exception, match="unable to open database file"):
+        engine.connect()
+
+
+def test_the_environment_names_the_database_and_an_argument_beats_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODEL_SERVICE_DATABASE_URL", "sqlite:///here.db")
+    monkeypatch.setenv("MODEL_SERVICE_DATABASE_POOL_SIZE", "3")
+    engine = create_engine()
+    assert engine.url.database == "here.db"
+    assert isinstance(engine.pool, QueuePool)
+    assert engine.pool.size() == 3
+    assert create_engine("sqlite:///there.db").url.database == "there.db"
+    assert create_engine(config=ServiceConfig(database_url="sqlite:///given.db")).url.database == "given.db"  # type: ignore[arg-type]  # Pydantic makes it a secret
+
+
+@pytest.mark.parametrize("url", ["postgresql://u@h/d", "postgres://u@h/d", "postgresql+psycopg://u@h/d"])
+def test_a_postgresql_url_means_psycopg_in_both_colours(url: str) -> None:
+    assert create_engine(url).dialect.driver == "psycopg"
+    assert create_async_engine(url).dialect.driver == "psycopg"
+    assert create_engine(url).pool.size() == 20  # type: ignore[attr-defined]  # a QueuePool
+
+
+def test_a_sqlite_file_has_a_write_ahead_log_foreign_keys_and_patience(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path}/r.db")
+    with engine.connect() as connection:
+        pragmas = [connection.scalar(text(f"PRAGMA {name}")) for name in ("journal_mode", "foreign_keys", "busy_timeout")]
+    engine.dispose()
+    assert pragmas == ["wal", 1, 30_000]
+
+
+def test_what_a_savepoint_holds_vanishes_with_the_transaction(tmp_path: Path) -> None:
+    """The stock engine is the control: there the released savepoint's row stays."""
+    left = []
+    for number, create in enumerate((create_stock_engine, create_engine)):
+        engine = create(f"sqlite:///{tmp_path}/{number}.db")
+        setup_database(engine)
+        with Session(engine) as db:
+            with db.begin_nested():
+                ModelService(db).create_model(CreateModel(name="m"))
+            db.rollback()
+            left.append(len(ModelService(db).list_models()))
+        engine.dispose()
+    assert left == [1, 0]
+
+
+def test_a_url_that_is_none_says_which_setting_it_stands_in_but_not_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODEL_SERVICE_DATABASE_URL", "postgres//user:hunter2@host")
+    with pytest.raises(ConfigurationException, match="^MODEL_SERVICE_DATABASE_URL: is no database URL") as refused:
+        create_engine()
+    assert "hunter2" not in f"{refused.value!r} {refused.value.__cause__!r}"
+    monkeypatch.delenv("MODEL_SERVICE_DATABASE_URL")
+    with pytest.raises(ConfigurationException, match="^url: is no database URL"):
+        create_engine("nonsense")
+
+
+@pytest.mark.parametrize(
+    ("package", "url", "extra"), [("greenlet", "sqlite://", "async"), ("aiosqlite", "sqlite://", "async")]
+)
+def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch, package: str, url: str, extra: str) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingDependencyException, match=rf"pip install 'kamiwaza-sdk\[{extra}\]'") as missing:
+        create_async_engine(url)
+    assert (missing.value.package, missing.value.extra) == (package, extra)
+
+
+def test_a_missing_psycopg_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(MissingDependencyException, match=r"kamiwaza-sdk\[postgres\]"):
+        create_engine("postgresql://u@h/d")

@@ -1,0 +1,167 @@
+"""Setting up: idempotent, one at a time, on a host's connection too, and never on a database that is newer."""
+
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from uuid import uuid4
+from collections.abc import Iterator
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, Engine, create_engine, inspect, make_url, text
+from sqlalchemy.orm import Session
+
+import kamiwaza_sdk
+from kamiwaza_sdk import (
+    CreateModel,
+    DatabaseNotReadyException,
+    DatabaseTooNewException,
+    DatabaseUnsupportedException,
+    DBBase,
+    InvalidInputException,
+    ModelService,
+    check_database,
+    migrations,
+    setup_database,
+)
+from tests.processes import FRESH
+
+OUR_TABLES = {"kamiwaza_alembic_version", "kamiwaza_model", "kamiwaza_model_file", "kamiwaza_model_version"}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database with nothing in it."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/empty.db"
+        return
+    server = make_url(request.getfixturevalue("postgresql_url"))
+    name = f"{server.database}_{uuid4().hex[:8]}"
+    admin = create_engine(server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    yield server.set(database=name).render_as_string(hide_password=False)
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+@pytest.fixture
+def engine(empty_url: str) -> Iterator[Engine]:
+    """An engine of ours for it."""
+    engine = kamiwaza_sdk.create_engine(empty_url)
+    yield engine
+    engine.dispose()
+
+
+def _set_up(url: str) -> str:
+    engine = kamiwaza_sdk.create_engine(url)
+    setup_database(engine)
+    check_database(engine)
+    engine.dispose()
+    return "set up"
+
+
+def _set_up_stock(url: str) -> str:
+    engine = create_engine(url)
+    setup_database(engine)
+    check_database(engine)
+    engine.dispose()
+    return "set up"
+
+
+@pytest.mark.parametrize("set_up", [_set_up, _set_up_stock])
+def test_eight_processes_at_once_on_an_empty_database_all_succeed(empty_url: str, set_up: object) -> None:
+    with ProcessPoolExecutor(8, mp_context=FRESH) as pool:
+        assert list(pool.map(set_up, [empty_url] * 8)) == ["set up"] * 8  # type: ignore[arg-type]  # one of the two above
+
+
+def test_the_migrated_database_is_just_what_the_mapped_classes_say(engine: Engine) -> None:
+    setup_database(engine)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection,
+            opts={
+                "compare_type": True,
+                "include_name": lambda name, kind, _: kind != "table" or name in DBBase.metadata.tables,
+            },
+        )
+        assert compare_metadata(context, DBBase.metadata) == []
+
+
+def test_setting_up_again_changes_nothing(engine: Engine) -> None:
+    setup_database(engine)
+    with Session(engine) as db, db.begin():
+        model = ModelService(db).create_model(CreateModel(name="m"))
+    setup_database(engine)
+    with Session(engine) as db:
+        assert ModelService(db).list_models() == [model]
+
+
+def test_on_a_hosts_connection_it_commits_or_vanishes_with_the_host(engine: Engine) -> None:
+    with engine.connect() as connection:
+        connection.execute(text("CREATE TABLE host (id INTEGER)"))
+        connection.execute(text("INSERT INTO host VALUES (1)"))
+        setup_database(connection)
+        assert set(inspect(connection).get_table_names()) == OUR_TABLES | {"host"}
+        connection.rollback()
+    assert OUR_TABLES.isdisjoint(inspect(engine).get_table_names())
+    with engine.begin() as connection:
+        setup_database(connection)
+    check_database(engine)
+
+
+def test_a_database_that_was_never_set_up_says_what_to_call(engine: Engine) -> None:
+    with pytest.raises(DatabaseNotReadyException, match=r"call kamiwaza_sdk\.setup_database\(engine\)") as refused:
+        check_database(engine)
+    assert refused.value.revision is None
+
+
+def test_a_database_from_a_newer_version_is_refused_and_not_touched(engine: Engine) -> None:
+    setup_database(engine)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE kamiwaza_alembic_version SET version_num = '9999'"))
+    for call in (setup_database, check_database):
+        with pytest.raises(DatabaseTooNewException, match="schema version 9999, newer than 0001.*upgrade") as refused:
+            call(engine)
+    assert (refused.value.revision, refused.value.known) == ("9999", "0001")
+    assert set(inspect(engine).get_table_names()) == OUR_TABLES
+
+
+def test_another_kind_of_database_is_refused() -> None:
+    class Other:
+        """Stands for a connection to a database that the registry cannot live in."""
+
+        class dialect:  # noqa: N801 - an attribute of Connection
+            name = "mysql"
+
+    for call in (setup_database, check_database):
+        with pytest.raises(DatabaseUnsupportedException, match="SQLite or PostgreSQL, not in mysql"):
+            call(Other())  # type: ignore[arg-type]  # as above
+
+
+def test_downgrading_leaves_nothing_of_ours(engine: Engine) -> None:
+    setup_database(engine)
+    with engine.begin() as connection:
+        migrations.downgrade(connection, to=None)
+    assert inspect(engine).get_table_names() == []
+    setup_database(engine)
+    check_database(engine)
+
+
+def test_a_revision_that_does_not_exist_is_refused(engine: Engine) -> None:
+    with engine.begin() as connection, pytest.raises(InvalidInputException, match="0042"):
+        migrations.upgrade(connection, to="0042")
+
+
+def test_a_host_that_autogenerates_is_told_to_leave_our_tables_alone(engine: Engine) -> None:
+    def proposals(connection: Connection, **opts: object) -> set[str]:
+        from sqlalchemy import MetaData
+
+        context = MigrationContext.configure(connection, opts=opts)
+        return {step[1].name for step in compare_metadata(context, MetaData()) if step[0] == "remove_table"}
+
+    setup_database(engine)
+    with engine.connect() as connection:
+        assert proposals(connection) == OUR_TABLES
+        assert proposals(connection, include_name=migrations.include_name) == set()
