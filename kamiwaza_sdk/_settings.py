@@ -39,14 +39,15 @@ class Settings(BaseSettings):
         known = {f"{prefix}{name}".upper() for name in cls.model_fields}
         for name in (*os.environ, *dotenv_values(".env")):
             if name.upper().startswith(prefix) and name.upper() not in known:
-                raise ConfigurationException(name, f"is no known setting{_suggestion(name.upper(), known)}")
+                raise ConfigurationException(name, f"is no known setting{_suggestion(name.upper(), known, prefix)}")
         for name in values.keys() - cls.model_fields.keys():
-            raise ConfigurationException(name, f"is no known setting{_suggestion(name, set(cls.model_fields))}")
+            raise ConfigurationException(name, f"is no known setting{_suggestion(name, set(cls.model_fields), '')}")
 
 
-def _suggestion(name: str, known: set[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(sorted(known))}"
+def _suggestion(name: str, known: set[str], prefix: str) -> str:
+    own = [other.removeprefix(prefix) for other in known]  # what all share would make all alike
+    close = difflib.get_close_matches(name.removeprefix(prefix), own, n=1)
+    return f"; did you mean {prefix}{close[0]}?" if close else f"; known are {', '.join(sorted(known))}"
 
 
 def _translated(kind: type[Settings], error: ValidationError, values: dict[str, Any]) -> ConfigurationException:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, V
 from kamiwaza_sdk.exceptions import InvalidInputException, InvalidNameException, InvalidPathException, ServiceException
 
 __all__ = [
+    "MAX_ADDRESS_LENGTH",
     "MAX_FILES",
     "MAX_NAME_LENGTH",
     "MAX_PATH_LENGTH",
@@ -31,6 +32,8 @@ __all__ = [
     "shown",
 ]
 
+#: The longest address of a source that is kept.
+MAX_ADDRESS_LENGTH: Final = 2048
 #: How many files one version may have: what one holds in memory.
 MAX_FILES: Final = 10_000
 MAX_NAME_LENGTH: Final = 255

@@ -5,9 +5,9 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
 
     ServiceException
     ├── NotFoundException (LookupError)
+    │   ├── BlobNotFoundException
     │   ├── ModelNotFoundException
-    │   ├── VersionNotFoundException
-    │   └── BlobNotFoundException
+    │   └── VersionNotFoundException
     ├── AlreadyExistsException
     │   ├── ModelAlreadyExistsException
     │   └── VersionAlreadyExistsException
@@ -16,11 +16,12 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
     │   ├── InvalidPathException
     │   ├── InvalidReferenceException
     │   ├── InvalidSourceException
-    │   ├── InvalidUrlException
-    │   └── ModelTooLargeException
+    │   └── InvalidUrlException
+    ├── ModelTooLargeException
+    ├── SourceTooLargeException
+    ├── OpenTransactionException
     ├── ConfigurationException (ValueError)
     ├── MissingDependencyException (ImportError)
-    ├── OpenTransactionException
     ├── DatabaseException
     │   ├── DatabaseBusyException
     │   ├── DatabaseConnectionException
@@ -29,6 +30,7 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
     │   └── DatabaseUnsupportedException
     ├── DownloadException
     │   ├── ChecksumMismatchException
+    │   ├── DownloadDiskException (OSError)
     │   ├── DownloadInterruptedException (ConnectionError)
     │   ├── DownloadStatusException
     │   ├── DownloadTimeoutException (TimeoutError)
@@ -37,11 +39,13 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
     │   └── UnexpectedEncodingException
     └── StorageException
         ├── BlobCorruptException
+        ├── DigestMismatchException
         ├── FileConflictException
         ├── OutsideStoreException (ValueError)
         ├── StorageFullException (OSError)
         └── StoragePermissionException (PermissionError)
 
+A blob that is not found is also a `StorageException`.
 Every error survives `pickle`, with its attributes, its notes and, where that pickles too, its cause.
 """
 

@@ -1,7 +1,10 @@
 """Fixtures that every part of the suite shares."""
 
 import os
-from collections.abc import AsyncIterator, Iterator
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
@@ -11,7 +14,7 @@ from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from kamiwaza_sdk import StorageConfig, StorageService
+from kamiwaza_sdk import HubService, StorageConfig, StorageService
 from tests.backends import BACKENDS, Backend, clear_tables, create_tables, postgresql_engine, sqlite_engine
 
 if TYPE_CHECKING:
@@ -92,3 +95,29 @@ def server() -> "Iterator[Server]":
 
     with Server() as running:
         yield running
+
+
+@pytest.fixture
+def hub(storage: StorageService) -> HubService:
+    """A hub over that store."""
+    return HubService(storage=storage)
+
+
+@pytest.fixture
+def tmpfs(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Mounts file systems of their own, for root on Linux: ``tmpfs("a", size="1m")``."""
+    if shutil.which("mount") is None or os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    with ExitStack() as mounted:
+
+        def mount(name: str, *, size: str = "64m", mode: str = "rw") -> Path:
+            place = tmp_path / name
+            place.mkdir()
+            options = f"size={size},{mode}"
+            done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], capture_output=True)
+            if done.returncode:
+                pytest.skip(f"cannot mount here: {done.stderr.decode().strip()}")
+            mounted.callback(subprocess.run, ["umount", place], check=True)
+            return place
+
+        yield mount

@@ -24,11 +24,12 @@ _PIECE: Final = 1024**2
 
 @dataclass(frozen=True)
 class Request:
-    """What a client asked for."""
+    """What a client asked for: header names in lower case, and the port it came from."""
 
     method: str
     path: str
     headers: Mapping[str, str]
+    client: int
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,8 @@ class _Handler(BaseHTTPRequestHandler):
         return self.server.owner
 
     def do_GET(self) -> None:
-        request = Request(self.command, self.path, {name.lower(): value for name, value in self.headers.items()})
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        request = Request(self.command, self.path, headers, self.client_address[1])
         reply = self._owner.reply_to(request)
         try:
             self._send(reply, not_modified=reply.is_current(request))

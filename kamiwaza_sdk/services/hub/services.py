@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from kamiwaza_sdk.services.hub.exceptions import SourceTooLargeException
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched, FetchedFile
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.storage.schemas import BlobSchema
 
 __all__ = ["HubService", "Source", "fetch"]
+
+#: How many files are staged at once; how many of them travel is the download service's to say.
+_MAX_STAGED: Final = 32
 
 _T = TypeVar("_T")
 
@@ -146,7 +149,7 @@ class _Fetching:
         self._fetched = 0
 
     async def run(self) -> Fetched:
-        slots = asyncio.Semaphore(self._downloads.config.max_concurrency)
+        slots = asyncio.Semaphore(_MAX_STAGED)
         files = await _all_or_first_error(self._take(file, slots) for file in self._manifest.files)
         return Fetched(
             source=self._manifest.source,
@@ -171,9 +174,8 @@ class _Fetching:
             return self._reused(kept.blob)
         async with self._staged() as path:
             result = await self._download(file, path, None if kept is None else kept.validators)
-            if result.not_modified and kept is not None:
+            if kept is not None and result.not_modified:
                 return self._reused(kept.blob)
-            self._count(result.size)
             self._fetched += result.bytes_fetched
             return await asyncio.to_thread(self._publish, file, path, result)
 
@@ -197,8 +199,12 @@ class _Fetching:
         return None if blob is None or known is None else _Kept(blob, known.validators)
 
     def _publish(self, file: RemoteFile, path: Path, result: "DownloadResult") -> "BlobSchema":
+        """Take a downloaded file into the store, and remember what its URL led to. Blocks."""
+        assert result.sha256 is not None
+        assert result.size is not None
+        self._count(result.size)
         blob = self._storage.publish(path, sha256=result.sha256, size=result.size)
-        if result.validators is not None:
+        if result.validators.etag or result.validators.last_modified:
             known = KnownFile(sha256=blob.sha256, size=blob.size, validators=result.validators)
             self._known.put(file.url, known)
         return blob

@@ -1,6 +1,7 @@
 """What a source consists of: addresses or local files, and the path that each has in its model."""
 
 import os
+import posixpath
 import re
 import stat
 from collections import Counter
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from kamiwaza_sdk._validation import MAX_FILES, check_layout, check_name, check_path, check_sha256
+from kamiwaza_sdk._validation import MAX_ADDRESS_LENGTH, MAX_FILES, check_layout, check_name, check_path, check_sha256
 from kamiwaza_sdk.exceptions import InvalidInputException, InvalidNameException
 from kamiwaza_sdk.services.download.urls import check_url, redact
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
@@ -102,32 +103,32 @@ def _remote(urls: tuple[str, ...], digests: _Digests) -> Manifest:
         raise InvalidSourceException("", "names no file; give at least one URL")
     if len(urls) > MAX_FILES:
         raise InvalidSourceException(f"{len(urls)} URLs", f"are over the limit of {MAX_FILES}; fetch fewer at once")
-    urls = tuple(check_url(url) for url in urls)
     digests.refuse_for_several(len(urls))
-    base = _common_directory(urls)
-    paths = [_path_below(base, url) for url in urls]
+    plain = [redact(check_url(url)) for url in urls]
+    base = _common_directory(plain)
+    paths = [_path_below(base, url) for url in plain]
     _refuse_twins(paths)
     check_layout(paths)
     files = tuple(RemoteFile(path, url, digests.of(path)) for path, url in zip(paths, urls, strict=True))
-    source = redact(urls[0]) if len(urls) == 1 else base or f"{redact(urls[0])} and {len(urls) - 1} more"
-    suggestion = Path(paths[0]).stem if len(urls) == 1 else unquote(base.rstrip("/").rpartition("/")[2])
-    return Manifest(source, _suggested(suggestion), files)
+    if len(urls) == 1:
+        return Manifest(_displayed(plain[0]), _suggested(Path(paths[0]).stem), files)
+    source = base or f"{plain[0]} and {len(urls) - 1} more"
+    return Manifest(_displayed(source), _suggested(unquote(base.rstrip("/").rpartition("/")[2])), files)
 
 
 def _common_directory(urls: Sequence[str]) -> str:
     """Return the directory that all URLs lie in, with its slash; empty where they have no origin in common."""
-    split = [urlsplit(redact(url)) for url in urls]
+    split = [urlsplit(url) for url in urls]
     if len({(parts.scheme, parts.netloc) for parts in split}) > 1:
         return ""
-    directory = os.path.commonpath([parts.path.rpartition("/")[0] or "/" for parts in split])
+    directory = posixpath.commonpath([parts.path.rpartition("/")[0] or "/" for parts in split])
     return f"{split[0].scheme}://{split[0].netloc}{directory.rstrip('/')}/"
 
 
 def _path_below(base: str, url: str) -> str:
-    plain = redact(url)
-    path = unquote(plain.removeprefix(base) if base else urlsplit(plain).path.rpartition("/")[2])
+    path = unquote(url.removeprefix(base) if base else urlsplit(url).path.rpartition("/")[2])
     if not path or path.endswith("/"):
-        raise InvalidSourceException(plain, "names no file: it ends with a slash; give the address of a file")
+        raise InvalidSourceException(url, "names no file: it ends with a slash; give the address of a file")
     return check_path(path)
 
 
@@ -152,7 +153,7 @@ def _local(root: Path, digests: _Digests) -> Manifest:
         LocalFile(check_path(path), file, file.stat().st_size, digests.of(path)) for path, file in sorted(found)
     )
     name = root.resolve().name
-    return Manifest(str(root), _suggested(Path(name).stem if stat.S_ISREG(status.st_mode) else name), files)
+    return Manifest(_displayed(str(root)), _suggested(Path(name).stem if stat.S_ISREG(status.st_mode) else name), files)
 
 
 def _below(root: Path, mode: int) -> Iterator[tuple[str, Path]]:
@@ -176,6 +177,12 @@ def _walk(directory: Path, root: Path) -> Iterator[Path]:
             yield entry
         else:
             raise InvalidSourceException(str(entry), "is no regular file; leave it out")
+
+
+def _displayed(source: str) -> str:
+    """Return a source as a text that JSON and databases can hold: file systems allow names that are no text."""
+    text = source.encode(errors="backslashreplace").decode()
+    return text if len(text) <= MAX_ADDRESS_LENGTH else f"{text[: MAX_ADDRESS_LENGTH - 1]}…"
 
 
 def _suggested(name: str) -> str:

@@ -116,6 +116,7 @@ class AsyncModelService:
         self, fetched: Fetched, *, name: str | None = None, version: str | None = None
     ) -> ModelVersionSchema:
         """As `ModelService.register`."""
+        await asyncio.to_thread(self._transfers.config)
         return await self._call(ModelService.register, fetched, name=name, version=version)
 
     async def pull_model(
@@ -147,7 +148,7 @@ class AsyncModelService:
         """Call a method of `ModelService` in the session's greenlet, whole even if the caller is cancelled."""
 
         def call(db: Session) -> _T:
-            service = ModelService(db, namespace=self.namespace, config=self._transfers.config_given)
+            service = ModelService(db, namespace=self.namespace, config=self._transfers.known_config)
             return method(service, *args, **kwargs)
 
         task = asyncio.ensure_future(self.db.run_sync(call))

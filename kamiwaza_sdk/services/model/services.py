@@ -268,7 +268,7 @@ class ModelService:
             DatabaseException: The database could not do it.
 
         Example:
-            >>> models.resolve("minilm:1") == models.resolve("minilm")
+            >>> models.resolve("minilm:1") == models.resolve("minilm") == version
             True
         """
         return version_operations.resolve(self._scope, reference)
@@ -298,7 +298,7 @@ class ModelService:
             >>> models.register(fetched, name="tiny") == models.register(fetched, name="tiny")
             True
         """
-        limit = self._transfers.config.max_model_size
+        limit = self._transfers.config().max_model_size
         return version_operations.register(self._scope, fetched, name=name, version=version, max_size=limit)
 
     async def pull_model(

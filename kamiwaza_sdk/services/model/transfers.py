@@ -1,8 +1,9 @@
 """What both colours of the registry do without their session: bytes come first, SQL after."""
 
-from functools import cached_property
+import asyncio
 from typing import TYPE_CHECKING
 
+from kamiwaza_sdk.services.download.exceptions import DownloadTooLargeException
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched
 from kamiwaza_sdk.services.model.exceptions import OpenTransactionException
 
@@ -21,16 +22,18 @@ class Transfers:
     def __init__(
         self, *, config: "ServiceConfig | None", hub: "HubService | None", downloads: "DownloadService | None"
     ) -> None:
-        self.config_given = config
+        #: The registry's configuration, once it is known.
+        self.known_config = config
         self._hub = hub
         self._downloads = downloads
 
-    @cached_property
     def config(self) -> "ServiceConfig":
-        """The registry's configuration, read now unless it was given."""
+        """Return the registry's configuration, read now unless it is known. Blocks."""
         from kamiwaza_sdk.services.model.config import ServiceConfig
 
-        return self.config_given or ServiceConfig()
+        if self.known_config is None:
+            self.known_config = ServiceConfig()
+        return self.known_config
 
     def refuse_open_transaction(self, is_open: bool) -> None:  # noqa: FBT001 - the subject itself
         """Raise `OpenTransactionException` where one is open."""
@@ -43,12 +46,24 @@ class Transfers:
         """Fetch no more than the registry would accept."""
         from kamiwaza_sdk.services.hub.services import HubService
 
+        limit = (await asyncio.to_thread(self.config)).max_model_size
         hub = self._hub or HubService()
-        return await hub.fetch(source, sha256=sha256, max_size=self.config.max_model_size, progress=progress)
+        return await hub.fetch(source, sha256=sha256, max_size=limit, progress=progress)
 
     async def read(self, url: str) -> bytes:
         """Return a body no larger than what the registry holds in memory."""
         from kamiwaza_sdk.services.download.services import DownloadService
 
+        limit = (await asyncio.to_thread(self.config)).max_in_memory_size
         downloads = self._downloads or DownloadService()
-        return await downloads.read(url, max_size=self.config.max_in_memory_size)
+        try:
+            return await downloads.read(url, max_size=limit)
+        except DownloadTooLargeException as error:
+            way_out = "pull_model() needs no memory for it; or raise MODEL_SERVICE_MAX_IN_MEMORY_SIZE"
+            raise DownloadTooLargeException(
+                url=str(error.url),
+                limit=error.limit,
+                announced=error.announced,
+                received=error.received,
+                way_out=way_out,
+            ) from error

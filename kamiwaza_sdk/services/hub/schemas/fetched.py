@@ -33,7 +33,7 @@ def manifest_digest(files: Iterable[_File]) -> str:
 
     Example:
         >>> manifest_digest([FetchedFile(path="model.onnx", size=3, sha256="ab" * 32)])[:16]
-        'a3b52ee08c8bc1b6'
+        'a0b4b89bdbb7ee79'
     """
     ordered = sorted(files, key=lambda file: file.path.encode())
     lines = (f"{file.sha256} {file.size} {file.path}\n" for file in ordered)

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Boolean, Integer, String, Text, UniqueConstraint, Uuid
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from kamiwaza_sdk._validation import MAX_NAME_LENGTH
+from kamiwaza_sdk._validation import MAX_ADDRESS_LENGTH, MAX_NAME_LENGTH
 from kamiwaza_sdk.services.model.models.base import DBBase, UTCDateTime, ordered_string
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class DBModel(DBBase):
     task: Mapped[str | None] = mapped_column(ordered_string(255))
     author: Mapped[str | None] = mapped_column(ordered_string(255))
     hub: Mapped[str | None] = mapped_column(ordered_string(255))
-    source_repository: Mapped[str | None] = mapped_column(String(2048))
+    source_repository: Mapped[str | None] = mapped_column(String(MAX_ADDRESS_LENGTH))
     description: Mapped[str | None] = mapped_column(Text)
     license: Mapped[str | None] = mapped_column(ordered_string(255))
     model_card: Mapped[str | None] = mapped_column(Text)

@@ -5,13 +5,13 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
-from kamiwaza_sdk._validation import InputSchema, ModelName, Text, check_text
+from kamiwaza_sdk._validation import MAX_ADDRESS_LENGTH, InputSchema, ModelName, Text, check_text
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.model.schemas.fields import Moment, ShortText
 
 __all__ = ["CreateModel", "ModelSchema", "UpdateModel"]
 
-_Address = Annotated[str, StringConstraints(max_length=2048), AfterValidator(lambda value: check_text(value))]
+_Address = Annotated[str, StringConstraints(max_length=MAX_ADDRESS_LENGTH), AfterValidator(lambda value: check_text(value))]
 
 
 class ModelSchema(BaseModel):

@@ -1,0 +1,328 @@
+"""Fetching: from addresses, files and directories to verified blobs, and as little of it as is needed."""
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
+
+from kamiwaza_sdk import (
+    ChecksumMismatchException,
+    DigestMismatchException,
+    DownloadConfig,
+    DownloadProgress,
+    DownloadService,
+    DownloadStatusException,
+    DownloadTooLargeException,
+    Fetched,
+    HubService,
+    InvalidInputException,
+    InvalidPathException,
+    InvalidSourceException,
+    InvalidUrlException,
+    SourceTooLargeException,
+    StorageService,
+    fetch,
+)
+from tests.serving import Server
+
+BODY = bytes(range(256)) * 1000
+SHA256 = hashlib.sha256(BODY).hexdigest()
+
+
+@pytest.fixture(autouse=True)
+def blockbuster() -> Iterator[BlockBuster]:
+    """Fail a test in which our code blocks the event loop."""
+    with blockbuster_ctx("kamiwaza_sdk") as active:
+        yield active
+
+
+def leftovers(storage: StorageService) -> list[Path]:
+    """What lies in the store's staging area."""
+    return list((storage.root / "staging").glob("**/*"))
+
+
+def blobs(storage: StorageService) -> list[str]:
+    """The digests that are kept."""
+    return sorted(path.name for path in storage.root.glob("blobs/sha256/*/*"))
+
+
+async def test_one_url_becomes_a_verified_blob(hub: HubService, storage: StorageService, server: Server) -> None:
+    url = server.add("/models/tiny.onnx", body=BODY)
+    fetched = await hub.fetch(f"{url}?token=hunter2", sha256=SHA256)
+    assert [file.model_dump() for file in fetched.files] == [{"path": "tiny.onnx", "size": len(BODY), "sha256": SHA256}]
+    assert (fetched.source, fetched.name) == (url, "tiny")
+    assert (fetched.bytes_fetched, fetched.bytes_reused, fetched.size) == (len(BODY), 0, len(BODY))
+    assert (await asyncio.to_thread(storage.get, SHA256)).path.read_bytes() == BODY
+    assert leftovers(storage) == []
+    assert Fetched.model_validate_json(fetched.model_dump_json()) == fetched
+
+
+async def test_the_function_keeps_where_the_environment_says(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STORAGE_SERVICE_ROOT", str(tmp_path / "elsewhere"))
+    await fetch(server.add("/a.bin", body=BODY))
+    assert (tmp_path / "elsewhere" / "blobs" / "sha256" / SHA256[:2] / SHA256).is_file()
+
+
+async def test_a_file_whose_digest_is_known_and_kept_is_not_requested_again(hub: HubService, server: Server) -> None:
+    url = server.add("/a.bin", body=BODY)
+    await hub.fetch(url)
+    again = await hub.fetch(url, sha256=f"sha256:{SHA256.upper()}")
+    assert len(server.requests) == 1
+    assert (again.bytes_fetched, again.bytes_reused, again.files[0].sha256) == (0, len(BODY), SHA256)
+
+
+@pytest.mark.parametrize(
+    "validator", [{"etag": '"1"'}, {"etag": 'W/"1"'}, {"last_modified": "Mon, 01 Jan 2024 00:00:00 GMT"}]
+)
+async def test_a_file_with_a_validator_costs_one_conditional_request(
+    hub: HubService, server: Server, validator: dict[str, str]
+) -> None:
+    url = server.add("/a.bin", body=BODY, **validator)  # type: ignore[arg-type]  # one of two keywords, both of text
+    first = await hub.fetch(url)
+    again = await hub.fetch(url)
+    assert (again.files, again.bytes_fetched, again.bytes_reused) == (first.files, 0, len(BODY))
+    conditions = [
+        (request.headers.get("if-none-match"), request.headers.get("if-modified-since")) for request in server.requests
+    ]
+    assert conditions == [(None, None), (validator.get("etag"), validator.get("last_modified"))]
+
+
+async def test_a_file_that_changed_at_its_source_is_fetched_anew(hub: HubService, server: Server) -> None:
+    url = server.add("/a.bin", body=b"before", etag='"1"')
+    await hub.fetch(url)
+    server.add("/a.bin", body=BODY, etag='"2"')
+    assert (await hub.fetch(url)).files[0].sha256 == SHA256
+    assert (await hub.fetch(url)).bytes_fetched == 0
+
+
+async def test_a_file_with_neither_is_transferred_again_and_kept_once(
+    hub: HubService, storage: StorageService, server: Server
+) -> None:
+    url = server.add("/a.bin", body=BODY)
+    assert [(await hub.fetch(url)).bytes_fetched for _ in range(2)] == [len(BODY)] * 2
+    assert blobs(storage) == [SHA256]
+
+
+async def test_a_blob_that_was_damaged_is_fetched_anew(hub: HubService, storage: StorageService, server: Server) -> None:
+    url = server.add("/a.bin", body=BODY, etag='"1"')
+    path = storage.path((await hub.fetch(url)).files[0].sha256)
+    path.chmod(0o644)
+    path.write_bytes(BODY[:-1] + b"!")
+    assert (await hub.fetch(url)).bytes_fetched == len(BODY)
+    assert path.read_bytes() == BODY
+
+
+async def test_what_is_remembered_of_a_url_and_cannot_be_read_counts_as_not_known(
+    hub: HubService, storage: StorageService, server: Server
+) -> None:
+    url = server.add("/a.bin", body=BODY, etag='"1"')
+    await hub.fetch(url)
+    (known,) = storage.root.glob("urls/*/*.json")
+    known.write_text("{torn")
+    assert (await hub.fetch(url)).bytes_fetched == len(BODY)
+    assert (await hub.fetch(url)).bytes_fetched == 0
+
+
+async def test_no_secret_of_a_url_is_kept_or_told(hub: HubService, storage: StorageService, server: Server) -> None:
+    url = server.add("/a.bin", body=BODY, etag='"1"')
+    fetched = await hub.fetch(url.replace("://", "://user:hunter2@") + "?signature=hunter2")
+    assert "hunter2" not in fetched.model_dump_json()
+    kept = [path for path in storage.root.glob("**/*") if path.is_file()]
+    assert [path for path in kept if b"hunter2" in path.read_bytes() or "hunter2" in path.name] == []
+
+
+async def test_several_urls_are_named_from_the_directory_they_share(hub: HubService, server: Server) -> None:
+    urls = [server.add(path, body=path.encode()) for path in ("/org/m/onnx/model.onnx", "/org/m/config%20a.json", "/org/m/e")]
+    fetched = await hub.fetch(urls)
+    assert [file.path for file in fetched.files] == ["config a.json", "e", "onnx/model.onnx"]
+    assert (fetched.source, fetched.name) == (server.url("/org/m/"), "m")
+
+
+async def test_urls_of_several_hosts_are_named_by_their_last_segments(hub: HubService, server: Server) -> None:
+    with Server() as other:
+        urls = [server.add("/a/one.bin", body=b"1"), other.add("/b/two.bin", body=b"2")]
+        fetched = await hub.fetch(urls)
+        assert [file.path for file in fetched.files] == ["one.bin", "two.bin"]
+        with pytest.raises(InvalidSourceException, match=r"'one\.bin' is the name of 2 of the files"):
+            await hub.fetch([*urls, other.add("/one.bin", body=b"3")])
+
+
+async def test_digests_are_given_by_path(hub: HubService, storage: StorageService, server: Server) -> None:
+    urls = [server.add("/m/a", body=BODY), server.add("/m/b", body=b"b")]
+    await hub.fetch(urls, sha256={"a": SHA256})
+    with pytest.raises(ChecksumMismatchException) as refused:
+        await hub.fetch(urls, sha256={"b": SHA256[::-1]})
+    assert (refused.value.expected, refused.value.actual) == (SHA256[::-1], hashlib.sha256(b"b").hexdigest())
+    assert leftovers(storage) == []
+
+
+@pytest.mark.parametrize(
+    ("sha256", "complaint"),
+    [
+        (SHA256, "is one digest for 2 files"),
+        ({"c": SHA256}, "names 'c', which the source has not"),
+        ({"a": "abc"}, "no SHA-256 digest"),
+        ("abc", "no SHA-256 digest"),
+    ],
+)
+async def test_digests_that_do_not_fit_are_refused_before_anything_is_requested(
+    hub: HubService, server: Server, sha256: str | dict[str, str], complaint: str
+) -> None:
+    with pytest.raises(InvalidInputException, match=complaint):
+        await hub.fetch([server.add("/m/a", body=BODY), server.add("/m/b", body=b"b")], sha256=sha256)
+    assert server.requests == []
+
+
+async def test_the_first_failure_among_several_is_raised_bare_and_nothing_of_it_is_left(
+    hub: HubService, storage: StorageService, server: Server
+) -> None:
+    urls = [server.add("/m/good", body=BODY), server.url("/m/missing")]
+    with pytest.raises(DownloadStatusException) as refused:
+        await hub.fetch(urls)
+    assert refused.value.status == 404
+    assert leftovers(storage) == []
+    assert set(blobs(storage)) <= {SHA256}
+
+
+async def test_the_limit_holds_for_all_files_together(hub: HubService, storage: StorageService, server: Server) -> None:
+    urls = [server.add(f"/m/{name}", body=name.encode() * 100) for name in "abc"]
+    assert (await hub.fetch(urls, max_size=300)).size == 300
+    with pytest.raises((SourceTooLargeException, DownloadTooLargeException)):
+        await hub.fetch(urls, max_size=299)
+    with pytest.raises(DownloadTooLargeException) as refused:
+        await hub.fetch(urls[0], max_size=99)
+    assert refused.value.limit == 99
+    assert leftovers(storage) == []
+
+
+async def test_a_fetch_that_is_cancelled_leaves_nothing_and_can_be_repeated(
+    hub: HubService, storage: StorageService, server: Server
+) -> None:
+    url = server.add("/a.bin", body=BODY, stall_after=1000)
+    task = asyncio.create_task(hub.fetch(url))
+    assert await asyncio.to_thread(server.stalled.wait, 20)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (leftovers(storage), blobs(storage)) == ([], [])
+    server.add("/a.bin", body=BODY)
+    assert (await hub.fetch(url)).bytes_fetched == len(BODY)
+
+
+async def test_progress_is_told_of_every_file(hub: HubService, server: Server) -> None:
+    told: list[DownloadProgress] = []
+    await hub.fetch([server.add(f"/m/{name}", body=BODY) for name in "ab"], progress=told.append)
+    finished = sorted((progress.url, progress.received) for progress in told if progress.finished)
+    assert finished == [(server.url(f"/m/{name}"), len(BODY)) for name in "ab"]
+
+
+async def test_a_hub_uses_the_downloads_it_is_given(storage: StorageService, server: Server) -> None:
+    downloads = DownloadService(await asyncio.to_thread(DownloadConfig, max_size=10))
+    with pytest.raises(DownloadTooLargeException):
+        await HubService(storage=storage, downloads=downloads).fetch(server.add("/a.bin", body=BODY))
+
+
+async def test_a_local_file_is_copied_and_nothing_travels(
+    hub: HubService, storage: StorageService, tmp_path: Path
+) -> None:
+    file = tmp_path / "tiny.onnx"
+    file.write_bytes(BODY)
+    for source in (file, str(file)):
+        fetched = await hub.fetch(source, sha256=SHA256)
+        assert (fetched.source, fetched.name, fetched.files[0].path) == (str(file), "tiny", "tiny.onnx")
+        assert (fetched.bytes_fetched, fetched.bytes_reused) == (0, len(BODY))
+    file.write_bytes(b"changed")
+    assert (await asyncio.to_thread(storage.get, SHA256)).path.read_bytes() == BODY
+    with pytest.raises(DigestMismatchException):
+        await hub.fetch(file, sha256=SHA256)
+
+
+async def test_a_directory_is_taken_as_it_stands(hub: HubService, storage: StorageService, tmp_path: Path) -> None:
+    root = tmp_path / "minilm"
+    (root / "onnx").mkdir(parents=True)
+    (root / "onnx" / "model.onnx").write_bytes(BODY)
+    (root / "empty").touch()
+    (root / "モデル.txt").write_text("x")
+    (root / "link").symlink_to("onnx/model.onnx")
+    fetched = await hub.fetch(root)
+    assert [(file.path, file.size) for file in fetched.files] == [
+        ("empty", 0),
+        ("link", len(BODY)),
+        ("onnx/model.onnx", len(BODY)),
+        ("モデル.txt", 1),
+    ]
+    assert fetched.name == "minilm"
+    assert len(blobs(storage)) == 3
+    with pytest.raises(SourceTooLargeException) as refused:
+        await hub.fetch(root, max_size=2 * len(BODY))
+    assert refused.value.limit == 2 * len(BODY)
+
+
+async def test_what_leads_out_of_a_directory_or_is_no_file_is_refused(hub: HubService, tmp_path: Path) -> None:
+    root = tmp_path / "m"
+    root.mkdir()
+    with pytest.raises(InvalidSourceException, match="is an empty directory"):
+        await hub.fetch(root)
+    (tmp_path / "secret").write_text("x")
+    (root / "link").symlink_to(tmp_path / "secret")
+    with pytest.raises(InvalidSourceException, match="is a link that leads out"):
+        await hub.fetch(root)
+    (root / "link").unlink()
+    os.mkfifo(root / "pipe")
+    with pytest.raises(InvalidSourceException, match="is no regular file"):
+        await hub.fetch(root)
+    with pytest.raises(InvalidSourceException, match="neither a file nor a directory"):
+        await hub.fetch(root / "pipe")
+    (root / "pipe").unlink()
+    (root / "a\nb").touch()
+    with pytest.raises(InvalidPathException, match="control character"):
+        await hub.fetch(root)
+
+
+async def test_a_source_whose_name_is_no_text_can_still_be_told(hub: HubService, tmp_path: Path) -> None:
+    root = os.fsdecode(os.fsencode(tmp_path / "caf") + b"\xe9")
+    os.mkdir(root)
+    Path(root, "a.bin").write_bytes(BODY)
+    fetched = await hub.fetch(root)
+    assert fetched.source == f"{tmp_path}/caf\\udce9"
+    assert fetched.name == "model"
+    assert Fetched.model_validate_json(fetched.model_dump_json()) == fetched
+
+
+@pytest.mark.parametrize(
+    ("source", "complaint"),
+    [
+        ("file:///etc/passwd", "no http or https"),
+        ("ftp://host/file", "no http or https"),
+        ("s3://bucket/key", "no http or https"),
+        ("http://", "no host"),
+        ("http://host/a b", "white space"),
+        ("http://host/", "ends with a slash"),
+        ("http://host", "ends with a slash"),
+        ("http://host/a/..%2Fb", "'..' segment|names no file"),
+        ("http://host/a%00b", "control character"),
+        ("nowhere/at/all", "cannot be read as a file or directory: No such file"),
+        ("nul\0", "cannot be read as a file or directory: "),
+        ("", "cannot be read|directory"),
+        ([], "names no file"),
+        (["http://host/a", "relative"], "no http or https"),
+    ],
+    ids=ascii,
+)
+async def test_what_is_no_source_is_refused(
+    hub: HubService, storage: StorageService, source: str | list[str], complaint: str
+) -> None:
+    with pytest.raises((InvalidSourceException, InvalidUrlException, InvalidPathException), match=complaint):
+        await hub.fetch(source)
+    assert not storage.root.exists()
+
+
+async def test_ten_thousand_files_are_the_most(hub: HubService) -> None:
+    with pytest.raises(InvalidSourceException, match="over the limit of 10000"):
+        await hub.fetch([f"http://host/{number}" for number in range(10_001)])

@@ -1,0 +1,85 @@
+"""Configuration: arguments, then the environment, then ``.env``; and errors that name the variable, never its value."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from kamiwaza_sdk import ConfigurationException, DownloadConfig, ServiceConfig, StorageConfig
+
+GIB = 1024**3
+
+
+def test_the_defaults_are_the_patterns() -> None:
+    config = ServiceConfig()
+    assert (config.database_pool_size, config.max_model_size) == (20, 10 * GIB)
+    assert config.max_in_memory_size == GIB // 4
+
+
+@pytest.mark.parametrize(("text", "size"), [("10 GiB", 10 * GIB), ("1.5kb", 1500), ("7", 7)])
+def test_sizes_may_be_written_with_a_unit(monkeypatch: pytest.MonkeyPatch, text: str, size: int) -> None:
+    monkeypatch.setenv("MODEL_SERVICE_MAX_MODEL_SIZE", text)
+    assert ServiceConfig().max_model_size == size
+    assert DownloadConfig(max_size=text).max_size == size  # type: ignore[arg-type]  # accepted, as from a file
+
+
+def test_arguments_beat_the_environment_which_beats_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("MODEL_SERVICE_MAX_MODEL_SIZE=1\nMODEL_SERVICE_DATABASE_POOL_SIZE=1\nHOST_SETTING=x\n")
+    monkeypatch.setenv("MODEL_SERVICE_MAX_MODEL_SIZE", "2")
+    assert (ServiceConfig().database_pool_size, ServiceConfig().max_model_size) == (1, 2)
+    assert ServiceConfig(max_model_size=3).max_model_size == 3
+
+
+def test_each_service_reads_its_own_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOWNLOAD_SERVICE_STALL_TIMEOUT", "7")
+    monkeypatch.setenv("STORAGE_SERVICE_ROOT", "/srv/models")
+    assert DownloadConfig().stall_timeout == 7
+    assert StorageConfig().root == Path("/srv/models")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "complaint"),
+    [
+        ("MODEL_SERVICE_MAX_MODEL_SIZE", "3 apples", "could not interpret byte unit"),
+        ("MODEL_SERVICE_MAX_MODEL_SIZE", "-1", "greater than 0|could not"),
+        ("MODEL_SERVICE_DATABASE_POOL_SIZE", "many", "valid integer"),
+        ("MODEL_SERVICE_DATABASE_POOL_SIZE", "0", "greater than 0"),
+        ("MODEL_SERVICE_DATABASE_POOLSIZE", "3", "did you mean MODEL_SERVICE_DATABASE_POOL_SIZE"),
+        ("MODEL_SERVICE_XYZZY", "3", "known are MODEL_SERVICE_DATABASE_POOL_SIZE"),
+    ],
+)
+@pytest.mark.parametrize("place", ["environment", ".env"])
+def test_a_setting_that_is_unknown_or_bad_is_named(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, complaint: str, place: str
+) -> None:
+    if place == ".env":
+        Path(".env").write_text(f"{variable}={value}\n")
+    else:
+        monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigurationException, match=complaint) as refused:
+        ServiceConfig()
+    assert refused.value.setting == variable
+    assert str(refused.value).startswith(f"{variable}: ")
+
+
+def test_an_argument_that_is_unknown_or_bad_is_named_as_it_was_given() -> None:
+    with pytest.raises(ConfigurationException, match="^max_size: is no known setting; did you mean max_model_size") as one:
+        ServiceConfig(max_size=3)  # type: ignore[call-arg]  # the mistake under test
+    with pytest.raises(ConfigurationException, match="^max_model_size: Input should be greater than 0") as other:
+        ServiceConfig(max_model_size=0)
+    assert (one.value.setting, other.value.setting) == ("max_size", "max_model_size")
+
+
+def test_a_secret_appears_in_no_repr_and_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = ServiceConfig(database_url=SecretStr("postgresql://me:hunter2@host/db"))
+    assert "hunter2" not in f"{config!r} {config} {config.model_dump()!r} {config.model_dump_json()}"
+    monkeypatch.setenv("MODEL_SERVICE_DATABASE_URL", "hunter2:not/a url")
+    with pytest.raises(ConfigurationException) as refused:
+        ServiceConfig()
+    assert refused.value.__cause__ is None
+    assert "hunter2" not in f"{refused.value!r} {refused.value.__dict__}"
+
+
+def test_a_configuration_does_not_change() -> None:
+    with pytest.raises(Exception, match="frozen"):
+        ServiceConfig().max_model_size = 3  # type: ignore[misc]  # the mistake under test

@@ -1,0 +1,135 @@
+"""Errors as an interface: a tree, typed attributes, messages with a way out, pickles that lose nothing."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+import kamiwaza_sdk
+from kamiwaza_sdk import (
+    BlobNotFoundException,
+    ChecksumMismatchException,
+    ConfigurationException,
+    DatabaseBusyException,
+    DatabaseConnectionException,
+    DatabaseNotReadyException,
+    DatabaseTooNewException,
+    DatabaseUnsupportedException,
+    DownloadException,
+    InvalidInputException,
+    InvalidNameException,
+    InvalidPathException,
+    InvalidReferenceException,
+    InvalidSourceException,
+    MissingDependencyException,
+    ModelAlreadyExistsException,
+    ModelNotFoundException,
+    ModelTooLargeException,
+    OpenTransactionException,
+    ServiceException,
+    SourceTooLargeException,
+    VersionAlreadyExistsException,
+    VersionNotFoundException,
+    exceptions,
+)
+
+ID = UUID(int=7)
+EXAMPLES: list[ServiceException] = [
+    ServiceException("what and how to get out"),
+    BlobNotFoundException(sha256="ab" * 32, path=Path("/store/ab")),
+    ChecksumMismatchException(url="https://host/a", expected="ab" * 32, actual="cd" * 32),
+    ConfigurationException("MODEL_SERVICE_X", "is no known setting"),
+    DatabaseBusyException(code="40001", transaction_usable=False),
+    DatabaseConnectionException(),
+    DatabaseNotReadyException(revision="0001", transaction_usable=False),
+    DatabaseTooNewException(revision="0009", known="0001"),
+    DatabaseUnsupportedException(dialect="mysql"),
+    DownloadException("Failed: 500"),
+    InvalidInputException("limit", "must be from 1 to 1000"),
+    InvalidNameException("name", "is too long", value="x" * 300),
+    InvalidPathException("path", "is absolute", value="/etc"),
+    InvalidReferenceException("a:b:c", "is no reference"),
+    InvalidSourceException("/nowhere", "does not exist"),
+    MissingDependencyException(package="greenlet", extra="async"),
+    ModelAlreadyExistsException(name="m", namespace="default", model_id=ID, deleted=True),
+    ModelNotFoundException("Model 7 not found"),
+    ModelNotFoundException(model=ID, namespace="default", deleted=True),
+    ModelTooLargeException(name="m", size=11, limit=10),
+    OpenTransactionException(operation="pull_model()"),
+    SourceTooLargeException(source="https://host/m/", size=11, limit=10),
+    VersionAlreadyExistsException(model="m", version="1", namespace="default", same_files=True),
+    VersionNotFoundException(version="m:9", namespace="default"),
+]
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
+def test_an_error_survives_pickling_with_attributes_notes_and_cause(error: ServiceException) -> None:
+    error.__cause__ = ValueError("the driver's")
+    error.add_note("while testing")
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), str(copy), copy.args) == (type(error), str(error), error.args)
+    assert copy.__dict__ == error.__dict__
+    assert repr(copy.__cause__) == repr(error.__cause__)
+    assert (copy.retryable, copy.transaction_usable) == (error.retryable, error.transaction_usable)
+
+
+def test_a_cause_that_cannot_be_pickled_is_left_behind_and_nothing_else() -> None:
+    error = InvalidInputException("a", "b")
+    error.__cause__ = ValueError(lambda: None)
+    copy = pickle.loads(pickle.dumps(error))
+    assert (copy.__cause__, str(copy), copy.field) == (None, "a b", "a")
+
+
+def test_the_patterns_own_constructions_work() -> None:
+    assert str(ModelNotFoundException(f"Model {ID} not found")) == f"Model {ID} not found"
+    assert str(ModelNotFoundException()) == "Model not found"
+    assert str(DownloadException("Failed: 404")) == "Failed: 404"
+
+
+def _public() -> dict[str, type[ServiceException]]:
+    values: dict[str, Any] = {name: getattr(kamiwaza_sdk, name) for name in kamiwaza_sdk.__all__}
+    return {
+        name: value for name, value in values.items() if isinstance(value, type) and issubclass(value, BaseException)
+    }
+
+
+def test_every_error_has_our_root_ends_in_exception_and_says_when_it_is_raised() -> None:
+    for name, kind in _public().items():
+        assert issubclass(kind, ServiceException), name
+        assert name.endswith("Exception"), name
+        assert kind.__doc__, name
+
+
+def test_the_tree_that_is_drawn_is_the_tree_that_is() -> None:
+    drawn: list[tuple[int, str]] = []
+    for line in str(exceptions.__doc__).splitlines():
+        words = line.replace("│", " ").replace("├──", "   ").replace("└──", "   ")
+        if words.strip().split(" ")[0].endswith("Exception"):
+            drawn.append(((len(words) - len(words.lstrip())) // 4, words.strip().split(" ")[0]))
+    assert sorted(name for _, name in drawn) == sorted(_public())
+    path: list[str] = []
+    for depth, name in drawn:
+        path = [*path[: depth - 1], name]
+        assert issubclass(_public()[name], _public()[path[-2] if len(path) > 1 else name]), path
+
+
+@pytest.mark.parametrize(
+    ("kind", "builtin"),
+    [
+        (ModelNotFoundException, LookupError),
+        (VersionNotFoundException, LookupError),
+        (BlobNotFoundException, LookupError),
+        (InvalidNameException, ValueError),
+        (ConfigurationException, ValueError),
+        (MissingDependencyException, ImportError),
+        (kamiwaza_sdk.DownloadTimeoutException, TimeoutError),
+        (kamiwaza_sdk.DownloadInterruptedException, ConnectionError),
+        (kamiwaza_sdk.StorageFullException, OSError),
+        (kamiwaza_sdk.StoragePermissionException, PermissionError),
+        (kamiwaza_sdk.OutsideStoreException, ValueError),
+    ],
+)
+def test_an_error_is_also_the_builtin_that_says_as_much(kind: type, builtin: type) -> None:
+    assert issubclass(kind, builtin)

@@ -1,0 +1,110 @@
+"""The package as a whole: what it offers, what importing it costs, and that its two colours are one."""
+
+import inspect
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+from typing import get_type_hints
+
+import pytest
+
+import kamiwaza_sdk
+from kamiwaza_sdk import AsyncModelService, ModelService
+from kamiwaza_sdk._ids import uuid7
+
+
+def test_all_is_sorted_complete_and_importable() -> None:
+    assert list(kamiwaza_sdk.__all__) == sorted(kamiwaza_sdk.__all__)
+    assert set(kamiwaza_sdk._MODULES) | {"migrations"} == set(kamiwaza_sdk.__all__)
+    for name in kamiwaza_sdk.__all__:
+        assert getattr(kamiwaza_sdk, name) is not None
+    assert set(kamiwaza_sdk.__all__) <= set(dir(kamiwaza_sdk))
+
+
+def test_every_name_is_public_where_it_is_defined() -> None:
+    for name, module in kamiwaza_sdk._MODULES.items():
+        assert name in sys.modules[module].__all__ or getattr(kamiwaza_sdk, name) is not None
+        assert name in vars(sys.modules[module])["__all__"], (name, module)
+
+
+def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'Modelservice'"):
+        kamiwaza_sdk.Modelservice  # noqa: B018  # type: ignore[attr-defined]  # the mistake under test
+
+
+def test_the_distribution_is_newer_than_the_client_that_shares_its_name() -> None:
+    assert int(version("kamiwaza-sdk").split(".")[0]) >= 2
+
+
+def _run(code: str) -> str:
+    environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
+    done = subprocess.run([sys.executable, "-B", "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_importing_the_package_opens_nothing_starts_nothing_and_reads_no_variable() -> None:
+    code = """
+import os, sys, threading
+seen = []
+def audit(event, args):
+    if event == "open" and not str(args[0]).endswith((".py", ".pyc", ".so")) and isinstance(args[0], str):
+        seen.append((event, str(args[0])))
+    if event.startswith(("socket.", "sqlite3.", "subprocess.", "os.mkdir")):
+        seen.append((event, repr(args)))
+names = []
+real = os.environ.__class__.__getitem__
+os.environ.__class__.__getitem__ = lambda self, key: names.append(key) or real(self, key)
+sys.addaudithook(audit)
+import kamiwaza_sdk
+print(seen, [name for name in names if "SERVICE" in name], threading.active_count(), sorted(
+    {name.partition(".")[0] for name in sys.modules} & {"aiohttp", "alembic", "sqlalchemy", "pydantic", "tqdm", "psycopg"}
+))
+"""
+    assert _run(code) == "[] [] 1 []\n"
+
+
+def test_the_registry_alone_loads_no_http_client_no_migrations_and_no_driver() -> None:
+    code = """
+import sys
+from kamiwaza_sdk import AsyncModelService, CreateModel, ModelService
+print(sorted({name.partition(".")[0] for name in sys.modules} & {"aiohttp", "alembic", "tqdm", "psycopg", "aiosqlite"}))
+"""
+    assert _run(code) == "[]\n"
+
+
+def _methods(kind: type) -> dict[str, object]:
+    return {name: value for name, value in vars(kind).items() if not name.startswith("_") and callable(value)}
+
+
+def test_both_colours_have_the_same_methods() -> None:
+    assert list(_methods(AsyncModelService)) == list(_methods(ModelService))
+
+
+@pytest.mark.parametrize("name", ["__init__", *_methods(ModelService)])
+def test_both_colours_have_the_same_signatures(name: str) -> None:
+    plain, coroutine = getattr(ModelService, name), getattr(AsyncModelService, name)
+    strip = {"db": inspect.Parameter.empty}
+    signatures = [
+        [p.replace(annotation=strip.get(p.name, p.annotation)) for p in inspect.signature(method).parameters.values()]
+        for method in (plain, coroutine)
+    ]
+    assert signatures[0] == signatures[1]
+    assert inspect.signature(plain).return_annotation == inspect.signature(coroutine).return_annotation
+    assert name == "__init__" or inspect.iscoroutinefunction(coroutine)
+
+
+def test_ids_increase_whatever_the_clock_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = [uuid7() for _ in range(1000)]
+    monkeypatch.setattr("kamiwaza_sdk._ids.time.time_ns", lambda: 0)
+    second = [uuid7() for _ in range(1000)]
+    assert first + second == sorted({*first, *second})
+    assert {(value.version, value.variant) for value in first + second} == {(7, "specified in RFC 4122")}
+
+
+def test_the_plain_patterns_return_types_hold() -> None:
+    from kamiwaza_sdk import ModelSchema
+
+    assert get_type_hints(ModelService.list_models)["return"] == list[ModelSchema]
+    assert get_type_hints(ModelService.get_model)["return"] is ModelSchema

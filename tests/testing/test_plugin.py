@@ -1,0 +1,51 @@
+"""The pattern's own test, word for word but for its mock chain; and what the fixtures promise besides."""
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy.orm import Session
+
+from kamiwaza_sdk import CreateModel, ModelNotFoundException, ModelSchema, ModelService
+
+
+@pytest.fixture
+def service(mock_db: Session) -> ModelService:
+    return ModelService(db=mock_db)
+
+
+def test_get_model_success(service: ModelService, mock_model: ModelSchema) -> None:
+    result = service.get_model(mock_model.id)
+    assert isinstance(result, ModelSchema)
+
+
+def test_get_model_missing(service: ModelService) -> None:
+    with pytest.raises(ModelNotFoundException):
+        service.get_model(uuid4())
+
+
+@pytest.mark.parametrize("_time", [1, 2])
+def test_each_test_has_a_database_of_its_own(service: ModelService, mock_db: Session, _time: int) -> None:
+    service.create_model(CreateModel(name="only-here"))
+    mock_db.commit()
+    assert [model.name for model in service.list_models()] == ["only-here"]
+
+
+async def test_the_session_serves_another_thread(service: ModelService, mock_model: ModelSchema) -> None:
+    assert await asyncio.to_thread(service.get_model, mock_model.id) == mock_model
+
+
+def test_the_plugin_is_found_by_being_installed_and_imports_nothing_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "test_host.py").write_text(
+        "import sys\n"
+        "def test_nothing_is_loaded():\n"
+        "    assert 'sqlalchemy' not in sys.modules and 'kamiwaza_sdk.services' not in sys.modules\n"
+        "def test_fixture(mock_model):\n"
+        "    assert mock_model.name == 'mock-model'\n"
+    )
+    arguments = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_host.py"]
+    done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
