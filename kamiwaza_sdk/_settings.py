@@ -1,4 +1,4 @@
-"""How every service's configuration is read: arguments, then the environment, then ``.env``; errors name the variable."""
+"""How every configuration is read: arguments, then the environment, then ``.env``; errors name the variable."""
 
 import difflib
 import os

@@ -51,7 +51,7 @@ def shown(value: object, *, limit: int = 80) -> str:
     return literal if len(literal) <= limit else f"{literal[:limit]}… ({len(literal)} characters)"
 
 
-def check_text(value: str, field: str = "text") -> str:
+def check_text(value: str, *, field: str = "text") -> str:
     """Return `value`, or refuse what PostgreSQL cannot hold: NUL and lone surrogates."""
     if "\0" in value:
         raise InvalidInputException(field, "contains NUL, which databases cannot hold; remove it")
@@ -78,11 +78,11 @@ def _name_problem(value: str) -> str | None:
     return next(filter(None, map(_segment_problem, value.split("/"))), None)
 
 
-def check_name(value: str, field: str = "name") -> str:
-    """Return a model's name in Unicode normal form C, or raise `InvalidNameException`.
+def check_name(value: str, *, field: str = "name") -> str:
+    r"""Return a model's name in Unicode normal form C, or raise `InvalidNameException`.
 
     A name has 1 to 255 characters in segments separated by ``/``, as in ``org/model``. A reference string must be able
-    to carry it, and any file system: no ``: @ \\ ? # % * < > | "``, no control characters, no ``.`` or ``..`` segment.
+    to carry it, and any file system: no ``: @ \ ? # % * < > | "``, no control characters, no ``.`` or ``..`` segment.
     """
     if problem := _name_problem(value):
         raise InvalidNameException(field, f"{shown(value)} {problem}", value=value)
@@ -92,7 +92,7 @@ def check_name(value: str, field: str = "name") -> str:
 def _check_single(value: str, field: str) -> str:
     if "/" in value:
         raise InvalidNameException(field, f"{shown(value)} contains '/'; use one segment", value=value)
-    return check_name(value, field)
+    return check_name(value, field=field)
 
 
 def check_namespace(value: str) -> str:
@@ -105,7 +105,7 @@ def check_label(value: str) -> str:
     return _check_single(value, "version")
 
 
-def check_path(value: str, field: str = "path") -> str:
+def check_path(value: str, *, field: str = "path") -> str:
     """Return a file's POSIX path relative to its model's root, or raise `InvalidPathException`."""
     problem = (
         f"has {len(value)} characters, over the limit of {MAX_PATH_LENGTH}; shorten it"
@@ -119,7 +119,7 @@ def check_path(value: str, field: str = "path") -> str:
     return value
 
 
-def check_layout(paths: Iterable[str], field: str = "files") -> None:
+def check_layout(paths: Iterable[str], *, field: str = "files") -> None:
     """Raise `InvalidPathException` unless files of these paths can stand beside each other in one directory."""
     files = set[str]()
     for path in paths:
@@ -133,7 +133,7 @@ def check_layout(paths: Iterable[str], field: str = "files") -> None:
                 raise InvalidPathException(field, reason, value=path)
 
 
-def check_sha256(value: str, field: str = "sha256") -> str:
+def check_sha256(value: str, *, field: str = "sha256") -> str:
     """Return a SHA-256 digest as 64 lower-case hexadecimal digits, or raise `InvalidInputException`."""
     digest = value.lower().removeprefix("sha256:")
     if not _SHA256.fullmatch(digest):
@@ -141,13 +141,12 @@ def check_sha256(value: str, field: str = "sha256") -> str:
     return digest
 
 
-# Wrapped, because Pydantic would hand its own context to a second positional parameter.
-ModelName = Annotated[str, AfterValidator(lambda value: check_name(value))]
+ModelName = Annotated[str, AfterValidator(check_name)]
 Namespace = Annotated[str, AfterValidator(check_namespace)]
 Label = Annotated[str, AfterValidator(check_label)]
-FilePath = Annotated[str, AfterValidator(lambda value: check_path(value))]
-Sha256 = Annotated[str, AfterValidator(lambda value: check_sha256(value))]
-Text = Annotated[str, StringConstraints(max_length=100_000), AfterValidator(lambda value: check_text(value))]
+FilePath = Annotated[str, AfterValidator(check_path)]
+Sha256 = Annotated[str, AfterValidator(check_sha256)]
+Text = Annotated[str, StringConstraints(max_length=100_000), AfterValidator(check_text)]
 
 
 class InputSchema(BaseModel):

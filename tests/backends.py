@@ -76,7 +76,7 @@ class Backend:
                 yield db
             return
         with Session(self.engine) as session:
-            yield cast(AsyncSession, _Awaited(session))  # cast: it has the same methods, awaited likewise
+            yield cast("AsyncSession", _Awaited(session))  # cast: it has the same methods, awaited likewise
 
     @asynccontextmanager
     async def begin(self, namespace: str = "default") -> AsyncIterator[AsyncModelService]:
@@ -96,7 +96,7 @@ class Backend:
         """Return the registry of the colour, bound to a session."""
         if isinstance(db, _Awaited):
             models = ModelService(db._target, namespace=namespace, config=config, hub=hub)  # type: ignore[arg-type]  # the Session that session() put there
-            return cast(AsyncModelService, _Awaited(models))  # cast: as above
+            return cast("AsyncModelService", _Awaited(models))  # cast: as above
         return AsyncModelService(db, namespace=namespace, config=config, hub=hub)
 
 

@@ -114,10 +114,11 @@ def tmpfs(tmp_path: Path) -> Iterator[Callable[..., Path]]:
             place = tmp_path / name
             place.mkdir()
             options = f"size={size},{mode}"
-            done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], capture_output=True)
+            command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
+            done = subprocess.run(command, capture_output=True, check=False)
             if done.returncode:
                 pytest.skip(f"cannot mount here: {done.stderr.decode().strip()}")
-            mounted.callback(subprocess.run, ["umount", place], check=True)
+            mounted.callback(subprocess.check_call, ["umount", str(place)])
             return place
 
         yield mount

@@ -91,13 +91,15 @@ def test_the_patterns_own_constructions_work() -> None:
 def _public() -> dict[str, type[ServiceException]]:
     values: dict[str, Any] = {name: getattr(kamiwaza_sdk, name) for name in kamiwaza_sdk.__all__}
     return {
-        name: value for name, value in values.items() if isinstance(value, type) and issubclass(value, BaseException)
+        name: value for name, value in values.items() if isinstance(value, type) and issubclass(value, ServiceException)
     }
 
 
 def test_every_error_has_our_root_ends_in_exception_and_says_when_it_is_raised() -> None:
+    public = [getattr(kamiwaza_sdk, name) for name in kamiwaza_sdk.__all__]
+    errors = {value.__name__ for value in public if isinstance(value, type) and issubclass(value, BaseException)}
+    assert errors == set(_public())
     for name, kind in _public().items():
-        assert issubclass(kind, ServiceException), name
         assert name.endswith("Exception"), name
         assert kind.__doc__, name
 

@@ -39,7 +39,9 @@ def test_the_distribution_is_newer_than_the_client_that_shares_its_name() -> Non
 
 def _run(code: str) -> str:
     environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
-    done = subprocess.run([sys.executable, "-B", "-c", code], capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", code], capture_output=True, text=True, env=environment, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -59,7 +61,7 @@ os.environ.__class__.__getitem__ = lambda self, key: names.append(key) or real(s
 sys.addaudithook(audit)
 import kamiwaza_sdk
 print(seen, [name for name in names if "SERVICE" in name], threading.active_count(), sorted(
-    {name.partition(".")[0] for name in sys.modules} & {"aiohttp", "alembic", "sqlalchemy", "pydantic", "tqdm", "psycopg"}
+    {name.partition(".")[0] for name in sys.modules} & {"aiohttp", "alembic", "sqlalchemy", "pydantic", "tqdm"}
 ))
 """
     assert _run(code) == "[] [] 1 []\n"

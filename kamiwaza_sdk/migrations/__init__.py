@@ -1,4 +1,4 @@
-"""The registry's schema versions, for `setup_database` and for a host's own Alembic revisions.
+"""The registry's schema versions, for `kamiwaza_sdk.setup_database` and for a host's own Alembic revisions.
 
 A host that keeps one lineage calls `upgrade` in a revision of its own::
 
@@ -54,7 +54,7 @@ def current_revision(connection: Connection) -> str | None:
 def upgrade(connection: Connection, *, to: str = REVISIONS[-1]) -> None:
     """Run the schema versions that are missing, up to and including `to`, in the connection's transaction.
 
-    Commits nothing, and takes no lock: two at once is what `setup_database` guards against.
+    Commits nothing, and takes no lock: two at once is what `kamiwaza_sdk.setup_database` guards against.
 
     Args:
         connection: A connection to the database, in a revision of the host's: ``op.get_bind()``.
@@ -94,7 +94,7 @@ def downgrade(connection: Connection, *, to: str | None) -> None:
         _record(connection, to)
 
 
-def include_name(name: str | None, type_: str, parent_names: Mapping[str, str | None]) -> bool:  # noqa: ARG001
+def include_name(name: str | None, type_: str, parent_names: Mapping[str, str | None]) -> bool:
     """Tell Alembic's autogenerate to leave our tables alone: the ``include_name`` of a host's ``env.py``.
 
     Args:

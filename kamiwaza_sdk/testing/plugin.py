@@ -1,11 +1,12 @@
 """The pytest plugin. It imports the library in its fixtures only: every test run of the host's loads it."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy.orm import Session
 
     from kamiwaza_sdk import ModelSchema

@@ -4,7 +4,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from sqlalchemy import QueuePool, create_engine as create_stock_engine, text
+from sqlalchemy import QueuePool, text
+from sqlalchemy import create_engine as create_stock_engine
 from sqlalchemy.orm import Session
 
 from kamiwaza_sdk import (
@@ -64,7 +65,9 @@ def test_a_postgresql_url_means_psycopg_in_both_colours(url: str) -> None:
 def test_a_sqlite_file_has_a_write_ahead_log_foreign_keys_and_patience(tmp_path: Path) -> None:
     engine = create_engine(f"sqlite:///{tmp_path}/r.db")
     with engine.connect() as connection:
-        pragmas = [connection.scalar(text(f"PRAGMA {name}")) for name in ("journal_mode", "foreign_keys", "busy_timeout")]
+        pragmas = [
+            connection.scalar(text(f"PRAGMA {name}")) for name in ("journal_mode", "foreign_keys", "busy_timeout")
+        ]
     engine.dispose()
     assert pragmas == ["wal", 1, 30_000]
 
@@ -72,8 +75,8 @@ def test_a_sqlite_file_has_a_write_ahead_log_foreign_keys_and_patience(tmp_path:
 def test_what_a_savepoint_holds_vanishes_with_the_transaction(tmp_path: Path) -> None:
     """The stock engine is the control: there the released savepoint's row stays."""
     left = []
-    for number, create in enumerate((create_stock_engine, create_engine)):
-        engine = create(f"sqlite:///{tmp_path}/{number}.db")
+    stock, ours = create_stock_engine(f"sqlite:///{tmp_path}/a.db"), create_engine(f"sqlite:///{tmp_path}/b.db")
+    for engine in (stock, ours):
         setup_database(engine)
         with Session(engine) as db:
             with db.begin_nested():

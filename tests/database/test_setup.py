@@ -1,9 +1,9 @@
 """Setting up: idempotent, one at a time, on a host's connection too, and never on a database that is newer."""
 
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from uuid import uuid4
-from collections.abc import Iterator
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -124,7 +124,7 @@ def test_a_database_from_a_newer_version_is_refused_and_not_touched(engine: Engi
     for call in (setup_database, check_database):
         with pytest.raises(DatabaseTooNewException, match="schema version 9999, newer than 0001.*upgrade") as refused:
             call(engine)
-    assert (refused.value.revision, refused.value.known) == ("9999", "0001")
+        assert (refused.value.revision, refused.value.known) == ("9999", "0001")
     assert set(inspect(engine).get_table_names()) == OUR_TABLES
 
 

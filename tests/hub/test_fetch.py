@@ -109,7 +109,9 @@ async def test_a_file_with_neither_is_transferred_again_and_kept_once(
     assert blobs(storage) == [SHA256]
 
 
-async def test_a_blob_that_was_damaged_is_fetched_anew(hub: HubService, storage: StorageService, server: Server) -> None:
+async def test_a_blob_that_was_damaged_is_fetched_anew(
+    hub: HubService, storage: StorageService, server: Server
+) -> None:
     url = server.add("/a.bin", body=BODY, etag='"1"')
     path = storage.path((await hub.fetch(url)).files[0].sha256)
     path.chmod(0o644)
@@ -138,7 +140,10 @@ async def test_no_secret_of_a_url_is_kept_or_told(hub: HubService, storage: Stor
 
 
 async def test_several_urls_are_named_from_the_directory_they_share(hub: HubService, server: Server) -> None:
-    urls = [server.add(path, body=path.encode()) for path in ("/org/m/onnx/model.onnx", "/org/m/config%20a.json", "/org/m/e")]
+    urls = [
+        server.add(path, body=path.encode())
+        for path in ("/org/m/onnx/model.onnx", "/org/m/config%20a.json", "/org/m/e")
+    ]
     fetched = await hub.fetch(urls)
     assert [file.path for file in fetched.files] == ["config a.json", "e", "onnx/model.onnx"]
     assert (fetched.source, fetched.name) == (server.url("/org/m/"), "m")
@@ -287,7 +292,7 @@ async def test_what_leads_out_of_a_directory_or_is_no_file_is_refused(hub: HubSe
 
 async def test_a_source_whose_name_is_no_text_can_still_be_told(hub: HubService, tmp_path: Path) -> None:
     root = os.fsdecode(os.fsencode(tmp_path / "caf") + b"\xe9")
-    os.mkdir(root)
+    Path(root).mkdir()
     Path(root, "a.bin").write_bytes(BODY)
     fetched = await hub.fetch(root)
     assert fetched.source == f"{tmp_path}/caf\\udce9"

@@ -248,7 +248,6 @@ async def test_a_text_that_databases_cannot_hold_is_refused(backend: Backend, te
 
 
 async def _orders(backend: Backend) -> list[str]:
-    from sqlalchemy import select
 
     async with backend.session() as db:
         return list((await db.execute(select(Order.text))).scalars())

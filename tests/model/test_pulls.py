@@ -123,7 +123,7 @@ async def test_a_model_of_just_the_limit_is_pulled(backend: Backend, hub: HubSer
     async with backend.session() as db:
         models = backend.service(db, hub=hub, config=LIMITED)
         for announce in ("truly", "chunked", None):
-            server.add("/a.bin", body=BODY, announce=announce)  # type: ignore[arg-type]  # each of the three
+            server.add("/a.bin", body=BODY, announce=announce)
             assert (await models.pull_model(server.url("/a.bin"))).size == len(BODY)
             await db.commit()
 
@@ -167,7 +167,7 @@ async def test_a_body_is_returned_as_bytes_and_no_larger_than_memory_is_meant_to
         models = backend.service(db, config=LIMITED)
         assert await models.download_model(server.add("/a.bin", body=BODY)) == BODY
         for announce in ("truly", "chunked", None):
-            server.add("/b.bin", body=BODY + b"!", announce=announce)  # type: ignore[arg-type]  # each of the three
+            server.add("/b.bin", body=BODY + b"!", announce=announce)
             with pytest.raises(DownloadTooLargeException, match=r"pull_model\(\) needs no memory for it") as refused:
                 await models.download_model(server.url("/b.bin"))
             assert refused.value.limit == len(BODY)
@@ -183,4 +183,3 @@ async def test_a_body_is_returned_as_bytes_and_no_larger_than_memory_is_meant_to
 async def _in_transaction(db: object) -> bool:
     result = db.in_transaction()  # type: ignore[attr-defined]  # a session of either colour
     return bool(await result) if asyncio.iscoroutine(result) else bool(result)
-

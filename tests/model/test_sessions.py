@@ -232,7 +232,9 @@ def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         url: str = request.getfixturevalue("postgresql_tables")
         engine = create_engine(url)
         with engine.begin() as connection:
-            connection.exec_driver_sql("TRUNCATE host_order, kamiwaza_model, kamiwaza_model_version, kamiwaza_model_file")
+            connection.exec_driver_sql(
+                "TRUNCATE host_order, kamiwaza_model, kamiwaza_model_version, kamiwaza_model_file"
+            )
     else:
         url = f"sqlite:///{tmp_path}/shared.db"
         engine = create_engine(url)

@@ -222,7 +222,9 @@ def test_a_label_that_cannot_be_kept_is_refused(label: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["", "/etc/passwd", "../up", "a/../../up", "a//b", "a/", ".", "a\\b", "a\0b", "x" * 1025, "\ud800"], ids=ascii
+    "path",
+    ["", "/etc/passwd", "../up", "a/../../up", "a//b", "a/", ".", "a\\b", "a\0b", "x" * 1025, "\ud800"],
+    ids=ascii,
 )
 def test_a_files_path_that_is_not_plain_and_relative_is_refused(path: str) -> None:
     with pytest.raises((InvalidPathException, InvalidInputException), match="path|files"):
@@ -254,7 +256,9 @@ def test_sizes_that_no_database_can_count_are_refused() -> None:
         CreateVersion(files=half)
 
 
-@pytest.mark.parametrize("details", [{"a": float("nan")}, {"a": [2**63]}, {"a\0": 1}, {"a": {"b": "\ud800"}}], ids=ascii)
+@pytest.mark.parametrize(
+    "details", [{"a": float("nan")}, {"a": [2**63]}, {"a\0": 1}, {"a": {"b": "\ud800"}}], ids=ascii
+)
 def test_details_that_databases_cannot_hold_are_refused(details: dict[str, JsonValue]) -> None:
     with pytest.raises(InvalidInputException, match="^details"):
         CreateVersion(files=version_of(A).files, details=details)

@@ -1,1 +1,1 @@
-"""One module a schema version: ``upgrade(op)`` leads from the one before, ``downgrade(op)`` back. Never edited later."""
+"""A module a schema version: ``upgrade(op)`` leads from the one before, ``downgrade(op)`` back. Never edited later."""

@@ -3,7 +3,6 @@
 import sqlalchemy as sa
 from alembic.operations import Operations
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.types import TypeEngine
 
 __all__ = ["downgrade", "upgrade"]
 
@@ -12,7 +11,7 @@ def _ordered(length: int) -> sa.String:
     return sa.String(length).with_variant(sa.String(length, collation="C"), "postgresql")
 
 
-def _moment() -> TypeEngine[object]:
+def _moment() -> sa.DateTime:
     return sa.DateTime(timezone=True).with_variant(sa.String(27), "sqlite")
 
 

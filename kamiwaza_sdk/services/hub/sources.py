@@ -85,12 +85,13 @@ class _Digests:
         if self._any is not None:
             digest, self._any = self._any, None
             return digest
-        digest = self._by_path.pop(path, None)
-        return None if digest is None else check_sha256(digest)
+        return check_sha256(self._by_path.pop(path)) if path in self._by_path else None
 
     def refuse_for_several(self, count: int) -> None:
         if self._any is not None and count > 1:
-            raise InvalidInputException("sha256", f"is one digest for {count} files; give a mapping from path to digest")
+            raise InvalidInputException(
+                "sha256", f"is one digest for {count} files; give a mapping from path to digest"
+            )
 
     def refuse_unused(self) -> None:
         if self._by_path:
@@ -190,5 +191,3 @@ def _suggested(name: str) -> str:
         return check_name(name)
     except InvalidNameException:
         return "model"
-
-

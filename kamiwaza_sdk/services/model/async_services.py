@@ -159,12 +159,12 @@ class AsyncModelService:
             raise
 
 
-async def _finish(task: "asyncio.Future[object]") -> None:
+async def _finish(task: "asyncio.Future[_T]") -> None:
     """Wait until a task is done, however often the waiting is cancelled. What it raised yields to the cancellation."""
     while not task.done():
         try:
             await asyncio.wait({task})
-        except asyncio.CancelledError:  # noqa: PERF203 - each one only wakes the wait
+        except asyncio.CancelledError:
             continue
     if not task.cancelled():
         task.exception()

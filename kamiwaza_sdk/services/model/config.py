@@ -36,8 +36,9 @@ class ServiceConfig(Settings):
         database_url: SQLAlchemy's URL of the database that `create_engine` connects to; secret, as it may hold a
             password. Default: an SQLite file in the user's data directory.
         database_pool_size: Connections that an engine keeps open.
-        max_model_size: The largest version that `register` and `pull_model` accept, all files together, in bytes.
-        max_in_memory_size: The largest body that `download_model` returns, in bytes.
+        max_model_size: The largest version that `ModelService.register` and `ModelService.pull_model` accept, all files
+            together, in bytes.
+        max_in_memory_size: The largest body that `ModelService.download_model` returns, in bytes.
 
     Raises:
         ConfigurationException: A variable with this prefix is unknown, or a value cannot be used.

@@ -120,7 +120,7 @@ class ModelTooLargeException(ServiceException):
 
     def __init__(self, *, name: str, size: int, limit: int) -> None:
         super().__init__(
-            f"Model {name!r} has {size} bytes, over the limit of {limit}; raise MODEL_SERVICE_MAX_MODEL_SIZE to admit it"
+            f"Model {name!r} has {size} bytes, over the limit of {limit}; raise MODEL_SERVICE_MAX_MODEL_SIZE"
         )
         self.name = name
         self.size = size
@@ -148,7 +148,7 @@ class OpenTransactionException(ServiceException):
 
     def __init__(self, *, operation: str) -> None:
         super().__init__(
-            f"{operation} was called inside an open transaction, which it would hold for as long as the transfer takes; "
+            f"{operation} was called inside an open transaction, which it would hold as long as the transfer takes; "
             "commit or roll back first, or call fetch() first and register() in the transaction, "
             "or pass allow_open_transaction=True"
         )

@@ -66,7 +66,7 @@ def find_by_name(scope: Scope, name: str) -> ModelSchema | None:
 
 def page(scope: Scope, *, after: str, limit: int) -> list[ModelSchema]:
     """Return models by name, from the one after `after` on."""
-    rows = scope.execute(statements.MODEL_PAGE, _name=check_text(after, "after"), _limit=check_limit(limit))
+    rows = scope.execute(statements.MODEL_PAGE, _name=check_text(after, field="after"), _limit=check_limit(limit))
     return _PAGE.validate_python([dict(zip(statements.MODEL_KEYS, row, strict=True)) for row in rows])
 
 
@@ -131,6 +131,6 @@ def taken(scope: Scope, name: str, holder: ModelSchema | None) -> ModelAlreadyEx
     return ModelAlreadyExistsException(
         name=name,
         namespace=scope.namespace,
-        model_id=holder and holder.id,
+        model_id=None if holder is None else holder.id,
         deleted=holder is not None and holder.deleted_at is not None,
     )

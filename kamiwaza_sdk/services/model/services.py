@@ -27,7 +27,7 @@ class ModelService:
 
     Works in the session it is given and leaves it to the caller: it flushes what is pending, executes, and never
     commits, rolls back or closes. What it writes commits or vanishes with the caller's own rows. An expected refusal
-    (not found, exists, invalid) writes nothing and leaves the transaction usable. One session serves one call at a time.
+    (not found, exists, invalid) writes nothing and leaves the transaction usable. A session serves one call at a time.
 
     Args:
         db: The host's session.

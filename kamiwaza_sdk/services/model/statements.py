@@ -50,9 +50,9 @@ __all__ = [
 ]
 
 # cast: declared as a FromClause by SQLAlchemy, as a class may be mapped to something else; ours are tables
-_MODEL: Final = cast(Table, DBModel.__table__)
-_VERSION: Final = cast(Table, DBModelVersion.__table__)
-_FILE: Final = cast(Table, DBModelFile.__table__)
+_MODEL: Final = cast("Table", DBModel.__table__)
+_VERSION: Final = cast("Table", DBModelVersion.__table__)
+_FILE: Final = cast("Table", DBModelFile.__table__)
 
 #: What the rows' values are called in the schemas, in their order.
 MODEL_KEYS: Final = tuple(ModelSchema.model_fields)
@@ -175,5 +175,3 @@ def _insert_or_nothing(dialect: str, table_name: str, *unique: str) -> Insert:
 
         return postgresql.insert(table).on_conflict_do_nothing(index_elements=unique).returning(*columns)
     raise DatabaseUnsupportedException(dialect=dialect)
-
-

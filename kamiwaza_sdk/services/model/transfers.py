@@ -35,7 +35,7 @@ class Transfers:
             self.known_config = ServiceConfig()
         return self.known_config
 
-    def refuse_open_transaction(self, is_open: bool) -> None:  # noqa: FBT001 - the subject itself
+    def refuse_open_transaction(self, is_open: bool) -> None:
         """Raise `OpenTransactionException` where one is open."""
         if is_open:
             raise OpenTransactionException(operation="pull_model()")

@@ -21,12 +21,12 @@ class _File(Protocol):
 
 
 def manifest_digest(files: Iterable[_File]) -> str:
-    """Return the digest that identifies a set of files, whatever their order and wherever they lie.
+    r"""Return the digest that identifies a set of files, whatever their order and wherever they lie.
 
-    SHA-256 over one line a file, ``<sha256> <size> <path>\\n`` in UTF-8, the lines sorted by path as bytes.
+    SHA-256 over one line a file, ``<sha256> <size> <path>\n`` in UTF-8, the lines sorted by path as bytes.
 
     Args:
-        files: Whatever has `path`, `size` and `sha256`: a `Fetched`'s files, a version's.
+        files: Whatever has ``path``, ``size`` and ``sha256``: the files of a `Fetched`, those of a version.
 
     Returns:
         64 lower-case hexadecimal digits.
@@ -93,5 +93,5 @@ class Fetched(BaseModel):
 
     @property
     def digest(self) -> str:
-        """What identifies the files: see `manifest_digest`."""
+        """The digest that identifies the files, as `manifest_digest` computes it."""
         return manifest_digest(self.files)

@@ -20,7 +20,7 @@ def _check_json(value: JsonValue, depth: int = 0) -> None:
     if depth > MAX_DEPTH:
         raise InvalidInputException("details", f"nests deeper than the limit of {MAX_DEPTH}; flatten it")
     if isinstance(value, str):
-        check_text(value, "details")
+        check_text(value, field="details")
     elif isinstance(value, float) and not math.isfinite(value):
         raise InvalidInputException("details", f"contains {value}, which JSON cannot express; use null")
     elif isinstance(value, int) and not -(2**63) <= value < 2**63:
@@ -43,9 +43,8 @@ def _checked(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 #: A text for one line: at most 255 characters.
-ShortText = Annotated[str, StringConstraints(max_length=255), AfterValidator(lambda value: check_text(value))]
+ShortText = Annotated[str, StringConstraints(max_length=255), AfterValidator(check_text)]
 #: A JSON object that both databases can hold.
 Details = Annotated[dict[str, JsonValue], AfterValidator(_checked)]
 #: An aware moment in UTC, whatever time zone the database's connection is in.
 Moment = Annotated[AwareDatetime, AfterValidator(lambda value: value.astimezone(UTC))]
-

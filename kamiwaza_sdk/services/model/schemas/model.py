@@ -11,7 +11,7 @@ from kamiwaza_sdk.services.model.schemas.fields import Moment, ShortText
 
 __all__ = ["CreateModel", "ModelSchema", "UpdateModel"]
 
-_Address = Annotated[str, StringConstraints(max_length=MAX_ADDRESS_LENGTH), AfterValidator(lambda value: check_text(value))]
+_Address = Annotated[str, StringConstraints(max_length=MAX_ADDRESS_LENGTH), AfterValidator(check_text)]
 
 
 class ModelSchema(BaseModel):

@@ -11,6 +11,7 @@ from kamiwaza_sdk.services.model.schemas.fields import Details, Moment, ShortTex
 
 __all__ = ["CreateFile", "CreateVersion", "ModelFileSchema", "ModelVersionSchema", "VersionLabel"]
 
+
 class ModelFileSchema(BaseModel):
     """A file of a version.
 
