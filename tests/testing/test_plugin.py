@@ -4,12 +4,23 @@ import asyncio
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import AsyncMock, Mock
 from uuid import uuid4
 
 import pytest
 from sqlalchemy.orm import Session
 
-from kamiwaza_sdk import CreateModel, ModelNotFoundException, ModelSchema, ModelService
+from kamiwaza_sdk import (
+    CreateModel,
+    DownloadService,
+    Fetched,
+    FetchedFile,
+    HubService,
+    ModelNotFoundException,
+    ModelSchema,
+    ModelService,
+    ServiceConfig,
+)
 
 
 @pytest.fixture
@@ -49,3 +60,19 @@ def test_the_plugin_is_found_by_being_installed_and_imports_nothing_of_ours(tmp_
     arguments = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_host.py"]
     done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "2 passed" in done.stdout, done.stdout + done.stderr
+
+
+async def test_a_host_hands_in_a_fake_hub_and_needs_no_network(mock_db: Session) -> None:
+    file = FetchedFile(path="model.onnx", size=3, sha256="ab" * 32)
+    fetched = Fetched(source="fake", name="tiny", files=(file,), bytes_fetched=3, bytes_reused=0)
+    hub = Mock(spec=HubService, fetch=AsyncMock(return_value=fetched))
+    version = await ModelService(mock_db, hub=hub).pull_model("https://example.org/m", sha256="ab" * 32)
+    assert version.digest == fetched.digest
+    hub.fetch.assert_awaited_once_with("https://example.org/m", sha256="ab" * 32, max_size=10 * 1024**3, progress=False)
+
+
+async def test_a_host_hands_in_fake_downloads_and_needs_no_network(mock_db: Session) -> None:
+    downloads = Mock(spec=DownloadService, read=AsyncMock(return_value=b"weights"))
+    models = ModelService(mock_db, downloads=downloads, config=ServiceConfig(max_in_memory_size=7))
+    assert await models.download_model("https://example.org/m") == b"weights"
+    downloads.read.assert_awaited_once_with("https://example.org/m", max_size=7)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 
@@ -19,7 +19,7 @@ from kamiwaza_sdk.services.model.session import dialect_name, expire, savepoint
 
 __all__ = ["create", "delete", "find_by_name", "get", "get_by_name", "insert", "page", "restore", "taken", "update"]
 
-_PAGE: Final = TypeAdapter(list[ModelSchema])
+_PAGE: Final = TypeAdapter(list[ModelSchema], config=ConfigDict(defer_build=True))
 
 
 def create(scope: Scope, model: CreateModel) -> ModelSchema:

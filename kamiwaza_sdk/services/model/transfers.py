@@ -3,7 +3,6 @@
 import asyncio
 from typing import TYPE_CHECKING
 
-from kamiwaza_sdk.services.download.exceptions import DownloadTooLargeException
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched
 from kamiwaza_sdk.services.model.exceptions import OpenTransactionException
 
@@ -52,6 +51,7 @@ class Transfers:
 
     async def read(self, url: str) -> bytes:
         """Return a body no larger than what the registry holds in memory."""
+        from kamiwaza_sdk.services.download.exceptions import DownloadTooLargeException
         from kamiwaza_sdk.services.download.services import DownloadService
 
         limit = (await asyncio.to_thread(self.config)).max_in_memory_size

@@ -49,7 +49,7 @@ class FetchedFile(BaseModel):
         sha256: Of its bytes: its address in the store.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     path: FilePath
     size: int = Field(ge=0, le=MAX_SIZE)
@@ -78,7 +78,7 @@ class Fetched(BaseModel):
         True
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     source: str
     name: str

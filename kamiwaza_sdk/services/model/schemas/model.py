@@ -36,7 +36,7 @@ class ModelSchema(BaseModel):
         deleted_at: UTC; `None` unless it is deleted.
     """
 
-    model_config = ConfigDict(frozen=True, from_attributes=True)
+    model_config = ConfigDict(frozen=True, from_attributes=True, defer_build=True)
 
     id: UUID
     namespace: str

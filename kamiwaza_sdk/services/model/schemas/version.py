@@ -22,7 +22,7 @@ class ModelFileSchema(BaseModel):
         format: Such as "safetensors"; `None` where it is not known.
     """
 
-    model_config = ConfigDict(frozen=True, from_attributes=True)
+    model_config = ConfigDict(frozen=True, from_attributes=True, defer_build=True)
 
     path: str
     size: int
@@ -50,7 +50,7 @@ class ModelVersionSchema(BaseModel):
         updated_at: UTC.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     id: UUID
     namespace: str
