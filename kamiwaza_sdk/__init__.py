@@ -82,6 +82,8 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.storage.exceptions import StorageFullException as StorageFullException
     from kamiwaza_sdk.services.storage.exceptions import StoragePermissionException as StoragePermissionException
     from kamiwaza_sdk.services.storage.schemas import BlobSchema as BlobSchema
+    from kamiwaza_sdk.services.storage.schemas import FileLike as FileLike
+    from kamiwaza_sdk.services.storage.schemas import HasFiles as HasFiles
     from kamiwaza_sdk.services.storage.services import StorageService as StorageService
 
 __all__ = [
@@ -119,6 +121,8 @@ __all__ = [
     "Fetched",
     "FetchedFile",
     "FileConflictException",
+    "FileLike",
+    "HasFiles",
     "HubService",
     "InvalidInputException",
     "InvalidNameException",
@@ -198,6 +202,8 @@ _MODULES = {
     "Fetched": "kamiwaza_sdk.services.hub.schemas.fetched",
     "FetchedFile": "kamiwaza_sdk.services.hub.schemas.fetched",
     "FileConflictException": "kamiwaza_sdk.services.storage.exceptions",
+    "FileLike": "kamiwaza_sdk.services.storage.schemas",
+    "HasFiles": "kamiwaza_sdk.services.storage.schemas",
     "HubService": "kamiwaza_sdk.services.hub.services",
     "InvalidInputException": "kamiwaza_sdk.exceptions",
     "InvalidNameException": "kamiwaza_sdk.exceptions",

@@ -45,7 +45,7 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
         ├── StorageFullException (OSError)
         └── StoragePermissionException (PermissionError)
 
-A blob that is not found is also a `StorageException`.
+A blob that is not found is also a `kamiwaza_sdk.StorageException`.
 Every error survives `pickle`, with its attributes, its notes and, where that pickles too, its cause.
 """
 
@@ -83,6 +83,7 @@ class ServiceException(Exception):
     @classmethod
     def _restored(cls, args: tuple[object, ...], state: dict[str, object], cause: BaseException | None) -> Self:
         error = cls.__new__(cls, *args)
+        error.args = args  # OSError leaves them to __init__
         error.__dict__.update(state)
         error.__cause__ = cause
         return error

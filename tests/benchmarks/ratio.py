@@ -69,5 +69,5 @@ def check(benchmark: BenchmarkFixture, ratio: Ratio, ours: Callable[[], object],
         f"\n{benchmark.name}: {ratio.ours * 1e3:.3f} ms, floor {ratio.floor * 1e3:.3f} ms: "
         f"{ratio.least:.3f} times (medians {ratio.ours_median / ratio.floor_median:.3f}), at most {at_most}"
     )
-    benchmark.pedantic(ours, rounds=3, iterations=1)
+    benchmark.pedantic(ours, rounds=3, iterations=1)  # type: ignore[no-untyped-call]  # pytest-benchmark has no types here
     assert ratio.least <= at_most

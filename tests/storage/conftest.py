@@ -4,13 +4,15 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from kamiwaza_sdk.services.storage import StorageConfig, StorageService, _materialize
+from kamiwaza_sdk import StorageConfig, StorageService
+from kamiwaza_sdk.services.storage import _materialize
+from tests.storage.helpers import no_clone
 
 NOBODY = 65534
 
@@ -24,23 +26,7 @@ def store(tmp_path: Path) -> StorageService:
 @pytest.fixture
 def no_reflink(monkeypatch: pytest.MonkeyPatch) -> None:
     """Behave the same whatever file system the tests run on."""
-    monkeypatch.setattr(_materialize, "reflink", lambda *_: False)
-
-
-@pytest.fixture
-def tmpfs(tmp_path: Path) -> Generator[Callable[..., Path]]:
-    """Mounts file systems of their own, for root on Linux: ``tmpfs("a", size="1m")``."""
-    if shutil.which("mount") is None or os.geteuid() != 0:
-        pytest.skip("mounting needs root")
-    with ExitStack() as mounted:
-
-        def mount(name: str, *, size: str = "64m") -> Path:
-            place = tmp_path / name
-            place.mkdir()
-            _mount(mounted, place, "-t", "tmpfs", "-o", f"size={size}", "tmpfs")
-            return place
-
-        yield mount
+    monkeypatch.setattr(_materialize, "reflink", no_clone)
 
 
 @pytest.fixture
@@ -62,7 +48,11 @@ def _mount(mounted: ExitStack, place: Path, *arguments: str) -> None:
     done = subprocess.run(["mount", *arguments, place], check=False, capture_output=True, text=True)
     if done.returncode:
         pytest.skip(f"cannot mount here: {done.stderr.strip()}")
-    mounted.callback(subprocess.run, ["umount", place], check=True)
+    mounted.callback(_unmount, place)
+
+
+def _unmount(place: Path) -> None:
+    subprocess.run(["umount", place], check=True)
 
 
 @pytest.fixture

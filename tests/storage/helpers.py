@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kamiwaza_sdk.services.storage import BlobSchema, StorageService
+from kamiwaza_sdk import BlobSchema, StorageService
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,45 @@ class Version:
     """A version, as a plain dataclass."""
 
     files: Sequence[File]
+
+
+def no_clone(*_: object) -> bool:
+    """Stand in for `reflink`, to behave the same whatever file system the tests run on."""
+    return False
+
+
+def nothing(path: Path) -> None:
+    """Make nothing there."""
+
+
+def folder(path: Path) -> None:
+    """Make a directory."""
+    path.mkdir()
+
+
+def fifo(path: Path) -> None:
+    """Make a FIFO."""
+    os.mkfifo(path)
+
+
+def loop(path: Path) -> None:
+    """Make a symbolic link to itself."""
+    path.symlink_to(path)
+
+
+def dangling(path: Path) -> None:
+    """Make a symbolic link to nothing."""
+    path.symlink_to("/nowhere")
+
+
+def short(path: Path) -> None:
+    """Make a file of another size than any that the tests lay out."""
+    path.write_bytes(b"other")
+
+
+def same_size(path: Path) -> None:
+    """Make a file of 400 bytes."""
+    path.write_bytes(b"x" * 400)
 
 
 def sha256(data: bytes) -> str:
@@ -45,7 +84,7 @@ def version(store: StorageService, contents: dict[str, bytes]) -> Version:
 def tree(directory: Path) -> dict[str, bytes | str | None]:
     """Return what lies below: files with content, links with target, directories with `None`."""
     return {
-        str(path.relative_to(directory)): os.readlink(path)
+        str(path.relative_to(directory)): str(path.readlink())
         if path.is_symlink()
         else None
         if path.is_dir()
@@ -57,6 +96,4 @@ def tree(directory: Path) -> dict[str, bytes | str | None]:
 def misnamed(root: Path) -> list[Path]:
     """Return every file that stands under a blob's name and is not that blob: there must never be one."""
     files = [path for path in root.glob("blobs/**/*") if not path.is_dir()]
-    return [
-        path for path in files if sha256(path.read_bytes()) != path.name or path.parent.name != path.name[:2]
-    ]
+    return [path for path in files if sha256(path.read_bytes()) != path.name or path.parent.name != path.name[:2]]

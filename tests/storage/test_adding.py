@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from kamiwaza_sdk import DigestMismatchException, StorageService
 from kamiwaza_sdk.exceptions import InvalidInputException
-from kamiwaza_sdk.services.storage import DigestMismatchException, StorageService, _intake
+from kamiwaza_sdk.services.storage import _intake
+from kamiwaza_sdk.services.storage._files import copy
 from kamiwaza_sdk.services.storage._links import reflink
-from tests.storage.helpers import misnamed, sha256
+from tests.storage.helpers import fifo, folder, loop, misnamed, no_clone, nothing, sha256
 
 Make = Callable[[Path], object]
 
@@ -29,7 +31,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def test_add_copies(store: StorageService, source: Path) -> None:
-    """The blob is another file than the source, which is left as it was, and later edits of it do not reach the blob."""
+    """The blob is another file than the source, which is left as it was, and its later edits do not reach the blob."""
     before = source.stat()
     blob = store.add(source)
     assert (blob.sha256, blob.size, blob.path.read_bytes()) == (DIGEST, len(DATA), DATA)
@@ -66,16 +68,14 @@ def test_add_checks_the_promise(store: StorageService, source: Path, tmp_path: P
     assert store.find(sha256(b"other")) is None
 
 
-def test_add_what_is_kept_copies_nothing(
-    store: StorageService, source: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_add_what_is_kept_copies_nothing(store: StorageService, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A promised blob that is kept needs no room for a second copy."""
     blob = store.add(source, sha256=DIGEST)
     monkeypatch.delattr(StorageService, "stage")
     assert store.add(source, sha256=DIGEST) == blob
 
 
-@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to(path), lambda _: None])
+@pytest.mark.parametrize("make", [folder, fifo, loop, nothing])
 def test_add_refuses_what_is_no_file(store: StorageService, tmp_path: Path, make: Make) -> None:
     """A directory, a FIFO, a loop of links and a missing file are refused by name, and do not block."""
     make(tmp_path / "thing")
@@ -87,7 +87,6 @@ def test_source_that_changes_while_it_is_read(
     store: StorageService, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the source does during the copy, the blob hashes to its name."""
-    copy = _intake.copy
 
     class Changing(FileIO):
         def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
@@ -96,9 +95,14 @@ def test_source_that_changes_while_it_is_read(
                 file.write(os.urandom(len(DATA)))
             return count
 
-    monkeypatch.setattr(_intake, "reflink", lambda *_: False)
-    monkeypatch.setattr(_intake, "copy", lambda file, target: copy(Changing(os.dup(file.fileno()), "rb"), target))
-    blob = store.add(source)
+    monkeypatch.setattr(_intake, "reflink", no_clone)
+    with Changing(source) as changing:
+
+        def copy_changing(_: FileIO, target: FileIO) -> str:
+            return copy(changing, target)
+
+        monkeypatch.setattr(_intake, "copy", copy_changing)
+        blob = store.add(source)
     assert store.verify(blob.sha256) == blob
     assert blob.sha256 != DIGEST
     assert misnamed(store.root) == []

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from kamiwaza_sdk.exceptions import ConfigurationException, InvalidInputException
-from kamiwaza_sdk.services.storage import (
+from kamiwaza_sdk import (
     BlobCorruptException,
     BlobNotFoundException,
     BlobSchema,
     OutsideStoreException,
     StorageConfig,
     StorageService,
-    _blobs,
 )
+from kamiwaza_sdk.exceptions import ConfigurationException, InvalidInputException
+from kamiwaza_sdk.services.storage import _blobs
 from kamiwaza_sdk.services.storage._blobs import PUBLISHED_NS
-from tests.storage.helpers import keep, sha256, tree
+from tests.storage.helpers import dangling, fifo, folder, keep, sha256
 
 Edit = Callable[[Path, bytes], None]
 Make = Callable[[Path], object]
@@ -48,11 +48,11 @@ def _map(link: Path, data: bytes) -> None:
 
 def test_constructor_touches_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A service can be made where its configuration is wrong: it is read when the root is first needed."""
-    monkeypatch.setenv("STORAGE_SERVICE_RODT", str(tmp_path))
+    monkeypatch.setenv("STORAGE_SERVICE_RODT", str(tmp_path / "store"))
     service = StorageService()
     with pytest.raises(ConfigurationException, match="STORAGE_SERVICE_ROOT"):
         _ = service.root
-    assert tree(tmp_path) == {}
+    assert not (tmp_path / "store").exists()
 
 
 def test_root_is_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_verify_reads_everything(store: StorageService) -> None:
         store.verify(DIGEST)
 
 
-@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/etc/hostname")])
+@pytest.mark.parametrize("make", [folder, fifo, dangling])
 def test_something_else_in_a_blobs_place(store: StorageService, make: Make) -> None:
     """A directory, FIFO or symbolic link under a blob's name is set aside, not read, and the blob can be kept."""
     path = store.path(DIGEST)
@@ -208,6 +208,60 @@ def test_something_else_in_a_blobs_place(store: StorageService, make: Make) -> N
         store.get(DIGEST)
     assert caught.value.actual is None
     assert keep(store, DATA).path.read_bytes() == DATA
+
+
+def _replaced(path: Path, data: bytes) -> None:
+    path.with_suffix(".new").write_bytes(data)
+    path.with_suffix(".new").rename(path)
+
+
+@pytest.mark.parametrize("hooked", ["digest", "make_directory"])
+def test_replaced_while_it_is_looked_at(store: StorageService, monkeypatch: pytest.MonkeyPatch, hooked: str) -> None:
+    """A right blob that another process puts in a wrong one's place is not taken away with it."""
+    path = keep(store, DATA).path
+    _write(path, OTHER)
+    original = getattr(_blobs, hooked)
+
+    def replace(subject: object) -> object:
+        result = original(subject)
+        _replaced(path, DATA)
+        return result
+
+    monkeypatch.setattr(_blobs, hooked, replace)
+    with pytest.raises(BlobCorruptException) as caught:
+        store.get(DIGEST)
+    assert caught.value.quarantined is None
+    monkeypatch.undo()
+    assert store.get(DIGEST).path.read_bytes() == DATA
+    assert list((store.root / "quarantine").iterdir()) == []
+
+
+def test_gone_while_it_is_looked_at(store: StorageService, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong blob that another process sets aside first is no failure of this one."""
+    path = keep(store, DATA).path
+    _write(path, OTHER)
+
+    def vanish(_: object) -> str:
+        path.unlink()
+        return sha256(OTHER)
+
+    monkeypatch.setattr(_blobs, "digest", vanish)
+    assert store.find(DIGEST) is None
+
+
+def test_written_while_it_is_looked_at(store: StorageService, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A blob that someone writes to while it is hashed is not handed out, though its digest came out right."""
+    path = keep(store, DATA).path
+    path.chmod(0o644)
+    os.utime(path, ns=(0, 0))
+
+    def write(_: object) -> str:
+        _write(path, OTHER)
+        return DIGEST
+
+    monkeypatch.setattr(_blobs, "digest", write)
+    assert store.find(DIGEST) is None
+    assert not path.exists()
 
 
 def test_publishing_again_drops_the_new_file(store: StorageService) -> None:

@@ -55,7 +55,7 @@ def set_mode(file: int | Path, mode: int) -> None:
 def sync(descriptor: int) -> None:
     """Return when the file would survive a power cut."""
     if sys.platform == "darwin":  # whose fsync leaves the data in the drive's cache
-        import fcntl  # noqa: PLC0415 - not on every platform
+        import fcntl
 
         try:
             fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)

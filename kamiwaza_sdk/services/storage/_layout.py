@@ -30,7 +30,7 @@ def checked_paths(files: Sequence[FileLike]) -> list[PurePosixPath]:
 
 
 def _check(path: str, field: str, names: dict[str, str], folders: dict[str, str]) -> None:
-    check_path(path, field)
+    check_path(path, field=field)
     if any(len(os.fsencode(segment)) > _MAX_SEGMENT for segment in path.split("/")):
         reason = f"{shown(path)} has a segment of more than {_MAX_SEGMENT} bytes; shorten it"
         raise InvalidPathException(field, reason, value=path)

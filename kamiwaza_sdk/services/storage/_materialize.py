@@ -20,7 +20,12 @@ from kamiwaza_sdk.services.storage._errors import translated
 from kamiwaza_sdk.services.storage._files import copy, digest, open_file, set_mode, sync
 from kamiwaza_sdk.services.storage._layout import checked_paths
 from kamiwaza_sdk.services.storage._links import hard_link, reflink
-from kamiwaza_sdk.services.storage.exceptions import BlobNotFoundException, FileConflictException, OutsideStoreException
+from kamiwaza_sdk.services.storage.exceptions import (
+    BlobCorruptException,
+    BlobNotFoundException,
+    FileConflictException,
+    OutsideStoreException,
+)
 from kamiwaza_sdk.services.storage.schemas import BlobSchema, FileLike, HasFiles
 
 __all__ = ["lay_out"]
@@ -164,7 +169,7 @@ def _write(placement: _Placement, folder: int, *, writable: bool) -> None:
         if not reflink(blob, file):
             if not writable and hard_link(placement.blob.path, name, directory=folder):
                 return
-            copy(blob, file)
+            _compare(copy(blob, file), placement.blob)
         set_mode(file.fileno(), _WRITABLE_MODE if writable else _READ_ONLY_MODE)
         sync(file.fileno())
         _rename(temporary, name, folder, replaces=placement.replaces)
@@ -176,6 +181,14 @@ def _open_blob(blob: BlobSchema) -> FileIO:
             return open_file(blob.path)
         except FileNotFoundError:  # quarantined since the first pass
             raise BlobNotFoundException(sha256=blob.sha256, path=blob.path) from None
+
+
+def _compare(actual: str, blob: BlobSchema) -> None:
+    """Raise `BlobCorruptException` if the copy shows what the blob's status did not: a decayed disk, say."""
+    if actual != blob.sha256:
+        with suppress(PermissionError):
+            os.utime(blob.path)  # no longer as published: the next who asks for it hashes it, and sets it aside
+        raise BlobCorruptException(sha256=blob.sha256, actual=actual, path=blob.path, quarantined=None)
 
 
 @contextmanager

@@ -1,21 +1,7 @@
-"""What can go wrong in the store. Every error names the file or blob it is about.
-
-::
-
-    ServiceException
-    └── StorageException
-        ├── BlobNotFoundException (NotFoundException, LookupError)
-        ├── BlobCorruptException
-        ├── DigestMismatchException
-        ├── FileConflictException
-        ├── OutsideStoreException (ValueError)
-        ├── StorageFullException (OSError)
-        └── StoragePermissionException (PermissionError)
-"""
+"""What can go wrong in the store. The whole tree is drawn in `kamiwaza_sdk.exceptions`."""
 
 import os
 from pathlib import Path
-from typing import Self
 
 from kamiwaza_sdk.exceptions import NotFoundException, ServiceException
 
@@ -50,18 +36,18 @@ class BlobNotFoundException(StorageException, NotFoundException):
 
 
 class BlobCorruptException(StorageException):
-    """A kept blob no longer is what its name says. It was moved away where that was possible.
+    """A kept blob no longer is what its name says. It is moved away now, or when next asked for, where possible.
 
     Attributes:
         sha256: The digest in the blob's name.
         actual: The digest of what lay there; `None` where that was no regular file.
         path: Where it lay.
-        quarantined: Where it lies now; `None` where it could not be moved or another process was first.
+        quarantined: Where it lies now; `None` where it was not moved: this user may not, or another process was first.
     """
 
     def __init__(self, *, sha256: str, actual: str | None, path: Path, quarantined: Path | None) -> None:
         what = "is no regular file" if actual is None else f"hashes to {actual}"
-        where = "could not be moved away" if quarantined is None else f"was moved to {quarantined}"
+        where = "was not moved away" if quarantined is None else f"was moved to {quarantined}"
         super().__init__(f"blob {sha256} at {path} {what} and {where}; fetch or add it again")
         self.sha256 = sha256
         self.actual = actual
@@ -136,12 +122,6 @@ class _SystemException(StorageException, OSError):
         self.errno = errno
         self.strerror = os.strerror(errno)
         self.filename = str(path)
-
-    @classmethod
-    def _restored(cls, args: tuple[object, ...], state: dict[str, object], cause: BaseException | None) -> Self:
-        error = super()._restored(args, state, cause)
-        error.args = args  # OSError.__new__ leaves them to __init__
-        return error
 
 
 class StorageFullException(_SystemException):

@@ -245,7 +245,7 @@ class StorageService:
         alone. So a call that was interrupted is simply repeated; it can leave ``.kamiwaza-….tmp`` files behind.
 
         Args:
-            version: Anything with `files` that have `path`, `size` and `sha256`.
+            version: Anything with ``files`` that have ``path``, ``size`` and ``sha256``.
             directory: Where to; created with those above it where it is missing.
             writable: Make files that may be edited: no hard links, mode 0644 instead of 0444. A read-only file of an
                 earlier call is replaced by a writable one.

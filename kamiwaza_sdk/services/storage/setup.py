@@ -17,6 +17,7 @@ import shutil
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -89,14 +90,12 @@ def sweep(root: Path, *, now: float | None = None) -> None:
     oldest = (time.time() if now is None else now) - STALE_AFTER
     with suppress(FileNotFoundError), os.scandir(root / "staging") as entries:
         for entry in entries:
-            if _STAGED.fullmatch(entry.name) and _last_change(Path(entry.path)) < oldest:
+            if _STAGED.fullmatch(entry.name) and _is_stale(Path(entry.path), oldest=oldest):
                 shutil.rmtree(entry.path, ignore_errors=True)
 
 
-def _last_change(place: Path) -> float:
-    latest = 0.0
-    for folder, _, names in os.walk(place):
-        for path in (Path(folder), *(Path(folder, name) for name in names)):
-            with suppress(FileNotFoundError):  # its writer is alive, and faster
-                latest = max(latest, path.lstat().st_ctime)
-    return latest or float("inf")
+def _is_stale(place: Path, *, oldest: float) -> bool:
+    try:
+        return all(path.lstat().st_ctime < oldest for path in chain([place], place.rglob("*")))
+    except FileNotFoundError:  # its writer is alive, and faster
+        return False
