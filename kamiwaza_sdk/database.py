@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy
-from sqlalchemy import URL, Connection, Engine, event, make_url
+from sqlalchemy import URL, AsyncAdaptedQueuePool, Connection, Engine, QueuePool, event, make_url
 
 from kamiwaza_sdk._dependencies import require
 from kamiwaza_sdk.services.model.config import ServiceConfig, parse_database_url
@@ -49,7 +49,7 @@ def create_engine(url: str | URL | None = None, *, config: ServiceConfig | None 
     """
     config = config or ServiceConfig()
     resolved = _resolve(url, config, _DRIVERS)
-    engine = sqlalchemy.create_engine(resolved, **_pool_options(resolved, config))
+    engine = sqlalchemy.create_engine(resolved, **_pool_options(resolved, config, QueuePool))
     return _prepared(engine, makes_directory=url is None)
 
 
@@ -76,7 +76,8 @@ def create_async_engine(url: str | URL | None = None, *, config: ServiceConfig |
 
     config = config or ServiceConfig()
     resolved = _resolve(url, config, _ASYNC_DRIVERS)
-    engine = sqlalchemy_asyncio.create_async_engine(resolved, **_pool_options(resolved, config))
+    options = _pool_options(resolved, config, AsyncAdaptedQueuePool)
+    engine = sqlalchemy_asyncio.create_async_engine(resolved, **options)
     _prepared(engine.sync_engine, makes_directory=url is None)
     return engine
 
@@ -96,12 +97,14 @@ def _is_in_memory(url: URL) -> bool:
     return url.database in {None, "", ":memory:"} or url.query.get("mode") == "memory"
 
 
-def _pool_options(url: URL, config: ServiceConfig) -> dict[str, Any]:  # Any: keyword arguments of several types
-    if url.get_backend_name() != "sqlite":
-        return {"pool_size": config.database_pool_size}
-    if _is_in_memory(url):
+def _pool_options(
+    url: URL, config: ServiceConfig, pool: type[QueuePool]
+) -> dict[str, Any]:  # Any: keyword arguments of several types
+    is_sqlite = url.get_backend_name() == "sqlite"
+    if is_sqlite and _is_in_memory(url):
         return {}  # SQLAlchemy's own pool, which holds the one connection that is the database
-    return {"pool_size": config.database_pool_size, "connect_args": {"timeout": _BUSY_TIMEOUT}}
+    options: dict[str, Any] = {"poolclass": pool, "pool_size": config.database_pool_size}  # Any: as above
+    return {**options, "connect_args": {"timeout": _BUSY_TIMEOUT}} if is_sqlite else options
 
 
 def _prepared(engine: Engine, *, makes_directory: bool) -> Engine:

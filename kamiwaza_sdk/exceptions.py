@@ -83,7 +83,8 @@ class ServiceException(Exception):
     @classmethod
     def _restored(cls, args: tuple[object, ...], state: dict[str, object], cause: BaseException | None) -> Self:
         error = cls.__new__(cls, *args)
-        error.args = args  # OSError leaves them to __init__
+        # A built-in that is a parent too, such as OSError, keeps its arguments only when its own __init__ runs.
+        super(ServiceException, error).__init__(*args)
         error.__dict__.update(state)
         error.__cause__ = cause
         return error

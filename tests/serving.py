@@ -2,8 +2,8 @@
 
 Example:
     >>> with Server() as server:
-    ...     server.add("/model.bin", body=b"weights", etag='"1"')
-    ...     server.url("/model.bin").endswith("/model.bin")
+    ...     url = server.add("/model.bin", body=b"weights", etag='"1"')
+    ...     url == server.url("/model.bin")
     True
 """
 

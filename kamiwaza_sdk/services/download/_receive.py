@@ -81,11 +81,17 @@ async def receive(
 
 
 async def _next_piece(content: aiohttp.StreamReader, exchange: Exchange) -> bytes:
-    """Return what has arrived, empty at the end."""
+    """Return some of what has arrived, as it lies in memory, without joining it; empty at the end."""
     with translated(exchange):
-        # aiohttp's own timer stops without a word when somebody closes the session meanwhile.
-        async with asyncio.timeout(exchange.stall_timeout):
-            return await content.readany()
+        try:
+            # aiohttp's own timer stops without a word when somebody closes the session meanwhile.
+            async with asyncio.timeout(exchange.stall_timeout):
+                while True:
+                    piece, end_of_chunk = await content.readchunk()
+                    if piece or not end_of_chunk:
+                        return piece
+        except RuntimeError:  # how the stream says so itself, where it notices
+            raise exchange.interrupted("the session was closed") from None
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -17,13 +18,13 @@ from kamiwaza_sdk.services.download.exceptions import (
     InvalidUrlException,
     UnexpectedEncodingException,
 )
-from kamiwaza_sdk.services.download.schemas import Validators
-from kamiwaza_sdk.services.download.urls import resolve
+from kamiwaza_sdk.services.download.schemas import DownloadResult, Validators
+from kamiwaza_sdk.services.download.urls import redact, resolve
 
 if TYPE_CHECKING:
     from yarl import URL
 
-__all__ = ["answer", "filename_of", "open_session", "validators_of"]
+__all__ = ["answer", "open_session", "result_of"]
 
 MAX_REDIRECTS: Final = 10
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -54,10 +55,10 @@ async def answer(
     async with await _follow(session, url, exchange=exchange, headers=headers) as response:
         conditional = len(headers) > 1
         if response.status != HTTPStatus.OK and not (conditional and response.status == HTTPStatus.NOT_MODIFIED):
-            raise DownloadStatusException(url=exchange.url, status=response.status, reason=_reason(response))
+            raise DownloadStatusException(url=exchange.url, status=response.status, reason=_plain(response.reason))
         encoding = response.headers.get("Content-Encoding", "").strip().lower()
         if encoding not in {"", "identity"}:
-            raise UnexpectedEncodingException(url=exchange.url, encoding=encoding)
+            raise UnexpectedEncodingException(url=exchange.url, encoding=_plain(encoding))
         yield response
 
 
@@ -81,6 +82,8 @@ async def _follow(
     """
     target, at_home = url, True
     for redirects in itertools.count():
+        if session.closed:  # by its owner, meanwhile
+            raise exchange.interrupted("the session was closed")
         response = await _get(session, target, exchange=exchange, headers=headers, at_home=at_home)
         location = response.headers.get("Location") if response.status in _REDIRECTS else None
         if location is None:
@@ -136,16 +139,34 @@ def _redirected(response: aiohttp.ClientResponse, location: str, *, exchange: Ex
     try:
         return resolve(location, base=response.url)
     except InvalidUrlException as error:
-        reason = f"{_reason(response)}, but where it leads is refused: {error}"
+        reason = f"{_plain(response.reason)}, but where it leads is refused: {error}"
         raise DownloadStatusException(url=exchange.url, status=response.status, reason=reason) from error
 
 
-def _reason(response: aiohttp.ClientResponse) -> str:
-    """Return the reason phrase as far as it can be shown: the server chose it."""
-    return ascii(response.reason or "")[1:-1][:80]
+def _plain(text: str | None) -> str:
+    """Return what a server chose to say as far as it can be shown."""
+    return ascii(text or "")[1:-1][:80]
 
 
-def validators_of(response: aiohttp.ClientResponse) -> Validators:
+def result_of(
+    response: aiohttp.ClientResponse, exchange: Exchange, *, path: Path, sha256: str | None, seconds: float
+) -> DownloadResult:
+    """Return what is to be said of a finished exchange; without a digest, that nothing was modified."""
+    return DownloadResult(
+        url=exchange.url,
+        final_url=redact(response.url),
+        path=path,
+        size=None if sha256 is None else exchange.received,
+        sha256=sha256,
+        bytes_fetched=exchange.received,
+        validators=_validators_of(response),
+        filename=_filename_of(response),
+        not_modified=sha256 is None,
+        seconds=seconds,
+    )
+
+
+def _validators_of(response: aiohttp.ClientResponse) -> Validators:
     """Return what to send along when asking again; headers that could not be sent back are left out."""
     etag, last_modified = (
         value if (value := response.headers.get(name)) and value.isascii() and value.isprintable() else None
@@ -154,7 +175,7 @@ def validators_of(response: aiohttp.ClientResponse) -> Validators:
     return Validators(etag=etag, last_modified=last_modified)
 
 
-def filename_of(response: aiohttp.ClientResponse) -> str | None:
+def _filename_of(response: aiohttp.ClientResponse) -> str | None:
     """Return the last segment of the name the server gives the file, or `None` where that cannot be a file's name."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # aiohttp warns of malformed headers; to the caller they are as good as none

@@ -1,7 +1,9 @@
-"""Where received bytes go: into memory, or through one thread that writes and hashes them into a file.
+"""Where received bytes go: into memory, or through a thread that hashes them and writes them into a file.
 
-The event loop hands pieces over and goes on receiving; it waits only while more than the buffer is under way. Writing
-and hashing happen in the same thread: both release the interpreter's lock, and the bytes are still warm.
+The event loop copies what it receives into the free slots of a ring, a megabyte each, and hands over full ones; it
+waits only while none is free. Handing over the pieces themselves would save the copy and cost more: they are a tenth as
+large, so the two threads would contend for the interpreter's lock ten times as often, each with new memory. Writing
+and hashing happen in the same thread: both release that lock, and the bytes are still warm.
 """
 
 import asyncio
@@ -11,19 +13,20 @@ import os
 import secrets
 import shutil
 import stat
-import sys
-import threading
-from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Final, Protocol, Self
+from typing import Any, Final, Protocol, Self, TypeVar
 
+from kamiwaza_sdk.services.download._resources import settled
 from kamiwaza_sdk.services.download.exceptions import DownloadDiskException
 
 __all__ = ["FileSink", "MemorySink", "Sink"]
 
+_T = TypeVar("_T")
+_SLOT_SIZE: Final = 1024**2
 _NO_DESCRIPTOR: Final = -1
 _CREATE: Final = (
     os.O_WRONLY
@@ -69,70 +72,75 @@ class MemorySink:
 class FileSink:
     """Writes into a partial file beside `path` and, when told that it is right, renames it to `path`.
 
-    An asynchronous context manager. Whatever happens inside, afterwards the thread has ended, the descriptor is closed,
+    An asynchronous context manager. Whatever happens inside, afterwards the thread is done, the descriptor is closed,
     and either the whole file was published or nothing is left of it.
 
     Args:
         path: Where the file is to stand. A file there is replaced; it stays untouched until then.
         url: What it is a download of, redacted, for errors.
-        buffer_size: How many bytes may be handed over and not yet written.
+        announced: How many bytes are to be expected, if known: a small file needs no large slots.
+        buffer_size: How large the ring may grow.
+        executor: Where to find a thread; one is occupied from entering to leaving.
     """
 
-    def __init__(self, path: Path, *, url: str, buffer_size: int) -> None:
+    def __init__(self, path: Path, *, url: str, announced: int | None, buffer_size: int, executor: Executor) -> None:
         self._path = path
         # Not derived from the name, which may be as long as the file system allows.
         self._partial = path.parent / f".kamiwaza-{secrets.token_hex(8)}.partial"
         self._url = url
-        self._buffer_size = buffer_size
-        self._loop = asyncio.get_running_loop()
+        self._slot_size = max(1, min(_SLOT_SIZE, buffer_size // 4, _SLOT_SIZE if announced is None else announced))
+        self._unmade = buffer_size // self._slot_size
+        self._free: list[bytearray] = []
+        self._slot: bytearray | None = None
+        self._filled = 0
+        self._full: SimpleQueue[tuple[bytearray, int] | None] = SimpleQueue()
         self._room = asyncio.Event()
-        self._held = 0
-        self._done = 0
         self._stopped = False
         self._descriptor = _NO_DESCRIPTOR
-        self._pieces: SimpleQueue[bytes | None] = SimpleQueue()
-        self._worker: threading.Thread | None = None
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kamiwaza-download")
+        self._loop = asyncio.get_running_loop()
+        self._executor = executor
         self._absorbed: asyncio.Future[str] | None = None
+        self._job: Future[Any] | None = None  # the last one; Any: of whatever it returns
 
     async def __aenter__(self) -> Self:
-        self._absorbed = self._loop.run_in_executor(self._executor, self._absorb)
+        self._absorbed = self._submit(self._absorb)
         self._absorbed.add_done_callback(self._on_absorbed)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._stopped = True
-        self._pieces.put(None)
-        try:
-            await _whatever_happens(self._loop.run_in_executor(self._executor, self._discard))
-        finally:
-            self._executor.shutdown(wait=False)
-        # It has nothing left to do but to end: a matter of microseconds, for which join() would block the loop.
-        while self._worker is not None and self._worker.is_alive():  # noqa: ASYNC110 - a thread signals its end to none
-            await asyncio.sleep(0)
+        self._full.put(None)
+        assert self._job is not None, "not entered"
+        cancelled = await settled(asyncio.wrap_future(self._job))
+        cancelled = await settled(self._submit(self._discard)) or cancelled
+        if cancelled is not None:
+            raise cancelled
 
     async def write(self, piece: bytes) -> None:
-        """Hand `piece` to the thread, waiting while more than the buffer is under way.
+        """Copy `piece` into the ring, waiting while it is full.
 
         Raises:
-            DownloadDiskException: An earlier piece could not be written.
+            DownloadDiskException: Something before it could not be written.
         """
-        absorbed = self._running()
-        self._held += sys.getsizeof(piece)  # not len: a million tiny pieces are mostly overhead
-        self._pieces.put(piece)
-        while self._held > self._buffer_size and not absorbed.done():
-            self._room.clear()
-            await self._room.wait()
-        if absorbed.done():
-            absorbed.result()
+        rest = memoryview(piece)
+        while rest:
+            if self._slot is None:
+                self._slot = await self._empty_slot()
+            end = min(self._filled + len(rest), self._slot_size)
+            taken = end - self._filled
+            self._slot[self._filled : end] = rest[:taken]
+            self._filled, rest = end, rest[taken:]
+            if end == self._slot_size:
+                self._hand_over()
 
     async def digest(self) -> str:
-        """Return the SHA-256 of the file once everything handed over is written.
+        """Return the SHA-256 of the file once everything is written.
 
         Raises:
             DownloadDiskException: Something could not be written.
         """
-        self._pieces.put(None)
+        self._hand_over()
+        self._full.put(None)
         return await self._running()
 
     async def publish(self) -> None:
@@ -143,7 +151,13 @@ class FileSink:
         Raises:
             DownloadDiskException: The file system refused. Nothing of this download stands at the path.
         """
-        await self._loop.run_in_executor(self._executor, self._publish)
+        await self._submit(self._publish)
+
+    def _submit(self, job: Callable[[], _T]) -> asyncio.Future[_T]:
+        """Start `job`; there is never more than one at a time."""
+        submitted = self._executor.submit(job)
+        self._job = submitted
+        return asyncio.wrap_future(submitted)
 
     def _running(self) -> asyncio.Future[str]:
         assert self._absorbed is not None, "not entered"
@@ -154,32 +168,43 @@ class FileSink:
             absorbed.exception()  # marked as seen, should nobody ask any more
         self._room.set()
 
-    def _give_back(self, size: int) -> None:
-        self._held -= size
+    async def _empty_slot(self) -> bytearray:
+        while not self._free and not self._unmade:
+            if self._running().done():
+                break
+            self._room.clear()
+            await self._room.wait()
+        if self._running().done():
+            self._running().result()  # raises: nothing ends it early but an error
+        if self._free:
+            return self._free.pop()
+        self._unmade -= 1
+        return bytearray(self._slot_size)
+
+    def _hand_over(self) -> None:
+        if self._slot is not None:
+            self._full.put((self._slot, self._filled))
+        self._slot, self._filled = None, 0
+
+    def _give_back(self, slot: bytearray) -> None:
+        self._free.append(slot)
         self._room.set()
 
     # What follows runs in the thread.
 
     def _absorb(self) -> str:
-        self._worker = threading.current_thread()
         digest = hashlib.sha256()
         with self._disk_errors():
             _refuse_all_but_files(self._path)
             self._descriptor = os.open(self._partial, _CREATE, 0o666)  # the umask decides, as for any new file
-            for piece in iter(self._pieces.get, None):
+            for slot, filled in iter(self._full.get, None):
                 if self._stopped:
                     break
-                _write_all(self._descriptor, piece)
-                digest.update(piece)
-                self._settle(piece)
+                with memoryview(slot)[:filled] as piece:
+                    _write_all(self._descriptor, piece)
+                    digest.update(piece)
+                self._loop.call_soon_threadsafe(self._give_back, slot)
         return digest.hexdigest()
-
-    def _settle(self, piece: bytes) -> None:
-        """Give room back in quarters of the buffer: waking the loop for each piece would cost more than hashing it."""
-        self._done += sys.getsizeof(piece)
-        if self._done > self._buffer_size // 4:
-            self._loop.call_soon_threadsafe(self._give_back, self._done)
-            self._done = 0
 
     def _publish(self) -> None:
         with self._disk_errors():
@@ -220,19 +245,6 @@ class FileSink:
             ) from error
 
 
-async def _whatever_happens(future: asyncio.Future[None]) -> None:
-    """Wait for `future` through any number of cancellations, then let the last one go on."""
-    cancelled: asyncio.CancelledError | None = None
-    while not future.done():
-        try:
-            await asyncio.wait([future])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
-    future.result()
-
-
 def _refuse_all_but_files(path: Path) -> None:
     """Raise now what renaming would raise after the whole transfer, and protect /dev/null from root."""
     try:
@@ -245,10 +257,10 @@ def _refuse_all_but_files(path: Path) -> None:
         raise FileExistsError(errno.EEXIST, "It is neither a file nor a link", str(path))
 
 
-def _write_all(descriptor: int, piece: bytes) -> None:
+def _write_all(descriptor: int, piece: memoryview) -> None:
     written = os.write(descriptor, piece)
     while written < len(piece):  # a signal, or a file system about to be full
-        written += os.write(descriptor, memoryview(piece)[written:])
+        written += os.write(descriptor, piece[written:])
 
 
 def _sync_directory(directory: Path) -> None:

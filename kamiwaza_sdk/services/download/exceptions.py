@@ -1,16 +1,4 @@
-"""What can go wrong while bytes travel: one branch of the tree, so that a caller can catch it whole or leaf by leaf.
-
-::
-
-    DownloadException
-    ├── ChecksumMismatchException
-    ├── DownloadDiskException (OSError)
-    ├── DownloadInterruptedException (ConnectionError)
-    ├── DownloadStatusException
-    ├── DownloadTimeoutException (TimeoutError)
-    ├── DownloadTooLargeException
-    ├── SizeMismatchException
-    └── UnexpectedEncodingException
+"""What can go wrong while bytes travel. The whole tree is drawn in `kamiwaza_sdk.exceptions`.
 
 `InvalidUrlException` is an `InvalidInputException`: nothing was asked of anybody. Every URL in an error is redacted:
 user information, query and fragment are cut, because signed URLs carry their secret there.
@@ -18,7 +6,7 @@ user information, query and fragment are cut, because signed URLs carry their se
 
 import errno
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
 
@@ -53,13 +41,6 @@ class DownloadException(ServiceException):
         super().__init__(message)
         self.url = url
 
-    @classmethod
-    def _restored(cls, args: tuple[object, ...], state: dict[str, object], cause: BaseException | None) -> Self:
-        error = super()._restored(args, state, cause)
-        # OSError, a parent of some leaves, keeps its arguments and its errno only when its own __init__ runs.
-        super(ServiceException, error).__init__(*args)
-        return error
-
 
 class DownloadStatusException(DownloadException):
     """The server answered, but not with the file.
@@ -72,7 +53,7 @@ class DownloadStatusException(DownloadException):
     def __init__(self, *, url: str, status: int, reason: str) -> None:
         self.retryable = status in _TRANSIENT_STATUSES or status >= _SERVER_ERROR
         way_out = "try again later" if self.retryable else "check the URL and the access it needs"
-        super().__init__(f"{url} answered {status} {reason}; {way_out}", url=url)
+        super().__init__(f"{url} answered {f'{status} {reason}'.rstrip()}; {way_out}", url=url)
         self.status = status
         self.reason = reason
 
@@ -127,12 +108,17 @@ class DownloadTooLargeException(DownloadException):
         received: Bytes that had arrived when it was stopped: 0 where the announcement already said so.
     """
 
-    def __init__(self, *, url: str, limit: int, announced: int | None, received: int) -> None:
+    def __init__(
+        self,
+        *,
+        url: str,
+        limit: int,
+        announced: int | None,
+        received: int,
+        way_out: str = "to allow it, raise max_size and DOWNLOAD_SERVICE_MAX_SIZE",
+    ) -> None:
         size = f"has more than {limit} bytes" if announced is None else f"has {announced} bytes"
-        super().__init__(
-            f"{url} {size}, over the limit of {limit}; to allow it, raise max_size and DOWNLOAD_SERVICE_MAX_SIZE",
-            url=url,
-        )
+        super().__init__(f"{url} {size}, over the limit of {limit}; {way_out}", url=url)
         self.limit = limit
         self.announced = announced
         self.received = received
@@ -189,7 +175,7 @@ class UnexpectedEncodingException(DownloadException):
 
 
 class DownloadDiskException(DownloadException, OSError):
-    """The file system refused the file. `errno` says how, as in any `OSError`.
+    """The file system refused the file. ``errno`` says how, as in any `OSError`.
 
     Attributes:
         path: Where the file was to stand.

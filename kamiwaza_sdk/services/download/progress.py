@@ -70,12 +70,14 @@ class _Bar(Protocol):
 
 
 class _MakeBar(Protocol):
+    def get_lock(self) -> object: ...
     def __call__(self, *, desc: str, unit: str, unit_scale: bool, unit_divisor: int) -> _Bar: ...
 
 
 def _load_bar() -> _MakeBar:
-    """Return tqdm's bar for here. Importing it reads many files: not on the event loop."""
+    """Return tqdm's bar for here. Importing it, and its first lock, read many files: not on the event loop."""
     bar: _MakeBar = importlib.import_module("tqdm.auto").tqdm  # it has no types of its own
+    bar.get_lock()
     return bar
 
 

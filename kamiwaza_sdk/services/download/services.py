@@ -11,8 +11,9 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from kamiwaza_sdk.exceptions import ConfigurationException, InvalidPathException
+from kamiwaza_sdk.exceptions import InvalidPathException
 from kamiwaza_sdk.services.download._demands import Demands, demands
+from kamiwaza_sdk.services.download._resources import Resources, settled
 from kamiwaza_sdk.services.download._sink import FileSink, MemorySink
 from kamiwaza_sdk.services.download.config import DownloadConfig
 from kamiwaza_sdk.services.download.exceptions import DownloadInterruptedException
@@ -54,7 +55,7 @@ class DownloadService:
     def __init__(self, config: DownloadConfig | None = None, *, session: "aiohttp.ClientSession | None" = None) -> None:
         self._config = config
         self._given = session
-        self._own: aiohttp.ClientSession | None = None
+        self._shared: Resources | None = None
         self._entered = 0
         self._calls: set[asyncio.Task[Any]] = set()  # Any: of whatever the calls return
         self._slots: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
@@ -67,15 +68,14 @@ class DownloadService:
         self._entered -= 1
         if self._entered:
             return
-        own, self._own = self._own, None
-        try:
-            for call in self._calls:
-                call.cancel()
-            if self._calls:
-                await asyncio.wait(self._calls)
-        finally:
-            if own is not None:
-                await own.close()
+        shared, self._shared = self._shared, None
+        for call in self._calls:
+            call.cancel()
+        cancelled = await settled(asyncio.gather(*self._calls, return_exceptions=True))
+        if shared is not None:
+            await shared.__aexit__()
+        if cancelled is not None:
+            raise cancelled
 
     async def download(
         self,
@@ -100,7 +100,7 @@ class DownloadService:
             size: The number of bytes it must have.
             max_size: The largest number of bytes accepted, below `DownloadConfig.max_size`.
             validators: What identifies the state the caller already has. If the server says it is the current one,
-                nothing is written and the result's `not_modified` is true.
+                nothing is written and `DownloadResult.not_modified` is true.
             progress: `True` for a bar, or a function to be called on the event loop with each `DownloadProgress`. What
                 it raises ends the download.
 
@@ -120,10 +120,10 @@ class DownloadService:
             UnexpectedEncodingException: It is compressed although that was declined.
             DownloadDiskException: It could not be written.
         """
+        config = await self._ready()
         target = check_url(url)
         if "\0" in str(path):
             raise InvalidPathException("path", "contains NUL; remove it", value=str(path))
-        config = await self._ready()
         limit = config.max_size if max_size is None else min(max_size, config.max_size)
         wanted = demands(limit=limit, size=size, sha256=sha256)
         async with reporting(progress, name=path.name) as reporter:
@@ -150,8 +150,8 @@ class DownloadService:
             ChecksumMismatchException: It has another digest than `sha256`.
             UnexpectedEncodingException: It is compressed although that was declined.
         """
-        target = check_url(url)
         config = await self._ready()
+        target = check_url(url)
         wanted = demands(limit=min(config.max_size, max_size), sha256=sha256)
         return await self._owned(self._read(target, wanted), url=redact(target))
 
@@ -179,14 +179,18 @@ class DownloadService:
     async def _download(
         self, target: "URL", path: Path, wanted: Demands, validators: Validators | None, reporter: Reporter
     ) -> DownloadResult:
+        from kamiwaza_sdk.services.download._requests import result_of
+
         started = time.monotonic()
-        async with self._answer(target, validators) as (exchange, response):
+        async with self._resources() as resources, self._answer(resources, target, validators) as (exchange, response):
             if response.status == HTTPStatus.NOT_MODIFIED:
                 sha256 = None
                 reporter.finish(exchange)
             else:
-                sha256 = await self._store(exchange, response, path, wanted, reporter)
-            result = _result(exchange, response, path, sha256=sha256, seconds=time.monotonic() - started)
+                sha256 = await self._store(
+                    exchange, response, path, wanted=wanted, reporter=reporter, resources=resources
+                )
+            result = result_of(response, exchange, path=path, sha256=sha256, seconds=time.monotonic() - started)
         _log(result)
         return result
 
@@ -195,55 +199,57 @@ class DownloadService:
         exchange: "Exchange",
         response: "aiohttp.ClientResponse",
         path: Path,
+        *,
         wanted: Demands,
         reporter: Reporter,
+        resources: Resources,
     ) -> str:
-        from kamiwaza_sdk.services.download._receive import receive  # noqa: PLC0415 - loads aiohttp
+        from kamiwaza_sdk.services.download._receive import receive
 
-        buffer_size = (await self._ready()).buffer_size
-        async with FileSink(path, url=exchange.url, buffer_size=buffer_size) as sink:
+        async with FileSink(
+            path,
+            url=exchange.url,
+            announced=response.content_length,
+            buffer_size=(await self._ready()).buffer_size,
+            executor=resources.executor,
+        ) as sink:
             sha256 = await receive(response, sink, exchange=exchange, demands=wanted, reporter=reporter)
             reporter.finish(exchange)  # before publishing: should it raise, nothing stands at `path`
             await sink.publish()
         return sha256
 
     async def _read(self, target: "URL", wanted: Demands) -> bytes:
-        from kamiwaza_sdk.services.download._receive import receive  # noqa: PLC0415 - loads aiohttp
+        from kamiwaza_sdk.services.download._receive import receive
 
         sink = MemorySink()
-        async with self._answer(target, None) as (exchange, response):
+        async with self._resources() as resources, self._answer(resources, target, None) as (exchange, response):
             await receive(response, sink, exchange=exchange, demands=wanted, reporter=Reporter(None))
         return sink.body()
 
     @asynccontextmanager
     async def _answer(
-        self, target: "URL", validators: Validators | None
+        self, resources: Resources, target: "URL", validators: Validators | None
     ) -> AsyncGenerator[tuple["Exchange", "aiohttp.ClientResponse"]]:
-        from kamiwaza_sdk.services.download import _receive, _requests  # noqa: PLC0415 - they load aiohttp
+        from kamiwaza_sdk.services.download import _receive, _requests
 
         config = await self._ready()
         exchange = _receive.Exchange(redact(target), config.connect_timeout, config.stall_timeout)
         async with (
             self._slot(config.max_concurrency),
-            self._session() as session,
-            _requests.answer(session, target, exchange=exchange, validators=validators) as response,
+            _requests.answer(resources.session, target, exchange=exchange, validators=validators) as response,
         ):
             yield exchange, response
 
     @asynccontextmanager
-    async def _session(self) -> AsyncGenerator["aiohttp.ClientSession"]:
-        from kamiwaza_sdk.services.download._requests import open_session  # noqa: PLC0415 - loads aiohttp
-
-        if self._given is not None:
-            if self._given.closed:
-                raise ConfigurationException("session", "is closed; hand in an open one")
-            yield self._given
-        elif self._entered:
-            self._own = self._own or open_session()
-            yield self._own
+    async def _resources(self) -> AsyncGenerator[Resources]:
+        """Yield what the context shares, or outside one what this call has to itself."""
+        config = await self._ready()
+        if self._entered:
+            self._shared = self._shared or Resources(config, self._given)
+            yield self._shared
         else:
-            async with open_session() as session:
-                yield session
+            async with Resources(config, self._given) as resources:
+                yield resources
 
     def _slot(self, concurrency: int) -> asyncio.Semaphore:
         """Return what bounds the number of files on the way; a semaphore belongs to one event loop."""
@@ -251,25 +257,6 @@ class DownloadService:
         if self._slots is None or self._slots[0] is not loop:
             self._slots = loop, asyncio.Semaphore(concurrency)
         return self._slots[1]
-
-
-def _result(
-    exchange: "Exchange", response: "aiohttp.ClientResponse", path: Path, *, sha256: str | None, seconds: float
-) -> DownloadResult:
-    from kamiwaza_sdk.services.download._requests import filename_of, validators_of  # noqa: PLC0415 - loads aiohttp
-
-    return DownloadResult(
-        url=exchange.url,
-        final_url=redact(response.url),
-        path=path,
-        size=None if sha256 is None else exchange.received,
-        sha256=sha256,
-        bytes_fetched=exchange.received,
-        validators=validators_of(response),
-        filename=filename_of(response),
-        not_modified=sha256 is None,
-        seconds=seconds,
-    )
 
 
 def _log(result: DownloadResult) -> None:

@@ -61,14 +61,15 @@ def resolve(location: str, *, base: "URL") -> "URL":
     location = location.strip(" ").replace(" ", "%20")
     if _FORBIDDEN.search(location):
         raise _refusal(location, "contains a control character or a lone surrogate")
-    target = _checked(base.join(_parsed(location)), location)
+    reference = _parsed(location)
+    target = _checked(reference if reference.scheme else base.join(reference), location)
     if base.scheme == "https" and target.scheme == "http":
         raise _refusal(location, "goes from https to http, where anybody on the way can change the bytes")
     return target.with_user(None)
 
 
 def _parsed(text: str) -> "URL":
-    from yarl import URL  # noqa: PLC0415 - part of aiohttp, which is loaded when first used
+    from yarl import URL
 
     try:
         url = URL(text)

@@ -1,0 +1,71 @@
+"""What the calls of a service share: a session and the threads that write."""
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Self
+
+from kamiwaza_sdk.exceptions import ConfigurationException
+from kamiwaza_sdk.services.download.config import DownloadConfig
+
+if TYPE_CHECKING:
+    import aiohttp
+
+__all__ = ["Resources", "settled"]
+
+
+class Resources:
+    """Opens each of them when first used; after leaving its context none is left.
+
+    Args:
+        config: How many files travel at once: each needs one thread while it does.
+        session: The caller's own session, used and not closed.
+    """
+
+    def __init__(self, config: DownloadConfig, session: "aiohttp.ClientSession | None") -> None:
+        self._given = session
+        self._own: aiohttp.ClientSession | None = None
+        self._threads: list[threading.Thread] = []
+        self.executor = ThreadPoolExecutor(
+            config.max_concurrency, "kamiwaza-download", lambda: self._threads.append(threading.current_thread())
+        )
+
+    @property
+    def session(self) -> "aiohttp.ClientSession":
+        """The session to use.
+
+        Raises:
+            ConfigurationException: The caller's is closed.
+        """
+        from kamiwaza_sdk.services.download._requests import open_session
+
+        if self._given is None:
+            self._own = self._own or open_session()
+            return self._own
+        if self._given.closed:
+            raise ConfigurationException("session", "is closed; hand in an open one")
+        return self._given
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.executor.shutdown(wait=False)
+        if self._own is not None:
+            await self._own.close()
+        # They have nothing left to do, so this is about a millisecond; joining them would block the event loop for it.
+        while any(thread.is_alive() for thread in self._threads):  # noqa: ASYNC110 - a thread's end signals nothing
+            await asyncio.sleep(0.001)
+
+
+async def settled(future: asyncio.Future[Any]) -> asyncio.CancelledError | None:
+    """Wait for the end of `future` through any number of cancellations, and return the last of them."""
+    cancelled: asyncio.CancelledError | None = None
+    while not future.done():
+        try:
+            await asyncio.wait([future])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if not future.cancelled():
+        future.exception()  # marked as seen: whoever was to see it has
+    return cancelled

@@ -1,0 +1,1 @@
+"""How the download service keeps its promises, over real HTTP on loopback."""
