@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from dotenv import dotenv_values
 from pydantic import BeforeValidator, ByteSize, TypeAdapter, ValidationError
@@ -24,7 +24,9 @@ class Settings(BaseSettings):
     """
 
     # Unknown keys are looked for below: "forbid" would also refuse what a host keeps in its own ``.env``.
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True)
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
+        env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     def __init__(self, **values: Any) -> None:  # Any: what callers give is what validation is for
         self._refuse_unknown(values)

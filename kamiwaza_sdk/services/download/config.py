@@ -1,6 +1,6 @@
 """How downloads behave: ``DOWNLOAD_SERVICE_…``."""
 
-from typing import Final
+from typing import ClassVar, Final
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
@@ -30,7 +30,7 @@ class DownloadConfig(Settings):
         2147483648
     """
 
-    model_config = SettingsConfigDict(env_prefix="DOWNLOAD_SERVICE_")
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(env_prefix="DOWNLOAD_SERVICE_")
 
     connect_timeout: float = Field(default=30.0, gt=0)
     stall_timeout: float = Field(default=60.0, gt=0)

@@ -51,7 +51,7 @@ class DownloadStatusException(DownloadException):
     """
 
     def __init__(self, *, url: str, status: int, reason: str) -> None:
-        self.retryable = status in _TRANSIENT_STATUSES or status >= _SERVER_ERROR
+        self.retryable: bool = status in _TRANSIENT_STATUSES or status >= _SERVER_ERROR
         way_out = "try again later" if self.retryable else "check the URL and the access it needs"
         super().__init__(f"{url} answered {f'{status} {reason}'.rstrip()}; {way_out}", url=url)
         self.status = status
@@ -70,7 +70,7 @@ class DownloadInterruptedException(DownloadException, ConnectionError):
     def __init__(
         self, *, url: str, reason: str, received: int = 0, announced: int | None = None, retryable: bool = True
     ) -> None:
-        self.retryable = retryable
+        self.retryable: bool = retryable
         way_out = "try again" if retryable else "trying again will not help"
         total = "" if announced is None else f" of {announced}"
         super().__init__(f"{url}: {reason} after {received}{total} bytes; {way_out}", url=url)

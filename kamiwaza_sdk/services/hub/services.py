@@ -82,7 +82,7 @@ class HubService:
     """
 
     def __init__(self, *, storage: StorageService | None = None, downloads: "DownloadService | None" = None) -> None:
-        self.storage = storage or StorageService()
+        self.storage: StorageService = storage or StorageService()
         self._downloads = downloads
 
     async def fetch(

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from pathlib import Path
+from typing import ClassVar
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -16,7 +17,7 @@ __all__ = ["KnownFile", "KnownFiles"]
 class KnownFile(BaseModel):
     """What a URL led to, and what its server compares to tell whether it still does."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     sha256: Sha256
     size: int

@@ -65,7 +65,7 @@ class AsyncModelService:
     ) -> None:
         require("greenlet", extra="async")
         self.db = db
-        self.namespace = check_namespace(namespace)
+        self.namespace: str = check_namespace(namespace)
         self._transfers = Transfers(config=config, hub=hub, downloads=downloads)
 
     async def create_model(self, model: CreateModel) -> ModelSchema:

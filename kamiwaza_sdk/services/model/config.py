@@ -1,6 +1,6 @@
 """How the registry behaves: ``MODEL_SERVICE_…``."""
 
-from typing import Final
+from typing import ClassVar, Final
 
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr, field_validator
@@ -48,7 +48,7 @@ class ServiceConfig(Settings):
         85899345920
     """
 
-    model_config = SettingsConfigDict(env_prefix="MODEL_SERVICE_")
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(env_prefix="MODEL_SERVICE_")
 
     database_url: SecretStr = Field(default_factory=_default_database_url)
     database_pool_size: int = Field(default=20, gt=0)

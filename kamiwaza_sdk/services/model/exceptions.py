@@ -170,7 +170,7 @@ class DatabaseNotReadyException(DatabaseException):
         found = f"is at schema version {revision}" if revision else "has no (current) tables of the registry"
         super().__init__(f"The database {found}; call kamiwaza_sdk.setup_database(engine) once")
         self.revision = revision
-        self.transaction_usable = transaction_usable
+        self.transaction_usable: bool = transaction_usable
 
 
 class DatabaseTooNewException(DatabaseException):
@@ -217,7 +217,7 @@ class DatabaseBusyException(DatabaseException):
         way_out = "try again" if transaction_usable else "roll back and try the whole transaction again"
         super().__init__(f"Another transaction is in the way ({code}); {way_out}")
         self.code = code
-        self.transaction_usable = transaction_usable
+        self.transaction_usable: bool = transaction_usable
 
 
 class DatabaseConnectionException(DatabaseException):

@@ -57,7 +57,7 @@ class ModelService:
         downloads: "DownloadService | None" = None,
     ) -> None:
         self.db = db
-        self.namespace = check_namespace(namespace)
+        self.namespace: str = check_namespace(namespace)
         self._scope = Scope(db, self.namespace)
         self._transfers = Transfers(config=config, hub=hub, downloads=downloads)
 

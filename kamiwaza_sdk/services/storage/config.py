@@ -1,6 +1,7 @@
 """Where the store lies: ``STORAGE_SERVICE_…``."""
 
 from pathlib import Path
+from typing import ClassVar
 
 from platformdirs import user_data_path
 from pydantic import Field
@@ -26,6 +27,6 @@ class StorageConfig(Settings):
         PosixPath('/srv/models')
     """
 
-    model_config = SettingsConfigDict(env_prefix="STORAGE_SERVICE_")
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(env_prefix="STORAGE_SERVICE_")
 
     root: Path = Field(default_factory=lambda: user_data_path("kamiwaza_sdk") / "store")

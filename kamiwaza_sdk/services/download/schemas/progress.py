@@ -1,6 +1,7 @@
 """How far a download is."""
 
 from collections.abc import Callable
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -17,7 +18,7 @@ class DownloadProgress(BaseModel):
         finished: Whether this is the last report: every byte is here and verified.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     url: str
     received: int

@@ -1,6 +1,7 @@
 """What a finished download says."""
 
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -26,7 +27,7 @@ class DownloadResult(BaseModel):
         seconds: How long it took.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     url: str
     final_url: str

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
-from typing import Annotated, Protocol
+from typing import Annotated, ClassVar, Protocol
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -49,7 +49,7 @@ class FetchedFile(BaseModel):
         sha256: Of its bytes: its address in the store.
     """
 
-    model_config = ConfigDict(frozen=True, defer_build=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
 
     path: FilePath
     size: int = Field(ge=0, le=MAX_SIZE)
@@ -78,7 +78,7 @@ class Fetched(BaseModel):
         True
     """
 
-    model_config = ConfigDict(frozen=True, defer_build=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
 
     source: str
     name: str

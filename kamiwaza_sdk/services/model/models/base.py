@@ -1,7 +1,7 @@
 """What the registry's tables share: their metadata, their names, their column types."""
 
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from pydantic import JsonValue
 from sqlalchemy import JSON, DateTime, MetaData, String
@@ -23,14 +23,14 @@ _NAMING: Final = {
 class DBBase(DeclarativeBase):
     """Base of the mapped classes, on a `MetaData` of their own: a host's ``create_all`` never meets our tables."""
 
-    metadata = MetaData(naming_convention=_NAMING)
+    metadata: ClassVar[MetaData] = MetaData(naming_convention=_NAMING)
 
 
 class UTCDateTime(TypeDecorator[datetime]):
     """An aware moment in UTC: ``TIMESTAMP WITH TIME ZONE``, or on SQLite a text of fixed width that sorts by time."""
 
-    impl = DateTime
-    cache_ok = True
+    impl: type[DateTime] = DateTime
+    cache_ok: bool | None = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:  # Any: str on one database, datetime on the other
         """Return the type that each database keeps a moment as."""
@@ -52,8 +52,8 @@ class UTCDateTime(TypeDecorator[datetime]):
 class JSONObject(TypeDecorator[dict[str, JsonValue]]):
     """A JSON object: ``JSONB`` on PostgreSQL, text on SQLite."""
 
-    impl = JSON
-    cache_ok = True
+    impl: type[JSON] = JSON
+    cache_ok: bool | None = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:  # Any: what JSON is to SQLAlchemy
         """Return the type that each database keeps JSON as."""

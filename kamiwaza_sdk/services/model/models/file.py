@@ -4,6 +4,7 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, ForeignKeyConstraint, Index, String, Uuid
 from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.schema import SchemaItem
 
 from kamiwaza_sdk._validation import MAX_NAME_LENGTH, MAX_PATH_LENGTH
 from kamiwaza_sdk.services.model.models.base import DBBase, ordered_string
@@ -15,8 +16,8 @@ __all__ = ["DBModelFile"]
 class DBModelFile(DBBase):
     """A row of ``kamiwaza_model_file``. Read it and relate to it; let `ModelService` write it."""
 
-    __tablename__ = "kamiwaza_model_file"
-    __table_args__ = (
+    __tablename__: str = "kamiwaza_model_file"
+    __table_args__: tuple[SchemaItem, ...] = (
         ForeignKeyConstraint(["namespace", "version_id"], [DBModelVersion.namespace, DBModelVersion.id]),
         Index(None, "sha256"),
     )

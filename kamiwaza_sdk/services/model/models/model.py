@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Boolean, Integer, String, Text, UniqueConstraint, Uuid
 from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.schema import SchemaItem
 
 from kamiwaza_sdk._validation import MAX_ADDRESS_LENGTH, MAX_NAME_LENGTH
 from kamiwaza_sdk.services.model.models.base import DBBase, UTCDateTime, ordered_string
@@ -22,8 +23,11 @@ class DBModel(DBBase):
     A host's foreign key names the column: ``ForeignKey(DBModel.__table__.c.id)``.
     """
 
-    __tablename__ = "kamiwaza_model"
-    __table_args__ = (UniqueConstraint("namespace", "name"), UniqueConstraint("namespace", "id"))
+    __tablename__: str = "kamiwaza_model"
+    __table_args__: tuple[SchemaItem, ...] = (
+        UniqueConstraint("namespace", "name"),
+        UniqueConstraint("namespace", "id"),
+    )
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     namespace: Mapped[str] = mapped_column(ordered_string(MAX_NAME_LENGTH))

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Uuid,
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.schema import SchemaItem
 
 from kamiwaza_sdk._validation import MAX_NAME_LENGTH
 from kamiwaza_sdk.services.model.models.base import DBBase, JSONObject, UTCDateTime, ordered_string
@@ -30,8 +31,8 @@ __all__ = ["DBModelVersion"]
 class DBModelVersion(DBBase):
     """A row of ``kamiwaza_model_version``. Read it and relate to it; let `ModelService` write it."""
 
-    __tablename__ = "kamiwaza_model_version"
-    __table_args__ = (
+    __tablename__: str = "kamiwaza_model_version"
+    __table_args__: tuple[SchemaItem, ...] = (
         ForeignKeyConstraint(["namespace", "model_id"], [DBModel.namespace, DBModel.id]),
         UniqueConstraint("namespace", "model_id", "number"),
         UniqueConstraint("namespace", "model_id", "version"),

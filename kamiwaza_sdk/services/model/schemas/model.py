@@ -1,6 +1,6 @@
 """Models, as they are given and as they are returned."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
@@ -36,7 +36,7 @@ class ModelSchema(BaseModel):
         deleted_at: UTC; `None` unless it is deleted.
     """
 
-    model_config = ConfigDict(frozen=True, from_attributes=True, defer_build=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, from_attributes=True, defer_build=True)
 
     id: UUID
     namespace: str

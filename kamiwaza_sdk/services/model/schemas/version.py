@@ -1,6 +1,6 @@
 """Versions and their files, as they are given and as they are returned."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
@@ -22,7 +22,7 @@ class ModelFileSchema(BaseModel):
         format: Such as "safetensors"; `None` where it is not known.
     """
 
-    model_config = ConfigDict(frozen=True, from_attributes=True, defer_build=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, from_attributes=True, defer_build=True)
 
     path: str
     size: int
@@ -50,7 +50,7 @@ class ModelVersionSchema(BaseModel):
         updated_at: UTC.
     """
 
-    model_config = ConfigDict(frozen=True, defer_build=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
 
     id: UUID
     namespace: str

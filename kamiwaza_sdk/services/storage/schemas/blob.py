@@ -1,6 +1,7 @@
 """A kept blob."""
 
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,7 +23,7 @@ class BlobSchema(BaseModel):
         0
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     sha256: Sha256
     size: int = Field(ge=0)
