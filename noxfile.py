@@ -61,8 +61,6 @@ def types(session: nox.Session) -> None:
     """Check that every type holds, and that everything public has one."""
     session.install(EVERYTHING, *groups("test", "types"))
     session.run("mypy")
-    # As its users have it: pyright does not follow an editable installation to the package.
-    session.install("--reinstall-package", "kamiwaza-sdk", ".")
     session.run("pyright", "--ignoreexternal", "--verifytypes", "kamiwaza_sdk")
 
 
