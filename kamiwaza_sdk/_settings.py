@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Final
 
 from dotenv import dotenv_values
 from pydantic import BeforeValidator, ByteSize, TypeAdapter, ValidationError
@@ -12,8 +12,18 @@ from kamiwaza_sdk.exceptions import ConfigurationException
 
 __all__ = ["Settings", "Size"]
 
+_BYTE_SIZE: Final = TypeAdapter(ByteSize)
+
+
+def _size(value: object) -> int:
+    try:
+        return _BYTE_SIZE.validate_python(value)
+    except ValidationError:
+        raise ValueError("is no size; write a number of bytes, or one with a unit, such as 10 GiB") from None
+
+
 #: A number of bytes; "10 GiB" is accepted too. Not Pydantic's `ByteSize`, to which no plain integer can be assigned.
-Size = Annotated[int, BeforeValidator(TypeAdapter(ByteSize).validate_python)]
+Size = Annotated[int, BeforeValidator(_size)]
 
 
 class Settings(BaseSettings):
@@ -57,4 +67,4 @@ def _translated(kind: type[Settings], error: ValidationError, values: dict[str, 
     field = str(problem["loc"][0])
     setting = field if field in values else f"{kind.model_config.get('env_prefix', '')}{field}".upper()
     original = problem.get("ctx", {}).get("error")
-    return ConfigurationException(setting, getattr(original, "reason", problem["msg"]))
+    return ConfigurationException(setting, getattr(original, "reason", problem["msg"].removeprefix("Value error, ")))

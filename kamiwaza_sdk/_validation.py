@@ -155,10 +155,8 @@ class InputSchema(BaseModel):
     Nested in another model (a request body, say), it takes part in that model's `pydantic.ValidationError` as usual.
     """
 
-    # Built when first used: most programs use few of them, and building is what importing Pydantic models costs.
-    model_config: ClassVar[ConfigDict] = ConfigDict(
-        extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True
-    )
+    # Built at once, unlike what is returned: FastAPI must see how a request body is made before the first request.
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     def __init__(self, **data: Any) -> None:  # Any: what callers give is what validation is for
         try:

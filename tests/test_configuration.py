@@ -40,8 +40,8 @@ def test_each_service_reads_its_own_prefix(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("variable", "value", "complaint"),
     [
-        ("MODEL_SERVICE_MAX_MODEL_SIZE", "3 apples", "could not interpret byte unit"),
-        ("MODEL_SERVICE_MAX_MODEL_SIZE", "-1", "greater than 0|could not"),
+        ("MODEL_SERVICE_MAX_MODEL_SIZE", "3 apples", "is no size; write a number of bytes, or one with a unit"),
+        ("MODEL_SERVICE_MAX_MODEL_SIZE", "-1", "greater than 0|is no size"),
         ("MODEL_SERVICE_DATABASE_POOL_SIZE", "many", "valid integer"),
         ("MODEL_SERVICE_DATABASE_POOL_SIZE", "0", "greater than 0"),
         ("MODEL_SERVICE_DATABASE_POOLSIZE", "3", "did you mean MODEL_SERVICE_DATABASE_POOL_SIZE"),

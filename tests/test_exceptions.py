@@ -55,7 +55,7 @@ EXAMPLES: list[ServiceException] = [
     MissingDependencyException(package="greenlet", extra="async"),
     ModelAlreadyExistsException(name="m", namespace="default", model_id=ID, deleted=True),
     ModelNotFoundException("Model 7 not found"),
-    ModelNotFoundException(model=ID, namespace="default", deleted=True),
+    ModelNotFoundException(model=ID, namespace="default", deleted=ID),
     ModelTooLargeException(name="m", size=11, limit=10),
     OpenTransactionException(operation="pull_model()"),
     SourceTooLargeException(source="https://host/m/", size=11, limit=10),

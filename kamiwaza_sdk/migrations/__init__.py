@@ -37,12 +37,16 @@ def current_revision(connection: Connection) -> str | None:
 
     Raises:
         DatabaseTooNewException: A newer version of the library has upgraded it.
+        InvalidInputException: `connection` is none, as in Alembic's offline mode.
 
     Example:
         >>> with engine.connect() as connection:
         ...     current_revision(connection)
         '0001'
     """
+    if not isinstance(connection, Connection):  # Alembic's offline mode has none
+        reason = f"must be a connection, not {type(connection).__name__}; run without --sql: what is there is looked at"
+        raise InvalidInputException("connection", reason)
     if not inspect(connection).has_table(_TABLE.name):
         return None
     revision = connection.scalar(select(_TABLE.c.version_num))

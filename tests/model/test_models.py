@@ -57,7 +57,7 @@ async def test_an_unknown_id_or_name_is_not_found_and_says_where(backend: Backen
             await models.get_model(unknown)
         with pytest.raises(ModelNotFoundException) as by_name:
             await models.get_model_by_name("nowhere")
-    assert (by_id.value.model, by_id.value.namespace, by_id.value.deleted) == (unknown, "team-a", False)
+    assert (by_id.value.model, by_id.value.namespace, by_id.value.deleted) == (unknown, "team-a", None)
     assert str(by_id.value) == f"Model {unknown} not found in namespace 'team-a'; list_models() tells which there are"
     assert by_name.value.model == "nowhere"
     assert isinstance(by_id.value, LookupError)
@@ -149,7 +149,7 @@ async def test_a_deleted_model_is_told_from_a_missing_one_and_keeps_its_name(bac
         for attempt in (models.get_model(model.id), models.delete_model(model.id), models.get_model_by_name("gone")):
             with pytest.raises(ModelNotFoundException, match="is deleted") as refused:
                 await attempt
-            assert refused.value.deleted
+            assert refused.value.deleted == model.id
         with pytest.raises(ModelNotFoundException, match="is deleted"):
             await models.update_model(model.id, UpdateModel(task="chat"))
         with pytest.raises(ModelAlreadyExistsException, match="it is deleted: restore_model") as taken:

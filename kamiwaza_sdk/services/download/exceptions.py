@@ -115,7 +115,8 @@ class DownloadTooLargeException(DownloadException):
         limit: int,
         announced: int | None,
         received: int,
-        way_out: str = "to allow it, raise max_size and DOWNLOAD_SERVICE_MAX_SIZE",
+        way_out: str = "to allow it, raise max_size (for pull_model() MODEL_SERVICE_MAX_MODEL_SIZE), "
+        "or DOWNLOAD_SERVICE_MAX_SIZE where none is given",
     ) -> None:
         size = f"has more than {limit} bytes" if announced is None else f"has {announced} bytes"
         super().__init__(f"{url} {size}, over the limit of {limit}; {way_out}", url=url)

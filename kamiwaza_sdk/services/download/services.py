@@ -98,7 +98,7 @@ class DownloadService:
             path: The file to write, in a directory that exists. A file there is replaced, at the last moment.
             sha256: The digest the file must have, in hexadecimal.
             size: The number of bytes it must have.
-            max_size: The largest number of bytes accepted, below `DownloadConfig.max_size`.
+            max_size: The largest number of bytes accepted. Default: `DownloadConfig.max_size`.
             validators: What identifies the state the caller already has. If the server says it is the current one,
                 nothing is written and `DownloadResult.not_modified` is true.
             progress: `True` for a bar, or a function to be called on the event loop with each `DownloadProgress`. What
@@ -124,7 +124,7 @@ class DownloadService:
         target = check_url(url)
         if "\0" in str(path):
             raise InvalidPathException("path", "contains NUL; remove it", value=str(path))
-        limit = config.max_size if max_size is None else min(max_size, config.max_size)
+        limit = config.max_size if max_size is None else max_size
         wanted = demands(limit=limit, size=size, sha256=sha256)
         async with reporting(progress, name=path.name) as reporter:
             return await self._owned(self._download(target, path, wanted, validators, reporter), url=redact(target))
@@ -135,7 +135,7 @@ class DownloadService:
         Args:
             url: An http or https URL, as for `download`.
             sha256: The digest it must have, in hexadecimal.
-            max_size: The largest number of bytes accepted; `DownloadConfig.max_size` limits it too.
+            max_size: The largest number of bytes accepted.
 
         Returns:
             The body.
@@ -150,9 +150,9 @@ class DownloadService:
             ChecksumMismatchException: It has another digest than `sha256`.
             UnexpectedEncodingException: It is compressed although that was declined.
         """
-        config = await self._ready()
+        await self._ready()
         target = check_url(url)
-        wanted = demands(limit=min(config.max_size, max_size), sha256=sha256)
+        wanted = demands(limit=max_size, sha256=sha256)
         return await self._owned(self._read(target, wanted), url=redact(target))
 
     async def _ready(self) -> DownloadConfig:

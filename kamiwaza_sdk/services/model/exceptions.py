@@ -28,7 +28,7 @@ class ModelNotFoundException(NotFoundException):
     Attributes:
         model: The id or name that was asked for; `None` where only a message was given.
         namespace: The namespace that was searched; `None` where only a message was given.
-        deleted: Whether it exists as a deleted model, which `ModelService.restore_model` brings back.
+        deleted: The deleted model's id, for `ModelService.restore_model`; `None` where there is none.
     """
 
     def __init__(
@@ -37,20 +37,20 @@ class ModelNotFoundException(NotFoundException):
         *,
         model: UUID | str | None = None,
         namespace: str | None = None,
-        deleted: bool = False,
+        deleted: UUID | None = None,
     ) -> None:
-        super().__init__(message or self._message(model, namespace, deleted=deleted))
+        super().__init__(message or self._message(model, namespace, deleted))
         self.model = model
         self.namespace = namespace
         self.deleted = deleted
 
     @staticmethod
-    def _message(model: UUID | str | None, namespace: str | None, *, deleted: bool) -> str:
+    def _message(model: UUID | str | None, namespace: str | None, deleted: UUID | None) -> str:
         if model is None:
             return "Model not found"
         named = f"Model {shown(model) if isinstance(model, str) else model}"
-        if deleted:
-            return f"{named} is deleted in namespace {namespace!r}; restore_model(id) brings it back"
+        if deleted is not None:
+            return f"{named} is deleted in namespace {namespace!r}; restore_model({deleted}) brings it back"
         return f"{named} not found in namespace {namespace!r}; list_models() tells which there are"
 
 
@@ -102,8 +102,8 @@ class VersionAlreadyExistsException(AlreadyExistsException):
     """
 
     def __init__(self, *, model: str, version: str, namespace: str, same_files: bool = False) -> None:
-        reason = "with the same files; leave the label out to get it" if same_files else "; choose another label"
-        super().__init__(f"Version {model}:{version} exists in namespace {namespace!r} {reason}".replace(" ;", ";"))
+        reason = " with the same files; leave the label out to get it" if same_files else "; choose another label"
+        super().__init__(f"Version {model}:{version} exists in namespace {namespace!r}{reason}")
         self.model = model
         self.version = version
         self.namespace = namespace
@@ -149,7 +149,7 @@ class OpenTransactionException(ServiceException):
     def __init__(self, *, operation: str) -> None:
         super().__init__(
             f"{operation} was called inside an open transaction, which it would hold as long as the transfer takes; "
-            "commit or roll back first, or call fetch() first and register() in the transaction, "
+            "commit or roll back first (a read opens one too), or call fetch() before and register() within it, "
             "or pass allow_open_transaction=True"
         )
         self.operation = operation

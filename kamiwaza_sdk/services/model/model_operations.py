@@ -115,7 +115,7 @@ def _living(scope: Scope, model: ModelSchema | None, asked_for: UUID | str) -> M
     if model is None:
         raise ModelNotFoundException(model=asked_for, namespace=scope.namespace)
     if model.deleted_at is not None:
-        raise ModelNotFoundException(model=asked_for, namespace=scope.namespace, deleted=True)
+        raise ModelNotFoundException(model=asked_for, namespace=scope.namespace, deleted=model.id)
     return model
 
 

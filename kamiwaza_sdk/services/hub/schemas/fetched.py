@@ -2,25 +2,17 @@
 
 import hashlib
 from collections.abc import Iterable
-from typing import Annotated, ClassVar, Protocol
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from kamiwaza_sdk._validation import MAX_SIZE, FilePath, Sha256, check_layout
+from kamiwaza_sdk.services.storage.schemas import FileLike
 
 __all__ = ["Fetched", "FetchedFile", "manifest_digest"]
 
 
-class _File(Protocol):
-    @property
-    def path(self) -> str: ...
-    @property
-    def size(self) -> int: ...
-    @property
-    def sha256(self) -> str: ...
-
-
-def manifest_digest(files: Iterable[_File]) -> str:
+def manifest_digest(files: Iterable[FileLike]) -> str:
     r"""Return the digest that identifies a set of files, whatever their order and wherever they lie.
 
     SHA-256 over one line a file, ``<sha256> <size> <path>\n`` in UTF-8, the lines sorted by path as bytes.

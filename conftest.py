@@ -1,0 +1,196 @@
+"""Runs what the documentation shows: the examples in docstrings, and the code blocks of README.md and docs/*.md.
+
+Each docstring and each page finds an environment without our settings, a directory of its own to work in, and a server
+on loopback under the name of ``https://example.org``. The blocks of a page run in order, in one namespace, as in a
+notebook. A block with a ``:caption:`` is not run but written to the file of that name.
+"""
+
+import ast
+import asyncio
+import inspect
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, chdir
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Final
+from unittest.mock import patch
+
+import pytest
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import create_async_engine as create_stock_async_engine
+from sqlalchemy.orm import Session
+from sybil import Example, Sybil
+from sybil.evaluators.doctest import DocTestEvaluator
+from sybil.evaluators.python import pad
+from sybil.parsers.abstract.doctest import DocTestStringParser
+from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser
+
+import kamiwaza_sdk
+
+if TYPE_CHECKING:
+    from kamiwaza_sdk import Fetched, ModelSchema, ModelService, ModelVersionSchema
+    from tests.serving import Server
+
+#: What docstrings name besides what is public, and what a `World` has.
+IMPORTED: Final = {"asyncio": asyncio, "AsyncSession": AsyncSession, "Session": Session}
+
+
+class World(ExitStack):
+    """What docstrings name without saying where it comes from, made when first asked for. On leaving, all is gone."""
+
+    def __enter__(self) -> "World":
+        """Leave behind the settings, the working directory and the data directory of whoever runs the tests."""
+        environment = self.enter_context(patch.dict(os.environ))
+        for name in list(environment):
+            if name.startswith(("MODEL_SERVICE_", "DOWNLOAD_SERVICE_", "STORAGE_SERVICE_")):
+                del environment[name]
+        home = Path(self.enter_context(TemporaryDirectory()))
+        environment["XDG_DATA_HOME"] = str(home / "data")
+        (home / "work").mkdir()
+        self.enter_context(chdir(home / "work"))
+        self._dispose_of_engines()
+        return self
+
+    def _dispose_of_engines(self) -> None:
+        """Close what an example's engines keep open: few examples do, and Python 3.13 warns of it."""
+        engines = set[Engine]()
+
+        def remember(connection: Connection) -> None:
+            if not connection.dialect.is_async:  # those belong to an event loop
+                engines.add(connection.engine)
+
+        def dispose() -> None:
+            event.remove(Engine, "engine_connect", remember)
+            for engine in engines:
+                engine.dispose()
+
+        event.listen(Engine, "engine_connect", remember)
+        self.callback(dispose)
+
+    def select(self, names: set[str]) -> dict[str, object]:
+        """Return what these names stand for, where they stand for something."""
+        public = {name: getattr(kamiwaza_sdk, name) for name in names.intersection(kamiwaza_sdk.__all__)}
+        own = [name for name, value in vars(World).items() if isinstance(value, cached_property) and name in names]
+        return IMPORTED | public | {name: getattr(self, name) for name in own}
+
+    @cached_property
+    def directory(self) -> Path:
+        """A directory with one file."""
+        directory = Path("tiny").absolute()
+        directory.mkdir()
+        (directory / "model.onnx").write_bytes(b"weights")
+        return directory
+
+    @cached_property
+    def server(self) -> "Server":
+        """What the pages call ``https://example.org``."""
+        from tests.serving import Server
+
+        server = self.enter_context(Server())
+        server.add("/minilm/model.onnx", body=b"weights", etag='"1"')
+        server.add("/minilm/config.json", body=b"{}", etag='"1"')
+        server.add("/minilm/v2/model.onnx", body=b"smaller", etag='"2"')
+        return server
+
+    @cached_property
+    def url(self) -> str:
+        """The address of a file."""
+        return self.server.url("/minilm/model.onnx")
+
+    @cached_property
+    def engine(self) -> Engine:
+        """An engine of an empty registry."""
+        engine = kamiwaza_sdk.create_engine("sqlite://")
+        kamiwaza_sdk.setup_database(engine)
+        return engine
+
+    @cached_property
+    def async_engine(self) -> AsyncEngine:
+        """An engine of another empty registry. It keeps no connection: each `asyncio.run` has its own event loop."""
+        kamiwaza_sdk.setup_database(create_engine("sqlite:///registry.db", poolclass=NullPool))
+        return create_stock_async_engine("sqlite+aiosqlite:///registry.db", poolclass=NullPool)
+
+    @cached_property
+    def models(self) -> "ModelService":
+        """A third registry, which has one model. No transaction is open."""
+        engine = kamiwaza_sdk.create_engine("sqlite://")
+        kamiwaza_sdk.setup_database(engine)
+        models = kamiwaza_sdk.ModelService(self.enter_context(Session(engine)))
+        models.create_model(kamiwaza_sdk.CreateModel(name="minilm"))
+        models.db.commit()
+        return models
+
+    @cached_property
+    def model(self) -> "ModelSchema":
+        """That model."""
+        model = self.models.get_model_by_name("minilm")
+        self.models.db.commit()
+        return model
+
+    @cached_property
+    def version(self) -> "ModelVersionSchema":
+        """The one version of it."""
+        file = kamiwaza_sdk.CreateFile(path="model.onnx", size=3, sha256="ab" * 32)
+        version = self.models.create_version(self.model.id, kamiwaza_sdk.CreateVersion(files=(file,)))
+        self.models.db.commit()
+        return version
+
+    @cached_property
+    def fetched(self) -> "Fetched":
+        """What fetching the directory returns."""
+        return asyncio.run(kamiwaza_sdk.fetch(self.directory))
+
+
+@pytest.fixture
+def doctest_namespace(request: pytest.FixtureRequest) -> Iterator[dict[str, object]]:
+    """What the examples of one docstring name, and no more: an example may count on a registry's being empty."""
+    nodes = [node for example in request.node.dtest.examples for node in ast.walk(ast.parse(example.source))]
+    with World() as world:
+        yield world.select({node.id for node in nodes if isinstance(node, ast.Name)})
+
+
+def _open_page(namespace: dict[str, Any]) -> None:  # Any: whatever blocks define
+    namespace["_world"] = World().__enter__()
+    namespace["_runner"] = asyncio.Runner()
+
+
+def _close_page(namespace: dict[str, Any]) -> None:  # Any: as above
+    namespace["_runner"].close()
+    namespace["_world"].close()
+
+
+def _addressed(source: str, example: Example) -> str:
+    return source.replace("https://example.org", example.namespace["_world"].server.url(""))
+
+
+def _run_block(example: Example) -> None:
+    """Run a block, ``await`` and all, or write it to the file that its caption names."""
+    source = _addressed(example.parsed, example)
+    if file := example.region.lexemes.get("options", {}).get("caption"):
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        Path(file).write_text(source)
+        return
+    source = pad(source, example.line + example.parsed.line_offset)
+    code = compile(source, example.path, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    running = eval(code, example.namespace)  # noqa: S307 - our own pages
+    if code.co_flags & inspect.CO_COROUTINE:
+        example.namespace["_runner"].run(running)
+
+
+class _Check(DocTestEvaluator):
+    """Runs a line with a prompt, and compares what it prints."""
+
+    def __call__(self, example: Example) -> str:
+        example.parsed.source = _addressed(example.parsed.source, example)
+        return super().__call__(example)
+
+
+_parser = PythonCodeBlockParser()
+_parser.codeblock_parser = CodeBlockParser("python", _run_block)
+_parser.doctest_parser = DocTestStringParser(_Check())
+pytest_collect_file = Sybil(
+    parsers=[_parser], patterns=["README.md", "docs/*.md", "docs/**/*.md"], setup=_open_page, teardown=_close_page
+).pytest()

@@ -1,0 +1,169 @@
+"""How the documentation is built: ``sphinx-build -n -W -b html docs docs/_build/html``. It needs no network."""
+
+import inspect
+import re
+from collections.abc import Callable
+from importlib.metadata import version as installed_version
+from typing import Any, Final, get_type_hints
+
+from docutils import nodes
+from pydantic import BaseModel
+from pydantic_settings import BaseSettings
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util.inspect import stringify_signature
+from sphinx.util.typing import stringify_annotation
+
+from kamiwaza_sdk import DBBase
+from kamiwaza_sdk._validation import InputSchema
+
+project = "kamiwaza_sdk"
+version = release = installed_version("kamiwaza-sdk")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build"]
+nitpicky = True
+#: A protocol that says no more than the text beside it.
+nitpick_ignore = {("py:class", "kamiwaza_sdk.services.hub.schemas.fetched._File")}
+
+html_theme = "furo"
+html_title = f"kamiwaza_sdk {release}"
+html_show_copyright = False
+html_show_sphinx = False
+html_copy_source = False
+
+myst_heading_anchors = 3
+
+# In docstrings a single backtick refers to something of ours; two quote code.
+default_role = "py:obj"
+autodoc_default_options = {"members": True, "exclude-members": "model_config, metadata, registry"}
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+napoleon_numpy_docstring = False
+napoleon_attr_annotations = False  # `type_attributes` does it, without Pydantic's machinery
+add_module_names = False
+maximum_signature_line_length = 170  # names count with their modules
+python_trailing_comma_in_multi_line_signatures = False
+python_use_unqualified_type_names = True
+
+_LIBRARY: Final = "https://docs.python.org/3/library/"
+_SQLALCHEMY: Final = "https://docs.sqlalchemy.org/en/20/"
+_PYDANTIC: Final = "https://docs.pydantic.dev/latest/api/types/"
+#: Where names that are not ours are documented. A table, because a name that is missing here was most often misspelt.
+_ELSEWHERE: Final = {
+    "AsyncEngine": f"{_SQLALCHEMY}orm/extensions/asyncio.html#sqlalchemy.ext.asyncio.AsyncEngine",
+    "AsyncSession": f"{_SQLALCHEMY}orm/extensions/asyncio.html#sqlalchemy.ext.asyncio.AsyncSession",
+    "Engine": f"{_SQLALCHEMY}core/connections.html#sqlalchemy.engine.Engine",
+    "False": f"{_LIBRARY}constants.html#False",
+    "MetaData": f"{_SQLALCHEMY}core/metadata.html#sqlalchemy.schema.MetaData",
+    "OSError": f"{_LIBRARY}exceptions.html#OSError",
+    "True": f"{_LIBRARY}constants.html#True",
+    "aiohttp.ClientSession": "https://docs.aiohttp.org/en/stable/client_reference.html#aiohttp.ClientSession",
+    "asyncio.CancelledError": f"{_LIBRARY}asyncio-exceptions.html#asyncio.CancelledError",
+    "asyncio.to_thread": f"{_LIBRARY}asyncio-task.html#asyncio.to_thread",
+    "pydantic.types.JsonValue": f"{_PYDANTIC}#pydantic.types.JsonValue",
+    "pydantic.types.SecretStr": f"{_PYDANTIC}#pydantic.types.SecretStr",
+    "sqlalchemy.engine.base.Connection": f"{_SQLALCHEMY}core/connections.html#sqlalchemy.engine.Connection",
+    "sqlalchemy.engine.base.Engine": f"{_SQLALCHEMY}core/connections.html#sqlalchemy.engine.Engine",
+    "sqlalchemy.engine.url.URL": f"{_SQLALCHEMY}core/engines.html#sqlalchemy.engine.URL",
+    "sqlalchemy.orm.decl_api.DeclarativeBase": f"{_SQLALCHEMY}orm/mapping_api.html#sqlalchemy.orm.DeclarativeBase",
+    "sqlalchemy.orm.session.Session": f"{_SQLALCHEMY}orm/session_api.html#sqlalchemy.orm.Session",
+    **{
+        name: f"{_LIBRARY}{name.rpartition('.')[0]}.html#{name}"
+        for name in (
+            "collections.abc.Callable",
+            "collections.abc.Iterable",
+            "collections.abc.Mapping",
+            "collections.abc.Sequence",
+            "contextlib.AbstractContextManager",
+            "datetime.datetime",
+            "os.PathLike",
+            "pathlib.Path",
+            "pickle",
+            "uuid.UUID",
+        )
+    },
+}
+
+
+def setup(app: Sphinx) -> None:
+    """Connect what follows."""
+    app.connect("missing-reference", link_elsewhere)
+    app.connect("autodoc-process-signature", simplify_signature)
+    app.connect("autodoc-process-docstring", quote_parameters)
+    app.connect("autodoc-process-docstring", type_attributes, priority=600)  # napoleon has found them by then
+
+
+def link_elsewhere(
+    _app: Sphinx, _env: BuildEnvironment, node: pending_xref, content: nodes.TextElement
+) -> nodes.reference | None:
+    """Link a name that is not ours to its own documentation."""
+    url = _ELSEWHERE.get(node.get("reftarget", ""))
+    return None if url is None else nodes.reference("", "", content, refuri=url, internal=False)
+
+
+def simplify_signature(
+    _app: Sphinx, what: str, _name: str, obj: object, _options: object, signature: str | None, returns: str | None
+) -> tuple[str | None, str | None]:
+    """Show how a schema is constructed where callers construct it; errors and what is returned, they only read."""
+    if signature is None:
+        return None, None
+    if what == "exception" or (
+        inspect.isclass(obj) and (issubclass(obj, DBBase) or getattr(obj, "_is_protocol", False))
+    ):
+        return "", None
+    if not (inspect.isclass(obj) and issubclass(obj, BaseModel)):
+        return signature, returns
+    if not issubclass(obj, InputSchema | BaseSettings):
+        return "", None
+    return stringify_signature(_constructor(obj), unqualified_typehints=True), None
+
+
+def _constructor(model: type[BaseModel]) -> inspect.Signature:
+    types = get_type_hints(model)  # without what Pydantic keeps in `Annotated`
+    return inspect.Signature(
+        [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=types[name])
+            for name, field in model.model_fields.items()
+            for default in [
+                inspect.Parameter.empty if field.is_required() else _Default(field.default_factory, field.default)
+            ]
+        ]
+    )
+
+
+class _Default:
+    """A default as it is shown."""
+
+    def __init__(self, factory: Callable[..., object] | None, value: object) -> None:
+        self._shown = repr(value) if factory is None else "{}" if factory is dict else "…"
+
+    def __repr__(self) -> str:
+        return self._shown
+
+
+def quote_parameters(_app: Sphinx, what: str, _name: str, obj: Any, _options: object, lines: list[str]) -> None:
+    """Quote the names of a function's own parameters, which are nothing to refer to."""
+    try:
+        parameters = inspect.signature(obj).parameters
+    except (TypeError, ValueError):
+        return
+    if what in {"class", "exception"} and issubclass(obj, BaseModel):
+        return  # its fields are attributes, which can be referred to
+    for index, line in enumerate(lines):
+        lines[index] = re.sub(
+            r"(?<!`)`(\w+)`(?!`)", lambda match: f"``{match[1]}``" if match[1] in parameters else match[0], line
+        )
+
+
+def type_attributes(_app: Sphinx, what: str, _name: str, obj: Any, _options: object, lines: list[str]) -> None:
+    """Give what an ``Attributes:`` section lists its types: an error's are those that it is constructed with."""
+    if what not in {"class", "exception"} or not any(line.startswith(".. attribute::") for line in lines):
+        return
+    types = get_type_hints(obj) | (get_type_hints(obj.__init__) if what == "exception" else {})
+    for index, line in reversed(list(enumerate(lines))):
+        name = line.removeprefix(".. attribute:: ")
+        if name != line and name in types:
+            shown = stringify_annotation(types[name], "smart")
+            lines.insert(index + 1, f"   :type: {shown.replace('pydantic.types.AwareDatetime', 'datetime.datetime')}")

@@ -1,0 +1,365 @@
+"""The web application, behind a real uvicorn, asked over real HTTP."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+import pytest
+import uvicorn
+from aiohttp import ClientSession, ClientTimeout
+from fastapi import FastAPI, Request
+from sqlalchemy import event
+
+from examples.fastapi_app.dependencies import Database, Service
+from examples.fastapi_app.errors import answer_service_exception
+from examples.fastapi_app.main import create_app
+from kamiwaza_sdk import (
+    ChecksumMismatchException,
+    CreateModel,
+    DatabaseBusyException,
+    DatabaseConnectionException,
+    DatabaseNotReadyException,
+    DownloadDiskException,
+    DownloadTimeoutException,
+    ModelSchema,
+    ModelTooLargeException,
+    OpenTransactionException,
+    ServiceException,
+    StorageFullException,
+)
+from tests.serving import Server
+
+PATIENCE: Final = 30.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the application answered."""
+
+    status: int
+    type: str
+    headers: dict[str, str]
+    body: Any  # Any: JSON
+
+    def is_problem(self, status: int, kind: str) -> bool:
+        """Whether it is a problem of RFC 9457, of this kind."""
+        return (
+            (self.status, self.type) == (status, "application/problem+json")
+            and self.body.keys() == {"type", "title", "status", "detail"}
+            and self.body["status"] == status
+            and self.body["type"].endswith(f"/{kind}")
+        )
+
+
+class Client:
+    """Asks the application."""
+
+    def __init__(self, session: ClientSession) -> None:
+        self._session = session
+
+    async def ask(self, method: str, path: str, body: object = None) -> Answer:
+        """Send a request, and return the answer."""
+        async with self._session.request(method, path, json=body) as response:
+            is_json = response.content_type.endswith("json")
+            content = await (response.json(content_type=None) if is_json else response.text())
+            return Answer(response.status, response.content_type, dict(response.headers), content)
+
+    async def get(self, path: str) -> Answer:
+        """Ask for what lies under a path."""
+        return await self.ask("GET", path)
+
+    async def post(self, path: str, **body: object) -> Answer:
+        """Send fields to a path."""
+        return await self.ask("POST", path, body)
+
+    async def names(self) -> list[str]:
+        """Return the names of the models that there are."""
+        return [model["name"] for model in (await self.get("/models")).body]
+
+
+@asynccontextmanager
+async def running(app: FastAPI) -> AsyncIterator[str]:
+    """Run an application on a free port of loopback. Whoever connects early waits in the socket's backlog.
+
+    In the test's own thread: FastAPI silences warnings for a moment, which is for all threads of a process.
+    """
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None))
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await serving
+
+
+@pytest.fixture(autouse=True)
+def small_limit(isolated: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the application take small models only, so that a test need not make a large one."""
+    monkeypatch.setenv("MODEL_SERVICE_MAX_MODEL_SIZE", "1000")
+
+
+@pytest.fixture
+def app() -> FastAPI:
+    """The example's application. A test may give it routes of its own before it asks for the client."""
+    return create_app()
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[Client]:
+    async with running(app) as url, ClientSession(url, timeout=ClientTimeout(PATIENCE)) as session:
+        yield Client(session)
+
+
+async def test_creates_gets_and_lists(client: Client) -> None:
+    """A model that was created is the one that is found by its id and listed."""
+    created = await client.post("/models", name="org/tiny", task="text-generation")
+
+    assert created.status == 201
+    assert ModelSchema.model_validate(created.body).revision == 1
+    assert (await client.get(f"/models/{created.body['id']}")).body == created.body
+    assert (await client.get("/models")).body == [created.body]
+
+
+async def test_pages(client: Client) -> None:
+    """A list goes on after the name that the page before ended with."""
+    for name in ("a", "b", "c"):
+        await client.post("/models", name=name)
+
+    page = await client.get("/models?after=a&limit=1")
+
+    assert [model["name"] for model in page.body] == ["b"]
+
+
+async def test_missing_model_is_404(client: Client) -> None:
+    """The answer to an unknown id is a problem that names it."""
+    model_id = uuid4()
+
+    answer = await client.get(f"/models/{model_id}")
+
+    assert answer.is_problem(404, "ModelNotFoundException")
+    assert answer.body["title"] == "Not Found"
+    assert str(model_id) in answer.body["detail"]
+
+
+async def test_taken_name_is_409(client: Client) -> None:
+    """A second model of the same name is refused, and is not there afterwards."""
+    await client.post("/models", name="tiny", task="first")
+
+    answer = await client.post("/models", name="tiny", task="second")
+
+    assert answer.is_problem(409, "ModelAlreadyExistsException")
+    assert [model["task"] for model in (await client.get("/models")).body] == ["first"]
+
+
+@pytest.mark.parametrize(
+    ("request_line", "body", "kind", "detail"),
+    [
+        ("POST /models", {"name": "a:b"}, "InvalidNameException", "name 'a:b' contains ':'"),
+        ("POST /models", {}, "InvalidInputException", "name is not acceptable"),
+        ("POST /models", {"name": "a", "nmae": "b"}, "InvalidInputException", "nmae is not acceptable"),
+        ("POST /models/pull", {}, "InvalidInputException", "body.url is not acceptable"),
+        ("GET /models/tiny", None, "InvalidInputException", "path.model_id is not acceptable"),
+        ("GET /models?limit=0", None, "InvalidInputException", "limit must be from 1 to 1000"),
+        ("GET /versions/tiny@a:b", None, "InvalidReferenceException", "reference 'tiny@a:b'"),
+    ],
+)
+async def test_bad_input_is_422(client: Client, request_line: str, body: object, kind: str, detail: str) -> None:
+    """Whether the service or FastAPI refuses it, the answer is of one form, and says what is wrong where."""
+    method, path = request_line.split()
+
+    answer = await client.ask(method, path, body)
+
+    assert answer.is_problem(422, kind)
+    assert answer.body["detail"].startswith(detail)
+    assert await client.names() == []
+
+
+async def test_changes_what_is_given(client: Client) -> None:
+    """A patch changes the fields that it has, clears those that are null, and leaves the others."""
+    created = await client.post("/models", name="tiny", task="text-generation", license="mit", author="me")
+
+    changed = await client.ask("PATCH", f"/models/{created.body['id']}", {"license": "apache-2.0", "author": None})
+
+    assert changed.status == 200
+    assert {**created.body, "license": "apache-2.0", "author": None} == {
+        **changed.body,
+        "revision": 1,
+        "updated_at": created.body["updated_at"],
+    }
+
+
+async def test_refused_change_changes_nothing(client: Client) -> None:
+    """A patch that gives a model the name of another is refused whole."""
+    await client.post("/models", name="taken")
+    created = await client.post("/models", name="tiny")
+
+    answer = await client.ask("PATCH", f"/models/{created.body['id']}", {"name": "taken", "task": "other"})
+
+    assert answer.is_problem(409, "ModelAlreadyExistsException")
+    assert (await client.get(f"/models/{created.body['id']}")).body == created.body
+
+
+async def test_deletes(client: Client) -> None:
+    """A deleted model is not found any more, and the answer says that it was deleted."""
+    created = await client.post("/models", name="tiny")
+
+    assert (await client.ask("DELETE", f"/models/{created.body['id']}")).status == 204
+    answer = await client.get(f"/models/{created.body['id']}")
+    assert answer.is_problem(404, "ModelNotFoundException")
+    assert "is deleted" in answer.body["detail"]
+
+
+async def test_pulls(client: Client, server: Server) -> None:
+    """A pulled file is a version that every reference to it finds; pulled again, it is the same and costs no bytes."""
+    url = server.add("/model.onnx", body=b"weights", etag='"1"')
+
+    pulled = await client.post("/models/pull", url=url, name="org/tiny", version="v1")
+    again = await client.post("/models/pull", url=url, name="org/tiny")
+
+    assert pulled.status == 201
+    assert again.body == pulled.body
+    assert [request.headers.get("if-none-match") for request in server.requests] == [None, '"1"']
+    for reference in ("org/tiny", "org/tiny:1", "org/tiny:v1"):
+        assert (await client.get(f"/versions/{reference}")).body == pulled.body
+    assert (await client.get(f"/models/{pulled.body['model_id']}/versions")).body == [pulled.body]
+
+
+@pytest.mark.parametrize(
+    ("pull", "status", "kind"),
+    [
+        ({"url": "{server}/missing"}, 502, "DownloadStatusException"),
+        ({"url": "{server}/model.onnx", "sha256": "0" * 64}, 502, "ChecksumMismatchException"),
+        ({"url": "{server}/model.onnx", "sha256": "0"}, 422, "InvalidInputException"),
+        ({"url": "{server}/model.onnx", "name": "a:b"}, 422, "InvalidNameException"),
+        ({"url": "{server}/large.onnx"}, 413, "DownloadTooLargeException"),
+        ({"url": "/etc/hostname"}, 422, "InvalidUrlException"),
+        ({"url": "file:///etc/hostname"}, 422, "InvalidUrlException"),
+    ],
+)
+async def test_failed_pull_registers_nothing(
+    client: Client, server: Server, pull: dict[str, str], status: int, kind: str
+) -> None:
+    """Whatever a pull fails for, and a path of the server's own is one reason, no model is there afterwards."""
+    server.add("/model.onnx", body=b"weights")
+    server.add("/large.onnx", body=b"weights" * 1000)
+
+    answer = await client.post("/models/pull", **{**pull, "url": pull["url"].format(server=server.url(""))})
+
+    assert answer.is_problem(status, kind)
+    assert await client.names() == []
+
+
+async def test_errors_keep_secrets(client: Client, server: Server) -> None:
+    """A password or signature in a URL is in no answer."""
+    url = server.url("/missing?signature=hush").replace("http://", "http://me:hush@")
+
+    answer = await client.post("/models/pull", url=url)
+
+    assert answer.status == 502
+    assert "/missing" in answer.body["detail"]
+    assert "hush" not in str(answer.body)
+
+
+async def test_pull_holds_no_connection_while_it_transfers(app: FastAPI, client: Client) -> None:
+    """While a pull waits for its server, it has no connection of the pool, and others can write."""
+
+    @app.get("/connections")
+    async def connections(request: Request) -> int:
+        in_use: int = request.state.engine.pool.checkedout()
+        return in_use
+
+    with Server() as slow:
+        url = slow.add("/model.onnx", body=b"weights", stall_after=3)
+        pulling = asyncio.create_task(client.post("/models/pull", url=url))
+        await asyncio.to_thread(slow.stalled.wait, PATIENCE)
+
+        assert (await client.get("/connections")).body == 0
+        assert (await client.post("/models", name="other")).status == 201
+
+    assert (await pulling).is_problem(502, "DownloadInterruptedException")
+
+
+async def test_one_of_many_gets_a_name(client: Client) -> None:
+    """Of twenty clients that create one name at once, one is told "created", all others "exists"."""
+    answers = await asyncio.gather(*(client.post("/models", name="tiny") for _ in range(20)))
+
+    assert sorted(answer.status for answer in answers) == [201] + [409] * 19
+    assert await client.names() == ["tiny"]
+
+
+async def test_many_write_at_once(client: Client) -> None:
+    """Twenty clients that create twenty names at once all get theirs."""
+    names = [f"model-{number:02}" for number in range(20)]
+
+    answers = await asyncio.gather(*(client.post("/models", name=name) for name in names))
+
+    assert {answer.status for answer in answers} == {201}
+    assert await client.names() == names
+
+
+async def test_error_undoes_what_the_request_wrote(app: FastAPI, client: Client) -> None:
+    """What a route had written before it failed is not there afterwards."""
+
+    @app.post("/write-then-fail")
+    async def write_then_fail(service: Service) -> None:
+        model = await service.create_model(CreateModel(name="tiny"))
+        await service.get_model(model.id)
+        await service.get_model(UUID(int=0))
+
+    assert (await client.post("/write-then-fail")).is_problem(404, "ModelNotFoundException")
+    assert await client.names() == []
+
+
+async def test_failed_commit_is_never_a_success(app: FastAPI, client: Client) -> None:
+    """Where the commit fails, the client is told so, although the route had returned."""
+
+    @app.post("/fail-to-commit", status_code=201)
+    async def fail_to_commit(service: Service, db: Database) -> ModelSchema:
+        @event.listens_for(db.sync_session, "before_commit")
+        def fail(_session: object) -> None:
+            raise DatabaseBusyException(code="40001", transaction_usable=False)
+
+        return await service.create_model(CreateModel(name="tiny"))
+
+    answer = await client.post("/fail-to-commit")
+
+    assert answer.is_problem(503, "DatabaseBusyException")
+    assert answer.headers["Retry-After"] == "1"
+    assert await client.names() == []
+
+
+async def test_describes_itself(client: Client) -> None:
+    """The schema that FastAPI derives from ours has every route, and says what a model is."""
+    schema = (await client.get("/openapi.json")).body
+
+    assert {"/models", "/models/{model_id}", "/models/pull", "/versions/{reference}"} <= schema["paths"].keys()
+    assert schema["components"]["schemas"]["CreateModel"]["required"] == ["name"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ModelTooLargeException(name="tiny", size=2, limit=1), 413),
+        (OpenTransactionException(operation="pull_model()"), 409),
+        (ChecksumMismatchException(url="http://host/", expected="a", actual="b"), 502),
+        (DownloadTimeoutException(url="http://host/", seconds=1, received=0, setting="stall_timeout"), 502),
+        (DatabaseConnectionException(), 503),
+        (DownloadDiskException(url="http://host/", path=Path("/private"), code=28, detail="No space left"), 507),
+        (StorageFullException(path=Path("/private"), errno=28), 507),
+        (DatabaseNotReadyException(revision="private"), 500),
+        (ServiceException("private"), 500),
+    ],
+)
+async def test_each_error_has_its_status(error: ServiceException, status: int) -> None:
+    """Every branch of the tree has a status; what is this server's own affair is told to its log, not to the client."""
+    answer = await answer_service_exception(Request({"type": "http"}), error)
+
+    assert answer.status_code == status
+    assert b"private" not in bytes(answer.body)
+    assert ("retry-after" in answer.headers) == (status == 503)

@@ -1,0 +1,66 @@
+"""The documentation says everything, once, and says it right. Its code blocks run in the session ``docs`` of nox."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Final
+
+import pytest
+from pydantic_settings import BaseSettings
+
+import kamiwaza_sdk
+from kamiwaza_sdk import DownloadConfig, ServiceConfig, ServiceException, StorageConfig
+
+ROOT: Final = Path(__file__).parent.parent
+PAGES: Final = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
+DIRECTIVE: Final = re.compile(r"^\.\. (?:auto\w+|py:type):: kamiwaza_sdk\.(\w+)$", re.MULTILINE)
+UNITS: Final = {"": 1, " MiB": 1024**2, " GiB": 1024**3}
+
+
+def reference(page: str = "*") -> str:
+    return "\n".join(path.read_text() for path in sorted(ROOT.glob(f"docs/reference/{page}.md")))
+
+
+def test_the_reference_has_every_public_name_exactly_once() -> None:
+    assert sorted(DIRECTIVE.findall(reference())) == sorted(kamiwaza_sdk.__all__)
+
+
+def test_the_errors_are_on_the_page_of_errors_each_with_its_way_out() -> None:
+    errors = {
+        name
+        for name, value in ((name, getattr(kamiwaza_sdk, name)) for name in kamiwaza_sdk.__all__)
+        if isinstance(value, type) and issubclass(value, ServiceException)
+    }
+    page = reference("errors")
+    assert set(re.findall(r"kamiwaza_sdk\.(\w+Exception)\n\n   \*Way out\.\* \S", page)) == errors
+
+
+@pytest.mark.parametrize("config", [ServiceConfig, DownloadConfig, StorageConfig])
+def test_the_page_of_settings_has_every_variable_with_its_default(config: type[BaseSettings]) -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", (ROOT / "docs/configuration.md").read_text(), re.MULTILINE))
+    prefix = config.model_config.get("env_prefix", "")
+    expected = {f"{prefix}{name.upper()}": field for name, field in config.model_fields.items()}
+    assert [name for name in rows if name.startswith(prefix)] == list(expected)
+    for name, field in expected.items():
+        if field.default_factory is None:
+            number, unit = re.fullmatch(r"(\d+)(| MiB| GiB)", rows[name]).groups()  # type: ignore[union-attr]  # no match fails the test as well
+            assert int(number) * UNITS[unit] == field.default
+
+
+def test_extras_that_the_documentation_names_exist() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    named = {extra for page in PAGES for extra in re.findall(r'-e "\.\[(\w+)\]"', page.read_text())}
+    assert named <= extras.keys()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_readme_has_the_commands_that_a_new_user_copies() -> None:
+    readme = (ROOT / "README.md").read_text()
+    install = "python3 -m venv .venv && .venv/bin/pip install -q -e"
+    assert f'{install} ".[examples]" && .venv/bin/python examples/quickstart.py\n' in readme
+    assert f'{install} ".[dev]" && .venv/bin/nox -s tests\n' in readme
