@@ -14,12 +14,11 @@ __all__ = [
     "MAX_FILES",
     "MAX_NAME_LENGTH",
     "MAX_PATH_LENGTH",
+    "MAX_SEGMENT_LENGTH",
     "MAX_SIZE",
     "FilePath",
     "InputSchema",
-    "Label",
     "ModelName",
-    "Namespace",
     "Sha256",
     "Text",
     "check_label",
@@ -38,6 +37,8 @@ MAX_ADDRESS_LENGTH: Final = 2048
 MAX_FILES: Final = 10_000
 MAX_NAME_LENGTH: Final = 255
 MAX_PATH_LENGTH: Final = 1024
+#: In UTF-8.
+MAX_SEGMENT_LENGTH: Final = 255
 #: The largest integer that both databases hold.
 MAX_SIZE: Final = 2**63 - 1
 
@@ -112,6 +113,8 @@ def check_path(value: str, *, field: str = "path") -> str:
         if len(value) > MAX_PATH_LENGTH
         else "contains a backslash; separate segments with '/'"
         if "\\" in value
+        else f"has a segment over the {MAX_SEGMENT_LENGTH} bytes that file systems allow; shorten it"
+        if any(len(segment.encode(errors="surrogatepass")) > MAX_SEGMENT_LENGTH for segment in value.split("/"))
         else next(filter(None, map(_segment_problem, value.split("/"))), None)
     )
     if problem:
@@ -142,8 +145,6 @@ def check_sha256(value: str, *, field: str = "sha256") -> str:
 
 
 ModelName = Annotated[str, AfterValidator(check_name)]
-Namespace = Annotated[str, AfterValidator(check_namespace)]
-Label = Annotated[str, AfterValidator(check_label)]
 FilePath = Annotated[str, AfterValidator(check_path)]
 Sha256 = Annotated[str, AfterValidator(check_sha256)]
 Text = Annotated[str, StringConstraints(max_length=100_000), AfterValidator(check_text)]

@@ -14,6 +14,7 @@ from sqlalchemy import URL, AsyncAdaptedQueuePool, Connection, Engine, QueuePool
 
 from kamiwaza_sdk._dependencies import require
 from kamiwaza_sdk.services.model.config import ServiceConfig, parse_database_url
+from kamiwaza_sdk.services.model.exceptions import DatabaseUnsupportedException
 from kamiwaza_sdk.services.model.setup import check_database, setup_database
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def create_engine(url: str | URL | None = None, *, config: ServiceConfig | None 
 
     Raises:
         ConfigurationException: A setting is unknown, its value cannot be used, or `url` is no database URL.
+        DatabaseUnsupportedException: It is neither SQLite nor PostgreSQL.
         MissingDependencyException: The driver is not installed; the error names the extra.
 
     Example:
@@ -50,7 +52,7 @@ def create_engine(url: str | URL | None = None, *, config: ServiceConfig | None 
     config = config or ServiceConfig()
     resolved = _resolve(url, config, _DRIVERS)
     engine = sqlalchemy.create_engine(resolved, **_pool_options(resolved, config, QueuePool))
-    return _prepared(engine, makes_directory=url is None)
+    return _prepared(engine, makes_directory=_is_default(url, config))
 
 
 def create_async_engine(url: str | URL | None = None, *, config: ServiceConfig | None = None) -> "AsyncEngine":
@@ -65,6 +67,7 @@ def create_async_engine(url: str | URL | None = None, *, config: ServiceConfig |
 
     Raises:
         ConfigurationException: A setting is unknown, its value cannot be used, or `url` is no database URL.
+        DatabaseUnsupportedException: It is neither SQLite nor PostgreSQL.
         MissingDependencyException: greenlet or the driver is not installed; the error names the extra.
 
     Example:
@@ -78,19 +81,26 @@ def create_async_engine(url: str | URL | None = None, *, config: ServiceConfig |
     resolved = _resolve(url, config, _ASYNC_DRIVERS)
     options = _pool_options(resolved, config, AsyncAdaptedQueuePool)
     engine = sqlalchemy_asyncio.create_async_engine(resolved, **options)
-    _prepared(engine.sync_engine, makes_directory=url is None)
+    _prepared(engine.sync_engine, makes_directory=_is_default(url, config))
     return engine
 
 
 def _resolve(url: str | URL | None, config: ServiceConfig, drivers: dict[str, str]) -> URL:
     """Return the URL with its driver named, having made sure that the driver is there."""
     parsed = make_url(config.database_url.get_secret_value()) if url is None else parse_database_url(url)
+    if parsed.get_backend_name() not in {"postgres", "postgresql", "sqlite"}:
+        raise DatabaseUnsupportedException(dialect=parsed.get_backend_name())
     resolved = parsed.set(drivername=drivers.get(parsed.drivername, parsed.drivername))
     driver = resolved.drivername.partition("+")[2]
     if driver in _PACKAGES:
         package, extra = _PACKAGES[driver]
         require(package, extra=extra)
     return resolved
+
+
+def _is_default(url: str | URL | None, config: ServiceConfig) -> bool:
+    """Tell whether nobody chose the database: only then is a missing directory ours to make, not a slip to report."""
+    return url is None and "database_url" not in config.model_fields_set
 
 
 def _is_in_memory(url: URL) -> bool:
@@ -104,7 +114,9 @@ def _pool_options(
     if is_sqlite and _is_in_memory(url):
         return {}  # SQLAlchemy's own pool, which holds the one connection that is the database
     options: dict[str, Any] = {"poolclass": pool, "pool_size": config.database_pool_size}  # Any: as above
-    return {**options, "connect_args": {"timeout": _BUSY_TIMEOUT}} if is_sqlite else options
+    if is_sqlite and "timeout" not in url.query:
+        options["connect_args"] = {"timeout": _BUSY_TIMEOUT}
+    return options
 
 
 def _prepared(engine: Engine, *, makes_directory: bool) -> Engine:

@@ -1,6 +1,7 @@
 """What our own engines are set up with."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,13 @@ from sqlalchemy.orm import Session
 from kamiwaza_sdk import (
     ConfigurationException,
     CreateModel,
+    DatabaseConnectionException,
+    DatabaseUnsupportedException,
+    InvalidInputException,
     MissingDependencyException,
     ModelService,
     ServiceConfig,
+    check_database,
     create_async_engine,
     create_engine,
     setup_database,
@@ -111,3 +116,36 @@ def test_a_missing_psycopg_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(MissingDependencyException, match=r"kamiwaza-sdk\[postgres\]"):
         create_engine("postgresql://u@h/d")
+
+
+@pytest.mark.parametrize("create", [create_engine, create_async_engine])
+def test_another_kind_of_database_is_refused(create: Callable[[str], object]) -> None:
+    with pytest.raises(DatabaseUnsupportedException, match="SQLite or PostgreSQL, not in mysql"):
+        create("mysql://u@h/d")
+
+
+def test_a_database_that_somebody_chose_needs_its_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MODEL_SERVICE_DATABASE_URL", f"sqlite:///{tmp_path}/typo/r.db")
+    with pytest.raises(DatabaseConnectionException, match="cannot be reached"):
+        setup_database(create_engine())
+    assert not (tmp_path / "typo").exists()
+
+
+def test_the_patience_that_a_url_names_beats_ours(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path}/r.db?timeout=0.5")
+    with engine.connect() as connection:
+        assert connection.scalar(text("PRAGMA busy_timeout")) == 500
+    engine.dispose()
+
+
+def test_a_server_that_cannot_be_reached_is_typed() -> None:
+    engine = create_engine("postgresql://nobody@127.0.0.1:1/none")
+    for call in (setup_database, check_database):
+        with pytest.raises(DatabaseConnectionException, match="cannot be reached"):
+            call(engine)
+
+
+def test_setting_up_anything_but_an_engine_or_a_connection_says_how(tmp_path: Path) -> None:
+    engine = create_async_engine(f"sqlite:///{tmp_path}/r.db")
+    with pytest.raises(InvalidInputException, match=r"not AsyncEngine; from an AsyncConnection, await it"):
+        setup_database(engine)  # type: ignore[arg-type]  # the mistake under test

@@ -155,6 +155,7 @@ async def test_exactly_the_limit_passes(
 async def test_explicit_limit_beats_the_configured_one(server: Server, target: Path, config: DownloadConfig) -> None:
     async with DownloadService(config.model_copy(update={"max_size": 3})) as downloads:
         assert (await downloads.download(server.add("/m", body=b"four"), target, max_size=4)).size == 4
+    target.unlink()
 
 
 @pytest.mark.parametrize("after", [0, 1000])

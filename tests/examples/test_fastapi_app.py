@@ -238,7 +238,7 @@ async def test_pulls(client: Client, server: Server) -> None:
         ({"url": "{server}/model.onnx", "sha256": "0"}, 422, "InvalidInputException"),
         ({"url": "{server}/model.onnx", "name": "a:b"}, 422, "InvalidNameException"),
         ({"url": "{server}/large.onnx"}, 413, "DownloadTooLargeException"),
-        ({"url": "/etc/hostname"}, 422, "InvalidUrlException"),
+        ({"url": "/etc/hostname"}, 422, "InvalidSourceException"),
         ({"url": "file:///etc/hostname"}, 422, "InvalidUrlException"),
     ],
 )

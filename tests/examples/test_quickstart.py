@@ -154,7 +154,7 @@ def test_takes_several_urls(server: "Server") -> None:
 @pytest.mark.parametrize(
     ("source", "problem"),
     [
-        ("nonsense", "source 'nonsense' cannot be read as a file or directory"),
+        ("nonsense", "source 'nonsense' cannot be read: No such file or directory"),
         ("ftp://example.org/model.onnx", "is no http or https URL; write http://… or https://…"),
         ("https://me:secret@example.org/ /model.onnx", "contains white space"),
     ],

@@ -11,6 +11,7 @@ from blockbuster import BlockBuster, blockbuster_ctx
 
 from kamiwaza_sdk import (
     ChecksumMismatchException,
+    ConfigurationException,
     DigestMismatchException,
     DownloadConfig,
     DownloadProgress,
@@ -24,6 +25,7 @@ from kamiwaza_sdk import (
     InvalidSourceException,
     InvalidUrlException,
     SourceTooLargeException,
+    StorageConfig,
     StorageService,
     fetch,
 )
@@ -129,6 +131,22 @@ async def test_what_is_remembered_of_a_url_and_cannot_be_read_counts_as_not_know
     known.write_text("{torn")
     assert (await hub.fetch(url)).bytes_fetched == len(BODY)
     assert (await hub.fetch(url)).bytes_fetched == 0
+
+
+async def test_a_file_is_kept_although_nothing_can_be_remembered_of_its_url(
+    hub: HubService, storage: StorageService, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    await asyncio.to_thread(storage.root.mkdir)
+    (storage.root / "urls").touch()
+    url = server.add("/a.bin", body=BODY, etag='"1"')
+    assert [(await hub.fetch(url)).bytes_fetched for _ in range(2)] == [len(BODY)] * 2
+    assert "cannot be written, so that its file will travel again" in caplog.text
+
+
+async def test_a_store_that_cannot_be_made_says_which_setting_names_it(server: Server) -> None:
+    hub = HubService(storage=StorageService(await asyncio.to_thread(StorageConfig, root=Path("/proc/store"))))
+    with pytest.raises(ConfigurationException, match="^STORAGE_SERVICE_ROOT: /proc/store"):
+        await hub.fetch(server.add("/a.bin", body=BODY))
 
 
 async def test_no_secret_of_a_url_is_kept_or_told(hub: HubService, storage: StorageService, server: Server) -> None:
@@ -312,11 +330,11 @@ async def test_a_source_whose_name_is_no_text_can_still_be_told(hub: HubService,
         ("http://host", "ends with a slash"),
         ("http://host/a/..%2Fb", "'..' segment|names no file"),
         ("http://host/a%00b", "control character"),
-        ("nowhere/at/all", "cannot be read as a file or directory: No such file"),
-        ("nul\0", "cannot be read as a file or directory: "),
-        ("", "cannot be read|directory"),
+        ("nowhere/at/all", "cannot be read: No such file.*or a URL with its https://"),
+        ("nul\0", "cannot be read: "),
+        ("", "names nothing"),
         ([], "names no file"),
-        (["http://host/a", "relative"], "no http or https"),
+        (["http://host/a", "relative"], "is no URL, as everything in a list must be"),
     ],
     ids=ascii,
 )

@@ -11,7 +11,6 @@ import pytest
 from kamiwaza_sdk import (
     ChecksumMismatchException,
     DownloadConfig,
-    DownloadDiskException,
     DownloadException,
     DownloadInterruptedException,
     DownloadService,
@@ -19,6 +18,7 @@ from kamiwaza_sdk import (
     DownloadTimeoutException,
     DownloadTooLargeException,
     HubService,
+    InvalidNameException,
     InvalidUrlException,
     OpenTransactionException,
     ServiceConfig,
@@ -67,6 +67,16 @@ async def test_a_pull_refuses_to_start_inside_an_open_transaction(
         assert (refused.value.operation, server.requests) == ("pull_model()", [])
         assert await models.list_models() == []
         assert (await models.pull_model(url, allow_open_transaction=True)).size == len(BODY)
+
+
+@pytest.mark.parametrize("arguments", [{"name": "../x"}, {"version": "7"}, {"version": "a/b"}])
+async def test_a_pull_under_a_name_that_cannot_be_kept_transfers_nothing(
+    backend: Backend, hub: HubService, server: Server, arguments: dict[str, str]
+) -> None:
+    async with backend.session() as db:
+        with pytest.raises(InvalidNameException):
+            await backend.service(db, hub=hub).pull_model(server.add("/a.bin", body=BODY), **arguments)  # type: ignore[arg-type]  # names, as above
+    assert server.requests == []
 
 
 async def test_a_pull_whose_registration_is_refused_keeps_the_bytes_for_the_next(
@@ -136,7 +146,7 @@ async def test_a_full_disk_leaves_nothing_and_the_session_goes_on(
     large.write_bytes(b"x" * 2**21)
     async with backend.session() as db:
         models = backend.service(db, hub=hub)
-        with pytest.raises(DownloadDiskException) as remote:
+        with pytest.raises(StorageFullException) as remote:
             await models.pull_model(server.add("/a.bin", body=b"x" * 2**21))
         with pytest.raises(StorageFullException) as local:
             await models.pull_model(large)

@@ -64,6 +64,7 @@ class _Bar(Protocol):
     n: int
     total: int | None
 
+    def reset(self, total: int | None) -> object: ...
     def update(self, n: int) -> object: ...
     def refresh(self) -> object: ...
     def close(self) -> None: ...
@@ -83,7 +84,7 @@ def _load_bar() -> _MakeBar:
 
 def _draw(bar: _Bar, glance: DownloadProgress) -> None:
     if bar.total != glance.total:
-        bar.total = glance.total
+        bar.reset(total=glance.total)  # in a notebook, setting `total` alone would leave the bar's length as it was
     bar.update(glance.received - bar.n)
     if glance.finished:
         bar.refresh()

@@ -5,13 +5,14 @@ from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from kamiwaza_sdk.services.hub.exceptions import SourceTooLargeException
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched, FetchedFile
 from kamiwaza_sdk.services.hub.sources import LocalFile, Manifest, RemoteFile, Source, resolve_source
 from kamiwaza_sdk.services.hub.validators import KnownFile, KnownFiles
+from kamiwaza_sdk.services.storage.exceptions import raise_as_storage_error
 from kamiwaza_sdk.services.storage.services import StorageService
 
 if TYPE_CHECKING:
@@ -172,7 +173,8 @@ class _Fetching:
         kept = await asyncio.to_thread(self._find, file)
         if kept is not None and file.sha256 is not None:
             return self._reused(kept.blob)
-        async with self._staged() as path:
+        async with self._staged() as place:
+            path = place.with_name(PurePosixPath(file.path).name)  # what a progress bar shows
             result = await self._download(file, path, None if kept is None else kept.validators)
             if kept is not None and result.not_modified:
                 return self._reused(kept.blob)
@@ -180,14 +182,19 @@ class _Fetching:
             return await asyncio.to_thread(self._publish, file, path, result)
 
     async def _download(self, file: RemoteFile, path: Path, validators: "Validators | None") -> "DownloadResult":
-        return await self._downloads.download(
-            file.url,
-            path,
-            sha256=file.sha256,
-            max_size=None if self._max_size is None else self._max_size - self._size,
-            validators=validators,
-            progress=self._progress,
-        )
+        from kamiwaza_sdk.services.download.exceptions import DownloadDiskException
+
+        try:
+            return await self._downloads.download(
+                file.url,
+                path,
+                sha256=file.sha256,
+                max_size=None if self._max_size is None else self._max_size - self._size,
+                validators=validators,
+                progress=self._progress,
+            )
+        except DownloadDiskException as error:  # the disk is the store's
+            raise_as_storage_error(error, path)
 
     def _find(self, file: RemoteFile) -> "_Kept | None":
         """Return what the store has of a file: by its digest, or else by what its URL led to before. Blocks."""

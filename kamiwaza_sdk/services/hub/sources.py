@@ -68,8 +68,10 @@ def resolve_source(source: Source, *, sha256: str | Mapping[str, str] | None) ->
         manifest = _remote(tuple(source), digests)
     elif _HAS_SCHEME.match(source):
         manifest = _remote((source,), digests)
-    else:
+    elif source:
         manifest = _local(Path(source), digests)
+    else:
+        raise InvalidSourceException("", "names nothing; give a URL, a file or a directory")
     digests.refuse_unused()
     return manifest
 
@@ -105,6 +107,9 @@ def _remote(urls: tuple[str, ...], digests: _Digests) -> Manifest:
     if len(urls) > MAX_FILES:
         raise InvalidSourceException(f"{len(urls)} URLs", f"are over the limit of {MAX_FILES}; fetch fewer at once")
     digests.refuse_for_several(len(urls))
+    for url in urls:
+        if not _HAS_SCHEME.match(url):
+            raise InvalidSourceException(url, "is no URL, as everything in a list must be; fetch paths alone")
     plain = [redact(check_url(url)) for url in urls]
     base = _common_directory(plain)
     paths = [_path_below(base, url) for url in plain]
@@ -144,7 +149,8 @@ def _local(root: Path, digests: _Digests) -> Manifest:
     try:
         status = root.stat()
     except (OSError, ValueError) as error:  # ValueError: NUL in the path
-        reason = f"cannot be read as a file or directory: {getattr(error, 'strerror', None) or error}"
+        problem = getattr(error, "strerror", None) or error
+        reason = f"cannot be read: {problem}; give a file or directory that can, or a URL with its https://"
         raise InvalidSourceException(str(root), reason) from error
     found = [(root.name, root)] if stat.S_ISREG(status.st_mode) else list(_below(root, status.st_mode))
     if not found:

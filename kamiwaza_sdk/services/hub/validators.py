@@ -1,9 +1,10 @@
 """What a URL led to when it was last fetched, so that an unchanged file costs one conditional request."""
 
 import hashlib
-import os
+import logging
+from contextlib import suppress
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -12,6 +13,8 @@ from kamiwaza_sdk._validation import Sha256
 from kamiwaza_sdk.services.download.schemas import Validators
 
 __all__ = ["KnownFile", "KnownFiles"]
+
+_logger: Final = logging.getLogger(__name__)
 
 
 class KnownFile(BaseModel):
@@ -37,16 +40,21 @@ class KnownFiles:
         """Return what is known of a URL. Blocks."""
         try:
             return KnownFile.model_validate_json(self._path(url).read_bytes())
-        except (FileNotFoundError, ValidationError):
+        except (OSError, ValidationError):
             return None
 
     def put(self, url: str, known: KnownFile) -> None:
-        """Keep what is known of a URL, in place of what was. Blocks."""
+        """Keep what is known of a URL, in place of what was; where that cannot be, the file travels again. Blocks."""
         path = self._path(url)
-        path.parent.mkdir(parents=True, exist_ok=True)
         staged = path.with_name(f"{path.name}.{uuid4().hex}")
-        staged.write_text(known.model_dump_json())
-        os.replace(staged, path)  # noqa: PTH105 - said as atomic by its name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            staged.write_text(known.model_dump_json())
+            staged.replace(path)
+        except OSError as error:
+            _logger.warning("%s cannot be written, so that its file will travel again: %s", path, error.strerror)
+            with suppress(OSError):
+                staged.unlink(missing_ok=True)
 
     def _path(self, url: str) -> Path:
         digest = hashlib.sha256(url.encode()).hexdigest()

@@ -130,7 +130,8 @@ class AsyncModelService:
         allow_open_transaction: bool = False,
     ) -> ModelVersionSchema:
         """As `ModelService.pull_model`."""
-        self._transfers.refuse_open_transaction(self.db.in_transaction() and not allow_open_transaction)
+        in_open_transaction = self.db.in_transaction() and not allow_open_transaction
+        self._transfers.check_pull(name=name, version=version, in_open_transaction=in_open_transaction)
         fetched = await self._transfers.fetch(source, sha256=sha256, progress=progress)
         return await self.register(fetched, name=name, version=version)
 

@@ -62,9 +62,11 @@ class VersionNotFoundException(NotFoundException):
         namespace: The namespace that was searched.
     """
 
-    def __init__(self, *, version: UUID | str, namespace: str) -> None:
+    def __init__(
+        self, *, version: UUID | str, namespace: str, way_out: str = "list_versions() tells which there are"
+    ) -> None:
         named = shown(version) if isinstance(version, str) else version
-        super().__init__(f"Version {named} not found in namespace {namespace!r}; list_versions() tells which there are")
+        super().__init__(f"Version {named} not found in namespace {namespace!r}; {way_out}")
         self.version = version
         self.namespace = namespace
 

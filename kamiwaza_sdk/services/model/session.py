@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 from sqlalchemy import Connection, CursorResult, Executable
@@ -17,7 +17,7 @@ from kamiwaza_sdk.services.model.exceptions import (
 )
 from kamiwaza_sdk.services.model.models import DBBase, DBModel
 
-__all__ = ["dialect_name", "execute", "expire", "savepoint"]
+__all__ = ["dialect_name", "execute", "expire", "raise_translated", "savepoint"]
 
 _BIND_ARGUMENTS: dict[str, Any] = {"mapper": DBModel.__mapper__}  # Any: as SQLAlchemy declares it
 
@@ -37,10 +37,7 @@ def execute(
     try:
         return _connection(db).execute(statement, parameters)
     except DBAPIError as error:
-        translated = _translated(error)
-        if translated is None:
-            raise
-        raise translated from error
+        raise_translated(error)
 
 
 def dialect_name(db: Session) -> str:
@@ -68,15 +65,19 @@ def _connection(db: Session) -> Connection:
     return db.connection(bind_arguments=_BIND_ARGUMENTS)
 
 
-def _translated(error: DBAPIError) -> DatabaseException | None:
-    """Return our error for a driver's, by its code; `None` where it is none that we know."""
+def raise_translated(error: DBAPIError) -> NoReturn:
+    """Raise our error for a driver's, by its code; the driver's own where it is none that we know."""
     sqlite_code = getattr(error.orig, "sqlite_errorname", None)
     if sqlite_code is not None:
-        return _from_sqlite(sqlite_code, str(error.orig))
-    # psycopg gives no code where it never came to speak with the server.
-    code = getattr(error.orig, "sqlstate", None)
-    unreachable = code is None and isinstance(error, OperationalError | InterfaceError)
-    return _from_postgresql(code or "", lost=error.connection_invalidated or unreachable)
+        translated = _from_sqlite(sqlite_code, str(error.orig))
+    else:
+        # psycopg gives no code where it never came to speak with the server.
+        code = getattr(error.orig, "sqlstate", None)
+        unreachable = code is None and isinstance(error, OperationalError | InterfaceError)
+        translated = _from_postgresql(code or "", lost=error.connection_invalidated or unreachable)
+    if translated is None:
+        raise error
+    raise translated from error
 
 
 def _from_sqlite(code: str, message: str) -> DatabaseException | None:

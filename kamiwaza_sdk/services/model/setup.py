@@ -1,11 +1,16 @@
 """What must exist before the registry's first use: its tables, in their current version."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from kamiwaza_sdk import migrations
+from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.model.exceptions import DatabaseNotReadyException, DatabaseUnsupportedException
+from kamiwaza_sdk.services.model.session import raise_translated
 
 __all__ = ["check_database", "setup_database"]
 
@@ -26,18 +31,21 @@ def setup_database(bind: Engine | Connection) -> None:
     Raises:
         DatabaseTooNewException: A newer version of the library has upgraded the database. Nothing was touched.
         DatabaseUnsupportedException: The database is neither SQLite nor PostgreSQL.
+        DatabaseConnectionException: It cannot be reached.
+        DatabaseBusyException: Another transaction is in the way for too long.
+        InvalidInputException: `bind` is no engine and no connection.
 
     Example:
         >>> engine = create_engine("sqlite://")
         >>> setup_database(engine)
         >>> setup_database(engine)  # does nothing
     """
-    if isinstance(bind, Engine):
-        with bind.begin() as connection:
-            setup_database(connection)
-        return
-    _lock(bind)
-    migrations.upgrade(bind)
+    try:
+        with _begun(bind) as connection:
+            _lock(connection)
+            migrations.upgrade(connection)
+    except DBAPIError as error:
+        raise_translated(error)
 
 
 def check_database(bind: Engine | Connection) -> None:
@@ -50,27 +58,45 @@ def check_database(bind: Engine | Connection) -> None:
         DatabaseNotReadyException: The tables are missing or older; call `setup_database`.
         DatabaseTooNewException: They are newer than this library; upgrade it.
         DatabaseUnsupportedException: The database is neither SQLite nor PostgreSQL.
+        DatabaseConnectionException: It cannot be reached.
+        DatabaseBusyException: Another transaction is in the way for too long.
+        InvalidInputException: `bind` is no engine and no connection.
 
     Example:
         >>> check_database(engine)
     """
-    if isinstance(bind, Engine):
-        with bind.connect() as connection:
-            check_database(connection)
-        return
-    if bind.dialect.name not in {"sqlite", "postgresql"}:
-        raise DatabaseUnsupportedException(dialect=bind.dialect.name)
-    revision = migrations.current_revision(bind)
+    try:
+        with _begun(bind) as connection:
+            revision = migrations.current_revision(connection)
+    except DBAPIError as error:
+        raise_translated(error)
     if revision != migrations.REVISIONS[-1]:
         raise DatabaseNotReadyException(revision=revision)
+
+
+@contextmanager
+def _begun(bind: Engine | Connection) -> Iterator[Connection]:
+    """Yield a connection in a transaction: the host's, or one of an engine's, which then ends with the block."""
+    _refuse_unsupported(bind)
+    if isinstance(bind, Connection):
+        yield bind
+        return
+    with bind.begin() as connection:
+        yield connection
+
+
+def _refuse_unsupported(bind: Engine | Connection) -> None:
+    if not isinstance(bind, Engine | Connection):
+        reason = f"must be an Engine or a Connection, not {type(bind).__name__}"
+        raise InvalidInputException("bind", f"{reason}; from an AsyncConnection, await it with run_sync()")
+    if bind.dialect.name not in {"sqlite", "postgresql"}:
+        raise DatabaseUnsupportedException(dialect=bind.dialect.name)
 
 
 def _lock(connection: Connection) -> None:
     """Let one process at a time look and upgrade, until the transaction ends."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
-    elif connection.dialect.name != "sqlite":
-        raise DatabaseUnsupportedException(dialect=connection.dialect.name)
     elif not _in_transaction(connection):
         # The driver begins only before a row is written: two processes could both find no tables.
         connection.exec_driver_sql("BEGIN IMMEDIATE")

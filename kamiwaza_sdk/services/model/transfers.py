@@ -3,8 +3,10 @@
 import asyncio
 from typing import TYPE_CHECKING
 
+from kamiwaza_sdk._validation import check_name
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched
 from kamiwaza_sdk.services.model.exceptions import OpenTransactionException
+from kamiwaza_sdk.services.model.schemas.version import check_version_label
 
 if TYPE_CHECKING:
     from kamiwaza_sdk.services.download.schemas import ProgressCallback
@@ -34,10 +36,14 @@ class Transfers:
             self.known_config = ServiceConfig()
         return self.known_config
 
-    def refuse_open_transaction(self, is_open: bool) -> None:
-        """Raise `OpenTransactionException` where one is open."""
-        if is_open:
+    def check_pull(self, *, name: str | None, version: str | None, in_open_transaction: bool) -> None:
+        """Refuse what could only be refused again once everything has travelled."""
+        if in_open_transaction:
             raise OpenTransactionException(operation="pull_model()")
+        if name is not None:
+            check_name(name)
+        if version is not None:
+            check_version_label(version)
 
     async def fetch(
         self, source: "Source", *, sha256: "str | dict[str, str] | None", progress: "bool | ProgressCallback"

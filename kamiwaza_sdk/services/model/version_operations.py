@@ -66,8 +66,16 @@ def resolve(scope: Scope, reference: str) -> ModelVersionSchema:
     row = _find(scope, parsed)
     if row is None:
         model_operations.get_by_name(scope, parsed.name)  # raises where it is the model that is missing
-        raise VersionNotFoundException(version=reference, namespace=scope.namespace)
+        raise VersionNotFoundException(version=reference, namespace=scope.namespace, way_out=_way_out(parsed))
     return _with_files(scope, row)
+
+
+def _way_out(reference: Reference) -> str:
+    if reference.alias is not None:
+        return "the model has no alias of that name; name a version by number or label, as in 'name:3'"
+    if reference.version is None:
+        return "the model has no version that is ready; create_version() or register() adds one"
+    return "list_versions() tells which there are"
 
 
 def register(

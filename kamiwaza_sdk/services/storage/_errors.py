@@ -1,22 +1,13 @@
 """The one place where errors of the operating system become ours."""
 
-import errno
 import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
-from kamiwaza_sdk.services.storage.exceptions import (
-    StorageException,
-    StorageFullException,
-    StoragePermissionException,
-)
+from kamiwaza_sdk.services.storage.exceptions import DENIED, FULL, StorageException, raise_as_storage_error
 
 __all__ = ["DENIED", "FULL", "translated"]
-
-FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-DENIED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 @contextmanager
@@ -37,11 +28,7 @@ def translated(path: Path, *, needed: int | None = None) -> Generator[None]:
     except StorageException:
         raise
     except OSError as error:
-        if error.errno in FULL:
-            raise StorageFullException(path=path, errno=error.errno, needed=needed, free=free) from error
-        if error.errno in DENIED:
-            raise StoragePermissionException(path=path, errno=error.errno) from error
-        raise
+        raise_as_storage_error(error, path, needed=needed, free=free)
 
 
 def _free(path: Path) -> int | None:

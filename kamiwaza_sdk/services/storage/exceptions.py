@@ -1,11 +1,15 @@
 """What can go wrong in the store. The whole tree is drawn in `kamiwaza_sdk.exceptions`."""
 
+import errno as system
 import os
 from pathlib import Path
+from typing import Final, NoReturn
 
 from kamiwaza_sdk.exceptions import NotFoundException, ServiceException
 
 __all__ = [
+    "DENIED",
+    "FULL",
     "BlobCorruptException",
     "BlobNotFoundException",
     "DigestMismatchException",
@@ -14,7 +18,12 @@ __all__ = [
     "StorageException",
     "StorageFullException",
     "StoragePermissionException",
+    "raise_as_storage_error",
 ]
+
+
+FULL: Final = frozenset({system.ENOSPC, system.EDQUOT})
+DENIED: Final = frozenset({system.EACCES, system.EPERM, system.EROFS})
 
 
 class StorageException(ServiceException):
@@ -161,3 +170,14 @@ class StoragePermissionException(_SystemException, PermissionError):
             path=path,
             errno=errno,
         )
+
+
+def raise_as_storage_error(
+    error: OSError, path: Path, *, needed: int | None = None, free: int | None = None
+) -> NoReturn:
+    """Raise what says that the store is full or forbidden, by the system's error number; any other as it is."""
+    if error.errno in FULL:
+        raise StorageFullException(path=path, errno=error.errno, needed=needed, free=free) from error
+    if error.errno in DENIED:
+        raise StoragePermissionException(path=path, errno=error.errno) from error
+    raise error

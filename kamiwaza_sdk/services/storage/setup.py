@@ -44,18 +44,23 @@ def prepare(root: Path) -> None:
         for name in ("blobs/sha256", "staging", "quarantine"):
             try:
                 make_directory(root / name)
-            except (FileExistsError, NotADirectoryError) as error:
-                reason = f"{error.filename} is no directory; move it away, or choose another root"
+            except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:
+                reason = f"{error.filename} is no directory, and cannot be made one; choose another root"
                 raise ConfigurationException("STORAGE_SERVICE_ROOT", reason) from error
 
 
 def make_directory(path: Path) -> None:
     """Create a directory and those above it, each durably."""
     try:
-        path.mkdir()
+        _make_one(path)
     except FileNotFoundError:
         make_directory(path.parent)
-        make_directory(path)
+        _make_one(path)  # refused again, it cannot be made: as below /proc
+
+
+def _make_one(path: Path) -> None:
+    try:
+        path.mkdir()
     except FileExistsError:
         if not path.is_dir():
             raise

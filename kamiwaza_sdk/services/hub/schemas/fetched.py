@@ -61,7 +61,7 @@ class Fetched(BaseModel):
         name: The name that the source suggests for the model.
         files: Sorted by path.
         bytes_fetched: How many bytes travelled.
-        bytes_reused: How many did not have to, because the store had them.
+        bytes_reused: How many did not have to: the store had them, or the source is on this machine.
 
     Example:
         >>> file = FetchedFile(path="model.onnx", size=3, sha256="ab" * 32)

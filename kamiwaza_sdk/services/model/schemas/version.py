@@ -5,11 +5,17 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
-from kamiwaza_sdk._validation import MAX_FILES, MAX_SIZE, FilePath, InputSchema, Label, Sha256, check_layout
+from kamiwaza_sdk._validation import MAX_FILES, MAX_SIZE, FilePath, InputSchema, Sha256, check_label, check_layout
 from kamiwaza_sdk.exceptions import InvalidInputException, InvalidNameException
 from kamiwaza_sdk.services.model.schemas.fields import Details, Moment, ShortText
 
-__all__ = ["CreateFile", "CreateVersion", "ModelFileSchema", "ModelVersionSchema", "VersionLabel"]
+__all__ = [
+    "CreateFile",
+    "CreateVersion",
+    "ModelFileSchema",
+    "ModelVersionSchema",
+    "check_version_label",
+]
 
 
 class ModelFileSchema(BaseModel):
@@ -86,11 +92,13 @@ class CreateFile(InputSchema):
     format: Annotated[ShortText, Field(max_length=64)] | None = None
 
 
-def _refuse_number(value: str) -> str:
-    if value.isdigit():
-        reason = f"{value!r} is all digits, which numbers are for; leave it out, or write 'v{value}'"
-        raise InvalidNameException("version", reason, value=value)
-    return value
+def check_version_label(value: str) -> str:
+    """Return a version's label, or raise `InvalidNameException`: numbers are assigned, and a label is none."""
+    label = check_label(value)
+    if label.isdigit():
+        reason = f"{label!r} is all digits, which numbers are for; leave it out, or write 'v{label}'"
+        raise InvalidNameException("version", reason, value=label)
+    return label
 
 
 def _checked_layout(files: tuple[CreateFile, ...]) -> tuple[CreateFile, ...]:
@@ -98,10 +106,6 @@ def _checked_layout(files: tuple[CreateFile, ...]) -> tuple[CreateFile, ...]:
     if sum(file.size for file in files) > MAX_SIZE:
         raise InvalidInputException("files", f"have over {MAX_SIZE} bytes in all, which databases cannot count")
     return files
-
-
-#: A label that tells itself from a number.
-VersionLabel = Annotated[Label, AfterValidator(_refuse_number)]
 
 
 class CreateVersion(InputSchema):
@@ -118,6 +122,6 @@ class CreateVersion(InputSchema):
     """
 
     files: Annotated[tuple[CreateFile, ...], Field(min_length=1, max_length=MAX_FILES), AfterValidator(_checked_layout)]
-    version: VersionLabel | None = None
+    version: Annotated[str, AfterValidator(check_version_label)] | None = None
     source_revision: ShortText | None = None
     details: Details = Field(default_factory=dict)
