@@ -4,6 +4,7 @@ import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -17,7 +18,7 @@ from kamiwaza_sdk import (
     StorageService,
 )
 from kamiwaza_sdk.exceptions import InvalidInputException, InvalidPathException
-from kamiwaza_sdk.services.storage import _materialize
+from kamiwaza_sdk.services.storage import _links, _materialize
 from kamiwaza_sdk.services.storage._blobs import PUBLISHED_NS
 from tests.storage.helpers import File, Version, dangling, fifo, folder, keep, same_size, sha256, short, tree, version
 
@@ -330,3 +331,19 @@ def test_a_decayed_blob_is_not_copied(store: StorageService, tmp_path: Path) -> 
     assert tree(tmp_path / "model") == {}
     keep(store, b"a")
     assert tree(store.materialize(files, tmp_path / "model", writable=True)) == {"a": b"a"}
+
+
+def test_blob_replaced_by_its_equal_while_it_is_linked(
+    store: StorageService, tmp_path: Path, no_reflink: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel calls a blob missing that another writer's rename replaces just then: a second look finds it."""
+    link, refusals = os.link, [FileNotFoundError(errno.ENOENT, "replaced")] * 3
+
+    def replaced(*arguments: Any, **keywords: Any) -> None:  # Any: whatever os.link takes
+        if refusals:
+            raise refusals.pop()
+        link(*arguments, **keywords)
+
+    monkeypatch.setattr(_links.os, "link", replaced)  # type: ignore[attr-defined]  # the module's own os
+    directory = store.materialize(version(store, CONTENTS), tmp_path / "model")
+    assert (directory / "config.json").read_bytes() == CONTENTS["config.json"]

@@ -23,6 +23,7 @@ _NO_REFLINK: Final = frozenset(
         errno.EXDEV,
     }
 )
+_ATTEMPTS: Final = 100
 #: Linux says EPERM for another user's file (``fs.protected_hardlinks``), Android EACCES for any.
 _NO_HARD_LINK: Final = frozenset(
     {errno.EACCES, errno.EMLINK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM, errno.EXDEV}
@@ -57,11 +58,19 @@ def hard_link(source: Path, name: str, *, directory: int, source_directory: int 
 
     Raises:
         FileExistsError: Something has that name already. It is left alone.
+        FileNotFoundError: There is no `source`.
     """
-    try:
-        os.link(source, name, src_dir_fd=source_directory, dst_dir_fd=directory)
-    except OSError as error:
-        if error.errno in _NO_HARD_LINK:
-            return False
-        raise
-    return True
+    for attempts_left in reversed(range(_ATTEMPTS)):
+        try:
+            os.link(source, name, src_dir_fd=source_directory, dst_dir_fd=directory)
+        except FileNotFoundError:
+            # Also where another writer's equal blob takes the place of `source` while the kernel links it.
+            if not attempts_left:
+                raise
+        except OSError as error:
+            if error.errno in _NO_HARD_LINK:
+                return False
+            raise
+        else:
+            return True
+    raise AssertionError("unreachable: the last attempt returns or raises")
