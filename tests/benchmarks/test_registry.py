@@ -1,7 +1,6 @@
 """What a read costs over the same columns by a prebuilt Core select and validation."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from pydantic import TypeAdapter
@@ -24,10 +23,13 @@ PAGE = (
 MODELS = TypeAdapter(list[ModelSchema])
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+@pytest.fixture(params=["sqlite", "postgresql"], scope="module")
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """A registry of 2,000 models."""
-    url = request.getfixturevalue("postgresql_url") if request.param == "postgresql" else f"sqlite:///{tmp_path}/b.db"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgresql_url")
+    else:
+        url = f"sqlite:///{tmp_path_factory.mktemp('registry')}/registry.db"
     engine = create_engine(url)
     setup_database(engine)
     with Session(engine) as db, db.begin():
