@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.model.exceptions import DatabaseConnectionException as DatabaseConnectionException
     from kamiwaza_sdk.services.model.exceptions import DatabaseException as DatabaseException
     from kamiwaza_sdk.services.model.exceptions import DatabaseNotReadyException as DatabaseNotReadyException
+    from kamiwaza_sdk.services.model.exceptions import DatabaseRefusedException as DatabaseRefusedException
     from kamiwaza_sdk.services.model.exceptions import DatabaseTooNewException as DatabaseTooNewException
     from kamiwaza_sdk.services.model.exceptions import DatabaseUnsupportedException as DatabaseUnsupportedException
     from kamiwaza_sdk.services.model.exceptions import InvalidReferenceException as InvalidReferenceException
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.model.exceptions import ModelNotFoundException as ModelNotFoundException
     from kamiwaza_sdk.services.model.exceptions import ModelTooLargeException as ModelTooLargeException
     from kamiwaza_sdk.services.model.exceptions import OpenTransactionException as OpenTransactionException
+    from kamiwaza_sdk.services.model.exceptions import TransactionRequiredException as TransactionRequiredException
     from kamiwaza_sdk.services.model.exceptions import VersionAlreadyExistsException as VersionAlreadyExistsException
     from kamiwaza_sdk.services.model.exceptions import VersionNotFoundException as VersionNotFoundException
     from kamiwaza_sdk.services.model.models import DBBase as DBBase
@@ -105,6 +107,7 @@ __all__ = [
     "DatabaseConnectionException",
     "DatabaseException",
     "DatabaseNotReadyException",
+    "DatabaseRefusedException",
     "DatabaseTooNewException",
     "DatabaseUnsupportedException",
     "DigestMismatchException",
@@ -152,6 +155,7 @@ __all__ = [
     "StorageFullException",
     "StoragePermissionException",
     "StorageService",
+    "TransactionRequiredException",
     "UnexpectedEncodingException",
     "UpdateModel",
     "Validators",
@@ -186,6 +190,7 @@ _MODULES = {
     "DatabaseConnectionException": "kamiwaza_sdk.services.model.exceptions",
     "DatabaseException": "kamiwaza_sdk.services.model.exceptions",
     "DatabaseNotReadyException": "kamiwaza_sdk.services.model.exceptions",
+    "DatabaseRefusedException": "kamiwaza_sdk.services.model.exceptions",
     "DatabaseTooNewException": "kamiwaza_sdk.services.model.exceptions",
     "DatabaseUnsupportedException": "kamiwaza_sdk.services.model.exceptions",
     "DigestMismatchException": "kamiwaza_sdk.services.storage.exceptions",
@@ -233,6 +238,7 @@ _MODULES = {
     "StorageFullException": "kamiwaza_sdk.services.storage.exceptions",
     "StoragePermissionException": "kamiwaza_sdk.services.storage.exceptions",
     "StorageService": "kamiwaza_sdk.services.storage.services",
+    "TransactionRequiredException": "kamiwaza_sdk.services.model.exceptions",
     "UnexpectedEncodingException": "kamiwaza_sdk.services.download.exceptions",
     "UpdateModel": "kamiwaza_sdk.services.model.schemas.model",
     "Validators": "kamiwaza_sdk.services.download.schemas",

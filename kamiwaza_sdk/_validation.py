@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
 
@@ -28,6 +28,8 @@ __all__ = [
     "check_path",
     "check_sha256",
     "check_text",
+    "folded",
+    "revalidated",
     "shown",
 ]
 
@@ -36,6 +38,7 @@ MAX_ADDRESS_LENGTH: Final = 2048
 #: How many files one version may have: what one holds in memory.
 MAX_FILES: Final = 10_000
 MAX_NAME_LENGTH: Final = 255
+#: In UTF-8, as the others that an index of PostgreSQL's has to hold.
 MAX_PATH_LENGTH: Final = 1024
 #: In UTF-8.
 MAX_SEGMENT_LENGTH: Final = 255
@@ -48,12 +51,14 @@ _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 def shown(value: object, *, limit: int = 80) -> str:
     """Return `value` as a short literal that is safe to print, whatever it contains."""
-    literal = ascii(value)
+    literal = ascii(value) if isinstance(value, str | bytes | float | None) else type(value).__name__
     return literal if len(literal) <= limit else f"{literal[:limit]}… ({len(literal)} characters)"
 
 
 def check_text(value: str, *, field: str = "text") -> str:
     """Return `value`, or refuse what PostgreSQL cannot hold: NUL and lone surrogates."""
+    if not isinstance(value, str):
+        raise InvalidInputException(field, f"must be text, not {shown(value)}; decode or convert it first")
     if "\0" in value:
         raise InvalidInputException(field, "contains NUL, which databases cannot hold; remove it")
     if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
@@ -85,15 +90,19 @@ def check_name(value: str, *, field: str = "name") -> str:
     A name has 1 to 255 characters in segments separated by ``/``, as in ``org/model``. A reference string must be able
     to carry it, and any file system: no ``: @ \ ? # % * < > | "``, no control characters, no ``.`` or ``..`` segment.
     """
-    if problem := _name_problem(value):
+    if not isinstance(value, str):
+        raise InvalidInputException(field, f"must be text, not {shown(value)}; decode or convert it first")
+    normal = unicodedata.normalize("NFC", value)  # first: it can be longer
+    if problem := _name_problem(normal):
         raise InvalidNameException(field, f"{shown(value)} {problem}", value=value)
-    return unicodedata.normalize("NFC", value)
+    return normal
 
 
 def _check_single(value: str, field: str) -> str:
-    if "/" in value:
+    name = check_name(value, field=field)
+    if "/" in name:
         raise InvalidNameException(field, f"{shown(value)} contains '/'; use one segment", value=value)
-    return check_name(value, field=field)
+    return name
 
 
 def check_namespace(value: str) -> str:
@@ -109,8 +118,8 @@ def check_label(value: str) -> str:
 def check_path(value: str, *, field: str = "path") -> str:
     """Return a file's POSIX path relative to its model's root, or raise `InvalidPathException`."""
     problem = (
-        f"has {len(value)} characters, over the limit of {MAX_PATH_LENGTH}; shorten it"
-        if len(value) > MAX_PATH_LENGTH
+        f"has more than the limit of {MAX_PATH_LENGTH} bytes in UTF-8; shorten it"
+        if len(value.encode(errors="surrogatepass")) > MAX_PATH_LENGTH
         else "contains a backslash; separate segments with '/'"
         if "\\" in value
         else f"has a segment over the {MAX_SEGMENT_LENGTH} bytes that file systems allow; shorten it"
@@ -122,23 +131,32 @@ def check_path(value: str, *, field: str = "path") -> str:
     return value
 
 
+def folded(path: str) -> str:
+    """Return what is equal for paths that some file systems, APFS and NTFS, hold to be equal (Unicode 3.13, D145)."""
+    if path.isascii():
+        return path.lower()
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", path).casefold())
+
+
 def check_layout(paths: Iterable[str], *, field: str = "files") -> None:
-    """Raise `InvalidPathException` unless files of these paths can stand beside each other in one directory."""
-    files = set[str]()
+    """Raise `InvalidPathException` unless files of these paths can stand beside each other in any directory."""
+    files = dict[str, str]()
     for path in paths:
-        if path in files:
-            raise InvalidPathException(field, f"name {shown(path)} twice; give each file a path of its own", value=path)
-        files.add(path)
-    for path in files:
-        for end in (index for index, character in enumerate(path) if character == "/"):
-            if path[:end] in files:
-                reason = f"name {shown(path[:end])} as a file and as a directory; rename one"
+        key = folded(path)
+        if (other := files.get(key)) is not None:
+            reason = f"name {shown(other)} and {shown(path)}, which can be one file; give each a path of its own"
+            raise InvalidPathException(field, reason, value=path)
+        files[key] = path
+    for key, path in files.items():
+        for end in (index for index, character in enumerate(key) if character == "/"):
+            if key[:end] in files:
+                reason = f"name {shown(files[key[:end]])} as a file and as a directory; rename one"
                 raise InvalidPathException(field, reason, value=path)
 
 
 def check_sha256(value: str, *, field: str = "sha256") -> str:
     """Return a SHA-256 digest as 64 lower-case hexadecimal digits, or raise `InvalidInputException`."""
-    digest = value.lower().removeprefix("sha256:")
+    digest = value.lower().removeprefix("sha256:") if isinstance(value, str) else ""
     if not _SHA256.fullmatch(digest):
         raise InvalidInputException(field, f"{shown(value)} is no SHA-256 digest; give 64 hexadecimal digits")
     return digest
@@ -165,9 +183,19 @@ class InputSchema(BaseModel):
         except ValidationError as error:
             raise _translated(error) from error
 
-    def changes(self) -> dict[str, Any]:  # Any: the values of several fields
-        """Return only the fields that were given, `None` included."""
-        return self.model_dump(exclude_unset=True)
+
+_Input = TypeVar("_Input", bound=InputSchema)
+
+
+def revalidated(value: _Input, kind: type[_Input], field: str, *, only_given: bool = False) -> _Input:
+    """Return what was given to a service, validated once more: ``model_copy`` and ``model_construct`` skip that.
+
+    Raises:
+        InvalidInputException: It is no `kind`, or does not hold what that promises.
+    """
+    if not isinstance(value, kind):
+        raise InvalidInputException(field, f"must be a {kind.__name__}, not {shown(value)}; construct one")
+    return kind(**value.model_dump(exclude_unset=only_given, warnings=False))
 
 
 def _translated(error: ValidationError) -> ServiceException:

@@ -26,8 +26,10 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
     │   ├── DatabaseBusyException
     │   ├── DatabaseConnectionException
     │   ├── DatabaseNotReadyException
+    │   ├── DatabaseRefusedException
     │   ├── DatabaseTooNewException
-    │   └── DatabaseUnsupportedException
+    │   ├── DatabaseUnsupportedException
+    │   └── TransactionRequiredException
     ├── DownloadException
     │   ├── ChecksumMismatchException
     │   ├── DownloadDiskException (OSError)

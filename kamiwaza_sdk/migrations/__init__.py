@@ -19,10 +19,15 @@ from sqlalchemy import Column, Connection, MetaData, String, Table, delete, inse
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.model.exceptions import DatabaseTooNewException
 
-__all__ = ["REVISIONS", "current_revision", "downgrade", "include_name", "upgrade"]
+__all__ = ["REVISIONS", "TABLES", "current_revision", "downgrade", "include_name", "upgrade"]
 
 #: Every schema version, oldest first.
 REVISIONS: Final = ("0001",)
+
+#: Every table of ours, of whatever schema version.
+TABLES: Final = frozenset(
+    {"kamiwaza_alembic_version", "kamiwaza_model", "kamiwaza_model_file", "kamiwaza_model_version"}
+)
 
 _TABLE: Final = Table(
     "kamiwaza_alembic_version", MetaData(), Column("version_num", String(32), primary_key=True, nullable=False)
@@ -47,7 +52,7 @@ def current_revision(connection: Connection) -> str | None:
     if not isinstance(connection, Connection):  # Alembic's offline mode has none
         reason = f"must be a connection, not {type(connection).__name__}; run without --sql: what is there is looked at"
         raise InvalidInputException("connection", reason)
-    if not inspect(connection).has_table(_TABLE.name):
+    if not inspect(connection).has_table(_TABLE.name, schema=connection.schema_for_object(_TABLE)):
         return None
     revision = connection.scalar(select(_TABLE.c.version_num))
     if revision is not None and revision not in REVISIONS:
@@ -87,9 +92,11 @@ def downgrade(connection: Connection, *, to: str | None) -> None:
 
     Raises:
         DatabaseTooNewException: A newer version of the library has upgraded the database.
-        InvalidInputException: There is no such schema version.
+        InvalidInputException: There is no such schema version, or the database has not reached it.
     """
     done = _position(current_revision(connection))
+    if _position(to) > done:
+        raise InvalidInputException("to", f"is {to!r}, which the database has not reached; upgrade() leads there")
     for revision in reversed(REVISIONS[_position(to) : done]):
         _run(connection, "downgrade", revision)
     if to is None:
@@ -113,7 +120,7 @@ def include_name(name: str | None, type_: str, parent_names: Mapping[str, str | 
         >>> include_name("kamiwaza_model", "table", {}), include_name("orders", "table", {})
         (False, True)
     """
-    return not (type_ == "table" and name is not None and name.startswith("kamiwaza_"))
+    return not (type_ == "table" and name in TABLES)
 
 
 def _position(revision: str | None) -> int:

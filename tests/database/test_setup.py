@@ -1,6 +1,6 @@
 """Setting up: idempotent, one at a time, on a host's connection too, and never on a database that is newer."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from unittest.mock import Mock
@@ -9,7 +9,8 @@ from uuid import uuid4
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, Engine, create_engine, inspect, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
 import kamiwaza_sdk
@@ -21,6 +22,7 @@ from kamiwaza_sdk import (
     DBBase,
     InvalidInputException,
     ModelService,
+    TransactionRequiredException,
     check_database,
     migrations,
     setup_database,
@@ -65,6 +67,26 @@ def _set_up(url: str) -> str:
 
 def _set_up_stock(url: str) -> str:
     engine = create_engine(url)
+    setup_database(engine)
+    check_database(engine)
+    engine.dispose()
+    return "set up"
+
+
+def _set_up_autocommit(url: str) -> str:
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    setup_database(engine)
+    check_database(engine)
+    engine.dispose()
+    return "set up"
+
+
+def _set_up_begin_recipe(url: str) -> str:
+    """As SQLAlchemy's documentation has it for SQLite: BEGIN on every transaction."""
+    engine = create_engine(url)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
     setup_database(engine)
     check_database(engine)
     engine.dispose()
@@ -123,7 +145,10 @@ def test_a_database_from_a_newer_version_is_refused_and_not_touched(engine: Engi
     with engine.begin() as connection:
         connection.execute(text("UPDATE kamiwaza_alembic_version SET version_num = '9999'"))
     for call in (setup_database, check_database):
-        with pytest.raises(DatabaseTooNewException, match="schema version 9999, newer than 0001.*upgrade") as refused:
+        with pytest.raises(
+            DatabaseTooNewException,
+            match="schema version 9999, which this library does not know: its newest is 0001; upgrade",
+        ) as refused:
             call(engine)
         assert (refused.value.revision, refused.value.known) == ("9999", "0001")
     assert set(inspect(engine).get_table_names()) == OUR_TABLES
@@ -162,3 +187,50 @@ def test_a_host_that_autogenerates_is_told_to_leave_our_tables_alone(engine: Eng
     with engine.connect() as connection:
         assert proposals(connection) == OUR_TABLES
         assert proposals(connection, include_name=migrations.include_name) == set()
+
+
+@pytest.mark.parametrize("set_up_stock", [_set_up_autocommit, _set_up_begin_recipe])
+def test_eight_processes_succeed_whatever_the_engine_makes_of_transactions(
+    empty_url: str, set_up_stock: Callable[[str], str]
+) -> None:
+    with ProcessPoolExecutor(8, mp_context=FRESH) as pool:
+        assert list(pool.map(set_up_stock, [empty_url] * 8)) == ["set up"] * 8
+
+
+def test_a_connection_that_commits_by_itself_is_refused(engine: Engine) -> None:
+    with engine.connect() as connection, pytest.raises(TransactionRequiredException, match="AUTOCOMMIT"):
+        setup_database(connection.execution_options(isolation_level="AUTOCOMMIT"))
+    assert inspect(engine).get_table_names() == []
+
+
+def test_downgrading_to_what_was_never_reached_is_refused_and_records_nothing(engine: Engine) -> None:
+    with engine.begin() as connection, pytest.raises(InvalidInputException, match="has not reached"):
+        migrations.downgrade(connection, to="0001")
+    with pytest.raises(DatabaseNotReadyException):
+        check_database(engine)
+
+
+def test_tables_without_their_version_are_not_told_to_be_set_up_again(engine: Engine) -> None:
+    setup_database(engine)
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE kamiwaza_alembic_version"))
+    with pytest.raises((OperationalError, ProgrammingError), match="already exists"):
+        setup_database(engine)
+
+
+def test_a_host_may_keep_our_tables_in_a_schema_of_its_own(postgresql_url: str) -> None:
+    engine = create_engine(postgresql_url).execution_options(schema_translate_map={None: "models"})
+    with engine.begin() as connection:
+        connection.execute(text("CREATE SCHEMA models"))
+    for _ in range(2):
+        setup_database(engine)
+    check_database(engine)
+    with Session(engine) as db:
+        assert ModelService(db).create_model(CreateModel(name="m")).name == "m"
+    assert set(inspect(engine).get_table_names(schema="models")) == OUR_TABLES
+    engine.dispose()
+
+
+def test_the_tables_that_autogenerate_is_told_of_are_just_ours() -> None:
+    assert OUR_TABLES == migrations.TABLES == {*DBBase.metadata.tables, "kamiwaza_alembic_version"}
+    assert migrations.include_name("kamiwaza_users", "table", {})

@@ -99,7 +99,7 @@ async def test_versions_are_listed_a_page_at_a_time_each_with_its_own_files(back
 async def test_a_page_of_versions_begins_after_a_number(backend: Backend, after: int) -> None:
     async with backend.begin() as models:
         model = await models.create_model(CreateModel(name="m"))
-        with pytest.raises(InvalidInputException, match="^after must be a version's number"):
+        with pytest.raises(InvalidInputException, match="^after must be a whole number from 0 to 2147483647"):
             await models.list_versions(model.id, after=after)
         assert await models.list_versions(model.id) == []
 
@@ -127,7 +127,7 @@ async def test_what_is_missing_is_named(backend: Backend) -> None:
             assert missing.value.version == reference
 
 
-@pytest.mark.parametrize("reference", ["", ":1", "m:", "m@", "m:1@x", "m:a:b", "m:a/b", "../m", "m\0:1", "m:\n"])
+@pytest.mark.parametrize("reference", ["", ":1", "m:", "m@", "m:1@x", "m:a:b", "m:a/b", "../m", "m:\n"])
 async def test_what_is_no_reference_is_refused(backend: Backend, reference: str) -> None:
     async with backend.begin() as models:
         with pytest.raises(InvalidReferenceException) as refused:
@@ -252,9 +252,9 @@ def test_a_files_path_that_is_not_plain_and_relative_is_refused(path: str) -> No
         CreateVersion(files=[{"path": path, "size": 1, "sha256": A}])  # type: ignore[arg-type]  # as from JSON
 
 
-@pytest.mark.parametrize("paths", [("a", "a"), ("a", "a/b"), ("a/b/c", "a/b")])
+@pytest.mark.parametrize("paths", [("a", "a"), ("a", "A"), ("é", "e\u0301"), ("a", "a/b"), ("a/b/c", "A/b")])
 def test_files_that_cannot_stand_beside_each_other_are_refused(paths: tuple[str, ...]) -> None:
-    with pytest.raises(InvalidPathException, match="twice|as a file and as a directory"):
+    with pytest.raises(InvalidPathException, match="can be one file|as a file and as a directory"):
         CreateVersion(files=tuple(CreateFile(path=path, size=1, sha256=A) for path in paths))
 
 

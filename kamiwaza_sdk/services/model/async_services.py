@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 from sqlalchemy.orm import Session
 
@@ -13,10 +14,11 @@ from kamiwaza_sdk.services.hub.schemas.fetched import Fetched
 from kamiwaza_sdk.services.model.schemas.model import CreateModel, ModelSchema, UpdateModel
 from kamiwaza_sdk.services.model.schemas.version import CreateVersion, ModelVersionSchema
 from kamiwaza_sdk.services.model.services import ModelService
+from kamiwaza_sdk.services.model.session import check_async_session, in_transaction
 from kamiwaza_sdk.services.model.transfers import Transfers
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncSession
+    from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
 
     from kamiwaza_sdk.services.download.schemas import ProgressCallback
     from kamiwaza_sdk.services.download.services import DownloadService
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.model.config import ServiceConfig
 
 __all__ = ["AsyncModelService"]
+
+#: One session serves one call at a time, also where several services share it.
+_locks: "WeakKeyDictionary[AsyncSession, asyncio.Lock]" = WeakKeyDictionary()
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -33,7 +38,9 @@ class AsyncModelService:
     """The models of one namespace, as coroutines over the host's `AsyncSession`.
 
     Everything said of `ModelService` and its methods holds. A call is atomic under cancellation: it happens whole or
-    not at all, the session stays usable, and `asyncio.CancelledError` is raised after it.
+    not at all, the session stays usable, and `asyncio.CancelledError` is raised after it. So a call that waits for
+    another transaction's lock is not cut short by `asyncio.timeout`, but by the database's own ``lock_timeout``. Calls
+    on one session take turns.
 
     Args:
         db: The host's session.
@@ -44,6 +51,7 @@ class AsyncModelService:
 
     Raises:
         InvalidNameException: `namespace` cannot be kept.
+        InvalidInputException: `db` is no `AsyncSession`.
         MissingDependencyException: greenlet is not installed: ``pip install 'kamiwaza-sdk[async]'``.
 
     Example:
@@ -64,7 +72,7 @@ class AsyncModelService:
         downloads: "DownloadService | None" = None,
     ) -> None:
         require("greenlet", extra="async")
-        self.db = db
+        self.db = check_async_session(db)
         self.namespace: str = check_namespace(namespace)
         self._transfers = Transfers(config=config, hub=hub, downloads=downloads)
 
@@ -116,7 +124,8 @@ class AsyncModelService:
         self, fetched: Fetched, *, name: str | None = None, version: str | None = None
     ) -> ModelVersionSchema:
         """As `ModelService.register`."""
-        await asyncio.to_thread(self._transfers.config)
+        if self._transfers.known_config is None:
+            await asyncio.to_thread(self._transfers.config)
         return await self._call(ModelService.register, fetched, name=name, version=version)
 
     async def pull_model(
@@ -130,7 +139,7 @@ class AsyncModelService:
         allow_open_transaction: bool = False,
     ) -> ModelVersionSchema:
         """As `ModelService.pull_model`."""
-        in_open_transaction = self.db.in_transaction() and not allow_open_transaction
+        in_open_transaction = not allow_open_transaction and in_transaction(_own(self.db).sync_session)
         self._transfers.check_pull(name=name, version=version, in_open_transaction=in_open_transaction)
         fetched = await self._transfers.fetch(source, sha256=sha256, progress=progress)
         return await self.register(fetched, name=name, version=version)
@@ -152,12 +161,21 @@ class AsyncModelService:
             service = ModelService(db, namespace=self.namespace, config=self._transfers.known_config)
             return method(service, *args, **kwargs)
 
-        task = asyncio.ensure_future(self.db.run_sync(call))
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            await _finish(task)
-            raise
+        db = _own(self.db)
+        async with _locks.setdefault(db, asyncio.Lock()):
+            task = asyncio.ensure_future(db.run_sync(call))
+            try:
+                return await asyncio.shield(task)
+            except asyncio.CancelledError:
+                await _finish(task)
+                raise
+
+
+def _own(db: "AsyncSession | async_scoped_session[AsyncSession]") -> "AsyncSession":
+    """Return the session that a scoped one stands for now."""
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    return db if isinstance(db, AsyncSession) else db()
 
 
 async def _finish(task: "asyncio.Future[_T]") -> None:

@@ -10,6 +10,7 @@ __all__ = [
     "DatabaseConnectionException",
     "DatabaseException",
     "DatabaseNotReadyException",
+    "DatabaseRefusedException",
     "DatabaseTooNewException",
     "DatabaseUnsupportedException",
     "InvalidReferenceException",
@@ -17,6 +18,7 @@ __all__ = [
     "ModelNotFoundException",
     "ModelTooLargeException",
     "OpenTransactionException",
+    "TransactionRequiredException",
     "VersionAlreadyExistsException",
     "VersionNotFoundException",
 ]
@@ -185,11 +187,34 @@ class DatabaseTooNewException(DatabaseException):
 
     def __init__(self, *, revision: str, known: str) -> None:
         super().__init__(
-            f"The database is at schema version {revision}, newer than {known}, the newest this library knows; "
+            f"The database is at schema version {revision}, which this library does not know: its newest is {known}; "
             "upgrade kamiwaza-sdk"
         )
         self.revision = revision
         self.known = known
+
+
+class DatabaseRefusedException(DatabaseException):
+    """The database is there, and refuses to do what was asked: it is read-only, full, or was told to stop.
+
+    Attributes:
+        code: The database's own: an SQLSTATE, or SQLite's error name.
+    """
+
+    def __init__(self, *, code: str, reason: str, transaction_usable: bool) -> None:
+        super().__init__(f"The database refuses ({code}): {reason}")
+        self.code = code
+        self.transaction_usable: bool = transaction_usable
+
+
+class TransactionRequiredException(DatabaseException):
+    """The connection commits every statement by itself, and what was asked takes several. Nothing was written."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The connection is in AUTOCOMMIT, and this takes several statements that must commit or vanish together; "
+            "use an engine or a connection with a transactional isolation level"
+        )
 
 
 class DatabaseUnsupportedException(DatabaseException):

@@ -9,13 +9,12 @@ from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 
 from kamiwaza_sdk._ids import uuid7
-from kamiwaza_sdk._validation import check_name, check_text
+from kamiwaza_sdk._validation import check_name, check_text, revalidated
 from kamiwaza_sdk.services.model import statements
 from kamiwaza_sdk.services.model.exceptions import ModelAlreadyExistsException, ModelNotFoundException
-from kamiwaza_sdk.services.model.models import DBModel
 from kamiwaza_sdk.services.model.schemas.model import CreateModel, ModelSchema, UpdateModel
 from kamiwaza_sdk.services.model.scope import Scope, check_id, check_limit
-from kamiwaza_sdk.services.model.session import dialect_name, expire, savepoint
+from kamiwaza_sdk.services.model.session import dialect_name, flush, refresh, savepoint
 
 __all__ = ["create", "delete", "find_by_name", "get", "get_by_name", "insert", "page", "restore", "taken", "update"]
 
@@ -24,6 +23,7 @@ _PAGE: Final = TypeAdapter(list[ModelSchema], config=ConfigDict(defer_build=True
 
 def create(scope: Scope, model: CreateModel) -> ModelSchema:
     """Create a model, or raise `ModelAlreadyExistsException`."""
+    model = revalidated(model, CreateModel, "model")
     created = insert(scope, model)
     if created is None:
         raise taken(scope, model.name, find_by_name(scope, model.name))
@@ -72,18 +72,24 @@ def page(scope: Scope, *, after: str, limit: int) -> list[ModelSchema]:
 
 def update(scope: Scope, model_id: UUID, changes: UpdateModel) -> ModelSchema:
     """Change the fields that are given."""
+    values = revalidated(changes, UpdateModel, "changes", only_given=True).changes()
+    values.update(_id=check_id(model_id, "model_id"), updated_at=datetime.now(UTC))
+    row = _rename(scope, values) if "name" in values else _update(scope, values)
+    return _changed(scope, row, model_id)
+
+
+def _update(scope: Scope, values: dict[str, Any]) -> Row[Any] | None:  # Any: values of several columns
+    return scope.execute(statements.UPDATE_MODEL, **values).one_or_none()
+
+
+def _rename(scope: Scope, values: dict[str, Any]) -> Row[Any] | None:  # Any: values of several columns
+    """Update where a constraint, the only one that an update can meet, may refuse."""
+    flush(scope.db)  # outside of the guard: what fails here is the host's own row
     try:
         with savepoint(scope.db):
-            row = scope.execute(
-                statements.UPDATE_MODEL,
-                _id=check_id(model_id, "model_id"),
-                updated_at=datetime.now(UTC),
-                **changes.changes(),
-            ).one_or_none()
-    except IntegrityError as error:  # the name is the only thing that a constraint holds
-        name = str(changes.name)
-        raise taken(scope, name, find_by_name(scope, name)) from error
-    return _changed(scope, row, model_id)
+            return _update(scope, values)
+    except IntegrityError as error:
+        raise taken(scope, values["name"], find_by_name(scope, values["name"])) from error
 
 
 def delete(scope: Scope, model_id: UUID) -> None:
@@ -122,8 +128,9 @@ def _living(scope: Scope, model: ModelSchema | None, asked_for: UUID | str) -> M
 def _changed(scope: Scope, row: Row[Any] | None, model_id: UUID) -> ModelSchema:  # Any: as above
     if row is None:
         return get(scope, model_id)  # raises, but where a restore found nothing to do
-    expire(scope.db, DBModel, model_id)
-    return _schema(row)
+    changed = _schema(row)
+    refresh(scope.db, model_id, changed.model_dump(), stale=())
+    return changed
 
 
 def taken(scope: Scope, name: str, holder: ModelSchema | None) -> ModelAlreadyExistsException:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from kamiwaza_sdk._validation import check_label, check_name
+from kamiwaza_sdk._validation import check_label, check_name, check_text
 from kamiwaza_sdk.exceptions import InvalidNameException
 from kamiwaza_sdk.services.model.exceptions import InvalidReferenceException
 
@@ -31,6 +31,7 @@ def parse_reference(reference: str) -> Reference:
         >>> parse_reference("org/minilm:3")
         Reference(name='org/minilm', version='3', alias=None)
     """
+    check_text(reference, field="reference")
     try:
         name, at, alias = reference.partition("@")
         name, colon, version = name.partition(":")

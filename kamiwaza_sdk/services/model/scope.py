@@ -12,7 +12,7 @@ from kamiwaza_sdk._validation import shown
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.model.session import execute
 
-__all__ = ["MAX_LIMIT", "Scope", "check_id", "check_limit"]
+__all__ = ["MAX_LIMIT", "Scope", "check_id", "check_limit", "check_number"]
 
 #: The longest page that a listing returns.
 MAX_LIMIT = 1000
@@ -52,6 +52,11 @@ def check_id(value: UUID, field: str) -> UUID:
 
 def check_limit(value: int) -> int:
     """Return the length of a page, or refuse one that is too long or too short."""
-    if not 1 <= value <= MAX_LIMIT:
-        raise InvalidInputException("limit", f"must be from 1 to {MAX_LIMIT}, not {value}; page on with after=")
+    return check_number(value, "limit", low=1, high=MAX_LIMIT, way_out="page on with after=")
+
+
+def check_number(value: int, field: str, *, low: int, high: int, way_out: str) -> int:
+    """Return a whole number within bounds; a truth value is none."""
+    if type(value) is not int or not low <= value <= high:
+        raise InvalidInputException(field, f"must be a whole number from {low} to {high}; {way_out}")
     return value

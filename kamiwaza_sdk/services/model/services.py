@@ -11,6 +11,7 @@ from kamiwaza_sdk.services.model import model_operations, version_operations
 from kamiwaza_sdk.services.model.schemas.model import CreateModel, ModelSchema, UpdateModel
 from kamiwaza_sdk.services.model.schemas.version import CreateVersion, ModelVersionSchema
 from kamiwaza_sdk.services.model.scope import Scope
+from kamiwaza_sdk.services.model.session import check_session, in_transaction
 from kamiwaza_sdk.services.model.transfers import Transfers
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class ModelService:
 
     Raises:
         InvalidNameException: `namespace` cannot be kept.
+        InvalidInputException: `db` is no synchronous session.
 
     Example:
         >>> with Session(engine) as db, db.begin():
@@ -56,7 +58,7 @@ class ModelService:
         hub: "HubService | None" = None,
         downloads: "DownloadService | None" = None,
     ) -> None:
-        self.db = db
+        self.db = check_session(db)
         self.namespace: str = check_namespace(namespace)
         self._scope = Scope(db, self.namespace)
         self._transfers = Transfers(config=config, hub=hub, downloads=downloads)
@@ -335,7 +337,7 @@ class ModelService:
             >>> version.status
             'ready'
         """
-        in_open_transaction = self.db.in_transaction() and not allow_open_transaction
+        in_open_transaction = not allow_open_transaction and in_transaction(self.db)
         self._transfers.check_pull(name=name, version=version, in_open_transaction=in_open_transaction)
         fetched = await self._transfers.fetch(source, sha256=sha256, progress=progress)
         return self.register(fetched, name=name, version=version)

@@ -1,25 +1,77 @@
-"""How the registry uses the host's session: it flushes, executes, expires what it changed, and never commits."""
+"""How the registry uses the host's session: it flushes, executes, refreshes what it changed, and never commits."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NoReturn
+import inspect
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, NoReturn, TypeVar
 from uuid import UUID
+from weakref import WeakSet
 
-from sqlalchemy import Connection, CursorResult, Executable
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, CursorResult, Executable, event
+from sqlalchemy import inspect as inspect_state
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.orm import Session, SessionTransaction, object_session
+from sqlalchemy.orm.attributes import set_committed_value
 
+from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.model.exceptions import (
     DatabaseBusyException,
     DatabaseConnectionException,
     DatabaseException,
     DatabaseNotReadyException,
+    DatabaseRefusedException,
+    TransactionRequiredException,
 )
-from kamiwaza_sdk.services.model.models import DBBase, DBModel
+from kamiwaza_sdk.services.model.models import DBModel
 
-__all__ = ["dialect_name", "execute", "expire", "raise_translated", "savepoint"]
+__all__ = [
+    "check_async_session",
+    "check_session",
+    "dialect_name",
+    "execute",
+    "flush",
+    "in_transaction",
+    "raise_translated",
+    "refresh",
+    "refuse_autocommit",
+    "require_transaction",
+    "savepoint",
+]
 
-_BIND_ARGUMENTS: dict[str, Any] = {"mapper": DBModel.__mapper__}  # Any: as SQLAlchemy declares it
+_AnyAsyncSession = TypeVar("_AnyAsyncSession")
+_MAPPER: Final = DBModel.__mapper__
+_SAVEPOINT: Final = "kamiwaza"
+#: Where a session keeps which loaded rows a rollback to a savepoint makes stale.
+_ALTERED: Final = "kamiwaza_sdk.altered"
+
+
+def check_session(db: Session) -> Session:
+    """Return a synchronous session, or refuse what is none before it fails in the middle of a call."""
+    if _flushes(db) is not False:
+        way_out = "AsyncModelService takes that" if _flushes(db) else "open one: Session(engine)"
+        raise InvalidInputException("db", f"must be a Session, not {type(db).__name__}; {way_out}")
+    return db
+
+
+def check_async_session(db: _AnyAsyncSession) -> _AnyAsyncSession:
+    """Return an asynchronous session, or refuse what is none."""
+    if _flushes(db) is not True:
+        way_out = "open one: AsyncSession(engine)" if _flushes(db) is None else "ModelService takes that"
+        raise InvalidInputException("db", f"must be an AsyncSession, not {type(db).__name__}; {way_out}")
+    return db
+
+
+def _flushes(db: object) -> bool | None:
+    """Tell whether a session flushes as a coroutine; `None` where it is no session. Stand-ins for sessions count."""
+    flush = getattr(db, "flush", None)
+    return inspect.iscoroutinefunction(flush) if callable(flush) and not isinstance(db, type) else None
+
+
+def flush(db: Session) -> None:
+    """Flush what the host has pending, where the host would have it flushed. What fails here is its own row."""
+    if db.autoflush:
+        db.flush()
 
 
 def execute(
@@ -32,37 +84,105 @@ def execute(
     Raises:
         DatabaseException: The database's own error, where it is one that a caller can act on.
     """
-    if db.autoflush:
-        db.flush()  # outside of the translation: what fails here is the host's own row
+    flush(db)
     try:
-        return _connection(db).execute(statement, parameters)
+        return _connection(db, statement).execute(statement, parameters)
     except DBAPIError as error:
         raise_translated(error)
 
 
 def dialect_name(db: Session) -> str:
     """Return SQLAlchemy's name of the database that our tables are in."""
-    return db.get_bind(**_BIND_ARGUMENTS).dialect.name
+    return db.get_bind(mapper=_MAPPER).dialect.name
 
 
-def expire(db: Session, kind: type[DBBase], identity: UUID) -> None:
-    """Let the host's loaded copy of a row be read anew when it is next looked at."""
-    loaded = db.identity_map.get(Session.identity_key(kind, identity))
-    if loaded is not None:
-        db.expire(loaded)
+def in_transaction(db: Session) -> bool:
+    """Tell whether a transaction is open: the session's, or that of a connection it was given."""
+    bind = db.get_bind(mapper=_MAPPER)
+    return db.in_transaction() or (isinstance(bind, Connection) and bind.in_transaction())
 
 
-def savepoint(db: Session) -> AbstractContextManager[object]:
+def require_transaction(db: Session) -> None:
+    """Refuse a session whose connection commits by itself: what takes several statements would not be one.
+
+    Raises:
+        TransactionRequiredException: It is in AUTOCOMMIT.
+    """
+    flush(db)
+    try:
+        refuse_autocommit(_connection(db))
+    except DBAPIError as error:
+        raise_translated(error)
+
+
+def refuse_autocommit(connection: Connection) -> None:
+    """Raise `TransactionRequiredException` where the driver commits every statement by itself."""
+    driver_connection: Any = connection.connection.driver_connection  # Any: of the driver in use
+    if connection.dialect.name == "sqlite":
+        commits_by_itself = driver_connection.isolation_level is None and not driver_connection.in_transaction
+    else:
+        commits_by_itself = bool(getattr(driver_connection, "autocommit", False))
+    if commits_by_itself:
+        raise TransactionRequiredException
+
+
+def refresh(db: Session, model_id: UUID, values: Mapping[str, Any], *, stale: Sequence[str]) -> None:
+    """Give the host's loaded copy of a model its new values; what is not known of it is read when next looked at.
+
+    Not all is left to be read: a coroutine's session cannot, in the middle of an attribute's access.
+    """
+    loaded = db.identity_map.get(Session.identity_key(DBModel, model_id))
+    if loaded is None:
+        return
+    _expire_on_rollback(loaded)
+    for key in values.keys() & vars(loaded).keys():
+        set_committed_value(loaded, key, values[key])
+    if stale:  # of nothing, SQLAlchemy would make everything
+        db.expire(loaded, stale)
+
+
+def _expire_on_rollback(loaded: DBModel) -> None:
+    """Let a loaded row be read anew after a rollback to a savepoint, which SQLAlchemy only does for its own changes."""
+    db = object_session(loaded)
+    if db is None or not db.in_nested_transaction():
+        return
+    if _ALTERED not in db.info:
+        db.info[_ALTERED] = WeakSet[DBModel]()
+        event.listen(db, "after_soft_rollback", _expire_altered)
+    db.info[_ALTERED].add(loaded)
+
+
+def _expire_altered(db: Session, _previous: SessionTransaction) -> None:
+    for loaded in db.info[_ALTERED]:
+        if loaded in db and inspect_state(loaded).persistent:
+            db.expire(loaded)
+
+
+@contextmanager
+def savepoint(db: Session) -> Iterator[None]:
     """Guard a statement that a constraint may refuse, so that the refusal leaves the transaction usable.
 
     PostgreSQL gives up the whole transaction at any error. SQLite undoes only the statement that failed, and with its
-    stock driver a savepoint's rows would outlive the transaction's rollback: there none is made.
+    stock driver a savepoint's rows would outlive the transaction's rollback: there none is made. Nor in AUTOCOMMIT.
+    The session is not told: its own savepoints flush, whatever ``autoflush`` says.
     """
-    return db.begin_nested() if dialect_name(db) == "postgresql" else nullcontext()
+    connection = _connection(db)
+    driver_connection: Any = connection.connection.driver_connection  # Any: of the driver in use
+    if connection.dialect.name != "postgresql" or getattr(driver_connection, "autocommit", False):
+        yield
+        return
+    connection.exec_driver_sql(f"SAVEPOINT {_SAVEPOINT}")
+    try:
+        yield
+    except IntegrityError:
+        connection.exec_driver_sql(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
+        raise
+    connection.exec_driver_sql(f"RELEASE SAVEPOINT {_SAVEPOINT}")
 
 
-def _connection(db: Session) -> Connection:
-    return db.connection(bind_arguments=_BIND_ARGUMENTS)
+def _connection(db: Session, statement: Executable | None = None) -> Connection:
+    """Return the session's connection for our tables; hosts may route by the statement too."""
+    return db.connection(bind_arguments={"mapper": _MAPPER, "clause": statement})
 
 
 def raise_translated(error: DBAPIError) -> NoReturn:
@@ -72,7 +192,7 @@ def raise_translated(error: DBAPIError) -> NoReturn:
         translated = _from_sqlite(sqlite_code, str(error.orig))
     else:
         # psycopg gives no code where it never came to speak with the server.
-        code = getattr(error.orig, "sqlstate", None)
+        code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)  # psycopg2's name for it
         unreachable = code is None and isinstance(error, OperationalError | InterfaceError)
         translated = _from_postgresql(code or "", lost=error.connection_invalidated or unreachable)
     if translated is None:
@@ -84,9 +204,12 @@ def _from_sqlite(code: str, message: str) -> DatabaseException | None:
     if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         # A snapshot that others have written over stays so until the transaction ends.
         return DatabaseBusyException(code=code, transaction_usable=code != "SQLITE_BUSY_SNAPSHOT")
-    if code == "SQLITE_ERROR" and message.startswith(("no such table", "no such column", "table kamiwaza_")):
+    if code == "SQLITE_ERROR" and _SHAPE.match(message):
         return DatabaseNotReadyException()
-    return DatabaseConnectionException() if code.startswith("SQLITE_CANTOPEN") else None
+    if code.startswith("SQLITE_CANTOPEN"):
+        return DatabaseConnectionException()
+    refusal = _REFUSALS.get("_".join(code.split("_")[:2]))  # SQLITE_READONLY_DBMOVED is SQLITE_READONLY too
+    return None if refusal is None else DatabaseRefusedException(code=code, reason=refusal, transaction_usable=True)
 
 
 def _from_postgresql(code: str, *, lost: bool) -> DatabaseException | None:
@@ -94,4 +217,25 @@ def _from_postgresql(code: str, *, lost: bool) -> DatabaseException | None:
         return DatabaseBusyException(code=code, transaction_usable=False)
     if code in {"42P01", "42703"}:
         return DatabaseNotReadyException(transaction_usable=False)
-    return DatabaseConnectionException() if lost or code.startswith(("08", "57P")) else None
+    if lost or code.startswith(("08", "57P")):
+        return DatabaseConnectionException()
+    refusal = _REFUSALS.get(code)
+    return None if refusal is None else DatabaseRefusedException(code=code, reason=refusal, transaction_usable=False)
+
+
+#: What SQLite says where a table or a column of ours is missing.
+_SHAPE: Final = re.compile(r"no such (table|column)|table kamiwaza_\w+ has no column named")
+_READ_ONLY: Final = "it is read-only; connect where it can be written"
+_FULL: Final = "its disk is full; make room"
+_STOPPED: Final = "the statement was stopped; raise the limit that stopped it, or try again"
+#: Why a database refuses, and the way out, by the code it gives.
+_REFUSALS: Final = {
+    "25006": _READ_ONLY,
+    "25P02": "an earlier statement has failed; roll back, and look at that one's error",
+    "53100": _FULL,
+    "57014": _STOPPED,
+    "SQLITE_FULL": _FULL,
+    "SQLITE_INTERRUPT": _STOPPED,
+    "SQLITE_NOTADB": "the file is no SQLite database; name another",
+    "SQLITE_READONLY": _READ_ONLY,
+}

@@ -1,5 +1,6 @@
 """What must exist before the registry's first use: its tables, in their current version."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -9,11 +10,17 @@ from sqlalchemy.exc import DBAPIError
 
 from kamiwaza_sdk import migrations
 from kamiwaza_sdk.exceptions import InvalidInputException
-from kamiwaza_sdk.services.model.exceptions import DatabaseNotReadyException, DatabaseUnsupportedException
-from kamiwaza_sdk.services.model.session import raise_translated
+from kamiwaza_sdk.services.model.exceptions import (
+    DatabaseBusyException,
+    DatabaseNotReadyException,
+    DatabaseUnsupportedException,
+)
+from kamiwaza_sdk.services.model.session import raise_translated, refuse_autocommit
 
 __all__ = ["check_database", "setup_database"]
 
+#: Seconds to wait for others who set up the same database.
+_PATIENCE: Final = 30.0
 #: "kamiwaza" in ASCII, as the 64-bit key of PostgreSQL's advisory lock.
 _LOCK_KEY: Final = int.from_bytes(b"kamiwaza")
 
@@ -34,14 +41,28 @@ def setup_database(bind: Engine | Connection) -> None:
         DatabaseConnectionException: It cannot be reached.
         DatabaseBusyException: Another transaction is in the way for too long.
         InvalidInputException: `bind` is no engine and no connection.
+        TransactionRequiredException: It is a connection that commits every statement by itself.
 
     Example:
         >>> engine = create_engine("sqlite://")
         >>> setup_database(engine)
         >>> setup_database(engine)  # does nothing
     """
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return _upgrade(bind)
+        except DatabaseBusyException:
+            # A host's transaction is the host's to begin again; one of our own is not.
+            if isinstance(bind, Connection) or time.monotonic() > deadline:
+                raise
+        time.sleep(0.05)
+
+
+def _upgrade(bind: Engine | Connection) -> None:
     try:
         with _begun(bind) as connection:
+            refuse_autocommit(connection)
             _lock(connection)
             migrations.upgrade(connection)
     except DBAPIError as error:
@@ -81,7 +102,9 @@ def _begun(bind: Engine | Connection) -> Iterator[Connection]:
     if isinstance(bind, Connection):
         yield bind
         return
-    with bind.begin() as connection:
+    # Also where the engine is one whose connections commit every statement by themselves.
+    level = "READ COMMITTED" if bind.dialect.name == "postgresql" else "SERIALIZABLE"
+    with bind.connect().execution_options(isolation_level=level) as connection, connection.begin():
         yield connection
 
 

@@ -26,18 +26,18 @@ from kamiwaza_sdk.services.model.schemas.model import ModelSchema
 from kamiwaza_sdk.services.model.schemas.version import ModelFileSchema, ModelVersionSchema
 
 __all__ = [
-    "ADVANCE_NUMBER",
     "FILES_OF_MODEL",
     "FILES_OF_VERSION",
     "FILE_KEYS",
+    "FINISH_VERSION",
     "INSERT_FILES",
     "LATEST_VERSION",
-    "LOCK_MODEL",
     "MODEL_BY_ID",
     "MODEL_BY_NAME",
     "MODEL_KEYS",
     "MODEL_PAGE",
     "MODEL_STATE",
+    "TAKE_NUMBER",
     "UPDATE_MODEL",
     "VERSION_BY_DIGEST",
     "VERSION_BY_ID",
@@ -97,15 +97,13 @@ MODEL_STATE: Final = (
     .values(revision=_MODEL.c.revision + 1)
     .returning(*_MODEL_COLUMNS)
 )
-#: Changes nothing, but holds the row until the transaction ends: numbers are given out one transaction at a time.
-LOCK_MODEL: Final = (
+#: Takes the next number (`_step` 1) or gives it back (-1), and holds the row until the transaction ends: numbers are
+#: given out one transaction at a time.
+TAKE_NUMBER: Final = (
     update(_MODEL)
     .where(_MODEL_IN_NAMESPACE, _MODEL_WITH_ID, _MODEL.c.deleted_at.is_(None))
-    .values(last_number=_MODEL.c.last_number)
-    .returning(_MODEL.c.name, _MODEL.c.last_number)
-)
-ADVANCE_NUMBER: Final = (
-    update(_MODEL).where(_MODEL_IN_NAMESPACE, _MODEL_WITH_ID).values(last_number=_MODEL.c.last_number + 1)
+    .values(last_number=_MODEL.c.last_number + bindparam("_step", type_=_MODEL.c.last_number.type))
+    .returning(_MODEL.c.last_number)
 )
 
 _VERSION_SELECT: Final = (
@@ -118,7 +116,7 @@ _OF_NAMED_MODEL: Final = _MODEL.c.name == _bound(_MODEL, "name")
 
 VERSION_BY_ID: Final = _VERSION_SELECT.where(_VERSION.c.id == _bound(_VERSION, "id"))
 VERSION_BY_DIGEST: Final = (
-    _VERSION_SELECT.where(_OF_MODEL, _VERSION.c.digest == _bound(_VERSION, "digest"))
+    _VERSION_SELECT.where(_OF_MODEL, _VERSION.c.digest == _bound(_VERSION, "digest"), _VERSION.c.status == "ready")
     .order_by(_VERSION.c.number)
     .limit(1)
 )
@@ -149,6 +147,11 @@ FILES_OF_MODEL: Final = (
     .order_by(_VERSION.c.number, _FILE.c.path)
 )
 INSERT_FILES: Final = insert(_FILE)
+FINISH_VERSION: Final = (
+    update(_VERSION)
+    .where(_VERSION.c.namespace == _bound(_VERSION, "namespace"), _VERSION.c.id == _bound(_VERSION, "id"))
+    .values(status="ready")
+)
 
 
 def insert_model(dialect: str) -> Insert:

@@ -9,21 +9,21 @@ from uuid import UUID
 from sqlalchemy import Row
 
 from kamiwaza_sdk._ids import uuid7
-from kamiwaza_sdk._validation import shown
+from kamiwaza_sdk._validation import revalidated, shown
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched, manifest_digest
 from kamiwaza_sdk.services.model import model_operations, statements
 from kamiwaza_sdk.services.model.exceptions import (
+    ModelNotFoundException,
     ModelTooLargeException,
     VersionAlreadyExistsException,
     VersionNotFoundException,
 )
-from kamiwaza_sdk.services.model.models import DBModel
 from kamiwaza_sdk.services.model.references import Reference, parse_reference
 from kamiwaza_sdk.services.model.schemas.model import CreateModel, ModelSchema
 from kamiwaza_sdk.services.model.schemas.version import CreateFile, CreateVersion, ModelVersionSchema
-from kamiwaza_sdk.services.model.scope import Scope, check_id, check_limit
-from kamiwaza_sdk.services.model.session import dialect_name, expire
+from kamiwaza_sdk.services.model.scope import Scope, check_id, check_limit, check_number
+from kamiwaza_sdk.services.model.session import dialect_name, refresh, require_transaction
 
 __all__ = ["create", "get", "page", "register", "resolve"]
 
@@ -32,8 +32,9 @@ _MAX_NUMBER = 2**31 - 1
 
 def create(scope: Scope, model_id: UUID, version: CreateVersion) -> ModelVersionSchema:
     """Create a version with the next number, or raise `VersionAlreadyExistsException`."""
-    name, last_number = _lock(scope, model_id)
-    return _insert(scope, model_id, name, last_number + 1, version)
+    version = revalidated(version, CreateVersion, "version")
+    require_transaction(scope.db)
+    return _insert(scope, model_id, _next(scope, model_id), version)
 
 
 def get(scope: Scope, version_id: UUID) -> ModelVersionSchema:
@@ -46,8 +47,7 @@ def get(scope: Scope, version_id: UUID) -> ModelVersionSchema:
 
 def page(scope: Scope, model_id: UUID, *, after: int, limit: int) -> list[ModelVersionSchema]:
     """Return a model's versions by number, from the one after `after` on, in two statements."""
-    if not 0 <= after <= _MAX_NUMBER:
-        raise InvalidInputException("after", f"must be a version's number, not {shown(after)}; begin with 0")
+    check_number(after, "after", low=0, high=_MAX_NUMBER, way_out="it is the last version's number; begin with 0")
     rows = scope.execute(
         statements.VERSION_PAGE, _model_id=check_id(model_id, "model_id"), _number=after, _limit=check_limit(limit)
     ).all()
@@ -82,11 +82,15 @@ def register(
     scope: Scope, fetched: Fetched, *, name: str | None, version: str | None, max_size: int
 ) -> ModelVersionSchema:
     """Return the version made of the fetched files, having created it and its model where they were missing."""
+    if not isinstance(fetched, Fetched):
+        reason = f"must be a Fetched, not {shown(fetched)}; Fetched.model_validate() makes one of JSON"
+        raise InvalidInputException("fetched", reason)
     create_model = CreateModel(name=fetched.name if name is None else name, source_repository=fetched.source)
     files = tuple(CreateFile(path=file.path, size=file.size, sha256=file.sha256) for file in fetched.files)
     create_version = CreateVersion(files=files, version=version)
     if fetched.size > max_size:
         raise ModelTooLargeException(name=create_model.name, size=fetched.size, limit=max_size)
+    require_transaction(scope.db)
     model = model_operations.insert(scope, create_model) or _existing(scope, create_model.name)
     return _create_or_find(scope, model, create_version)
 
@@ -99,35 +103,46 @@ def _existing(scope: Scope, name: str) -> ModelSchema:
 
 
 def _create_or_find(scope: Scope, model: ModelSchema, version: CreateVersion) -> ModelVersionSchema:
-    name, last_number = _lock(scope, model.id)
+    number = _next(scope, model.id)
     digest = manifest_digest(version.files)
     # Only now: whoever held the row before may have registered the same files.
     row = scope.execute(statements.VERSION_BY_DIGEST, _model_id=model.id, _digest=digest).one_or_none()
     if row is None:
-        return _insert(scope, model.id, name, last_number + 1, version)
+        return _insert(scope, model.id, number, version)
+    _give_back(scope, model.id)
     found = _with_files(scope, row)
     if version.version not in {None, found.version}:
         raise VersionAlreadyExistsException(
-            model=name, version=found.version, namespace=scope.namespace, same_files=True
+            model=found.model_name, version=found.version, namespace=scope.namespace, same_files=True
         )
     return found
 
 
-def _lock(scope: Scope, model_id: UUID) -> tuple[str, int]:
-    """Hold a model's row until the transaction ends, and return its name and the last number given out."""
-    row = scope.execute(statements.LOCK_MODEL, _id=check_id(model_id, "model_id")).one_or_none()
-    if row is None:
+def _next(scope: Scope, model_id: UUID) -> int:
+    """Take the next number of a model, and hold its row until the transaction ends."""
+    number: int | None = scope.execute(
+        statements.TAKE_NUMBER, _id=check_id(model_id, "model_id"), _step=1
+    ).scalar_one_or_none()
+    if number is None:
         model_operations.get(scope, model_id)  # raises: it is missing or deleted
-        raise AssertionError("a model that is there could not be locked")
-    return row.name, row.last_number
+        raise ModelNotFoundException(model=model_id, namespace=scope.namespace)  # it was, a moment ago
+    return number
 
 
-def _insert(scope: Scope, model_id: UUID, name: str, number: int, version: CreateVersion) -> ModelVersionSchema:
+def _give_back(scope: Scope, model_id: UUID) -> None:
+    """Return a number that was not used, so that there is no gap. The row is held: nobody has taken the next one."""
+    scope.execute(statements.TAKE_NUMBER, _id=model_id, _step=-1)
+
+
+def _insert(scope: Scope, model_id: UUID, number: int, version: CreateVersion) -> ModelVersionSchema:
+    """Insert a version that becomes ready with the last statement: interrupted before, it stays a draft."""
     label = version.version or str(number)
-    now = datetime.now(UTC)  # after the lock, so that moments follow numbers
-    version_id = scope.execute(
+    now = datetime.now(UTC)  # after the row is held, so that moments follow numbers
+    version_id = uuid7()
+    rows = list(_file_rows(scope, version_id, version.files))
+    inserted = scope.execute(
         statements.insert_version(dialect_name(scope.db)),
-        id=uuid7(),
+        id=version_id,
         namespace=scope.namespace,
         model_id=model_id,
         number=number,
@@ -135,16 +150,18 @@ def _insert(scope: Scope, model_id: UUID, name: str, number: int, version: Creat
         source_revision=version.source_revision,
         digest=manifest_digest(version.files),
         size=sum(file.size for file in version.files),
-        status="ready",
+        status="draft",
         details=version.details,
         created_at=now,
         updated_at=now,
-    ).scalar_one_or_none()
-    if version_id is None:
-        raise VersionAlreadyExistsException(model=name, version=label, namespace=scope.namespace)
-    scope.execute(statements.ADVANCE_NUMBER, _id=model_id)
-    scope.execute_many(statements.INSERT_FILES, list(_file_rows(scope, version_id, version.files)))
-    expire(scope.db, DBModel, model_id)
+    ).one_or_none()
+    if inserted is None:
+        _give_back(scope, model_id)
+        model = model_operations.get(scope, model_id).name
+        raise VersionAlreadyExistsException(model=model, version=label, namespace=scope.namespace)
+    scope.execute_many(statements.INSERT_FILES, rows)
+    scope.execute(statements.FINISH_VERSION, _id=version_id)
+    refresh(scope.db, model_id, {}, stale=("last_number", "versions"))
     return get(scope, version_id)
 
 
@@ -158,11 +175,12 @@ def _find(scope: Scope, reference: Reference) -> Row[Any] | None:  # Any: values
         return None  # nothing sets an alias yet, so that none leads anywhere
     if reference.version is None:
         return scope.execute(statements.LATEST_VERSION, _name=reference.name).one_or_none()
-    if not reference.version.isdecimal():
+    if not (reference.version.isascii() and reference.version.isdecimal()):
         return scope.execute(
             statements.VERSION_BY_LABEL, _name=reference.name, _version=reference.version
         ).one_or_none()
-    number = int(reference.version[:12])
+    digits = reference.version.lstrip("0")
+    number = int(digits or 0) if len(digits) <= len(str(_MAX_NUMBER)) else _MAX_NUMBER + 1
     if number > _MAX_NUMBER:
         return None
     return scope.execute(statements.VERSION_BY_NUMBER, _name=reference.name, _number=number).one_or_none()

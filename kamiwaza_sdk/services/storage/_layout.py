@@ -1,18 +1,13 @@
 """Where the files of a version may appear: plain paths that no file system confuses with each other."""
 
-import os
-import unicodedata
 from collections.abc import Sequence
 from pathlib import PurePosixPath
-from typing import Final
 
-from kamiwaza_sdk._validation import check_path, shown
+from kamiwaza_sdk._validation import check_path, folded, shown
 from kamiwaza_sdk.exceptions import InvalidPathException
 from kamiwaza_sdk.services.storage.schemas import FileLike
 
 __all__ = ["checked_paths"]
-
-_MAX_SEGMENT: Final = 255
 
 
 def checked_paths(files: Sequence[FileLike]) -> list[PurePosixPath]:
@@ -31,10 +26,7 @@ def checked_paths(files: Sequence[FileLike]) -> list[PurePosixPath]:
 
 def _check(path: str, field: str, names: dict[str, str], folders: dict[str, str]) -> None:
     check_path(path, field=field)
-    if any(len(os.fsencode(segment)) > _MAX_SEGMENT for segment in path.split("/")):
-        reason = f"{shown(path)} has a segment of more than {_MAX_SEGMENT} bytes; shorten it"
-        raise InvalidPathException(field, reason, value=path)
-    key, *above = [_folded(str(prefix)) for prefix in (PurePosixPath(path), *PurePosixPath(path).parents)][:-1]
+    key, *above = [folded(str(prefix)) for prefix in (PurePosixPath(path), *PurePosixPath(path).parents)][:-1]
     _refuse_clash(path, field, names.get(key) or folders.get(key) or next(filter(None, map(names.get, above)), None))
     names[key] = path
     folders.update(dict.fromkeys(above, path))
@@ -44,8 +36,3 @@ def _refuse_clash(path: str, field: str, other: str | None) -> None:
     if other is not None:
         reason = f"{shown(path)} cannot stand beside {shown(other)} on every file system; rename one of them"
         raise InvalidPathException(field, reason, value=path)
-
-
-def _folded(path: str) -> str:
-    """Return what is equal for paths that APFS or NTFS may hold to be equal (Unicode 3.13, D145)."""
-    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", path).casefold())

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from platformdirs import user_data_path
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from kamiwaza_sdk._settings import Settings
@@ -30,3 +30,19 @@ class StorageConfig(Settings):
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(env_prefix="STORAGE_SERVICE_")
 
     root: Path = Field(default_factory=lambda: user_data_path("kamiwaza_sdk") / "store")
+
+    @field_validator("root", mode="before")
+    @classmethod
+    def _names_something(cls, value: object) -> object:
+        if isinstance(value, str) and not value.strip():  # a path would take it for the working directory
+            raise ValueError("is empty; name a directory, or leave it unset for the default")
+        return value
+
+    @field_validator("root")
+    @classmethod
+    def _has_a_home(cls, value: Path) -> Path:
+        try:
+            value.expanduser()
+        except RuntimeError:
+            raise ValueError("begins with the home of a user that this machine does not know; write it out") from None
+        return value

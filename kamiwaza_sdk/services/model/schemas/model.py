@@ -1,6 +1,6 @@
 """Models, as they are given and as they are returned."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
@@ -108,3 +108,7 @@ class UpdateModel(InputSchema):
     license: ShortText | None = None
     model_card: Text | None = None
     private: Annotated[bool | None, AfterValidator(_required)] = None
+
+    def changes(self) -> dict[str, Any]:  # Any: the values of several fields
+        """Return only the fields that were given, `None` included."""
+        return self.model_dump(exclude_unset=True)
