@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
+import kamiwaza_sdk
 from kamiwaza_sdk import (
     AsyncModelService,
     CreateModel,
@@ -123,6 +124,22 @@ def test_sqlite_being_locked_is_typed_retryable_and_leaves_the_transaction_usabl
     engine.dispose()
     assert (busy.value.code, busy.value.retryable, busy.value.transaction_usable) == ("SQLITE_BUSY", True, True)
     assert busy.value.__cause__ is not None
+
+
+def test_a_snapshot_that_others_have_written_over_asks_for_a_rollback(tmp_path: Path) -> None:
+    engine = kamiwaza_sdk.create_engine(f"sqlite:///{tmp_path}/r.db")
+    setup_database(engine)
+    with Session(engine) as first, Session(engine) as second:
+        first.execute(text("BEGIN"))
+        assert ModelService(first).list_models() == []
+        ModelService(second).create_model(CreateModel(name="theirs"))
+        second.commit()
+        with pytest.raises(DatabaseBusyException, match="roll back and try the whole transaction again") as busy:
+            ModelService(first).create_model(CreateModel(name="ours"))
+        first.rollback()
+        assert ModelService(first).create_model(CreateModel(name="ours")).name == "ours"
+    engine.dispose()
+    assert (busy.value.code, busy.value.transaction_usable) == ("SQLITE_BUSY_SNAPSHOT", False)
 
 
 def test_a_serialization_failure_is_typed_retryable_and_asks_for_a_rollback(postgresql_tables: str) -> None:
