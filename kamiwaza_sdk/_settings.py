@@ -2,6 +2,10 @@
 
 import difflib
 import os
+import re
+import stat
+from io import StringIO
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final
 
 from dotenv import dotenv_values
@@ -13,13 +17,25 @@ from kamiwaza_sdk.exceptions import ConfigurationException
 __all__ = ["Settings", "Size"]
 
 _BYTE_SIZE: Final = TypeAdapter(ByteSize)
+_FRACTION_OF_A_BYTE: Final = re.compile(r"\s*\d*\.\d*[1-9]\d*\s*[bB]?\s*")
+_DOTENV: Final = Path(".env")
+
+# Kubernetes tells every pod of every Service in its namespace: a Service "model-service" becomes MODEL_SERVICE_PORT,
+# MODEL_SERVICE_SERVICE_HOST and so on, one "storage-service-v2" STORAGE_SERVICE_V2_PORT. Nobody wrote those by mistake.
+_FROM_KUBERNETES: Final = re.compile(
+    r"(?:[A-Z0-9_]+_)?"
+    r"(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:ADDR|PORT|PROTO))?)?)"
+)
 
 
 def _size(value: object) -> int:
     try:
-        return _BYTE_SIZE.validate_python(value)
+        size = _BYTE_SIZE.validate_python(value)
     except ValidationError:
         raise ValueError("is no size; write a number of bytes, or one with a unit, such as 10 GiB") from None
+    if _FRACTION_OF_A_BYTE.fullmatch(str(value)):
+        raise ValueError("is no size: bytes have no fractions; write a whole number, or a unit, such as 1.5 GiB")
+    return size
 
 
 #: A number of bytes; "10 GiB" is accepted too. Not Pydantic's `ByteSize`, to which no plain integer can be assigned.
@@ -35,25 +51,53 @@ class Settings(BaseSettings):
 
     # Unknown keys are looked for below: "forbid" would also refuse what a host keeps in its own ``.env``.
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
-        env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
+        env_file_encoding="utf-8", extra="ignore", frozen=True, hide_input_in_errors=True
     )
 
     def __init__(self, **values: Any) -> None:  # Any: what callers give is what validation is for
-        self._refuse_unknown(values)
+        dotenv = _dotenv()
+        self._refuse_unknown(values, _names_in(dotenv))
         try:
-            super().__init__(**values)
+            super().__init__(_env_file=dotenv, **values)
         except ValidationError as error:
             raise _translated(type(self), error, values) from None  # the original carries the input: it may be secret
 
     @classmethod
-    def _refuse_unknown(cls, values: dict[str, Any]) -> None:
+    def _refuse_unknown(cls, values: dict[str, Any], in_dotenv: list[str]) -> None:
         prefix = cls.model_config.get("env_prefix", "")
         known = {f"{prefix}{name}".upper() for name in cls.model_fields}
-        for name in (*os.environ, *dotenv_values(".env")):
+        injected = {name for name in os.environ if _FROM_KUBERNETES.fullmatch(name.removeprefix(prefix))}
+        for name in (*(os.environ.keys() - injected), *in_dotenv):
             if name.upper().startswith(prefix) and name.upper() not in known:
                 raise ConfigurationException(name, f"is no known setting{_suggestion(name.upper(), known, prefix)}")
         for name in values.keys() - cls.model_fields.keys():
             raise ConfigurationException(name, f"is no known setting{_suggestion(name, set(cls.model_fields), '')}")
+
+
+def _dotenv() -> Path | None:
+    """Return ``.env`` where it is a regular file: to read a pipe would be to hang."""
+    try:
+        return _DOTENV if stat.S_ISREG(_DOTENV.stat().st_mode) else None
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise _unreadable(error) from error
+
+
+def _names_in(dotenv: Path | None) -> list[str]:
+    if dotenv is None:
+        return []
+    try:
+        text = dotenv.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ConfigurationException(str(_DOTENV), "is not in UTF-8; save it in that encoding") from None
+    except OSError as error:
+        raise _unreadable(error) from error
+    return list(dotenv_values(stream=StringIO(text)))
+
+
+def _unreadable(error: OSError) -> ConfigurationException:
+    return ConfigurationException(str(_DOTENV), f"cannot be read: {error.strerror}; make it readable, or remove it")
 
 
 def _suggestion(name: str, known: set[str], prefix: str) -> str:

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy
-from sqlalchemy import URL, AsyncAdaptedQueuePool, Connection, Engine, QueuePool, event, make_url
+from sqlalchemy import URL, AsyncAdaptedQueuePool, Connection, Engine, QueuePool, StaticPool, event, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from kamiwaza_sdk._dependencies import require
+from kamiwaza_sdk.exceptions import ConfigurationException
 from kamiwaza_sdk.services.model.config import ServiceConfig, parse_database_url
 from kamiwaza_sdk.services.model.exceptions import DatabaseUnsupportedException
 from kamiwaza_sdk.services.model.setup import check_database, setup_database
@@ -23,8 +25,13 @@ if TYPE_CHECKING:
 __all__ = ["check_database", "create_async_engine", "create_engine", "setup_database"]
 
 _BUSY_TIMEOUT: Final = 30.0
-_DRIVERS: Final = {"sqlite": "sqlite", "postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"}
-_ASYNC_DRIVERS: Final = {**_DRIVERS, "sqlite": "sqlite+aiosqlite"}
+_DRIVERS: Final = {
+    **dict.fromkeys(("sqlite", "sqlite+pysqlite", "sqlite+aiosqlite"), "sqlite"),
+    **dict.fromkeys(("postgres", "postgresql", "postgresql+psycopg_async"), "postgresql+psycopg"),
+}
+_ASYNC_DRIVERS: Final = {
+    name: "sqlite+aiosqlite" if driver == "sqlite" else driver for name, driver in _DRIVERS.items()
+}
 #: The module each driver is imported as, and the extra that installs it.
 _PACKAGES: Final = {"aiosqlite": ("aiosqlite", "async"), "psycopg": ("psycopg", "postgres")}
 
@@ -34,14 +41,15 @@ def create_engine(url: str | URL | None = None, *, config: ServiceConfig | None 
 
     Args:
         url: SQLAlchemy's URL. ``postgresql://…`` means psycopg 3. Default: the configuration's, which is an SQLite file
-            in the user's data directory, made when first connected to.
+            in the user's data directory, made when first connected to. ``sqlite://`` is a database in memory: one
+            connection, and so one transaction at a time, which all threads share.
         config: Default: read from ``MODEL_SERVICE_…``.
 
     Returns:
         A plain SQLAlchemy `Engine`, whose pool keeps ``database_pool_size`` connections.
 
     Raises:
-        ConfigurationException: A setting is unknown, its value cannot be used, or `url` is no database URL.
+        ConfigurationException: A setting is unknown, its value cannot be used, or no driver takes `url`.
         DatabaseUnsupportedException: It is neither SQLite nor PostgreSQL.
         MissingDependencyException: The driver is not installed; the error names the extra.
 
@@ -50,7 +58,7 @@ def create_engine(url: str | URL | None = None, *, config: ServiceConfig | None 
         'sqlite'
     """
     config = config or ServiceConfig()
-    resolved = _resolve(url, config, _DRIVERS)
+    resolved = _resolve(url, config, is_async=False)
     engine = sqlalchemy.create_engine(resolved, **_pool_options(resolved, config, QueuePool))
     return _prepared(engine, makes_directory=_is_default(url, config))
 
@@ -66,7 +74,7 @@ def create_async_engine(url: str | URL | None = None, *, config: ServiceConfig |
         A plain SQLAlchemy `AsyncEngine`, whose pool keeps ``database_pool_size`` connections.
 
     Raises:
-        ConfigurationException: A setting is unknown, its value cannot be used, or `url` is no database URL.
+        ConfigurationException: A setting is unknown, its value cannot be used, or no driver takes `url`.
         DatabaseUnsupportedException: It is neither SQLite nor PostgreSQL.
         MissingDependencyException: greenlet or the driver is not installed; the error names the extra.
 
@@ -78,24 +86,47 @@ def create_async_engine(url: str | URL | None = None, *, config: ServiceConfig |
     from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
     config = config or ServiceConfig()
-    resolved = _resolve(url, config, _ASYNC_DRIVERS)
+    resolved = _resolve(url, config, is_async=True)
     options = _pool_options(resolved, config, AsyncAdaptedQueuePool)
     engine = sqlalchemy_asyncio.create_async_engine(resolved, **options)
     _prepared(engine.sync_engine, makes_directory=_is_default(url, config))
     return engine
 
 
-def _resolve(url: str | URL | None, config: ServiceConfig, drivers: dict[str, str]) -> URL:
-    """Return the URL with its driver named, having made sure that the driver is there."""
+def _resolve(url: str | URL | None, config: ServiceConfig, *, is_async: bool) -> URL:
+    """Return the URL with its driver named, having made sure that the driver is there and takes the URL."""
     parsed = make_url(config.database_url.get_secret_value()) if url is None else parse_database_url(url)
     if parsed.get_backend_name() not in {"postgres", "postgresql", "sqlite"}:
         raise DatabaseUnsupportedException(dialect=parsed.get_backend_name())
+    drivers = _ASYNC_DRIVERS if is_async else _DRIVERS
     resolved = parsed.set(drivername=drivers.get(parsed.drivername, parsed.drivername))
     driver = resolved.drivername.partition("+")[2]
     if driver in _PACKAGES:
         package, extra = _PACKAGES[driver]
         require(package, extra=extra)
+    if problem := _driver_problem(resolved, is_async=is_async):
+        raise ConfigurationException("MODEL_SERVICE_DATABASE_URL" if url is None else "url", problem)
     return resolved
+
+
+def _driver_problem(url: URL, *, is_async: bool) -> str | None:
+    """Say what keeps a driver from taking a URL: SQLAlchemy would, in many ways, some only when it connects."""
+    way_out = f"write {url.get_backend_name()}://…, which serves both kinds of engines"
+    try:
+        dialect = url.get_dialect(_is_async=is_async)
+        dialect.import_dbapi()
+        dialect().create_connect_args(url)
+    except NoSuchModuleError:
+        return f"names the driver {url.drivername}, which SQLAlchemy does not know; {way_out}"
+    except ImportError as error:
+        return f"names the driver {url.drivername}, which cannot be imported ({error}); install it, or {way_out}"
+    except (ArgumentError, ValueError, TypeError):  # not chained: some repeat the URL, password included
+        return (
+            "has a host (SQLite knows none), or a parameter of the wrong type; timeout, for one, is a number of seconds"
+        )
+    if dialect.is_async != is_async:
+        return f"names the driver {url.drivername}, which is for the other kind of engine; {way_out}"
+    return None
 
 
 def _is_default(url: str | URL | None, config: ServiceConfig) -> bool:
@@ -104,7 +135,8 @@ def _is_default(url: str | URL | None, config: ServiceConfig) -> bool:
 
 
 def _is_in_memory(url: URL) -> bool:
-    return url.database in {None, "", ":memory:"} or url.query.get("mode") == "memory"
+    database = url.database or ":memory:"
+    return database == ":memory:" or database.startswith("file::memory:") or url.query.get("mode") == "memory"
 
 
 def _pool_options(
@@ -112,7 +144,8 @@ def _pool_options(
 ) -> dict[str, Any]:  # Any: keyword arguments of several types
     is_sqlite = url.get_backend_name() == "sqlite"
     if is_sqlite and _is_in_memory(url):
-        return {}  # SQLAlchemy's own pool, which holds the one connection that is the database
+        # One connection is the database. SQLAlchemy's own choice would give each thread another one, empty.
+        return {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
     options: dict[str, Any] = {"poolclass": pool, "pool_size": config.database_pool_size}  # Any: as above
     if is_sqlite and "timeout" not in url.query:
         options["connect_args"] = {"timeout": _BUSY_TIMEOUT}
@@ -144,6 +177,8 @@ def _switch_to_write_ahead_log(cursor: Any) -> None:  # Any: as above
         try:
             cursor.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
+            if error.sqlite_errorname.startswith("SQLITE_READONLY"):
+                return  # what cannot be written needs no log
             if error.sqlite_errorname not in {"SQLITE_BUSY", "SQLITE_LOCKED"} or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)

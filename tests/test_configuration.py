@@ -1,5 +1,7 @@
 """Configuration: arguments, then the environment, then ``.env``; and errors that name the variable, never its value."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,8 @@ def test_each_service_reads_its_own_prefix(monkeypatch: pytest.MonkeyPatch) -> N
         ("MODEL_SERVICE_DATABASE_POOL_SIZE", "many", "valid integer"),
         ("MODEL_SERVICE_DATABASE_POOL_SIZE", "0", "greater than 0"),
         ("MODEL_SERVICE_DATABASE_POOLSIZE", "3", "did you mean MODEL_SERVICE_DATABASE_POOL_SIZE"),
+        ("MODEL_SERVICE_MAX_MODEL_SIZE", "1.5", "bytes have no fractions; write a whole number"),
+        ("MODEL_SERVICE_DATABASE_URL", "", "is no database URL"),
         ("MODEL_SERVICE_XYZZY", "3", "known are MODEL_SERVICE_DATABASE_POOL_SIZE"),
     ],
 )
@@ -85,3 +89,66 @@ def test_a_secret_appears_in_no_repr_and_no_error(monkeypatch: pytest.MonkeyPatc
 def test_a_configuration_does_not_change() -> None:
     with pytest.raises(Exception, match="frozen"):
         setattr(ServiceConfig(), "max_model_size", 3)  # noqa: B010 - a type checker would refuse it too
+
+
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [("", "is empty; name a directory"), (" ", "is empty; name a directory"), ("~nosuchuser/store", "home of a user")],
+)
+def test_a_store_that_lies_nowhere_is_refused(monkeypatch: pytest.MonkeyPatch, value: str, complaint: str) -> None:
+    monkeypatch.setenv("STORAGE_SERVICE_ROOT", value)
+    with pytest.raises(ConfigurationException, match=f"^STORAGE_SERVICE_ROOT: .*{complaint}"):
+        StorageConfig()
+
+
+@pytest.mark.parametrize("prefix", ["MODEL_SERVICE", "DOWNLOAD_SERVICE", "STORAGE_SERVICE", "MODEL_SERVICE_V2"])
+def test_what_kubernetes_tells_of_a_service_named_like_ours_is_no_setting(
+    monkeypatch: pytest.MonkeyPatch, prefix: str
+) -> None:
+    port = f"{prefix}_PORT_80_TCP"
+    for name in (f"{prefix}_PORT", f"{prefix}_SERVICE_HOST", f"{prefix}_SERVICE_PORT", f"{prefix}_SERVICE_PORT_HTTP"):
+        monkeypatch.setenv(name, "tcp://10.0.0.1:80")
+    for name in (port, f"{port}_ADDR", f"{port}_PORT", f"{port}_PROTO"):
+        monkeypatch.setenv(name, "10.0.0.1")
+    assert (ServiceConfig(), DownloadConfig(), StorageConfig()) is not None
+
+
+def test_what_only_resembles_such_a_name_is_still_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODEL_SERVICE_PORTS", "3")
+    with pytest.raises(ConfigurationException, match="^MODEL_SERVICE_PORTS: is no known setting"):
+        ServiceConfig()
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_a_dotenv_that_is_not_in_utf_8_is_named(encoding: str) -> None:
+    Path(".env").write_text("HOST_SETTING=caf\u00e9\n", encoding=encoding)
+    with pytest.raises(ConfigurationException, match=r"^\.env: is not in UTF-8; save it in that encoding") as refused:
+        ServiceConfig()
+    assert refused.value.setting == ".env"
+
+
+def test_a_dotenv_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> str:  # a mode does not bind root
+        raise PermissionError(13, "Permission denied")
+
+    Path(".env").touch()
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(ConfigurationException, match=r"^\.env: cannot be read: Permission denied; make it readable"):
+        ServiceConfig()
+
+
+def test_a_dotenv_that_links_to_itself_is_named() -> None:
+    Path(".env").symlink_to(".env")
+    with pytest.raises(ConfigurationException, match=r"^\.env: cannot be read: Too many levels of symbolic links"):
+        ServiceConfig()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_a_pipe_or_directory_in_the_place_of_dotenv_is_no_file_of_settings(make: Callable[[str], None]) -> None:
+    make(".env")
+    assert ServiceConfig().database_pool_size == 20
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_name() -> None:
+    Path(".env").write_text("MODEL_SERVICE_DATABASE_POOL_SIZE=3\n", encoding="utf-8-sig")
+    assert ServiceConfig().database_pool_size == 3

@@ -2,14 +2,17 @@
 
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import QueuePool, text
+from sqlalchemy import Engine, QueuePool, make_url, text
 from sqlalchemy import create_engine as create_stock_engine
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from kamiwaza_sdk import (
+    AsyncModelService,
     ConfigurationException,
     CreateModel,
     DatabaseConnectionException,
@@ -149,3 +152,92 @@ def test_setting_up_anything_but_an_engine_or_a_connection_says_how(tmp_path: Pa
     engine = create_async_engine(f"sqlite:///{tmp_path}/r.db")
     with pytest.raises(InvalidInputException, match=r"not AsyncEngine; from an AsyncConnection, await it"):
         setup_database(engine)  # type: ignore[arg-type]  # the mistake under test
+
+
+@pytest.mark.parametrize("name", ["sqlite", "sqlite+pysqlite", "sqlite+aiosqlite"])
+def test_one_sqlite_url_serves_both_colours_whatever_driver_it_names(name: str) -> None:
+    assert create_engine(f"{name}:///r.db").dialect.driver == "pysqlite"
+    assert create_async_engine(f"{name}:///r.db").dialect.driver == "aiosqlite"
+
+
+def test_psycopgs_asynchronous_name_serves_both_colours() -> None:
+    assert not create_engine("postgresql+psycopg_async://u@h/d").dialect.is_async
+    assert create_async_engine("postgresql+psycopg_async://u@h/d").dialect.is_async
+
+
+@pytest.mark.parametrize("create", [create_engine, create_async_engine])
+@pytest.mark.parametrize(
+    ("url", "complaint"),
+    [
+        ("postgresql+psycopg2://u:hunter2@h/d", "psycopg2, which cannot be imported.*or write postgresql://"),
+        ("postgresql+asyncpg://u:hunter2@h/d", "asyncpg, which cannot be imported"),
+        ("sqlite+pysqlcipher://", "pysqlcipher, which cannot be imported.*or write sqlite://"),
+        ("postgresql+nope://u:hunter2@h/d", "nope, which SQLAlchemy does not know; write postgresql://"),
+        ("sqlite+nope://", "nope, which SQLAlchemy does not know; write sqlite://"),
+        ("sqlite:///r.db?timeout=abc", "parameter of the wrong type; timeout, for one, is a number of seconds"),
+        ("sqlite://u:hunter2@h/r.db", "has a host"),
+    ],
+)
+def test_a_url_that_no_driver_takes_is_refused(create: Callable[[str], object], url: str, complaint: str) -> None:
+    with pytest.raises(ConfigurationException, match=f"^url: .*{complaint}") as refused:
+        create(url)
+    assert "hunter2" not in f"{refused.value} {refused.value.__cause__}"
+
+
+def test_a_driver_of_the_other_colour_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for driver in ("psycopg2", "asyncpg"):
+        monkeypatch.setattr(make_url(f"postgresql+{driver}://").get_dialect(), "import_dbapi", lambda: None)
+    for create, driver in ((create_engine, "asyncpg"), (create_async_engine, "psycopg2")):
+        monkeypatch.setenv("MODEL_SERVICE_DATABASE_URL", f"postgresql+{driver}://u@h/d")
+        with pytest.raises(ConfigurationException, match=f"^MODEL_SERVICE_DATABASE_URL: .*{driver}, which is for the"):
+            create()
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite:///file::memory:?uri=true"])
+def test_threads_share_a_database_in_memory(url: str) -> None:
+    engine = create_engine(url)
+    setup_database(engine)
+    with Session(engine) as db, db.begin():
+        ModelService(db).create_model(CreateModel(name="m"))
+
+    def names() -> list[str]:
+        with Session(engine) as db:
+            return [model.name for model in ModelService(db).list_models()]
+
+    with engine.connect(), ThreadPoolExecutor(1) as pool:  # one is in use, so that a pool would open another
+        assert pool.submit(names).result() == ["m"]
+    engine.dispose()
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///file::memory:?uri=true"])
+async def test_tasks_share_a_database_in_memory(url: str) -> None:
+    engine = create_async_engine(url)
+    async with engine.begin() as connection:
+        await connection.run_sync(setup_database)
+    async with AsyncSession(engine) as db:
+        assert await AsyncModelService(db).list_models() == []
+    await engine.dispose()
+
+
+@pytest.mark.parametrize("create_writable", [create_engine, create_stock_engine])
+def test_a_file_that_is_opened_read_only_can_be_read(tmp_path: Path, create_writable: Callable[[str], Engine]) -> None:
+    """With a write-ahead log and without one: only the latter would have to be switched."""
+    writable = create_writable(f"sqlite:///{tmp_path}/r.db")
+    setup_database(writable)
+    with Session(writable) as db, db.begin():
+        ModelService(db).create_model(CreateModel(name="m"))
+    writable.dispose()
+    engine = create_engine(f"sqlite:///file:{tmp_path}/r.db?mode=ro&uri=true")
+    with Session(engine) as db:
+        assert [model.name for model in ModelService(db).list_models()] == ["m"]
+    engine.dispose()
+
+
+async def test_a_file_that_is_opened_read_only_can_be_read_in_the_other_colour(tmp_path: Path) -> None:
+    writable = create_stock_engine(f"sqlite:///{tmp_path}/r.db")
+    setup_database(writable)
+    writable.dispose()
+    engine = create_async_engine(f"sqlite:///file:{tmp_path}/r.db?mode=ro&uri=true")
+    async with AsyncSession(engine) as db:
+        assert await AsyncModelService(db).list_models() == []
+    await engine.dispose()

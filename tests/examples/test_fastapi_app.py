@@ -165,7 +165,7 @@ async def test_taken_name_is_409(client: Client) -> None:
         ("POST /models", {"name": "a", "nmae": "b"}, "InvalidInputException", "nmae is not acceptable"),
         ("POST /models/pull", {}, "InvalidInputException", "body.url is not acceptable"),
         ("GET /models/tiny", None, "InvalidInputException", "path.model_id is not acceptable"),
-        ("GET /models?limit=0", None, "InvalidInputException", "limit must be from 1 to 1000"),
+        ("GET /models?limit=0", None, "InvalidInputException", "limit must be a whole number from 1 to 1000"),
         ("GET /versions/tiny@a:b", None, "InvalidReferenceException", "reference 'tiny@a:b'"),
     ],
 )

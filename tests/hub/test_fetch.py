@@ -3,8 +3,11 @@
 import asyncio
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
@@ -29,6 +32,8 @@ from kamiwaza_sdk import (
     StorageService,
     fetch,
 )
+from kamiwaza_sdk.services.hub import services, sources
+from kamiwaza_sdk.services.hub.sources import Source
 from tests.serving import Server
 
 BODY = bytes(range(256)) * 1000
@@ -335,6 +340,12 @@ async def test_a_source_whose_name_is_no_text_can_still_be_told(hub: HubService,
         ("", "names nothing"),
         ([], "names no file"),
         (["http://host/a", "relative"], "is no URL, as everything in a list must be"),
+        (" https://host/a", "begins or ends with white space; strip it"),
+        ("https://host/a\n", "begins or ends with white space; strip it"),
+        (["http://host/a", "\thttps://host/b"], "begins or ends with white space; strip it"),
+        ("https:/host/a", "has one slash after its scheme; write https://"),
+        (["http://host/m//a", "http://host/m/b"], "has an empty, '.' or '..' segment"),
+        (["http://host/m/./a", "http://host/m/b"], "has an empty, '.' or '..' segment"),
     ],
     ids=ascii,
 )
@@ -349,3 +360,210 @@ async def test_what_is_no_source_is_refused(
 async def test_ten_thousand_files_are_the_most(hub: HubService) -> None:
     with pytest.raises(InvalidSourceException, match="over the limit of 10000"):
         await hub.fetch([f"http://host/{number}" for number in range(10_001)])
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        " https://u:hunter2@e.org/x?token=hunter2",
+        "https://u:hunter2@e.org/x?token=hunter2\n",
+        "https:/u:hunter2@e.org/x?token=hunter2",
+        "//u:hunter2@e.org/x?token=hunter2",
+        "u:hunter2@e.org/x?token=hunter2",
+        "e.org/x?token=hunter2",
+        " //e.org/x?token=hunter2",
+        Path("https://u:hunter2@e.org/x?token=hunter2"),
+        ["//u:hunter2@e.org/x?token=hunter2"],
+        ["https:/u:hunter2@e.org/x?token=hunter2"],
+        [" https://u:hunter2@e.org/x#hunter2"],
+        b"https://u:hunter2@e.org/x",
+    ],
+    ids=ascii,
+)
+async def test_what_may_be_a_url_is_told_without_its_secrets(hub: HubService, source: Source) -> None:
+    with pytest.raises(InvalidInputException) as refused:
+        await hub.fetch(source)
+    told = f"{refused.value!r} {refused.value.__dict__} {refused.value.__cause__!r}"
+    assert "hunter2" not in told
+
+
+async def test_what_is_plainly_a_path_is_told_whole(hub: HubService) -> None:
+    with pytest.raises(InvalidSourceException, match="'/nowhere/me@home/what\\?.onnx' cannot be read") as refused:
+        await hub.fetch("/nowhere/me@home/what?.onnx")
+    assert isinstance(refused.value.__cause__, FileNotFoundError)
+
+
+@pytest.mark.parametrize("directory", ["/models//", "/./a/", "/a/..b/"])
+async def test_directories_of_a_url_may_have_any_name(hub: HubService, server: Server, directory: str) -> None:
+    urls = [server.add(f"{directory}{name}", body=name.encode()) for name in ("m.onnx", "n/o.onnx")]
+    assert [file.path for file in (await hub.fetch(urls[0])).files] == ["m.onnx"]
+    fetched = await hub.fetch(urls)
+    assert ([file.path for file in fetched.files], fetched.source) == (
+        ["m.onnx", "n/o.onnx"],
+        server.url(directory),
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"source": None}, "source is a NoneType; give a URL, a list of URLs, or a path"),
+        ({"source": b"/tmp"}, "source is a bytes"),
+        ({"source": 3}, "source is a int"),
+        ({"source": {"a": "b"}}, "source is a dict"),
+        ({"source": [Path("a")]}, "source has a PosixPath in its list, where only URLs can be"),
+        ({"sha256": b"ab"}, "sha256 is a bytes; give 64 hexadecimal digits, or a mapping"),
+        ({"sha256": {"m": None}}, "sha256 maps a str to a NoneType; give texts, and leave out what has no digest"),
+        ({"sha256": {3: SHA256}}, "sha256 maps a int to a str; give texts"),
+        ({"max_size": "x"}, "max_size is a str; give a whole number of bytes, 0 or more"),
+        ({"max_size": True}, "max_size is a bool"),
+        ({"max_size": 1.5}, "max_size is a float"),
+        ({"max_size": -1}, "max_size is -1"),
+    ],
+    ids=ascii,
+)
+async def test_an_argument_of_a_wrong_kind_is_refused_at_the_door(
+    hub: HubService, arguments: dict[str, Any], complaint: str
+) -> None:
+    arguments = {"source": "http://127.0.0.1:1/m", **arguments}
+    with pytest.raises(InvalidInputException, match=f"^{complaint}"):
+        await hub.fetch(**arguments)
+
+
+async def test_a_limit_of_nothing_admits_empty_files_only(hub: HubService, server: Server, tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    (tmp_path / "full").write_text("x")
+    for empty in (tmp_path / "empty", server.add("/empty", body=b"")):
+        assert (await hub.fetch(empty, max_size=0)).size == 0
+    for full in (tmp_path / "full", server.add("/full", body=b"x")):
+        with pytest.raises((SourceTooLargeException, DownloadTooLargeException)):
+            await hub.fetch(full, max_size=0)
+
+
+async def test_a_link_to_itself_is_refused_with_its_cause(hub: HubService, tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    loop = tmp_path / "m" / "loop"
+    loop.symlink_to("loop")
+    for source in (loop, tmp_path / "m"):
+        with pytest.raises(InvalidSourceException, match="loop' cannot be read: Too many levels") as refused:
+            await hub.fetch(source)
+        assert isinstance(refused.value.__cause__, OSError)
+
+
+async def test_a_directory_as_deep_as_the_stack_is_refused_for_its_paths(hub: HubService, tmp_path: Path) -> None:
+    levels = [tmp_path / "m"]
+    while len(levels) < 1_200:
+        levels.append(levels[-1] / "d")
+    for level in levels:
+        level.mkdir()
+    (levels[-1] / "a.bin").touch()
+    try:
+        with pytest.raises(InvalidPathException, match="the limit of 1024"):
+            await hub.fetch(tmp_path / "m")
+    finally:  # pytest's own way to remove them needs the stack
+        (levels[-1] / "a.bin").unlink()
+        for level in reversed(levels):
+            level.rmdir()
+
+
+async def test_a_directory_that_cannot_be_listed_is_named_with_the_cause(
+    hub: HubService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "m" / "locked").mkdir(parents=True)
+    scan = os.scandir
+
+    def refuse(path: str) -> object:  # a mode does not bind root
+        if path.endswith("locked"):
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(InvalidSourceException, match="/m/locked' cannot be read: Permission denied") as refused:
+        await hub.fetch(tmp_path / "m")
+    assert isinstance(refused.value.__cause__, PermissionError)
+
+
+@pytest.mark.parametrize("what", ["files", "directories"])
+async def test_a_directory_is_counted_while_it_is_listed(
+    hub: HubService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr(sources, "MAX_FILES", 3)
+    (tmp_path / "m").mkdir()
+    for number in range(4):
+        place = tmp_path / "m" / str(number)
+        place.touch() if what == "files" else place.mkdir()
+    with pytest.raises(InvalidSourceException, match=f"has over 3 {what}; fetch a part of it"):
+        await hub.fetch(tmp_path / "m")
+
+
+async def test_a_file_that_grew_since_it_was_listed_counts_with_what_was_copied(
+    storage: StorageService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.bin").write_bytes(b"small")
+    add = storage.add
+
+    def add_grown(source: Path, *, sha256: str | None = None) -> object:
+        source.write_bytes(BODY)
+        return add(source, sha256=sha256)
+
+    monkeypatch.setattr(storage, "add", add_grown)
+    with pytest.raises(SourceTooLargeException) as refused:
+        await HubService(storage=storage).fetch(tmp_path / "a.bin", max_size=5)
+    assert (refused.value.size, refused.value.limit) == (len(BODY), 5)
+
+
+async def test_a_local_source_over_the_limit_is_refused_before_a_byte_is_copied(
+    hub: HubService, storage: StorageService, tmp_path: Path
+) -> None:
+    (tmp_path / "m").mkdir()
+    for name in "ab":
+        (tmp_path / "m" / name).write_bytes(BODY)
+    with pytest.raises(SourceTooLargeException):
+        await hub.fetch(tmp_path / "m", max_size=len(BODY))
+    assert not storage.root.exists()
+
+
+@pytest.mark.parametrize("swapped", ["a.bin", "sub"])
+async def test_what_leads_out_of_the_directory_since_it_was_listed_is_refused(
+    hub: HubService, storage: StorageService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swapped: str
+) -> None:
+    for place in (tmp_path / "m" / "sub", tmp_path / "outside"):
+        place.mkdir(parents=True)
+        (place / "a.bin").write_bytes(BODY)
+    (tmp_path / "m" / "a.bin").write_bytes(BODY)
+
+    def list_then_swap(source: Path, *, sha256: None) -> object:
+        manifest = sources.resolve_source(source, sha256=sha256)
+        (tmp_path / "m" / swapped).rename(tmp_path / "moved")
+        (tmp_path / "m" / swapped).symlink_to(tmp_path / "outside" / ("" if swapped == "sub" else swapped))
+        return manifest
+
+    monkeypatch.setattr(services, "resolve_source", list_then_swap)
+    with pytest.raises(InvalidSourceException, match="is a link that leads out"):
+        await hub.fetch(tmp_path / "m", sha256=None)
+
+
+async def test_a_stage_that_is_made_while_its_fetch_is_cancelled_is_cleared(
+    hub: HubService, storage: StorageService, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on, made = Event(), Event(), Event()
+    stage = storage.stage
+
+    @contextmanager
+    def slow_stage() -> Generator[Path]:
+        begun.set()
+        go_on.wait(20)
+        with stage() as path:
+            made.set()
+            yield path
+
+    monkeypatch.setattr(storage, "stage", slow_stage)
+    task = asyncio.create_task(hub.fetch(server.add("/a.bin", body=BODY)))
+    assert await asyncio.to_thread(begun.wait, 20)
+    task.cancel()
+    await asyncio.wait({task}, timeout=0)  # so that the cancellation arrives
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await asyncio.to_thread(made.wait, 20)
+    assert leftovers(storage) == []

@@ -1,13 +1,14 @@
 """`HubService` and `fetch`: from a source to verified files in the store, without a database."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.hub.exceptions import SourceTooLargeException
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched, FetchedFile
 from kamiwaza_sdk.services.hub.sources import LocalFile, Manifest, RemoteFile, Source, resolve_source
@@ -44,7 +45,8 @@ async def fetch(
         source: One http or https URL, several, or a file or directory on this machine. Files of several URLs are named
             from the directory that all URLs lie in, or, from several hosts, each by its last segment.
         sha256: The digest that the file must have; for several files a mapping from path to digest.
-        max_size: The most bytes to accept, all files together.
+        max_size: The most bytes to accept, all files together; 0 accepts empty files only. Default: no limit for local
+            files, and ``DOWNLOAD_SERVICE_MAX_SIZE`` for each file that travels.
         progress: `True` for a progress bar a file (extra ``notebook``), or what to call with `DownloadProgress`.
 
     Returns:
@@ -54,8 +56,9 @@ async def fetch(
         InvalidSourceException: The source is empty, missing, or leads out of itself.
         InvalidUrlException: It is a URL, but none that can be fetched.
         InvalidPathException: A file has a path that cannot stand in a model.
-        InvalidInputException: `sha256` does not fit the files.
+        InvalidInputException: An argument is of a wrong kind, or `sha256` does not fit the files.
         SourceTooLargeException: The files have over `max_size` bytes together.
+        DownloadTooLargeException: One file that travels has more bytes than `max_size` leaves for it.
         DownloadException: A file did not arrive whole.
         StorageException: A file could not be kept.
         ConfigurationException: A setting is unknown, or its value cannot be used.
@@ -105,6 +108,7 @@ class HubService:
         Raises:
             ServiceException: Whatever the function raises.
         """
+        _check_max_size(max_size)
         manifest = await asyncio.to_thread(resolve_source, source, sha256=sha256)
         async with self._opened_downloads() as downloads:
             fetching = _Fetching(manifest, self.storage, downloads, max_size=max_size, progress=progress)
@@ -119,6 +123,13 @@ class HubService:
             return
         async with DownloadService() as downloads:
             yield downloads
+
+
+def _check_max_size(value: object) -> None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        return
+    problem = value if type(value) is int else f"a {type(value).__name__}"
+    raise InvalidInputException("max_size", f"is {problem}; give a whole number of bytes, 0 or more, or None")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +161,8 @@ class _Fetching:
         self._fetched = 0
 
     async def run(self) -> Fetched:
+        # A cheap early word: what counts is what was copied, as files grow.
+        self._refuse_over_limit(sum(file.size for file in self._manifest.files if isinstance(file, LocalFile)))
         slots = asyncio.Semaphore(_MAX_STAGED)
         files = await _all_or_first_error(self._take(file, slots) for file in self._manifest.files)
         return Fetched(
@@ -166,8 +179,14 @@ class _Fetching:
         return FetchedFile(path=file.path, size=blob.size, sha256=blob.sha256)
 
     async def _copy(self, file: LocalFile) -> "BlobSchema":
-        self._count(file.size)
-        return await asyncio.to_thread(self._storage.add, file.file, sha256=file.sha256)
+        blob = await asyncio.to_thread(self._add, file)
+        self._count(blob.size)
+        return blob
+
+    def _add(self, file: LocalFile) -> "BlobSchema":
+        """Copy a file into the store, unless it leads elsewhere by now. Blocks."""
+        file.check()
+        return self._storage.add(file.file, sha256=file.sha256)
 
     async def _transfer(self, file: RemoteFile) -> "BlobSchema":
         kept = await asyncio.to_thread(self._find, file)
@@ -178,7 +197,9 @@ class _Fetching:
             result = await self._download(file, path, None if kept is None else kept.validators)
             if kept is not None and result.not_modified:
                 return self._reused(kept.blob)
+            assert result.size is not None
             self._fetched += result.bytes_fetched
+            self._count(result.size)
             return await asyncio.to_thread(self._publish, file, path, result)
 
     async def _download(self, file: RemoteFile, path: Path, validators: "Validators | None") -> "DownloadResult":
@@ -209,7 +230,6 @@ class _Fetching:
         """Take a downloaded file into the store, and remember what its URL led to. Blocks."""
         assert result.sha256 is not None
         assert result.size is not None
-        self._count(result.size)
         blob = self._storage.publish(path, sha256=result.sha256, size=result.size)
         if result.validators.etag or result.validators.last_modified:
             known = KnownFile(sha256=blob.sha256, size=blob.size, validators=result.validators)
@@ -226,18 +246,34 @@ class _Fetching:
 
     def _count(self, size: int) -> None:
         self._size += size
-        if self._max_size is not None and self._size > self._max_size:
-            raise SourceTooLargeException(source=self._manifest.source, size=self._size, limit=self._max_size)
+        self._refuse_over_limit(self._size)
+
+    def _refuse_over_limit(self, size: int) -> None:
+        if self._max_size is not None and size > self._max_size:
+            raise SourceTooLargeException(source=self._manifest.source, size=size, limit=self._max_size)
 
     @asynccontextmanager
     async def _staged(self) -> AsyncIterator[Path]:
         """Stage off the event loop: making the place and clearing it are file operations."""
-        stage = self._storage.stage()
-        path = await asyncio.to_thread(stage.__enter__)
+        with_stage = ExitStack()
         try:
-            yield path
+            yield await _to_its_end(lambda: with_stage.enter_context(self._storage.stage()))
         finally:
-            await asyncio.to_thread(stage.__exit__, None, None, None)
+            await _to_its_end(with_stage.close)
+
+
+async def _to_its_end(function: Callable[[], _T]) -> _T:
+    """Run in a thread, and be cancelled only once it is done: a stage that was made must be known to be cleared."""
+    running = asyncio.ensure_future(asyncio.to_thread(function))
+    cancelled: asyncio.CancelledError | None = None
+    while not running.done():
+        try:
+            await asyncio.wait({running})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled from running.exception()
+    return running.result()
 
 
 async def _all_or_first_error(coroutines: Iterable[Coroutine[None, None, _T]]) -> list[_T]:
