@@ -61,6 +61,7 @@ _ELSEWHERE: Final = {
     "True": f"{_LIBRARY}constants.html#True",
     "aiohttp.ClientSession": "https://docs.aiohttp.org/en/stable/client_reference.html#aiohttp.ClientSession",
     "asyncio.CancelledError": f"{_LIBRARY}asyncio-exceptions.html#asyncio.CancelledError",
+    "asyncio.timeout": f"{_LIBRARY}asyncio-task.html#asyncio.timeout",
     "asyncio.to_thread": f"{_LIBRARY}asyncio-task.html#asyncio.to_thread",
     "pydantic.types.JsonValue": f"{_PYDANTIC}#pydantic.types.JsonValue",
     "pydantic.types.SecretStr": f"{_PYDANTIC}#pydantic.types.SecretStr",

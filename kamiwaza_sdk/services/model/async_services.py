@@ -72,7 +72,7 @@ class AsyncModelService:
         downloads: "DownloadService | None" = None,
     ) -> None:
         require("greenlet", extra="async")
-        self.db = check_async_session(db)
+        self.db: AsyncSession = check_async_session(db)
         self.namespace: str = check_namespace(namespace)
         self._transfers = Transfers(config=config, hub=hub, downloads=downloads)
 

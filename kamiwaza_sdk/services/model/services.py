@@ -58,7 +58,7 @@ class ModelService:
         hub: "HubService | None" = None,
         downloads: "DownloadService | None" = None,
     ) -> None:
-        self.db = check_session(db)
+        self.db: Session = check_session(db)
         self.namespace: str = check_namespace(namespace)
         self._scope = Scope(db, self.namespace)
         self._transfers = Transfers(config=config, hub=hub, downloads=downloads)
