@@ -115,12 +115,13 @@ async def test_a_transfer_that_goes_wrong_leaves_no_row_no_file_and_a_session_th
 ) -> None:
     reply, expected = FAULTS[fault]
     url = server.add("/a.bin", **reply)  # type: ignore[arg-type]  # the keywords above
-    downloads = DownloadService(await asyncio.to_thread(DownloadConfig, stall_timeout=0.2))
+    patience = 0.2 if expected is DownloadTimeoutException else 60.0
+    downloads = DownloadService(await asyncio.to_thread(DownloadConfig, stall_timeout=patience))
     async with backend.session() as db:
-        hub = HubService(storage=storage, downloads=downloads)
-        models = backend.service(db, hub=hub, config=LIMITED)
+        impatient = backend.service(db, hub=HubService(storage=storage, downloads=downloads), config=LIMITED)
         with pytest.raises(expected) as refused:
-            await models.pull_model(url, sha256=SHA256 if fault == "wrong" else None)
+            await impatient.pull_model(url, sha256=SHA256 if fault == "wrong" else None)
+        models = backend.service(db, hub=HubService(storage=storage), config=LIMITED)
         assert isinstance(refused.value, DownloadException)
         assert await models.list_models() == []
         assert [path for path in storage.root.glob("**/*") if path.is_file()] == []

@@ -57,7 +57,7 @@ def test_the_plugin_is_found_by_being_installed_and_imports_nothing_of_ours(tmp_
         "def test_fixture(mock_model):\n"
         "    assert mock_model.name == 'mock-model'\n"
     )
-    arguments = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_host.py"]
+    arguments = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--basetemp=temp", "test_host.py"]
     done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "2 passed" in done.stdout, done.stdout + done.stderr
 
