@@ -161,11 +161,11 @@ async def test_explicit_limit_beats_the_configured_one(server: Server, target: P
 @pytest.mark.parametrize("after", [0, 1000])
 async def test_stall_ends_the_download(after: int, server: Server, target: Path, config: DownloadConfig) -> None:
     url = server.add("/m", body=BODY, stall_after=after)
-    async with DownloadService(config.model_copy(update={"stall_timeout": 0.2})) as downloads:
+    async with DownloadService(config.model_copy(update={"stall_timeout": 0.5})) as downloads:
         with pytest.raises(DownloadTimeoutException) as caught:
             await downloads.download(url, target)
     assert isinstance(caught.value, TimeoutError)
-    assert (caught.value.seconds, caught.value.received, caught.value.retryable) == (0.2, after, True)
+    assert (caught.value.seconds, caught.value.received, caught.value.retryable) == (0.5, after, True)
 
 
 async def test_session_closed_by_its_owner_ends_the_download(
@@ -173,7 +173,7 @@ async def test_session_closed_by_its_owner_ends_the_download(
 ) -> None:
     url = server.add("/m", body=BODY, stall_after=1000)
     session = aiohttp.ClientSession()
-    service = DownloadService(config.model_copy(update={"stall_timeout": 0.2}), session=session)
+    service = DownloadService(config.model_copy(update={"stall_timeout": 0.5}), session=session)
     async with service as downloads:
         call = asyncio.create_task(downloads.download(url, target))
         await asyncio.to_thread(server.stalled.wait, 5)
