@@ -57,28 +57,23 @@ def engine(empty_url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-def _set_up(url: str) -> str:
-    engine = kamiwaza_sdk.create_engine(url)
+def _set_up_with(engine: Engine) -> str:
     setup_database(engine)
     check_database(engine)
     engine.dispose()
     return "set up"
+
+
+def _set_up(url: str) -> str:
+    return _set_up_with(kamiwaza_sdk.create_engine(url))
 
 
 def _set_up_stock(url: str) -> str:
-    engine = create_engine(url)
-    setup_database(engine)
-    check_database(engine)
-    engine.dispose()
-    return "set up"
+    return _set_up_with(create_engine(url))
 
 
 def _set_up_autocommit(url: str) -> str:
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
-    setup_database(engine)
-    check_database(engine)
-    engine.dispose()
-    return "set up"
+    return _set_up_with(create_engine(url, isolation_level="AUTOCOMMIT"))
 
 
 def _set_up_begin_recipe(url: str) -> str:
@@ -87,10 +82,7 @@ def _set_up_begin_recipe(url: str) -> str:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
-    setup_database(engine)
-    check_database(engine)
-    engine.dispose()
-    return "set up"
+    return _set_up_with(engine)
 
 
 @pytest.mark.parametrize("set_up", [_set_up, _set_up_stock])
