@@ -76,7 +76,7 @@ def docs(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure the ratios that tests/benchmarks promises."""
     session.install(EVERYTHING, *groups("test"))
-    session.run("pytest", "tests/benchmarks", "--benchmark-enable", *session.posargs)
+    session.run("pytest", "tests/benchmarks", "--benchmark-enable", "-s", *session.posargs)
 
 
 @nox.session
