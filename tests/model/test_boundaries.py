@@ -267,10 +267,12 @@ def test_a_session_that_routes_by_statement_is_given_each(tmp_path: Path) -> Non
     with Routing() as db:
         ModelService(db).create_model(CreateModel(name="m"))
         db.commit()
-    found = [[model.name for model in ModelService(Session(engine)).list_models()] for engine in (leader, follower)]
-    assert found == [["m"], []]
+    found = []
     for engine in (leader, follower):
+        with Session(engine) as one:
+            found.append([model.name for model in ModelService(one).list_models()])
         engine.dispose()
+    assert found == [["m"], []]
 
 
 def test_a_database_that_refuses_says_why(postgresql_tables: str, tmp_path: Path) -> None:
@@ -283,9 +285,10 @@ def test_a_database_that_refuses_says_why(postgresql_tables: str, tmp_path: Path
             ModelService(db).list_models()
     engine.dispose()
     (tmp_path / "text.db").write_text("this is no database" * 100)
-    models = ModelService(Session(create_engine(f"sqlite:///{tmp_path}/text.db")))
-    with pytest.raises(DatabaseRefusedException, match="SQLITE_NOTADB.*no SQLite database"):
-        models.list_models()
+    engine = create_engine(f"sqlite:///{tmp_path}/text.db")
+    with Session(engine) as db, pytest.raises(DatabaseRefusedException, match="SQLITE_NOTADB.*no SQLite database"):
+        ModelService(db).list_models()
+    engine.dispose()
 
 
 def test_the_host_may_delete_what_it_was_given(mock_db: Session) -> None:
