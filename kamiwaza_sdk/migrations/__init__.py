@@ -3,30 +3,47 @@
 A host that keeps one lineage calls `upgrade` in a revision of its own::
 
     def upgrade() -> None:
-        kamiwaza_sdk.migrations.upgrade(op.get_bind(), to="0001")
+        kamiwaza_sdk.migrations.upgrade(op.get_bind(), to="0002")
 
 and tells ``--autogenerate`` in its ``env.py`` to leave our tables alone::
 
     context.configure(..., include_name=kamiwaza_sdk.migrations.include_name)
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
+from types import ModuleType
 from typing import Final
 
-from sqlalchemy import Column, Connection, MetaData, String, Table, delete, insert, inspect, select
+from sqlalchemy import Column, Connection, MetaData, String, Table, delete, func, insert, inspect, select
 
 from kamiwaza_sdk.exceptions import InvalidInputException
-from kamiwaza_sdk.services.model.exceptions import DatabaseTooNewException
+from kamiwaza_sdk.services.model.exceptions import DatabaseTooNewException, DataLossException
 
 __all__ = ["REVISIONS", "TABLES", "current_revision", "downgrade", "include_name", "upgrade"]
 
 #: Every schema version, oldest first.
-REVISIONS: Final = ("0001",)
+REVISIONS: Final = ("0001", "0002")
 
-#: Every table of ours, of whatever schema version.
+#: Every table of ours, of whatever schema version and database. On SQLite, a virtual table keeps itself in others.
 TABLES: Final = frozenset(
-    {"kamiwaza_alembic_version", "kamiwaza_model", "kamiwaza_model_file", "kamiwaza_model_version"}
+    {
+        "kamiwaza_alembic_version",
+        "kamiwaza_model",
+        "kamiwaza_model_alias",
+        "kamiwaza_model_config",
+        "kamiwaza_model_document",
+        "kamiwaza_model_event",
+        "kamiwaza_model_file",
+        "kamiwaza_model_lineage",
+        "kamiwaza_model_search",
+        "kamiwaza_model_search_config",
+        "kamiwaza_model_search_data",
+        "kamiwaza_model_search_idx",
+        "kamiwaza_model_tag",
+        "kamiwaza_model_version",
+        "kamiwaza_model_version_tag",
+    }
 )
 
 _TABLE: Final = Table(
@@ -47,7 +64,7 @@ def current_revision(connection: Connection) -> str | None:
     Example:
         >>> with engine.connect() as connection:
         ...     current_revision(connection)
-        '0001'
+        '0002'
     """
     if not isinstance(connection, Connection):  # Alembic's offline mode has none
         reason = f"must be a connection, not {type(connection).__name__}; run without --sql: what is there is looked at"
@@ -71,11 +88,12 @@ def upgrade(connection: Connection, *, to: str = REVISIONS[-1]) -> None:
 
     Raises:
         DatabaseTooNewException: A newer version of the library has upgraded the database.
+        DatabaseUnsupportedException: SQLite was built without full-text search.
         InvalidInputException: There is no such schema version.
 
     Example:
         >>> with engine.begin() as connection:
-        ...     upgrade(connection, to="0001")
+        ...     upgrade(connection, to="0002")
     """
     done = _position(current_revision(connection))
     for revision in REVISIONS[done : _position(to)]:
@@ -83,21 +101,30 @@ def upgrade(connection: Connection, *, to: str = REVISIONS[-1]) -> None:
         _record(connection, revision)
 
 
-def downgrade(connection: Connection, *, to: str | None) -> None:
-    """Take back the schema versions after `to`, and all that was stored in what they added.
+def downgrade(connection: Connection, *, to: str | None, lose_data: bool = False) -> None:
+    """Take back the schema versions after `to`, in the connection's transaction. Commits nothing.
 
     Args:
         connection: A connection to the database.
         to: The version to return to; `None` removes every table of ours.
+        lose_data: Whether to go on where the tables that go have rows.
 
     Raises:
+        DataLossException: They have some. Nothing was touched.
         DatabaseTooNewException: A newer version of the library has upgraded the database.
         InvalidInputException: There is no such schema version, or the database has not reached it.
+
+    Example:
+        >>> with engine.begin() as connection:
+        ...     downgrade(connection, to="0001")
     """
     done = _position(current_revision(connection))
     if _position(to) > done:
         raise InvalidInputException("to", f"is {to!r}, which the database has not reached; upgrade() leads there")
-    for revision in reversed(REVISIONS[_position(to) : done]):
+    revisions = REVISIONS[_position(to) : done]
+    if not lose_data and (losses := _losses(connection, revisions)):
+        raise DataLossException(to=to, losses=losses)
+    for revision in reversed(revisions):
         _run(connection, "downgrade", revision)
     if to is None:
         _TABLE.drop(connection, checkfirst=True)
@@ -131,12 +158,23 @@ def _position(revision: str | None) -> int:
     return REVISIONS.index(revision) + 1
 
 
+def _losses(connection: Connection, revisions: Sequence[str]) -> dict[str, int]:
+    """Count the rows of the tables that go with these schema versions, where there are any."""
+    tables = [Table(name, MetaData()) for revision in revisions for name in _module(revision).TABLES]
+    rows = {table.name: connection.scalars(select(func.count()).select_from(table)).one() for table in tables}
+    return {name: count for name, count in rows.items() if count}
+
+
 def _run(connection: Connection, direction: str, revision: str) -> None:
     from alembic.migration import MigrationContext
     from alembic.operations import Operations
 
-    step = getattr(import_module(f"kamiwaza_sdk.migrations.versions.v{revision}"), direction)
+    step = getattr(_module(revision), direction)
     step(Operations(MigrationContext.configure(connection)))
+
+
+def _module(revision: str) -> ModuleType:
+    return import_module(f"kamiwaza_sdk.migrations.versions.v{revision}")
 
 
 def _record(connection: Connection, revision: str) -> None:

@@ -1,10 +1,15 @@
 """Schema 0001: models, their versions, and the files of those."""
 
+from typing import Final
+
 import sqlalchemy as sa
 from alembic.operations import Operations
 from sqlalchemy.dialects import postgresql
 
-__all__ = ["downgrade", "upgrade"]
+__all__ = ["TABLES", "downgrade", "upgrade"]
+
+#: The tables whose rows a downgrade would lose.
+TABLES: Final = ("kamiwaza_model", "kamiwaza_model_version", "kamiwaza_model_file")
 
 
 def _ordered(length: int) -> sa.String:

@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
 from pydantic import JsonValue
-from sqlalchemy import JSON, DateTime, MetaData, String
+from sqlalchemy import JSON, DateTime, MetaData, String, Text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-__all__ = ["DBBase", "JSONObject", "UTCDateTime", "ordered_string"]
+__all__ = ["DBBase", "JSONObject", "UTCDateTime", "Words", "ordered_string"]
 
 _NAMING: Final = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -62,6 +62,21 @@ class JSONObject(TypeDecorator[dict[str, JsonValue]]):
         from sqlalchemy.dialects.postgresql import JSONB  # a tenth of the package's import time
 
         return dialect.type_descriptor(JSONB())
+
+
+class Words(TypeDecorator[str]):
+    """The words that a model is found by: ``TSVECTOR`` on PostgreSQL, text with spaces between them on SQLite."""
+
+    impl: type[Text] = Text
+    cache_ok: bool | None = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:  # Any: what each database makes of words
+        """Return the type that each database keeps words as."""
+        if dialect.name != "postgresql":
+            return dialect.type_descriptor(Text())
+        from sqlalchemy.dialects.postgresql import TSVECTOR  # as above
+
+        return dialect.type_descriptor(TSVECTOR())
 
 
 def ordered_string(length: int) -> String:

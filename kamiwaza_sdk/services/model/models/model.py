@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import Boolean, Integer, String, Text, UniqueConstraint, Uuid
+from sqlalchemy import Boolean, Index, Integer, String, Text, UniqueConstraint, Uuid
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.schema import SchemaItem
 
@@ -12,6 +12,9 @@ from kamiwaza_sdk._validation import MAX_ADDRESS_LENGTH, MAX_NAME_LENGTH
 from kamiwaza_sdk.services.model.models.base import DBBase, UTCDateTime, ordered_string
 
 if TYPE_CHECKING:
+    from kamiwaza_sdk.services.model.models.alias import DBModelAlias
+    from kamiwaza_sdk.services.model.models.config import DBModelConfig
+    from kamiwaza_sdk.services.model.models.tag import DBModelTag
     from kamiwaza_sdk.services.model.models.version import DBModelVersion
 
 __all__ = ["DBModel"]
@@ -27,6 +30,7 @@ class DBModel(DBBase):
     __table_args__: tuple[SchemaItem, ...] = (
         UniqueConstraint("namespace", "name"),
         UniqueConstraint("namespace", "id"),
+        *(Index(None, "namespace", key, "id") for key in ("created_at", "updated_at", "task", "author", "family")),
     )
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
@@ -46,7 +50,16 @@ class DBModel(DBBase):
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
     updated_at: Mapped[datetime] = mapped_column(UTCDateTime)
     deleted_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    last_event: Mapped[int] = mapped_column(Integer, server_default="0")
+    last_event_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
     versions: Mapped[list["DBModelVersion"]] = relationship(
         viewonly=True, back_populates="model", order_by="DBModelVersion.number"
+    )
+    aliases: Mapped[list["DBModelAlias"]] = relationship(
+        viewonly=True, back_populates="model", order_by="DBModelAlias.alias"
+    )
+    tags: Mapped[list["DBModelTag"]] = relationship(viewonly=True, back_populates="model", order_by="DBModelTag.key")
+    configs: Mapped[list["DBModelConfig"]] = relationship(
+        viewonly=True, back_populates="model", order_by="DBModelConfig.name"
     )

@@ -23,7 +23,10 @@ from kamiwaza_sdk.services.model.models.base import DBBase, JSONObject, UTCDateT
 from kamiwaza_sdk.services.model.models.model import DBModel
 
 if TYPE_CHECKING:
+    from kamiwaza_sdk.services.model.models.alias import DBModelAlias
+    from kamiwaza_sdk.services.model.models.config import DBModelConfig
     from kamiwaza_sdk.services.model.models.file import DBModelFile
+    from kamiwaza_sdk.services.model.models.tag import DBModelVersionTag
 
 __all__ = ["DBModelVersion"]
 
@@ -38,6 +41,8 @@ class DBModelVersion(DBBase):
         UniqueConstraint("namespace", "model_id", "version"),
         UniqueConstraint("namespace", "id"),
         Index(None, "namespace", "model_id", "digest"),
+        Index(None, "namespace", "model_id", "id", unique=True),  # what an alias refers to
+        *(Index(None, "namespace", key, "id") for key in ("created_at", "updated_at", "size")),
         CheckConstraint("status IN ('draft', 'ready', 'archived', 'failed')", name="status"),
     )
 
@@ -50,6 +55,8 @@ class DBModelVersion(DBBase):
     digest: Mapped[str] = mapped_column(String(64))
     size: Mapped[int] = mapped_column(BigInteger)
     status: Mapped[str] = mapped_column(String(16))
+    format: Mapped[str | None] = mapped_column(ordered_string(64))
+    parameters: Mapped[int | None] = mapped_column(BigInteger)
     details: Mapped[dict[str, JsonValue]] = mapped_column(JSONObject)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
     updated_at: Mapped[datetime] = mapped_column(UTCDateTime)
@@ -57,4 +64,13 @@ class DBModelVersion(DBBase):
     model: Mapped[DBModel] = relationship(viewonly=True, back_populates="versions")
     files: Mapped[list["DBModelFile"]] = relationship(
         viewonly=True, back_populates="model_version", order_by="DBModelFile.path"
+    )
+    aliases: Mapped[list["DBModelAlias"]] = relationship(
+        viewonly=True, back_populates="model_version", order_by="DBModelAlias.alias"
+    )
+    tags: Mapped[list["DBModelVersionTag"]] = relationship(
+        viewonly=True, back_populates="model_version", order_by="DBModelVersionTag.key"
+    )
+    configs: Mapped[list["DBModelConfig"]] = relationship(
+        viewonly=True, back_populates="model_version", order_by="DBModelConfig.name"
     )
