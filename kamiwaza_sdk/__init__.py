@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.database import setup_database as setup_database
     from kamiwaza_sdk.exceptions import AlreadyExistsException as AlreadyExistsException
     from kamiwaza_sdk.exceptions import ConfigurationException as ConfigurationException
+    from kamiwaza_sdk.exceptions import ConflictException as ConflictException
     from kamiwaza_sdk.exceptions import InvalidInputException as InvalidInputException
     from kamiwaza_sdk.exceptions import InvalidNameException as InvalidNameException
     from kamiwaza_sdk.exceptions import InvalidPathException as InvalidPathException
@@ -47,6 +48,9 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.services import fetch as fetch
     from kamiwaza_sdk.services.model.async_services import AsyncModelService as AsyncModelService
     from kamiwaza_sdk.services.model.config import ServiceConfig as ServiceConfig
+    from kamiwaza_sdk.services.model.exceptions import AliasAlreadyExistsException as AliasAlreadyExistsException
+    from kamiwaza_sdk.services.model.exceptions import AliasNotFoundException as AliasNotFoundException
+    from kamiwaza_sdk.services.model.exceptions import BulkException as BulkException
     from kamiwaza_sdk.services.model.exceptions import DatabaseBusyException as DatabaseBusyException
     from kamiwaza_sdk.services.model.exceptions import DatabaseConnectionException as DatabaseConnectionException
     from kamiwaza_sdk.services.model.exceptions import DatabaseException as DatabaseException
@@ -54,25 +58,64 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.model.exceptions import DatabaseRefusedException as DatabaseRefusedException
     from kamiwaza_sdk.services.model.exceptions import DatabaseTooNewException as DatabaseTooNewException
     from kamiwaza_sdk.services.model.exceptions import DatabaseUnsupportedException as DatabaseUnsupportedException
+    from kamiwaza_sdk.services.model.exceptions import DataLossException as DataLossException
+    from kamiwaza_sdk.services.model.exceptions import InvalidCursorException as InvalidCursorException
+    from kamiwaza_sdk.services.model.exceptions import InvalidFilterException as InvalidFilterException
     from kamiwaza_sdk.services.model.exceptions import InvalidReferenceException as InvalidReferenceException
+    from kamiwaza_sdk.services.model.exceptions import LineageCycleException as LineageCycleException
     from kamiwaza_sdk.services.model.exceptions import ModelAlreadyExistsException as ModelAlreadyExistsException
+    from kamiwaza_sdk.services.model.exceptions import (
+        ModelConfigAlreadyExistsException as ModelConfigAlreadyExistsException,
+    )
+    from kamiwaza_sdk.services.model.exceptions import ModelConfigNotFoundException as ModelConfigNotFoundException
+    from kamiwaza_sdk.services.model.exceptions import ModelInUseException as ModelInUseException
     from kamiwaza_sdk.services.model.exceptions import ModelNotFoundException as ModelNotFoundException
     from kamiwaza_sdk.services.model.exceptions import ModelTooLargeException as ModelTooLargeException
     from kamiwaza_sdk.services.model.exceptions import OpenTransactionException as OpenTransactionException
+    from kamiwaza_sdk.services.model.exceptions import RevisionConflictException as RevisionConflictException
+    from kamiwaza_sdk.services.model.exceptions import TagNotFoundException as TagNotFoundException
     from kamiwaza_sdk.services.model.exceptions import TransactionRequiredException as TransactionRequiredException
     from kamiwaza_sdk.services.model.exceptions import VersionAlreadyExistsException as VersionAlreadyExistsException
+    from kamiwaza_sdk.services.model.exceptions import VersionInUseException as VersionInUseException
     from kamiwaza_sdk.services.model.exceptions import VersionNotFoundException as VersionNotFoundException
+    from kamiwaza_sdk.services.model.exceptions import VersionStatusException as VersionStatusException
     from kamiwaza_sdk.services.model.models import DBBase as DBBase
     from kamiwaza_sdk.services.model.models import DBModel as DBModel
+    from kamiwaza_sdk.services.model.models import DBModelAlias as DBModelAlias
+    from kamiwaza_sdk.services.model.models import DBModelConfig as DBModelConfig
+    from kamiwaza_sdk.services.model.models import DBModelDocument as DBModelDocument
+    from kamiwaza_sdk.services.model.models import DBModelEvent as DBModelEvent
     from kamiwaza_sdk.services.model.models import DBModelFile as DBModelFile
+    from kamiwaza_sdk.services.model.models import DBModelLineage as DBModelLineage
+    from kamiwaza_sdk.services.model.models import DBModelTag as DBModelTag
     from kamiwaza_sdk.services.model.models import DBModelVersion as DBModelVersion
+    from kamiwaza_sdk.services.model.models import DBModelVersionTag as DBModelVersionTag
+    from kamiwaza_sdk.services.model.operations.bulk import OnConflict as OnConflict
+    from kamiwaza_sdk.services.model.operations.listings import ModelSort as ModelSort
+    from kamiwaza_sdk.services.model.operations.listings import VersionSort as VersionSort
+    from kamiwaza_sdk.services.model.schemas.bulk import BulkResult as BulkResult
+    from kamiwaza_sdk.services.model.schemas.config import CreateModelConfig as CreateModelConfig
+    from kamiwaza_sdk.services.model.schemas.config import ModelConfigSchema as ModelConfigSchema
+    from kamiwaza_sdk.services.model.schemas.config import UpdateModelConfig as UpdateModelConfig
+    from kamiwaza_sdk.services.model.schemas.event import EventKind as EventKind
+    from kamiwaza_sdk.services.model.schemas.event import ModelEventSchema as ModelEventSchema
+    from kamiwaza_sdk.services.model.schemas.filters import Field as Field
+    from kamiwaza_sdk.services.model.schemas.filters import Filter as Filter
+    from kamiwaza_sdk.services.model.schemas.lineage import RelativeSchema as RelativeSchema
     from kamiwaza_sdk.services.model.schemas.model import CreateModel as CreateModel
+    from kamiwaza_sdk.services.model.schemas.model import LatestVersionSchema as LatestVersionSchema
     from kamiwaza_sdk.services.model.schemas.model import ModelSchema as ModelSchema
     from kamiwaza_sdk.services.model.schemas.model import UpdateModel as UpdateModel
+    from kamiwaza_sdk.services.model.schemas.page import Page as Page
     from kamiwaza_sdk.services.model.schemas.version import CreateFile as CreateFile
+    from kamiwaza_sdk.services.model.schemas.version import CreateParent as CreateParent
     from kamiwaza_sdk.services.model.schemas.version import CreateVersion as CreateVersion
     from kamiwaza_sdk.services.model.schemas.version import ModelFileSchema as ModelFileSchema
     from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema as ModelVersionSchema
+    from kamiwaza_sdk.services.model.schemas.version import ParentSchema as ParentSchema
+    from kamiwaza_sdk.services.model.schemas.version import Relation as Relation
+    from kamiwaza_sdk.services.model.schemas.version import UpdateVersion as UpdateVersion
+    from kamiwaza_sdk.services.model.schemas.version import VersionStatus as VersionStatus
     from kamiwaza_sdk.services.model.services import ModelService as ModelService
     from kamiwaza_sdk.services.storage.config import StorageConfig as StorageConfig
     from kamiwaza_sdk.services.storage.exceptions import BlobCorruptException as BlobCorruptException
@@ -89,20 +132,35 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.storage.services import StorageService as StorageService
 
 __all__ = [
+    "AliasAlreadyExistsException",
+    "AliasNotFoundException",
     "AlreadyExistsException",
     "AsyncModelService",
     "BlobCorruptException",
     "BlobNotFoundException",
     "BlobSchema",
+    "BulkException",
+    "BulkResult",
     "ChecksumMismatchException",
     "ConfigurationException",
+    "ConflictException",
     "CreateFile",
     "CreateModel",
+    "CreateModelConfig",
+    "CreateParent",
     "CreateVersion",
     "DBBase",
     "DBModel",
+    "DBModelAlias",
+    "DBModelConfig",
+    "DBModelDocument",
+    "DBModelEvent",
     "DBModelFile",
+    "DBModelLineage",
+    "DBModelTag",
     "DBModelVersion",
+    "DBModelVersionTag",
+    "DataLossException",
     "DatabaseBusyException",
     "DatabaseConnectionException",
     "DatabaseException",
@@ -121,30 +179,49 @@ __all__ = [
     "DownloadStatusException",
     "DownloadTimeoutException",
     "DownloadTooLargeException",
+    "EventKind",
     "Fetched",
     "FetchedFile",
+    "Field",
     "FileConflictException",
     "FileLike",
+    "Filter",
     "HasFiles",
     "HubService",
+    "InvalidCursorException",
+    "InvalidFilterException",
     "InvalidInputException",
     "InvalidNameException",
     "InvalidPathException",
     "InvalidReferenceException",
     "InvalidSourceException",
     "InvalidUrlException",
+    "LatestVersionSchema",
+    "LineageCycleException",
     "MissingDependencyException",
     "ModelAlreadyExistsException",
+    "ModelConfigAlreadyExistsException",
+    "ModelConfigNotFoundException",
+    "ModelConfigSchema",
+    "ModelEventSchema",
     "ModelFileSchema",
+    "ModelInUseException",
     "ModelNotFoundException",
     "ModelSchema",
     "ModelService",
+    "ModelSort",
     "ModelTooLargeException",
     "ModelVersionSchema",
     "NotFoundException",
+    "OnConflict",
     "OpenTransactionException",
     "OutsideStoreException",
+    "Page",
+    "ParentSchema",
     "ProgressCallback",
+    "Relation",
+    "RelativeSchema",
+    "RevisionConflictException",
     "ServiceConfig",
     "ServiceException",
     "SizeMismatchException",
@@ -155,12 +232,19 @@ __all__ = [
     "StorageFullException",
     "StoragePermissionException",
     "StorageService",
+    "TagNotFoundException",
     "TransactionRequiredException",
     "UnexpectedEncodingException",
     "UpdateModel",
+    "UpdateModelConfig",
+    "UpdateVersion",
     "Validators",
     "VersionAlreadyExistsException",
+    "VersionInUseException",
     "VersionNotFoundException",
+    "VersionSort",
+    "VersionStatus",
+    "VersionStatusException",
     "check_database",
     "create_async_engine",
     "create_engine",
@@ -172,20 +256,35 @@ __all__ = [
 
 #: Which module each name comes from.
 _MODULES = {
+    "AliasAlreadyExistsException": "kamiwaza_sdk.services.model.exceptions",
+    "AliasNotFoundException": "kamiwaza_sdk.services.model.exceptions",
     "AlreadyExistsException": "kamiwaza_sdk.exceptions",
     "AsyncModelService": "kamiwaza_sdk.services.model.async_services",
     "BlobCorruptException": "kamiwaza_sdk.services.storage.exceptions",
     "BlobNotFoundException": "kamiwaza_sdk.services.storage.exceptions",
     "BlobSchema": "kamiwaza_sdk.services.storage.schemas",
+    "BulkException": "kamiwaza_sdk.services.model.exceptions",
+    "BulkResult": "kamiwaza_sdk.services.model.schemas.bulk",
     "ChecksumMismatchException": "kamiwaza_sdk.services.download.exceptions",
     "ConfigurationException": "kamiwaza_sdk.exceptions",
+    "ConflictException": "kamiwaza_sdk.exceptions",
     "CreateFile": "kamiwaza_sdk.services.model.schemas.version",
     "CreateModel": "kamiwaza_sdk.services.model.schemas.model",
+    "CreateModelConfig": "kamiwaza_sdk.services.model.schemas.config",
+    "CreateParent": "kamiwaza_sdk.services.model.schemas.version",
     "CreateVersion": "kamiwaza_sdk.services.model.schemas.version",
     "DBBase": "kamiwaza_sdk.services.model.models",
     "DBModel": "kamiwaza_sdk.services.model.models",
+    "DBModelAlias": "kamiwaza_sdk.services.model.models",
+    "DBModelConfig": "kamiwaza_sdk.services.model.models",
+    "DBModelDocument": "kamiwaza_sdk.services.model.models",
+    "DBModelEvent": "kamiwaza_sdk.services.model.models",
     "DBModelFile": "kamiwaza_sdk.services.model.models",
+    "DBModelLineage": "kamiwaza_sdk.services.model.models",
+    "DBModelTag": "kamiwaza_sdk.services.model.models",
     "DBModelVersion": "kamiwaza_sdk.services.model.models",
+    "DBModelVersionTag": "kamiwaza_sdk.services.model.models",
+    "DataLossException": "kamiwaza_sdk.services.model.exceptions",
     "DatabaseBusyException": "kamiwaza_sdk.services.model.exceptions",
     "DatabaseConnectionException": "kamiwaza_sdk.services.model.exceptions",
     "DatabaseException": "kamiwaza_sdk.services.model.exceptions",
@@ -204,30 +303,49 @@ _MODULES = {
     "DownloadStatusException": "kamiwaza_sdk.services.download.exceptions",
     "DownloadTimeoutException": "kamiwaza_sdk.services.download.exceptions",
     "DownloadTooLargeException": "kamiwaza_sdk.services.download.exceptions",
+    "EventKind": "kamiwaza_sdk.services.model.schemas.event",
     "Fetched": "kamiwaza_sdk.services.hub.schemas.fetched",
     "FetchedFile": "kamiwaza_sdk.services.hub.schemas.fetched",
+    "Field": "kamiwaza_sdk.services.model.schemas.filters",
     "FileConflictException": "kamiwaza_sdk.services.storage.exceptions",
     "FileLike": "kamiwaza_sdk.services.storage.schemas",
+    "Filter": "kamiwaza_sdk.services.model.schemas.filters",
     "HasFiles": "kamiwaza_sdk.services.storage.schemas",
     "HubService": "kamiwaza_sdk.services.hub.services",
+    "InvalidCursorException": "kamiwaza_sdk.services.model.exceptions",
+    "InvalidFilterException": "kamiwaza_sdk.services.model.exceptions",
     "InvalidInputException": "kamiwaza_sdk.exceptions",
     "InvalidNameException": "kamiwaza_sdk.exceptions",
     "InvalidPathException": "kamiwaza_sdk.exceptions",
     "InvalidReferenceException": "kamiwaza_sdk.services.model.exceptions",
     "InvalidSourceException": "kamiwaza_sdk.services.hub.exceptions",
     "InvalidUrlException": "kamiwaza_sdk.services.download.exceptions",
+    "LatestVersionSchema": "kamiwaza_sdk.services.model.schemas.model",
+    "LineageCycleException": "kamiwaza_sdk.services.model.exceptions",
     "MissingDependencyException": "kamiwaza_sdk.exceptions",
     "ModelAlreadyExistsException": "kamiwaza_sdk.services.model.exceptions",
+    "ModelConfigAlreadyExistsException": "kamiwaza_sdk.services.model.exceptions",
+    "ModelConfigNotFoundException": "kamiwaza_sdk.services.model.exceptions",
+    "ModelConfigSchema": "kamiwaza_sdk.services.model.schemas.config",
+    "ModelEventSchema": "kamiwaza_sdk.services.model.schemas.event",
     "ModelFileSchema": "kamiwaza_sdk.services.model.schemas.version",
+    "ModelInUseException": "kamiwaza_sdk.services.model.exceptions",
     "ModelNotFoundException": "kamiwaza_sdk.services.model.exceptions",
     "ModelSchema": "kamiwaza_sdk.services.model.schemas.model",
     "ModelService": "kamiwaza_sdk.services.model.services",
+    "ModelSort": "kamiwaza_sdk.services.model.operations.listings",
     "ModelTooLargeException": "kamiwaza_sdk.services.model.exceptions",
     "ModelVersionSchema": "kamiwaza_sdk.services.model.schemas.version",
     "NotFoundException": "kamiwaza_sdk.exceptions",
+    "OnConflict": "kamiwaza_sdk.services.model.operations.bulk",
     "OpenTransactionException": "kamiwaza_sdk.services.model.exceptions",
     "OutsideStoreException": "kamiwaza_sdk.services.storage.exceptions",
+    "Page": "kamiwaza_sdk.services.model.schemas.page",
+    "ParentSchema": "kamiwaza_sdk.services.model.schemas.version",
     "ProgressCallback": "kamiwaza_sdk.services.download.schemas",
+    "Relation": "kamiwaza_sdk.services.model.schemas.version",
+    "RelativeSchema": "kamiwaza_sdk.services.model.schemas.lineage",
+    "RevisionConflictException": "kamiwaza_sdk.services.model.exceptions",
     "ServiceConfig": "kamiwaza_sdk.services.model.config",
     "ServiceException": "kamiwaza_sdk.exceptions",
     "SizeMismatchException": "kamiwaza_sdk.services.download.exceptions",
@@ -238,12 +356,19 @@ _MODULES = {
     "StorageFullException": "kamiwaza_sdk.services.storage.exceptions",
     "StoragePermissionException": "kamiwaza_sdk.services.storage.exceptions",
     "StorageService": "kamiwaza_sdk.services.storage.services",
+    "TagNotFoundException": "kamiwaza_sdk.services.model.exceptions",
     "TransactionRequiredException": "kamiwaza_sdk.services.model.exceptions",
     "UnexpectedEncodingException": "kamiwaza_sdk.services.download.exceptions",
     "UpdateModel": "kamiwaza_sdk.services.model.schemas.model",
+    "UpdateModelConfig": "kamiwaza_sdk.services.model.schemas.config",
+    "UpdateVersion": "kamiwaza_sdk.services.model.schemas.version",
     "Validators": "kamiwaza_sdk.services.download.schemas",
     "VersionAlreadyExistsException": "kamiwaza_sdk.services.model.exceptions",
+    "VersionInUseException": "kamiwaza_sdk.services.model.exceptions",
     "VersionNotFoundException": "kamiwaza_sdk.services.model.exceptions",
+    "VersionSort": "kamiwaza_sdk.services.model.operations.listings",
+    "VersionStatus": "kamiwaza_sdk.services.model.schemas.version",
+    "VersionStatusException": "kamiwaza_sdk.services.model.exceptions",
     "check_database": "kamiwaza_sdk.database",
     "create_async_engine": "kamiwaza_sdk.database",
     "create_engine": "kamiwaza_sdk.database",

@@ -5,13 +5,27 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
 
     ServiceException
     ├── NotFoundException (LookupError)
+    │   ├── AliasNotFoundException
     │   ├── BlobNotFoundException
+    │   ├── ModelConfigNotFoundException
     │   ├── ModelNotFoundException
+    │   ├── TagNotFoundException
     │   └── VersionNotFoundException
     ├── AlreadyExistsException
+    │   ├── AliasAlreadyExistsException
     │   ├── ModelAlreadyExistsException
+    │   ├── ModelConfigAlreadyExistsException
     │   └── VersionAlreadyExistsException
+    ├── ConflictException
+    │   ├── LineageCycleException
+    │   ├── ModelInUseException
+    │   ├── RevisionConflictException
+    │   ├── VersionInUseException
+    │   └── VersionStatusException
+    ├── BulkException
     ├── InvalidInputException (ValueError)
+    │   ├── InvalidCursorException
+    │   ├── InvalidFilterException
     │   ├── InvalidNameException
     │   ├── InvalidPathException
     │   ├── InvalidReferenceException
@@ -29,6 +43,7 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
     │   ├── DatabaseRefusedException
     │   ├── DatabaseTooNewException
     │   ├── DatabaseUnsupportedException
+    │   ├── DataLossException
     │   └── TransactionRequiredException
     ├── DownloadException
     │   ├── ChecksumMismatchException
@@ -57,6 +72,7 @@ from typing import Any, Self
 __all__ = [
     "AlreadyExistsException",
     "ConfigurationException",
+    "ConflictException",
     "InvalidInputException",
     "InvalidNameException",
     "InvalidPathException",
@@ -112,6 +128,10 @@ class NotFoundException(ServiceException, LookupError):
 
 class AlreadyExistsException(ServiceException):
     """What was to be created exists already. Nothing was written."""
+
+
+class ConflictException(ServiceException):
+    """What was asked for does not fit what is there. Nothing was written."""
 
 
 class InvalidInputException(ServiceException, ValueError):

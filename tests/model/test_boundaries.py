@@ -5,16 +5,18 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import Engine, create_engine, event, inspect, select, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_scoped_session, async_sessionmaker
 from sqlalchemy.ext.asyncio import create_async_engine as create_stock_async_engine
 from sqlalchemy.orm import Session
 
 from kamiwaza_sdk import (
     AsyncModelService,
+    BulkException,
     CreateFile,
     CreateModel,
     CreateVersion,
@@ -206,21 +208,25 @@ def test_a_connection_that_commits_by_itself_is_refused_what_takes_several_state
     setup_database(engine)
     with Session(engine) as db:
         models = ModelService(db, namespace=f"autocommit-{tmp_path.name}")
-        model = models.create_model(CreateModel(name="m"))
-        assert models.update_model(model.id, UpdateModel(name="n", task="chat")).name == "n"
-        with pytest.raises(TransactionRequiredException, match="AUTOCOMMIT"):
-            models.register(fetched())
-        with pytest.raises(TransactionRequiredException, match="AUTOCOMMIT"):
-            models.create_version(model.id, CreateVersion(files=(CreateFile(path="a", size=1, sha256="ab" * 32),)))
-        assert [found.name for found in models.list_models()] == ["n"]
+        file = CreateFile(path="a", size=1, sha256="ab" * 32)
+        for attempt in (
+            lambda: models.create_model(CreateModel(name="m")),
+            lambda: models.create_models([CreateModel(name="m")]),
+            lambda: models.register(fetched()),
+            lambda: models.delete_model(uuid4()),
+            lambda: models.create_version(uuid4(), CreateVersion(files=(file,))),
+        ):
+            with pytest.raises((TransactionRequiredException, BulkException), match="AUTOCOMMIT"):
+                attempt()
+        assert models.list_models() == []
     engine.dispose()
 
 
 @pytest.mark.parametrize("backend", ["sync-sqlite", "sync-postgresql"], indirect=True)
-def test_an_interrupted_registration_is_never_taken_for_a_whole_one(
+def test_an_interrupted_call_leaves_nothing_even_if_the_transaction_is_committed(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stopped before the last file, and then committed, as in a notebook: the version stays a draft."""
+    """Stopped half-way, and then committed, as in a notebook."""
     assert isinstance(backend.engine, Engine)
 
     def interrupt(*_: object) -> None:
@@ -228,15 +234,17 @@ def test_an_interrupted_registration_is_never_taken_for_a_whole_one(
 
     with Session(backend.engine) as db:
         models = ModelService(db)
+        kept = models.create_model(CreateModel(name="kept"))
         monkeypatch.setattr(Scope, "execute_many", interrupt)
         with pytest.raises(KeyboardInterrupt):
             models.register(fetched(count=3))
+        with pytest.raises(KeyboardInterrupt):
+            models.update_model(kept.id, UpdateModel(name="renamed"))
         monkeypatch.undo()
         db.commit()
-        with pytest.raises(VersionNotFoundException, match="has no version that is ready"):
-            models.resolve("m")
+        assert models.list_models() == [kept]
         version = models.register(fetched(count=3))
-        assert (version.number, version.status, len(version.files)) == (2, "ready", 3)
+        assert (version.number, version.status, len(version.files)) == (1, "ready", 3)
         assert models.register(fetched(count=3)) == version
         assert models.resolve("m") == version
 
@@ -280,7 +288,10 @@ def test_a_database_that_refuses_says_why(postgresql_tables: str, tmp_path: Path
     with Session(engine) as db:
         with pytest.raises(DatabaseRefusedException, match="25006.*read-only") as refused:
             ModelService(db).create_model(CreateModel(name="m"))
-        assert (refused.value.code, refused.value.transaction_usable) == ("25006", False)
+        assert (refused.value.code, refused.value.transaction_usable) == ("25006", True)
+        assert isinstance(ModelService(db).list_models(), list)
+        with pytest.raises(DBAPIError):
+            db.execute(text("nonsense"))
         with pytest.raises(DatabaseRefusedException, match="25P02.*roll back"):
             ModelService(db).list_models()
     engine.dispose()

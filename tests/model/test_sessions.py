@@ -28,7 +28,7 @@ from kamiwaza_sdk import (
     UpdateModel,
     setup_database,
 )
-from tests.backends import Backend, HostBase, Order, add
+from tests.backends import Backend, HostBase, Order, add, clear_tables
 from tests.processes import FRESH
 
 
@@ -249,9 +249,7 @@ def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         url: str = request.getfixturevalue("postgresql_tables")
         engine = create_engine(url)
         with engine.begin() as connection:
-            connection.exec_driver_sql(
-                "TRUNCATE host_order, kamiwaza_model, kamiwaza_model_version, kamiwaza_model_file"
-            )
+            clear_tables(connection)
     else:
         url = f"sqlite:///{tmp_path}/shared.db"
         engine = create_engine(url)

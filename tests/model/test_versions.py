@@ -6,6 +6,7 @@ import pytest
 from pydantic import JsonValue
 
 from kamiwaza_sdk import (
+    AliasNotFoundException,
     CreateFile,
     CreateModel,
     CreateVersion,
@@ -119,12 +120,14 @@ async def test_what_is_missing_is_named(backend: Backend) -> None:
             "m": "has no version that is ready",
             "m:1": "list_versions",
             "m:v1": "list_versions",
-            "m@production": "has no alias of that name",
             "m:99999999999999999999": "list_versions",
         }.items():
             with pytest.raises(VersionNotFoundException, match=way_out) as missing:
                 await models.resolve(reference)
             assert missing.value.version == reference
+        with pytest.raises(AliasNotFoundException, match="has no alias of that name") as unset:
+            await models.resolve("m@production")
+        assert (unset.value.model, unset.value.alias) == ("m", "production")
 
 
 @pytest.mark.parametrize("reference", ["", ":1", "m:", "m@", "m:1@x", "m:a:b", "m:a/b", "../m", "m:\n"])

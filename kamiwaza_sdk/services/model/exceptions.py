@@ -1,11 +1,23 @@
 """What can go wrong in the registry and its database. The whole tree is drawn in `kamiwaza_sdk.exceptions`."""
 
+from typing import Final
 from uuid import UUID
 
 from kamiwaza_sdk._validation import shown
-from kamiwaza_sdk.exceptions import AlreadyExistsException, InvalidInputException, NotFoundException, ServiceException
+from kamiwaza_sdk.exceptions import (
+    AlreadyExistsException,
+    ConflictException,
+    InvalidInputException,
+    NotFoundException,
+    ServiceException,
+)
+from kamiwaza_sdk.services.model.schemas.bulk import BulkResult
 
 __all__ = [
+    "AliasAlreadyExistsException",
+    "AliasNotFoundException",
+    "BulkException",
+    "DataLossException",
     "DatabaseBusyException",
     "DatabaseConnectionException",
     "DatabaseException",
@@ -13,15 +25,29 @@ __all__ = [
     "DatabaseRefusedException",
     "DatabaseTooNewException",
     "DatabaseUnsupportedException",
+    "InvalidCursorException",
+    "InvalidFilterException",
     "InvalidReferenceException",
+    "LineageCycleException",
     "ModelAlreadyExistsException",
+    "ModelConfigAlreadyExistsException",
+    "ModelConfigNotFoundException",
+    "ModelInUseException",
     "ModelNotFoundException",
     "ModelTooLargeException",
     "OpenTransactionException",
+    "RevisionConflictException",
+    "TagNotFoundException",
     "TransactionRequiredException",
     "VersionAlreadyExistsException",
+    "VersionInUseException",
     "VersionNotFoundException",
+    "VersionStatusException",
 ]
+
+
+#: PostgreSQL: a lock was not given in time.
+_LOCK_TIMEOUT: Final = "55P03"
 
 
 class ModelNotFoundException(NotFoundException):
@@ -62,15 +88,24 @@ class VersionNotFoundException(NotFoundException):
     Attributes:
         version: The id or reference that was asked for.
         namespace: The namespace that was searched.
+        deleted: The deleted model that the version is of, for `ModelService.restore_model`; `None` where there is none.
     """
 
     def __init__(
-        self, *, version: UUID | str, namespace: str, way_out: str = "list_versions() tells which there are"
+        self,
+        *,
+        version: UUID | str,
+        namespace: str,
+        way_out: str = "list_versions() tells which there are",
+        deleted: UUID | None = None,
     ) -> None:
         named = shown(version) if isinstance(version, str) else version
+        if deleted is not None:
+            way_out = f"its model is deleted; restore_model({deleted}) brings it back"
         super().__init__(f"Version {named} not found in namespace {namespace!r}; {way_out}")
         self.version = version
         self.namespace = namespace
+        self.deleted = deleted
 
 
 class ModelAlreadyExistsException(AlreadyExistsException):
@@ -113,6 +148,209 @@ class VersionAlreadyExistsException(AlreadyExistsException):
         self.namespace = namespace
 
 
+class AliasNotFoundException(NotFoundException):
+    """The model has no such alias, or had none at that moment.
+
+    Attributes:
+        alias: The alias.
+        model: The model's name.
+        namespace: The namespace.
+    """
+
+    def __init__(self, *, alias: str, model: str, namespace: str, reason: str | None = None) -> None:
+        reason = reason or "the model has no alias of that name; set_alias() gives it one"
+        super().__init__(f"Alias {shown(f'{model}@{alias}')} not found in namespace {namespace!r}: {reason}")
+        self.alias = alias
+        self.model = model
+        self.namespace = namespace
+
+
+class AliasAlreadyExistsException(AlreadyExistsException):
+    """The model has the alias already. Nothing was written.
+
+    Attributes:
+        alias: The alias.
+        model: The model's name.
+        number: The version it leads to.
+        namespace: The namespace.
+    """
+
+    def __init__(self, *, alias: str, model: str, number: int, namespace: str) -> None:
+        super().__init__(
+            f"Alias {model}@{alias} exists in namespace {namespace!r} and leads to version {number}; "
+            "set_alias() moves it"
+        )
+        self.alias = alias
+        self.model = model
+        self.number = number
+        self.namespace = namespace
+
+
+class TagNotFoundException(NotFoundException):
+    """The model or version has no tag of that key.
+
+    Attributes:
+        key: The key.
+        owner: The model or version.
+        namespace: The namespace.
+    """
+
+    def __init__(self, *, key: str, owner: UUID, namespace: str) -> None:
+        super().__init__(
+            f"Tag {shown(key)} not found on {owner} in namespace {namespace!r}; its schema tells which there are"
+        )
+        self.key = key
+        self.owner = owner
+        self.namespace = namespace
+
+
+class ModelConfigNotFoundException(NotFoundException):
+    """There is no such configuration in the namespace, or its model is deleted.
+
+    Attributes:
+        config: The id or name that was asked for; `None` where the default one was.
+        namespace: The namespace that was searched.
+    """
+
+    def __init__(self, *, config: UUID | str | None, namespace: str) -> None:
+        named = "Default configuration" if config is None else f"Configuration {shown(str(config))}"
+        super().__init__(f"{named} not found in namespace {namespace!r}; list_configs() tells which there are")
+        self.config = config
+        self.namespace = namespace
+
+
+class ModelConfigAlreadyExistsException(AlreadyExistsException):
+    """The model or version has a configuration of that name, or a default one. Nothing was written.
+
+    Attributes:
+        name: The name of the configuration that exists.
+        owner: The model or version that has it.
+        namespace: The namespace.
+        is_default: Whether it is for being the default that it is in the way.
+    """
+
+    def __init__(self, *, name: str, owner: UUID, namespace: str, is_default: bool) -> None:
+        what, way_out = (
+            ("as the default", "update_config() with is_default=True moves that")
+            if is_default
+            else ("by that name", "update_config() changes it, or choose another name")
+        )
+        super().__init__(f"Configuration {name!r} exists {what} on {owner} in namespace {namespace!r}; {way_out}")
+        self.name = name
+        self.owner = owner
+        self.namespace = namespace
+        self.is_default = is_default
+
+
+class RevisionConflictException(ConflictException):
+    """The model was changed since it was read. Nothing was written.
+
+    Attributes:
+        model: The model's id.
+        expected: The revision that was expected.
+        actual: The revision it has.
+    """
+
+    def __init__(self, *, model: UUID, expected: int, actual: int) -> None:
+        super().__init__(
+            f"Model {model} is at revision {actual}, not {expected}: someone changed it since; "
+            "read it again, and decide again"
+        )
+        self.model = model
+        self.expected = expected
+        self.actual = actual
+
+
+class ModelInUseException(ConflictException):
+    """Something refers to the model that would be gone. Nothing was written.
+
+    Attributes:
+        model: The model's id.
+        reason: What refers to it.
+    """
+
+    def __init__(self, *, model: UUID, reason: str) -> None:
+        super().__init__(f"Model {model} is in use: {reason}; remove what refers to it first")
+        self.model = model
+        self.reason = reason
+
+
+class VersionInUseException(ConflictException):
+    """Something refers to the version, or an alias leads to it. Nothing was written.
+
+    Attributes:
+        version: The version's id.
+        reason: What refers to it.
+    """
+
+    def __init__(self, *, version: UUID, reason: str) -> None:
+        super().__init__(f"Version {version} is in use: {reason}")
+        self.version = version
+        self.reason = reason
+
+
+class VersionStatusException(ConflictException):
+    """What was asked for does not fit the status that the version has. Nothing was written.
+
+    Attributes:
+        version: The version's id.
+        status: The status it has.
+    """
+
+    def __init__(self, *, version: UUID, status: str, reason: str) -> None:
+        super().__init__(f"Version {version} is {status}: {reason}")
+        self.version = version
+        self.status = status
+
+
+class LineageCycleException(ConflictException):
+    """A version would have been made from itself, perhaps over others. Nothing was written.
+
+    Attributes:
+        version: The version.
+        parent: What it was to be made from, which was made from it.
+    """
+
+    def __init__(self, *, version: UUID, parent: UUID) -> None:
+        super().__init__(
+            f"Version {version} cannot derive from {parent}, which derives from it; list_ancestors() tells how"
+        )
+        self.version = version
+        self.parent = parent
+
+
+class BulkException(ServiceException):
+    """A model of many could not be created. The batches before it are written, of its own batch nothing is.
+
+    The cause says why, and decides whether the transaction can go on.
+
+    Attributes:
+        index: Its place among the models that were given, from 0; `None` where it is not known.
+        result: What became of those before its batch.
+    """
+
+    def __init__(self, *, index: int | None, result: BulkResult, cause: Exception) -> None:
+        which = "A batch of models" if index is None else f"The model at index {index}"
+        written = result.created + result.updated + result.skipped
+        super().__init__(f"{which} was refused, and the first {written} are written: {cause}")
+        self.index = index
+        self.result = result
+        self.retryable: bool = getattr(cause, "retryable", False)
+        self.transaction_usable: bool = getattr(cause, "transaction_usable", True)
+
+
+class InvalidCursorException(InvalidInputException):
+    """A cursor is none of ours, or of another query or order. Nothing was read.
+
+    Attributes:
+        cursor: The cursor as it was given.
+    """
+
+    def __init__(self, cursor: str, reason: str) -> None:
+        super().__init__("cursor", f"{shown(cursor)} {reason}; begin without one")
+        self.cursor = cursor
+
+
 class ModelTooLargeException(ServiceException):
     """A version has more bytes than ``MODEL_SERVICE_MAX_MODEL_SIZE`` admits. Nothing was written.
 
@@ -129,6 +367,18 @@ class ModelTooLargeException(ServiceException):
         self.name = name
         self.size = size
         self.limit = limit
+
+
+class InvalidFilterException(InvalidInputException):
+    """A filter cannot be: it asks for a field, a comparison or a value that does not fit, or for too much at once.
+
+    Attributes:
+        place: Where in the filter, as a path: ``and.0.not.value``. Empty where it is the filter as a whole.
+    """
+
+    def __init__(self, place: str, reason: str) -> None:
+        super().__init__(f"filter.{place}" if place else "filter", reason)
+        self.place = place
 
 
 class InvalidReferenceException(InvalidInputException):
@@ -160,7 +410,13 @@ class OpenTransactionException(ServiceException):
 
 
 class DatabaseException(ServiceException):
-    """The database could not do what was asked. The driver's error is the cause."""
+    """The database could not do what was asked. The driver's error is the cause.
+
+    Attributes:
+        undone_by_savepoint: Whether the transaction can go on once the call is undone.
+    """
+
+    undone_by_savepoint: bool = True
 
 
 class DatabaseNotReadyException(DatabaseException):
@@ -218,15 +474,36 @@ class TransactionRequiredException(DatabaseException):
 
 
 class DatabaseUnsupportedException(DatabaseException):
-    """The registry cannot live in this kind of database.
+    """The registry cannot live in this kind of database, or in this build of it.
 
     Attributes:
         dialect: SQLAlchemy's name of it.
+        reason: What this build lacks; `None` where it is the kind.
     """
 
-    def __init__(self, *, dialect: str) -> None:
-        super().__init__(f"The registry lives in SQLite or PostgreSQL, not in {dialect}; give it a database of those")
+    def __init__(self, *, dialect: str, reason: str | None = None) -> None:
+        message = f"The registry lives in SQLite or PostgreSQL, not in {dialect}; give it a database of those"
+        super().__init__(f"The registry cannot live in this {dialect}: {reason}" if reason else message)
         self.dialect = dialect
+        self.reason = reason
+
+
+class DataLossException(DatabaseException):
+    """A downgrade would drop tables that have rows. Nothing was touched.
+
+    Attributes:
+        to: The schema version to return to; `None` for none.
+        losses: How many rows each of these tables has.
+    """
+
+    def __init__(self, *, to: str | None, losses: dict[str, int]) -> None:
+        rows = ", ".join(f"{table} ({count})" for table, count in losses.items())
+        super().__init__(
+            f"Downgrading to {f'schema version {to}' if to else 'no schema at all'} would lose the rows of {rows}; "
+            "save what is needed, then pass lose_data=True"
+        )
+        self.to = to
+        self.losses = losses
 
 
 class DatabaseBusyException(DatabaseException):
@@ -245,6 +522,7 @@ class DatabaseBusyException(DatabaseException):
         super().__init__(f"Another transaction is in the way ({code}); {way_out}")
         self.code = code
         self.transaction_usable: bool = transaction_usable
+        self.undone_by_savepoint: bool = code == _LOCK_TIMEOUT  # others are about all that the transaction has seen
 
 
 class DatabaseConnectionException(DatabaseException):
@@ -252,6 +530,7 @@ class DatabaseConnectionException(DatabaseException):
 
     retryable = True
     transaction_usable = False
+    undone_by_savepoint = False
 
     def __init__(self) -> None:
         super().__init__("The database cannot be reached, or the connection was lost; roll back, check it, try again")

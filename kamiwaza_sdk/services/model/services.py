@@ -1,17 +1,17 @@
 """`ModelService`: the registry, in the caller's own session."""
 
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from kamiwaza_sdk._validation import check_namespace
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched
-from kamiwaza_sdk.services.model import model_operations, version_operations
-from kamiwaza_sdk.services.model.schemas.model import CreateModel, ModelSchema, UpdateModel
-from kamiwaza_sdk.services.model.schemas.version import CreateVersion, ModelVersionSchema
-from kamiwaza_sdk.services.model.scope import Scope
-from kamiwaza_sdk.services.model.session import check_session, in_transaction
+from kamiwaza_sdk.services.model.methods.labels import LabelMethods
+from kamiwaza_sdk.services.model.methods.models import ModelMethods
+from kamiwaza_sdk.services.model.methods.records import RecordMethods
+from kamiwaza_sdk.services.model.methods.versions import VersionMethods
+from kamiwaza_sdk.services.model.operations import versions
+from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema
+from kamiwaza_sdk.services.model.session import in_transaction
 from kamiwaza_sdk.services.model.transfers import Transfers
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["ModelService"]
 
 
-class ModelService:
-    """The models of one namespace: which there are, in which versions, made of which files.
+class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
+    """The models of one namespace: which there are, in which versions, made of which files, changed by whom.
 
     Works in the session it is given and leaves it to the caller: it flushes what is pending, executes, and never
     commits, rolls back or closes. What it writes commits or vanishes with the caller's own rows. An expected refusal
@@ -33,13 +33,14 @@ class ModelService:
     Args:
         db: The host's session.
         namespace: Sees and touches no other. Created by its first model.
+        actor: Who is at work, for the history: such as the name of a user or a job.
         config: Default: read from ``MODEL_SERVICE_…`` when first needed.
         hub: What `pull_model` fetches with. Default: one of its own.
         downloads: What `download_model` downloads with. Default: one of its own.
 
     Raises:
         InvalidNameException: `namespace` cannot be kept.
-        InvalidInputException: `db` is no synchronous session.
+        InvalidInputException: `db` is no synchronous session, or `actor` no text of at most 255 characters.
 
     Example:
         >>> with Session(engine) as db, db.begin():
@@ -54,226 +55,13 @@ class ModelService:
         db: Session,
         *,
         namespace: str = "default",
+        actor: str | None = None,
         config: "ServiceConfig | None" = None,
         hub: "HubService | None" = None,
         downloads: "DownloadService | None" = None,
     ) -> None:
-        self.db: Session = check_session(db)
-        self.namespace: str = check_namespace(namespace)
-        self._scope = Scope(db, self.namespace)
+        super().__init__(db, namespace=namespace, actor=actor)
         self._transfers = Transfers(config=config, hub=hub, downloads=downloads)
-
-    def create_model(self, model: CreateModel) -> ModelSchema:
-        """Create a model. It has no versions yet.
-
-        Args:
-            model: What it is.
-
-        Returns:
-            The model at revision 1.
-
-        Raises:
-            ModelAlreadyExistsException: The name is taken, perhaps by a deleted model.
-            DatabaseException: The database could not do it.
-
-        Example:
-            >>> models.create_model(CreateModel(name="org/tiny")).revision
-            1
-        """
-        return model_operations.create(self._scope, model)
-
-    def get_model(self, model_id: UUID) -> ModelSchema:
-        """Return a model by its id.
-
-        Args:
-            model_id: The id.
-
-        Raises:
-            ModelNotFoundException: There is none in this namespace, or it is deleted.
-            InvalidInputException: `model_id` is no UUID.
-            DatabaseException: The database could not do it.
-
-        Example:
-            >>> models.get_model(model.id).name
-            'minilm'
-        """
-        return model_operations.get(self._scope, model_id)
-
-    def get_model_by_name(self, name: str) -> ModelSchema:
-        """Return a model by its name.
-
-        Args:
-            name: The name, case and all.
-
-        Raises:
-            ModelNotFoundException: There is none in this namespace, or it is deleted.
-            InvalidNameException: No model can have such a name.
-            DatabaseException: The database could not do it.
-
-        Example:
-            >>> models.get_model_by_name("minilm") == model
-            True
-        """
-        return model_operations.get_by_name(self._scope, name)
-
-    def list_models(self, *, after: str = "", limit: int = 1000) -> list[ModelSchema]:
-        """Return a page of the models that are not deleted, by name in code point order.
-
-        Args:
-            after: The name of the last model of the page before.
-            limit: How many at most: 1 to 1,000.
-
-        Raises:
-            InvalidInputException: `limit` is out of bounds, or `after` is no text.
-            DatabaseException: The database could not do it.
-
-        Example:
-            >>> [model.name for model in models.list_models(limit=1)]
-            ['minilm']
-        """
-        return model_operations.page(self._scope, after=after, limit=limit)
-
-    def update_model(self, model_id: UUID, changes: UpdateModel) -> ModelSchema:
-        """Change those fields of a model that are given; `None` clears one. Counts its revision up.
-
-        Args:
-            model_id: The model.
-            changes: What changes. A new ``name`` renames it.
-
-        Returns:
-            The model as it is now.
-
-        Raises:
-            ModelNotFoundException: There is none in this namespace, or it is deleted.
-            ModelAlreadyExistsException: The new name is taken.
-            InvalidInputException: `model_id` is no UUID.
-            DatabaseException: The database could not do it.
-
-        Example:
-            >>> models.update_model(model.id, UpdateModel(license="apache-2.0")).license
-            'apache-2.0'
-        """
-        return model_operations.update(self._scope, model_id, changes)
-
-    def delete_model(self, model_id: UUID) -> None:
-        """Delete a model so that `restore_model` can bring it back, with its versions. Its name stays taken.
-
-        Args:
-            model_id: The model.
-
-        Raises:
-            ModelNotFoundException: There is none in this namespace, or it is deleted already.
-            InvalidInputException: `model_id` is no UUID.
-            DatabaseException: The database could not do it.
-
-        Example:
-            >>> models.delete_model(model.id)
-            >>> models.list_models()
-            []
-        """
-        model_operations.delete(self._scope, model_id)
-
-    def restore_model(self, model_id: UUID) -> ModelSchema:
-        """Bring a deleted model back, with its versions. Does nothing to one that is not deleted.
-
-        Args:
-            model_id: The model.
-
-        Returns:
-            The model as it is now.
-
-        Raises:
-            ModelNotFoundException: There is none in this namespace.
-            InvalidInputException: `model_id` is no UUID.
-            DatabaseException: The database could not do it.
-
-        Example:
-            >>> models.delete_model(model.id)
-            >>> models.restore_model(model.id).deleted_at is None
-            True
-        """
-        return model_operations.restore(self._scope, model_id)
-
-    def create_version(self, model_id: UUID, version: CreateVersion) -> ModelVersionSchema:
-        """Create a version with the next number, made of files that are in the store or will be.
-
-        Holds the model's row until the transaction ends, so that numbers have no gaps: whoever creates another version
-        of the same model meanwhile waits.
-
-        Args:
-            model_id: The model.
-            version: Its files, and what is known of them.
-
-        Returns:
-            The version, ``ready``.
-
-        Raises:
-            ModelNotFoundException: There is no such model in this namespace, or it is deleted.
-            VersionAlreadyExistsException: The label is taken.
-            InvalidInputException: `model_id` is no UUID.
-            DatabaseException: The database could not do it.
-
-        Example:
-            >>> files = (CreateFile(path="model.onnx", size=3, sha256="ab" * 32),)
-            >>> models.create_version(model.id, CreateVersion(files=files)).number
-            1
-        """
-        return version_operations.create(self._scope, model_id, version)
-
-    def get_version(self, version_id: UUID) -> ModelVersionSchema:
-        """Return a version by its id, with its files.
-
-        Args:
-            version_id: The id.
-
-        Raises:
-            VersionNotFoundException: There is none in this namespace, or its model is deleted.
-            InvalidInputException: `version_id` is no UUID.
-            DatabaseException: The database could not do it.
-
-        Example:
-            >>> models.get_version(version.id) == version
-            True
-        """
-        return version_operations.get(self._scope, version_id)
-
-    def list_versions(self, model_id: UUID, *, after: int = 0, limit: int = 100) -> list[ModelVersionSchema]:
-        """Return a page of a model's versions with their files, by number, in two statements.
-
-        Args:
-            model_id: The model.
-            after: The number of the last version of the page before.
-            limit: How many at most: 1 to 1,000.
-
-        Raises:
-            ModelNotFoundException: There is no such model in this namespace, or it is deleted.
-            InvalidInputException: `model_id` is no UUID, or `after` or `limit` is out of bounds.
-            DatabaseException: The database could not do it.
-
-        Example:
-            >>> [version.number for version in models.list_versions(model.id)]
-            [1]
-        """
-        return version_operations.page(self._scope, model_id, after=after, limit=limit)
-
-    def resolve(self, reference: str) -> ModelVersionSchema:
-        """Return the version that a reference string names, with its files.
-
-        Args:
-            reference: ``name`` for the latest version that is ready, ``name:3`` for a number, ``name:v1.5`` for a
-                label.
-
-        Raises:
-            InvalidReferenceException: It has none of these forms.
-            ModelNotFoundException: There is no such model in this namespace, or it is deleted.
-            VersionNotFoundException: The model has no such version.
-            DatabaseException: The database could not do it.
-
-        Example:
-            >>> models.resolve("minilm:1") == models.resolve("minilm") == version
-            True
-        """
-        return version_operations.resolve(self._scope, reference)
 
     def register(self, fetched: Fetched, *, name: str | None = None, version: str | None = None) -> ModelVersionSchema:
         """Register what was fetched: create the model where it is missing, and a version of these files.
@@ -301,7 +89,7 @@ class ModelService:
             True
         """
         limit = self._transfers.config().max_model_size
-        return version_operations.register(self._scope, fetched, name=name, version=version, max_size=limit)
+        return versions.register(self._scope, fetched, name=name, version=version, max_size=limit)
 
     async def pull_model(
         self,

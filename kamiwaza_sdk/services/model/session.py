@@ -5,12 +5,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NoReturn, TypeVar
-from uuid import UUID
 from weakref import WeakSet
 
 from sqlalchemy import Connection, CursorResult, Executable, event
 from sqlalchemy import inspect as inspect_state
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session, SessionTransaction, object_session
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -23,20 +22,20 @@ from kamiwaza_sdk.services.model.exceptions import (
     DatabaseRefusedException,
     TransactionRequiredException,
 )
-from kamiwaza_sdk.services.model.models import DBModel
+from kamiwaza_sdk.services.model.models import DBBase, DBModel
 
 __all__ = [
+    "atomic",
     "check_async_session",
     "check_session",
     "dialect_name",
     "execute",
+    "execute_on",
     "flush",
     "in_transaction",
     "raise_translated",
     "refresh",
     "refuse_autocommit",
-    "require_transaction",
-    "savepoint",
 ]
 
 _AnyAsyncSession = TypeVar("_AnyAsyncSession")
@@ -86,7 +85,24 @@ def execute(
     """
     flush(db)
     try:
-        return _connection(db, statement).execute(statement, parameters)
+        connection = _connection(db, statement)
+    except DBAPIError as error:
+        raise_translated(error)
+    return execute_on(connection, statement, parameters)
+
+
+def execute_on(
+    connection: Connection,
+    statement: Executable,
+    parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]],  # Any: as above
+) -> CursorResult[Any]:  # Any: as above
+    """Execute a statement on a connection.
+
+    Raises:
+        DatabaseException: As above.
+    """
+    try:
+        return connection.execute(statement, parameters)
     except DBAPIError as error:
         raise_translated(error)
 
@@ -102,17 +118,54 @@ def in_transaction(db: Session) -> bool:
     return db.in_transaction() or (isinstance(bind, Connection) and bind.in_transaction())
 
 
-def require_transaction(db: Session) -> None:
-    """Refuse a session whose connection commits by itself: what takes several statements would not be one.
+@contextmanager
+def atomic(db: Session) -> Iterator[Connection]:
+    """Guard a call that writes: whatever goes wrong in it, an interruption too, nothing of it is left.
+
+    The transaction stays usable then, also on PostgreSQL, which gives it up at any error outside of a savepoint. What
+    the host has pending is flushed first, outside of the guard: what fails there is the host's own row.
+
+    On SQLite the stock driver begins a transaction before a row is written, not before a savepoint, whose rows would
+    then outlive the transaction's rollback. So here it is begun, for writing: one that has read before could not write
+    any more once others have.
+
+    Yields:
+        The session's connection for our tables.
 
     Raises:
-        TransactionRequiredException: It is in AUTOCOMMIT.
+        TransactionRequiredException: The connection commits every statement by itself.
     """
     flush(db)
     try:
-        refuse_autocommit(_connection(db))
+        connection = _connection(db)
+        refuse_autocommit(connection)
+        _begin(connection)
+        connection.exec_driver_sql(f"SAVEPOINT {_SAVEPOINT}")
     except DBAPIError as error:
         raise_translated(error)
+    try:
+        yield connection
+        connection.exec_driver_sql(f"RELEASE SAVEPOINT {_SAVEPOINT}")
+    except BaseException as error:
+        if _undo(connection) and isinstance(error, DatabaseException):
+            error.transaction_usable = error.transaction_usable or error.undone_by_savepoint
+        raise
+
+
+def _undo(connection: Connection) -> bool:
+    """Go back to where a call began, and tell whether that was possible: a lost connection has nothing to undo."""
+    try:
+        connection.exec_driver_sql(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
+        connection.exec_driver_sql(f"RELEASE SAVEPOINT {_SAVEPOINT}")
+    except SQLAlchemyError:
+        return False
+    return True
+
+
+def _begin(connection: Connection) -> None:
+    driver_connection: Any = connection.connection.driver_connection  # Any: of the driver in use
+    if connection.dialect.name == "sqlite" and not driver_connection.in_transaction:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def refuse_autocommit(connection: Connection) -> None:
@@ -126,28 +179,39 @@ def refuse_autocommit(connection: Connection) -> None:
         raise TransactionRequiredException
 
 
-def refresh(db: Session, model_id: UUID, values: Mapping[str, Any], *, stale: Sequence[str]) -> None:
-    """Give the host's loaded copy of a model its new values; what is not known of it is read when next looked at.
+def refresh(
+    db: Session,
+    kind: type[DBBase],
+    identity: object,
+    values: Mapping[str, Any] | None = None,  # Any: values of several columns
+    *,
+    stale: Sequence[str] = (),
+) -> None:
+    """Give the host's loaded copy of a row its new values; what is not known of it is read when next looked at.
 
-    Not all is left to be read: a coroutine's session cannot, in the middle of an attribute's access.
+    Not all is left to be read: a coroutine's session cannot, in the middle of an attribute's access. Without values,
+    the row is gone, and whoever looks at it is told.
     """
-    loaded = db.identity_map.get(Session.identity_key(DBModel, model_id))
-    if loaded is None:
+    loaded = db.identity_map.get(Session.identity_key(kind, identity))
+    if not isinstance(loaded, DBBase):
         return
     _expire_on_rollback(loaded)
+    if values is None:
+        db.expire(loaded)
+        return
     for key in values.keys() & vars(loaded).keys():
         set_committed_value(loaded, key, values[key])
     if stale:  # of nothing, SQLAlchemy would make everything
         db.expire(loaded, stale)
 
 
-def _expire_on_rollback(loaded: DBModel) -> None:
+def _expire_on_rollback(loaded: DBBase) -> None:
     """Let a loaded row be read anew after a rollback to a savepoint, which SQLAlchemy only does for its own changes."""
     db = object_session(loaded)
     if db is None or not db.in_nested_transaction():
         return
     if _ALTERED not in db.info:
-        db.info[_ALTERED] = WeakSet[DBModel]()
+        db.info[_ALTERED] = WeakSet[DBBase]()
         event.listen(db, "after_soft_rollback", _expire_altered)
     db.info[_ALTERED].add(loaded)
 
@@ -156,28 +220,6 @@ def _expire_altered(db: Session, _previous: SessionTransaction) -> None:
     for loaded in db.info[_ALTERED]:
         if loaded in db and inspect_state(loaded).persistent:
             db.expire(loaded)
-
-
-@contextmanager
-def savepoint(db: Session) -> Iterator[None]:
-    """Guard a statement that a constraint may refuse, so that the refusal leaves the transaction usable.
-
-    PostgreSQL gives up the whole transaction at any error. SQLite undoes only the statement that failed, and with its
-    stock driver a savepoint's rows would outlive the transaction's rollback: there none is made. Nor in AUTOCOMMIT.
-    The session is not told: its own savepoints flush, whatever ``autoflush`` says.
-    """
-    connection = _connection(db)
-    driver_connection: Any = connection.connection.driver_connection  # Any: of the driver in use
-    if connection.dialect.name != "postgresql" or getattr(driver_connection, "autocommit", False):
-        yield
-        return
-    connection.exec_driver_sql(f"SAVEPOINT {_SAVEPOINT}")
-    try:
-        yield
-    except IntegrityError:
-        connection.exec_driver_sql(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
-        raise
-    connection.exec_driver_sql(f"RELEASE SAVEPOINT {_SAVEPOINT}")
 
 
 def _connection(db: Session, statement: Executable | None = None) -> Connection:

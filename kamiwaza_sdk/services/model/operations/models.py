@@ -1,49 +1,93 @@
-"""What `ModelService` does with models, as functions over a `Scope`."""
+"""Models: create, read, change, delete, restore, purge."""
 
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import ConfigDict, JsonValue, TypeAdapter
 from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 
 from kamiwaza_sdk._ids import uuid7
 from kamiwaza_sdk._validation import check_name, check_text, revalidated
-from kamiwaza_sdk.services.model import statements
-from kamiwaza_sdk.services.model.exceptions import ModelAlreadyExistsException, ModelNotFoundException
+from kamiwaza_sdk.services.model.exceptions import (
+    ModelAlreadyExistsException,
+    ModelInUseException,
+    ModelNotFoundException,
+    RevisionConflictException,
+)
+from kamiwaza_sdk.services.model.models import DBModel
+from kamiwaza_sdk.services.model.operations.changes import ModelChange, event_row, hold, hold_any, missing
+from kamiwaza_sdk.services.model.operations.documents import forget_document, insert_document, update_document
+from kamiwaza_sdk.services.model.operations.tags import tag_rows
 from kamiwaza_sdk.services.model.schemas.model import CreateModel, ModelSchema, UpdateModel
-from kamiwaza_sdk.services.model.scope import Scope, check_id, check_limit
-from kamiwaza_sdk.services.model.session import dialect_name, flush, refresh, savepoint
+from kamiwaza_sdk.services.model.scope import Scope, check_id, check_limit, check_number
+from kamiwaza_sdk.services.model.session import flush, refresh
+from kamiwaza_sdk.services.model.statements import models as statements
+from kamiwaza_sdk.services.model.statements.events import INSERT_EVENTS
+from kamiwaza_sdk.services.model.statements.tags import MODEL_TAGS
 
-__all__ = ["create", "delete", "find_by_name", "get", "get_by_name", "insert", "page", "restore", "taken", "update"]
+__all__ = [
+    "change_fields",
+    "create",
+    "delete",
+    "find_by_name",
+    "get",
+    "get_by_name",
+    "insert",
+    "page",
+    "purge",
+    "restore",
+    "schemas",
+    "taken",
+    "update",
+]
 
 _PAGE: Final = TypeAdapter(list[ModelSchema], config=ConfigDict(defer_build=True))
+#: What a model is found by, besides its tags.
+_FOUND_BY: Final = {"name", "author", "description"}
 
 
 def create(scope: Scope, model: CreateModel) -> ModelSchema:
     """Create a model, or raise `ModelAlreadyExistsException`."""
     model = revalidated(model, CreateModel, "model")
-    created = insert(scope, model)
+    with scope.writing() as writing:
+        created = insert(writing, model)
     if created is None:
-        raise taken(scope, model.name, find_by_name(scope, model.name))
+        raise taken(scope, model.name)
     return created
 
 
 def insert(scope: Scope, model: CreateModel) -> ModelSchema | None:
-    """Create a model, or return `None` where the name is taken."""
+    """Create a model, or return `None`, having written nothing, where the name is taken."""
     now = datetime.now(UTC)
-    row = scope.execute(
-        statements.insert_model(dialect_name(scope.db)),
-        **model.model_dump(),
-        id=uuid7(),
-        namespace=scope.namespace,
-        revision=1,
-        last_number=0,
-        created_at=now,
-        updated_at=now,
-    ).one_or_none()
-    return None if row is None else _schema(row)
+    given = model.model_dump()
+    tags = given.pop("tags")
+    values = {
+        "id": uuid7(),
+        "namespace": scope.namespace,
+        "revision": 1,
+        "created_at": now,
+        "updated_at": now,
+        "deleted_at": None,
+        **given,
+    }
+    state = {"last_number": 0, "last_event": 1, "last_event_at": now}
+    if not scope.execute(statements.insert_model(scope.dialect), **values, **state).all():
+        return None
+    created = ModelSchema.model_validate({**values, "tags": tags})
+    _insert_rest(scope, created, model.model_dump(exclude_defaults=True))
+    return created
+
+
+def _insert_rest(scope: Scope, model: ModelSchema, given: dict[str, JsonValue]) -> None:
+    scope.execute_many(MODEL_TAGS.insert, tag_rows(scope, "model_id", model.id, model.tags))
+    insert_document(
+        scope, model.id, name=model.name, author=model.author, description=model.description, tags=model.tags
+    )
+    event = event_row(scope, model.id, 1, "model.created", model.created_at, after=given)
+    scope.execute_many(INSERT_EVENTS, [event])
 
 
 def get(scope: Scope, model_id: UUID) -> ModelSchema:
@@ -67,50 +111,100 @@ def find_by_name(scope: Scope, name: str) -> ModelSchema | None:
 def page(scope: Scope, *, after: str, limit: int) -> list[ModelSchema]:
     """Return models by name, from the one after `after` on."""
     rows = scope.execute(statements.MODEL_PAGE, _name=check_text(after, field="after"), _limit=check_limit(limit))
-    return _PAGE.validate_python([dict(zip(statements.MODEL_KEYS, row, strict=True)) for row in rows])
+    return schemas(rows.all())
 
 
-def update(scope: Scope, model_id: UUID, changes: UpdateModel) -> ModelSchema:
+def update(scope: Scope, model_id: UUID, changes: UpdateModel, *, expected_revision: int | None) -> ModelSchema:
     """Change the fields that are given."""
     values = revalidated(changes, UpdateModel, "changes", only_given=True).changes()
-    values.update(_id=check_id(model_id, "model_id"), updated_at=datetime.now(UTC))
-    row = _rename(scope, values) if "name" in values else _update(scope, values)
-    return _changed(scope, row, model_id)
-
-
-def _update(scope: Scope, values: dict[str, Any]) -> Row[Any] | None:  # Any: values of several columns
-    return scope.execute(statements.UPDATE_MODEL, **values).one_or_none()
-
-
-def _rename(scope: Scope, values: dict[str, Any]) -> Row[Any] | None:  # Any: values of several columns
-    """Update where a constraint, the only one that an update can meet, may refuse."""
+    if expected_revision is not None:
+        check_number(
+            expected_revision, "expected_revision", low=1, high=2**31 - 1, way_out="it is ModelSchema.revision"
+        )
     flush(scope.db)  # outside of the guard: what fails here is the host's own row
     try:
-        with savepoint(scope.db):
-            return _update(scope, values)
+        with scope.writing() as writing:
+            change = hold(writing, model_id)
+            if expected_revision not in {None, change.row["revision"]}:
+                raise RevisionConflictException(
+                    model=model_id, expected=expected_revision or 0, actual=change.row["revision"]
+                )
+            _update(change, values)
+            return get(writing, model_id)
     except IntegrityError as error:
-        raise taken(scope, values["name"], find_by_name(scope, values["name"])) from error
+        if "name" not in values or find_by_name(scope, values["name"]) is None:
+            raise
+        raise taken(scope, values["name"]) from error
+
+
+def change_fields(change: ModelChange, values: Mapping[str, Any]) -> bool:  # Any: values of several columns
+    """Change those fields of a model that are other than given, and tell whether there are any."""
+    differs = any(change.row[key] != value for key, value in values.items())
+    if differs:
+        _update(change, values)
+    return differs
+
+
+def _update(change: ModelChange, values: Mapping[str, Any]) -> None:  # Any: values of several columns
+    new = {key: value for key, value in values.items() if change.row[key] != value}
+    change.record("model.updated", before={key: change.row[key] for key in new}, after=new)
+    _touch(change, **new)
+    if _FOUND_BY & new.keys():
+        update_document(change.scope, change.id)
+
+
+def _touch(change: ModelChange, **values: Any) -> None:  # Any: values of several columns
+    change.write(revision=change.row["revision"] + 1, updated_at=change.at, **values)
 
 
 def delete(scope: Scope, model_id: UUID) -> None:
     """Mark a model as deleted."""
-    now = datetime.now(UTC)
-    row = scope.execute(
-        statements.MODEL_STATE, _id=check_id(model_id, "model_id"), _living=True, deleted_at=now, updated_at=now
-    ).one_or_none()
-    _changed(scope, row, model_id)
+    with scope.writing() as writing:
+        change = hold(writing, model_id)
+        change.record("model.deleted")
+        _touch(change, deleted_at=change.at)
 
 
 def restore(scope: Scope, model_id: UUID) -> ModelSchema:
     """Take the mark away; do nothing where there is none."""
-    row = scope.execute(
-        statements.MODEL_STATE,
-        _id=check_id(model_id, "model_id"),
-        _living=False,
-        deleted_at=None,
-        updated_at=datetime.now(UTC),
-    ).one_or_none()
-    return _changed(scope, row, model_id)
+    with scope.writing() as writing:
+        change = hold_any(writing, model_id)
+        if change.row["deleted_at"] is not None:
+            change.record("model.restored")
+            _touch(change, deleted_at=None)
+        return get(writing, model_id)
+
+
+def purge(scope: Scope, model_id: UUID) -> None:
+    """Delete a deleted model for good, with all that belongs to it, and leave one event that says so."""
+    flush(scope.db)  # as above
+    try:
+        with scope.writing() as writing:
+            change = hold_any(writing, model_id)
+            _check_purge(change)
+            forget_document(writing, model_id)
+            for statement in (*statements.DELETE_BELONGINGS, statements.DELETE_MODEL):
+                writing.execute(statement, _id=model_id)
+            before: dict[str, JsonValue] = {"name": change.row["name"]}
+            sequence = change.row["last_event"] + 1
+            event = event_row(writing, model_id, sequence, "model.purged", change.at, before=before)
+            writing.execute_many(INSERT_EVENTS, [event])
+    except IntegrityError as error:
+        raise ModelInUseException(model=model_id, reason="rows of the application's own refer to it") from error
+    refresh(scope.db, DBModel, model_id)
+
+
+def _check_purge(change: ModelChange) -> None:
+    if change.row["deleted_at"] is None:
+        raise ModelInUseException(model=change.id, reason="it is not deleted, which delete_model() does")
+    children = change.scope.execute(statements.COUNT_CHILDREN, _id=change.id).scalar_one()
+    if children:
+        raise ModelInUseException(model=change.id, reason=f"{children} versions of other models derive from its own")
+
+
+def schemas(rows: Iterable[Row[Any]]) -> list[ModelSchema]:  # Any: values of several columns
+    """Return rows as models, all at once."""
+    return _PAGE.validate_python([dict(zip(statements.MODEL_KEYS, row, strict=True)) for row in rows])
 
 
 def _schema(row: Row[Any]) -> ModelSchema:  # Any: values of several columns
@@ -119,22 +213,15 @@ def _schema(row: Row[Any]) -> ModelSchema:  # Any: values of several columns
 
 def _living(scope: Scope, model: ModelSchema | None, asked_for: UUID | str) -> ModelSchema:
     if model is None:
-        raise ModelNotFoundException(model=asked_for, namespace=scope.namespace)
+        raise missing(scope, asked_for)
     if model.deleted_at is not None:
         raise ModelNotFoundException(model=asked_for, namespace=scope.namespace, deleted=model.id)
     return model
 
 
-def _changed(scope: Scope, row: Row[Any] | None, model_id: UUID) -> ModelSchema:  # Any: as above
-    if row is None:
-        return get(scope, model_id)  # raises, but where a restore found nothing to do
-    changed = _schema(row)
-    refresh(scope.db, model_id, changed.model_dump(), stale=())
-    return changed
-
-
-def taken(scope: Scope, name: str, holder: ModelSchema | None) -> ModelAlreadyExistsException:
-    """Return the error that says who has the name; `None` where that is gone by now, or not yet to be seen."""
+def taken(scope: Scope, name: str) -> ModelAlreadyExistsException:
+    """Return the error that says who has a name; it may be gone by now, or not yet to be seen."""
+    holder = find_by_name(scope, name)
     return ModelAlreadyExistsException(
         name=name,
         namespace=scope.namespace,

@@ -1,81 +1,79 @@
-"""What `ModelService` does with versions, as functions over a `Scope`."""
+"""Versions: create, read, change, delete, register, copy."""
 
-from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
-from itertools import groupby
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 from uuid import UUID
 
+from pydantic import JsonValue
 from sqlalchemy import Row
+from sqlalchemy.exc import IntegrityError
 
 from kamiwaza_sdk._ids import uuid7
 from kamiwaza_sdk._validation import revalidated, shown
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched, manifest_digest
-from kamiwaza_sdk.services.model import model_operations, statements
 from kamiwaza_sdk.services.model.exceptions import (
-    ModelNotFoundException,
     ModelTooLargeException,
     VersionAlreadyExistsException,
-    VersionNotFoundException,
+    VersionInUseException,
+    VersionStatusException,
 )
-from kamiwaza_sdk.services.model.references import Reference, parse_reference
-from kamiwaza_sdk.services.model.schemas.model import CreateModel, ModelSchema
-from kamiwaza_sdk.services.model.schemas.version import CreateFile, CreateVersion, ModelVersionSchema
-from kamiwaza_sdk.services.model.scope import Scope, check_id, check_limit, check_number
-from kamiwaza_sdk.services.model.session import dialect_name, refresh, require_transaction
+from kamiwaza_sdk.services.model.models import DBModelVersion
+from kamiwaza_sdk.services.model.operations import models
+from kamiwaza_sdk.services.model.operations.changes import ModelChange, hold, hold_owner, missing_version
+from kamiwaza_sdk.services.model.operations.files import facts, insert_files, replace_files
+from kamiwaza_sdk.services.model.operations.lineage import check_childless, insert_parents
+from kamiwaza_sdk.services.model.operations.tags import tag_rows
+from kamiwaza_sdk.services.model.schemas.model import CreateModel
+from kamiwaza_sdk.services.model.schemas.version import (
+    CreateFile,
+    CreateParent,
+    CreateVersion,
+    ModelVersionSchema,
+    UpdateVersion,
+)
+from kamiwaza_sdk.services.model.scope import MAX_NUMBER, Scope, check_id, check_limit, check_number
+from kamiwaza_sdk.services.model.session import flush, refresh
+from kamiwaza_sdk.services.model.statements import versions as statements
+from kamiwaza_sdk.services.model.statements.aliases import ALIASES_OF_VERSION
+from kamiwaza_sdk.services.model.statements.models import insert_or_nothing
+from kamiwaza_sdk.services.model.statements.tags import VERSION_TAGS
 
-__all__ = ["create", "get", "page", "register", "resolve"]
+__all__ = ["copy", "create", "delete", "get", "page", "register", "update", "with_files"]
 
-_MAX_NUMBER = 2**31 - 1
+#: What a version may become, by what it is.
+_NEXT: Final = {
+    "draft": {"ready", "failed"},
+    "ready": {"archived", "failed"},
+    "archived": {"ready"},
+    "failed": set[str](),
+}
 
 
 def create(scope: Scope, model_id: UUID, version: CreateVersion) -> ModelVersionSchema:
     """Create a version with the next number, or raise `VersionAlreadyExistsException`."""
     version = revalidated(version, CreateVersion, "version")
-    require_transaction(scope.db)
-    return _insert(scope, model_id, _next(scope, model_id), version)
+    with scope.writing() as writing:
+        return _insert(hold(writing, model_id), version)
 
 
 def get(scope: Scope, version_id: UUID) -> ModelVersionSchema:
     """Return a version by its id."""
     row = scope.execute(statements.VERSION_BY_ID, _id=check_id(version_id, "version_id")).one_or_none()
     if row is None:
-        raise VersionNotFoundException(version=version_id, namespace=scope.namespace)
-    return _with_files(scope, row)
+        raise missing_version(scope, version_id)
+    return with_files(scope, [row])[0]
 
 
 def page(scope: Scope, model_id: UUID, *, after: int, limit: int) -> list[ModelVersionSchema]:
     """Return a model's versions by number, from the one after `after` on, in two statements."""
-    check_number(after, "after", low=0, high=_MAX_NUMBER, way_out="it is the last version's number; begin with 0")
+    check_number(after, "after", low=0, high=MAX_NUMBER, way_out="it is the last version's number; begin with 0")
     rows = scope.execute(
         statements.VERSION_PAGE, _model_id=check_id(model_id, "model_id"), _number=after, _limit=check_limit(limit)
     ).all()
     if not rows:
-        model_operations.get(scope, model_id)  # raises where it is the model that is missing
-        return []
-    numbers = [row.number for row in rows]
-    files = scope.execute(statements.FILES_OF_MODEL, _model_id=model_id, _first=numbers[0], _last=numbers[-1])
-    by_number = {number: [row[1:] for row in group] for number, group in groupby(files, key=lambda row: row[0])}
-    return [_schema(row, by_number.get(row.number, [])) for row in rows]
-
-
-def resolve(scope: Scope, reference: str) -> ModelVersionSchema:
-    """Return the version that a reference string names."""
-    parsed = parse_reference(reference)
-    row = _find(scope, parsed)
-    if row is None:
-        model_operations.get_by_name(scope, parsed.name)  # raises where it is the model that is missing
-        raise VersionNotFoundException(version=reference, namespace=scope.namespace, way_out=_way_out(parsed))
-    return _with_files(scope, row)
-
-
-def _way_out(reference: Reference) -> str:
-    if reference.alias is not None:
-        return "the model has no alias of that name; name a version by number or label, as in 'name:3'"
-    if reference.version is None:
-        return "the model has no version that is ready; create_version() or register() adds one"
-    return "list_versions() tells which there are"
+        models.get(scope, model_id)  # raises where it is the model that is missing
+    return with_files(scope, rows)
 
 
 def register(
@@ -90,107 +88,173 @@ def register(
     create_version = CreateVersion(files=files, version=version)
     if fetched.size > max_size:
         raise ModelTooLargeException(name=create_model.name, size=fetched.size, limit=max_size)
-    require_transaction(scope.db)
-    model = model_operations.insert(scope, create_model) or _existing(scope, create_model.name)
-    return _create_or_find(scope, model, create_version)
+    with scope.writing() as writing:
+        model = models.insert(writing, create_model) or models.find_by_name(writing, create_model.name)
+        if model is None or model.deleted_at is not None:
+            raise models.taken(writing, create_model.name)
+        return _insert_or_find(hold(writing, model.id), create_version)
 
 
-def _existing(scope: Scope, name: str) -> ModelSchema:
-    model = model_operations.find_by_name(scope, name)
-    if model is None or model.deleted_at is not None:
-        raise model_operations.taken(scope, name, model)
-    return model
+def copy(scope: Scope, version_id: UUID, model_id: UUID, *, version: str | None) -> ModelVersionSchema:
+    """Return the version of another model that has the same files, having created it where it was missing."""
+    check_id(model_id, "model_id")
+    with scope.writing() as writing:
+        source = get(writing, version_id)
+        if source.status != "ready":
+            raise VersionStatusException(version=version_id, status=source.status, reason="only a ready one is copied")
+        files = tuple(CreateFile(**file.model_dump()) for file in source.files)
+        parents = (CreateParent(version_id=version_id, relation="copied"),)
+        kept = source.model_dump(include={"source_revision", "details", "tags"})
+        create_version = CreateVersion(files=files, version=version, derived_from=parents, **kept)
+        return _insert_or_find(hold(writing, model_id), create_version)
 
 
-def _create_or_find(scope: Scope, model: ModelSchema, version: CreateVersion) -> ModelVersionSchema:
-    number = _next(scope, model.id)
+def _insert_or_find(change: ModelChange, version: CreateVersion) -> ModelVersionSchema:
+    """Return the ready version of the same files, or a new one. The row is held: nobody registers them meanwhile."""
     digest = manifest_digest(version.files)
-    # Only now: whoever held the row before may have registered the same files.
-    row = scope.execute(statements.VERSION_BY_DIGEST, _model_id=model.id, _digest=digest).one_or_none()
+    row = change.scope.execute(statements.VERSION_BY_DIGEST, _model_id=change.id, _digest=digest).one_or_none()
     if row is None:
-        return _insert(scope, model.id, number, version)
-    _give_back(scope, model.id)
-    found = _with_files(scope, row)
+        return _insert(change, version)
+    found = with_files(change.scope, [row])[0]
     if version.version not in {None, found.version}:
         raise VersionAlreadyExistsException(
-            model=found.model_name, version=found.version, namespace=scope.namespace, same_files=True
+            model=found.model_name, version=found.version, namespace=found.namespace, same_files=True
         )
     return found
 
 
-def _next(scope: Scope, model_id: UUID) -> int:
-    """Take the next number of a model, and hold its row until the transaction ends."""
-    number: int | None = scope.execute(
-        statements.TAKE_NUMBER, _id=check_id(model_id, "model_id"), _step=1
-    ).scalar_one_or_none()
-    if number is None:
-        model_operations.get(scope, model_id)  # raises: it is missing or deleted
-        raise ModelNotFoundException(model=model_id, namespace=scope.namespace)  # it was, a moment ago
-    return number
+def _insert(change: ModelChange, version: CreateVersion) -> ModelVersionSchema:
+    scope = change.scope
+    number = change.row["last_number"] + 1
+    values = _values(change, number, version)
+    if not scope.execute(insert_or_nothing(scope.dialect, "kamiwaza_model_version", "id"), **values).all():
+        raise _label_taken(change, values["version"])
+    insert_files(scope, values["id"], version.files)
+    scope.execute_many(VERSION_TAGS.insert, tag_rows(scope, "version_id", values["id"], version.tags))
+    insert_parents(scope, values["id"], version.derived_from)
+    known = {key: values[key] for key in ("number", "version", "status", "digest", "size")}
+    change.record("version.created", after=known | _rest(version), version_id=values["id"])
+    change.write(last_number=number, stale=("versions",))
+    return get(scope, values["id"])
 
 
-def _give_back(scope: Scope, model_id: UUID) -> None:
-    """Return a number that was not used, so that there is no gap. The row is held: nobody has taken the next one."""
-    scope.execute(statements.TAKE_NUMBER, _id=model_id, _step=-1)
+def _values(change: ModelChange, number: int, version: CreateVersion) -> dict[str, Any]:  # Any: of several columns
+    return {
+        "id": uuid7(),
+        "namespace": change.scope.namespace,
+        "model_id": change.id,
+        "number": number,
+        "version": version.version or str(number),
+        "source_revision": version.source_revision,
+        "status": version.status,
+        "details": version.details,
+        **facts(version.files, version.details),
+        "created_at": change.at,
+        "updated_at": change.at,
+    }
 
 
-def _insert(scope: Scope, model_id: UUID, number: int, version: CreateVersion) -> ModelVersionSchema:
-    """Insert a version that becomes ready with the last statement: interrupted before, it stays a draft."""
-    label = version.version or str(number)
-    now = datetime.now(UTC)  # after the row is held, so that moments follow numbers
-    version_id = uuid7()
-    rows = list(_file_rows(scope, version_id, version.files))
-    inserted = scope.execute(
-        statements.insert_version(dialect_name(scope.db)),
-        id=version_id,
-        namespace=scope.namespace,
-        model_id=model_id,
-        number=number,
-        version=label,
-        source_revision=version.source_revision,
-        digest=manifest_digest(version.files),
-        size=sum(file.size for file in version.files),
-        status="draft",
-        details=version.details,
-        created_at=now,
-        updated_at=now,
-    ).one_or_none()
-    if inserted is None:
-        _give_back(scope, model_id)
-        model = model_operations.get(scope, model_id).name
-        raise VersionAlreadyExistsException(model=model, version=label, namespace=scope.namespace)
-    scope.execute_many(statements.INSERT_FILES, rows)
-    scope.execute(statements.FINISH_VERSION, _id=version_id)
-    refresh(scope.db, model_id, {}, stale=("last_number", "versions"))
-    return get(scope, version_id)
+def _rest(version: CreateVersion) -> dict[str, JsonValue]:
+    """Return what history tells of a new version besides its columns. Of files, the digest has to do: they are many."""
+    rest: dict[str, JsonValue] = version.model_dump(
+        mode="json", include={"source_revision", "details", "tags", "derived_from"}
+    )
+    return {key: value for key, value in rest.items() if value}
 
 
-def _file_rows(scope: Scope, version_id: UUID, files: Iterable[CreateFile]) -> Iterator[dict[str, object]]:
-    for file in files:
-        yield {"namespace": scope.namespace, "version_id": version_id, **file.model_dump()}
+def _label_taken(change: ModelChange, label: str) -> VersionAlreadyExistsException:
+    return VersionAlreadyExistsException(model=change.row["name"], version=label, namespace=change.scope.namespace)
 
 
-def _find(scope: Scope, reference: Reference) -> Row[Any] | None:  # Any: values of several columns
-    if reference.alias is not None:
-        return None  # nothing sets an alias yet, so that none leads anywhere
-    if reference.version is None:
-        return scope.execute(statements.LATEST_VERSION, _name=reference.name).one_or_none()
-    if not (reference.version.isascii() and reference.version.isdecimal()):
-        return scope.execute(
-            statements.VERSION_BY_LABEL, _name=reference.name, _version=reference.version
-        ).one_or_none()
-    digits = reference.version.lstrip("0")
-    number = int(digits or 0) if len(digits) <= len(str(_MAX_NUMBER)) else _MAX_NUMBER + 1
-    if number > _MAX_NUMBER:
-        return None
-    return scope.execute(statements.VERSION_BY_NUMBER, _name=reference.name, _number=number).one_or_none()
+def update(scope: Scope, version_id: UUID, changes: UpdateVersion) -> ModelVersionSchema:
+    """Change the fields that are given, where the version's status allows."""
+    changes = revalidated(changes, UpdateVersion, "changes", only_given=True)
+    label = changes.version
+    change: ModelChange | None = None
+    flush(scope.db)  # outside of the guard: what fails here is the host's own row
+    try:
+        with scope.writing() as writing:
+            change = hold_owner(writing, version_id)
+            _update(change, get(writing, version_id), changes)
+            return get(writing, version_id)
+    except IntegrityError as error:
+        if change is None or label is None:
+            raise
+        raise _label_taken(change, label) from error
 
 
-def _with_files(scope: Scope, row: Row[Any]) -> ModelVersionSchema:  # Any: values of several columns
-    return _schema(row, scope.execute(statements.FILES_OF_VERSION, _version_id=UUID(str(row.id))))
+def _update(change: ModelChange, current: ModelVersionSchema, changes: UpdateVersion) -> None:
+    _check_update(change, current, changes)
+    values = changes.changes()
+    files = values.pop("files", None)
+    if files is not None:
+        replace_files(change.scope, current.id, changes.files or ())
+    known: Sequence[Any] = current.files if changes.files is None else changes.files  # Any: either kind of file
+    values |= facts(known, values.get("details", current.details))
+    new = {key: value for key, value in values.items() if getattr(current, key) != value}
+    if not new:
+        return
+    change.record(
+        "version.updated", before={key: getattr(current, key) for key in new}, after=new, version_id=current.id
+    )
+    columns = {**new, "updated_at": change.at}
+    change.scope.execute(statements.UPDATE_VERSION, _id=current.id, **columns)
+    change.write()
+    refresh(change.scope.db, DBModelVersion, current.id, columns, stale=() if files is None else ("files",))
 
 
-def _schema(row: Row[Any], files: Iterable[Any]) -> ModelVersionSchema:  # Any: values of several columns
-    values = dict(zip((*statements.VERSION_KEYS, "model_name"), row, strict=True))
-    values["files"] = [dict(zip(statements.FILE_KEYS, file, strict=True)) for file in files]
-    return ModelVersionSchema.model_validate(values)
+def _check_update(change: ModelChange, current: ModelVersionSchema, changes: UpdateVersion) -> None:
+    if changes.files is not None and current.status != "draft":
+        reason = "its files never change any more; create another version"
+        raise VersionStatusException(version=current.id, status=current.status, reason=reason)
+    if changes.status in {None, current.status}:
+        return
+    if changes.status not in _NEXT[current.status]:
+        allowed = " or ".join(sorted(_NEXT[current.status])) or "nothing else"
+        reason = f"it can become {allowed}, not {changes.status}"
+        raise VersionStatusException(version=current.id, status=current.status, reason=reason)
+    if changes.status == "ready" and not (current.files if changes.files is None else changes.files):
+        reason = "it has no files, which a ready one must have; give it some"
+        raise VersionStatusException(version=current.id, status=current.status, reason=reason)
+    if current.status == "ready":
+        _check_unaliased(change, current.id)
+
+
+def _check_unaliased(change: ModelChange, version_id: UUID) -> None:
+    aliases = change.scope.execute(ALIASES_OF_VERSION, _version_id=version_id).scalars().all()
+    if aliases:
+        reason = f"{', '.join(aliases)} of {change.row['name']!r} leads to it; move or delete that first"
+        raise VersionInUseException(version=version_id, reason=reason)
+
+
+def delete(scope: Scope, version_id: UUID) -> None:
+    """Delete a version for good. Its number is not given out again."""
+    flush(scope.db)  # as above
+    try:
+        with scope.writing() as writing:
+            change = hold_owner(writing, version_id)
+            _check_unaliased(change, version_id)
+            check_childless(writing, version_id)
+            current = get(writing, version_id)
+            for statement in (*statements.DELETE_VERSION_BELONGINGS, statements.DELETE_VERSION):
+                writing.execute(statement, _id=version_id)
+            before = current.model_dump(mode="json", include={"number", "version", "status", "digest", "size"})
+            change.record("version.deleted", before=before, version_id=version_id)
+            change.write(stale=("versions",))
+    except IntegrityError as error:
+        reason = "rows of the application's own refer to it; remove those first"
+        raise VersionInUseException(version=version_id, reason=reason) from error
+    refresh(scope.db, DBModelVersion, version_id)
+
+
+def with_files(scope: Scope, rows: Iterable[Row[Any]]) -> list[ModelVersionSchema]:  # Any: values of several columns
+    """Return rows as versions, each with its files, which one more statement reads."""
+    versions = [dict(zip(statements.VERSION_KEYS, row, strict=True)) for row in rows]
+    by_id: dict[UUID, list[dict[str, object]]] = {UUID(str(version["id"])): [] for version in versions}
+    if by_id:
+        for row in scope.execute(statements.FILES_OF_VERSIONS, _version_ids=list(by_id)):
+            by_id[UUID(str(row.version_id))].append(dict(zip(statements.FILE_KEYS, row[1:], strict=True)))
+    return [
+        ModelVersionSchema.model_validate({**version, "files": files})
+        for version, files in zip(versions, by_id.values(), strict=True)
+    ]

@@ -3,28 +3,101 @@
 import math
 from collections.abc import Iterator
 from datetime import UTC
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, AwareDatetime, JsonValue, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, GetCoreSchemaHandler, JsonValue, StringConstraints
+from pydantic_core import CoreSchema, core_schema
 
-from kamiwaza_sdk._validation import check_text
-from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk._validation import MAX_NAME_LENGTH, check_name, check_text, shown
+from kamiwaza_sdk.exceptions import InvalidInputException, InvalidNameException
 
-__all__ = ["MAX_DEPTH", "Details", "Moment", "ShortText"]
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_TAGS",
+    "MAX_TAG_VALUE_LENGTH",
+    "Alias",
+    "Details",
+    "FromJSON",
+    "Moment",
+    "ShortText",
+    "Tags",
+    "check_actor",
+    "check_alias",
+    "check_tag_key",
+    "check_tag_value",
+    "check_tags",
+]
 
 #: How deep a JSON object given to the registry may nest.
 MAX_DEPTH: Final = 32
+#: How many tags a model or a version may have: every listing carries them.
+MAX_TAGS: Final = 1000
+MAX_TAG_VALUE_LENGTH: Final = 5000
+
+
+class FromJSON:
+    """Lets a field be given as JSON text too, which is how the database delivers what it aggregates."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:  # Any: a type
+        """Try the text first: it is what rows hold, and rows are many."""
+        inner = handler(source)
+        either = core_schema.union_schema([core_schema.json_schema(inner), inner], mode="left_to_right")
+        return core_schema.json_or_python_schema(json_schema=inner, python_schema=either)
+
+
+def check_actor(value: str | None) -> str | None:
+    """Return who is at work, or raise `InvalidInputException`: at most 255 characters."""
+    if value is not None and len(check_text(value, field="actor")) > MAX_NAME_LENGTH:
+        raise InvalidInputException("actor", f"has over {MAX_NAME_LENGTH} characters; shorten it")
+    return value
+
+
+def check_tag_key(value: str) -> str:
+    """Return a tag's key, or raise `InvalidInputException`: 1 to 255 characters, none of them a control character."""
+    check_text(value, field="key")
+    if not 0 < len(value) <= MAX_NAME_LENGTH:
+        raise InvalidInputException("key", f"{shown(value)} does not have 1 to {MAX_NAME_LENGTH} characters; change it")
+    if not value.isprintable():
+        raise InvalidInputException("key", f"{shown(value)} has a control character; remove it")
+    return value
+
+
+def check_tag_value(value: str) -> str:
+    """Return a tag's value, or raise `InvalidInputException`: at most 5,000 characters."""
+    check_text(value, field="value")
+    if len(value) > MAX_TAG_VALUE_LENGTH:
+        reason = f"has {len(value)} characters, over the limit of {MAX_TAG_VALUE_LENGTH}; shorten it"
+        raise InvalidInputException("value", reason)
+    return value
+
+
+def check_tags(value: dict[str, str]) -> dict[str, str]:
+    """Return tags, or raise `InvalidInputException`: at most 1,000, each with a key and a value that can be kept."""
+    if len(value) > MAX_TAGS:
+        raise InvalidInputException("tags", f"are {len(value)}, over the limit of {MAX_TAGS}; drop some")
+    return {check_tag_key(key): check_tag_value(text) for key, text in value.items()}
+
+
+def check_alias(value: str) -> str:
+    """Return an alias, or raise `InvalidNameException`: a name in one segment, not all digits, and not ``latest``."""
+    alias = check_name(value, field="alias")
+    if "/" in alias:
+        raise InvalidNameException("alias", f"{shown(alias)} contains '/'; use one segment", value=alias)
+    if alias.isdigit() or alias == "latest":
+        reason = f"{shown(alias)} would be taken for a version; choose another name"
+        raise InvalidNameException("alias", reason, value=alias)
+    return alias
 
 
 def _check_json(value: JsonValue, depth: int = 0) -> None:
     if depth > MAX_DEPTH:
-        raise InvalidInputException("details", f"nests deeper than the limit of {MAX_DEPTH}; flatten it")
+        raise InvalidInputException("value", f"nests deeper than the limit of {MAX_DEPTH}; flatten it")
     if isinstance(value, str):
-        check_text(value, field="details")
+        check_text(value, field="value")
     elif isinstance(value, float) and not math.isfinite(value):
-        raise InvalidInputException("details", f"contains {value}, which JSON cannot express; use null")
+        raise InvalidInputException("value", f"contains {value}, which JSON cannot express; use null")
     elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise InvalidInputException("details", "contains an integer over 64 bits; write it as a string")
+        raise InvalidInputException("value", "contains an integer over 64 bits; write it as a string")
     for inner in _children(value):
         _check_json(inner, depth + 1)
 
@@ -48,3 +121,7 @@ ShortText = Annotated[str, StringConstraints(max_length=255), AfterValidator(che
 Details = Annotated[dict[str, JsonValue], AfterValidator(_checked)]
 #: An aware moment in UTC, whatever time zone the database's connection is in.
 Moment = Annotated[AwareDatetime, AfterValidator(lambda value: value.astimezone(UTC))]
+#: Keys and values, both text.
+Tags = Annotated[dict[str, str], AfterValidator(check_tags)]
+#: The name of an alias.
+Alias = Annotated[str, AfterValidator(check_alias)]

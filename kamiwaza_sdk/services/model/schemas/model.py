@@ -3,15 +3,31 @@
 from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from kamiwaza_sdk._validation import MAX_ADDRESS_LENGTH, InputSchema, ModelName, Text, check_text
 from kamiwaza_sdk.exceptions import InvalidInputException
-from kamiwaza_sdk.services.model.schemas.fields import Moment, ShortText
+from kamiwaza_sdk.services.model.schemas.fields import FromJSON, Moment, ShortText, Tags
 
-__all__ = ["CreateModel", "ModelSchema", "UpdateModel"]
+__all__ = ["CreateModel", "LatestVersionSchema", "ModelSchema", "UpdateModel"]
 
 _Address = Annotated[str, StringConstraints(max_length=MAX_ADDRESS_LENGTH), AfterValidator(check_text)]
+
+
+class LatestVersionSchema(BaseModel):
+    """Which version of a model is the latest: of those that are ready, the one with the highest number.
+
+    Attributes:
+        id: The version.
+        number: Its number.
+        version: Its label.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
+
+    id: UUID
+    number: int
+    version: str
 
 
 class ModelSchema(BaseModel):
@@ -30,13 +46,17 @@ class ModelSchema(BaseModel):
         license: Such as "apache-2.0".
         model_card: Its model card, as Markdown.
         private: Whether whoever shows models should keep it to its owners. The registry shows it all the same.
-        revision: Counts the changes; 1 when created.
+        revision: Counts the changes of these fields and of being deleted; 1 when created. What its tags, aliases,
+            versions and configurations go through does not count.
         created_at: UTC.
-        updated_at: UTC.
+        updated_at: When `revision` was last counted up. UTC.
         deleted_at: UTC; `None` unless it is deleted.
+        tags: Keys and values.
+        aliases: Which version each alias leads to, by number.
+        latest_version: `None` where no version is ready.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, from_attributes=True, defer_build=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
 
     id: UUID
     namespace: str
@@ -54,6 +74,9 @@ class ModelSchema(BaseModel):
     created_at: Moment
     updated_at: Moment
     deleted_at: Moment | None
+    tags: Annotated[dict[str, str], FromJSON()] = Field(default_factory=dict)
+    aliases: Annotated[dict[str, int], FromJSON()] = Field(default_factory=dict)
+    latest_version: Annotated[LatestVersionSchema, FromJSON()] | None = None
 
 
 class CreateModel(InputSchema):
@@ -78,6 +101,7 @@ class CreateModel(InputSchema):
     license: ShortText | None = None
     model_card: Text | None = None
     private: bool = False
+    tags: Tags = Field(default_factory=dict)
 
 
 def _required(value: object) -> object:

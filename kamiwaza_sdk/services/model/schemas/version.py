@@ -1,21 +1,35 @@
 """Versions and their files, as they are given and as they are returned."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from kamiwaza_sdk._validation import MAX_FILES, MAX_SIZE, FilePath, InputSchema, Sha256, check_label, check_layout
 from kamiwaza_sdk.exceptions import InvalidInputException, InvalidNameException
-from kamiwaza_sdk.services.model.schemas.fields import Details, Moment, ShortText
+from kamiwaza_sdk.services.model.schemas.fields import Details, FromJSON, Moment, ShortText, Tags
 
 __all__ = [
     "CreateFile",
+    "CreateParent",
     "CreateVersion",
     "ModelFileSchema",
     "ModelVersionSchema",
+    "ParentSchema",
+    "Relation",
+    "UpdateVersion",
+    "VersionStatus",
     "check_version_label",
 ]
+
+
+#: How many versions one may be made from.
+MAX_PARENTS: Final = 100
+
+#: How one version came from another.
+Relation = Literal["fine-tuned", "quantised", "converted", "merged", "copied"]
+#: ``draft`` is being put together, ``ready`` can be used, ``archived`` is kept for the record, ``failed`` went wrong.
+VersionStatus = Literal["draft", "ready", "archived", "failed"]
 
 
 class ModelFileSchema(BaseModel):
@@ -36,6 +50,20 @@ class ModelFileSchema(BaseModel):
     format: str | None
 
 
+class ParentSchema(BaseModel):
+    """What a version was made from.
+
+    Attributes:
+        version_id: That version.
+        relation: How.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
+
+    version_id: UUID
+    relation: Relation
+
+
 class ModelVersionSchema(BaseModel):
     """A version of a model, with its files, as it was when it was read.
 
@@ -50,10 +78,15 @@ class ModelVersionSchema(BaseModel):
         digest: SHA-256 over the sorted manifest of its files: see `manifest_digest`.
         size: Bytes, all files together.
         status: Whether it is still being put together, can be used, is kept for the record, or went wrong.
+        format: Such as "safetensors": what `details` names, or what all files have that have one. `None` otherwise.
+        parameters: How many, where `details` says: the sum where it says so by data type.
         details: What is known of its inside: format, architecture and so on.
         files: Sorted by path.
         created_at: UTC.
         updated_at: UTC.
+        tags: Keys and values.
+        aliases: Those that lead here, sorted.
+        derived_from: What it was made from.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
@@ -67,11 +100,16 @@ class ModelVersionSchema(BaseModel):
     source_revision: str | None
     digest: str
     size: int
-    status: Literal["draft", "ready", "archived", "failed"]
-    details: dict[str, JsonValue]
+    status: VersionStatus
+    format: str | None = None
+    parameters: int | None = None
+    details: Annotated[dict[str, JsonValue], FromJSON()]
     files: tuple[ModelFileSchema, ...]
     created_at: Moment
     updated_at: Moment
+    tags: Annotated[dict[str, str], FromJSON()] = Field(default_factory=dict)
+    aliases: Annotated[tuple[str, ...], FromJSON(), AfterValidator(lambda value: tuple(sorted(value)))] = ()
+    derived_from: Annotated[tuple[ParentSchema, ...], FromJSON()] = ()
 
 
 class CreateFile(InputSchema):
@@ -108,8 +146,25 @@ def _checked_layout(files: tuple[CreateFile, ...]) -> tuple[CreateFile, ...]:
     return files
 
 
+class CreateParent(InputSchema):
+    """What a version was made from. The attributes are those of `ParentSchema`.
+
+    Raises:
+        InvalidInputException: The id or the relation is none.
+
+    Example:
+        >>> CreateParent(version_id=version.id, relation="quantised").relation
+        'quantised'
+    """
+
+    version_id: UUID
+    relation: Relation
+
+
 class CreateVersion(InputSchema):
     """A version to create, of files that are in the store or will be. The attributes are those of `ModelVersionSchema`.
+
+    A ``draft`` may have no files yet; `UpdateVersion` gives it some, and makes it ``ready``.
 
     Raises:
         InvalidNameException: The label cannot be kept; one that is all digits is refused, as numbers are assigned.
@@ -121,7 +176,47 @@ class CreateVersion(InputSchema):
         'v1.5'
     """
 
-    files: Annotated[tuple[CreateFile, ...], Field(min_length=1, max_length=MAX_FILES), AfterValidator(_checked_layout)]
+    files: Annotated[tuple[CreateFile, ...], Field(max_length=MAX_FILES), AfterValidator(_checked_layout)] = ()
     version: Annotated[str, AfterValidator(check_version_label)] | None = None
     source_revision: ShortText | None = None
+    status: Literal["draft", "ready"] = "ready"
     details: Details = Field(default_factory=dict)
+    tags: Tags = Field(default_factory=dict)
+    derived_from: Annotated[tuple[CreateParent, ...], Field(max_length=MAX_PARENTS)] = ()
+
+    @model_validator(mode="after")
+    def _has_files(self) -> Self:
+        if self.status == "ready" and not self.files:
+            raise InvalidInputException("files", "are none, which only a draft may have; give 1 to 10,000")
+        return self
+
+
+class UpdateVersion(InputSchema):
+    """Changes to a version: only the fields that are given change, and `None` clears one.
+
+    Raises:
+        InvalidNameException: The new label cannot be kept.
+        InvalidPathException: Two files cannot stand beside each other.
+        InvalidInputException: Another field has the wrong type or size, or cannot be cleared.
+
+    Example:
+        >>> UpdateVersion(status="archived").changes()
+        {'status': 'archived'}
+    """
+
+    files: Annotated[tuple[CreateFile, ...], Field(max_length=MAX_FILES), AfterValidator(_checked_layout)] | None = None
+    version: Annotated[str, AfterValidator(check_version_label)] | None = None
+    source_revision: ShortText | None = None
+    status: VersionStatus | None = None
+    details: Details | None = None
+
+    @model_validator(mode="after")
+    def _keeps_what_it_must(self) -> Self:
+        for field in ("files", "version", "status", "details"):
+            if field in self.model_fields_set and getattr(self, field) is None:
+                raise InvalidInputException(field, "cannot be cleared; leave it out to keep what it is")
+        return self
+
+    def changes(self) -> dict[str, Any]:  # Any: the values of several fields
+        """Return only the fields that were given, `None` included."""
+        return self.model_dump(exclude_unset=True)

@@ -1,0 +1,1 @@
+"""What `ModelService` can be asked: its documented surface, one module for each thing the registry holds."""

@@ -1,0 +1,152 @@
+"""Configurations of models and of versions."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row
+
+from kamiwaza_sdk._ids import uuid7
+from kamiwaza_sdk._validation import revalidated
+from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.services.model.exceptions import ModelConfigAlreadyExistsException, ModelConfigNotFoundException
+from kamiwaza_sdk.services.model.models import DBModelConfig
+from kamiwaza_sdk.services.model.operations import models, versions
+from kamiwaza_sdk.services.model.operations.changes import ModelChange, hold, hold_owner
+from kamiwaza_sdk.services.model.schemas.config import CreateModelConfig, ModelConfigSchema, UpdateModelConfig
+from kamiwaza_sdk.services.model.scope import MAX_LIMIT, Scope, check_id
+from kamiwaza_sdk.services.model.session import refresh
+from kamiwaza_sdk.services.model.statements import configs as statements
+
+__all__ = ["create", "default", "delete", "get", "list_", "update"]
+
+
+def create(
+    scope: Scope, model_id: UUID | None, version_id: UUID | None, config: CreateModelConfig
+) -> ModelConfigSchema:
+    """Create a configuration of a model or of a version; refuse a name that is taken, or a second default."""
+    config = revalidated(config, CreateModelConfig, "config")
+    with scope.writing() as writing:
+        change = _hold(writing, model_id, version_id)
+        _check_taken(change, version_id, config.name, is_default=config.is_default)
+        own = {"namespace": scope.namespace, "model_id": change.id, "version_id": version_id}
+        moments = {"created_at": change.at, "updated_at": change.at}
+        config_id = uuid7()
+        writing.execute_many(statements.INSERT_CONFIG, [{"id": config_id, **own, **config.model_dump(), **moments}])
+        change.record("config.created", after=config.model_dump(), version_id=version_id)
+        change.write(stale=("configs",))
+        return get(writing, config_id)
+
+
+def _hold(scope: Scope, model_id: UUID | None, version_id: UUID | None) -> ModelChange:
+    _check_owner(model_id, version_id)
+    return hold_owner(scope, version_id) if version_id is not None else hold(scope, check_id(model_id, "model_id"))
+
+
+def _check_owner(model_id: UUID | None, version_id: UUID | None) -> None:
+    if (model_id is None) == (version_id is None):
+        raise InvalidInputException("version_id", "and model_id: give one of them, for whose configurations it is")
+
+
+def _check_taken(change: ModelChange, version_id: UUID | None, name: str, *, is_default: bool) -> None:
+    others = _all(change.scope, change.id, version_id)
+    if len(others) >= MAX_LIMIT:
+        raise InvalidInputException("config", f"would be one more than the limit of {MAX_LIMIT}; delete some")
+    for other in others:
+        if other.name == name or (is_default and other.is_default):
+            raise _taken(change, other, is_default=other.name != name)
+
+
+def _taken(change: ModelChange, other: ModelConfigSchema, *, is_default: bool) -> ModelConfigAlreadyExistsException:
+    owner = other.version_id or other.model_id
+    return ModelConfigAlreadyExistsException(
+        name=other.name, owner=owner, namespace=change.scope.namespace, is_default=is_default
+    )
+
+
+def get(scope: Scope, config_id: UUID) -> ModelConfigSchema:
+    """Return a configuration by its id."""
+    row = scope.execute(statements.CONFIG_BY_ID, _id=check_id(config_id, "config_id")).one_or_none()
+    if row is None:
+        raise ModelConfigNotFoundException(config=config_id, namespace=scope.namespace)
+    return _schema(row)
+
+
+def list_(scope: Scope, model_id: UUID | None, version_id: UUID | None) -> list[ModelConfigSchema]:
+    """Return the configurations of a model or of a version, by name."""
+    _check_owner(model_id, version_id)
+    found = _all(scope, model_id, version_id)
+    if not found and model_id is not None:
+        models.get(scope, model_id)  # raises where it is the owner that is missing
+    elif not found and version_id is not None:
+        versions.get(scope, version_id)  # as above
+    return found
+
+
+def default(scope: Scope, model_id: UUID | None, version_id: UUID | None) -> ModelConfigSchema:
+    """Return the default configuration of a model, or of a version: its own, or else that of its model."""
+    found = [config for config in list_(scope, model_id, version_id) if config.is_default]
+    if not found and version_id is not None:
+        return default(scope, versions.get(scope, version_id).model_id, None)
+    if not found:
+        raise ModelConfigNotFoundException(config=None, namespace=scope.namespace)
+    return found[0]
+
+
+def _all(scope: Scope, model_id: UUID | None, version_id: UUID | None) -> list[ModelConfigSchema]:
+    statement = statements.CONFIGS_OF_MODEL if version_id is None else statements.CONFIGS_OF_VERSION
+    owner_id = check_id(version_id or model_id, "model_id")
+    return [_schema(row) for row in scope.execute(statement, _owner_id=owner_id, _limit=MAX_LIMIT)]
+
+
+def update(scope: Scope, config_id: UUID, changes: UpdateModelConfig) -> ModelConfigSchema:
+    """Change the fields that are given. Where it becomes the default, the one that was is so no longer."""
+    values = revalidated(changes, UpdateModelConfig, "changes", only_given=True).changes()
+    with scope.writing() as writing:
+        change = hold(writing, get(writing, config_id).model_id)
+        current = get(writing, config_id)  # once more, now that the row is held
+        if "name" in values and values["name"] != current.name:
+            _check_taken(change, current.version_id, values["name"], is_default=False)
+        if values.get("is_default"):
+            _take_default(change, current)
+        new = {key: value for key, value in values.items() if getattr(current, key) != value}
+        if new:
+            _write(change, current, new)
+        return get(writing, config_id)
+
+
+def _take_default(change: ModelChange, current: ModelConfigSchema) -> None:
+    for other in _all(change.scope, current.model_id, current.version_id):
+        if other.is_default and other.id != current.id:
+            _write(change, other, {"is_default": False}, last=False)
+
+
+def _write(
+    change: ModelChange,
+    current: ModelConfigSchema,
+    new: dict[str, Any],  # Any: values of several columns
+    *,
+    last: bool = True,
+) -> None:
+    before = {"name": current.name, **{key: getattr(current, key) for key in new}}
+    change.record("config.updated", before=before, after={"name": current.name, **new}, version_id=current.version_id)
+    values = {**new, "updated_at": change.at}
+    change.scope.execute(statements.UPDATE_CONFIG, _id=current.id, **values)
+    refresh(change.scope.db, DBModelConfig, current.id, values)
+    if last:
+        change.write()
+
+
+def delete(scope: Scope, config_id: UUID) -> None:
+    """Delete a configuration."""
+    with scope.writing() as writing:
+        change = hold(writing, get(writing, config_id).model_id)
+        current = get(writing, config_id)
+        writing.execute(statements.DELETE_CONFIG, _id=config_id)
+        before = current.model_dump(mode="json", include=set(CreateModelConfig.model_fields))
+        change.record("config.deleted", before=before, version_id=current.version_id)
+        change.write(stale=("configs",))
+        refresh(scope.db, DBModelConfig, config_id)
+
+
+def _schema(row: Row[Any]) -> ModelConfigSchema:  # Any: values of several columns
+    return ModelConfigSchema.model_validate(dict(zip(statements.CONFIG_KEYS, row, strict=True)))

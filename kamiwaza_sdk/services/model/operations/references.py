@@ -1,0 +1,67 @@
+"""Resolving reference strings: which version a name, a number, a label or an alias stands for."""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import Row
+
+from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.services.model.exceptions import (
+    AliasNotFoundException,
+    InvalidReferenceException,
+    VersionNotFoundException,
+)
+from kamiwaza_sdk.services.model.operations import aliases, models, versions
+from kamiwaza_sdk.services.model.references import Reference, parse_reference
+from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema
+from kamiwaza_sdk.services.model.scope import MAX_NUMBER, Scope
+from kamiwaza_sdk.services.model.statements import versions as statements
+
+__all__ = ["resolve"]
+
+#: The alias that every model has.
+_LATEST: Final = "latest"
+
+
+def resolve(scope: Scope, reference: str, *, at: datetime | None) -> ModelVersionSchema:
+    """Return the version that a reference string names, or named at a moment."""
+    parsed = parse_reference(reference)
+    if at is not None:
+        return _resolve_at(scope, reference, parsed, at)
+    row = _find(scope, parsed)
+    if row is None:
+        model = models.get_by_name(scope, parsed.name)  # raises where it is the model that is missing
+        if parsed.alias not in {None, _LATEST}:
+            raise AliasNotFoundException(alias=str(parsed.alias), model=model.name, namespace=scope.namespace)
+        raise VersionNotFoundException(version=reference, namespace=scope.namespace, way_out=_way_out(parsed))
+    return versions.with_files(scope, [row])[0]
+
+
+def _resolve_at(scope: Scope, reference: str, parsed: Reference, at: datetime) -> ModelVersionSchema:
+    if not isinstance(at, datetime) or at.tzinfo is None:
+        raise InvalidInputException("at", "must be an aware datetime; datetime.now(UTC) is one")
+    if parsed.alias in {None, _LATEST}:
+        raise InvalidReferenceException(reference, "names no alias that was set; only those are known at a moment")
+    model = models.get_by_name(scope, parsed.name)
+    return aliases.at_moment(scope, model.id, model.name, str(parsed.alias), at.astimezone(UTC))
+
+
+def _way_out(reference: Reference) -> str:
+    if reference.version is None:
+        return "the model has no version that is ready; create_version() or register() adds one"
+    return "list_versions() tells which there are"
+
+
+def _find(scope: Scope, reference: Reference) -> Row[Any] | None:  # Any: values of several columns
+    name, label = reference.name, reference.version
+    if reference.alias not in {None, _LATEST}:
+        return scope.execute(statements.VERSION_BY_ALIAS, _name=name, _alias=reference.alias).one_or_none()
+    if label is None:
+        return scope.execute(statements.LATEST_VERSION, _name=name).one_or_none()
+    if not (label.isascii() and label.isdecimal()):
+        return scope.execute(statements.VERSION_BY_LABEL, _name=name, _version=label).one_or_none()
+    digits = label.lstrip("0")
+    number = int(digits or 0) if len(digits) <= len(str(MAX_NUMBER)) else MAX_NUMBER + 1
+    if number > MAX_NUMBER:
+        return None
+    return scope.execute(statements.VERSION_BY_NUMBER, _name=name, _number=number).one_or_none()

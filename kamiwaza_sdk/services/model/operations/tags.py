@@ -1,0 +1,157 @@
+"""Tags of models and of versions: set, replace, delete."""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.services.model.exceptions import TagNotFoundException
+from kamiwaza_sdk.services.model.models import DBModel, DBModelTag, DBModelVersion, DBModelVersionTag
+from kamiwaza_sdk.services.model.models.tag import VALUE_START
+from kamiwaza_sdk.services.model.operations.changes import ModelChange, hold, hold_owner
+from kamiwaza_sdk.services.model.operations.documents import update_document
+from kamiwaza_sdk.services.model.schemas.fields import MAX_TAGS, check_tag_key, check_tag_value, check_tags
+from kamiwaza_sdk.services.model.scope import Scope
+from kamiwaza_sdk.services.model.session import refresh
+from kamiwaza_sdk.services.model.statements.tags import MODEL_TAGS, VERSION_TAGS, TagStatements
+
+__all__ = [
+    "delete_model_tag",
+    "delete_version_tag",
+    "merge_tags",
+    "replace_model_tags",
+    "replace_version_tags",
+    "set_model_tag",
+    "set_version_tag",
+    "tag_rows",
+]
+
+
+def tag_rows(scope: Scope, owner: str, owner_id: UUID, tags: Mapping[str, str]) -> list[dict[str, object]]:
+    """Return the rows of tags."""
+    own = {"namespace": scope.namespace, owner: owner_id}
+    return [{**own, "key": key, **_value(value)} for key, value in tags.items()]
+
+
+def _value(value: str) -> dict[str, str]:
+    return {"value": value, "value_start": value[:VALUE_START]}
+
+
+def set_model_tag(scope: Scope, model_id: UUID, key: str, value: str) -> None:
+    """Set a tag of a model."""
+    _change(scope, MODEL_TAGS, model_id, {check_tag_key(key): check_tag_value(value)}, replaces=False)
+
+
+def set_version_tag(scope: Scope, version_id: UUID, key: str, value: str) -> None:
+    """Set a tag of a version."""
+    _change(scope, VERSION_TAGS, version_id, {check_tag_key(key): check_tag_value(value)}, replaces=False)
+
+
+def replace_model_tags(scope: Scope, model_id: UUID, tags: Mapping[str, str]) -> None:
+    """Give a model these tags, and no others."""
+    _change(scope, MODEL_TAGS, model_id, _checked(tags), replaces=True)
+
+
+def replace_version_tags(scope: Scope, version_id: UUID, tags: Mapping[str, str]) -> None:
+    """Give a version these tags, and no others."""
+    _change(scope, VERSION_TAGS, version_id, _checked(tags), replaces=True)
+
+
+def _checked(tags: Mapping[str, str]) -> dict[str, str]:
+    if not isinstance(tags, Mapping):
+        raise InvalidInputException("tags", f"must be a mapping of texts, not {type(tags).__name__}")
+    return check_tags(dict(tags))
+
+
+def delete_model_tag(scope: Scope, model_id: UUID, key: str) -> None:
+    """Delete a tag of a model."""
+    _change(scope, MODEL_TAGS, model_id, {}, replaces=False, key=check_tag_key(key))
+
+
+def delete_version_tag(scope: Scope, version_id: UUID, key: str) -> None:
+    """Delete a tag of a version."""
+    _change(scope, VERSION_TAGS, version_id, {}, replaces=False, key=check_tag_key(key))
+
+
+def _change(
+    scope: Scope,
+    statements: TagStatements,
+    owner_id: UUID,
+    tags: Mapping[str, str],
+    *,
+    replaces: bool,
+    key: str | None = None,
+) -> None:
+    with scope.writing() as writing:
+        change = (hold if statements is MODEL_TAGS else hold_owner)(writing, owner_id)
+        before = _tags(writing, statements, owner_id)
+        if key is not None and key not in before:
+            raise TagNotFoundException(key=key, owner=owner_id, namespace=scope.namespace)
+        after = dict(tags) if replaces else {**before, **tags}
+        if key is not None:
+            del after[key]
+        _write(change, statements, owner_id, before, after)
+
+
+def _tags(scope: Scope, statements: TagStatements, owner_id: UUID) -> dict[str, str]:
+    rows = scope.execute(statements.select_all, **{f"_{statements.owner}": owner_id})
+    return {row.key: row.value for row in rows}
+
+
+def merge_tags(change: ModelChange, tags: Mapping[str, str]) -> bool:
+    """Set tags of a model whose row is held, leave its others, and tell whether that made a difference."""
+    if not tags:
+        return False
+    before = _tags(change.scope, MODEL_TAGS, change.id)
+    return _write(change, MODEL_TAGS, change.id, before, {**before, **tags})
+
+
+def _write(
+    change: ModelChange,
+    statements: TagStatements,
+    owner_id: UUID,
+    before: Mapping[str, str],
+    after: Mapping[str, str],
+) -> bool:
+    if len(after) > MAX_TAGS:
+        raise InvalidInputException("tags", f"would be {len(after)}, over the limit of {MAX_TAGS}; drop some")
+    gone = [key for key in before if key not in after]
+    new = {key: value for key, value in after.items() if key not in before}
+    other = {key: value for key, value in after.items() if before.get(key, value) != value}
+    if not (gone or new or other):
+        return False
+    scope, owner = change.scope, f"_{statements.owner}"
+    for key in gone:
+        scope.execute(statements.delete, **{owner: owner_id}, _key=key)
+    for key, value in other.items():
+        scope.execute(statements.update, **{owner: owner_id}, _key=key, **_value(value))
+    scope.execute_many(statements.insert, tag_rows(scope, statements.owner, owner_id, new))
+    _record(change, statements, owner_id, gone=gone, new=new, other=other, before=before)
+    return True
+
+
+def _record(
+    change: ModelChange,
+    statements: TagStatements,
+    owner_id: UUID,
+    *,
+    gone: list[str],
+    new: Mapping[str, str],
+    other: Mapping[str, str],
+    before: Mapping[str, str],
+) -> None:
+    of_model = statements is MODEL_TAGS
+    kind, owner_kind = (DBModelTag, DBModel) if of_model else (DBModelVersionTag, DBModelVersion)
+    was: dict[str, JsonValue] = {key: before[key] for key in (*gone, *other)}
+    version_id = None if of_model else owner_id
+    change.record(
+        "tag.set" if new or other else "tag.deleted", before=was, after={**new, **other}, version_id=version_id
+    )
+    change.write(stale=("tags",) if of_model else ())
+    if of_model:
+        update_document(change.scope, change.id)
+    db = change.scope.db
+    refresh(db, owner_kind, owner_id, {}, stale=("tags",))
+    for key in was:
+        refresh(db, kind, (owner_id, key), _value(other[key]) if key in other else None)

@@ -1,0 +1,120 @@
+"""Configurations, as they are given and as they are returned."""
+
+from typing import Annotated, Any, ClassVar
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+
+from kamiwaza_sdk._validation import InputSchema, check_name
+from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.services.model.schemas.fields import Details, FromJSON, Moment
+
+__all__ = ["CreateModelConfig", "ModelConfigSchema", "UpdateModelConfig"]
+
+
+class ModelConfigSchema(BaseModel):
+    """Named settings to run a model or a version with, as they were when they were read.
+
+    Attributes:
+        id: A UUIDv7.
+        namespace: The namespace it lives in.
+        model_id: The model.
+        version_id: The version; `None` where the settings are the model's.
+        name: Unique among those of the model, or of the version.
+        is_default: Whether it is the default one; of each model, and of each version, one at most is.
+        config: What the model is run with, such as a temperature.
+        system_config: What it is run on, such as a number of GPUs.
+        created_at: UTC.
+        updated_at: UTC.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
+
+    id: UUID
+    namespace: str
+    model_id: UUID
+    version_id: UUID | None
+    name: str
+    is_default: bool
+    config: Annotated[dict[str, JsonValue], FromJSON()]
+    system_config: Annotated[dict[str, JsonValue], FromJSON()]
+    created_at: Moment
+    updated_at: Moment
+
+    def merged(self, overrides: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        """Return `config` with overrides laid over it, objects within objects too; nothing is changed.
+
+        An override of `None` takes a key away (RFC 7396, JSON Merge Patch); a list replaces a list.
+
+        Args:
+            overrides: What a single call wants otherwise.
+
+        Example:
+            >>> fast = CreateModelConfig(name="fast", config={"a": {"b": 1, "c": 2}})
+            >>> models.create_config(fast, model_id=model.id).merged({"a": {"c": None, "d": 3}})
+            {'a': {'b': 1, 'd': 3}}
+        """
+        return _merge(self.config, overrides)
+
+
+def _merge(base: dict[str, JsonValue], patch: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    merged = dict(base)
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, dict):
+            inner = merged.get(key)
+            merged[key] = _merge(inner if isinstance(inner, dict) else {}, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _config_name(value: str) -> str:
+    return check_name(value)
+
+
+def _required(value: object) -> object:
+    if value is None:
+        raise InvalidInputException("value", "cannot be cleared; leave it out to keep what it is")
+    return value
+
+
+class CreateModelConfig(InputSchema):
+    """A configuration to create. The attributes are those of `ModelConfigSchema`.
+
+    Raises:
+        InvalidNameException: The name cannot be kept.
+        InvalidInputException: A value is what JSON or a database cannot hold.
+
+    Example:
+        >>> CreateModelConfig(name="fast", config={"temperature": 0.2}, is_default=True).is_default
+        True
+    """
+
+    name: Annotated[str, AfterValidator(_config_name)]
+    is_default: bool = False
+    config: Details = Field(default_factory=dict)
+    system_config: Details = Field(default_factory=dict)
+
+
+class UpdateModelConfig(InputSchema):
+    """Changes to a configuration: only the fields that are given change. To be the default moves there from another.
+
+    Raises:
+        InvalidNameException: The new name cannot be kept.
+        InvalidInputException: A value is what JSON or a database cannot hold, or cannot be cleared.
+
+    Example:
+        >>> UpdateModelConfig(is_default=True).changes()
+        {'is_default': True}
+    """
+
+    name: Annotated[str | None, AfterValidator(_required), AfterValidator(_config_name)] = None
+    is_default: Annotated[bool | None, AfterValidator(_required)] = None
+    config: Annotated[Details | None, AfterValidator(_required)] = None
+    system_config: Annotated[Details | None, AfterValidator(_required)] = None
+
+    def changes(self) -> dict[str, Any]:  # Any: the values of several fields
+        """Return only the fields that were given."""
+        return self.model_dump(exclude_unset=True)

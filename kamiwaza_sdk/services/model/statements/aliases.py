@@ -1,0 +1,50 @@
+"""Statements about aliases."""
+
+from typing import Final
+
+from sqlalchemy import delete, insert, select, update
+
+from kamiwaza_sdk.services.model.statements.constructs import ALIAS, EVENT, VERSION, bound, raw
+
+__all__ = [
+    "ALIASES_OF_VERSION",
+    "ALIAS_AT",
+    "ALIAS_HISTORY",
+    "ALIAS_TARGET",
+    "DELETE_ALIAS",
+    "INSERT_ALIAS",
+    "MOVE_ALIAS",
+]
+
+_OF_MODEL: Final = (
+    ALIAS.c.namespace == bound(ALIAS, "namespace"),
+    ALIAS.c.model_id == bound(ALIAS, "model_id"),
+    ALIAS.c.alias == bound(ALIAS, "alias"),
+)
+INSERT_ALIAS: Final = insert(ALIAS)
+MOVE_ALIAS: Final = update(ALIAS).where(*_OF_MODEL)
+DELETE_ALIAS: Final = delete(ALIAS).where(*_OF_MODEL)
+#: The version that an alias leads to.
+ALIAS_TARGET: Final = (
+    select(VERSION.c.id, VERSION.c.number)
+    .join_from(ALIAS, VERSION, ALIAS.c.version_id == VERSION.c.id)
+    .where(*_OF_MODEL, VERSION.c.namespace == ALIAS.c.namespace)
+)
+ALIASES_OF_VERSION: Final = (
+    select(ALIAS.c.alias)
+    .where(ALIAS.c.namespace == bound(ALIAS, "namespace"), ALIAS.c.version_id == bound(ALIAS, "version_id"))
+    .order_by(ALIAS.c.alias)
+)
+_EVENTS: Final = (
+    select(*raw(EVENT, ("kind", "version_id")))
+    .where(
+        EVENT.c.namespace == bound(EVENT, "namespace"),
+        EVENT.c.model_id == bound(EVENT, "model_id"),
+        EVENT.c.alias == bound(EVENT, "alias"),
+    )
+    .order_by(EVENT.c.sequence.desc())
+)
+#: What an alias went through, latest first.
+ALIAS_HISTORY: Final = _EVENTS
+#: The last that it had gone through at a moment.
+ALIAS_AT: Final = _EVENTS.where(EVENT.c.at <= bound(EVENT, "at")).limit(1)

@@ -1,0 +1,189 @@
+"""Statements that list: in one order, from one row on, in either direction."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    Column,
+    ColumnElement,
+    Integer,
+    Select,
+    String,
+    UnaryExpression,
+    Uuid,
+    and_,
+    bindparam,
+    cast,
+    func,
+    or_,
+    select,
+    true,
+    tuple_,
+)
+
+from kamiwaza_sdk.services.model.models.base import UTCDateTime
+from kamiwaza_sdk.services.model.statements.constructs import DOCUMENT, EVENT, MODEL, VERSION, bound
+from kamiwaza_sdk.services.model.statements.documents import SEARCH
+from kamiwaza_sdk.services.model.statements.events import EVENTS
+from kamiwaza_sdk.services.model.statements.models import MODEL_COLUMNS
+from kamiwaza_sdk.services.model.statements.versions import VERSION_SELECT
+
+__all__ = [
+    "EVENTS_OF_MODEL",
+    "EVENTS_OF_NAMESPACE",
+    "MAX_HITS",
+    "MODELS",
+    "VERSIONS",
+    "Listing",
+    "Segment",
+    "count_statement",
+    "kind_of",
+    "page_statement",
+    "search_statement",
+]
+
+#: How many models that a text finds are looked at.
+MAX_HITS: Final = 10_000
+
+#: Part of an order: the rows that have a value to sort by, or, after them, those that have none.
+Segment = Literal["values", "nulls"]
+
+
+@dataclass(frozen=True, eq=False)
+class Listing:
+    """What can be listed: what is selected, what it can be sorted by, and what tells rows of the same value apart."""
+
+    select: Select[Any]  # Any: values of several columns
+    sorts: Mapping[str, Column[Any]]  # Any: as above
+    ids: tuple[Column[Any], ...]  # Any: as above
+
+
+_MODELS: Final = select(*MODEL_COLUMNS).where(MODEL.c.namespace == bound(MODEL, "namespace"))
+MODELS: Final = Listing(
+    _MODELS,
+    {key: MODEL.c[key] for key in ("name", "created_at", "updated_at", "task", "author", "family")},
+    (MODEL.c.id,),
+)
+VERSIONS: Final = Listing(
+    VERSION_SELECT, {key: VERSION.c[key] for key in ("created_at", "updated_at", "size")}, (VERSION.c.id,)
+)
+EVENTS_OF_NAMESPACE: Final = Listing(EVENTS, {"at": EVENT.c.at}, (EVENT.c.model_id, EVENT.c.sequence))
+EVENTS_OF_MODEL: Final = Listing(
+    EVENTS.where(EVENT.c.model_id == bound(EVENT, "model_id")), {"sequence": EVENT.c.sequence}, ()
+)
+
+
+def kind_of(column: Column[Any]) -> type[str | int | datetime | UUID]:  # Any: as above
+    """Return what the values of a key's column are in Python."""
+    kinds = {UTCDateTime: datetime, Uuid: UUID, Integer: int, BigInteger: int}
+    return kinds.get(type(column.type), str)
+
+
+@cache
+def page_statement(
+    listing: Listing, *, sort: str, descending: bool, segment: Segment, has_position: bool, deleted: bool | None = None
+) -> Select[Any]:  # Any: values of several columns
+    """Return the statement for a page, or for that part of one that lies in a segment. A filter may be added.
+
+    Its parameters are the namespace, ``_limit`` and, where it has a position, ``_key_0``, ``_key_1`` and so on.
+
+    Args:
+        listing: What is listed.
+        sort: One of its sorts.
+        descending: Which way.
+        segment: Which part of the order.
+        has_position: Whether it begins after a row, which is in this segment.
+        deleted: Whether deleted models are listed, or the others; `None` where that is not asked.
+    """
+    column = listing.sorts[sort]
+    statement = _of_state(listing.select, deleted)
+    keys = listing.ids if segment == "nulls" else (column, *listing.ids)
+    if column.nullable:
+        statement = statement.where(column.is_(None) if segment == "nulls" else column.is_not(None))
+    if has_position:
+        statement = statement.where(_beyond(keys, descending=descending))
+    return statement.order_by(*_order(keys, descending=descending)).limit(bindparam("_limit", type_=Integer()))
+
+
+@cache
+def search_statement(
+    dialect: str, *, sort: str, descending: bool, position: Segment | None, nulls_last: bool, deleted: bool
+) -> Select[Any]:  # Any: as above
+    """Return the statement for a page of the models that have some words. A filter may be added.
+
+    They are found first, and sorted then, so that no index has to serve the order. The last column counts them. Its
+    parameters are those of `page_statement`, and ``_query``.
+
+    Args:
+        dialect: Whose index to ask.
+        sort: As of `page_statement`.
+        descending: As of `page_statement`.
+        position: In which segment the row is that it begins after.
+        nulls_last: Whether the segment of nulls is met after that of values.
+        deleted: As of `page_statement`.
+    """
+    column, ids = MODELS.sorts[sort], MODELS.ids
+    statement = _among_hits(_of_state(MODELS.select, deleted), dialect)
+    if position is not None:
+        keys = ids if position == "nulls" else (column, *ids)
+        here = and_(_beyond(keys, descending=descending), column.is_(None) if position == "nulls" else true())
+        ends_here = (position == "nulls") == nulls_last
+        there = column.is_not(None) if position == "nulls" else column.is_(None)
+        statement = statement.where(here if ends_here else or_(here, there))
+    nulls = column.is_(None).asc() if nulls_last else column.is_(None).desc()
+    order = _order((column, *ids), descending=descending)
+    return statement.order_by(nulls, *order).limit(bindparam("_limit", type_=Integer()))
+
+
+@cache
+def count_statement(
+    listing: Listing, *, deleted: bool | None = None, dialect: str | None = None
+) -> Select[Any]:  # Any: as above
+    """Return the statement that counts what is listed, and, where a dialect's index is asked, what has the words."""
+    statement = listing.select.with_only_columns(func.count(), maintain_column_froms=True)
+    statement = _of_state(statement, deleted)
+    return statement if dialect is None else _among_hits(statement, dialect)
+
+
+def _of_state(statement: Select[Any], deleted: bool | None) -> Select[Any]:
+    if deleted is None:
+        return statement
+    return statement.where(MODEL.c.deleted_at.is_not(None) if deleted else MODEL.c.deleted_at.is_(None))
+
+
+def _order(
+    keys: tuple[Column[Any], ...], *, descending: bool
+) -> list[UnaryExpression[Any]]:  # Any: columns of several types
+    return [key.desc() if descending else key.asc() for key in keys]
+
+
+def _beyond(keys: tuple[Column[Any], ...], *, descending: bool) -> ColumnElement[bool]:  # Any: as above
+    values = [bindparam(f"_key_{place}", type_=key.type) for place, key in enumerate(keys)]
+    left, right = tuple_(*keys), tuple_(*values)
+    return left < right if descending else left > right
+
+
+def _among_hits(statement: Select[Any], dialect: str) -> Select[Any]:  # Any: as above
+    hits = _hits(dialect)
+    count = select(func.count()).select_from(hits).scalar_subquery().label("hits")
+    return statement.add_columns(count).join_from(hits, MODEL, MODEL.c.id == hits.c.model_id)
+
+
+def _hits(dialect: str) -> CTE:
+    """Return the models that have the words of ``_query``: found before anything else, or a miss would take a scan."""
+    own = DOCUMENT.c.namespace == bound(DOCUMENT, "namespace")
+    query = bindparam("_query", type_=String())
+    if dialect == "sqlite":
+        found = select(DOCUMENT.c.model_id).join_from(SEARCH, DOCUMENT, DOCUMENT.c.id == SEARCH.c.rowid)
+        found = found.where(SEARCH.c.kamiwaza_model_search.op("MATCH")(query), own)
+    else:
+        from sqlalchemy.dialects.postgresql import TSQUERY
+
+        found = select(DOCUMENT.c.model_id).where(DOCUMENT.c.words.op("@@")(cast(query, TSQUERY)), own)
+    return found.limit(MAX_HITS).cte("hits").prefix_with("MATERIALIZED")

@@ -1,0 +1,127 @@
+"""Statements about versions and their files."""
+
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Select, bindparam, delete, insert, select, update
+
+from kamiwaza_sdk.services.model.schemas.version import ModelFileSchema, ModelVersionSchema
+from kamiwaza_sdk.services.model.statements.constructs import (
+    ALIAS,
+    CONFIG,
+    FILE,
+    LINEAGE,
+    MODEL,
+    VERSION,
+    VERSION_TAG,
+    bound,
+    json_array,
+    json_map,
+    json_object,
+    raw,
+)
+
+__all__ = [
+    "DELETE_FILES",
+    "DELETE_VERSION",
+    "DELETE_VERSION_BELONGINGS",
+    "FILES_OF_VERSION",
+    "FILES_OF_VERSIONS",
+    "FILE_KEYS",
+    "INSERT_FILES",
+    "LATEST_VERSION",
+    "UPDATE_VERSION",
+    "VERSION_BY_ALIAS",
+    "VERSION_BY_DIGEST",
+    "VERSION_BY_ID",
+    "VERSION_BY_LABEL",
+    "VERSION_BY_NUMBER",
+    "VERSION_KEYS",
+    "VERSION_OWNER",
+    "VERSION_PAGE",
+    "VERSION_SELECT",
+]
+
+#: What a row's values are called in the schema, but for its files, in their order.
+VERSION_KEYS: Final = tuple(key for key in ModelVersionSchema.model_fields if key != "files")
+FILE_KEYS: Final = tuple(ModelFileSchema.model_fields)
+
+_AGGREGATED: Final[dict[str, ColumnElement[Any]]] = {  # Any: JSON, and a name
+    "model_name": MODEL.c.name,
+    "tags": select(json_map(VERSION_TAG.c.key, VERSION_TAG.c.value))
+    .where(VERSION_TAG.c.namespace == VERSION.c.namespace, VERSION_TAG.c.version_id == VERSION.c.id)
+    .correlate(VERSION)
+    .scalar_subquery(),
+    "aliases": select(json_array(ALIAS.c.alias))
+    .where(ALIAS.c.namespace == VERSION.c.namespace, ALIAS.c.version_id == VERSION.c.id)
+    .correlate(VERSION)
+    .scalar_subquery(),
+    "derived_from": select(json_array(json_object.of(version_id=LINEAGE.c.parent_id, relation=LINEAGE.c.relation)))
+    .where(LINEAGE.c.namespace == VERSION.c.namespace, LINEAGE.c.version_id == VERSION.c.id)
+    .correlate(VERSION)
+    .scalar_subquery(),
+}
+
+
+def _column(key: str) -> ColumnElement[Any]:  # Any: columns of several types
+    return _AGGREGATED[key].label(key) if key in _AGGREGATED else raw(VERSION, (key,))[0]
+
+
+VERSION_SELECT: Final[Select[Any]] = (  # Any: as above
+    select(*map(_column, VERSION_KEYS))
+    .join_from(VERSION, MODEL, (VERSION.c.namespace == MODEL.c.namespace) & (VERSION.c.model_id == MODEL.c.id))
+    .where(VERSION.c.namespace == bound(VERSION, "namespace"), MODEL.c.deleted_at.is_(None))
+)
+_OF_MODEL: Final = VERSION.c.model_id == bound(VERSION, "model_id")
+_OF_NAMED_MODEL: Final = MODEL.c.name == bound(MODEL, "name")
+_WITH_ID: Final = VERSION.c.id == bound(VERSION, "id")
+_IN_NAMESPACE: Final = VERSION.c.namespace == bound(VERSION, "namespace")
+
+VERSION_BY_ID: Final = VERSION_SELECT.where(_WITH_ID)
+#: The version that has just these files, once it is ready.
+VERSION_BY_DIGEST: Final = (
+    VERSION_SELECT.where(_OF_MODEL, VERSION.c.digest == bound(VERSION, "digest"), VERSION.c.status == "ready")
+    .order_by(VERSION.c.number)
+    .limit(1)
+)
+VERSION_BY_NUMBER: Final = VERSION_SELECT.where(_OF_NAMED_MODEL, VERSION.c.number == bound(VERSION, "number"))
+VERSION_BY_LABEL: Final = VERSION_SELECT.where(_OF_NAMED_MODEL, VERSION.c.version == bound(VERSION, "version"))
+VERSION_BY_ALIAS: Final = VERSION_SELECT.join(ALIAS, ALIAS.c.version_id == VERSION.c.id).where(
+    _OF_NAMED_MODEL, ALIAS.c.namespace == VERSION.c.namespace, ALIAS.c.alias == bound(ALIAS, "alias")
+)
+LATEST_VERSION: Final = (
+    VERSION_SELECT.where(_OF_NAMED_MODEL, VERSION.c.status == "ready").order_by(VERSION.c.number.desc()).limit(1)
+)
+VERSION_PAGE: Final = (
+    VERSION_SELECT.where(_OF_MODEL, VERSION.c.number > bound(VERSION, "number"))
+    .order_by(VERSION.c.number)
+    .limit(bindparam("_limit"))
+)
+#: Which model a version is of, for its row to be held; which never changes.
+VERSION_OWNER: Final = select(VERSION.c.model_id).where(_IN_NAMESPACE, _WITH_ID)
+
+#: The values to set are named by the parameters that it is executed with.
+UPDATE_VERSION: Final = update(VERSION).where(_IN_NAMESPACE, _WITH_ID)
+DELETE_VERSION: Final = delete(VERSION).where(_IN_NAMESPACE, _WITH_ID)
+DELETE_VERSION_BELONGINGS: Final = tuple(
+    delete(table).where(table.c.namespace == bound(VERSION, "namespace"), table.c.version_id == bound(VERSION, "id"))
+    for table in (LINEAGE, VERSION_TAG, CONFIG, FILE)
+)
+
+_FILE_COLUMNS: Final = raw(FILE, FILE_KEYS)
+_FILE_IN_NAMESPACE: Final = FILE.c.namespace == bound(FILE, "namespace")
+FILES_OF_VERSION: Final = (
+    select(*_FILE_COLUMNS)
+    .where(_FILE_IN_NAMESPACE, FILE.c.version_id == bound(FILE, "version_id"))
+    .order_by(FILE.c.path)
+)
+#: The files of a page of versions, each row led by its version.
+FILES_OF_VERSIONS: Final = (
+    select(*raw(FILE, ("version_id",)), *_FILE_COLUMNS)
+    .where(
+        _FILE_IN_NAMESPACE,
+        FILE.c.version_id.in_(bindparam("_version_ids", type_=FILE.c.version_id.type, expanding=True)),
+    )
+    .order_by(FILE.c.version_id, FILE.c.path)
+)
+INSERT_FILES: Final = insert(FILE)
+DELETE_FILES: Final = delete(FILE).where(_FILE_IN_NAMESPACE, FILE.c.version_id == bound(FILE, "version_id"))
