@@ -4,10 +4,10 @@ Tests are coroutines and speak to an `AsyncModelService`; for the synchronous co
 methods that are awaited, so that what is tested is the one as much as the other.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from inspect import isawaitable
+from inspect import isawaitable, isgeneratorfunction
 from pathlib import Path
 from typing import Any, Final, cast
 from uuid import UUID, uuid4
@@ -45,7 +45,17 @@ class _Awaited:
 
     def __getattr__(self, name: str) -> Any:  # Any: whatever the target has
         value = getattr(self._target, name)
+        if isgeneratorfunction(value):
+            return _as_async_generator(value)
         return _as_coroutine(value) if callable(value) else value
+
+
+def _as_async_generator(function: Callable[..., Iterator[object]]) -> Callable[..., AsyncIterator[object]]:
+    async def iterate(*args: object, **kwargs: object) -> AsyncIterator[object]:
+        for item in function(*args, **kwargs):
+            yield item
+
+    return iterate
 
 
 def _as_coroutine(function: Callable[..., object]) -> Callable[..., Awaitable[object]]:
@@ -90,14 +100,15 @@ class Backend:
         db: AsyncSession,
         *,
         namespace: str = "default",
+        actor: str | None = None,
         config: ServiceConfig | None = None,
         hub: HubService | None = None,
     ) -> AsyncModelService:
         """Return the registry of the colour, bound to a session."""
         if isinstance(db, _Awaited):
-            models = ModelService(db._target, namespace=namespace, config=config, hub=hub)  # type: ignore[arg-type]  # the Session that session() put there
+            models = ModelService(db._target, namespace=namespace, actor=actor, config=config, hub=hub)  # type: ignore[arg-type]  # the Session that session() put there
             return cast("AsyncModelService", _Awaited(models))  # cast: as above
-        return AsyncModelService(db, namespace=namespace, config=config, hub=hub)
+        return AsyncModelService(db, namespace=namespace, actor=actor, config=config, hub=hub)
 
 
 def add(db: AsyncSession, row: Order) -> None:

@@ -188,7 +188,7 @@ def test_a_downgrade_says_what_it_would_lose_and_loses_it_when_told_to(stored: E
 
 def _add_rows(connection: Connection) -> None:
     version = "SELECT {} FROM kamiwaza_model_version WHERE parameters = 522"
-    alias = version.format("model_id, 'production', namespace, id, updated_at")
+    alias = version.format("model_id, 'production', namespace, id, number, updated_at")
     connection.execute(text(f"INSERT INTO kamiwaza_model_alias {alias}"))
     for key in ("team", "tier"):
         tag = version.format(f"model_id, '{key}', namespace, 'a', 'a'")

@@ -27,8 +27,9 @@ TABLES: Final = (
 _BATCH: Final = 1_000
 _MAX_FORMAT_LENGTH: Final = 64
 _MAX_PARAMETERS: Final = 2**63 - 1
-_MODEL_INDEXES: Final = ("created_at", "updated_at", "task", "author", "family")
-_VERSION_INDEXES: Final = ("created_at", "updated_at", "size")
+_SORTED_BY: Final = ("created_at", "updated_at", "task", "author", "family")
+_MODEL_INDEXES: Final = tuple(f"{key}_id" for key in _SORTED_BY)
+_VERSION_INDEXES: Final = ("created_at", "updated_at", "size", "id_model_id")
 
 # Only as far as rows are read and written here. Tables, as a host's schema_translate_map does not apply to less.
 _MODEL: Final = sa.Table(
@@ -36,6 +37,7 @@ _MODEL: Final = sa.Table(
     sa.MetaData(),
     sa.Column("id", sa.Uuid()),
     *(sa.Column(name, sa.Text()) for name in ("namespace", "name", "author", "description")),
+    sa.Column("deleted_at", sa.DateTime(timezone=True).with_variant(sa.String(27), "sqlite")),
 )
 _VERSION: Final = sa.Table(
     "kamiwaza_model_version",
@@ -120,17 +122,19 @@ def _alter_model(op: Operations) -> None:
     last_event = sa.Column("last_event", sa.Integer(), nullable=False, server_default="0")
     op.add_column("kamiwaza_model", last_event, schema=_schema(op))
     op.add_column("kamiwaza_model", sa.Column("last_event_at", _moment()), schema=_schema(op))
-    for key in _MODEL_INDEXES:
-        op.create_index(f"ix_kamiwaza_model_namespace_{key}_id", "kamiwaza_model", ["namespace", key, "id"])
+    where = sa.text("deleted_at IS NULL")
+    for key in _SORTED_BY:
+        name, columns = f"ix_kamiwaza_model_namespace_{key}_id", ["namespace", key, "id"]
+        op.create_index(name, "kamiwaza_model", columns, sqlite_where=where, postgresql_where=where)
 
 
 def _alter_version(op: Operations) -> None:
     table = "kamiwaza_model_version"
     op.add_column(table, sa.Column("format", _ordered(64)), schema=_schema(op))
     op.add_column(table, sa.Column("parameters", sa.BigInteger()), schema=_schema(op))
-    for key in _VERSION_INDEXES:
-        op.create_index(f"ix_{table}_namespace_{key}_id", table, ["namespace", key, "id"])
-    op.create_index(f"ix_{table}_namespace_model_id_id", table, ["namespace", "model_id", "id"], unique=True)
+    for key in ("created_at", "updated_at", "size"):
+        op.create_index(f"ix_{table}_namespace_{key}", table, ["namespace", key])
+    op.create_index(f"ix_{table}_namespace_id_model_id", table, ["namespace", "id", "model_id"], unique=True)
 
 
 def _of_model(table: str) -> sa.ForeignKeyConstraint:
@@ -166,6 +170,7 @@ def _create_alias(op: Operations) -> None:
         sa.Column("alias", _ordered(255), nullable=False),
         sa.Column("namespace", _ordered(255), nullable=False),
         sa.Column("version_id", sa.Uuid(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("updated_at", _moment(), nullable=False),
         sa.PrimaryKeyConstraint("model_id", "alias", name=f"pk_{table}"),
         _of_model(table),
@@ -190,7 +195,7 @@ def _create_tag(op: Operations, table: str, owner: str, reference: sa.ForeignKey
         sa.PrimaryKeyConstraint(owner, "key", name=f"pk_{table}"),
         reference,
     )
-    op.create_index(f"ix_{table}_value", table, ["namespace", "key", "value_start", owner])
+    op.create_index(f"ix_{table}_value", table, ["key", "value_start", "namespace"])
 
 
 def _create_config(op: Operations) -> None:
@@ -340,14 +345,18 @@ def _fill_documents(connection: sa.Connection) -> None:
     if connection.dialect.name == "postgresql":
         words = sa.func.array_to_tsvector(sa.func.string_to_array(words, " "))
     statement = sa.insert(_DOCUMENT).values(words=words)
-    columns = (_MODEL.c.id, _MODEL.c.namespace, _MODEL.c.name, _MODEL.c.author, _MODEL.c.description)
-    for rows in _batches(connection, *columns):
+    for rows in _batches(connection, *_MODEL.c):
         connection.execute(statement, [_document(row) for row in rows])
 
 
 def _document(model: sa.Row[Any]) -> dict[str, Any]:  # Any: of several columns, as above
     words = document_words(
-        model.namespace, name=model.name, author=model.author, description=model.description, tags={}
+        model.namespace,
+        name=model.name,
+        author=model.author,
+        description=model.description,
+        tags={},
+        deleted=model.deleted_at is not None,
     )
     return {"model_id": model.id, "namespace": model.namespace, "text": words}
 
@@ -363,7 +372,7 @@ def _index_documents(op: Operations) -> None:
         "kamiwaza_model_document",
         ["words"],
         postgresql_using="gin",
-        postgresql_with={"fastupdate": "off"},
+        postgresql_with={"gin_pending_list_limit": 1024},
     )
 
 
@@ -374,12 +383,11 @@ def downgrade(op: Operations) -> None:
     for table in ("kamiwaza_model_document", *reversed(TABLES)):
         op.drop_table(table)
     _drop(op, "kamiwaza_model_version", _VERSION_INDEXES, columns=("parameters", "format"))
-    op.drop_index("ix_kamiwaza_model_version_namespace_model_id_id", "kamiwaza_model_version")
     _drop(op, "kamiwaza_model", _MODEL_INDEXES, columns=("last_event_at", "last_event"))
 
 
 def _drop(op: Operations, table: str, indexes: Sequence[str], *, columns: Sequence[str]) -> None:
-    for key in indexes:
-        op.drop_index(f"ix_{table}_namespace_{key}_id", table)
+    for index in indexes:
+        op.drop_index(f"ix_{table}_namespace_{index}", table)
     for column in columns:
         op.drop_column(table, column, schema=_schema(op))

@@ -38,7 +38,11 @@ def fingerprint(*query: object) -> str:
 def encode(position: Position, query: str) -> str:
     """Return a position in a query as text."""
     body = json.dumps([position.backwards, *map(_encoded, position.key)], separators=(",", ":")).encode()
-    return base64.urlsafe_b64encode(_checksum(body, query) + body).decode().rstrip("=")
+    return _as_text(_checksum(body, query) + body)
+
+
+def _as_text(packed: bytes) -> str:
+    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 
 def _checksum(body: bytes, query: str) -> bytes:
@@ -60,7 +64,8 @@ def decode(cursor: str, query: str, kinds: tuple[type, ...]) -> Position:
     try:
         packed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         check, body = packed[:_CHECK_LENGTH], packed[_CHECK_LENGTH:]
-        if check != _checksum(body, query):
+        # The text too: Base64 has several for the same bytes, one of which is ours.
+        if check != _checksum(body, query) or cursor != _as_text(packed):
             raise InvalidCursorException(cursor, "was altered, or belongs to another query or order")
         backwards, *values = json.loads(body)
         return Position(tuple(_decoded(value, kind) for value, kind in zip(values, kinds, strict=True)), backwards)

@@ -262,15 +262,15 @@ class RevisionConflictException(ConflictException):
 
 
 class ModelInUseException(ConflictException):
-    """Something refers to the model that would be gone. Nothing was written.
+    """The model is not deleted, or something refers to it that would be left behind. Nothing was written.
 
     Attributes:
         model: The model's id.
-        reason: What refers to it.
+        reason: What is in the way, and the way out.
     """
 
     def __init__(self, *, model: UUID, reason: str) -> None:
-        super().__init__(f"Model {model} is in use: {reason}; remove what refers to it first")
+        super().__init__(f"Model {model} cannot be purged: {reason}")
         self.model = model
         self.reason = reason
 
@@ -410,13 +410,11 @@ class OpenTransactionException(ServiceException):
 
 
 class DatabaseException(ServiceException):
-    """The database could not do what was asked. The driver's error is the cause.
+    """The database could not do what was asked. The driver's error is the cause."""
 
-    Attributes:
-        undone_by_savepoint: Whether the transaction can go on once the call is undone.
-    """
-
-    undone_by_savepoint: bool = True
+    def undone(self) -> None:
+        """Note that the call is undone: the transaction can go on now."""
+        self.transaction_usable = True
 
 
 class DatabaseNotReadyException(DatabaseException):
@@ -518,11 +516,20 @@ class DatabaseBusyException(DatabaseException):
     retryable = True
 
     def __init__(self, *, code: str, transaction_usable: bool) -> None:
-        way_out = "try again" if transaction_usable else "roll back and try the whole transaction again"
-        super().__init__(f"Another transaction is in the way ({code}); {way_out}")
+        super().__init__(self._message(code, transaction_usable=transaction_usable))
         self.code = code
         self.transaction_usable: bool = transaction_usable
-        self.undone_by_savepoint: bool = code == _LOCK_TIMEOUT  # others are about all that the transaction has seen
+
+    @staticmethod
+    def _message(code: str, *, transaction_usable: bool) -> str:
+        way_out = "try again" if transaction_usable else "roll back and try the whole transaction again"
+        return f"Another transaction is in the way ({code}); {way_out}"
+
+    def undone(self) -> None:
+        """Note that the call is undone. That helps where a lock was waited for: all else concerns the transaction."""
+        if self.code == _LOCK_TIMEOUT:
+            self.transaction_usable = True
+            self.args = (self._message(self.code, transaction_usable=True),)
 
 
 class DatabaseConnectionException(DatabaseException):
@@ -530,7 +537,9 @@ class DatabaseConnectionException(DatabaseException):
 
     retryable = True
     transaction_usable = False
-    undone_by_savepoint = False
+
+    def undone(self) -> None:
+        """Note nothing: with the connection, the transaction is gone."""
 
     def __init__(self) -> None:
         super().__init__("The database cannot be reached, or the connection was lost; roll back, check it, try again")

@@ -70,9 +70,9 @@ def check_id(value: UUID | None, field: str) -> UUID:
     return value
 
 
-def check_limit(value: int) -> int:
+def check_limit(value: int, way_out: str = "page on with after=") -> int:
     """Return the length of a page, or refuse one that is too long or too short."""
-    return check_number(value, "limit", low=1, high=MAX_LIMIT, way_out="page on with after=")
+    return check_number(value, "limit", low=1, high=MAX_LIMIT, way_out=way_out)
 
 
 def check_number(value: int, field: str, *, low: int, high: int, way_out: str) -> int:

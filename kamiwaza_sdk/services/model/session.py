@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NoReturn, TypeVar
 from weakref import WeakSet
@@ -30,6 +30,7 @@ __all__ = [
     "check_session",
     "dialect_name",
     "execute",
+    "execute_driver_sql",
     "execute_on",
     "flush",
     "in_transaction",
@@ -43,6 +44,8 @@ _MAPPER: Final = DBModel.__mapper__
 _SAVEPOINT: Final = "kamiwaza"
 #: Where a session keeps which loaded rows a rollback to a savepoint makes stale.
 _ALTERED: Final = "kamiwaza_sdk.altered"
+#: Where it keeps those that the call at work has given new values.
+_TOUCHED: Final = "kamiwaza_sdk.touched"
 
 
 def check_session(db: Session) -> Session:
@@ -107,6 +110,22 @@ def execute_on(
         raise_translated(error)
 
 
+def execute_driver_sql(
+    connection: Connection,
+    statement: str,
+    rows: list[tuple[Any, ...]],  # Any: as above
+) -> CursorResult[Any]:  # Any: as above
+    """Execute a statement of the driver's own once a row.
+
+    Raises:
+        DatabaseException: As above.
+    """
+    try:
+        return connection.exec_driver_sql(statement, rows)
+    except DBAPIError as error:
+        raise_translated(error)
+
+
 def dialect_name(db: Session) -> str:
     """Return SQLAlchemy's name of the database that our tables are in."""
     return db.get_bind(mapper=_MAPPER).dialect.name
@@ -143,13 +162,22 @@ def atomic(db: Session) -> Iterator[Connection]:
         connection.exec_driver_sql(f"SAVEPOINT {_SAVEPOINT}")
     except DBAPIError as error:
         raise_translated(error)
+    db.info[_TOUCHED] = WeakSet[DBBase]()
     try:
         yield connection
-        connection.exec_driver_sql(f"RELEASE SAVEPOINT {_SAVEPOINT}")
+        _release(connection)
     except BaseException as error:
         if _undo(connection) and isinstance(error, DatabaseException):
-            error.transaction_usable = error.transaction_usable or error.undone_by_savepoint
+            error.undone()
+        _expire(db, db.info[_TOUCHED])
         raise
+
+
+def _release(connection: Connection) -> None:
+    try:
+        connection.exec_driver_sql(f"RELEASE SAVEPOINT {_SAVEPOINT}")
+    except DBAPIError as error:
+        raise_translated(error)
 
 
 def _undo(connection: Connection) -> bool:
@@ -195,6 +223,7 @@ def refresh(
     loaded = db.identity_map.get(Session.identity_key(kind, identity))
     if not isinstance(loaded, DBBase):
         return
+    db.info.setdefault(_TOUCHED, WeakSet[DBBase]()).add(loaded)
     _expire_on_rollback(loaded)
     if values is None:
         db.expire(loaded)
@@ -217,7 +246,11 @@ def _expire_on_rollback(loaded: DBBase) -> None:
 
 
 def _expire_altered(db: Session, _previous: SessionTransaction) -> None:
-    for loaded in db.info[_ALTERED]:
+    _expire(db, db.info[_ALTERED])
+
+
+def _expire(db: Session, altered: Iterable[DBBase]) -> None:
+    for loaded in altered:
         if loaded in db and inspect_state(loaded).persistent:
             db.expire(loaded)
 

@@ -135,7 +135,7 @@ class ModelMethods(Bound):
         """Return a page of the models that a filter and a text find.
 
         In one statement; in a second one where the page goes over from models with a value to sort by to those
-        without, where no model has the words, or for the total. No model comes twice, and none that was there when the
+        without, and in one for the total. No model comes twice, and none that was there when the
         first page was read is left out, unless what it is sorted by changes meanwhile.
 
         Args:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKeyConstraint, Index, Uuid
+from sqlalchemy import ForeignKeyConstraint, Index, Integer, Uuid
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.schema import SchemaItem
 
@@ -33,6 +33,7 @@ class DBModelAlias(DBBase):
     alias: Mapped[str] = mapped_column(ordered_string(MAX_NAME_LENGTH), primary_key=True)
     namespace: Mapped[str] = mapped_column(ordered_string(MAX_NAME_LENGTH))
     version_id: Mapped[UUID] = mapped_column(Uuid)
+    number: Mapped[int] = mapped_column(Integer)  # the version's, which never changes: a listing need not look it up
     updated_at: Mapped[datetime] = mapped_column(UTCDateTime)
 
     model: Mapped[DBModel] = relationship(viewonly=True, back_populates="aliases")

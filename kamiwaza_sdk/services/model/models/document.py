@@ -17,14 +17,14 @@ class DBModelDocument(DBBase):
     """A row of ``kamiwaza_model_document``: the words of one model.
 
     PostgreSQL indexes them where they are. On SQLite the index is a virtual table, ``kamiwaza_model_search``, which
-    refers to a row by `id`.
+    refers to a row by ``id``.
     """
 
     __tablename__: str = "kamiwaza_model_document"
     __table_args__: tuple[SchemaItem, ...] = (
         ForeignKeyConstraint(["namespace", "model_id"], [DBModel.namespace, DBModel.id]),
         UniqueConstraint("model_id"),
-        Index(None, "words", postgresql_using="gin", postgresql_with={"fastupdate": "off"}).ddl_if(
+        Index(None, "words", postgresql_using="gin", postgresql_with={"gin_pending_list_limit": 1024}).ddl_if(
             dialect="postgresql"
         ),
     )

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import Boolean, Index, Integer, String, Text, UniqueConstraint, Uuid
+from sqlalchemy import Boolean, Index, Integer, String, Text, UniqueConstraint, Uuid, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.schema import SchemaItem
 
@@ -20,6 +20,16 @@ if TYPE_CHECKING:
 __all__ = ["DBModel"]
 
 
+def _sorting(key: str) -> Index:
+    """Return the index of an order. Of living models only, which are all that is listed.
+
+    Else, until its statistics are there, PostgreSQL takes such an index to check foreign keys by namespace and id, and
+    reads all of the namespace each time.
+    """
+    living = text("deleted_at IS NULL")
+    return Index(None, "namespace", key, "id", sqlite_where=living, postgresql_where=living)
+
+
 class DBModel(DBBase):
     """A row of ``kamiwaza_model``. Read it and relate to it; let `ModelService` write it.
 
@@ -30,7 +40,7 @@ class DBModel(DBBase):
     __table_args__: tuple[SchemaItem, ...] = (
         UniqueConstraint("namespace", "name"),
         UniqueConstraint("namespace", "id"),
-        *(Index(None, "namespace", key, "id") for key in ("created_at", "updated_at", "task", "author", "family")),
+        *map(_sorting, ("created_at", "updated_at", "task", "author", "family")),
     )
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)

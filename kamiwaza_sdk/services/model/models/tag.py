@@ -24,7 +24,7 @@ class DBModelTag(DBBase):
     __tablename__: str = "kamiwaza_model_tag"
     __table_args__: tuple[SchemaItem, ...] = (
         ForeignKeyConstraint(["namespace", "model_id"], [DBModel.namespace, DBModel.id]),
-        Index("ix_kamiwaza_model_tag_value", "namespace", "key", "value_start", "model_id"),
+        Index("ix_kamiwaza_model_tag_value", "key", "value_start", "namespace"),
     )
 
     model_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
@@ -42,7 +42,7 @@ class DBModelVersionTag(DBBase):
     __tablename__: str = "kamiwaza_model_version_tag"
     __table_args__: tuple[SchemaItem, ...] = (
         ForeignKeyConstraint(["namespace", "version_id"], [DBModelVersion.namespace, DBModelVersion.id]),
-        Index("ix_kamiwaza_model_version_tag_value", "namespace", "key", "value_start", "version_id"),
+        Index("ix_kamiwaza_model_version_tag_value", "key", "value_start", "namespace"),
     )
 
     version_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)

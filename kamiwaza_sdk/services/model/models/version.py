@@ -41,8 +41,8 @@ class DBModelVersion(DBBase):
         UniqueConstraint("namespace", "model_id", "version"),
         UniqueConstraint("namespace", "id"),
         Index(None, "namespace", "model_id", "digest"),
-        Index(None, "namespace", "model_id", "id", unique=True),  # what an alias refers to
-        *(Index(None, "namespace", key, "id") for key in ("created_at", "updated_at", "size")),
+        Index(None, "namespace", "id", "model_id", unique=True),  # what an alias refers to
+        *(Index(None, "namespace", key) for key in ("created_at", "updated_at", "size")),
         CheckConstraint("status IN ('draft', 'ready', 'archived', 'failed')", name="status"),
     )
 

@@ -50,7 +50,7 @@ def _lead(scope: Scope, version_id: UUID, alias: str, *, may_move: bool) -> Mode
 
 def _target(change: ModelChange, alias: str) -> tuple[UUID, int] | None:
     row = change.scope.execute(statements.ALIAS_TARGET, _model_id=change.id, _alias=alias).one_or_none()
-    return None if row is None else (row.id, row.number)
+    return None if row is None else (row.version_id, row.number)
 
 
 def _move(
@@ -59,7 +59,7 @@ def _move(
     if version.status != "ready":
         reason = "an alias leads to a ready version only; update_version() makes it ready"
         raise VersionStatusException(version=version.id, status=version.status, reason=reason)
-    values = {"version_id": version.id, "updated_at": change.at}
+    values = {"version_id": version.id, "number": version.number, "updated_at": change.at}
     if before is None:
         own = {"namespace": version.namespace, "model_id": change.id, "alias": alias}
         change.scope.execute_many(statements.INSERT_ALIAS, [{**own, **values}])
@@ -68,7 +68,7 @@ def _move(
     after: dict[str, JsonValue] = {"version_id": str(version.id), "number": version.number}
     change.record(kind, before=_shown(before), after=after, version_id=version.id, alias=alias)
     change.write(stale=("aliases",))
-    refresh(change.scope.db, DBModelAlias, (change.id, alias), values)
+    refresh(change.scope.db, DBModelAlias, (change.id, alias), values, stale=("model_version",))
     _forget(change, version.id, *([] if before is None else [before[0]]))
 
 
@@ -115,14 +115,14 @@ def roll_back(scope: Scope, model_id: UUID, alias: str) -> ModelVersionSchema:
 
 def _previous(change: ModelChange, alias: str) -> UUID:
     """Return where an alias led before: what was rolled back counts as if it had never been set."""
-    undone = 1  # the one it leads to now
+    trail: list[UUID] = []
     for event in change.scope.execute(statements.ALIAS_HISTORY, _model_id=change.id, _alias=alias):
         if event.kind == "alias.rolled_back":
-            undone += 1
-        elif event.kind == "alias.set":
-            if not undone:
-                return UUID(str(event.version_id))
-            undone -= 1
+            del trail[-1:]
+        elif event.kind == "alias.set" and trail[-1:] != [UUID(str(event.version_id))]:  # set again as it was
+            trail.append(UUID(str(event.version_id)))
+    if len(trail) > 1:
+        return trail[-2]
     reason = "it has led nowhere else before; set_alias() moves it"
     raise AliasNotFoundException(alias=alias, model=change.row["name"], namespace=change.scope.namespace, reason=reason)
 

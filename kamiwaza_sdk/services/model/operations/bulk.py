@@ -1,15 +1,16 @@
 """Many models at once: read lazily, written a batch at a time, each batch whole or not at all."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any, Final, Literal
 from uuid import UUID
 
 from pydantic_core import to_json
-from sqlalchemy import CursorResult, Table
+from sqlalchemy import CursorResult, RowMapping, Table
 
-from kamiwaza_sdk._ids import uuid7
-from kamiwaza_sdk._validation import revalidated, shown
+from kamiwaza_sdk._ids import uuid7_numbers
+from kamiwaza_sdk._validation import revalidated_quickly, shown
 from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
 from kamiwaza_sdk.services.model.exceptions import BulkException
 from kamiwaza_sdk.services.model.models.tag import VALUE_START
@@ -19,7 +20,7 @@ from kamiwaza_sdk.services.model.operations.tags import merge_tags
 from kamiwaza_sdk.services.model.schemas.bulk import BulkResult
 from kamiwaza_sdk.services.model.schemas.model import CreateModel, ModelSchema
 from kamiwaza_sdk.services.model.scope import Scope
-from kamiwaza_sdk.services.model.session import execute_on
+from kamiwaza_sdk.services.model.session import execute_driver_sql
 from kamiwaza_sdk.services.model.statements import bulk as statements
 from kamiwaza_sdk.services.model.statements.constructs import DOCUMENT, EVENT, MODEL, TAG
 from kamiwaza_sdk.services.model.words import document_words
@@ -58,7 +59,7 @@ class BulkCreation:
         batch: dict[str, CreateModel] = {}
         for model in given:
             try:
-                checked = revalidated(model, CreateModel, "models")
+                checked = revalidated_quickly(model, CreateModel, "models")
             except InvalidInputException as error:
                 raise self._failed(error, len(batch)) from error
             if len(batch) == BATCH_SIZE or checked.name in batch:
@@ -90,7 +91,10 @@ class BulkCreation:
                     place = left[0]
                     raise models.taken(writing, batch[place].name)
                 if left and self._on_conflict == "update":
-                    counts["updated"] = _update(writing, [batch[number] for number in left])
+                    held = _hold(writing, [batch[number] for number in left])
+                    for place in left:
+                        counts["updated"] += _update(writing, held, batch[place])
+                    place = None
                 counts["skipped"] = len(left) - counts["updated"]
                 returned = _returned(writing, batch) if self._returning else []
         except ServiceException as error:
@@ -106,7 +110,8 @@ def _rows(scope: Scope, batch: Sequence[CreateModel]) -> list[dict[str, Any]]:  
     state = {"revision": 1, "last_number": 0, "last_event": 1}
     moments = {"created_at": now, "updated_at": now, "deleted_at": None, "last_event_at": now}
     own = {"namespace": scope.namespace, **state, **moments}
-    rows = [{**model.__dict__, **own, "id": uuid7().hex} for model in batch]
+    ids = uuid7_numbers(len(batch))
+    rows = [{**model.__dict__, **own, "id": f"{id_:032x}"} for model, id_ in zip(batch, ids, strict=True)]
     for row in rows:
         del row["tags"]  # they have a table of their own
     return rows
@@ -115,7 +120,8 @@ def _rows(scope: Scope, batch: Sequence[CreateModel]) -> list[dict[str, Any]]:  
 def _insert(scope: Scope, batch: Sequence[CreateModel], rows: list[dict[str, Any]]) -> set[str]:  # Any: as above
     """Insert what has no name that is taken, with all that belongs to it, and return the ids."""
     last = scope.execute(statements.LAST_DOCUMENT).scalar_one() if scope.dialect == "sqlite" else 0
-    result = _insert_many(scope, MODEL, rows)
+    # By name: two that want the same ones wait for each other then, and do not deadlock.
+    result = _insert_many(scope, MODEL, sorted(rows, key=itemgetter("name")))
     if scope.dialect == "sqlite":
         created = {row["id"] for row in rows} if result.rowcount == len(rows) else _present(scope, rows)
     else:
@@ -171,24 +177,26 @@ def _insert_many(
     rows: list[dict[str, Any]],  # Any: as above
 ) -> CursorResult[Any]:  # Any: as above
     if scope.dialect == "sqlite" and scope.connection is not None:
-        return execute_on(scope.connection, statements.insert_rows(table), rows)
+        statement, keys = statements.insert_rows(table, scope.connection)
+        return execute_driver_sql(scope.connection, statement, list(map(itemgetter(*keys), rows)))
     return scope.execute(statements.insert_batch(table), _batch=to_json(rows).decode())
 
 
-def _update(scope: Scope, left: Sequence[CreateModel]) -> int:
-    """Change what is there to what is given, and return how many that made different."""
+def _hold(scope: Scope, left: Sequence[CreateModel]) -> dict[str, RowMapping]:
+    """Hold the rows of those that are there, and return them by name."""
     held = scope.execute(statements.HOLD_BY_NAMES, _names=[model.name for model in left]).mappings()
-    by_name = {row["name"]: row for row in held}
-    updated = 0
-    for model in left:
-        row = by_name.get(model.name)
-        if row is None or row["deleted_at"] is not None:
-            raise models.taken(scope, model.name)
-        change = ModelChange(scope, row)
-        given = model.model_dump(include=model.model_fields_set - {"name", "tags"})
-        changed = models.change_fields(change, given)
-        updated += merge_tags(change, model.tags) or changed
-    return updated
+    return {row["name"]: row for row in held}
+
+
+def _update(scope: Scope, held: Mapping[str, RowMapping], model: CreateModel) -> bool:
+    """Change what is there to what is given, and tell whether that made it different."""
+    row = held.get(model.name)
+    if row is None or row["deleted_at"] is not None:
+        raise models.taken(scope, model.name)
+    change = ModelChange(scope, row)
+    given = model.model_dump(include=model.model_fields_set - {"name", "tags"})
+    changed = models.change_fields(change, given)
+    return merge_tags(change, model.tags) or changed
 
 
 def _returned(scope: Scope, batch: Sequence[CreateModel]) -> list[ModelSchema]:

@@ -17,7 +17,7 @@ from kamiwaza_sdk.services.model.statements.events import INSERT_EVENTS
 from kamiwaza_sdk.services.model.statements.models import LOCK_MODEL, UPDATE_MODEL
 from kamiwaza_sdk.services.model.statements.versions import VERSION_OWNER
 
-__all__ = ["ModelChange", "event_row", "hold", "hold_any", "hold_owner", "missing", "missing_version"]
+__all__ = ["ModelChange", "event_row", "hold", "hold_any", "hold_owner", "missing", "missing_version", "same"]
 
 
 class ModelChange:
@@ -86,6 +86,17 @@ def event_row(
         "before": dict(before or {}),
         "after": dict(after or {}),
     }
+
+
+def same(one: object, other: object) -> bool:
+    """Tell whether two values are the same in JSON too, where a truth value is no number."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other
 
 
 def hold(scope: Scope, model_id: UUID) -> ModelChange:

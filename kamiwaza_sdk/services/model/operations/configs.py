@@ -1,5 +1,6 @@
 """Configurations of models and of versions."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -9,9 +10,9 @@ from kamiwaza_sdk._ids import uuid7
 from kamiwaza_sdk._validation import revalidated
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.model.exceptions import ModelConfigAlreadyExistsException, ModelConfigNotFoundException
-from kamiwaza_sdk.services.model.models import DBModelConfig
+from kamiwaza_sdk.services.model.models import DBModelConfig, DBModelVersion
 from kamiwaza_sdk.services.model.operations import models, versions
-from kamiwaza_sdk.services.model.operations.changes import ModelChange, hold, hold_owner
+from kamiwaza_sdk.services.model.operations.changes import ModelChange, hold, hold_owner, same
 from kamiwaza_sdk.services.model.schemas.config import CreateModelConfig, ModelConfigSchema, UpdateModelConfig
 from kamiwaza_sdk.services.model.scope import MAX_LIMIT, Scope, check_id
 from kamiwaza_sdk.services.model.session import refresh
@@ -27,13 +28,17 @@ def create(
     config = revalidated(config, CreateModelConfig, "config")
     with scope.writing() as writing:
         change = _hold(writing, model_id, version_id)
-        _check_taken(change, version_id, config.name, is_default=config.is_default)
+        others = _all(writing, change.id, version_id)
+        if len(others) >= MAX_LIMIT:
+            raise InvalidInputException("config", f"would be one more than the limit of {MAX_LIMIT}; delete some")
+        _check_taken(change, others, config.name, is_default=config.is_default)
         own = {"namespace": scope.namespace, "model_id": change.id, "version_id": version_id}
         moments = {"created_at": change.at, "updated_at": change.at}
         config_id = uuid7()
         writing.execute_many(statements.INSERT_CONFIG, [{"id": config_id, **own, **config.model_dump(), **moments}])
         change.record("config.created", after=config.model_dump(), version_id=version_id)
         change.write(stale=("configs",))
+        _forget(change, version_id)
         return get(writing, config_id)
 
 
@@ -47,10 +52,7 @@ def _check_owner(model_id: UUID | None, version_id: UUID | None) -> None:
         raise InvalidInputException("version_id", "and model_id: give one of them, for whose configurations it is")
 
 
-def _check_taken(change: ModelChange, version_id: UUID | None, name: str, *, is_default: bool) -> None:
-    others = _all(change.scope, change.id, version_id)
-    if len(others) >= MAX_LIMIT:
-        raise InvalidInputException("config", f"would be one more than the limit of {MAX_LIMIT}; delete some")
+def _check_taken(change: ModelChange, others: Sequence[ModelConfigSchema], name: str, *, is_default: bool) -> None:
     for other in others:
         if other.name == name or (is_default and other.is_default):
             raise _taken(change, other, is_default=other.name != name)
@@ -105,10 +107,11 @@ def update(scope: Scope, config_id: UUID, changes: UpdateModelConfig) -> ModelCo
         change = hold(writing, get(writing, config_id).model_id)
         current = get(writing, config_id)  # once more, now that the row is held
         if "name" in values and values["name"] != current.name:
-            _check_taken(change, current.version_id, values["name"], is_default=False)
+            others = _all(writing, current.model_id, current.version_id)
+            _check_taken(change, others, values["name"], is_default=False)
         if values.get("is_default"):
             _take_default(change, current)
-        new = {key: value for key, value in values.items() if getattr(current, key) != value}
+        new = {key: value for key, value in values.items() if not same(getattr(current, key), value)}
         if new:
             _write(change, current, new)
         return get(writing, config_id)
@@ -146,6 +149,13 @@ def delete(scope: Scope, config_id: UUID) -> None:
         change.record("config.deleted", before=before, version_id=current.version_id)
         change.write(stale=("configs",))
         refresh(scope.db, DBModelConfig, config_id)
+        _forget(change, current.version_id)
+
+
+def _forget(change: ModelChange, version_id: UUID | None) -> None:
+    """Let the host's loaded version find out anew which configurations it has."""
+    if version_id is not None:
+        refresh(change.scope.db, DBModelVersion, version_id, {}, stale=("configs",))
 
 
 def _schema(row: Row[Any]) -> ModelConfigSchema:  # Any: values of several columns

@@ -28,7 +28,14 @@ def update_document(scope: Scope, model_id: UUID) -> None:
     """Let a model be found by what it says now. Its row and its tags are written by then."""
     row = scope.execute(statements.DOCUMENT_SOURCE, _id=model_id).one()
     tags = _TAGS.validate_json(row.tags)
-    words = document_words(scope.namespace, name=row.name, author=row.author, description=row.description, tags=tags)
+    words = document_words(
+        scope.namespace,
+        name=row.name,
+        author=row.author,
+        description=row.description,
+        tags=tags,
+        deleted=row.deleted_at is not None,
+    )
     if scope.dialect == "sqlite":
         scope.execute(statements.SEARCH_DELETE, _model_id=model_id)
     scope.execute(statements.UPDATE_DOCUMENT, _model_id=model_id, _words=words)

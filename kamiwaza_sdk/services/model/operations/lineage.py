@@ -99,7 +99,10 @@ def relatives(scope: Scope, version_id: UUID, *, up: bool, limit: int) -> list[R
     """Return what a version was made from, or what was made from it, nearest first."""
     statement = statements.ANCESTORS if up else statements.DESCENDANTS
     found = scope.execute(
-        statement, _version_id=check_id(version_id, "version_id"), _depth=_MAX_DISTANCE, _limit=check_limit(limit)
+        statement,
+        _version_id=check_id(version_id, "version_id"),
+        _depth=_MAX_DISTANCE,
+        _limit=check_limit(limit, "ask about the farthest ones"),
     ).all()
     if not found and scope.execute(VERSION_BY_ID, _id=version_id).one_or_none() is None:
         raise missing_version(scope, version_id)

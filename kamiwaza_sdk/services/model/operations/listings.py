@@ -43,7 +43,7 @@ _Item = TypeVar("_Item", bound=BaseModel)
 _EVENTS = TypeAdapter(list[ModelEventSchema])
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class _Query(Generic[_Item]):
     """What one page is asked for. Whatever makes another query of it is in its fingerprint."""
 
@@ -58,11 +58,15 @@ class _Query(Generic[_Item]):
     deleted: bool | None = None
     words: tuple[str, ...] = ()
     parameters: tuple[tuple[str, object], ...] = ()
-    fingerprint: str = ""
+    identity: tuple[object, ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """What a cursor of this query carries."""
+        return fingerprint(*self.identity)
 
     def execute(self, statement: Select[Any], **parameters: Any) -> Sequence[Row[Any]]:  # Any: values of any column
         """Execute a statement with what all of this query need."""
-        statement = statement if self.condition is None else statement.where(self.condition)
         words = _index_query(self.words, self.scope.dialect)
         return self.scope.execute(statement, **words, **dict(self.parameters), **parameters).all()
 
@@ -95,13 +99,13 @@ def search_models(
         listing=statements.MODELS,
         sort=_checked_sort(sort, statements.MODELS),
         descending=descending,
-        limit=check_limit(limit),
+        limit=check_limit(limit, "page on with cursor="),
         convert=models.schemas,
         page=Page[ModelSchema],
         condition=None if where is None else model_condition(where, scope.dialect),
         deleted=bool(deleted),
-        words=() if text is None else tuple(query_words(scope.namespace, text)),
-        fingerprint=fingerprint("models", scope.namespace, where, text, sort, descending, deleted),
+        words=() if text is None else tuple(query_words(scope.namespace, text, deleted=bool(deleted))),
+        identity=("models", scope.namespace, where, text, sort, descending, deleted),
     )
     return _page(query, cursor, with_total=with_total)
 
@@ -123,11 +127,11 @@ def search_versions(
         listing=statements.VERSIONS,
         sort=_checked_sort(sort, statements.VERSIONS),
         descending=descending,
-        limit=check_limit(limit),
+        limit=check_limit(limit, "page on with cursor="),
         convert=lambda rows: versions.with_files(scope, rows),
         page=Page[ModelVersionSchema],
         condition=None if where is None else version_condition(where, scope.dialect),
-        fingerprint=fingerprint("versions", scope.namespace, where, sort, descending),
+        identity=("versions", scope.namespace, where, sort, descending),
     )
     return _page(query, cursor, with_total=with_total)
 
@@ -142,11 +146,11 @@ def list_events(
         listing=statements.EVENTS_OF_MODEL if of_model else statements.EVENTS_OF_NAMESPACE,
         sort="sequence" if of_model else "at",
         descending=descending,
-        limit=check_limit(limit),
+        limit=check_limit(limit, "page on with cursor="),
         convert=_events,
         page=Page[ModelEventSchema],
         parameters=(("_model_id", check_id(model_id, "model_id")),) if model_id is not None else (),
-        fingerprint=fingerprint("events", scope.namespace, model_id, descending),
+        identity=("events", scope.namespace, model_id, descending),
     )
     return _page(query, cursor, with_total=False)
 
@@ -159,7 +163,7 @@ def count_models(scope: Scope, where: Filter | None, *, text: str | None, delete
     """Count models."""
     where = _checked(where)
     condition = None if where is None else model_condition(where, scope.dialect)
-    words = () if text is None else tuple(query_words(scope.namespace, text))
+    words = () if text is None else tuple(query_words(scope.namespace, text, deleted=bool(deleted)))
     return _count(scope, statements.MODELS, condition, words, deleted=bool(deleted))[0]
 
 
@@ -207,7 +211,8 @@ def _page(query: _Query[_Item], cursor: str | None, *, with_total: bool) -> Page
     rows = rows[: query.limit][:: -1 if backwards else 1]
     items = query.convert(rows)
     total: int | None = None
-    if with_total or (query.words and not rows):
+    # Where nothing is on the page, nothing has told how many have the words; without filter or cursor, none have.
+    if with_total or (query.words and not rows and (query.condition is not None or position is not None)):
         count, hits = _count(query.scope, query.listing, query.condition, query.words, deleted=query.deleted)
         total = count if with_total else None
     after, before = (True, has_more) if backwards else (has_more, position is not None)
@@ -264,6 +269,7 @@ def _listed(query: _Query[_Item], position: Position | None) -> list[Row[Any]]: 
             has_position=here is not None,
             deleted=query.deleted,
         )
+        statement = statement if query.condition is None else statement.where(query.condition)
         key = {} if here is None else _key(here)
         rows += query.execute(statement, _limit=query.limit + 1 - len(rows), **key)
         if len(rows) > query.limit:
@@ -282,6 +288,7 @@ def _found(query: _Query[_Item], position: Position | None) -> tuple[list[Row[An
         nulls_last=not backwards,
         deleted=bool(query.deleted),
     )
+    statement = statement if query.condition is None else statement.where(query.condition)
     key = {} if position is None else _key(position)
     rows = query.execute(statement, _limit=query.limit + 1, **key)
     return [row[:-1] for row in rows], rows[0][-1] if rows else 0  # type: ignore[misc]  # a Row slices to a tuple

@@ -163,6 +163,7 @@ def delete(scope: Scope, model_id: UUID) -> None:
         change = hold(writing, model_id)
         change.record("model.deleted")
         _touch(change, deleted_at=change.at)
+        update_document(writing, model_id)
 
 
 def restore(scope: Scope, model_id: UUID) -> ModelSchema:
@@ -172,6 +173,7 @@ def restore(scope: Scope, model_id: UUID) -> ModelSchema:
         if change.row["deleted_at"] is not None:
             change.record("model.restored")
             _touch(change, deleted_at=None)
+            update_document(writing, model_id)
         return get(writing, model_id)
 
 
@@ -190,16 +192,20 @@ def purge(scope: Scope, model_id: UUID) -> None:
             event = event_row(writing, model_id, sequence, "model.purged", change.at, before=before)
             writing.execute_many(INSERT_EVENTS, [event])
     except IntegrityError as error:
-        raise ModelInUseException(model=model_id, reason="rows of the application's own refer to it") from error
+        raise ModelInUseException(
+            model=model_id, reason="rows of the application's own refer to it; remove those first"
+        ) from error
     refresh(scope.db, DBModel, model_id)
 
 
 def _check_purge(change: ModelChange) -> None:
     if change.row["deleted_at"] is None:
-        raise ModelInUseException(model=change.id, reason="it is not deleted, which delete_model() does")
+        raise ModelInUseException(model=change.id, reason="it is not deleted; delete_model() does that first")
     children = change.scope.execute(statements.COUNT_CHILDREN, _id=change.id).scalar_one()
     if children:
-        raise ModelInUseException(model=change.id, reason=f"{children} versions of other models derive from its own")
+        raise ModelInUseException(
+            model=change.id, reason=f"{children} versions of other models derive from its own; delete those first"
+        )
 
 
 def schemas(rows: Iterable[Row[Any]]) -> list[ModelSchema]:  # Any: values of several columns

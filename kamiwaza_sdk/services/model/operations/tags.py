@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from uuid import UUID
 
-from pydantic import JsonValue
-
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.model.exceptions import TagNotFoundException
 from kamiwaza_sdk.services.model.models import DBModel, DBModelTag, DBModelVersion, DBModelVersionTag
@@ -143,7 +141,7 @@ def _record(
 ) -> None:
     of_model = statements is MODEL_TAGS
     kind, owner_kind = (DBModelTag, DBModel) if of_model else (DBModelVersionTag, DBModelVersion)
-    was: dict[str, JsonValue] = {key: before[key] for key in (*gone, *other)}
+    was = {key: before[key] for key in (*gone, *other)}
     version_id = None if of_model else owner_id
     change.record(
         "tag.set" if new or other else "tag.deleted", before=was, after={**new, **other}, version_id=version_id

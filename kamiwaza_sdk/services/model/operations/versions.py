@@ -20,7 +20,7 @@ from kamiwaza_sdk.services.model.exceptions import (
 )
 from kamiwaza_sdk.services.model.models import DBModelVersion
 from kamiwaza_sdk.services.model.operations import models
-from kamiwaza_sdk.services.model.operations.changes import ModelChange, hold, hold_owner, missing_version
+from kamiwaza_sdk.services.model.operations.changes import ModelChange, hold, hold_owner, missing_version, same
 from kamiwaza_sdk.services.model.operations.files import facts, insert_files, replace_files
 from kamiwaza_sdk.services.model.operations.lineage import check_childless, insert_parents
 from kamiwaza_sdk.services.model.operations.tags import tag_rows
@@ -29,6 +29,7 @@ from kamiwaza_sdk.services.model.schemas.version import (
     CreateFile,
     CreateParent,
     CreateVersion,
+    ModelFileSchema,
     ModelVersionSchema,
     UpdateVersion,
 )
@@ -186,13 +187,14 @@ def update(scope: Scope, version_id: UUID, changes: UpdateVersion) -> ModelVersi
 def _update(change: ModelChange, current: ModelVersionSchema, changes: UpdateVersion) -> None:
     _check_update(change, current, changes)
     values = changes.changes()
-    files = values.pop("files", None)
-    if files is not None:
+    values.pop("files", None)
+    has_other_files = changes.files is not None and _rows(changes.files) != _rows(current.files)
+    if has_other_files:
         replace_files(change.scope, current.id, changes.files or ())
     known: Sequence[Any] = current.files if changes.files is None else changes.files  # Any: either kind of file
     values |= facts(known, values.get("details", current.details))
-    new = {key: value for key, value in values.items() if getattr(current, key) != value}
-    if not new:
+    new = {key: value for key, value in values.items() if not same(getattr(current, key), value)}
+    if not (new or has_other_files):
         return
     change.record(
         "version.updated", before={key: getattr(current, key) for key in new}, after=new, version_id=current.id
@@ -200,7 +202,11 @@ def _update(change: ModelChange, current: ModelVersionSchema, changes: UpdateVer
     columns = {**new, "updated_at": change.at}
     change.scope.execute(statements.UPDATE_VERSION, _id=current.id, **columns)
     change.write()
-    refresh(change.scope.db, DBModelVersion, current.id, columns, stale=() if files is None else ("files",))
+    refresh(change.scope.db, DBModelVersion, current.id, columns, stale=("files",) if has_other_files else ())
+
+
+def _rows(files: Sequence[CreateFile] | Sequence[ModelFileSchema]) -> dict[str, dict[str, Any]]:  # Any: as above
+    return {file.path: file.model_dump() for file in files}
 
 
 def _check_update(change: ModelChange, current: ModelVersionSchema, changes: UpdateVersion) -> None:

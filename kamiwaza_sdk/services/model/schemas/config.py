@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from kamiwaza_sdk._validation import InputSchema, check_name
 from kamiwaza_sdk.exceptions import InvalidInputException
-from kamiwaza_sdk.services.model.schemas.fields import Details, FromJSON, Moment
+from kamiwaza_sdk.services.model.schemas.fields import Details, Moment, ReadDetails
 
 __all__ = ["CreateModelConfig", "ModelConfigSchema", "UpdateModelConfig"]
 
@@ -36,8 +36,8 @@ class ModelConfigSchema(BaseModel):
     version_id: UUID | None
     name: str
     is_default: bool
-    config: Annotated[dict[str, JsonValue], FromJSON()]
-    system_config: Annotated[dict[str, JsonValue], FromJSON()]
+    config: ReadDetails
+    system_config: ReadDetails
     created_at: Moment
     updated_at: Moment
 

@@ -1,11 +1,11 @@
 """The history, as it is returned."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict
 
-from kamiwaza_sdk.services.model.schemas.fields import FromJSON, Moment
+from kamiwaza_sdk.services.model.schemas.fields import Moment, ReadDetails
 
 __all__ = ["EventKind", "ModelEventSchema"]
 
@@ -58,5 +58,5 @@ class ModelEventSchema(BaseModel):
     actor: str | None
     version_id: UUID | None
     alias: str | None
-    before: Annotated[dict[str, JsonValue], FromJSON()]
-    after: Annotated[dict[str, JsonValue], FromJSON()]
+    before: ReadDetails
+    after: ReadDetails

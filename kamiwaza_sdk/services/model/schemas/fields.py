@@ -19,6 +19,7 @@ __all__ = [
     "Details",
     "FromJSON",
     "Moment",
+    "ReadDetails",
     "ShortText",
     "Tags",
     "check_actor",
@@ -115,10 +116,21 @@ def _checked(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return value
 
 
+def _restored(value: JsonValue) -> JsonValue:
+    """Return a value as it was given: PostgreSQL makes large floats integers, and no integer over 64 bits is taken."""
+    if isinstance(value, dict):
+        return {key: _restored(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_restored(inner) for inner in value]
+    return float(value) if type(value) is int and not -(2**63) <= value < 2**63 else value
+
+
 #: A text for one line: at most 255 characters.
 ShortText = Annotated[str, StringConstraints(max_length=255), AfterValidator(check_text)]
 #: A JSON object that both databases can hold.
 Details = Annotated[dict[str, JsonValue], AfterValidator(_checked)]
+#: The same, as it is read.
+ReadDetails = Annotated[dict[str, JsonValue], FromJSON(), AfterValidator(_restored)]
 #: An aware moment in UTC, whatever time zone the database's connection is in.
 Moment = Annotated[AwareDatetime, AfterValidator(lambda value: value.astimezone(UTC))]
 #: Keys and values, both text.

@@ -3,11 +3,11 @@
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from kamiwaza_sdk._validation import MAX_FILES, MAX_SIZE, FilePath, InputSchema, Sha256, check_label, check_layout
 from kamiwaza_sdk.exceptions import InvalidInputException, InvalidNameException
-from kamiwaza_sdk.services.model.schemas.fields import Details, FromJSON, Moment, ShortText, Tags
+from kamiwaza_sdk.services.model.schemas.fields import Details, FromJSON, Moment, ReadDetails, ShortText, Tags
 
 __all__ = [
     "CreateFile",
@@ -103,7 +103,7 @@ class ModelVersionSchema(BaseModel):
     status: VersionStatus
     format: str | None = None
     parameters: int | None = None
-    details: Annotated[dict[str, JsonValue], FromJSON()]
+    details: ReadDetails
     files: tuple[ModelFileSchema, ...]
     created_at: Moment
     updated_at: Moment

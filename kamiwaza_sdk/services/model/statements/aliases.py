@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlalchemy import delete, insert, select, update
 
-from kamiwaza_sdk.services.model.statements.constructs import ALIAS, EVENT, VERSION, bound, raw
+from kamiwaza_sdk.services.model.statements.constructs import ALIAS, EVENT, bound, raw
 
 __all__ = [
     "ALIASES_OF_VERSION",
@@ -25,26 +25,18 @@ INSERT_ALIAS: Final = insert(ALIAS)
 MOVE_ALIAS: Final = update(ALIAS).where(*_OF_MODEL)
 DELETE_ALIAS: Final = delete(ALIAS).where(*_OF_MODEL)
 #: The version that an alias leads to.
-ALIAS_TARGET: Final = (
-    select(VERSION.c.id, VERSION.c.number)
-    .join_from(ALIAS, VERSION, ALIAS.c.version_id == VERSION.c.id)
-    .where(*_OF_MODEL, VERSION.c.namespace == ALIAS.c.namespace)
-)
+ALIAS_TARGET: Final = select(ALIAS.c.version_id, ALIAS.c.number).where(*_OF_MODEL)
 ALIASES_OF_VERSION: Final = (
     select(ALIAS.c.alias)
     .where(ALIAS.c.namespace == bound(ALIAS, "namespace"), ALIAS.c.version_id == bound(ALIAS, "version_id"))
     .order_by(ALIAS.c.alias)
 )
-_EVENTS: Final = (
-    select(*raw(EVENT, ("kind", "version_id")))
-    .where(
-        EVENT.c.namespace == bound(EVENT, "namespace"),
-        EVENT.c.model_id == bound(EVENT, "model_id"),
-        EVENT.c.alias == bound(EVENT, "alias"),
-    )
-    .order_by(EVENT.c.sequence.desc())
+_EVENTS: Final = select(*raw(EVENT, ("kind", "version_id"))).where(
+    EVENT.c.namespace == bound(EVENT, "namespace"),
+    EVENT.c.model_id == bound(EVENT, "model_id"),
+    EVENT.c.alias == bound(EVENT, "alias"),
 )
-#: What an alias went through, latest first.
-ALIAS_HISTORY: Final = _EVENTS
+#: What an alias went through, from the first on.
+ALIAS_HISTORY: Final = _EVENTS.order_by(EVENT.c.sequence)
 #: The last that it had gone through at a moment.
-ALIAS_AT: Final = _EVENTS.where(EVENT.c.at <= bound(EVENT, "at")).limit(1)
+ALIAS_AT: Final = _EVENTS.where(EVENT.c.at <= bound(EVENT, "at")).order_by(EVENT.c.sequence.desc()).limit(1)

@@ -6,7 +6,22 @@ PostgreSQL is sent each batch as one JSON text, SQLite a row at a time: measured
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import JSON, Column, ColumnElement, Insert, String, Table, Text, bindparam, cast, func, insert, select
+from sqlalchemy import (
+    JSON,
+    Column,
+    ColumnElement,
+    Connection,
+    Insert,
+    String,
+    Table,
+    Text,
+    bindparam,
+    cast,
+    func,
+    insert,
+    select,
+)
+from sqlalchemy.engine.interfaces import SchemaTranslateMapType
 from sqlalchemy.types import TypeEngine
 
 from kamiwaza_sdk.services.model.statements.constructs import DOCUMENT, EVENT, MODEL, TAG, bound, words_of
@@ -51,17 +66,28 @@ _GIVEN: Final = {
 }
 
 
-@cache
-def insert_rows(table: Table) -> Insert:
-    """Return SQLite's statement for one row, of values that are as they are kept. A model whose name is taken is left.
+def insert_rows(table: Table, connection: Connection) -> tuple[str, tuple[str, ...]]:
+    """Return SQLite's statement for one row, and the names of its values. A model whose name is taken is left.
 
-    They are declared as texts, which SQLAlchemy hands on as they are: what it does for the true types, value by value,
-    costs as much as the insertion.
+    For the driver itself, with values as they are kept: what SQLAlchemy does for each costs more than the insertion.
     """
+    schemas = connection.get_execution_options().get("schema_translate_map")
+    return _plain_rows(table) if schemas is None else _compiled_rows(table, schemas)
+
+
+@cache
+def _plain_rows(table: Table) -> tuple[str, tuple[str, ...]]:
+    return _compiled_rows(table, None)
+
+
+def _compiled_rows(table: Table, schemas: SchemaTranslateMapType | None) -> tuple[str, tuple[str, ...]]:
     from sqlalchemy.dialects import sqlite
 
-    values = {key: bindparam(key, type_=String()) for key in _GIVEN[table.name]}
-    return sqlite.insert(table).values(values).on_conflict_do_nothing()
+    insertion = sqlite.insert(table).values({key: bindparam(key) for key in _GIVEN[table.name]})
+    compiled = insertion.on_conflict_do_nothing().compile(
+        dialect=sqlite.dialect(), schema_translate_map=schemas, render_schema_translate=schemas is not None
+    )
+    return str(compiled), tuple(compiled.positiontup or ())
 
 
 @cache

@@ -51,8 +51,7 @@ _TAGS: Final = (
     .scalar_subquery()
 )
 _ALIASES: Final = (
-    select(json_map(ALIAS.c.alias, VERSION.c.number))
-    .join_from(ALIAS, VERSION, ALIAS.c.version_id == VERSION.c.id)
+    select(json_map(ALIAS.c.alias, ALIAS.c.number))
     .where(ALIAS.c.namespace == MODEL.c.namespace, ALIAS.c.model_id == MODEL.c.id)
     .correlate(MODEL)
     .scalar_subquery()

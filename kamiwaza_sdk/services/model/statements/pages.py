@@ -129,16 +129,17 @@ def search_statement(
         deleted: As of `page_statement`.
     """
     column, ids = MODELS.sorts[sort], MODELS.ids
-    statement = _among_hits(_of_state(MODELS.select, deleted), dialect)
+    count = select(func.count()).select_from(_hits(dialect)).scalar_subquery().label("hits")
+    statement = _among_hits(_of_state(MODELS.select, deleted), dialect).add_columns(count)
     if position is not None:
         keys = ids if position == "nulls" else (column, *ids)
         here = and_(_beyond(keys, descending=descending), column.is_(None) if position == "nulls" else true())
-        ends_here = (position == "nulls") == nulls_last
-        there = column.is_not(None) if position == "nulls" else column.is_(None)
-        statement = statement.where(here if ends_here else or_(here, there))
-    nulls = column.is_(None).asc() if nulls_last else column.is_(None).desc()
+        beyond = column.is_not(None) if position == "nulls" else column.is_(None)
+        statement = statement.where(here if (position == "nulls") == nulls_last else or_(here, beyond))
     order = _order((column, *ids), descending=descending)
-    return statement.order_by(nulls, *order).limit(bindparam("_limit", type_=Integer()))
+    if column.nullable:
+        order.insert(0, column.is_(None).asc() if nulls_last else column.is_(None).desc())
+    return statement.order_by(*order).limit(bindparam("_limit", type_=Integer()))
 
 
 @cache
@@ -148,7 +149,11 @@ def count_statement(
     """Return the statement that counts what is listed, and, where a dialect's index is asked, what has the words."""
     statement = listing.select.with_only_columns(func.count(), maintain_column_froms=True)
     statement = _of_state(statement, deleted)
-    return statement if dialect is None else _among_hits(statement, dialect)
+    if dialect is None:
+        return statement
+    return _among_hits(statement, dialect).add_columns(
+        select(func.count()).select_from(_hits(dialect)).scalar_subquery()
+    )
 
 
 def _of_state(statement: Select[Any], deleted: bool | None) -> Select[Any]:
@@ -171,10 +176,10 @@ def _beyond(keys: tuple[Column[Any], ...], *, descending: bool) -> ColumnElement
 
 def _among_hits(statement: Select[Any], dialect: str) -> Select[Any]:  # Any: as above
     hits = _hits(dialect)
-    count = select(func.count()).select_from(hits).scalar_subquery().label("hits")
-    return statement.add_columns(count).join_from(hits, MODEL, MODEL.c.id == hits.c.model_id)
+    return statement.join_from(hits, MODEL, MODEL.c.id == hits.c.model_id)
 
 
+@cache
 def _hits(dialect: str) -> CTE:
     """Return the models that have the words of ``_query``: found before anything else, or a miss would take a scan."""
     own = DOCUMENT.c.namespace == bound(DOCUMENT, "namespace")
