@@ -29,10 +29,10 @@ from sqlalchemy.dialects import postgresql
 
 from kamiwaza_sdk import DatabaseUnsupportedException, DBBase, Field, Filter
 from kamiwaza_sdk._ids import uuid7
-from kamiwaza_sdk.services.model.statements.filters import PLAIN_TEXTS, model_condition, version_condition
 from kamiwaza_sdk.services.model.schemas.filters import MAX_FILTER_VALUES
 from kamiwaza_sdk.services.model.schemas.filters.kinds import BOOLEAN, FIELDS, INTEGER, MOMENT
 from kamiwaza_sdk.services.model.statements.constructs import ALIAS, MODEL, TAG, VERSION, VERSION_TAG
+from kamiwaza_sdk.services.model.statements.filters import PLAIN_TEXTS, model_condition, version_condition
 
 Values = Mapping[str, Any]  # Any: of each field's own type
 
@@ -138,7 +138,7 @@ class World:
             self._write_tags(connection, VERSION_TAG, "version_id", version_id, row.tags)
             for alias in row.aliases:
                 led = {"namespace": "default", "alias": alias, "model_id": model_id, "version_id": version_id}
-                connection.execute(insert(ALIAS), led | {"updated_at": NOON})
+                connection.execute(insert(ALIAS), led | {"number": 1, "updated_at": NOON})
 
     def _write_tags(self, connection: Connection, table: Any, owner: str, own: Any, tags: dict[str, str]) -> None:
         for key, value in tags.items():
@@ -353,7 +353,8 @@ def test_what_is_not_negated_uses_an_index(chosen: Filter, index: str) -> None:
     engine = create_engine("sqlite://")
     with engine.connect() as connection:
         DBBase.metadata.create_all(connection)
-        statement = select(MODEL.c.id).where(MODEL.c.namespace == "default", model_condition(chosen, "sqlite"))
+        living = (MODEL.c.namespace == "default", MODEL.c.deleted_at.is_(None))  # what is listed
+        statement = select(MODEL.c.id).where(*living, model_condition(chosen, "sqlite"))
         literal = str(statement.compile(connection, compile_kwargs={"literal_binds": True}))
         plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {literal}").all()
     engine.dispose()

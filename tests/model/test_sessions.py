@@ -28,7 +28,7 @@ from kamiwaza_sdk import (
     UpdateModel,
     setup_database,
 )
-from tests.backends import Backend, HostBase, Order, add, clear_tables
+from tests.backends import Backend, HostBase, Order, add
 from tests.processes import FRESH
 
 
@@ -240,22 +240,6 @@ def _register_same(url: str, _worker: int) -> list[int]:
     engine = create_engine(url, poolclass=NullPool, **({"connect_args": {"timeout": 60}} if "sqlite" in url else {}))
     with Session(engine) as db, db.begin():
         return [ModelService(db, namespace="race").register(fetched("ab" * 32)).number]
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A database that processes share, set up and empty."""
-    if request.param == "postgresql":
-        url: str = request.getfixturevalue("postgresql_tables")
-        engine = create_engine(url)
-        with engine.begin() as connection:
-            clear_tables(connection)
-    else:
-        url = f"sqlite:///{tmp_path}/shared.db"
-        engine = create_engine(url)
-        setup_database(engine)
-    engine.dispose()
-    return url
 
 
 def _in_eight_processes(function: Callable[[str, int], list[int]], url: str) -> list[int]:

@@ -1,0 +1,171 @@
+"""What versions were made from: noted, walked both ways, never in a circle."""
+
+from uuid import UUID, uuid4
+
+import pytest
+
+from kamiwaza_sdk import (
+    AsyncModelService,
+    CreateModel,
+    CreateParent,
+    CreateVersion,
+    InvalidInputException,
+    LineageCycleException,
+    ModelVersionSchema,
+    Relation,
+    VersionNotFoundException,
+)
+from tests.backends import Backend
+
+
+def parent(version_id: UUID, relation: Relation = "merged") -> CreateParent:
+    """What a version was made from."""
+    return CreateParent(version_id=version_id, relation=relation)
+
+
+async def family(models: AsyncModelService, **parents: str) -> dict[str, ModelVersionSchema]:
+    """Models of one letter with a version each, made from those that are named by their letters."""
+    versions: dict[str, ModelVersionSchema] = {}
+    for name, above in parents.items():
+        model = await models.create_model(CreateModel(name=name))
+        derived = tuple(parent(versions[letter].id) for letter in above)
+        versions[name] = await models.create_version(model.id, CreateVersion(status="draft", derived_from=derived))
+    return versions
+
+
+async def test_what_a_version_was_made_from_is_noted_when_it_is_created(backend: Backend) -> None:
+    async with backend.begin() as models:
+        made = await family(models, a="", b="")
+        model_id = made["a"].model_id
+        parents = (parent(made["a"].id, "fine-tuned"), parent(made["b"].id, "quantised"), parent(made["a"].id))
+        child = await models.create_version(model_id, CreateVersion(status="draft", derived_from=parents))
+        expected = {(made["a"].id, "merged"), (made["b"].id, "quantised")}  # the last that is said of one counts
+        for version in (child, await models.get_version(child.id), (await models.list_versions(model_id))[-1]):
+            assert {(each.version_id, each.relation) for each in version.derived_from} == expected
+
+
+async def test_a_parent_is_set_said_anew_and_taken_back(backend: Backend) -> None:
+    async with backend.begin() as models:
+        made = await family(models, a="", b="")
+        for relation in ("converted", "fine-tuned", "fine-tuned"):
+            await models.set_parent(made["b"].id, CreateParent(version_id=made["a"].id, relation=relation))
+            (noted,) = (await models.get_version(made["b"].id)).derived_from
+            assert (noted.version_id, noted.relation) == (made["a"].id, relation)
+        await models.delete_parent(made["b"].id, made["a"].id)
+        assert (await models.get_version(made["b"].id)).derived_from == ()
+        with pytest.raises(VersionNotFoundException, match="nothing says that .* derives from it") as missing:
+            await models.delete_parent(made["b"].id, made["a"].id)
+        assert missing.value.version == made["a"].id
+
+
+async def test_relatives_are_listed_both_ways_nearest_first(backend: Backend) -> None:
+    """A diamond with a long way round: `d` comes from `a` over `b`, over `c`, and over `x` and `y`."""
+    async with backend.begin() as models:
+        made = await family(models, a="", b="a", c="a", x="a", y="x", d="bcy", e="d", z="")
+        up = await models.list_ancestors(made["e"].id)
+        assert [(found.model_name, found.distance) for found in up] == [
+            ("d", 1),
+            ("b", 2),
+            ("c", 2),
+            ("y", 2),
+            ("a", 3),
+            ("x", 3),
+        ]
+        down = await models.list_descendants(made["a"].id)
+        assert [(found.model_name, found.distance) for found in down] == [
+            ("b", 1),
+            ("c", 1),
+            ("x", 1),
+            ("y", 2),
+            ("d", 2),
+            ("e", 3),
+        ]
+        assert [found.model_name for found in await models.list_ancestors(made["e"].id, limit=2)] == ["d", "b"]
+        assert await models.list_ancestors(made["a"].id) == await models.list_descendants(made["z"].id) == []
+        first = up[0]
+        assert (first.version_id, first.model_id, first.number) == (made["d"].id, made["d"].model_id, 1)
+
+
+async def test_a_relative_that_is_met_in_two_ways_is_listed_with_each(backend: Backend) -> None:
+    async with backend.begin() as models:
+        made = await family(models, a="", b="a", c="", d="bc")
+        await models.set_parent(made["c"].id, parent(made["a"].id, "quantised"))
+        up = [(found.model_name, found.relation, found.distance) for found in await models.list_ancestors(made["d"].id)]
+        assert sorted(up) == [("a", "merged", 2), ("a", "quantised", 2), ("b", "merged", 1), ("c", "merged", 1)]
+
+
+async def test_no_version_is_made_from_itself(backend: Backend) -> None:
+    async with backend.begin() as models:
+        made = await family(models, a="", b="a", c="b", d="c", e="bd")
+        for version, above in (("a", "a"), ("a", "b"), ("a", "e"), ("b", "d"), ("c", "e")):
+            with pytest.raises(LineageCycleException, match="which derives from it; list_ancestors") as circle:
+                await models.set_parent(made[version].id, parent(made[above].id))
+            assert (circle.value.version, circle.value.parent) == (made[version].id, made[above].id)
+        assert await models.list_ancestors(made["a"].id) == []
+        await models.set_parent(made["d"].id, parent(made["a"].id))
+        await models.delete_parent(made["b"].id, made["a"].id)
+        await models.delete_parent(made["d"].id, made["a"].id)
+        await models.set_parent(made["a"].id, parent(made["e"].id))
+        assert [found.model_name for found in await models.list_ancestors(made["a"].id)] == ["e", "b", "d", "c"]
+
+
+async def test_a_circle_is_seen_however_long_it_would_be(backend: Backend) -> None:
+    async with backend.begin() as models:
+        model = await models.create_model(CreateModel(name="m"))
+        first = last = await models.create_version(model.id, CreateVersion(status="draft"))
+        for _ in range(102):
+            create = CreateVersion(status="draft", derived_from=(parent(last.id),))
+            last = await models.create_version(model.id, create)
+        with pytest.raises(LineageCycleException):
+            await models.set_parent(first.id, parent(last.id))
+        found = await models.list_ancestors(last.id)
+        assert [each.distance for each in found] == list(range(1, 101))
+        assert found[-1].number == last.number - 100
+
+
+async def test_what_is_missing_deleted_or_in_another_namespace_is_no_parent(backend: Backend) -> None:
+    unknown = uuid4()
+    async with backend.begin("elsewhere") as models:
+        theirs = (await family(models, t=""))["t"]
+    async with backend.begin() as models:
+        made = await family(models, a="", b="a", c="b", d="")
+        await models.delete_model(made["d"].model_id)
+        for above, deleted in ((unknown, None), (theirs.id, None), (made["d"].id, made["d"].model_id)):
+            with pytest.raises(VersionNotFoundException) as missing:
+                await models.set_parent(made["a"].id, parent(above))
+            assert (missing.value.version, missing.value.deleted) == (above, deleted)
+            create = CreateVersion(status="draft", derived_from=(parent(above),))
+            with pytest.raises(VersionNotFoundException):
+                await models.create_version(made["a"].model_id, create)
+        for attempt in (
+            models.set_parent(unknown, parent(made["a"].id)),
+            models.set_parent(theirs.id, parent(made["a"].id)),
+            models.delete_parent(unknown, made["a"].id),
+            models.list_ancestors(theirs.id),
+            models.list_descendants(unknown),
+            models.list_ancestors(made["d"].id),
+        ):
+            with pytest.raises(VersionNotFoundException):
+                await attempt
+        assert [version.number for version in await models.list_versions(made["a"].model_id)] == [1]
+
+
+async def test_versions_of_deleted_models_are_left_out_but_not_what_lies_beyond(backend: Backend) -> None:
+    async with backend.begin() as models:
+        made = await family(models, a="", b="a", c="b")
+        await models.delete_model(made["b"].model_id)
+        up = await models.list_ancestors(made["c"].id)
+        down = await models.list_descendants(made["a"].id)
+        assert [(found.model_name, found.distance) for found in up] == [("a", 2)]
+        assert [(found.model_name, found.distance) for found in down] == [("c", 2)]
+        with pytest.raises(LineageCycleException):
+            await models.set_parent(made["a"].id, parent(made["c"].id))
+
+
+@pytest.mark.parametrize("limit", [0, 1001, True])
+async def test_a_list_of_relatives_has_a_limit(backend: Backend, limit: int) -> None:
+    async with backend.begin() as models:
+        made = await family(models, a="")
+        for listing in (models.list_ancestors, models.list_descendants):
+            with pytest.raises(InvalidInputException, match="^limit must be a whole number from 1 to 1000"):
+                await listing(made["a"].id, limit=limit)

@@ -1,0 +1,152 @@
+"""Eight processes want the same thing at once: one gets it, the others are told, and all go on."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from threading import Barrier
+from uuid import UUID
+
+import pytest
+from sqlalchemy import NullPool, create_engine
+from sqlalchemy.orm import Session
+
+from kamiwaza_sdk import (
+    AliasAlreadyExistsException,
+    CreateModel,
+    CreateModelConfig,
+    CreateVersion,
+    ModelAlreadyExistsException,
+    ModelConfigAlreadyExistsException,
+    ModelService,
+    RevisionConflictException,
+    ServiceException,
+    UpdateModel,
+    UpdateModelConfig,
+    VersionAlreadyExistsException,
+    VersionNotFoundException,
+)
+from tests.model.world import files
+from tests.processes import FRESH
+
+COUNT = 8
+#: Where the processes wait for each other: given to each when it starts.
+_barrier: list[Barrier] = []
+
+
+def _meet_at(barrier: Barrier) -> None:
+    _barrier.append(barrier)
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ProcessPoolExecutor]:
+    """Eight processes."""
+    barrier = FRESH.Barrier(COUNT)
+    with ProcessPoolExecutor(COUNT, mp_context=FRESH, initializer=_meet_at, initargs=(barrier,)) as pool:
+        yield pool
+
+
+def _version_id(models: ModelService) -> UUID:
+    return models.resolve("m:1").id
+
+
+def _create_model(models: ModelService, _worker: int) -> object:
+    return models.create_model(CreateModel(name="same"))
+
+
+def _create_version(models: ModelService, worker: int) -> object:
+    create = CreateVersion(files=files("abcdefgh"[worker]), version="same")
+    return models.create_version(models.get_model_by_name("m").id, create)
+
+
+def _create_alias(models: ModelService, _worker: int) -> object:
+    return models.create_alias(_version_id(models), "live")
+
+
+def _create_default(models: ModelService, worker: int) -> object:
+    config = CreateModelConfig(name=f"c{worker}", is_default=True)
+    return models.create_config(config, model_id=models.get_model_by_name("m").id)
+
+
+def _rename_config(models: ModelService, worker: int) -> object:
+    config = models.create_config(CreateModelConfig(name=f"c{worker}"), version_id=_version_id(models))
+    return models.update_config(config.id, UpdateModelConfig(name="same"))
+
+
+def _update_model(models: ModelService, worker: int) -> object:
+    changes = UpdateModel(task=f"by {worker}")
+    return models.update_model(models.get_model_by_name("m").id, changes, expected_revision=1)
+
+
+def _rename_model(models: ModelService, worker: int) -> object:
+    model = models.create_model(CreateModel(name=f"other-{worker}"))
+    return models.update_model(model.id, UpdateModel(name="same"))
+
+
+def _delete_version(models: ModelService, _worker: int) -> object:
+    models.delete_version(_version_id(models))
+    return None
+
+
+RACES: dict[str, tuple[Callable[[ModelService, int], object], type[ServiceException]]] = {
+    "a model's name": (_create_model, ModelAlreadyExistsException),
+    "a model's new name": (_rename_model, ModelAlreadyExistsException),
+    "a version's label": (_create_version, VersionAlreadyExistsException),
+    "an alias": (_create_alias, AliasAlreadyExistsException),
+    "to be the default": (_create_default, ModelConfigAlreadyExistsException),
+    "a configuration's new name": (_rename_config, ModelConfigAlreadyExistsException),
+    "a revision": (_update_model, RevisionConflictException),
+    "to delete a version": (_delete_version, VersionNotFoundException),
+}
+
+
+def _run(race: str, url: str, worker: int) -> ServiceException | None:
+    """Take part in a race, and commit another row in the same transaction, whatever came of it."""
+    call, kind = RACES[race]
+    engine = create_engine(url, poolclass=NullPool, **({"connect_args": {"timeout": 60}} if "sqlite" in url else {}))
+    refused: ServiceException | None = None
+    _barrier[0].wait(60)
+    with Session(engine) as db, db.begin():
+        models = ModelService(db, actor=f"worker {worker}")
+        try:
+            call(models, worker)
+        except kind as error:
+            refused = error
+        models.create_model(CreateModel(name=f"own-{worker}"))
+    engine.dispose()
+    return refused
+
+
+@pytest.mark.parametrize("race", RACES)
+def test_one_of_eight_processes_wins_and_all_commit_what_else_they_wrote(
+    pool: ProcessPoolExecutor, shared_url: str, race: str
+) -> None:
+    engine = create_engine(shared_url)
+    with Session(engine) as db, db.begin():
+        models = ModelService(db)
+        model = models.create_model(CreateModel(name="m"))
+        models.create_version(model.id, CreateVersion(files=files("z")))
+    results = list(pool.map(partial(_run, race, shared_url), range(COUNT)))
+    winners = [worker for worker, refused in enumerate(results) if refused is None]
+    with Session(engine) as db:
+        models = ModelService(db)
+        own = {found.name for found in models.list_models() if found.name.startswith("own-")}
+        events = [event for found in models.iter_models() for event in models.list_events(found.id).items]
+        by_model = {event.model_id: [e.sequence for e in events if e.model_id == event.model_id] for event in events}
+        changed = {event.actor for event in events if event.sequence > 1 and event.actor}
+        versions = [version.number for version in models.list_versions(model.id)]
+        revision = models.get_model(model.id).revision
+    engine.dispose()
+    assert len(winners) == 1
+    assert own == {f"own-{worker}" for worker in range(COUNT)}
+    assert all(sequences == list(range(1, len(sequences) + 1)) for sequences in by_model.values())
+    refused = [error for error in results if error is not None]
+    assert all(error.transaction_usable for error in refused)
+    if race == "a revision":
+        pairs = {(error.expected, error.actual) for error in refused if isinstance(error, RevisionConflictException)}
+        assert (pairs, revision) == ({(1, 2)}, 2)
+    elif race == "a version's label":
+        assert versions == [1, 2]
+    elif race == "to delete a version":
+        assert versions == []
+    if race not in {"a model's name", "a configuration's new name"}:
+        assert changed == {f"worker {winners[0]}"}
