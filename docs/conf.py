@@ -15,7 +15,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util.inspect import stringify_signature
 from sphinx.util.typing import stringify_annotation
 
-from kamiwaza_sdk import DBBase
+from kamiwaza_sdk import DBBase, ModelEventSchema, ModelSchema, ModelVersionSchema, Page
 from kamiwaza_sdk._validation import InputSchema
 
 project = "kamiwaza_sdk"
@@ -24,8 +24,11 @@ version = release = installed_version("kamiwaza-sdk")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 nitpicky = True
-#: A protocol that says no more than the text beside it.
-nitpick_ignore = {("py:class", "kamiwaza_sdk.services.hub.schemas.fetched._File")}
+#: A protocol that says no more than the text beside it, and a type variable.
+nitpick_ignore = {
+    ("py:class", "kamiwaza_sdk.services.hub.schemas.fetched._File"),
+    ("py:class", "kamiwaza_sdk.services.model.schemas.page._Item"),
+}
 
 html_theme = "furo"
 html_title = f"kamiwaza_sdk {release}"
@@ -43,9 +46,14 @@ autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False
 napoleon_attr_annotations = False  # `type_attributes` does it, without Pydantic's machinery
 add_module_names = False
+toc_object_entries_show_parents = "hide"
 maximum_signature_line_length = 170  # names count with their modules
 python_trailing_comma_in_multi_line_signatures = False
 python_use_unqualified_type_names = True
+
+# Pydantic makes a class for each kind of page, of the module that asks first. Here all are what `Page` is.
+for _item in (ModelSchema, ModelVersionSchema, ModelEventSchema):
+    Page[_item].__module__ = Page.__module__
 
 _LIBRARY: Final = "https://docs.python.org/3/library/"
 _SQLALCHEMY: Final = "https://docs.sqlalchemy.org/en/20/"
@@ -73,8 +81,10 @@ _ELSEWHERE: Final = {
     **{
         name: f"{_LIBRARY}{name.rpartition('.')[0]}.html#{name}"
         for name in (
+            "collections.abc.AsyncIterator",
             "collections.abc.Callable",
             "collections.abc.Iterable",
+            "collections.abc.Iterator",
             "collections.abc.Mapping",
             "collections.abc.Sequence",
             "contextlib.AbstractContextManager",

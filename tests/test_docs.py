@@ -1,5 +1,6 @@
 """The documentation says everything, once, and says it right. Its code blocks run in the session ``docs`` of nox."""
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from pydantic_settings import BaseSettings
 
 import kamiwaza_sdk
-from kamiwaza_sdk import DownloadConfig, ServiceConfig, ServiceException, StorageConfig
+from kamiwaza_sdk import DownloadConfig, ModelService, ServiceConfig, ServiceException, StorageConfig
 
 ROOT: Final = Path(__file__).parent.parent
 PAGES: Final = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
@@ -23,6 +24,14 @@ def reference(page: str = "*") -> str:
 
 def test_the_reference_has_every_public_name_exactly_once() -> None:
     assert sorted(DIRECTIVE.findall(reference())) == sorted(kamiwaza_sdk.__all__)
+
+
+def test_the_reference_has_every_method_of_the_registry_exactly_once() -> None:
+    methods = [name for name in dir(ModelService) if not name.startswith("_")]
+    assert (
+        sorted(re.findall(r"^\.\. automethod:: kamiwaza_sdk\.ModelService\.(\w+)$", reference(), re.MULTILINE))
+        == methods
+    )
 
 
 def test_the_errors_are_on_the_page_of_errors_each_with_its_way_out() -> None:
@@ -45,6 +54,23 @@ def test_the_page_of_settings_has_every_variable_with_its_default(config: type[B
         if field.default_factory is None:
             number, unit = re.fullmatch(r"(\d+)(| MiB| GiB)", rows[name]).groups()  # type: ignore[union-attr]  # no match fails the test as well
             assert int(number) * UNITS[unit] == field.default
+
+
+def functions(path: Path) -> set[str]:
+    """Return the names of a file's functions."""
+    nodes = ast.parse(path.read_text()).body if path.exists() else []
+    return {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+
+
+def test_each_line_of_the_comparison_names_what_shows_it() -> None:
+    page = (ROOT / "docs/comparison.md").read_text()
+    lines = re.findall(r"^\| (\d+) \|", page, re.MULTILINE)
+    shown = dict(re.findall(r"^(\d+)\. (`\w+`(?:, `\w+`)*)\n    - `tests/", page, re.MULTILINE))
+    assert lines == list(shown) == [str(number + 1) for number in range(len(lines))]
+    tests = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page)
+    assert [f"{path}::{name}" for path, name in tests if name not in functions(ROOT / path)] == []
+    claims = {claim for named in shown.values() for claim in re.findall(r"\w+", named)}
+    assert claims == functions(ROOT / "docs/comparison_mlflow.py") - {"main", "refused"}
 
 
 def test_extras_that_the_documentation_names_exist() -> None:

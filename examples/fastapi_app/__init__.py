@@ -6,6 +6,7 @@
     pip install -e ".[examples]"
     uvicorn --factory examples.fastapi_app.main:create_app
     curl --json '{"url": "https://example.org/model.onnx", "name": "tiny"}' http://127.0.0.1:8000/models/pull
+    curl --json '{"where": {"field": "size", "op": "lt", "value": 1000000}}' http://127.0.0.1:8000/models/search
 
 It has no users and no permissions: put yours in front. Whoever may pull decides what this server requests.
 """

@@ -28,8 +28,12 @@ Database = Annotated[AsyncSession, Depends(get_db, scope="function")]
 
 
 async def get_service(request: Request, db: Database) -> AsyncModelService:
-    """Return the registry in the request's session, sharing the application's downloads."""
-    return AsyncModelService(db, config=request.state.config, hub=request.state.hub)
+    """Return the registry in the request's session, sharing the application's downloads.
+
+    Who is at work is whom the proxy in front says that it has let in. Without one, anybody could say anything.
+    """
+    actor = request.headers.get("X-Forwarded-User")
+    return AsyncModelService(db, actor=actor, config=request.state.config, hub=request.state.hub)
 
 
 Service = Annotated[AsyncModelService, Depends(get_service)]

@@ -10,6 +10,8 @@ from fastapi.responses import JSONResponse
 
 from kamiwaza_sdk import (
     AlreadyExistsException,
+    BulkException,
+    ConflictException,
     DatabaseBusyException,
     DatabaseConnectionException,
     DownloadDiskException,
@@ -35,6 +37,7 @@ _TYPES: Final = "https://models.example/problems/"
 _STATUSES: Final[dict[type[ServiceException], HTTPStatus]] = {
     NotFoundException: HTTPStatus.NOT_FOUND,
     AlreadyExistsException: HTTPStatus.CONFLICT,
+    ConflictException: HTTPStatus.CONFLICT,
     OpenTransactionException: HTTPStatus.CONFLICT,
     DownloadTooLargeException: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     ModelTooLargeException: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -45,16 +48,17 @@ _STATUSES: Final[dict[type[ServiceException], HTTPStatus]] = {
     DownloadException: HTTPStatus.BAD_GATEWAY,
     DatabaseBusyException: HTTPStatus.SERVICE_UNAVAILABLE,
     DatabaseConnectionException: HTTPStatus.SERVICE_UNAVAILABLE,
-    ServiceException: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
+_UNKNOWN: Final = HTTPStatus.INTERNAL_SERVER_ERROR
 #: Messages about this server's own directories and settings are for its log.
-_CONFIDENTIAL: Final = {HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.INSUFFICIENT_STORAGE}
+_CONFIDENTIAL: Final = {_UNKNOWN, HTTPStatus.INSUFFICIENT_STORAGE}
 
 
 async def answer_service_exception(_request: Request, error: Exception) -> JSONResponse:
     """Answer with what the service says is wrong. The request's session is rolled back by now."""
     assert isinstance(error, ServiceException)  # it is registered for these; Starlette's type says less
-    status = next(status for kind, status in _STATUSES.items() if isinstance(error, kind))
+    cause = error.__cause__ if isinstance(error, BulkException) else error  # of many, the one that was refused decides
+    status = next((status for kind, status in _STATUSES.items() if isinstance(cause, kind)), _UNKNOWN)
     if status in _CONFIDENTIAL:
         _LOG.error("%s", error, exc_info=error)
         return _problem(status, kind=type(error), detail="The server's log says why.")

@@ -19,6 +19,9 @@ from examples.fastapi_app.dependencies import Database, Service
 from examples.fastapi_app.errors import answer_service_exception
 from examples.fastapi_app.main import create_app
 from kamiwaza_sdk import (
+    AliasNotFoundException,
+    BulkException,
+    BulkResult,
     ChecksumMismatchException,
     CreateModel,
     DatabaseBusyException,
@@ -28,9 +31,12 @@ from kamiwaza_sdk import (
     DownloadTimeoutException,
     ModelSchema,
     ModelTooLargeException,
+    ModelVersionSchema,
     OpenTransactionException,
+    RevisionConflictException,
     ServiceException,
     StorageFullException,
+    VersionInUseException,
 )
 from tests.serving import Server
 
@@ -62,9 +68,9 @@ class Client:
     def __init__(self, session: ClientSession) -> None:
         self._session = session
 
-    async def ask(self, method: str, path: str, body: object = None) -> Answer:
+    async def ask(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
         """Send a request, and return the answer."""
-        async with self._session.request(method, path, json=body) as response:
+        async with self._session.request(method, path, json=body, headers=headers) as response:
             is_json = response.content_type.endswith("json")
             content = await (response.json(content_type=None) if is_json else response.text())
             return Answer(response.status, response.content_type, dict(response.headers), content)
@@ -165,6 +171,18 @@ async def test_taken_name_is_409(client: Client) -> None:
         ("POST /models", {"name": "a", "nmae": "b"}, "InvalidInputException", "nmae is not acceptable"),
         ("POST /models/pull", {}, "InvalidInputException", "body.url is not acceptable"),
         ("GET /models/tiny", None, "InvalidInputException", "path.model_id is not acceptable"),
+        (
+            "POST /models/search",
+            {"where": {"and": [{"field": "lisense", "op": "is_none"}]}},
+            "InvalidFilterException",
+            "filter.and.0.field is 'lisense', which is no field; did you mean 'license'?",
+        ),
+        ("POST /models/search", {"where": {}}, "InvalidFilterException", "filter"),
+        ("POST /models/search", {"sort": "colour"}, "InvalidInputException", "body.sort is not acceptable"),
+        ("POST /models/bulk", [{"name": "a"}, {"name": "a:b"}], "InvalidNameException", "name 'a:b' contains ':'"),
+        (f"PUT /versions/{UUID(int=0)}/aliases/latest", None, "InvalidNameException", "alias 'latest'"),
+        (f"PUT /models/{UUID(int=0)}/tags/lang", {}, "InvalidInputException", "body.value is not acceptable"),
+        ("GET /events?cursor=x", None, "InvalidCursorException", "cursor 'x'"),
         ("GET /models?limit=0", None, "InvalidInputException", "limit must be a whole number from 1 to 1000"),
         ("GET /versions/tiny@a:b", None, "InvalidReferenceException", "reference 'tiny@a:b'"),
     ],
@@ -203,6 +221,147 @@ async def test_refused_change_changes_nothing(client: Client) -> None:
 
     assert answer.is_problem(409, "ModelAlreadyExistsException")
     assert (await client.get(f"/models/{created.body['id']}")).body == created.body
+
+
+async def test_changes_only_what_was_seen(client: Client) -> None:
+    """Of two who change the same revision, the second is refused, and what the first has changed stays."""
+    created = await client.post("/models", name="tiny")
+    path = f"/models/{created.body['id']}?expected_revision=1"
+
+    first = await client.ask("PATCH", path, {"task": "chat"})
+    second = await client.ask("PATCH", path, {"task": "embedding"})
+
+    assert first.status == 200
+    assert second.is_problem(409, "RevisionConflictException")
+    assert (await client.get(f"/models/{created.body['id']}")).body == first.body
+
+
+async def test_searches(client: Client) -> None:
+    """A filter and a text are bodies; the pages of what they find hold each model once, in order."""
+    for name, task in (("a", "chat"), ("b", "embedding"), ("c", "chat"), ("d", "chat")):
+        await client.post("/models", name=name, task=task, description="Small.", tags={"lang": "en"})
+    where = {
+        "and": [
+            {"field": "task", "op": "eq", "value": "chat"},
+            {"tag": "lang", "op": "exists"},
+            {"not": {"field": "name", "op": "eq", "value": "a"}},
+        ]
+    }
+
+    first = await client.post("/models/search", where=where, text="sma", descending=True, limit=1, with_total=True)
+    rest = await client.post(
+        "/models/search", where=where, text="sma", descending=True, cursor=first.body["next_cursor"]
+    )
+
+    assert [model["name"] for model in first.body["items"]] == ["d"]
+    assert first.body["total"] == 2
+    assert [model["name"] for model in rest.body["items"]] == ["c"]
+    assert rest.body["next_cursor"] is None
+
+
+async def test_cursor_of_another_search_is_422(client: Client) -> None:
+    """A cursor is good for the search that it came from."""
+    for name in ("a", "b"):
+        await client.post("/models", name=name)
+    page = await client.post("/models/search", limit=1)
+
+    answer = await client.post("/models/search", limit=1, descending=True, cursor=page.body["next_cursor"])
+
+    assert answer.is_problem(422, "InvalidCursorException")
+
+
+async def test_creates_many(client: Client) -> None:
+    """Many models are created at once, and those that are there are left alone where that is asked for."""
+    await client.post("/models", name="a")
+
+    answer = await client.ask("POST", "/models/bulk?on_conflict=skip", [{"name": "a"}, {"name": "b"}])
+
+    assert answer.status == 201
+    assert BulkResult.model_validate(answer.body) == BulkResult(created=1, skipped=1)
+    assert await client.names() == ["a", "b"]
+
+
+async def test_refused_one_of_many_is_409_and_none_is_created(client: Client) -> None:
+    """The answer has the status of what one of them was refused for, and says which."""
+    await client.post("/models", name="taken")
+
+    answer = await client.ask("POST", "/models/bulk", [{"name": "new"}, {"name": "taken"}])
+
+    assert answer.is_problem(409, "BulkException")
+    assert "index 1" in answer.body["detail"]
+    assert await client.names() == ["taken"]
+
+
+@pytest.fixture
+async def versions(client: Client, server: Server) -> list[ModelVersionSchema]:
+    """Two versions of a model, ``org/tiny``."""
+    urls = [server.add(f"/{number}/model.onnx", body=b"weights" * number) for number in (1, 2)]
+    pulled = [await client.post("/models/pull", url=url, name="org/tiny") for url in urls]
+    return [ModelVersionSchema.model_validate(answer.body) for answer in pulled]
+
+
+async def test_moves_an_alias_and_rolls_it_back(client: Client, versions: list[ModelVersionSchema]) -> None:
+    """A reference finds the version that an alias was moved to, then the one it was rolled back to, then none."""
+    aliases = f"/models/{versions[0].model_id}/aliases/production"
+    led_to = []
+
+    for version in versions:
+        assert (await client.ask("PUT", f"/versions/{version.id}/aliases/production")).status == 200
+        led_to.append((await client.get("/versions/org/tiny@production")).body["number"])
+    assert (await client.post(f"{aliases}/rollback")).status == 200
+    led_to.append((await client.get("/versions/org/tiny@production")).body["number"])
+    assert (await client.ask("DELETE", aliases)).status == 204
+
+    assert led_to == [1, 2, 1]
+    assert (await client.get("/versions/org/tiny@production")).is_problem(404, "AliasNotFoundException")
+
+
+async def test_archiving_what_an_alias_leads_to_is_409(client: Client, versions: list[ModelVersionSchema]) -> None:
+    """A version in production is not archived, and one that is archived cannot go into production."""
+    first, second = versions
+    await client.ask("PUT", f"/versions/{first.id}/aliases/production")
+
+    in_use = await client.ask("PATCH", f"/versions/{first.id}", {"status": "archived"})
+    archived = await client.ask("PATCH", f"/versions/{second.id}", {"status": "archived"})
+    moved = await client.ask("PUT", f"/versions/{second.id}/aliases/production")
+
+    assert in_use.is_problem(409, "VersionInUseException")
+    assert (archived.status, archived.body["status"]) == (200, "archived")
+    assert moved.is_problem(409, "VersionStatusException")
+    assert (await client.get("/versions/org/tiny@production")).body["number"] == 1
+
+
+async def test_sets_and_deletes_tags(client: Client) -> None:
+    """A tag, whose key may have slashes, is set, given another value, and deleted once."""
+    created = await client.post("/models", name="tiny")
+    path = f"/models/{created.body['id']}"
+    tag = f"{path}/tags/team/owner"
+
+    for value in ("ann", "bo"):
+        assert (await client.ask("PUT", tag, {"value": value})).status == 204
+    tags = (await client.get(path)).body["tags"]
+    statuses = [(await client.ask("DELETE", tag)).status for _ in range(2)]
+
+    assert tags == {"team/owner": "bo"}
+    assert statuses == [204, 404]
+    assert (await client.get(path)).body["tags"] == {}
+
+
+async def test_tells_what_happened_and_who_did_it(client: Client) -> None:
+    """The history of a model has what each request did, under the name that the proxy in front gave."""
+    created = await client.post("/models", name="tiny")
+    path = f"/models/{created.body['id']}"
+    await client.ask("PATCH", path, {"task": "chat"}, **{"X-Forwarded-User": "ann"})
+    await client.ask("PATCH", path, {"name": "a:b"}, **{"X-Forwarded-User": "bo"})
+
+    of_model = await client.get(f"/events?model_id={created.body['id']}")
+    latest = await client.get("/events?descending=true&limit=1")
+
+    assert [(event["kind"], event["actor"], event["after"]) for event in of_model.body["items"]] == [
+        ("model.created", None, {"name": "tiny"}),
+        ("model.updated", "ann", {"task": "chat"}),
+    ]
+    assert latest.body["items"] == of_model.body["items"][-1:]
 
 
 async def test_deletes(client: Client) -> None:
@@ -340,11 +499,27 @@ async def test_describes_itself(client: Client) -> None:
 
     assert {"/models", "/models/{model_id}", "/models/pull", "/versions/{reference}"} <= schema["paths"].keys()
     assert schema["components"]["schemas"]["CreateModel"]["required"] == ["name"]
+    assert {"field", "tag", "alias", "not"} <= {
+        key for form in schema["components"]["schemas"]["Filter"]["oneOf"] for key in form["properties"]
+    }
+
+
+def of_many(cause: Exception) -> BulkException:
+    """Return the error of many models, of which one was refused."""
+    error = BulkException(index=1, result=BulkResult(), cause=cause)
+    error.__cause__ = cause
+    return error
 
 
 @pytest.mark.parametrize(
     ("error", "status"),
     [
+        (AliasNotFoundException(alias="production", model="tiny", namespace="default"), 404),
+        (RevisionConflictException(model=UUID(int=0), expected=1, actual=2), 409),
+        (VersionInUseException(version=UUID(int=0), reason="it is"), 409),
+        (of_many(RevisionConflictException(model=UUID(int=0), expected=1, actual=2)), 409),
+        (of_many(DatabaseConnectionException()), 503),
+        (of_many(ServiceException("private")), 500),
         (ModelTooLargeException(name="tiny", size=2, limit=1), 413),
         (OpenTransactionException(operation="pull_model()"), 409),
         (ChecksumMismatchException(url="http://host/", expected="a", actual="b"), 502),
