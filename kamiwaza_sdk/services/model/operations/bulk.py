@@ -202,4 +202,4 @@ def _update(scope: Scope, held: Mapping[str, RowMapping], model: CreateModel) ->
 def _returned(scope: Scope, batch: Sequence[CreateModel]) -> list[ModelSchema]:
     rows = scope.execute(statements.MODELS_BY_NAMES, _names=[model.name for model in batch]).all()
     by_name = {model.name: model for model in models.schemas(rows)}
-    return [by_name[model.name] for model in batch]
+    return [by_name[model.name] for model in batch if model.name in by_name]  # another may have purged one meanwhile

@@ -17,7 +17,7 @@ class Page(BaseModel, Generic[_Item]):
         next_cursor: What gets the page after this one; `None` where there is none.
         previous_cursor: What gets the page before this one; `None` where there is none.
         total: How many there are on all pages; `None` unless it was asked for.
-        truncated: Whether a text found more than 10,000 models, of which only the first 10,000 were looked at.
+        truncated: Whether a text found 10,000 models or more, of which only so many were looked at.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)

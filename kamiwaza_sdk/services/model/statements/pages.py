@@ -20,7 +20,9 @@ from sqlalchemy import (
     and_,
     bindparam,
     cast,
+    false,
     func,
+    literal_column,
     or_,
     select,
     true,
@@ -130,7 +132,7 @@ def search_statement(
     """
     column, ids = MODELS.sorts[sort], MODELS.ids
     count = select(func.count()).select_from(_hits(dialect)).scalar_subquery().label("hits")
-    statement = _among_hits(_of_state(MODELS.select, deleted), dialect).add_columns(count)
+    statement = _among_hits(select(*MODEL_COLUMNS, count), dialect, deleted=deleted)
     if position is not None:
         keys = ids if position == "nulls" else (column, *ids)
         here = and_(_beyond(keys, descending=descending), column.is_(None) if position == "nulls" else true())
@@ -147,13 +149,10 @@ def count_statement(
     listing: Listing, *, deleted: bool | None = None, dialect: str | None = None
 ) -> Select[Any]:  # Any: as above
     """Return the statement that counts what is listed, and, where a dialect's index is asked, what has the words."""
-    statement = listing.select.with_only_columns(func.count(), maintain_column_froms=True)
-    statement = _of_state(statement, deleted)
     if dialect is None:
-        return statement
-    return _among_hits(statement, dialect).add_columns(
-        select(func.count()).select_from(_hits(dialect)).scalar_subquery()
-    )
+        return _of_state(listing.select.with_only_columns(func.count(), maintain_column_froms=True), deleted)
+    hits = select(func.count()).select_from(_hits(dialect)).scalar_subquery()
+    return _among_hits(select(func.count(), hits), dialect, deleted=bool(deleted))
 
 
 def _of_state(statement: Select[Any], deleted: bool | None) -> Select[Any]:
@@ -174,9 +173,16 @@ def _beyond(keys: tuple[Column[Any], ...], *, descending: bool) -> ColumnElement
     return left < right if descending else left > right
 
 
-def _among_hits(statement: Select[Any], dialect: str) -> Select[Any]:  # Any: as above
+def _among_hits(statement: Select[Any], dialect: str, *, deleted: bool) -> Select[Any]:  # Any: as above
+    """Look up what is found, one by one.
+
+    Namespace and state are asked for in forms that suit no index: until its statistics are there, PostgreSQL would take
+    one that begins with the namespace instead of the primary key, and read all of the namespace for each.
+    """
     hits = _hits(dialect)
-    return statement.join_from(hits, MODEL, MODEL.c.id == hits.c.model_id)
+    same_namespace = MODEL.c.namespace.concat(literal_column("''")) == bound(MODEL, "namespace")
+    same_state = MODEL.c.deleted_at.is_not(None).is_(true() if deleted else false())
+    return statement.join_from(hits, MODEL, MODEL.c.id == hits.c.model_id).where(same_namespace, same_state)
 
 
 @cache
