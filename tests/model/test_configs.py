@@ -182,8 +182,9 @@ async def test_what_is_missing_deleted_or_in_another_namespace_is_not_found(back
             await models.list_configs(version_id=version.id)
     async with backend.begin() as models:
         await models.delete_model(version.model_id)
-        with pytest.raises(ModelConfigNotFoundException):
+        with pytest.raises(ModelConfigNotFoundException, match="its model is deleted") as deleted:
             await models.get_config(config.id)
+        assert deleted.value.deleted == version.model_id
         with pytest.raises(ModelNotFoundException):
             await models.list_configs(model_id=version.model_id)
         with pytest.raises(VersionNotFoundException):

@@ -208,15 +208,23 @@ class ModelConfigNotFoundException(NotFoundException):
     """There is no such configuration in the namespace, or its model is deleted.
 
     Attributes:
-        config: The id or name that was asked for; `None` where the default one was.
+        config: The id that was asked for; `None` where the default one was.
         namespace: The namespace that was searched.
+        deleted: The deleted model that the configuration is of, for `ModelService.restore_model`; `None` where there is
+            none.
     """
 
-    def __init__(self, *, config: UUID | str | None, namespace: str) -> None:
-        named = "Default configuration" if config is None else f"Configuration {shown(str(config))}"
-        super().__init__(f"{named} not found in namespace {namespace!r}; list_configs() tells which there are")
+    def __init__(self, *, config: UUID | None, namespace: str, deleted: UUID | None = None) -> None:
+        named = "Default configuration" if config is None else f"Configuration {config}"
+        way_out = (
+            "list_configs() tells which there are"
+            if deleted is None
+            else f"its model is deleted; restore_model({deleted}) brings it back"
+        )
+        super().__init__(f"{named} not found in namespace {namespace!r}; {way_out}")
         self.config = config
         self.namespace = namespace
+        self.deleted = deleted
 
 
 class ModelConfigAlreadyExistsException(AlreadyExistsException):

@@ -69,7 +69,8 @@ def get(scope: Scope, config_id: UUID) -> ModelConfigSchema:
     """Return a configuration by its id."""
     row = scope.execute(statements.CONFIG_BY_ID, _id=check_id(config_id, "config_id")).one_or_none()
     if row is None:
-        raise ModelConfigNotFoundException(config=config_id, namespace=scope.namespace)
+        owner = scope.execute(statements.CONFIG_OWNER, _id=config_id).scalar_one_or_none()
+        raise ModelConfigNotFoundException(config=config_id, namespace=scope.namespace, deleted=owner)
     return _schema(row)
 
 

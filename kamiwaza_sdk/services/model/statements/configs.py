@@ -12,6 +12,7 @@ __all__ = [
     "CONFIGS_OF_VERSION",
     "CONFIG_BY_ID",
     "CONFIG_KEYS",
+    "CONFIG_OWNER",
     "DELETE_CONFIG",
     "INSERT_CONFIG",
     "UPDATE_CONFIG",
@@ -27,6 +28,8 @@ _SELECT: Final = (
 _WITH_ID: Final = (CONFIG.c.namespace == bound(CONFIG, "namespace"), CONFIG.c.id == bound(CONFIG, "id"))
 
 CONFIG_BY_ID: Final = _SELECT.where(CONFIG.c.id == bound(CONFIG, "id"))
+#: Which model a configuration is of, deleted or not.
+CONFIG_OWNER: Final = select(CONFIG.c.model_id).where(*_WITH_ID)
 CONFIGS_OF_MODEL: Final = (
     _SELECT.where(
         CONFIG.c.model_id == bindparam("_owner_id", type_=CONFIG.c.model_id.type), CONFIG.c.version_id.is_(None)
