@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.download.exceptions import InvalidUrlException as InvalidUrlException
     from kamiwaza_sdk.services.download.exceptions import SizeMismatchException as SizeMismatchException
     from kamiwaza_sdk.services.download.exceptions import UnexpectedEncodingException as UnexpectedEncodingException
+    from kamiwaza_sdk.services.download.schemas import AttemptCallback as AttemptCallback
+    from kamiwaza_sdk.services.download.schemas import DownloadAttempt as DownloadAttempt
     from kamiwaza_sdk.services.download.schemas import DownloadProgress as DownloadProgress
     from kamiwaza_sdk.services.download.schemas import DownloadResult as DownloadResult
     from kamiwaza_sdk.services.download.schemas import ProgressCallback as ProgressCallback
@@ -136,6 +138,7 @@ __all__ = [
     "AliasNotFoundException",
     "AlreadyExistsException",
     "AsyncModelService",
+    "AttemptCallback",
     "BlobCorruptException",
     "BlobNotFoundException",
     "BlobSchema",
@@ -169,6 +172,7 @@ __all__ = [
     "DatabaseTooNewException",
     "DatabaseUnsupportedException",
     "DigestMismatchException",
+    "DownloadAttempt",
     "DownloadConfig",
     "DownloadDiskException",
     "DownloadException",
@@ -260,6 +264,7 @@ _MODULES = {
     "AliasNotFoundException": "kamiwaza_sdk.services.model.exceptions",
     "AlreadyExistsException": "kamiwaza_sdk.exceptions",
     "AsyncModelService": "kamiwaza_sdk.services.model.async_services",
+    "AttemptCallback": "kamiwaza_sdk.services.download.schemas",
     "BlobCorruptException": "kamiwaza_sdk.services.storage.exceptions",
     "BlobNotFoundException": "kamiwaza_sdk.services.storage.exceptions",
     "BlobSchema": "kamiwaza_sdk.services.storage.schemas",
@@ -293,6 +298,7 @@ _MODULES = {
     "DatabaseTooNewException": "kamiwaza_sdk.services.model.exceptions",
     "DatabaseUnsupportedException": "kamiwaza_sdk.services.model.exceptions",
     "DigestMismatchException": "kamiwaza_sdk.services.storage.exceptions",
+    "DownloadAttempt": "kamiwaza_sdk.services.download.schemas",
     "DownloadConfig": "kamiwaza_sdk.services.download.config",
     "DownloadDiskException": "kamiwaza_sdk.services.download.exceptions",
     "DownloadException": "kamiwaza_sdk.services.download.exceptions",

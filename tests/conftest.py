@@ -29,6 +29,7 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("MODEL_SERVICE_", "DOWNLOAD_SERVICE_", "STORAGE_SERVICE_")):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("DOWNLOAD_SERVICE_MAX_ATTEMPTS", "1")  # but where trying again is what is tested
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))

@@ -13,6 +13,7 @@ import aiohttp
 from kamiwaza_sdk._validation import check_path
 from kamiwaza_sdk.exceptions import InvalidPathException
 from kamiwaza_sdk.services.download._receive import Exchange, translated
+from kamiwaza_sdk.services.download._retries import parse_retry_after
 from kamiwaza_sdk.services.download.exceptions import (
     DownloadStatusException,
     InvalidUrlException,
@@ -55,7 +56,12 @@ async def answer(
     async with await _follow(session, url, exchange=exchange, headers=headers) as response:
         conditional = len(headers) > 1
         if response.status != HTTPStatus.OK and not (conditional and response.status == HTTPStatus.NOT_MODIFIED):
-            raise DownloadStatusException(url=exchange.url, status=response.status, reason=_plain(response.reason))
+            raise DownloadStatusException(
+                url=exchange.url,
+                status=response.status,
+                reason=_plain(response.reason),
+                retry_after=parse_retry_after(response.headers.get("Retry-After")),
+            )
         encoding = response.headers.get("Content-Encoding", "").strip().lower()
         if encoding not in {"", "identity"}:
             raise UnexpectedEncodingException(url=exchange.url, encoding=_plain(encoding))

@@ -18,6 +18,11 @@ class DownloadConfig(Settings):
     Attributes:
         connect_timeout: Seconds to establish a connection, name resolution included.
         stall_timeout: Seconds without a byte before a transfer counts as stalled. Slow but steady is no stall.
+        max_attempts: How often a file is asked for before its error is raised. Only what can succeed later is tried
+            again: the statuses 408, 425, 429 and from 500 on, a connection that is not made or breaks, and a stall.
+        retry_pause: Seconds that the pause before the second attempt may last; before each further one twice as many,
+            up to 30. How much of it is waited is left to chance.
+        retry_timeout: Seconds after its first attempt in which a file is tried again.
         max_size: The largest body accepted, in bytes.
         max_concurrency: How many files travel at once.
         buffer_size: How much received but not yet written and hashed data is held per file, in bytes.
@@ -34,6 +39,9 @@ class DownloadConfig(Settings):
 
     connect_timeout: float = Field(default=30.0, gt=0)
     stall_timeout: float = Field(default=60.0, gt=0)
+    max_attempts: int = Field(default=5, gt=0)
+    retry_pause: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    retry_timeout: float = Field(default=300.0, ge=0, allow_inf_nan=False)
     max_size: Size = Field(default=10 * 1024 * _MIB, gt=0)
     max_concurrency: int = Field(default=8, gt=0)
     buffer_size: Size = Field(default=16 * _MIB, ge=_MIB)

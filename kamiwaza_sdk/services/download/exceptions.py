@@ -35,7 +35,10 @@ class DownloadException(ServiceException):
 
     Attributes:
         url: The URL that was asked for, without user information and query. `None` where there is none.
+        attempts: How many attempts there were.
     """
+
+    attempts: int = 1
 
     def __init__(self, message: str = "the download failed", *, url: str | None = None) -> None:
         super().__init__(message)
@@ -48,14 +51,16 @@ class DownloadStatusException(DownloadException):
     Attributes:
         status: The HTTP status.
         reason: The server's reason phrase, or what was wrong with where it redirected to.
+        retry_after: Seconds that the server asks to wait; `None` where it does not.
     """
 
-    def __init__(self, *, url: str, status: int, reason: str) -> None:
+    def __init__(self, *, url: str, status: int, reason: str, retry_after: float | None = None) -> None:
         self.retryable: bool = status in _TRANSIENT_STATUSES or status >= _SERVER_ERROR
         way_out = "try again later" if self.retryable else "check the URL and the access it needs"
         super().__init__(f"{url} answered {f'{status} {reason}'.rstrip()}; {way_out}", url=url)
         self.status = status
         self.reason = reason
+        self.retry_after = retry_after
 
 
 class DownloadInterruptedException(DownloadException, ConnectionError):

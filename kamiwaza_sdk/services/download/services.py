@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from kamiwaza_sdk.exceptions import InvalidPathException
 from kamiwaza_sdk.services.download._demands import Demands, demands
 from kamiwaza_sdk.services.download._resources import Resources, settled
+from kamiwaza_sdk.services.download._retries import Attempts
 from kamiwaza_sdk.services.download._sink import FileSink, MemorySink
 from kamiwaza_sdk.services.download.config import DownloadConfig
 from kamiwaza_sdk.services.download.exceptions import DownloadInterruptedException
 from kamiwaza_sdk.services.download.progress import Reporter, reporting
-from kamiwaza_sdk.services.download.schemas import DownloadResult, ProgressCallback, Validators
+from kamiwaza_sdk.services.download.schemas import AttemptCallback, DownloadResult, ProgressCallback, Validators
 from kamiwaza_sdk.services.download.urls import check_url, redact
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class DownloadService:
 
     Args:
         config: The settings. Default: read from the environment (``DOWNLOAD_SERVICE_…``) with the first call.
+        on_attempt: Told of each attempt at a file once it is over: enough for a tracer, or for metrics.
         session: Send the requests through this session, with its headers, proxy and certificates. It is never closed
             here. Timeouts, redirects and decompression follow this service's rules all the same, and nothing the
             session adds by itself follows a redirect to another origin.
@@ -52,8 +54,15 @@ class DownloadService:
         ...         return result.sha256
     """
 
-    def __init__(self, config: DownloadConfig | None = None, *, session: "aiohttp.ClientSession | None" = None) -> None:
+    def __init__(
+        self,
+        config: DownloadConfig | None = None,
+        *,
+        session: "aiohttp.ClientSession | None" = None,
+        on_attempt: AttemptCallback | None = None,
+    ) -> None:
         self._config = config
+        self._on_attempt = on_attempt
         self._given = session
         self._shared: Resources | None = None
         self._entered = 0
@@ -90,8 +99,9 @@ class DownloadService:
     ) -> DownloadResult:
         """Download `url` to `path`, which appears only when every byte is there, verified and durable.
 
-        Memory is bounded by `DownloadConfig.buffer_size` and some MiB, whatever the size of the file. On any failure
-        nothing stands at `path` that did not stand there before, and no partial file is left.
+        What can succeed later is tried again, from the beginning, as often and as long as `DownloadConfig` says. Memory
+        is bounded by `DownloadConfig.buffer_size` and some MiB, whatever the size of the file. On any failure nothing
+        stands at `path` that did not stand there before, and no partial file is left.
 
         Args:
             url: An http or https URL. User information in it is sent as basic authentication, to that origin only.
@@ -127,7 +137,10 @@ class DownloadService:
         limit = config.max_size if max_size is None else max_size
         wanted = demands(limit=limit, size=size, sha256=sha256)
         async with reporting(progress, name=path.name) as reporter:
-            return await self._owned(self._download(target, path, wanted, validators, reporter), url=redact(target))
+            return await self._owned(
+                self._attempts(config, target).run(lambda: self._download(target, path, wanted, validators, reporter)),
+                url=redact(target),
+            )
 
     async def read(self, url: str, *, sha256: str | None = None, max_size: int) -> bytes:
         """Return a small body, held in memory.
@@ -150,10 +163,14 @@ class DownloadService:
             ChecksumMismatchException: It has another digest than `sha256`.
             UnexpectedEncodingException: It is compressed although that was declined.
         """
-        await self._ready()
+        config = await self._ready()
         target = check_url(url)
         wanted = demands(limit=max_size, sha256=sha256)
-        return await self._owned(self._read(target, wanted), url=redact(target))
+        attempts = self._attempts(config, target)
+        return await self._owned(attempts.run(lambda: self._read(target, wanted)), url=redact(target))
+
+    def _attempts(self, config: DownloadConfig, target: "URL") -> Attempts:
+        return Attempts(config, url=redact(target), on_attempt=self._on_attempt)
 
     async def _ready(self) -> DownloadConfig:
         """Return the settings. What reads files, once, does so off the event loop: them, and importing aiohttp."""

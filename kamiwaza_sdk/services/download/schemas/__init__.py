@@ -1,7 +1,8 @@
 """What goes into a download and what comes out of it."""
 
+from kamiwaza_sdk.services.download.schemas.attempt import AttemptCallback, DownloadAttempt
 from kamiwaza_sdk.services.download.schemas.progress import DownloadProgress, ProgressCallback
 from kamiwaza_sdk.services.download.schemas.result import DownloadResult
 from kamiwaza_sdk.services.download.schemas.validators import Validators
 
-__all__ = ["DownloadProgress", "DownloadResult", "ProgressCallback", "Validators"]
+__all__ = ["AttemptCallback", "DownloadAttempt", "DownloadProgress", "DownloadResult", "ProgressCallback", "Validators"]
