@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from kamiwaza_sdk import Fetched, ModelSchema, ModelService, ModelVersionSchema
     from tests.serving import Server
 
+#: It needs MLflow, in an environment of its own.
+collect_ignore: Final = ["docs/comparison_mlflow.py"]
+
 #: What docstrings name besides what is public, and what a `World` has.
 IMPORTED: Final = {"asyncio": asyncio, "AsyncSession": AsyncSession, "Session": Session}
 

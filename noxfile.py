@@ -13,6 +13,8 @@ nox.options.error_on_external_run = True
 nox.options.sessions = ["tests", "lowest", "lint", "types", "docs", "quickstart"]
 
 PROJECT = tomllib.loads(Path("pyproject.toml").read_text())
+#: One worker more than CI has cores: much of the suite waits, for a disk, a server or a lock.
+PARALLEL = ["-n", "3"]
 EVERYTHING = "-e.[async,examples,notebook,postgres]"
 
 
@@ -25,7 +27,7 @@ def run_tests(session: nox.Session) -> None:
     """Run the suite under coverage, children included, and report."""
     session.run("coverage", "erase")
     # coverage, not pytest-cov: our own pytest plugin is imported before that one could begin to measure.
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "run", "-m", "pytest", *(session.posargs or PARALLEL))
     if not session.posargs:
         session.run("coverage", "combine", "--quiet")
         session.run("coverage", "report")
@@ -44,7 +46,7 @@ def lowest(session: nox.Session) -> None:
     extras = [PROJECT["project"]["optional-dependencies"][name] for name in ("async", "postgres", "notebook")]
     oldest = [line.split(",")[0].replace(">=", "==") for line in sum(extras, PROJECT["project"]["dependencies"])]
     session.install("-e.[async,examples,notebook,postgres]", *oldest, *groups("test"))
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *(session.posargs or PARALLEL))
 
 
 @nox.session

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from functools import cache
-from typing import Annotated, Any, ClassVar, Final, TypeVar
+from typing import Annotated, Any, ClassVar, Final, TypeVar, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
 from pydantic_core import SchemaValidator
@@ -34,6 +34,7 @@ __all__ = [
     "revalidated",
     "revalidated_quickly",
     "shown",
+    "translated",
 ]
 
 #: The longest address of a source that is kept.
@@ -188,7 +189,7 @@ class InputSchema(BaseModel):
         try:
             super().__init__(**data)
         except ValidationError as error:
-            raise _translated(error) from error
+            raise translated(error) from None
 
 
 _Input = TypeVar("_Input", bound=InputSchema)
@@ -214,10 +215,14 @@ def revalidated_quickly(value: _Input, kind: type[_Input], field: str) -> _Input
     if not isinstance(value, kind):
         raise InvalidInputException(field, f"must be a {kind.__name__}, not {shown(value)}; construct one")
     try:
-        _checker(kind).validate_python(value.__dict__)
+        checked = _checker(kind).validate_python(value.__dict__)
     except ValidationError as error:
-        raise _translated(error) from error
-    return value
+        raise translated(error) from None
+    if checked.__dict__ == value.__dict__:
+        return value
+    # Frozen, but ours: it is to say what was given, not what was validated.
+    object.__setattr__(checked, "__pydantic_fields_set__", value.model_fields_set)
+    return cast("_Input", checked)  # cast: the validator is one of `kind`
 
 
 @cache
@@ -227,8 +232,11 @@ def _checker(kind: type[InputSchema]) -> SchemaValidator:
     return SchemaValidator({**schema, "custom_init": False})
 
 
-def _translated(error: ValidationError) -> ServiceException:
-    """Return the first problem as one of ours: the original where our own check raised it."""
+def translated(error: ValidationError) -> ServiceException:
+    """Return the first problem as one of ours: the original where our own check raised it.
+
+    To be raised ``from None``: Pydantic's error holds ours, which must not hold it in turn, or neither can be pickled.
+    """
     problem = error.errors(include_url=False, include_input=False)[0]
     place = [str(part) for part in problem["loc"]]
     original = problem.get("ctx", {}).get("error")

@@ -117,7 +117,7 @@ def _restore(
 def _pickles(cause: BaseException | None) -> bool:
     try:
         pickle.loads(pickle.dumps(cause))  # noqa: S301 - our own bytes; some errors only fail on the way back
-    except (pickle.PicklingError, AttributeError, TypeError, ValueError):
+    except (pickle.PicklingError, AttributeError, RecursionError, TypeError, ValueError):
         return False
     return True
 

@@ -27,7 +27,7 @@ def test_the_reference_has_every_public_name_exactly_once() -> None:
 
 
 def test_the_reference_has_every_method_of_the_registry_exactly_once() -> None:
-    methods = [name for name in dir(ModelService) if not name.startswith("_")]
+    methods = [name for name in dir(ModelService) if not name.startswith("_") and callable(getattr(ModelService, name))]
     assert (
         sorted(re.findall(r"^\.\. automethod:: kamiwaza_sdk\.ModelService\.(\w+)$", reference(), re.MULTILINE))
         == methods

@@ -85,9 +85,19 @@ class AsyncModelService:
     ) -> None:
         require("greenlet", extra="async")
         self.db: AsyncSession = check_async_session(db)
-        self.namespace: str = check_namespace(namespace)
-        self.actor: str | None = check_actor(actor)
+        self._namespace = check_namespace(namespace)
+        self._actor = check_actor(actor)
         self._transfers = Transfers(config=config, hub=hub, downloads=downloads)
+
+    @property
+    def namespace(self) -> str:
+        """The namespace that every call is bound to."""
+        return self._namespace
+
+    @property
+    def actor(self) -> str | None:
+        """Who is at work, for the history."""
+        return self._actor
 
     async def create_model(self, model: CreateModel) -> ModelSchema:
         """As `ModelService.create_model`."""

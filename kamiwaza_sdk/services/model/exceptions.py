@@ -114,7 +114,8 @@ class ModelAlreadyExistsException(AlreadyExistsException):
     Attributes:
         name: The name.
         namespace: The namespace.
-        model_id: The model that has it.
+        model_id: The model that has it; `None` where another transaction has created it and not committed yet, or
+            where it is a constraint of the application's own that is in the way.
         deleted: Whether that one is deleted, which keeps the name taken.
     """
 
@@ -124,7 +125,13 @@ class ModelAlreadyExistsException(AlreadyExistsException):
             if deleted
             else "use that one, or choose another name"
         )
-        super().__init__(f"Model {name!r} exists in namespace {namespace!r} as {model_id}; {way_out}")
+        holder = f"exists in namespace {namespace!r} as {model_id}"
+        if model_id is None:
+            holder = (
+                f"cannot be created in namespace {namespace!r}: something is in its way that is not to be seen here"
+            )
+            way_out = "another transaction, or a constraint of the application's own; choose another name, or try again"
+        super().__init__(f"Model {name!r} {holder}; {way_out}")
         self.name = name
         self.namespace = namespace
         self.model_id = model_id
@@ -420,7 +427,7 @@ class OpenTransactionException(ServiceException):
 class DatabaseException(ServiceException):
     """The database could not do what was asked. The driver's error is the cause."""
 
-    def undone(self) -> None:
+    def _undone(self) -> None:
         """Note that the call is undone: the transaction can go on now."""
         self.transaction_usable = True
 
@@ -533,7 +540,7 @@ class DatabaseBusyException(DatabaseException):
         way_out = "try again" if transaction_usable else "roll back and try the whole transaction again"
         return f"Another transaction is in the way ({code}); {way_out}"
 
-    def undone(self) -> None:
+    def _undone(self) -> None:
         """Note that the call is undone. That helps where a lock was waited for: all else concerns the transaction."""
         if self.code == _LOCK_TIMEOUT:
             self.transaction_usable = True
@@ -543,10 +550,10 @@ class DatabaseBusyException(DatabaseException):
 class DatabaseConnectionException(DatabaseException):
     """The database cannot be reached, or the connection was lost."""
 
-    retryable = True
-    transaction_usable = False
+    retryable: bool = True
+    transaction_usable: bool = False
 
-    def undone(self) -> None:
+    def _undone(self) -> None:
         """Note nothing: with the connection, the transaction is gone."""
 
     def __init__(self) -> None:

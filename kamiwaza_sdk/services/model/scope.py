@@ -66,7 +66,10 @@ class Scope:
 def check_id(value: UUID | None, field: str) -> UUID:
     """Return an id, or refuse what is none, such as a name, before the database is asked."""
     if not isinstance(value, UUID):
-        raise InvalidInputException(field, f"must be a UUID, not {shown(value)}; names are for get_model_by_name()")
+        way_out = (
+            "names are for get_model_by_name()" if field == "model_id" else "it is in the schema that was returned"
+        )
+        raise InvalidInputException(field, f"must be a UUID, not {shown(value)}; {way_out}")
     return value
 
 

@@ -2,15 +2,16 @@
 
 import inspect
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NoReturn, TypeVar
+from uuid import UUID
 from weakref import WeakSet
 
-from sqlalchemy import Connection, CursorResult, Executable, event
+from sqlalchemy import Connection, CursorResult, Executable, event, update
 from sqlalchemy import inspect as inspect_state
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
-from sqlalchemy.orm import Session, SessionTransaction, object_session
+from sqlalchemy.orm import Session, SessionTransaction, object_session, scoped_session
 from sqlalchemy.orm.attributes import set_committed_value
 
 from kamiwaza_sdk.exceptions import InvalidInputException
@@ -33,6 +34,7 @@ __all__ = [
     "execute_driver_sql",
     "execute_on",
     "flush",
+    "forget",
     "in_transaction",
     "raise_translated",
     "refresh",
@@ -41,6 +43,8 @@ __all__ = [
 
 _AnyAsyncSession = TypeVar("_AnyAsyncSession")
 _MAPPER: Final = DBModel.__mapper__
+#: What a host that routes by statement is shown where a call is going to write.
+_WRITING: Final = update(DBModel)
 _SAVEPOINT: Final = "kamiwaza"
 #: Where a session keeps which loaded rows a rollback to a savepoint makes stale.
 _ALTERED: Final = "kamiwaza_sdk.altered"
@@ -72,7 +76,7 @@ def _flushes(db: object) -> bool | None:
 
 def flush(db: Session) -> None:
     """Flush what the host has pending, where the host would have it flushed. What fails here is its own row."""
-    if db.autoflush:
+    if db.autoflush and not getattr(db, "_flushing", False):  # as SQLAlchemy's own autoflush, which asks that too
         db.flush()
 
 
@@ -133,6 +137,7 @@ def dialect_name(db: Session) -> str:
 
 def in_transaction(db: Session) -> bool:
     """Tell whether a transaction is open: the session's, or that of a connection it was given."""
+    db = db() if isinstance(db, scoped_session) else db  # which has no such method of its own
     bind = db.get_bind(mapper=_MAPPER)
     return db.in_transaction() or (isinstance(bind, Connection) and bind.in_transaction())
 
@@ -156,7 +161,7 @@ def atomic(db: Session) -> Iterator[Connection]:
     """
     flush(db)
     try:
-        connection = _connection(db)
+        connection = _connection(db, _WRITING)
         refuse_autocommit(connection)
         _begin(connection)
         connection.exec_driver_sql(f"SAVEPOINT {_SAVEPOINT}")
@@ -168,7 +173,7 @@ def atomic(db: Session) -> Iterator[Connection]:
         _release(connection)
     except BaseException as error:
         if _undo(connection) and isinstance(error, DatabaseException):
-            error.undone()
+            error._undone()
         _expire(db, db.info[_TOUCHED])
         raise
 
@@ -232,6 +237,20 @@ def refresh(
         set_committed_value(loaded, key, values[key])
     if stale:  # of nothing, SQLAlchemy would make everything
         db.expire(loaded, stale)
+
+
+def forget(db: Session, **keys: Collection[UUID]) -> None:
+    """Let the host's loaded copies of rows that are gone, or replaced, be looked at anew.
+
+    Args:
+        db: The host's session.
+        keys: Values by the columns that tell which they are, such as ``version_id``.
+    """
+    for loaded in list(db.identity_map.values()):
+        if isinstance(loaded, DBBase) and any(vars(loaded).get(key) in values for key, values in keys.items()):
+            db.info.setdefault(_TOUCHED, WeakSet[DBBase]()).add(loaded)
+            _expire_on_rollback(loaded)
+            db.expire(loaded)
 
 
 def _expire_on_rollback(loaded: DBBase) -> None:

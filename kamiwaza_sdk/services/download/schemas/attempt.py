@@ -1,9 +1,9 @@
 """What became of one attempt."""
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PlainSerializer, WithJsonSchema
 
 from kamiwaza_sdk.services.download.exceptions import DownloadException
 
@@ -26,7 +26,11 @@ class DownloadAttempt(BaseModel):
     url: str
     number: int
     seconds: float
-    error: DownloadException | None
+    error: Annotated[
+        DownloadException | None,
+        PlainSerializer(lambda error: None if error is None else str(error), when_used="json"),
+        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "null"}]}),
+    ]
     pause: float | None
 
 

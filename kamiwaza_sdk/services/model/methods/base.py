@@ -15,6 +15,14 @@ class Bound:
 
     def __init__(self, db: Session, *, namespace: str, actor: str | None) -> None:
         self.db: Session = check_session(db)
-        self.namespace: str = check_namespace(namespace)
-        self.actor: str | None = check_actor(actor)
-        self._scope = Scope(db, self.namespace, self.actor)
+        self._scope = Scope(db, check_namespace(namespace), check_actor(actor))
+
+    @property
+    def namespace(self) -> str:
+        """The namespace that every call is bound to."""
+        return self._scope.namespace
+
+    @property
+    def actor(self) -> str | None:
+        """Who is at work, for the history."""
+        return self._scope.actor

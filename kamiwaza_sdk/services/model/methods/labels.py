@@ -29,7 +29,7 @@ class LabelMethods(Bound):
             VersionNotFoundException: There is no such version in this namespace, or its model is deleted.
             VersionStatusException: The version is not ready.
             InvalidNameException: There can be no such alias.
-            InvalidInputException: `version_id` is no UUID.
+            InvalidInputException: `version_id` is no UUID, or the model would have over 1,000 aliases.
             DatabaseException: The database could not do it.
 
         Example:
@@ -52,7 +52,7 @@ class LabelMethods(Bound):
             VersionNotFoundException: There is no such version in this namespace, or its model is deleted.
             VersionStatusException: The version is not ready.
             InvalidNameException: There can be no such alias.
-            InvalidInputException: `version_id` is no UUID.
+            InvalidInputException: `version_id` is no UUID, or the model would have over 1,000 aliases.
             DatabaseException: The database could not do it.
 
         Example:

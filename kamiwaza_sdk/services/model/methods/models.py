@@ -55,10 +55,10 @@ class ModelMethods(Bound):
             How many were created, updated and skipped.
 
         Raises:
-            BulkException: One was refused: `ModelAlreadyExistsException` or `InvalidInputException` is the cause. It
-                says which, and what became of the batches before, which are written.
-            InvalidInputException: `on_conflict` is none of the three.
-            DatabaseException: The database could not do it.
+            BulkException: One was refused, or the database could not do it: `ModelAlreadyExistsException`,
+                `InvalidInputException` or a `DatabaseException` is the cause. It says which, and what became of the
+                batches before, which are written.
+            InvalidInputException: `on_conflict` is none of the three, or `models` no iterable.
 
         Example:
             >>> models.create_models(CreateModel(name=f"org/m{number}") for number in range(2000)).created

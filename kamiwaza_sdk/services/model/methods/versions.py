@@ -182,7 +182,7 @@ class VersionMethods(Bound):
             VersionNotFoundException: There is none in this namespace, or its model is deleted.
             VersionAlreadyExistsException: The new label is taken.
             VersionStatusException: Its status does not allow that.
-            VersionInUseException: An alias leads to it.
+            VersionInUseException: An alias leads to it, or rows of your own refer to files that it would lose.
             InvalidInputException: `version_id` is no UUID.
             DatabaseException: The database could not do it.
 
@@ -233,6 +233,7 @@ class VersionMethods(Bound):
             VersionStatusException: It is not ready.
             ModelNotFoundException: There is no such model in this namespace, or it is deleted.
             VersionAlreadyExistsException: The label is taken, or these files have another one.
+            InvalidNameException: The label cannot be kept.
             InvalidInputException: An id is no UUID.
             DatabaseException: The database could not do it.
 
@@ -253,7 +254,7 @@ class VersionMethods(Bound):
         Raises:
             VersionNotFoundException: One of them is not in this namespace, or its model is deleted.
             LineageCycleException: The one it would derive from derives from it.
-            InvalidInputException: `version_id` is no UUID.
+            InvalidInputException: `version_id` is no UUID, or the version would have over 100 parents.
             DatabaseException: The database could not do it.
 
         Example:

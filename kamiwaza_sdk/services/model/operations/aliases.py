@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
+from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.model.exceptions import (
     AliasAlreadyExistsException,
     AliasNotFoundException,
@@ -15,7 +16,7 @@ from kamiwaza_sdk.services.model.models import DBModelAlias, DBModelVersion
 from kamiwaza_sdk.services.model.operations import versions
 from kamiwaza_sdk.services.model.operations.changes import ModelChange, hold, hold_owner
 from kamiwaza_sdk.services.model.schemas.event import EventKind
-from kamiwaza_sdk.services.model.schemas.fields import check_alias
+from kamiwaza_sdk.services.model.schemas.fields import MAX_ALIASES, check_alias
 from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema
 from kamiwaza_sdk.services.model.scope import Scope
 from kamiwaza_sdk.services.model.session import refresh
@@ -61,6 +62,7 @@ def _move(
         raise VersionStatusException(version=version.id, status=version.status, reason=reason)
     values = {"version_id": version.id, "number": version.number, "updated_at": change.at}
     if before is None:
+        _check_room(change)
         own = {"namespace": version.namespace, "model_id": change.id, "alias": alias}
         change.scope.execute_many(statements.INSERT_ALIAS, [{**own, **values}])
     else:
@@ -70,6 +72,11 @@ def _move(
     change.write(stale=("aliases",))
     refresh(change.scope.db, DBModelAlias, (change.id, alias), values, stale=("model_version",))
     _forget(change, version.id, *([] if before is None else [before[0]]))
+
+
+def _check_room(change: ModelChange) -> None:
+    if change.scope.execute(statements.COUNT_ALIASES, _model_id=change.id).scalar_one() >= MAX_ALIASES:
+        raise InvalidInputException("alias", f"would be one more than the limit of {MAX_ALIASES}; delete_alias() some")
 
 
 def _shown(target: tuple[UUID, int] | None) -> dict[str, JsonValue]:

@@ -43,7 +43,7 @@ class BulkCreation:
     """
 
     def __init__(self, *, on_conflict: OnConflict, returning: bool) -> None:
-        if on_conflict not in {"raise", "skip", "update"}:
+        if not isinstance(on_conflict, str) or on_conflict not in {"raise", "skip", "update"}:
             raise InvalidInputException("on_conflict", f"cannot be {shown(on_conflict)}; it can be raise, skip, update")
         self._on_conflict = on_conflict
         self._returning = returning
@@ -56,6 +56,8 @@ class BulkCreation:
 
     def batches(self, given: Iterable[CreateModel]) -> Iterator[list[CreateModel]]:
         """Yield the models in batches in which no name occurs twice."""
+        if not isinstance(given, Iterable):
+            raise InvalidInputException("models", f"must be an iterable of CreateModel, not {shown(given)}")
         batch: dict[str, CreateModel] = {}
         for model in given:
             try:

@@ -97,7 +97,7 @@ def default(scope: Scope, model_id: UUID | None, version_id: UUID | None) -> Mod
 
 def _all(scope: Scope, model_id: UUID | None, version_id: UUID | None) -> list[ModelConfigSchema]:
     statement = statements.CONFIGS_OF_MODEL if version_id is None else statements.CONFIGS_OF_VERSION
-    owner_id = check_id(version_id or model_id, "model_id")
+    owner_id = check_id(version_id or model_id, "model_id" if version_id is None else "version_id")
     return [_schema(row) for row in scope.execute(statement, _owner_id=owner_id, _limit=MAX_LIMIT)]
 
 

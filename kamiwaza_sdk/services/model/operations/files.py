@@ -8,9 +8,11 @@ from pydantic import JsonValue
 
 from kamiwaza_sdk._validation import MAX_SIZE
 from kamiwaza_sdk.services.hub.schemas.fetched import manifest_digest
-from kamiwaza_sdk.services.model.schemas.version import CreateFile
+from kamiwaza_sdk.services.model.models import DBModelFile
+from kamiwaza_sdk.services.model.schemas.version import CreateFile, ModelFileSchema
 from kamiwaza_sdk.services.model.scope import Scope
-from kamiwaza_sdk.services.model.statements.versions import DELETE_FILES, INSERT_FILES
+from kamiwaza_sdk.services.model.session import refresh
+from kamiwaza_sdk.services.model.statements.versions import DELETE_FILE, INSERT_FILES, UPDATE_FILE
 
 __all__ = ["facts", "insert_files", "replace_files"]
 
@@ -34,10 +36,20 @@ def insert_files(scope: Scope, version_id: UUID, files: Sequence[CreateFile]) ->
     scope.execute_many(INSERT_FILES, [{**own, **file.model_dump()} for file in files])
 
 
-def replace_files(scope: Scope, version_id: UUID, files: Sequence[CreateFile]) -> None:
-    """Give a version these files, and no others."""
-    scope.execute(DELETE_FILES, _version_id=version_id)
-    insert_files(scope, version_id, files)
+def replace_files(
+    scope: Scope, version_id: UUID, before: Sequence[ModelFileSchema], after: Sequence[CreateFile]
+) -> None:
+    """Give a version these files, and no others. Rows that stay are left alone: the application's may refer to them."""
+    old = {file.path: file.model_dump() for file in before}
+    new = {file.path: file.model_dump() for file in after}
+    for path in old.keys() - new.keys():
+        scope.execute(DELETE_FILE, _version_id=version_id, _path=path)
+        refresh(scope.db, DBModelFile, (version_id, path))
+    for path in sorted(old.keys() & new.keys()):
+        if old[path] != new[path]:
+            scope.execute(UPDATE_FILE, _version_id=version_id, _path=path, **new[path])
+            refresh(scope.db, DBModelFile, (version_id, path), new[path])
+    insert_files(scope, version_id, [file for file in after if file.path not in old])
 
 
 def facts(files: Sequence[_File], details: Mapping[str, JsonValue]) -> dict[str, str | int | None]:

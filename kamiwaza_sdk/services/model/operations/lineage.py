@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from kamiwaza_sdk._validation import revalidated
+from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.model.exceptions import (
     LineageCycleException,
     VersionInUseException,
@@ -11,7 +12,7 @@ from kamiwaza_sdk.services.model.exceptions import (
 )
 from kamiwaza_sdk.services.model.operations.changes import hold_owner, missing_version
 from kamiwaza_sdk.services.model.schemas.lineage import RelativeSchema
-from kamiwaza_sdk.services.model.schemas.version import CreateParent
+from kamiwaza_sdk.services.model.schemas.version import MAX_PARENTS, CreateParent
 from kamiwaza_sdk.services.model.scope import Scope, check_id, check_limit
 from kamiwaza_sdk.services.model.statements import lineage as statements
 from kamiwaza_sdk.services.model.statements.versions import VERSION_BY_ID
@@ -54,11 +55,20 @@ def set_parent(scope: Scope, version_id: UUID, parent: CreateParent) -> None:
         before = writing.execute(statements.PARENT, **edge).scalar_one_or_none()
         if before == parent.relation:
             return
+        if before is None:
+            _check_room(writing, version_id)
         writing.execute(statements.DELETE_PARENT, **edge)
         insert_parents(writing, version_id, [parent])
         was = {} if before is None else {"version_id": str(parent.version_id), "relation": before}
         change.record("parent.set", before=was, after=parent.model_dump(mode="json"), version_id=version_id)
         change.write()
+
+
+def _check_room(scope: Scope, version_id: UUID) -> None:
+    if scope.execute(statements.PARENTS_OF_VERSION, _version_id=version_id).scalar_one() >= MAX_PARENTS:
+        raise InvalidInputException(
+            "parent", f"would be one more than the limit of {MAX_PARENTS}; delete_parent() some"
+        )
 
 
 def _check_circle(scope: Scope, version_id: UUID, parent_id: UUID) -> None:
@@ -91,7 +101,10 @@ def check_childless(scope: Scope, version_id: UUID) -> None:
     """Refuse where others were made from a version."""
     children = scope.execute(statements.CHILDREN_OF_VERSION, _parent_id=version_id).scalar_one()
     if children:
-        reason = f"{children} versions derive from it, which list_descendants() tells; delete those first"
+        reason = (
+            f"{children} versions derive from it; delete those first "
+            "(list_descendants() tells which, but for those of deleted models)"
+        )
         raise VersionInUseException(version=version_id, reason=reason)
 
 

@@ -198,7 +198,7 @@ def _checked(where: Filter | None) -> Filter | None:
 
 
 def _checked_sort(sort: str, listing: Listing) -> str:
-    if sort not in listing.sorts:
+    if not isinstance(sort, str) or sort not in listing.sorts:
         raise InvalidInputException("sort", f"cannot be {shown(sort)}; it can be {', '.join(listing.sorts)}")
     return sort
 

@@ -17,13 +17,12 @@ from kamiwaza_sdk.services.model.exceptions import (
     ModelNotFoundException,
     RevisionConflictException,
 )
-from kamiwaza_sdk.services.model.models import DBModel
 from kamiwaza_sdk.services.model.operations.changes import ModelChange, event_row, hold, hold_any, missing
 from kamiwaza_sdk.services.model.operations.documents import forget_document, insert_document, update_document
 from kamiwaza_sdk.services.model.operations.tags import tag_rows
 from kamiwaza_sdk.services.model.schemas.model import CreateModel, ModelSchema, UpdateModel
-from kamiwaza_sdk.services.model.scope import Scope, check_id, check_limit, check_number
-from kamiwaza_sdk.services.model.session import flush, refresh
+from kamiwaza_sdk.services.model.scope import MAX_NUMBER, Scope, check_id, check_limit, check_number
+from kamiwaza_sdk.services.model.session import flush, forget
 from kamiwaza_sdk.services.model.statements import models as statements
 from kamiwaza_sdk.services.model.statements.events import INSERT_EVENTS
 from kamiwaza_sdk.services.model.statements.tags import MODEL_TAGS
@@ -119,7 +118,7 @@ def update(scope: Scope, model_id: UUID, changes: UpdateModel, *, expected_revis
     values = revalidated(changes, UpdateModel, "changes", only_given=True).changes()
     if expected_revision is not None:
         check_number(
-            expected_revision, "expected_revision", low=1, high=2**31 - 1, way_out="it is ModelSchema.revision"
+            expected_revision, "expected_revision", low=1, high=MAX_NUMBER, way_out="it is ModelSchema.revision"
         )
     flush(scope.db)  # outside of the guard: what fails here is the host's own row
     try:
@@ -132,7 +131,8 @@ def update(scope: Scope, model_id: UUID, changes: UpdateModel, *, expected_revis
             _update(change, values)
             return get(writing, model_id)
     except IntegrityError as error:
-        if "name" not in values or find_by_name(scope, values["name"]) is None:
+        holder = find_by_name(scope, values["name"]) if "name" in values else None
+        if holder is None or holder.id == model_id:
             raise
         raise taken(scope, values["name"]) from error
 
@@ -184,6 +184,7 @@ def purge(scope: Scope, model_id: UUID) -> None:
         with scope.writing() as writing:
             change = hold_any(writing, model_id)
             _check_purge(change)
+            version_ids = set(writing.execute(statements.VERSIONS_OF_MODEL, _id=model_id).scalars())
             forget_document(writing, model_id)
             for statement in (*statements.DELETE_BELONGINGS, statements.DELETE_MODEL):
                 writing.execute(statement, _id=model_id)
@@ -192,20 +193,23 @@ def purge(scope: Scope, model_id: UUID) -> None:
             event = event_row(writing, model_id, sequence, "model.purged", change.at, before=before)
             writing.execute_many(INSERT_EVENTS, [event])
     except IntegrityError as error:
-        raise ModelInUseException(
-            model=model_id, reason="rows of the application's own refer to it; remove those first"
-        ) from error
-    refresh(scope.db, DBModel, model_id)
+        _check_lineage(scope, model_id)  # another transaction may have added to it before this one could look
+        reason = "rows of the application's own refer to it; remove those first"
+        raise ModelInUseException(model=model_id, reason=reason) from error
+    forget(scope.db, id={model_id}, model_id={model_id}, version_id=version_ids)
 
 
 def _check_purge(change: ModelChange) -> None:
     if change.row["deleted_at"] is None:
         raise ModelInUseException(model=change.id, reason="it is not deleted; delete_model() does that first")
-    children = change.scope.execute(statements.COUNT_CHILDREN, _id=change.id).scalar_one()
+    _check_lineage(change.scope, change.id)
+
+
+def _check_lineage(scope: Scope, model_id: UUID) -> None:
+    children = scope.execute(statements.COUNT_CHILDREN, _id=model_id).scalar_one()
     if children:
-        raise ModelInUseException(
-            model=change.id, reason=f"{children} versions of other models derive from its own; delete those first"
-        )
+        reason = f"{children} versions of other models derive from its own; delete those first"
+        raise ModelInUseException(model=model_id, reason=reason)
 
 
 def schemas(rows: Iterable[Row[Any]]) -> list[ModelSchema]:  # Any: values of several columns

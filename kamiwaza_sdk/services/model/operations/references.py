@@ -38,12 +38,16 @@ def resolve(scope: Scope, reference: str, *, at: datetime | None) -> ModelVersio
 
 
 def _resolve_at(scope: Scope, reference: str, parsed: Reference, at: datetime) -> ModelVersionSchema:
-    if not isinstance(at, datetime) or at.tzinfo is None:
+    if not isinstance(at, datetime) or at.utcoffset() is None:
         raise InvalidInputException("at", "must be an aware datetime; datetime.now(UTC) is one")
+    try:
+        at = at.astimezone(UTC)
+    except OverflowError as error:
+        raise InvalidInputException("at", "is before the year 1 or after 9999 in UTC; give another moment") from error
     if parsed.alias in {None, _LATEST}:
         raise InvalidReferenceException(reference, "names no alias that was set; only those are known at a moment")
     model = models.get_by_name(scope, parsed.name)
-    return aliases.at_moment(scope, model.id, model.name, str(parsed.alias), at.astimezone(UTC))
+    return aliases.at_moment(scope, model.id, model.name, str(parsed.alias), at)
 
 
 def _way_out(reference: Reference) -> str:

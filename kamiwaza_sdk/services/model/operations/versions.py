@@ -1,6 +1,7 @@
 """Versions: create, read, change, delete, register, copy."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -32,9 +33,10 @@ from kamiwaza_sdk.services.model.schemas.version import (
     ModelFileSchema,
     ModelVersionSchema,
     UpdateVersion,
+    check_version_label,
 )
 from kamiwaza_sdk.services.model.scope import MAX_NUMBER, Scope, check_id, check_limit, check_number
-from kamiwaza_sdk.services.model.session import flush, refresh
+from kamiwaza_sdk.services.model.session import flush, forget, refresh
 from kamiwaza_sdk.services.model.statements import versions as statements
 from kamiwaza_sdk.services.model.statements.aliases import ALIASES_OF_VERSION
 from kamiwaza_sdk.services.model.statements.models import insert_or_nothing
@@ -99,6 +101,8 @@ def register(
 def copy(scope: Scope, version_id: UUID, model_id: UUID, *, version: str | None) -> ModelVersionSchema:
     """Return the version of another model that has the same files, having created it where it was missing."""
     check_id(model_id, "model_id")
+    if version is not None:
+        check_version_label(version)
     with scope.writing() as writing:
         source = get(writing, version_id)
         if source.status != "ready":
@@ -179,9 +183,22 @@ def update(scope: Scope, version_id: UUID, changes: UpdateVersion) -> ModelVersi
             _update(change, get(writing, version_id), changes)
             return get(writing, version_id)
     except IntegrityError as error:
-        if change is None or label is None:
+        if change is None:
             raise
-        raise _label_taken(change, label) from error
+        raise _refusal(change, version_id, label) from error
+
+
+def _refusal(
+    change: ModelChange, version_id: UUID, label: str | None
+) -> VersionAlreadyExistsException | VersionInUseException:
+    """Return what an update was refused for: its label, or rows of the application's own."""
+    scope = replace(change.scope, connection=None)
+    if label is not None:
+        holder = scope.execute(statements.VERSION_BY_LABEL, _name=change.row["name"], _version=label).one_or_none()
+        if holder is not None and UUID(str(holder.id)) != version_id:
+            return _label_taken(change, label)
+    reason = "rows of the application's own refer to its files; remove those first"
+    return VersionInUseException(version=version_id, reason=reason)
 
 
 def _update(change: ModelChange, current: ModelVersionSchema, changes: UpdateVersion) -> None:
@@ -190,19 +207,25 @@ def _update(change: ModelChange, current: ModelVersionSchema, changes: UpdateVer
     values.pop("files", None)
     has_other_files = changes.files is not None and _rows(changes.files) != _rows(current.files)
     if has_other_files:
-        replace_files(change.scope, current.id, changes.files or ())
+        replace_files(change.scope, current.id, current.files, changes.files or ())
     known: Sequence[Any] = current.files if changes.files is None else changes.files  # Any: either kind of file
     values |= facts(known, values.get("details", current.details))
     new = {key: value for key, value in values.items() if not same(getattr(current, key), value)}
     if not (new or has_other_files):
         return
-    change.record(
-        "version.updated", before={key: getattr(current, key) for key in new}, after=new, version_id=current.id
-    )
+    before = {key: getattr(current, key) for key in new}
+    after = dict(new)
+    if has_other_files and "digest" not in new:  # which says it where the files' bytes or names are others
+        before["formats"], after["formats"] = _formats(current.files), _formats(changes.files or ())
+    change.record("version.updated", before=before, after=after, version_id=current.id)
     columns = {**new, "updated_at": change.at}
     change.scope.execute(statements.UPDATE_VERSION, _id=current.id, **columns)
     change.write()
     refresh(change.scope.db, DBModelVersion, current.id, columns, stale=("files",) if has_other_files else ())
+
+
+def _formats(files: Sequence[CreateFile] | Sequence[ModelFileSchema]) -> dict[str, JsonValue]:
+    return {file.path: file.format for file in files}
 
 
 def _rows(files: Sequence[CreateFile] | Sequence[ModelFileSchema]) -> dict[str, dict[str, Any]]:  # Any: as above
@@ -246,11 +269,12 @@ def delete(scope: Scope, version_id: UUID) -> None:
                 writing.execute(statement, _id=version_id)
             before = current.model_dump(mode="json", include={"number", "version", "status", "digest", "size"})
             change.record("version.deleted", before=before, version_id=version_id)
-            change.write(stale=("versions",))
+            change.write(stale=("versions", "configs"))
     except IntegrityError as error:
+        check_childless(scope, version_id)  # another transaction may have added one before this one could look
         reason = "rows of the application's own refer to it; remove those first"
         raise VersionInUseException(version=version_id, reason=reason) from error
-    refresh(scope.db, DBModelVersion, version_id)
+    forget(scope.db, id={version_id}, version_id={version_id})
 
 
 def with_files(scope: Scope, rows: Iterable[Row[Any]]) -> list[ModelVersionSchema]:  # Any: values of several columns

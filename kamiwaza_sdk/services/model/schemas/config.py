@@ -1,13 +1,14 @@
 """Configurations, as they are given and as they are returned."""
 
-from typing import Annotated, Any, ClassVar
+from copy import deepcopy
+from typing import Annotated, ClassVar
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from kamiwaza_sdk._validation import InputSchema, check_name
-from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.model.schemas.fields import Details, Moment, ReadDetails
+from kamiwaza_sdk.services.model.schemas.updates import UpdateSchema, required
 
 __all__ = ["CreateModelConfig", "ModelConfigSchema", "UpdateModelConfig"]
 
@@ -54,7 +55,7 @@ class ModelConfigSchema(BaseModel):
             >>> models.create_config(fast, model_id=model.id).merged({"a": {"c": None, "d": 3}})
             {'a': {'b': 1, 'd': 3}}
         """
-        return _merge(self.config, overrides)
+        return _merge(deepcopy(self.config), deepcopy(overrides))
 
 
 def _merge(base: dict[str, JsonValue], patch: dict[str, JsonValue]) -> dict[str, JsonValue]:
@@ -72,12 +73,6 @@ def _merge(base: dict[str, JsonValue], patch: dict[str, JsonValue]) -> dict[str,
 
 def _config_name(value: str) -> str:
     return check_name(value)
-
-
-def _required(value: object) -> object:
-    if value is None:
-        raise InvalidInputException("value", "cannot be cleared; leave it out to keep what it is")
-    return value
 
 
 class CreateModelConfig(InputSchema):
@@ -98,7 +93,7 @@ class CreateModelConfig(InputSchema):
     system_config: Details = Field(default_factory=dict)
 
 
-class UpdateModelConfig(InputSchema):
+class UpdateModelConfig(UpdateSchema):
     """Changes to a configuration: only the fields that are given change. To be the default moves there from another.
 
     Raises:
@@ -110,11 +105,7 @@ class UpdateModelConfig(InputSchema):
         {'is_default': True}
     """
 
-    name: Annotated[str | None, AfterValidator(_required), AfterValidator(_config_name)] = None
-    is_default: Annotated[bool | None, AfterValidator(_required)] = None
-    config: Annotated[Details | None, AfterValidator(_required)] = None
-    system_config: Annotated[Details | None, AfterValidator(_required)] = None
-
-    def changes(self) -> dict[str, Any]:  # Any: the values of several fields
-        """Return only the fields that were given."""
-        return self.model_dump(exclude_unset=True)
+    name: Annotated[str | None, AfterValidator(required), AfterValidator(_config_name)] = None
+    is_default: Annotated[bool | None, AfterValidator(required)] = None
+    config: Annotated[Details | None, AfterValidator(required)] = None
+    system_config: Annotated[Details | None, AfterValidator(required)] = None

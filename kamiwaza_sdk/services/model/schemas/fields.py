@@ -1,6 +1,7 @@
 """Field types that the registry's schemas share."""
 
 import math
+import unicodedata
 from collections.abc import Iterator
 from datetime import UTC
 from typing import Annotated, Any, Final
@@ -12,10 +13,10 @@ from kamiwaza_sdk._validation import MAX_NAME_LENGTH, check_name, check_text, sh
 from kamiwaza_sdk.exceptions import InvalidInputException, InvalidNameException
 
 __all__ = [
+    "MAX_ALIASES",
     "MAX_DEPTH",
     "MAX_TAGS",
     "MAX_TAG_VALUE_LENGTH",
-    "Alias",
     "Details",
     "FromJSON",
     "Moment",
@@ -31,6 +32,8 @@ __all__ = [
 
 #: How deep a JSON object given to the registry may nest.
 MAX_DEPTH: Final = 32
+#: How many aliases a model may have, for the same reason as tags.
+MAX_ALIASES: Final = 1000
 #: How many tags a model or a version may have: every listing carries them.
 MAX_TAGS: Final = 1000
 MAX_TAG_VALUE_LENGTH: Final = 5000
@@ -58,7 +61,7 @@ def check_tag_key(value: str) -> str:
     check_text(value, field="key")
     if not 0 < len(value) <= MAX_NAME_LENGTH:
         raise InvalidInputException("key", f"{shown(value)} does not have 1 to {MAX_NAME_LENGTH} characters; change it")
-    if not value.isprintable():
+    if any(unicodedata.category(character) in {"Cc", "Zl", "Zp"} for character in value):
         raise InvalidInputException("key", f"{shown(value)} has a control character; remove it")
     return value
 
@@ -113,7 +116,20 @@ def _children(value: JsonValue) -> Iterator[JsonValue]:
 
 def _checked(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
     _check_json(value)
-    return value
+    return {key: _exact(inner) for key, inner in value.items()}
+
+
+def _exact(value: JsonValue) -> JsonValue:
+    """Return a value as both databases give it back.
+
+    A large float is written with an exponent, and PostgreSQL keeps the digits that are written. The integer that it is
+    survives.
+    """
+    if isinstance(value, dict):
+        return {key: _exact(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_exact(inner) for inner in value]
+    return int(value) if isinstance(value, float) and 2.0**53 <= abs(value) < 2.0**63 else value
 
 
 def _restored(value: JsonValue) -> JsonValue:
@@ -135,5 +151,3 @@ ReadDetails = Annotated[dict[str, JsonValue], FromJSON(), AfterValidator(_restor
 Moment = Annotated[AwareDatetime, AfterValidator(lambda value: value.astimezone(UTC))]
 #: Keys and values, both text.
 Tags = Annotated[dict[str, str], AfterValidator(check_tags)]
-#: The name of an alias.
-Alias = Annotated[str, AfterValidator(check_alias)]

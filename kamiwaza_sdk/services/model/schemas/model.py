@@ -1,13 +1,13 @@
 """Models, as they are given and as they are returned."""
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from kamiwaza_sdk._validation import MAX_ADDRESS_LENGTH, InputSchema, ModelName, Text, check_text
-from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.model.schemas.fields import FromJSON, Moment, ShortText, Tags
+from kamiwaza_sdk.services.model.schemas.updates import UpdateSchema, required
 
 __all__ = ["CreateModel", "LatestVersionSchema", "ModelSchema", "UpdateModel"]
 
@@ -104,13 +104,7 @@ class CreateModel(InputSchema):
     tags: Tags = Field(default_factory=dict)
 
 
-def _required(value: object) -> object:
-    if value is None:
-        raise InvalidInputException("value", "cannot be cleared; leave it out to keep what it is")
-    return value
-
-
-class UpdateModel(InputSchema):
+class UpdateModel(UpdateSchema):
     """Changes to a model: only the fields that are given change, and `None` clears one.
 
     Raises:
@@ -122,7 +116,7 @@ class UpdateModel(InputSchema):
         {'description': 'Small and quick.', 'license': None}
     """
 
-    name: Annotated[ModelName | None, AfterValidator(_required)] = None
+    name: Annotated[ModelName | None, AfterValidator(required)] = None
     family: ShortText | None = None
     task: ShortText | None = None
     author: ShortText | None = None
@@ -131,8 +125,4 @@ class UpdateModel(InputSchema):
     description: Text | None = None
     license: ShortText | None = None
     model_card: Text | None = None
-    private: Annotated[bool | None, AfterValidator(_required)] = None
-
-    def changes(self) -> dict[str, Any]:  # Any: the values of several fields
-        """Return only the fields that were given, `None` included."""
-        return self.model_dump(exclude_unset=True)
+    private: Annotated[bool | None, AfterValidator(required)] = None

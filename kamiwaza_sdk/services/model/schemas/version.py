@@ -1,6 +1,6 @@
 """Versions and their files, as they are given and as they are returned."""
 
-from typing import Annotated, Any, ClassVar, Final, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -8,8 +8,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from kamiwaza_sdk._validation import MAX_FILES, MAX_SIZE, FilePath, InputSchema, Sha256, check_label, check_layout
 from kamiwaza_sdk.exceptions import InvalidInputException, InvalidNameException
 from kamiwaza_sdk.services.model.schemas.fields import Details, FromJSON, Moment, ReadDetails, ShortText, Tags
+from kamiwaza_sdk.services.model.schemas.updates import UpdateSchema, required
 
 __all__ = [
+    "MAX_PARENTS",
     "CreateFile",
     "CreateParent",
     "CreateVersion",
@@ -42,7 +44,7 @@ class ModelFileSchema(BaseModel):
         format: Such as "safetensors"; `None` where it is not known.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, from_attributes=True, defer_build=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
 
     path: str
     size: int
@@ -146,6 +148,9 @@ def _checked_layout(files: tuple[CreateFile, ...]) -> tuple[CreateFile, ...]:
     return files
 
 
+_Files = Annotated[tuple[CreateFile, ...], Field(max_length=MAX_FILES), AfterValidator(_checked_layout)]
+
+
 class CreateParent(InputSchema):
     """What a version was made from. The attributes are those of `ParentSchema`.
 
@@ -176,7 +181,7 @@ class CreateVersion(InputSchema):
         'v1.5'
     """
 
-    files: Annotated[tuple[CreateFile, ...], Field(max_length=MAX_FILES), AfterValidator(_checked_layout)] = ()
+    files: _Files = ()
     version: Annotated[str, AfterValidator(check_version_label)] | None = None
     source_revision: ShortText | None = None
     status: Literal["draft", "ready"] = "ready"
@@ -191,7 +196,7 @@ class CreateVersion(InputSchema):
         return self
 
 
-class UpdateVersion(InputSchema):
+class UpdateVersion(UpdateSchema):
     """Changes to a version: only the fields that are given change, and `None` clears one.
 
     Raises:
@@ -204,19 +209,8 @@ class UpdateVersion(InputSchema):
         {'status': 'archived'}
     """
 
-    files: Annotated[tuple[CreateFile, ...], Field(max_length=MAX_FILES), AfterValidator(_checked_layout)] | None = None
-    version: Annotated[str, AfterValidator(check_version_label)] | None = None
+    files: Annotated[_Files | None, AfterValidator(required)] = None
+    version: Annotated[Annotated[str, AfterValidator(check_version_label)] | None, AfterValidator(required)] = None
     source_revision: ShortText | None = None
-    status: VersionStatus | None = None
-    details: Details | None = None
-
-    @model_validator(mode="after")
-    def _keeps_what_it_must(self) -> Self:
-        for field in ("files", "version", "status", "details"):
-            if field in self.model_fields_set and getattr(self, field) is None:
-                raise InvalidInputException(field, "cannot be cleared; leave it out to keep what it is")
-        return self
-
-    def changes(self) -> dict[str, Any]:  # Any: the values of several fields
-        """Return only the fields that were given, `None` included."""
-        return self.model_dump(exclude_unset=True)
+    status: Annotated[VersionStatus | None, AfterValidator(required)] = None
+    details: Annotated[Details | None, AfterValidator(required)] = None

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Integer, delete, func, insert, select, update
 
 from kamiwaza_sdk.services.model.statements.constructs import ALIAS, EVENT, bound, raw
 
@@ -11,6 +11,7 @@ __all__ = [
     "ALIAS_AT",
     "ALIAS_HISTORY",
     "ALIAS_TARGET",
+    "COUNT_ALIASES",
     "DELETE_ALIAS",
     "INSERT_ALIAS",
     "MOVE_ALIAS",
@@ -26,6 +27,11 @@ MOVE_ALIAS: Final = update(ALIAS).where(*_OF_MODEL)
 DELETE_ALIAS: Final = delete(ALIAS).where(*_OF_MODEL)
 #: The version that an alias leads to.
 ALIAS_TARGET: Final = select(ALIAS.c.version_id, ALIAS.c.number).where(*_OF_MODEL)
+COUNT_ALIASES: Final = (
+    select(func.count(type_=Integer))
+    .select_from(ALIAS)
+    .where(ALIAS.c.namespace == bound(ALIAS, "namespace"), ALIAS.c.model_id == bound(ALIAS, "model_id"))
+)
 ALIASES_OF_VERSION: Final = (
     select(ALIAS.c.alias)
     .where(ALIAS.c.namespace == bound(ALIAS, "namespace"), ALIAS.c.version_id == bound(ALIAS, "version_id"))

@@ -17,6 +17,7 @@ __all__ = [
     "IS_ANCESTOR",
     "LOCK_LINEAGE",
     "PARENT",
+    "PARENTS_OF_VERSION",
     "RELATIVE_KEYS",
 ]
 
@@ -35,6 +36,11 @@ CHILDREN_OF_VERSION: Final = (
     select(func.count(type_=Integer))
     .select_from(LINEAGE)
     .where(_IN_NAMESPACE, LINEAGE.c.parent_id == bound(LINEAGE, "parent_id"))
+)
+PARENTS_OF_VERSION: Final = (
+    select(func.count(type_=Integer))
+    .select_from(LINEAGE)
+    .where(_IN_NAMESPACE, LINEAGE.c.version_id == bound(LINEAGE, "version_id"))
 )
 #: A version that others are to refer to must not go before they do.
 HOLD_PARENT: Final = (

@@ -36,6 +36,7 @@ __all__ = [
     "MODEL_PAGE",
     "OWN_KEYS",
     "UPDATE_MODEL",
+    "VERSIONS_OF_MODEL",
     "insert_model",
     "insert_or_nothing",
 ]
@@ -91,6 +92,7 @@ DELETE_MODEL: Final = delete(MODEL).where(_IN_NAMESPACE, _WITH_ID)
 _ITS_VERSIONS: Final = select(VERSION.c.id).where(
     VERSION.c.namespace == bound(MODEL, "namespace"), VERSION.c.model_id == bound(MODEL, "id")
 )
+VERSIONS_OF_MODEL: Final = _ITS_VERSIONS
 #: What goes before a model that is purged, in an order that no foreign key of ours minds.
 DELETE_BELONGINGS: Final = (
     delete(LINEAGE).where(LINEAGE.c.namespace == bound(MODEL, "namespace"), LINEAGE.c.version_id.in_(_ITS_VERSIONS)),

@@ -21,14 +21,14 @@ from kamiwaza_sdk.services.model.statements.constructs import (
 )
 
 __all__ = [
-    "DELETE_FILES",
+    "DELETE_FILE",
     "DELETE_VERSION",
     "DELETE_VERSION_BELONGINGS",
-    "FILES_OF_VERSION",
     "FILES_OF_VERSIONS",
     "FILE_KEYS",
     "INSERT_FILES",
     "LATEST_VERSION",
+    "UPDATE_FILE",
     "UPDATE_VERSION",
     "VERSION_BY_ALIAS",
     "VERSION_BY_DIGEST",
@@ -109,11 +109,6 @@ DELETE_VERSION_BELONGINGS: Final = tuple(
 
 _FILE_COLUMNS: Final = raw(FILE, FILE_KEYS)
 _FILE_IN_NAMESPACE: Final = FILE.c.namespace == bound(FILE, "namespace")
-FILES_OF_VERSION: Final = (
-    select(*_FILE_COLUMNS)
-    .where(_FILE_IN_NAMESPACE, FILE.c.version_id == bound(FILE, "version_id"))
-    .order_by(FILE.c.path)
-)
 #: The files of a page of versions, each row led by its version.
 FILES_OF_VERSIONS: Final = (
     select(*raw(FILE, ("version_id",)), *_FILE_COLUMNS)
@@ -124,4 +119,10 @@ FILES_OF_VERSIONS: Final = (
     .order_by(FILE.c.version_id, FILE.c.path)
 )
 INSERT_FILES: Final = insert(FILE)
-DELETE_FILES: Final = delete(FILE).where(_FILE_IN_NAMESPACE, FILE.c.version_id == bound(FILE, "version_id"))
+_ONE_FILE: Final = (
+    _FILE_IN_NAMESPACE,
+    FILE.c.version_id == bound(FILE, "version_id"),
+    FILE.c.path == bound(FILE, "path"),
+)
+UPDATE_FILE: Final = update(FILE).where(*_ONE_FILE)
+DELETE_FILE: Final = delete(FILE).where(*_ONE_FILE)

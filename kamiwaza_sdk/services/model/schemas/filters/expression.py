@@ -62,7 +62,7 @@ class Filter(RootModel[_Root]):
         try:
             super().__init__(root)  # type: ignore[arg-type]  # what it is given is what validation is for
         except ValidationError as error:
-            raise _translated(error) from error
+            raise _translated(error) from None
 
     # As RootModel's own: or Pydantic would call it for a filter in another model, and lose where in it the fault is.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # a function may have any attribute
