@@ -1,10 +1,11 @@
-"""What applications that embed the registry test with: a pytest plugin, loaded by being installed, and what it is made of.
+"""What applications that embed the registry test with: a pytest plugin, loaded by being installed, and fakes.
 
 The fixtures:
 
 - ``mock_db``: a real session on a database in memory, with the registry's tables; undone after the test.
 - ``mock_model``: one model in it, as `ModelSchema`.
 - ``faulty_server``: a `FaultyServer`, which serves over HTTP on loopback, well or badly.
+- ``fake_hub``: a `FakeHub`, which fetches nothing and always succeeds.
 
 Everything public is importable from here, and loaded when first used.
 
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.testing.faults import Truncate as Truncate
     from kamiwaza_sdk.testing.faults import WrongContentRange as WrongContentRange
     from kamiwaza_sdk.testing.faults import WrongLength as WrongLength
+    from kamiwaza_sdk.testing.hub import FakeHub as FakeHub
+    from kamiwaza_sdk.testing.hub import HubCall as HubCall
     from kamiwaza_sdk.testing.records import Outcome as Outcome
     from kamiwaza_sdk.testing.records import RecordedRequest as RecordedRequest
     from kamiwaza_sdk.testing.server import FaultyServer as FaultyServer
@@ -51,12 +54,14 @@ __all__ = [
     "Chunked",
     "Compressed",
     "Delay",
+    "FakeHub",
     "Fault",
     "FaultyServer",
     "FlipBit",
     "GeneratedBody",
     "HangUp",
     "Headers",
+    "HubCall",
     "IgnoreRange",
     "NoLength",
     "Outcome",
@@ -80,12 +85,14 @@ _MODULES: Final = {
     "Chunked": "kamiwaza_sdk.testing.faults",
     "Compressed": "kamiwaza_sdk.testing.faults",
     "Delay": "kamiwaza_sdk.testing.faults",
+    "FakeHub": "kamiwaza_sdk.testing.hub",
     "Fault": "kamiwaza_sdk.testing.faults",
     "FaultyServer": "kamiwaza_sdk.testing.server",
     "FlipBit": "kamiwaza_sdk.testing.faults",
     "GeneratedBody": "kamiwaza_sdk.testing.bodies",
     "HangUp": "kamiwaza_sdk.testing.faults",
     "Headers": "kamiwaza_sdk.testing.faults",
+    "HubCall": "kamiwaza_sdk.testing.hub",
     "IgnoreRange": "kamiwaza_sdk.testing.faults",
     "NoLength": "kamiwaza_sdk.testing.faults",
     "Outcome": "kamiwaza_sdk.testing.records",

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from kamiwaza_sdk import ModelSchema
-    from kamiwaza_sdk.testing import FaultyServer
+    from kamiwaza_sdk.testing import FakeHub, FaultyServer
 
-__all__ = ["faulty_server", "mock_db", "mock_model"]
+__all__ = ["fake_hub", "faulty_server", "mock_db", "mock_model"]
 
 
 @pytest.fixture
@@ -46,3 +46,11 @@ def faulty_server() -> "Iterator[FaultyServer]":
 
     with FaultyServer() as server:
         yield server
+
+
+@pytest.fixture
+def fake_hub() -> "FakeHub":
+    """A hub that fetches nothing: it brings one file, ``model.bin``, until its ``files`` are set."""
+    from kamiwaza_sdk.testing import FakeHub
+
+    return FakeHub()
