@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from kamiwaza_sdk import ModelSchema
+    from kamiwaza_sdk.testing import FakeHub, FaultyServer
 
-__all__ = ["mock_db", "mock_model"]
+__all__ = ["fake_hub", "faulty_server", "mock_db", "mock_model"]
 
 
 @pytest.fixture
@@ -36,3 +37,20 @@ def mock_model(mock_db: "Session") -> "ModelSchema":
     from kamiwaza_sdk import CreateModel, ModelService
 
     return ModelService(mock_db).create_model(CreateModel(name="mock-model", task="text-generation"))
+
+
+@pytest.fixture
+def faulty_server() -> "Iterator[FaultyServer]":
+    """A server on loopback that serves well, or badly in the way it is told to. Closed after the test."""
+    from kamiwaza_sdk.testing import FaultyServer
+
+    with FaultyServer() as server:
+        yield server
+
+
+@pytest.fixture
+def fake_hub() -> "FakeHub":
+    """A hub that fetches nothing: it brings one file, ``model.bin``, until its ``files`` are set."""
+    from kamiwaza_sdk.testing import FakeHub
+
+    return FakeHub()

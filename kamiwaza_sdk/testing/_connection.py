@@ -1,0 +1,186 @@
+"""One connection: requests are read from it, and answers written, as slowly and as badly as their plans say."""
+
+import socket
+import struct
+import time
+from collections import deque
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler
+from typing import TYPE_CHECKING, Final
+
+from kamiwaza_sdk.testing._answers import Answer
+from kamiwaza_sdk.testing._gate import ClientLeftError, Gate, PatienceEndedError, ServerClosedError
+from kamiwaza_sdk.testing._plan import Cut, Plan
+from kamiwaza_sdk.testing.records import Outcome, RecordedRequest
+
+if TYPE_CHECKING:
+    from kamiwaza_sdk.testing._listener import Listener
+
+__all__ = ["Connection", "abort"]
+
+_RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time at all
+_HEAD_PIECES: Final = 20
+_LAST_CHUNK: Final = b"0\r\n\r\n"
+
+
+class _EndedError(Exception):
+    """The connection ends here, on purpose."""
+
+
+def abort(connection: socket.socket) -> None:
+    """Have the connection reset when it is closed."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+
+
+class Connection(BaseHTTPRequestHandler):
+    """Serves the requests of a connection, one after the other."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: "Listener"
+
+    def setup(self) -> None:
+        """Bound every read and write."""
+        super().setup()
+        self.connection.settimeout(self._gate.patience)
+
+    @property
+    def _gate(self) -> Gate:
+        return self.server.gate
+
+    def _serve(self) -> None:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        record = RecordedRequest(self.command, self.path, headers, self.client_address[1])
+        plan, answer = self.server.take(record)
+        try:
+            self._answer(record, plan, answer)
+        except _EndedError:
+            self.close_connection = True
+        except (ClientLeftError, PatienceEndedError, ServerClosedError, OSError) as error:
+            self.close_connection = True
+            record.outcome = self._outcome(error, record.outcome)
+
+    do_GET = do_HEAD = _serve  # noqa: N815 - as the base class looks for them
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _serve  # noqa: N815 - to be refused
+
+    def _outcome(self, error: Exception, before: Outcome) -> Outcome:
+        if self._gate.closed or isinstance(error, PatienceEndedError):
+            return "stalled" if before == "stalled" else "closed"
+        return "abandoned"
+
+    def _answer(self, record: RecordedRequest, plan: Plan, answer: Answer) -> None:
+        if plan.delay:
+            self._gate.pause(plan.delay, self.connection)
+        if plan.hang_up:
+            record.outcome = "truncated"
+            raise _EndedError
+        record.status = answer.status
+        if answer.pieces is None or (answer.size == 0 and plan.framing == "length" and not plan.cuts):
+            record.outcome = "complete"
+        self._send_head(answer.head(), plan)
+        if answer.pieces is not None:
+            self._send_body(record, plan, answer)
+        if answer.headers.get("Connection", "").lower() == "close":
+            self.close_connection = True
+
+    def _send_head(self, head: bytes, plan: Plan) -> None:
+        if not plan.head_seconds:
+            self.connection.sendall(head)
+            return
+        size = -(-len(head) // _HEAD_PIECES)
+        for start in range(0, len(head), size):
+            self._gate.pause(plan.head_seconds / _HEAD_PIECES, self.connection)
+            self.connection.sendall(head[start : start + size])
+
+    def _send_body(self, record: RecordedRequest, plan: Plan, answer: Answer) -> None:
+        body = _Body(self.connection, self._gate, record, plan, size=answer.size)
+        assert answer.pieces is not None
+        for piece in answer.pieces:
+            body.send(piece)
+        body.end()
+        if plan.framing == "close" or (plan.framing == "length" and plan.length_by > 0):
+            self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        """Say nothing: what was asked is in `FaultyServer.requests`."""
+
+
+class _Body:
+    """A body on its way: framed, paced, and cut where the plan says."""
+
+    def __init__(
+        self, connection: socket.socket, gate: Gate, record: RecordedRequest, plan: Plan, *, size: int | None
+    ) -> None:
+        self._connection = connection
+        self._gate = gate
+        self._record = record
+        self._pace = plan.pace
+        self._cuts = deque(sorted(plan.cuts, key=lambda cut: cut.at))
+        self._chunked = plan.framing == "chunked" or (plan.gzip and plan.framing == "length")
+        self._last = size if plan.framing == "length" and not plan.gzip else None
+        self._next = time.monotonic()
+
+    def send(self, piece: bytes) -> None:
+        """Send a piece, and do on the way what is to be done."""
+        rest = memoryview(piece)
+        while rest:
+            self._cut()
+            ends = [len(rest)]
+            if self._cuts:
+                ends.append(self._cuts[0].at - self._record.sent)
+            if self._pace is not None:
+                ends.append(self._pace.size)
+            part, rest = rest[: min(ends)], rest[min(ends) :]
+            self._wait_for_turn(len(part))
+            self._write(part)
+
+    def end(self) -> None:
+        """Send what ends the body."""
+        self._cut()
+        self._record.outcome = "complete"
+        if self._chunked:
+            self._connection.sendall(_LAST_CHUNK)
+
+    def _wait_for_turn(self, size: int) -> None:
+        if self._pace is not None:
+            self._next += self._pace.seconds * size / self._pace.size
+            if (seconds := self._next - time.monotonic()) > 0:
+                self._gate.pause(seconds, self._connection)
+
+    def _write(self, part: memoryview) -> None:
+        record = self._record
+        record.sent += len(part)
+        if record.sent == self._last and not (self._cuts and self._cuts[0].at == self._last):
+            record.outcome = "complete"  # before the client can know: it must not find another word then
+        self._connection.sendall(b"%x\r\n%b\r\n" % (len(part), bytes(part)) if self._chunked else part)
+
+    def _cut(self) -> None:
+        while self._cuts and self._cuts[0].at == self._record.sent:
+            self._act(self._cuts.popleft())
+
+    def _act(self, cut: Cut) -> None:
+        if cut.kind == "stall":
+            self._record.outcome = "stalled"
+            self._gate.stall(self._connection)
+            self._record.outcome = "open"
+            self._next = time.monotonic()
+            return
+        if cut.kind == "reset":
+            self._wait_until_delivered()
+            self._record.outcome = "reset"
+            abort(self._connection)
+        else:
+            self._record.outcome = "truncated"
+        raise _EndedError
+
+    def _wait_until_delivered(self) -> None:
+        """Wait until the client's system has everything, where this one can tell: a reset overtakes what it has not."""
+        with suppress(ImportError, OSError):
+            import fcntl
+            import termios
+
+            waiting = b"1234"
+            while struct.unpack("i", waiting)[0]:
+                waiting = fcntl.ioctl(self._connection, termios.TIOCOUTQ, bytes(4))
+                if struct.unpack("i", waiting)[0]:
+                    self._gate.pause(0.001, self._connection)

@@ -1,0 +1,136 @@
+"""`FakeHub`: a hub that fetches nothing, for tests of code that pulls models."""
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from kamiwaza_sdk._validation import check_sha256
+from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
+from kamiwaza_sdk.services.download.exceptions import ChecksumMismatchException
+from kamiwaza_sdk.services.download.schemas import ProgressCallback
+from kamiwaza_sdk.services.download.urls import redact_text
+from kamiwaza_sdk.services.hub.exceptions import SourceTooLargeException
+from kamiwaza_sdk.services.hub.schemas.fetched import Fetched, FetchedFile
+from kamiwaza_sdk.services.hub.services import HubService, Source
+from kamiwaza_sdk.services.storage.services import StorageService
+
+__all__ = ["FakeHub", "HubCall"]
+
+
+@dataclass(frozen=True)
+class HubCall:
+    """What `FakeHub.fetch` was asked for.
+
+    Attributes:
+        source: As it was given.
+        sha256: As it was given.
+        max_size: As it was given. `kamiwaza_sdk.ModelService.pull_model` gives the registry's limit.
+        progress: As it was given.
+    """
+
+    source: str | os.PathLike[str] | Sequence[str]
+    sha256: str | Mapping[str, str] | None = None
+    max_size: int | None = None
+    progress: bool | ProgressCallback = False
+
+
+class FakeHub(HubService):
+    """Brings the same files whatever it is asked for, without network, and keeps what it was asked.
+
+    Digests and limits are checked as the real one checks them; progress is not reported.
+
+    Args:
+        files: The content of each file, by its path.
+        name: The name that it suggests for the model.
+        storage: Where it puts the files, so that they can be laid out. Default: nowhere.
+
+    Attributes:
+        files: What it brings. May be changed.
+        name: As it was given. May be changed.
+        error: What it raises instead, if it is not `None`.
+        calls: What it was asked, oldest first.
+
+    Example:
+        >>> from kamiwaza_sdk.testing import FakeHub
+        >>> hub = FakeHub({"model.onnx": b"weights"})
+        >>> asyncio.run(hub.fetch("https://example.org/tiny.onnx")).size
+        7
+        >>> [call.source for call in hub.calls]
+        ['https://example.org/tiny.onnx']
+    """
+
+    def __init__(
+        self, files: Mapping[str, bytes] | None = None, *, name: str = "fake", storage: StorageService | None = None
+    ) -> None:
+        super().__init__(storage=storage)
+        self.files: dict[str, bytes] = {"model.bin": b"weights"} if files is None else dict(files)
+        self.name: str = name
+        self.error: ServiceException | None = None
+        self.calls: list[HubCall] = []
+        self._keeps = storage is not None
+
+    async def fetch(
+        self,
+        source: Source,
+        *,
+        sha256: str | Mapping[str, str] | None = None,
+        max_size: int | None = None,
+        progress: "bool | ProgressCallback" = False,
+    ) -> Fetched:
+        """Return the files, and note the call.
+
+        Args:
+            source: Whatever: it is noted, and stands in the result.
+            sha256: The digest that the only file must have, or a mapping from path to digest.
+            max_size: The most bytes to accept, all files together.
+            progress: It is noted.
+
+        Returns:
+            The files, as if all of them had travelled.
+
+        Raises:
+            ServiceException: What `error` is.
+            InvalidInputException: `sha256` does not fit the files.
+            ChecksumMismatchException: A file has another digest.
+            SourceTooLargeException: The files have over `max_size` bytes together.
+        """
+        self.calls.append(HubCall(source, sha256, max_size, progress))
+        if self.error is not None:
+            raise self.error
+        fetched = self._fetched(redact_text(str(source)))
+        if max_size is not None and fetched.size > max_size:
+            raise SourceTooLargeException(source=fetched.source, size=fetched.size, limit=max_size)
+        _check_digests(fetched, sha256)
+        if self._keeps:
+            await asyncio.to_thread(self._keep)
+        return fetched
+
+    def _fetched(self, source: str) -> Fetched:
+        files = tuple(
+            FetchedFile(path=path, size=len(content), sha256=hashlib.sha256(content).hexdigest())
+            for path, content in sorted(self.files.items())
+        )
+        size = sum(file.size for file in files)
+        return Fetched(source=source, name=self.name, files=files, bytes_fetched=size, bytes_reused=0)
+
+    def _keep(self) -> None:
+        for content in self.files.values():
+            with self.storage.stage() as place:
+                place.write_bytes(content)
+                self.storage.publish(place, sha256=hashlib.sha256(content).hexdigest(), size=len(content))
+
+
+def _check_digests(fetched: Fetched, sha256: str | Mapping[str, str] | None) -> None:
+    actual = {file.path: file.sha256 for file in fetched.files}
+    if isinstance(sha256, str) and len(actual) != 1:
+        raise InvalidInputException(
+            "sha256", f"is one digest for {len(actual)} files; give a mapping from path to digest"
+        )
+    expected = dict.fromkeys(actual, sha256) if isinstance(sha256, str) else dict(sha256 or {})
+    for path, digest in expected.items():
+        if path not in actual:
+            raise InvalidInputException("sha256", f"names {path!r}, which is not among the files; see FakeHub.files")
+        if check_sha256(digest) != actual[path]:
+            raise ChecksumMismatchException(url=fetched.source, expected=check_sha256(digest), actual=actual[path])

@@ -1,0 +1,246 @@
+"""`FaultyServer`: an HTTP server on loopback that serves well, or badly in the way it is told to."""
+
+import threading
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from itertools import pairwise
+from typing import Self
+
+from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.testing._answers import Answer, State, answer
+from kamiwaza_sdk.testing._gate import Gate
+from kamiwaza_sdk.testing._listener import Listener
+from kamiwaza_sdk.testing._plan import Plan, Reply
+from kamiwaza_sdk.testing.bodies import Body, GeneratedBody, body_of
+from kamiwaza_sdk.testing.faults import Fault, Redirect, Step
+from kamiwaza_sdk.testing.records import RecordedRequest
+
+__all__ = ["FaultyServer"]
+
+_NOT_FOUND = Reply(404, {}, b"nothing is served here\n")
+_NOT_ALLOWED = Reply(405, {"Allow": "GET, HEAD", "Connection": "close"}, b"GET and HEAD are\n")
+
+
+class FaultyServer:
+    """Serves on a free port of 127.0.0.1, in threads of its own, from entering to leaving its context.
+
+    Without a fault it speaks HTTP/1.1 as it should: GET and HEAD, connections that stay open, ``Range`` and
+    ``If-Range``, ``If-None-Match`` and ``If-Modified-Since``, with a strong ``ETag`` and ``Last-Modified``. Any thread
+    and any process of this machine can ask. Whatever waits in it ends with it.
+
+    Args:
+        patience: The most seconds that anything in it waits: a stall, a delay, a client that neither asks nor reads.
+
+    Attributes:
+        requests: Every request so far, in the order of their arrival.
+
+    Example:
+        >>> from urllib.request import urlopen
+        >>> from kamiwaza_sdk.testing import FaultyServer, Truncate
+        >>> with FaultyServer() as server:
+        ...     url = server.add("/model.bin", body=b"weights", faults=[None, Truncate(at=3)])
+        ...     with urlopen(url) as response:
+        ...         response.read()
+        b'weights'
+        >>> [(request.status, request.outcome) for request in server.requests]
+        [(200, 'complete')]
+    """
+
+    def __init__(self, *, patience: float = 60.0) -> None:
+        self.requests: list[RecordedRequest] = []
+        self._resources: dict[str, _Resource] = {}
+        self._lock = threading.Lock()
+        self._gate = Gate(patience)
+        self._listener: Listener | None = None
+        self._others = ExitStack()
+
+    def __enter__(self) -> Self:
+        if self._listener is not None:
+            raise InvalidInputException("server", "was entered before; make another")
+        self._listener = Listener(self._take, self._gate)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End every answer and every connection, and wait for that; called by leaving the context.
+
+        Raises:
+            Exception: Whatever a script of faults raised, an iterator of the caller's for one.
+        """
+        with self._others:
+            if self._listener is None:
+                return
+            self._listener.close()
+        if (error := self._listener.error) is not None:
+            self._listener.error = None
+            raise error
+
+    def add(
+        self,
+        path: str,
+        *,
+        body: bytes | GeneratedBody = b"",
+        headers: Mapping[str, str | None] | None = None,
+        faults: Iterable[Step] = (),
+        always: Fault | tuple[Fault, ...] = (),
+    ) -> str:
+        """Serve this under a path, whatever was there before, and return its URL.
+
+        Args:
+            path: It begins with ``/``. A query that clients add to it makes no difference.
+            body: The content.
+            headers: Headers of its own; `None` leaves one out. ``ETag`` and ``Last-Modified`` can be set so, too.
+            faults: Each request takes the next of these: a fault, several as a tuple, or `None` for none. Afterwards
+                there are none. It may be endless: ``itertools.repeat(fault)``, ``itertools.cycle(faults)``.
+            always: What befalls every request, besides.
+
+        Returns:
+            The URL.
+
+        Raises:
+            InvalidInputException: The path does not begin with ``/``, or has a query.
+
+        Example:
+            >>> from kamiwaza_sdk.testing import Changed, FaultyServer, Rate, Status
+            >>> with FaultyServer() as server:
+            ...     flaky = server.add("/flaky", body=b"weights", faults=[Status(503), Status(503)])
+            ...     slow = server.add("/slow", body=b"weights", always=Rate(1000))
+            ...     moving = server.add("/moving", body=b"weights", always=(Changed(), Rate(1000)))
+        """
+        if not path.startswith("/") or "?" in path or "#" in path:
+            raise InvalidInputException("path", f"{path!r} is none; begin it with '/', and leave out any query")
+        resource = _Resource(body_of(body), dict(headers or {}), faults, always)
+        self._resources[path] = resource
+        return self.url(path)
+
+    def add_redirect(self, path: str, to: str, *, hops: int = 1, status: int = 302) -> str:
+        """Redirect from a path, and return its URL. From a path to itself, it never ends.
+
+        Args:
+            path: Where it begins. Each further hop is below it: ``/start/1``, ``/start/2``.
+            to: Where it leads: a URL, here or of `another_origin`, or a path here.
+            hops: How many redirects there are.
+            status: 301, 302, 303, 307 or 308.
+
+        Returns:
+            The URL.
+
+        Raises:
+            InvalidInputException: A path does not begin with ``/``, or there is no hop.
+        """
+        if hops < 1:
+            raise InvalidInputException("hops", f"is {hops}; give 1 or more")
+        places = [path, *(f"{path}/{hop}" for hop in range(1, hops)), to]
+        for here, there in pairwise(places):
+            self.add(here, always=Redirect(there, status))
+        return self.url(path)
+
+    def another_origin(self) -> "FaultyServer":
+        """Return another server, on another port, which closes with this one. It has its own paths and requests.
+
+        Raises:
+            InvalidInputException: This one is not open.
+        """
+        if self._listener is None or self._gate.closed:
+            raise InvalidInputException("server", "is not open; enter it: with FaultyServer() as server")
+        return self._others.enter_context(FaultyServer(patience=self._gate.patience))
+
+    def url(self, path: str) -> str:
+        """Return the URL of a path here, whether or not anything is served there.
+
+        Args:
+            path: It begins with ``/``.
+
+        Raises:
+            InvalidInputException: The server was not entered.
+        """
+        if self._listener is None:
+            raise InvalidInputException("server", "has no address yet; enter it: with FaultyServer() as server")
+        return f"http://127.0.0.1:{self._listener.port}{path}"
+
+    def sha256(self, path: str) -> str:
+        """Return the SHA-256 of what a path serves by now, without faults, in hexadecimal.
+
+        Args:
+            path: As it was added.
+
+        Raises:
+            InvalidInputException: Nothing was added there.
+        """
+        resource = self._resources.get(path)
+        if resource is None:
+            raise InvalidInputException("path", f"{path!r} serves nothing; add() it first")
+        return resource.state.body.sha256()
+
+    def requests_to(self, path: str) -> list[RecordedRequest]:
+        """Return the requests to a path so far, with whatever query.
+
+        Args:
+            path: As it was added.
+        """
+        return [request for request in list(self.requests) if request.path.partition("?")[0] == path]
+
+    def wait_for_stall(self, timeout: float = 10.0) -> None:
+        """Wait until an answer is stalled, by the fault `Stall`. In a coroutine, `asyncio.to_thread` it.
+
+        Args:
+            timeout: Seconds to wait at most.
+
+        Raises:
+            TimeoutError: None is.
+        """
+        if not self._gate.wait_for_stall(timeout):
+            raise TimeoutError(f"no answer stalled within {timeout:g} s; see the requests for what came instead")
+
+    def release(self) -> None:
+        """Let every answer that is stalled by now go on."""
+        self._gate.release()
+
+    def _take(self, record: RecordedRequest) -> tuple[Plan, Answer]:
+        """Note a request, and return how it is answered."""
+        with self._lock:
+            self.requests.append(record)
+            resource = self._resources.get(record.path.partition("?")[0])
+            plan = Plan(reply=_NOT_FOUND) if resource is None else resource.next_plan()
+            state = _NOTHING if resource is None else resource.state
+        if record.method not in {"GET", "HEAD"}:
+            plan = Plan(reply=_NOT_ALLOWED)
+        return plan, answer(record.method, record.headers, state, plan)
+
+
+_NOTHING = State(body_of(b""), 0, {})
+
+
+class _Resource:
+    """What is served under a path, and what is still to go wrong with it."""
+
+    def __init__(
+        self,
+        body: Body,
+        headers: Mapping[str, str | None],
+        faults: Iterable[Step],
+        always: Fault | tuple[Fault, ...],
+    ) -> None:
+        self.state = State(body, 0, headers)
+        self._original = body
+        self._faults = iter(faults)
+        self._always = _several(always)
+
+    def next_plan(self) -> Plan:
+        """Return what befalls the next request, from which on the content may be another."""
+        plan = Plan()
+        for fault in (*self._always, *_several(next(self._faults, None))):
+            fault._change(plan)
+        for body in plan.changes:
+            changes = self.state.changes + 1
+            changed = self._original.changed(changes) if body is None else body_of(body)
+            self.state = State(changed, changes, self.state.headers)
+        return plan
+
+
+def _several(step: Step) -> tuple[Fault, ...]:
+    if step is None:
+        return ()
+    return step if isinstance(step, tuple) else (step,)

@@ -1,0 +1,76 @@
+"""The fake hub: it looks like the real one, and shows what it was asked."""
+
+import hashlib
+import inspect
+from pathlib import Path
+
+import pytest
+from sqlalchemy.orm import Session
+
+from kamiwaza_sdk import (
+    ChecksumMismatchException,
+    DownloadTimeoutException,
+    HubService,
+    InvalidInputException,
+    ModelService,
+    ServiceConfig,
+    SourceTooLargeException,
+    StorageService,
+)
+from kamiwaza_sdk.testing import FakeHub, HubCall
+
+URL = "https://user:secret@example.org/m.bin?token=secret"
+DIGEST = hashlib.sha256(b"weights").hexdigest()
+
+
+def test_it_is_asked_like_the_real_one() -> None:
+    assert inspect.signature(FakeHub.fetch) == inspect.signature(HubService.fetch)
+
+
+async def test_a_registry_takes_it(mock_db: Session, fake_hub: FakeHub) -> None:
+    models = ModelService(mock_db, hub=fake_hub, config=ServiceConfig(max_model_size=7))
+    version = await models.pull_model(URL, sha256=f"sha256:{DIGEST.upper()}")
+    assert (version.model_name, [file.path for file in version.files]) == ("fake", ["model.bin"])
+    assert fake_hub.calls == [HubCall(URL, f"sha256:{DIGEST.upper()}", 7, progress=False)]
+
+
+async def test_it_brings_what_it_was_given_and_shows_no_secrets() -> None:
+    hub = FakeHub({"b/model.bin": b"weights", "a.json": b"{}"}, name="tiny")
+    fetched = await hub.fetch(URL)
+    assert [(file.path, file.size) for file in fetched.files] == [("a.json", 2), ("b/model.bin", 7)]
+    assert (fetched.name, fetched.source) == ("tiny", "https://example.org/m.bin")
+    assert (fetched.bytes_fetched, fetched.bytes_reused) == (9, 0)
+    assert "secret" not in (await hub.fetch([URL, URL])).source
+
+
+async def test_it_keeps_files_in_a_store(storage: StorageService, tmp_path: Path) -> None:
+    hub = FakeHub({"model.bin": b"weights", "copy.bin": b"weights"}, storage=storage)
+    laid_out = storage.materialize(await hub.fetch("anything"), tmp_path / "out")
+    assert (laid_out / "copy.bin").read_bytes() == b"weights"
+    assert storage.get(DIGEST).size == 7
+
+
+async def test_without_a_store_it_touches_none(tmp_path: Path) -> None:
+    await FakeHub().fetch("anything")
+    assert not (tmp_path / "data").exists()
+
+
+async def test_it_refuses_as_the_real_one_does(fake_hub: FakeHub) -> None:
+    with pytest.raises(ChecksumMismatchException):
+        await fake_hub.fetch("x", sha256="0" * 64)
+    with pytest.raises(ChecksumMismatchException):
+        await fake_hub.fetch("x", sha256={"model.bin": "0" * 64})
+    with pytest.raises(SourceTooLargeException):
+        await fake_hub.fetch("x", max_size=6)
+    with pytest.raises(InvalidInputException):
+        await fake_hub.fetch("x", sha256={"other.bin": DIGEST})
+    with pytest.raises(InvalidInputException):
+        await FakeHub({"a": b"", "b": b""}).fetch("x", sha256=DIGEST)
+    assert (await fake_hub.fetch("x", sha256={"model.bin": DIGEST}, max_size=7)).size == 7
+
+
+async def test_it_fails_as_it_is_told_to(fake_hub: FakeHub) -> None:
+    fake_hub.error = DownloadTimeoutException(url="x", seconds=1, received=0, setting="stall_timeout")
+    with pytest.raises(DownloadTimeoutException):
+        await fake_hub.fetch("x")
+    assert len(fake_hub.calls) == 1

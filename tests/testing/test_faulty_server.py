@@ -1,0 +1,234 @@
+"""The server as a whole: what it records, how it ends, and who can ask it."""
+
+import gc
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+import kamiwaza_sdk.testing
+from kamiwaza_sdk import InvalidInputException
+from kamiwaza_sdk.testing import Delay, FaultyServer, GeneratedBody, Rate, RecordedRequest, Stall, Status, Step
+from tests.testing.raw import ask, connect, send
+
+
+def descriptors() -> int:
+    gc.collect()
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def eventually(request: RecordedRequest, outcome: str) -> bool:
+    """Whether a request comes to this, soon."""
+    end = time.monotonic() + 10
+    while request.outcome != outcome and time.monotonic() < end:
+        threading.Event().wait(0.01)
+    return request.outcome == outcome
+
+
+def test_requests_are_recorded(faulty_server: FaultyServer) -> None:
+    url = faulty_server.add("/model.bin", body=b"weights", faults=[Status(503)])
+    ask(url + "?token=1", Range="bytes=2-", X_Token="secret")
+    ask(url, Range="bytes=2-")
+    ask(faulty_server.url("/else"), method="HEAD")
+    first, second, third = faulty_server.requests
+    assert (first.method, first.path, first.headers["x-token"]) == ("GET", "/model.bin?token=1", "secret")
+    assert (first.status, first.outcome, second.status, second.sent) == (503, "complete", 206, 5)
+    assert (third.method, third.status, third.sent) == ("HEAD", 404, 0)
+    assert faulty_server.requests_to("/model.bin") == [first, second]
+
+
+@pytest.mark.parametrize("fault", [Stall(at=3), Delay(30), Rate(1)])
+def test_client_that_leaves(faulty_server: FaultyServer, fault: Stall | Delay | Rate) -> None:
+    url = faulty_server.add("/m", body=bytes(100), faults=[fault])
+    with connect(url) as connection:
+        send(connection, url)
+        while not faulty_server.requests:
+            threading.Event().wait(0.01)
+    assert eventually(faulty_server.requests[0], "abandoned")
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome"), [(Stall(at=3), "stalled"), (Delay(3600), "closed"), (Rate(1), "closed"), (None, "closed")]
+)
+def test_closing_ends_whatever_is_under_way(fault: Step, outcome: str) -> None:
+    body = GeneratedBody(2**40)  # more than a client takes that does not read
+    with FaultyServer() as server:
+        url = server.add("/m", body=body, faults=[fault])
+        with connect(url) as connection, connect(url):  # the second asks for nothing
+            send(connection, url)
+            while not server.requests:
+                threading.Event().wait(0.01)
+            if isinstance(fault, Stall):
+                server.wait_for_stall()
+            started = time.monotonic()
+            server.close()
+            assert time.monotonic() - started < 5
+    assert [request.outcome for request in server.requests] == [outcome]
+
+
+def test_nothing_is_left_behind() -> None:
+    threads, before = threading.active_count(), descriptors()
+    for _ in range(20):
+        with FaultyServer() as server:
+            other = server.another_origin()
+            ask(other.add("/m", body=b"x"))
+            idle = connect(server.add("/m", body=b"x", faults=[Stall(at=1)]))
+            send(idle, server.url("/m"))
+            server.wait_for_stall()
+        idle.close()
+    assert (threading.active_count(), descriptors()) == (threads, before)
+
+
+def test_starting_and_ending_is_fast() -> None:
+    started = time.monotonic()
+    for _ in range(20):
+        with FaultyServer():
+            pass
+    assert time.monotonic() - started < 2
+
+
+def test_nobody_listens_afterwards() -> None:
+    with FaultyServer() as server:
+        url = server.url("/m")
+    with pytest.raises(ConnectionRefusedError):
+        connect(url)
+
+
+def test_waiting_ends_with_patience() -> None:
+    with FaultyServer(patience=0.2) as server:
+        url = server.add("/m", body=b"weights", faults=[Stall(at=3), Delay(3600)])
+        assert ask(url).body == b"wei"
+        assert ask(url).status is None
+    assert [request.outcome for request in server.requests] == ["stalled", "closed"]
+
+
+def test_nothing_stalls(faulty_server: FaultyServer) -> None:
+    with pytest.raises(TimeoutError, match="no answer stalled within 0.05 s"):
+        faulty_server.wait_for_stall(0.05)
+
+
+def test_many_at_once(faulty_server: FaultyServer) -> None:
+    body = GeneratedBody(200_000)
+    url = faulty_server.add("/m", body=body, faults=[Status(503)] * 10)
+    with ThreadPoolExecutor(50) as pool:
+        got = list(pool.map(ask, [url] * 50))
+    assert sorted(each.status or 0 for each in got) == [200] * 40 + [503] * 10
+    assert {each.body for each in got if each.status == 200} == {body.read()}
+    assert {request.outcome for request in faulty_server.requests} == {"complete"}
+
+
+def test_fifty_are_open_at_the_same_time(faulty_server: FaultyServer) -> None:
+    url = faulty_server.add("/m", body=b"weights", always=Stall(at=3))
+    with ThreadPoolExecutor(50) as pool:
+        answers = [pool.submit(ask, url) for _ in range(50)]
+        end = time.monotonic() + 10
+        while [request.outcome for request in faulty_server.requests].count("stalled") < 50:
+            assert time.monotonic() < end
+            threading.Event().wait(0.01)
+        while not all(answer.done() for answer in answers):
+            faulty_server.release()
+        assert {answer.result().body for answer in answers} == {b"weights"}
+
+
+def test_another_process_can_ask(faulty_server: FaultyServer) -> None:
+    url = faulty_server.add("/m", body=b"weights")
+    code = f"from urllib.request import urlopen; print(urlopen({url!r}).read())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "b'weights'\n"
+
+
+def test_only_this_machine_can_ask(faulty_server: FaultyServer) -> None:
+    assert faulty_server.url("/m").startswith("http://127.0.0.1:")
+
+
+@pytest.mark.parametrize("hops", [1, 3])
+def test_redirects_in_a_chain(faulty_server: FaultyServer, hops: int) -> None:
+    final = faulty_server.add("/final", body=b"weights")
+    with urlopen(faulty_server.add_redirect("/start", final, hops=hops, status=307)) as response:
+        assert (response.url, response.read()) == (final, b"weights")
+    assert [request.status for request in faulty_server.requests] == [307] * hops + [200]
+
+
+def test_redirects_in_a_circle(faulty_server: FaultyServer) -> None:
+    url = faulty_server.add_redirect("/loop", "/loop", hops=2)
+    first = ask(url)
+    assert first.headers["location"] == "/loop/1"
+    assert ask(faulty_server.url("/loop/1")).headers["location"] == "/loop"
+
+
+def test_redirects_to_another_origin(faulty_server: FaultyServer) -> None:
+    other = faulty_server.another_origin()
+    final = other.add("/final", body=b"weights")
+    with urlopen(faulty_server.add_redirect("/start", final)) as response:
+        assert response.url == final
+    assert len(faulty_server.requests) == len(other.requests) == 1
+    assert other.requests[0].headers["host"] != faulty_server.requests[0].headers["host"]
+
+
+def test_a_mistake_in_a_script_is_told_when_the_server_closes() -> None:
+    def script() -> Iterator[Step]:
+        yield None
+        raise ZeroDivisionError("mine")
+
+    threads = threading.active_count()
+    with FaultyServer() as server:
+        url = server.add("/m", body=b"x", faults=script())
+        assert [ask(url).status for _ in range(2)] == [200, None]
+        with pytest.raises(ZeroDivisionError, match="mine"):
+            server.close()
+    assert threading.active_count() == threads  # leaving closes again, which is nothing
+
+
+def test_what_makes_no_sense_is_refused(faulty_server: FaultyServer) -> None:
+    for path in ("model.bin", "/model.bin?token=1", "/#"):
+        with pytest.raises(InvalidInputException, match="begin it with '/'"):
+            faulty_server.add(path)
+    with pytest.raises(InvalidInputException, match="hops"):
+        faulty_server.add_redirect("/a", "/b", hops=0)
+    with pytest.raises(InvalidInputException, match="serves nothing"):
+        faulty_server.sha256("/nothing")
+    with pytest.raises(InvalidInputException, match="entered before"):
+        faulty_server.__enter__()
+    with pytest.raises(InvalidInputException, match="no address yet"):
+        FaultyServer().url("/")
+    with pytest.raises(InvalidInputException, match="not open"):
+        FaultyServer().another_origin()
+
+
+def test_nonsense_is_no_request(faulty_server: FaultyServer) -> None:
+    with connect(faulty_server.url("/")) as connection:
+        connection.sendall(b"\0\1\2\r\n\r\n")
+        connection.shutdown(socket.SHUT_WR)
+        assert b"400" in connection.recv(65536)
+    assert faulty_server.requests == []
+
+
+def test_the_module_offers_what_it_says() -> None:
+    names = kamiwaza_sdk.testing.__all__
+    assert list(names) == sorted(names)
+    assert set(names) == set(kamiwaza_sdk.testing._MODULES)
+    for name in names:
+        assert getattr(kamiwaza_sdk.testing, name) is not None
+        assert name in vars(sys.modules[kamiwaza_sdk.testing._MODULES[name]])["__all__"]
+    assert set(names) <= set(dir(kamiwaza_sdk.testing))
+    with pytest.raises(AttributeError, match="FaultlessServer"):
+        kamiwaza_sdk.testing.FaultlessServer  # noqa: B018  # type: ignore[attr-defined]  # the mistake under test
+
+
+def test_the_server_needs_the_standard_library_only() -> None:
+    code = """
+import sys
+from kamiwaza_sdk.testing import FaultyServer, Status
+print(sorted({name.partition(".")[0] for name in sys.modules} & {"aiohttp", "sqlalchemy", "pydantic", "pytest"}))
+"""
+    environment = {"PATH": os.environ["PATH"]}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout == "[]\n"
