@@ -544,7 +544,7 @@ class DatabaseBusyException(DatabaseException):
         """Note that the call is undone. That helps where a lock was waited for: all else concerns the transaction."""
         if self.code == _LOCK_TIMEOUT:
             self.transaction_usable = True
-            self.args = (self._message(self.code, transaction_usable=True),)
+            super().__init__(self._message(self.code, transaction_usable=True))  # the message alone
 
 
 class DatabaseConnectionException(DatabaseException):
