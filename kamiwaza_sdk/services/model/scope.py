@@ -48,10 +48,10 @@ class Scope:
         **parameters: Any,  # Any: values of several columns
     ) -> CursorResult[Any]:  # Any: rows of several columns
         """Execute a statement in this namespace."""
-        bound = {"_namespace": self.namespace, **parameters}
+        parameters["_namespace"] = self.namespace
         if self.connection is None:
-            return execute(self.db, statement, bound)
-        return execute_on(self.connection, statement, bound)
+            return execute(self.db, statement, parameters)
+        return execute_on(self.connection, statement, parameters)
 
     def execute_many(
         self,

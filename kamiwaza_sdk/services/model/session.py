@@ -92,10 +92,9 @@ def execute(
     """
     flush(db)
     try:
-        connection = _connection(db, statement)
+        return _connection(db, statement).execute(statement, parameters)
     except DBAPIError as error:
         raise_translated(error)
-    return execute_on(connection, statement, parameters)
 
 
 def execute_on(

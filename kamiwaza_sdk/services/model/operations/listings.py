@@ -228,12 +228,12 @@ def _page(query: _Query[_Item], cursor: str | None, *, with_total: bool) -> Page
 def _position(query: _Query[_Item], cursor: str | None) -> Position | None:
     if cursor is None:
         return None
-    kinds = tuple(statements.kind_of(key) for key in (query.listing.sorts[query.sort], *query.listing.ids))
+    kinds = tuple(statements.kind_of(key) for key in query.listing.keys(query.sort))
     return decode(cursor, query.fingerprint, kinds)
 
 
 def _cursor(query: _Query[_Item], item: _Item, *, backwards: bool) -> str:
-    key: Key = tuple(getattr(item, name) for name in (query.sort, *(column.name for column in query.listing.ids)))
+    key: Key = tuple(getattr(item, column.name) for column in query.listing.keys(query.sort))
     return encode(Position(key, backwards), query.fingerprint)
 
 

@@ -91,7 +91,7 @@ def _insert_rest(scope: Scope, model: ModelSchema, given: dict[str, JsonValue]) 
 
 def get(scope: Scope, model_id: UUID) -> ModelSchema:
     """Return a model that is not deleted."""
-    row = scope.execute(statements.MODEL_BY_ID, _id=check_id(model_id, "model_id")).one_or_none()
+    row = scope.execute(statements.MODEL_BY_ID, _id=check_id(model_id, "model_id")).first()
     return _living(scope, None if row is None else _schema(row), model_id)
 
 

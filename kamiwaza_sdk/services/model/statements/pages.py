@@ -64,6 +64,11 @@ class Listing:
     select: Select[Any]  # Any: values of several columns
     sorts: Mapping[str, Column[Any]]  # Any: as above
     ids: tuple[Column[Any], ...]  # Any: as above
+    unique: str | None = None
+
+    def keys(self, sort: str) -> tuple[Column[Any], ...]:  # Any: as above
+        """Return what an order goes by: ids, too, unless no two rows have the same value."""
+        return (self.sorts[sort],) if sort == self.unique else (self.sorts[sort], *self.ids)
 
 
 _MODELS: Final = select(*MODEL_COLUMNS).where(MODEL.c.namespace == bound(MODEL, "namespace"))
@@ -71,6 +76,7 @@ MODELS: Final = Listing(
     _MODELS,
     {key: MODEL.c[key] for key in ("name", "created_at", "updated_at", "task", "author", "family")},
     (MODEL.c.id,),
+    unique="name",
 )
 VERSIONS: Final = Listing(
     VERSION_SELECT, {key: VERSION.c[key] for key in ("created_at", "updated_at", "size")}, (VERSION.c.id,)
@@ -105,7 +111,7 @@ def page_statement(
     """
     column = listing.sorts[sort]
     statement = _of_state(listing.select, deleted)
-    keys = listing.ids if segment == "nulls" else (column, *listing.ids)
+    keys = listing.ids if segment == "nulls" else listing.keys(sort)
     if column.nullable:
         statement = statement.where(column.is_(None) if segment == "nulls" else column.is_not(None))
     if has_position:
@@ -130,15 +136,17 @@ def search_statement(
         nulls_last: Whether the segment of nulls is met after that of values.
         deleted: As of `page_statement`.
     """
-    column, ids = MODELS.sorts[sort], MODELS.ids
+    column, keys = MODELS.sorts[sort], MODELS.keys(sort)
     count = select(func.count()).select_from(_hits(dialect)).scalar_subquery().label("hits")
     statement = _among_hits(select(*MODEL_COLUMNS, count), dialect, deleted=deleted)
     if position is not None:
-        keys = ids if position == "nulls" else (column, *ids)
-        here = and_(_beyond(keys, descending=descending), column.is_(None) if position == "nulls" else true())
-        beyond = column.is_not(None) if position == "nulls" else column.is_(None)
-        statement = statement.where(here if (position == "nulls") == nulls_last else or_(here, beyond))
-    order = _order((column, *ids), descending=descending)
+        here = _beyond(MODELS.ids if position == "nulls" else keys, descending=descending)
+        if column.nullable:
+            here = and_(here, column.is_(None)) if position == "nulls" else here
+            beyond = column.is_not(None) if position == "nulls" else column.is_(None)
+            here = here if (position == "nulls") == nulls_last else or_(here, beyond)
+        statement = statement.where(here)
+    order = _order(keys, descending=descending)
     if column.nullable:
         order.insert(0, column.is_(None).asc() if nulls_last else column.is_(None).desc())
     return statement.order_by(*order).limit(bindparam("_limit", type_=Integer()))
