@@ -8,7 +8,6 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -25,10 +24,9 @@ from kamiwaza_sdk import (
     ModelAlreadyExistsException,
     ModelService,
     UpdateModel,
-    setup_database,
 )
 from kamiwaza_sdk.services.model.operations.bulk import OnConflict
-from tests.backends import Backend, Order, add, clear_tables
+from tests.backends import Backend, Order, add
 from tests.model.helpers import dump, dump_namespace, statements
 from tests.processes import FRESH
 
@@ -370,22 +368,6 @@ async def test_iterating_reads_a_page_when_it_is_come_to_and_keeps_one(backend: 
             assert (place, len(sent)) == (count, count // 1_000)
         assert peaks[1] < 2.5 * peaks[0]  # of the page before, and of the one that is being read
         assert [model async for model in models.iter_models(Field.name == "none")] == []
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A database that processes share, set up and empty."""
-    if request.param == "postgresql":
-        url: str = request.getfixturevalue("postgresql_tables")
-        engine = create_engine(url)
-        with engine.begin() as connection:
-            clear_tables(connection)
-    else:
-        url = f"sqlite:///{tmp_path}/shared.db"
-        engine = create_engine(url)
-        setup_database(engine)
-    engine.dispose()
-    return url
 
 
 def _create_overlapping(url: str, on_conflict: OnConflict, worker: int) -> list[BulkResult]:

@@ -1,4 +1,7 @@
-"""The words that models are found by: the same on both databases, as it is Python that takes texts apart."""
+"""The words that models are found by: the same on both databases, as it is Python that takes texts apart.
+
+They are kept in the database. Whoever changes what they are adds a schema version that makes them all anew.
+"""
 
 import re
 import unicodedata
