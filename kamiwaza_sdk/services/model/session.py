@@ -227,8 +227,7 @@ def refresh(
     loaded = db.identity_map.get(Session.identity_key(kind, identity))
     if not isinstance(loaded, DBBase):
         return
-    db.info.setdefault(_TOUCHED, WeakSet[DBBase]()).add(loaded)
-    _expire_on_rollback(loaded)
+    _note(db, loaded)
     if values is None:
         db.expire(loaded)
         return
@@ -247,9 +246,14 @@ def forget(db: Session, **keys: Collection[UUID]) -> None:
     """
     for loaded in list(db.identity_map.values()):
         if isinstance(loaded, DBBase) and any(vars(loaded).get(key) in values for key, values in keys.items()):
-            db.info.setdefault(_TOUCHED, WeakSet[DBBase]()).add(loaded)
-            _expire_on_rollback(loaded)
+            _note(db, loaded)
             db.expire(loaded)
+
+
+def _note(db: Session, loaded: DBBase) -> None:
+    """Note a row that is no longer as it was loaded, for when the call is undone, or what it is part of."""
+    db.info.setdefault(_TOUCHED, WeakSet[DBBase]()).add(loaded)
+    _expire_on_rollback(loaded)
 
 
 def _expire_on_rollback(loaded: DBBase) -> None:

@@ -92,9 +92,9 @@ def _compiled_rows(table: Table, schemas: SchemaTranslateMapType | None) -> tupl
 
 @cache
 def insert_batch(table: Table) -> Insert:
-    """Return PostgreSQL's statement for the rows in ``_batch``, JSON text. It returns the first column of each.
+    """Return PostgreSQL's statement for the rows in ``_batch``, JSON text.
 
-    A model whose name is taken is left.
+    A model whose name is taken is left: of models, it returns the ids of those that are not.
     """
     from sqlalchemy.dialects import postgresql
 
@@ -103,7 +103,8 @@ def insert_batch(table: Table) -> Insert:
     rows = rows.render_derived(with_types=True)
     values = [_value(table, rows.c[column.name]) for column in columns]
     insertion = postgresql.insert(table).from_select([column.name for column in columns], select(*values))
-    return insertion.on_conflict_do_nothing().returning(table.c[columns[0].name])
+    insertion = insertion.on_conflict_do_nothing()
+    return insertion.returning(MODEL.c.id) if table is MODEL else insertion
 
 
 def _type_in_json(table: Table, key: str) -> TypeEngine[Any]:  # Any: of the column

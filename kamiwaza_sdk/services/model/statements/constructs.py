@@ -65,10 +65,30 @@ def bound(table: Table, key: str) -> BindParameter[Any]:  # Any: of the column's
     return bindparam(f"_{key}", type_=table.c[key].type)
 
 
-class json_object(FunctionElement[Any]):  # noqa: N801 - called like a function of SQL's  # Any: the database's JSON
+class _Spelled(FunctionElement[Any]):  # Any: what the database makes of it
+    """A function that the two databases spell differently, each around the same arguments."""
+
+    inherit_cache: bool | None = True
+    sqlite: str
+    postgresql: str
+
+
+@compiles(_Spelled, "sqlite")
+def _on_sqlite(element: _Spelled, compiler: SQLCompiler, **kwargs: Any) -> str:  # Any: as SQLAlchemy has it
+    return element.sqlite % compiler.process(element.clauses, **kwargs)
+
+
+@compiles(_Spelled, "postgresql")
+def _on_postgresql(element: _Spelled, compiler: SQLCompiler, **kwargs: Any) -> str:  # Any: as above
+    return element.postgresql % compiler.process(element.clauses, **kwargs)
+
+
+class json_object(_Spelled):  # noqa: N801 - called like a function of SQL's
     """A JSON object of alternating keys and values."""
 
     inherit_cache: bool | None = True
+    sqlite: str = "json_object(%s)"
+    postgresql: str = "json_build_object(%s)"
 
     @classmethod
     def of(cls, **columns: ColumnElement[Any]) -> "json_object":  # Any: columns of several types
@@ -76,66 +96,28 @@ class json_object(FunctionElement[Any]):  # noqa: N801 - called like a function 
         return cls(*(part for key, column in columns.items() for part in (literal_column(f"'{key}'"), column)))
 
 
-class json_map(FunctionElement[Any]):  # noqa: N801 - as above  # Any: as above
+class json_map(_Spelled):  # noqa: N801 - as above
     """Aggregates keys and values into the text of one JSON object."""
 
     inherit_cache: bool | None = True
+    sqlite: str = "json_group_object(%s)"
+    postgresql: str = "coalesce(json_object_agg(%s)::text, '{}')"
 
 
-class json_array(FunctionElement[Any]):  # noqa: N801 - as above  # Any: as above
+class json_array(_Spelled):  # noqa: N801 - as above
     """Aggregates values into the text of one JSON array."""
 
     inherit_cache: bool | None = True
+    sqlite: str = "json_group_array(%s)"
+    postgresql: str = "coalesce(json_agg(%s)::text, '[]')"
 
 
-class words_of(FunctionElement[Any]):  # noqa: N801 - as above  # Any: as above
+class words_of(_Spelled):  # noqa: N801 - as above
     """What words with spaces between them are kept as: text, or lexemes that no parser of PostgreSQL's has touched."""
 
     inherit_cache: bool | None = True
-
-
-def _inner(element: FunctionElement[Any], compiler: SQLCompiler, **kwargs: Any) -> str:  # Any: as SQLAlchemy has it
-    return compiler.process(element.clauses, **kwargs)
-
-
-@compiles(json_object, "sqlite")
-def _json_object_sqlite(element: json_object, compiler: SQLCompiler, **kwargs: Any) -> str:  # Any: as above
-    return f"json_object({_inner(element, compiler, **kwargs)})"
-
-
-@compiles(json_object, "postgresql")
-def _json_object_postgresql(element: json_object, compiler: SQLCompiler, **kwargs: Any) -> str:  # Any: as above
-    return f"json_build_object({_inner(element, compiler, **kwargs)})"
-
-
-@compiles(json_map, "sqlite")
-def _json_map_sqlite(element: json_map, compiler: SQLCompiler, **kwargs: Any) -> str:  # Any: as above
-    return f"json_group_object({_inner(element, compiler, **kwargs)})"
-
-
-@compiles(json_map, "postgresql")
-def _json_map_postgresql(element: json_map, compiler: SQLCompiler, **kwargs: Any) -> str:  # Any: as above
-    return f"coalesce(json_object_agg({_inner(element, compiler, **kwargs)})::text, '{{}}')"
-
-
-@compiles(json_array, "sqlite")
-def _json_array_sqlite(element: json_array, compiler: SQLCompiler, **kwargs: Any) -> str:  # Any: as above
-    return f"json_group_array({_inner(element, compiler, **kwargs)})"
-
-
-@compiles(json_array, "postgresql")
-def _json_array_postgresql(element: json_array, compiler: SQLCompiler, **kwargs: Any) -> str:  # Any: as above
-    return f"coalesce(json_agg({_inner(element, compiler, **kwargs)})::text, '[]')"
-
-
-@compiles(words_of, "sqlite")
-def _words_of_sqlite(element: words_of, compiler: SQLCompiler, **kwargs: Any) -> str:  # Any: as above
-    return _inner(element, compiler, **kwargs)
-
-
-@compiles(words_of, "postgresql")
-def _words_of_postgresql(element: words_of, compiler: SQLCompiler, **kwargs: Any) -> str:  # Any: as above
-    return f"array_to_tsvector(string_to_array({_inner(element, compiler, **kwargs)}, ' '))"
+    sqlite: str = "%s"
+    postgresql: str = "array_to_tsvector(string_to_array(%s, ' '))"
 
 
 def json_text(**columns: ColumnElement[Any]) -> ColumnElement[Any]:  # Any: columns of several types
