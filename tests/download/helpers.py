@@ -4,7 +4,7 @@ import hashlib
 import threading
 from pathlib import Path
 
-__all__ = ["descriptors", "digest", "entries", "threads"]
+__all__ = ["descriptors", "digest", "entries", "threads", "visible"]
 
 
 def digest(body: bytes) -> str:
@@ -13,6 +13,11 @@ def digest(body: bytes) -> str:
 
 def entries(directory: Path) -> list[str]:
     return sorted(entry.name for entry in directory.iterdir())
+
+
+def visible(directory: Path) -> list[str]:
+    """Return what stands there, but for what an unfinished download keeps."""
+    return [name for name in entries(directory) if not name.startswith(".kamiwaza-")]
 
 
 def descriptors() -> list[str]:

@@ -4,28 +4,29 @@ import itertools
 import warnings
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
 from kamiwaza_sdk._validation import check_path
 from kamiwaza_sdk.exceptions import InvalidPathException
-from kamiwaza_sdk.services.download._receive import Exchange, translated
+from kamiwaza_sdk.services.download._exchange import Exchange, translated
+from kamiwaza_sdk.services.download._journal import Header, key_of
 from kamiwaza_sdk.services.download._retries import parse_retry_after
 from kamiwaza_sdk.services.download.exceptions import (
     DownloadStatusException,
     InvalidUrlException,
     UnexpectedEncodingException,
 )
-from kamiwaza_sdk.services.download.schemas import DownloadResult, Validators
+from kamiwaza_sdk.services.download.schemas import Validators
 from kamiwaza_sdk.services.download.urls import redact, resolve
 
 if TYPE_CHECKING:
     from yarl import URL
 
-__all__ = ["answer", "open_session", "result_of"]
+__all__ = ["Rest", "answer", "header_of", "open_session"]
 
 MAX_REDIRECTS: Final = 10
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -40,11 +41,27 @@ def open_session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar())
 
 
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What is to be asked for: everything from `offset` on, if the content is still the one that `condition` names."""
+
+    offset: int
+    condition: str | None
+
+
 @asynccontextmanager
 async def answer(
-    session: aiohttp.ClientSession, url: "URL", *, exchange: Exchange, validators: Validators | None
+    session: aiohttp.ClientSession,
+    url: "URL",
+    *,
+    exchange: Exchange,
+    validators: Validators | None = None,
+    rest: Rest | None = None,
 ) -> AsyncGenerator[aiohttp.ClientResponse]:
-    """Yield the answer to a GET, redirects followed: 200 with an unencoded body, or 304 where `validators` were sent.
+    """Yield the answer to a GET, redirects followed.
+
+    Its status is 200, with an unencoded body; or 304, where `validators` were sent; or 206 or 416, where a `rest` was
+    asked for.
 
     Raises:
         DownloadStatusException: The answer is another, or redirects too often or to where it must not.
@@ -52,10 +69,14 @@ async def answer(
         DownloadTimeoutException: There is neither in time.
         UnexpectedEncodingException: The body is compressed.
     """
-    headers = _headers(validators)
+    headers = {"Accept-Encoding": "identity"} | _conditions(validators) | _range(rest)
+    expected = {
+        HTTPStatus.OK,
+        *([HTTPStatus.NOT_MODIFIED] if _conditions(validators) else []),
+        *([HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE] if rest else []),
+    }
     async with await _follow(session, url, exchange=exchange, headers=headers) as response:
-        conditional = len(headers) > 1
-        if response.status != HTTPStatus.OK and not (conditional and response.status == HTTPStatus.NOT_MODIFIED):
+        if response.status not in expected:
             raise DownloadStatusException(
                 url=exchange.url,
                 status=response.status,
@@ -68,13 +89,20 @@ async def answer(
         yield response
 
 
-def _headers(validators: Validators | None) -> dict[str, str]:
-    headers = {"Accept-Encoding": "identity"}
+def _conditions(validators: Validators | None) -> dict[str, str]:
+    headers: dict[str, str] = {}
     if validators is not None and validators.etag is not None:
         headers["If-None-Match"] = validators.etag
     if validators is not None and validators.last_modified is not None:
         headers["If-Modified-Since"] = validators.last_modified
     return headers
+
+
+def _range(rest: Rest | None) -> dict[str, str]:
+    if rest is None:
+        return {}
+    asked = {"Range": f"bytes={rest.offset}-"}
+    return asked if rest.condition is None else {**asked, "If-Range": rest.condition}
 
 
 async def _follow(
@@ -154,31 +182,22 @@ def _plain(text: str | None) -> str:
     return ascii(text or "")[1:-1][:80]
 
 
-def result_of(
-    response: aiohttp.ClientResponse, exchange: Exchange, *, path: Path, sha256: str | None, seconds: float
-) -> DownloadResult:
-    """Return what is to be said of a finished exchange; without a digest, that nothing was modified."""
-    return DownloadResult(
-        url=exchange.url,
-        final_url=redact(response.url),
-        path=path,
-        size=None if sha256 is None else exchange.received,
-        sha256=sha256,
-        bytes_fetched=exchange.received,
-        validators=_validators_of(response),
-        filename=_filename_of(response),
-        not_modified=sha256 is None,
-        seconds=seconds,
-    )
-
-
-def _validators_of(response: aiohttp.ClientResponse) -> Validators:
-    """Return what to send along when asking again; headers that could not be sent back are left out."""
-    etag, last_modified = (
+def header_of(response: aiohttp.ClientResponse, url: "URL", *, size: int | None, sha256: str | None) -> Header:
+    """Return what an answer says of its content; headers that could not be sent back are left out."""
+    etag, last_modified, date = (
         value if (value := response.headers.get(name)) and value.isascii() and value.isprintable() else None
-        for name in ("ETag", "Last-Modified")
+        for name in ("ETag", "Last-Modified", "Date")
     )
-    return Validators(etag=etag, last_modified=last_modified)
+    return Header(
+        url=key_of(str(url)),
+        size=size,
+        sha256=sha256,
+        etag=etag,
+        last_modified=last_modified,
+        date=date,
+        final_url=redact(response.url),
+        filename=_filename_of(response),
+    )
 
 
 def _filename_of(response: aiohttp.ClientResponse) -> str | None:

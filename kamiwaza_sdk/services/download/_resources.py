@@ -18,7 +18,8 @@ class Resources:
     """Opens each of them when first used; after leaving its context none is left.
 
     Args:
-        config: How many files travel at once: each needs one thread while it does.
+        config: How many files travel at once: each needs one thread while it does, and as many others need one for a
+            moment now and then.
         session: The caller's own session, used and not closed.
     """
 
@@ -27,7 +28,9 @@ class Resources:
         self._own: aiohttp.ClientSession | None = None
         self._threads: list[threading.Thread] = []
         self.executor = ThreadPoolExecutor(
-            config.max_concurrency, "kamiwaza-download", lambda: self._threads.append(threading.current_thread())
+            2 * config.max_concurrency + 1,
+            "kamiwaza-download",
+            lambda: self._threads.append(threading.current_thread()),
         )
 
     @property

@@ -44,4 +44,4 @@ class DownloadConfig(Settings):
     retry_timeout: float = Field(default=300.0, ge=0, allow_inf_nan=False)
     max_size: Size = Field(default=10 * 1024 * _MIB, gt=0)
     max_concurrency: int = Field(default=8, gt=0)
-    buffer_size: Size = Field(default=16 * _MIB, ge=_MIB)
+    buffer_size: Size = Field(default=4 * _MIB, ge=_MIB)

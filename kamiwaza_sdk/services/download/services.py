@@ -4,29 +4,32 @@ import asyncio
 import importlib
 import logging
 import sys
-import time
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
-from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from kamiwaza_sdk.exceptions import InvalidPathException
 from kamiwaza_sdk.services.download._demands import Demands, demands
 from kamiwaza_sdk.services.download._resources import Resources, settled
 from kamiwaza_sdk.services.download._retries import Attempts
-from kamiwaza_sdk.services.download._sink import FileSink, MemorySink
+from kamiwaza_sdk.services.download._sink import MemorySink
 from kamiwaza_sdk.services.download.config import DownloadConfig
 from kamiwaza_sdk.services.download.exceptions import DownloadInterruptedException
-from kamiwaza_sdk.services.download.progress import Reporter, reporting
-from kamiwaza_sdk.services.download.schemas import AttemptCallback, DownloadResult, ProgressCallback, Validators
-from kamiwaza_sdk.services.download.urls import check_url, redact
+from kamiwaza_sdk.services.download.handle import Download
+from kamiwaza_sdk.services.download.progress import Reporter, reporting, reporting_all
+from kamiwaza_sdk.services.download.schemas import (
+    AttemptCallback,
+    DownloadOutcome,
+    DownloadRequest,
+    DownloadResult,
+    ProgressCallback,
+    Validators,
+)
+from kamiwaza_sdk.services.download.urls import check_url, redact, redact_text
 
 if TYPE_CHECKING:
     import aiohttp
     from yarl import URL
-
-    from kamiwaza_sdk.services.download._receive import Exchange
 
 __all__ = ["DownloadService"]
 
@@ -99,9 +102,15 @@ class DownloadService:
     ) -> DownloadResult:
         """Download `url` to `path`, which appears only when every byte is there, verified and durable.
 
-        What can succeed later is tried again, from the beginning, as often and as long as `DownloadConfig` says. Memory
-        is bounded by `DownloadConfig.buffer_size` and some MiB, whatever the size of the file. On any failure nothing
-        stands at `path` that did not stand there before, and no partial file is left.
+        What can succeed later is tried again as often and as long as `DownloadConfig` says. Memory is bounded by
+        `DownloadConfig.buffer_size` and some MiB, whatever the size of the file. On any failure nothing stands at
+        `path` that did not stand there before.
+
+        What has arrived stays beside `path`, hidden, when this call fails, is cancelled, or dies, if more can be added
+        to it so that two contents are never mixed: where `sha256` is given, or the server names the content by a strong
+        validator. The next download to `path` of the same goes on from there. A file at `path` that has the digest
+        `sha256` already is the result, and nothing travels. When several ask for the same at once, in whatever tasks,
+        threads or processes, one brings it, and the others wait.
 
         Args:
             url: An http or https URL. User information in it is sent as basic authentication, to that origin only.
@@ -130,17 +139,87 @@ class DownloadService:
             UnexpectedEncodingException: It is compressed although that was declined.
             DownloadDiskException: It could not be written.
         """
+        request = DownloadRequest(
+            url=url, path=path, sha256=sha256, size=size, max_size=max_size, validators=validators
+        )
+        return await self._owned(self._bring(request, progress=progress), url=redact_text(url))
+
+    def start(
+        self,
+        url: str,
+        path: Path,
+        *,
+        sha256: str | None = None,
+        size: int | None = None,
+        max_size: int | None = None,
+        validators: Validators | None = None,
+    ) -> Download:
+        """Begin a download, and return at once what to follow, await or cancel it by.
+
+        It runs until it is over, or until the context of this service is left. What `download` raises, awaiting it
+        raises.
+
+        Args:
+            url: As for `download`.
+            path: As for `download`.
+            sha256: As for `download`.
+            size: As for `download`.
+            max_size: As for `download`.
+            validators: As for `download`.
+
+        Raises:
+            InvalidInputException: An argument is of a wrong kind.
+        """
+        request = DownloadRequest(
+            url=url, path=path, sha256=sha256, size=size, max_size=max_size, validators=validators
+        )
+        shown = redact_text(request.url)
+
+        def bring(
+            report: ProgressCallback, keep_partial: Callable[[], bool]
+        ) -> Coroutine[Any, Any, DownloadResult]:  # Any: asyncio's own
+            return self._owned(self._bring(request, progress=report, keep_partial=keep_partial), url=shown)
+
+        return Download(bring, url=shown, path=request.path)
+
+    async def download_many(
+        self,
+        requests: Iterable[DownloadRequest],
+        *,
+        all_or_nothing: bool = False,
+        progress: bool | ProgressCallback = False,
+    ) -> list[DownloadOutcome]:
+        """Download many files, `DownloadConfig.max_concurrency` at once, the largest first.
+
+        Files of unknown size come before the others, as they may be large. All go through one session.
+
+        Args:
+            requests: The files. No two may have the same path.
+            all_or_nothing: Raise the first error and end the others. No file gets its name before all are here and
+                verified. (They get their names one after the other: a crash in that moment leaves some without.)
+            progress: `True` for a bar of each file and one of all, or a function to be called with the
+                `DownloadProgress` of each file. What it raises ends them all.
+
+        Returns:
+            What became of each, in the order of `requests`: errors too, unless it is all or nothing.
+
+        Raises:
+            InvalidInputException: Two requests have the same path.
+            ConfigurationException: As by `download`.
+            MissingDependencyException: Bars were asked for and tqdm is not installed.
+            DownloadException: One failed, and it was to be all or nothing.
+        """
         config = await self._ready()
-        target = check_url(url)
-        if "\0" in str(path):
-            raise InvalidPathException("path", "contains NUL; remove it", value=str(path))
-        limit = config.max_size if max_size is None else max_size
-        wanted = demands(limit=limit, size=size, sha256=sha256)
-        async with reporting(progress, name=path.name) as reporter:
-            return await self._owned(
-                self._attempts(config, target).run(lambda: self._download(target, path, wanted, validators, reporter)),
-                url=redact(target),
+        from kamiwaza_sdk.services.download._many import Many
+
+        asked = list(requests)
+        async with reporting_all(progress, asked) as progress_of, self._resources():
+            many = Many(
+                asked,
+                lambda request: self._bring(request, progress=progress_of(request)),
+                concurrency=config.max_concurrency,
             )
+            return await self._owned(many.all_or_nothing() if all_or_nothing else many.one_by_one(), url=_first(asked))
 
     async def read(self, url: str, *, sha256: str | None = None, max_size: int) -> bytes:
         """Return a small body, held in memory.
@@ -166,16 +245,58 @@ class DownloadService:
         config = await self._ready()
         target = check_url(url)
         wanted = demands(limit=max_size, sha256=sha256)
-        attempts = self._attempts(config, target)
+        attempts = Attempts(config, url=redact(target), on_attempt=self._on_attempt)
         return await self._owned(attempts.run(lambda: self._read(target, wanted)), url=redact(target))
 
-    def _attempts(self, config: DownloadConfig, target: "URL") -> Attempts:
-        return Attempts(config, url=redact(target), on_attempt=self._on_attempt)
+    async def _bring(
+        self,
+        request: DownloadRequest,
+        *,
+        progress: bool | ProgressCallback,
+        keep_partial: Callable[[], bool] = lambda: True,
+    ) -> DownloadResult:
+        config = await self._ready()
+        from kamiwaza_sdk.services.download._flight import Flight, order_of
+
+        order = order_of(request, max_size=config.max_size)
+        shown = redact(order.url)
+        async with reporting(progress, name=order.path.name) as callback, self._resources() as resources:
+            flight = Flight(
+                order,
+                config=config,
+                resources=resources,
+                slot=self._slot(config.max_concurrency),
+                reporter=Reporter(callback, url=shown, path=order.path),
+                keep_partial=keep_partial,
+            )
+            result = await flight.run(Attempts(config, url=shown, on_attempt=self._on_attempt))
+        _log(result)
+        return result
+
+    async def _read(self, target: "URL", wanted: Demands) -> bytes:
+        from kamiwaza_sdk.services.download._exchange import Exchange
+        from kamiwaza_sdk.services.download._receive import receive
+        from kamiwaza_sdk.services.download._requests import answer
+
+        config = await self._ready()
+        sink, shown = MemorySink(), redact(target)
+        exchange = Exchange(shown, config.connect_timeout, config.stall_timeout)
+        async with (
+            self._resources() as resources,
+            self._slot(config.max_concurrency),
+            answer(resources.session, target, exchange=exchange) as response,
+        ):
+            exchange.begin(0, response.content_length)
+            wanted.check_announced(exchange.announced, url=shown)
+            await receive(
+                response, sink, exchange=exchange, demands=wanted, reporter=Reporter(None, url=shown, path=Path())
+            )
+        return sink.body()
 
     async def _ready(self) -> DownloadConfig:
         """Return the settings. What reads files, once, does so off the event loop: them, and importing aiohttp."""
         if "aiohttp" not in sys.modules:
-            await asyncio.to_thread(importlib.import_module, "kamiwaza_sdk.services.download._requests")
+            await asyncio.to_thread(importlib.import_module, "kamiwaza_sdk.services.download._flight")
         if self._config is None:
             self._config = await asyncio.to_thread(DownloadConfig)
         return self._config
@@ -192,70 +313,6 @@ class DownloadService:
             if caller is not None and caller.cancelling():
                 raise
             raise DownloadInterruptedException(url=url, reason="the service was closed") from None
-
-    async def _download(
-        self, target: "URL", path: Path, wanted: Demands, validators: Validators | None, reporter: Reporter
-    ) -> DownloadResult:
-        from kamiwaza_sdk.services.download._requests import result_of
-
-        started = time.monotonic()
-        async with self._resources() as resources, self._answer(resources, target, validators) as (exchange, response):
-            if response.status == HTTPStatus.NOT_MODIFIED:
-                sha256 = None
-                reporter.finish(exchange)
-            else:
-                sha256 = await self._store(
-                    exchange, response, path, wanted=wanted, reporter=reporter, resources=resources
-                )
-            result = result_of(response, exchange, path=path, sha256=sha256, seconds=time.monotonic() - started)
-        _log(result)
-        return result
-
-    async def _store(
-        self,
-        exchange: "Exchange",
-        response: "aiohttp.ClientResponse",
-        path: Path,
-        *,
-        wanted: Demands,
-        reporter: Reporter,
-        resources: Resources,
-    ) -> str:
-        from kamiwaza_sdk.services.download._receive import receive
-
-        async with FileSink(
-            path,
-            url=exchange.url,
-            announced=response.content_length,
-            buffer_size=(await self._ready()).buffer_size,
-            executor=resources.executor,
-        ) as sink:
-            sha256 = await receive(response, sink, exchange=exchange, demands=wanted, reporter=reporter)
-            reporter.finish(exchange)  # before publishing: should it raise, nothing stands at `path`
-            await sink.publish()
-        return sha256
-
-    async def _read(self, target: "URL", wanted: Demands) -> bytes:
-        from kamiwaza_sdk.services.download._receive import receive
-
-        sink = MemorySink()
-        async with self._resources() as resources, self._answer(resources, target, None) as (exchange, response):
-            await receive(response, sink, exchange=exchange, demands=wanted, reporter=Reporter(None))
-        return sink.body()
-
-    @asynccontextmanager
-    async def _answer(
-        self, resources: Resources, target: "URL", validators: Validators | None
-    ) -> AsyncGenerator[tuple["Exchange", "aiohttp.ClientResponse"]]:
-        from kamiwaza_sdk.services.download import _receive, _requests
-
-        config = await self._ready()
-        exchange = _receive.Exchange(redact(target), config.connect_timeout, config.stall_timeout)
-        async with (
-            self._slot(config.max_concurrency),
-            _requests.answer(resources.session, target, exchange=exchange, validators=validators) as response,
-        ):
-            yield exchange, response
 
     @asynccontextmanager
     async def _resources(self) -> AsyncGenerator[Resources]:
@@ -276,8 +333,18 @@ class DownloadService:
         return self._slots[1]
 
 
+def _first(requests: list[DownloadRequest]) -> str:
+    return redact_text(requests[0].url) if requests else ""
+
+
 def _log(result: DownloadResult) -> None:
     if result.not_modified:
         _LOG.info("%s is not modified", result.url)
     else:
-        _LOG.info("Downloaded %s: %d bytes in %.3f s", result.url, result.bytes_fetched, result.seconds)
+        _LOG.info(
+            "Downloaded %s: %d bytes in %.3f s, %d of them were here",
+            result.url,
+            result.size,
+            result.seconds,
+            result.bytes_reused,
+        )
