@@ -33,9 +33,12 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.download.exceptions import InvalidUrlException as InvalidUrlException
     from kamiwaza_sdk.services.download.exceptions import SizeMismatchException as SizeMismatchException
     from kamiwaza_sdk.services.download.exceptions import UnexpectedEncodingException as UnexpectedEncodingException
+    from kamiwaza_sdk.services.download.handle import Download as Download
     from kamiwaza_sdk.services.download.schemas import AttemptCallback as AttemptCallback
     from kamiwaza_sdk.services.download.schemas import DownloadAttempt as DownloadAttempt
+    from kamiwaza_sdk.services.download.schemas import DownloadOutcome as DownloadOutcome
     from kamiwaza_sdk.services.download.schemas import DownloadProgress as DownloadProgress
+    from kamiwaza_sdk.services.download.schemas import DownloadRequest as DownloadRequest
     from kamiwaza_sdk.services.download.schemas import DownloadResult as DownloadResult
     from kamiwaza_sdk.services.download.schemas import ProgressCallback as ProgressCallback
     from kamiwaza_sdk.services.download.schemas import Validators as Validators
@@ -172,12 +175,15 @@ __all__ = [
     "DatabaseTooNewException",
     "DatabaseUnsupportedException",
     "DigestMismatchException",
+    "Download",
     "DownloadAttempt",
     "DownloadConfig",
     "DownloadDiskException",
     "DownloadException",
     "DownloadInterruptedException",
     "DownloadProgress",
+    "DownloadOutcome",
+    "DownloadRequest",
     "DownloadResult",
     "DownloadService",
     "DownloadStatusException",
@@ -298,12 +304,15 @@ _MODULES = {
     "DatabaseTooNewException": "kamiwaza_sdk.services.model.exceptions",
     "DatabaseUnsupportedException": "kamiwaza_sdk.services.model.exceptions",
     "DigestMismatchException": "kamiwaza_sdk.services.storage.exceptions",
+    "Download": "kamiwaza_sdk.services.download.handle",
     "DownloadAttempt": "kamiwaza_sdk.services.download.schemas",
     "DownloadConfig": "kamiwaza_sdk.services.download.config",
     "DownloadDiskException": "kamiwaza_sdk.services.download.exceptions",
     "DownloadException": "kamiwaza_sdk.services.download.exceptions",
     "DownloadInterruptedException": "kamiwaza_sdk.services.download.exceptions",
     "DownloadProgress": "kamiwaza_sdk.services.download.schemas",
+    "DownloadOutcome": "kamiwaza_sdk.services.download.schemas",
+    "DownloadRequest": "kamiwaza_sdk.services.download.schemas",
     "DownloadResult": "kamiwaza_sdk.services.download.schemas",
     "DownloadService": "kamiwaza_sdk.services.download.services",
     "DownloadStatusException": "kamiwaza_sdk.services.download.exceptions",

@@ -50,6 +50,7 @@ class Approach:
         self._demands = demands
         self._url = url
         self._key = key
+        self._waited = False
         self._claim: Claim = FileClaim(Place(path))
 
     def attempt(self) -> Standing | Partial | None:
@@ -60,9 +61,12 @@ class Approach:
             DownloadDiskException: The file system refused.
         """
         with disk_errors(self._path, url=self._url):
-            if standing := self._standing():
+            if not self._waited and (standing := self._standing()):
                 return standing
-            return (self._adopted(self._claim.outcome) or self._begun()) if self._taken() else None
+            if not self._taken():
+                self._waited = True
+                return None
+            return self._adopted(self._claim.outcome) or self._begun()
 
     def glance(self) -> tuple[int, int | None]:
         """Return how far whoever brings it is, and of how much."""
@@ -119,11 +123,14 @@ class Approach:
         size, actual = outcome.published
         return Standing(outcome.header, size, actual) if sha256 in {actual, None} else None
 
-    def _begun(self) -> Partial | None:
+    def _begun(self) -> Standing | Partial | None:
         if self._claim.outcome is not None:  # of something else; it is our turn
             self._claim.renew()
             if not self._taken():
                 return None
+        if self._waited and (standing := self._standing()):
+            self._claim.retire(b"")
+            return standing
         self.partial = Partial(self._claim, self._path, url=self._url, stopped=self.stopped)
         journal = self._claim.read()
         if journal.header is not None and journal.header.leads_to(url=self._key, sha256=self._demands.sha256):

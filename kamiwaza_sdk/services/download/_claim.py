@@ -113,7 +113,7 @@ class FileClaim:
             if self._descriptor == _NONE:
                 flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_APPEND
                 self._descriptor = os.open(self.journal, flags, 0o666)
-            if not _locked(self._descriptor):
+            if not self._lock():
                 self._waited = True
                 return False
             if os.fstat(self._descriptor).st_nlink:
@@ -169,14 +169,19 @@ class FileClaim:
         if descriptor != _NONE:
             os.close(descriptor)
 
+    def _lock(self) -> bool:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in _HELD:
+                return False
+            if error.errno in NO_LOCKS:
+                self._unmake()
+                raise Locks from error
+            raise
+        return True
 
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in _HELD:
-            return False
-        if error.errno in NO_LOCKS:
-            raise Locks from error
-        raise
-    return True
+    def _unmake(self) -> None:
+        if not os.fstat(self._descriptor).st_size:
+            self.journal.unlink(missing_ok=True)
+        self.release()

@@ -16,7 +16,12 @@ _INTERVAL: Final = 0.1
 
 
 class Reporter:
-    """Calls `callback` at most every tenth of a second, and once when all is done.
+    """Calls `callback` at most every tenth of a second, and once when all is done. What is new is never told later.
+
+    Args:
+        callback: Called on the event loop.
+        url: The URL, redacted.
+        path: Where the file will stand.
 
     Attributes:
         reused: Bytes that were here before.
@@ -27,21 +32,57 @@ class Reporter:
         self._callback = callback
         self._url = url
         self._path = path
-        self._now = asyncio.get_running_loop().time
-        self._due = self._now()
+        self._loop = asyncio.get_running_loop()
+        self._due = self._loop.time()
+        self._news: tuple[int, int | None] = (0, None)
+        self._timer: asyncio.TimerHandle | None = None
+        self._raised: BaseException | None = None
 
     def advance(self, received: int, total: int | None) -> None:
-        """Report if it is time to."""
-        if self._callback is not None and self._now() >= self._due:
-            self._due = self._now() + _INTERVAL
-            self._report(received, total)
+        """Report now if it is time to, or else when it is.
+
+        Raises:
+            BaseException: What the callback raised, now or the last time.
+        """
+        if self._callback is None:
+            return
+        self._raise()
+        self._news = received, total
+        if self._loop.time() >= self._due:
+            self._report(*self._news)
+        elif self._timer is None:
+            self._timer = self._loop.call_at(self._due, self._report_late)
 
     def finish(self, size: int, total: int | None) -> None:
-        """Report that every byte is here and verified."""
+        """Report that every byte is here and verified.
+
+        Raises:
+            BaseException: What the callback raised, now or the last time.
+        """
+        self.close()
+        self._raise()
         self._report(size, total, finished=True)
+
+    def close(self) -> None:
+        """Report nothing more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _report_late(self) -> None:
+        self._timer = None
+        try:
+            self._report(*self._news)
+        except BaseException as error:  # noqa: BLE001 - raised where the download is: here it would end the event loop
+            self._raised = error
+
+    def _raise(self) -> None:
+        if self._raised is not None:
+            raise self._raised
 
     def _report(self, received: int, total: int | None, *, finished: bool = False) -> None:
         if self._callback is not None:
+            self._due = self._loop.time() + _INTERVAL
             glance = DownloadProgress(
                 url=self._url, path=self._path, received=received, reused=self.reused, total=total, finished=finished
             )
@@ -49,20 +90,32 @@ class Reporter:
 
 
 @asynccontextmanager
-async def reporting(progress: bool | ProgressCallback, *, name: str) -> AsyncGenerator[ProgressCallback | None]:
-    """Yield what `progress` asks for; a bar is closed whatever happens.
+async def reporting(progress: bool | ProgressCallback, url: str, path: Path) -> AsyncGenerator[Reporter]:
+    """Yield the reporter that `progress` asks for; a bar is closed whatever happens.
 
     Raises:
         MissingDependencyException: A bar was asked for and tqdm is not installed.
     """
-    if progress is not True:
-        yield None if progress is False else progress
-        return
-    bar = _new_bar(await _bars(), name)
-    try:
-        yield lambda glance: _draw(bar, glance)
-    finally:
-        bar.close()
+    async with _asked(progress, name=path.name) as callback:
+        reporter = Reporter(callback, url=url, path=path)
+        try:
+            yield reporter
+        finally:
+            reporter.close()
+
+
+@asynccontextmanager
+async def _asked(progress: bool | ProgressCallback, *, name: str) -> AsyncGenerator[ProgressCallback | None]:
+    if not isinstance(progress, bool):
+        yield progress
+    elif progress:
+        bar = _new_bar(await _bars(), name)
+        try:
+            yield lambda glance: _draw(bar, glance)
+        finally:
+            bar.close()
+    else:
+        yield None
 
 
 ProgressOf = Callable[[DownloadRequest], bool | ProgressCallback]

@@ -260,13 +260,13 @@ class DownloadService:
 
         order = order_of(request, max_size=config.max_size)
         shown = redact(order.url)
-        async with reporting(progress, name=order.path.name) as callback, self._resources() as resources:
+        async with reporting(progress, shown, order.path) as reporter, self._resources() as resources:
             flight = Flight(
                 order,
                 config=config,
                 resources=resources,
                 slot=self._slot(config.max_concurrency),
-                reporter=Reporter(callback, url=shown, path=order.path),
+                reporter=reporter,
                 keep_partial=keep_partial,
             )
             result = await flight.run(Attempts(config, url=shown, on_attempt=self._on_attempt))
