@@ -253,7 +253,7 @@ class DownloadService:
         exchange = _receive.Exchange(redact(target), config.connect_timeout, config.stall_timeout)
         async with (
             self._slot(config.max_concurrency),
-            _requests.answer(resources.session, target, exchange=exchange, validators=validators) as response,
+            _requests.answer(await resources.network(), target, exchange=exchange, validators=validators) as response,
         ):
             yield exchange, response
 

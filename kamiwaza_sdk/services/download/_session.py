@@ -1,0 +1,95 @@
+"""The session that requests are sent by: ours, as the settings want it, or the caller's, looked at."""
+
+import ssl
+from pathlib import Path
+from urllib.request import getproxies
+
+import aiohttp
+from yarl import URL
+
+from kamiwaza_sdk.exceptions import ConfigurationException
+from kamiwaza_sdk.services.download._addresses import public_socket
+from kamiwaza_sdk.services.download.config import DownloadConfig
+
+__all__ = ["check_session", "open_session", "prepare"]
+
+
+def check_session(session: aiohttp.ClientSession, config: DownloadConfig) -> None:
+    """Refuse a caller's session that cannot be used, or not with these settings.
+
+    Raises:
+        ConfigurationException: It is closed, does not verify who it talks to, or connects where it must not.
+    """
+    if session.closed:
+        raise ConfigurationException("session", "is closed; hand in an open one")
+    if config.block_private_networks:
+        raise _unblockable("a session handed in connects by itself")
+    # aiohttp has no public way to ask. Where this attribute should go one day, a test says so.
+    verification: object = getattr(session.connector, "_ssl", True)
+    if verification is False or (
+        isinstance(verification, ssl.SSLContext) and verification.verify_mode is not ssl.CERT_REQUIRED
+    ):
+        raise ConfigurationException(
+            "session",
+            "has a connector that takes any certificate; give it an ssl.SSLContext that trusts yours, or leave the "
+            "session out and set DOWNLOAD_SERVICE_CA_FILE",
+        )
+
+
+def _unblockable(why: str) -> ConfigurationException:
+    return ConfigurationException(
+        "DOWNLOAD_SERVICE_BLOCK_PRIVATE_NETWORKS", f"cannot hold, because {why}; do without one of the two"
+    )
+
+
+def prepare(config: DownloadConfig) -> ssl.SSLContext | bool:
+    """Return whom a session trusts, and look at the proxies that it is to use. Reads files.
+
+    Raises:
+        ConfigurationException: There is no certificate in the file, or a proxy that cannot be used.
+    """
+    if config.trust_env:
+        _check_proxies()
+        if config.block_private_networks:
+            raise _unblockable("a proxy, which DOWNLOAD_SERVICE_TRUST_ENV asks for, connects by itself")
+    return True if config.ca_file is None else _trusting(config.ca_file)
+
+
+def _trusting(file: Path) -> ssl.SSLContext:
+    """Return a context that trusts the certificates in a file besides those that OpenSSL does anyway."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(("http/1.1",))
+    try:
+        context.load_verify_locations(file.expanduser())
+    except OSError as error:  # ssl.SSLError is one
+        problem = "holds no certificate in PEM form" if isinstance(error, ssl.SSLError) else f"is {error.strerror}"
+        raise ConfigurationException("DOWNLOAD_SERVICE_CA_FILE", f"{problem}; name a readable file") from error
+    return context
+
+
+def _check_proxies() -> None:
+    """Refuse what aiohttp would repeat, password and all, or pass over."""
+    for scheme, proxy in getproxies().items():
+        if scheme not in {"http", "https"}:
+            continue
+        try:
+            url = URL(proxy)
+        except ValueError:
+            url = URL()
+        if url.scheme != "http" or not url.raw_host:
+            raise ConfigurationException(f"{scheme}_proxy", "is no proxy that can be used; write http://host:port")
+
+
+def open_session(config: DownloadConfig, trust: ssl.SSLContext | bool) -> aiohttp.ClientSession:
+    """Return a session that carries nothing from one request to the next; how many travel is limited elsewhere.
+
+    Args:
+        config: Whether it asks the environment for proxies, and which addresses it connects to.
+        trust: From `prepare`.
+    """
+    factory = public_socket if config.block_private_networks else None
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=trust, socket_factory=factory),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=config.trust_env,
+    )
