@@ -119,11 +119,13 @@ class DownloadService:
 
         Raises:
             InvalidInputException: An argument is not acceptable (`InvalidUrlException` for the URL).
-            ConfigurationException: A setting is not acceptable, or the session handed in is closed.
+            ConfigurationException: A setting is not acceptable, or the session handed in is closed or does not fit it.
             MissingDependencyException: A bar was asked for and tqdm is not installed.
             DownloadStatusException: The server answered with something else.
             DownloadInterruptedException: There was no connection, or it broke.
             DownloadTimeoutException: Nothing arrived for too long.
+            HostNotAllowedException: It is at, or leads to, a host that is not allowed.
+            PrivateAddressException: It is at, or leads to, an address that is not public, and only those are allowed.
             DownloadTooLargeException: The body is larger than allowed.
             SizeMismatchException: It has another size than `size`.
             ChecksumMismatchException: It has another digest than `sha256`.
@@ -155,10 +157,12 @@ class DownloadService:
 
         Raises:
             InvalidInputException: An argument is not acceptable (`InvalidUrlException` for the URL).
-            ConfigurationException: A setting is not acceptable, or the session handed in is closed.
+            ConfigurationException: A setting is not acceptable, or the session handed in is closed or does not fit it.
             DownloadStatusException: The server answered with something else.
             DownloadInterruptedException: There was no connection, or it broke.
             DownloadTimeoutException: Nothing arrived for too long.
+            HostNotAllowedException: It is at, or leads to, a host that is not allowed.
+            PrivateAddressException: It is at, or leads to, an address that is not public, and only those are allowed.
             DownloadTooLargeException: The body is larger than allowed.
             ChecksumMismatchException: It has another digest than `sha256`.
             UnexpectedEncodingException: It is compressed although that was declined.
