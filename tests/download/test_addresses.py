@@ -3,7 +3,6 @@
 import ipaddress
 import socket
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
@@ -14,7 +13,7 @@ from kamiwaza_sdk import ConfigurationException, DownloadConfig, DownloadService
 from kamiwaza_sdk.services.download import _addresses
 from kamiwaza_sdk.services.download._addresses import is_public, public_socket
 from kamiwaza_sdk.testing import FaultyServer
-from tests.download.helpers import entries
+from tests.download.helpers import entries, resolve_to
 
 PRIVATE = [
     "127.0.0.1",
@@ -54,19 +53,6 @@ PUBLIC = ["8.8.8.8", "1.1.1.1", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:
 @pytest.fixture
 def config(config: DownloadConfig) -> DownloadConfig:
     return config.model_copy(update={"block_private_networks": True})
-
-
-def resolve_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
-    """Let each name stand for these addresses: without a name server of one's own, no name is known to have several."""
-
-    def getaddrinfo(host: str, port: int, *_: object) -> list[tuple[Any, ...]]:  # Any: as the original has it
-        kinds = [(socket.AF_INET6 if ":" in address else socket.AF_INET, address) for address in addresses]
-        return [
-            (family, socket.SOCK_STREAM, 6, "", (address, port, 0, 0)[: 4 if ":" in address else 2])
-            for family, address in kinds
-        ]
-
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
 
 @pytest.mark.parametrize("address", PRIVATE)

@@ -10,7 +10,11 @@ from aiohttp.http import HttpProcessingError
 
 from kamiwaza_sdk.services.download._demands import Demands
 from kamiwaza_sdk.services.download._sink import Sink
-from kamiwaza_sdk.services.download.exceptions import DownloadInterruptedException, DownloadTimeoutException
+from kamiwaza_sdk.services.download.exceptions import (
+    DownloadException,
+    DownloadInterruptedException,
+    DownloadTimeoutException,
+)
 from kamiwaza_sdk.services.download.progress import Reporter
 
 __all__ = ["Exchange", "receive", "translated"]
@@ -102,6 +106,8 @@ def translated(exchange: Exchange) -> Generator[None]:
     """
     try:
         yield
+    except DownloadException:  # some are a ConnectionError, too, and say already what happened
+        raise
     except aiohttp.ConnectionTimeoutError:
         raise exchange.timed_out(exchange.connect_timeout, setting="connect_timeout") from None
     except TimeoutError:

@@ -11,6 +11,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
+from kamiwaza_sdk._validation import revalidated
 from kamiwaza_sdk.exceptions import InvalidPathException
 from kamiwaza_sdk.services.download._demands import Demands, demands
 from kamiwaza_sdk.services.download._resources import Resources, settled
@@ -136,6 +137,8 @@ class DownloadService:
         target = check_url(url)
         if "\0" in str(path):
             raise InvalidPathException("path", "contains NUL; remove it", value=str(path))
+        if validators is not None:
+            validators = revalidated(validators, Validators, "validators")  # they become headers
         limit = config.max_size if max_size is None else max_size
         wanted = demands(limit=limit, size=size, sha256=sha256)
         async with reporting(progress, name=path.name) as reporter:
