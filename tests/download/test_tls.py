@@ -121,7 +121,7 @@ async def test_session_that_takes_any_certificate_is_refused(
     url = secure.add("/m", body=b"x")
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=verification)) as session:
         async with session.get(url) as response:  # this is what would happen
-            assert response.status == 200
+            assert await response.read() == b"x"
         with pytest.raises(ConfigurationException, match="takes any certificate") as caught:
             await DownloadService(config, session=session).read(url, max_size=1)
     assert (caught.value.setting, len(secure.requests)) == ("session", 1)
