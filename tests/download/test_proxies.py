@@ -5,7 +5,9 @@ import traceback
 from collections.abc import Generator
 from pathlib import Path
 
+import aiohttp
 import pytest
+from blockbuster import BlockBuster
 from pydantic import SecretStr
 
 from kamiwaza_sdk import ConfigurationException, DownloadConfig, DownloadInterruptedException, DownloadService
@@ -13,7 +15,7 @@ from kamiwaza_sdk.testing import FaultyServer
 from tests.download.proxy import Proxy
 from tests.download.tls import certificate, server_context
 
-PROXY_BASIC = "Basic bWU6U0VDUkVU"  # me:SECRET
+ME = "Basic bWU6U0VDUkVU"  # me:SECRET
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +57,7 @@ async def test_proxies_are_used_only_when_asked(
     async with DownloadService(config) as downloads:
         assert await downloads.read(url, max_size=1) == b"x"
     assert [line for line, _ in proxy.asked] == [f"GET {url}"]
-    assert proxy.asked[0][1]["proxy-authorization"] == PROXY_BASIC
+    assert proxy.asked[0][1]["proxy-authorization"] == ME
     assert "proxy-authorization" not in faulty_server.requests[-1].headers
 
 
@@ -68,7 +70,7 @@ async def test_https_goes_through_a_tunnel_which_sees_no_token(
     async with DownloadService(config.model_copy(update=more)) as downloads:
         assert await downloads.read(url, max_size=1) == b"x"
     ((line, headers),) = proxy.asked
-    assert (line, headers["proxy-authorization"]) == (f"CONNECT {host}", PROXY_BASIC)
+    assert (line, headers["proxy-authorization"]) == (f"CONNECT {host}", ME)
     assert "authorization" not in headers
     assert secure.requests[0].headers["authorization"] == "Bearer mine"
     assert "proxy-authorization" not in secure.requests[0].headers
@@ -85,12 +87,14 @@ async def test_token_is_not_sent_in_the_clear_through_a_proxy(
     assert "authorization" not in faulty_server.requests[0].headers
 
 
+@pytest.mark.parametrize("name", ["127.0.0.1", "example.org,127.0.0.1:PORT", "*"])
 async def test_hosts_that_need_no_proxy_are_asked_without_it(
-    faulty_server: FaultyServer, proxy: Proxy, config: DownloadConfig, monkeypatch: pytest.MonkeyPatch
+    name: str, faulty_server: FaultyServer, proxy: Proxy, config: DownloadConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    url = faulty_server.add("/m", body=b"x")
+    monkeypatch.setenv("no_proxy", name.replace("PORT", url.rpartition(":")[2].partition("/")[0]))
     async with DownloadService(config) as downloads:
-        assert await downloads.read(faulty_server.add("/m", body=b"x"), max_size=1) == b"x"
+        assert await downloads.read(url, max_size=1) == b"x"
     assert proxy.asked == []
 
 
@@ -108,20 +112,17 @@ async def test_netrc_is_no_source_of_credentials_for_hosts(
     assert sent == [None, "Basic eW91Om93bg==", None, None]
 
 
-async def test_what_netrc_says_of_the_proxy_goes_to_the_proxy_only(
-    faulty_server: FaultyServer,
-    proxy: Proxy,
-    config: DownloadConfig,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+async def test_what_netrc_tells_a_session_handed_in_stays_at_the_first_origin(
+    faulty_server: FaultyServer, config: DownloadConfig, tmp_path: Path, no_blocking: BlockBuster
 ) -> None:
-    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password SECRET\n")
-    monkeypatch.setenv("http_proxy", proxy.url.replace("me:SECRET@", ""))
-    async with DownloadService(config) as downloads:
-        assert await downloads.read(faulty_server.add("/m", body=b"x"), max_size=1) == b"x"
-    assert proxy.asked[0][1]["proxy-authorization"] == PROXY_BASIC
-    assert "SECRET" not in str(faulty_server.requests[0].headers)
-    assert "authorization" not in faulty_server.requests[0].headers
+    no_blocking.deactivate()  # older versions of aiohttp read the file on the event loop
+    (tmp_path / "netrc").write_text("default login me password SECRET\n")
+    other = faulty_server.another_origin()
+    url = faulty_server.add_redirect("/r", other.add("/m", body=b"x"))
+    async with aiohttp.ClientSession(trust_env=True) as session:
+        assert await DownloadService(config, session=session).read(url, max_size=1) == b"x"
+    assert faulty_server.requests[0].headers["authorization"] == ME
+    assert "authorization" not in other.requests[0].headers
 
 
 @pytest.mark.parametrize(("status", "attempts"), [(407, 1), (403, 1), (502, 2)])

@@ -10,6 +10,7 @@ import aiohttp
 
 from kamiwaza_sdk.services.download._addresses import RefusedAddressError
 from kamiwaza_sdk.services.download._hosts import is_listed, is_loopback, value_for_origin
+from kamiwaza_sdk.services.download._proxies import proxy_for
 from kamiwaza_sdk.services.download.config import DownloadConfig
 from kamiwaza_sdk.services.download.exceptions import HostNotAllowedException, PrivateAddressException
 
@@ -51,6 +52,14 @@ class Network:
         if self.config.allowed_hosts and not is_listed(target, self.config.allowed_hosts):
             raise HostNotAllowedException(url=url, host=target.host_port_subcomponent or "")
 
+    def proxy(self, target: "URL") -> "URL | None":
+        """Return the proxy to reach a URL by; `None` leaves that to the session.
+
+        Raises:
+            ConfigurationException: It cannot be used.
+        """
+        return proxy_for(target) if self.config.trust_env and not self.given else None
+
     def token_header(self, target: "URL") -> dict[str, str]:
         """Return what to send along to a URL whose origin has a token, and no credentials that go before it."""
         token = self._token(target)
@@ -73,7 +82,7 @@ class Network:
         """Return what makes a request carry the credentials of its own origin only.
 
         It takes the place of the session's own middlewares, and from the request all that the session added to it, what
-        aiohttp found in ``~/.netrc`` included.
+        aiohttp finds in ``~/.netrc`` for one with ``trust_env`` included.
 
         Args:
             target: Where the request goes. User information in it is sent.

@@ -120,6 +120,7 @@ async def _get(
             target,
             headers={**headers, **network.token_header(target)} if as_it_is else headers,
             timeout=timeout,
+            proxy=network.proxy(target),
             allow_redirects=False,
             raise_for_status=False,
             auto_decompress=False,

@@ -37,17 +37,18 @@ class Resources:
 
         Raises:
             ConfigurationException: The caller's session is closed, or cannot do what the settings ask for; or the file
-                of certificates or a proxy cannot be used.
+                of certificates cannot be used.
         """
         from kamiwaza_sdk.services.download._network import Network
-        from kamiwaza_sdk.services.download._session import check_session, open_session, prepare
+        from kamiwaza_sdk.services.download._session import check_session, open_session, trusting
 
         if self._given is not None:
             check_session(self._given, self._config)
             return Network(self._given, self._config, given=True)
         if self._own is None:
-            trust = await asyncio.to_thread(prepare, self._config)
-            self._own = self._own or open_session(self._config, trust)  # another call may have been faster
+            ca_file = self._config.ca_file
+            trusted = None if ca_file is None else await asyncio.to_thread(trusting, ca_file)
+            self._own = self._own or open_session(self._config, trusted)  # another call may have been faster
         return Network(self._own, self._config, given=False)
 
     async def __aenter__(self) -> Self:

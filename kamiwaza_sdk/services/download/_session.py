@@ -2,16 +2,14 @@
 
 import ssl
 from pathlib import Path
-from urllib.request import getproxies
 
 import aiohttp
-from yarl import URL
 
 from kamiwaza_sdk.exceptions import ConfigurationException
 from kamiwaza_sdk.services.download._addresses import public_socket
 from kamiwaza_sdk.services.download.config import DownloadConfig
 
-__all__ = ["check_session", "open_session", "prepare"]
+__all__ = ["check_session", "open_session", "trusting"]
 
 
 def check_session(session: aiohttp.ClientSession, config: DownloadConfig) -> None:
@@ -42,21 +40,12 @@ def _unblockable(why: str) -> ConfigurationException:
     )
 
 
-def prepare(config: DownloadConfig) -> ssl.SSLContext | bool:
-    """Return whom a session trusts, and look at the proxies that it is to use. Reads files.
+def trusting(file: Path) -> ssl.SSLContext:
+    """Return a context that trusts the certificates in a file besides those that OpenSSL does anyway. Reads files.
 
     Raises:
-        ConfigurationException: There is no certificate in the file, or a proxy that cannot be used.
+        ConfigurationException: The file cannot be read, or there is no certificate in it.
     """
-    if config.trust_env:
-        _check_proxies()
-        if config.block_private_networks:
-            raise _unblockable("a proxy, which DOWNLOAD_SERVICE_TRUST_ENV asks for, connects by itself")
-    return True if config.ca_file is None else _trusting(config.ca_file)
-
-
-def _trusting(file: Path) -> ssl.SSLContext:
-    """Return a context that trusts the certificates in a file besides those that OpenSSL does anyway."""
     context = ssl.create_default_context()
     context.set_alpn_protocols(("http/1.1",))
     try:
@@ -67,29 +56,20 @@ def _trusting(file: Path) -> ssl.SSLContext:
     return context
 
 
-def _check_proxies() -> None:
-    """Refuse what aiohttp would repeat, password and all, or pass over."""
-    for scheme, proxy in getproxies().items():
-        if scheme not in {"http", "https"}:
-            continue
-        try:
-            url = URL(proxy)
-        except ValueError:
-            url = URL()
-        if url.scheme != "http" or not url.raw_host:
-            raise ConfigurationException(f"{scheme}_proxy", "is no proxy that can be used; write http://host:port")
-
-
-def open_session(config: DownloadConfig, trust: ssl.SSLContext | bool) -> aiohttp.ClientSession:
+def open_session(config: DownloadConfig, trusted: ssl.SSLContext | None) -> aiohttp.ClientSession:
     """Return a session that carries nothing from one request to the next; how many travel is limited elsewhere.
 
     Args:
-        config: Whether it asks the environment for proxies, and which addresses it connects to.
-        trust: From `prepare`.
+        config: Which addresses it connects to.
+        trusted: Whose certificates count. `None`: those that OpenSSL trusts.
+
+    Raises:
+        ConfigurationException: It could not hold to that.
     """
+    if config.block_private_networks and config.trust_env:
+        raise _unblockable("a proxy, which DOWNLOAD_SERVICE_TRUST_ENV asks for, connects by itself")
     factory = public_socket if config.block_private_networks else None
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ssl=trust, socket_factory=factory),
+        connector=aiohttp.TCPConnector(limit=0, ssl=trusted or True, socket_factory=factory),
         cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=config.trust_env,
     )

@@ -72,8 +72,8 @@ class DownloadConfig(Settings):
             URL goes before. In the environment a JSON object.
         ca_file: A file of certificates in PEM form that are trusted besides those that OpenSSL trusts. Nothing
             switches verification off. A session handed in trusts what it was made with.
-        trust_env: Use the proxies that ``HTTP_PROXY``, ``HTTPS_PROXY`` and ``NO_PROXY`` name. Of ``~/.netrc``, only
-            what it says of the proxy is used. A session handed in has its own way.
+        trust_env: Use the proxies that ``HTTP_PROXY``, ``HTTPS_PROXY`` and ``NO_PROXY`` name, in capitals or not; user
+            and password stand in their addresses. ``~/.netrc`` is never read. A session handed in has its own way.
 
     Raises:
         ConfigurationException: A variable with this prefix is unknown, or a value cannot be used.
