@@ -63,6 +63,11 @@ class Header(BaseModel):
         return self.last_modified if _is_strong(self.last_modified, self.date) else None
 
     @property
+    def provable(self) -> bool:
+        """Whether parts can be asked for so that they must be of the same content, or else are found out."""
+        return self.condition is not None or self.sha256 is not None
+
+    @property
     def validators(self) -> Validators:
         """What to ask the server with next time."""
         return Validators(etag=self.etag, last_modified=self.last_modified)

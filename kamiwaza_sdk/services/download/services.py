@@ -13,6 +13,7 @@ from kamiwaza_sdk.services.download._demands import Demands, demands
 from kamiwaza_sdk.services.download._resources import Resources
 from kamiwaza_sdk.services.download._retries import Attempts
 from kamiwaza_sdk.services.download._sink import MemorySink
+from kamiwaza_sdk.services.download._slots import Slots
 from kamiwaza_sdk.services.download._threads import settled
 from kamiwaza_sdk.services.download.config import DownloadConfig
 from kamiwaza_sdk.services.download.exceptions import DownloadInterruptedException
@@ -71,7 +72,7 @@ class DownloadService:
         self._shared: Resources | None = None
         self._entered = 0
         self._calls: set[asyncio.Task[Any]] = set()  # Any: of whatever the calls return
-        self._slots: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
+        self._slots: tuple[asyncio.AbstractEventLoop, Slots] | None = None
 
     async def __aenter__(self) -> Self:
         self._entered += 1
@@ -281,7 +282,7 @@ class DownloadService:
                 order,
                 config=config,
                 resources=resources,
-                slot=self._slot(config.max_concurrency),
+                slots=self._slot(config.max_concurrency),
                 reporter=reporter,
                 keep_partial=keep_partial,
             )
@@ -341,11 +342,11 @@ class DownloadService:
             async with Resources(config, self._given) as resources:
                 yield resources
 
-    def _slot(self, concurrency: int) -> asyncio.Semaphore:
-        """Return what bounds the number of files on the way; a semaphore belongs to one event loop."""
+    def _slot(self, concurrency: int) -> Slots:
+        """Return what bounds the number of requests on the way; it belongs to one event loop."""
         loop = asyncio.get_running_loop()
         if self._slots is None or self._slots[0] is not loop:
-            self._slots = loop, asyncio.Semaphore(concurrency)
+            self._slots = loop, Slots(concurrency)
         return self._slots[1]
 
 
