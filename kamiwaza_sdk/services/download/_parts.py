@@ -5,7 +5,7 @@ from typing import Final
 
 __all__ = ["PART", "Parts"]
 
-#: Bytes of a part.
+#: Bytes of a part: no less than twice a slot of the sink.
 PART: Final = 8 * 1024**2
 
 

@@ -14,7 +14,7 @@ from typing import Final
 from kamiwaza_sdk.services.download._exchange import Exchange, next_piece
 from kamiwaza_sdk.services.download._lane import Lane
 from kamiwaza_sdk.services.download._parts import PART, Parts
-from kamiwaza_sdk.services.download._sink import SLOT_SIZE, FileSink
+from kamiwaza_sdk.services.download._sink import FileSink
 from kamiwaza_sdk.services.download._slots import Slots
 from kamiwaza_sdk.services.download._source import NoPartsException, Source
 from kamiwaza_sdk.services.download._threads import settled
@@ -143,9 +143,9 @@ class Swarm:
                 self._spread()
 
     def _spread(self) -> None:
-        """Let the first connection end with the part that it is in, or the next, if that end is too near."""
+        """Let the first connection end with a part, which leaves time for an answer that there are none."""
         lane = self._sink.lane
-        lane.end = min(-(-(lane.at + SLOT_SIZE) // PART) * PART, self._total)
+        lane.end = min(-(-(lane.at + PART // 2) // PART) * PART, self._total)
         self._parts = Parts(lane.end, self._total)
         self.spread = True
 

@@ -118,7 +118,7 @@ class _Body(asyncio.BufferedProtocol):
         """Receive nothing more."""
         self._room = None
         self._transport.pause_reading()
-        if self.finished.done() and not self.finished.cancelled():
+        if not self.finished.cancel() and not self.finished.cancelled():
             self.finished.exception()  # marked as seen
 
     def _go_on(self) -> None:
