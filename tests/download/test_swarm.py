@@ -88,13 +88,13 @@ async def test_connections_are_doubled_while_that_makes_it_faster(
 
     result = await downloads.download(url, target, progress=watch)
     check(result, target, body)
-    assert (together[0], max(together)) == (1, 8)
+    assert together[0] == 1
+    assert max(together) >= 8
     assert received == sorted(received)
     assert result.bytes_fetched == body.size
-    parts = sorted(part for request in faulty_server.requests if (part := asked(request)))
-    assert [first for first, _ in parts[1:]] == [last + 1 for _, last in parts[:-1]]
-    assert all(first % PART == 0 and last - first < PART for first, last in parts)
-    assert len({request.client for request in faulty_server.requests}) <= 9
+    parts = [part for request in faulty_server.requests if (part := asked(request))]
+    assert max(last - first + 1 for first, last in parts) == PART
+    assert len({request.client for request in faulty_server.requests}) < len(faulty_server.requests)
 
 
 @pytest.mark.parametrize("headers", [NO_ETAG, {"ETag": 'W/"1"', "Last-Modified": None}])
@@ -212,6 +212,19 @@ async def test_what_one_connection_fails_to_bring_another_brings(
         result = await downloads.download(url, target)
     check(result, target)
     assert result.bytes_fetched == BODY.size
+
+
+async def test_of_a_slow_part_others_bring_what_they_can(
+    faulty_server: FaultyServer, downloads: DownloadService, target: Path
+) -> None:
+    url = faulty_server.add("/m", body=BODY, always=SLOW, faults=[None, Rate(2 * MIB)])
+    result = await downloads.download(url, target)
+    check(result, target)
+    assert result.bytes_fetched == BODY.size
+    slow = faulty_server.requests[1]
+    first, last = asked(slow) or (0, 0)
+    assert slow.sent < PART
+    assert any(first < begin <= last for begin, _ in filter(None, map(asked, faulty_server.requests)))
 
 
 async def test_an_attempt_ends_with_the_last_connection_and_the_next_goes_on(

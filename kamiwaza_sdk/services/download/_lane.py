@@ -63,13 +63,13 @@ class Lane:
         self.at, self.end = at, end
 
     async def write(self, piece: bytes) -> None:
-        """Copy `piece` into the ring, waiting while it is full.
+        """Copy `piece` into the ring, waiting while it is full; what is behind the end of the lane is left out.
 
         Raises:
             DownloadDiskException: Something before it could not be written.
         """
         rest = memoryview(piece)
-        while rest:
+        while rest := rest if self.end is None else rest[: self.left]:
             while (room := self.room()) is None:
                 self._news.clear()
                 await self._news.wait()

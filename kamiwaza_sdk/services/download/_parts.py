@@ -5,7 +5,7 @@ from typing import Final
 
 __all__ = ["PART", "Parts"]
 
-#: Bytes of a part: no less than twice a slot of the sink.
+#: Bytes of a part.
 PART: Final = 8 * 1024**2
 
 
