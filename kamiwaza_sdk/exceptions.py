@@ -54,6 +54,10 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
     │   ├── DownloadTooLargeException
     │   ├── SizeMismatchException
     │   └── UnexpectedEncodingException
+    ├── FormatException
+    │   ├── FormatLimitException
+    │   ├── MalformedFileException (ValueError)
+    │   └── UnknownFormatException
     └── StorageException
         ├── BlobCorruptException
         ├── DigestMismatchException
