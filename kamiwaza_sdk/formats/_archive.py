@@ -56,16 +56,19 @@ def find_members(source: ByteSource) -> Reading[list[Member] | None]:
     if at < 0 or len(tail) - at < _END.size:
         return None
     _, _, _, _, count, size, offset, _ = _END.unpack_from(tail, at)
+    end = start + at
     if _UNSET in {size, offset} or count == _UNSET_COUNT:
-        count, size, offset = yield from _read_end64(source, start + at, (count, size, offset))
+        end, count, size, offset = yield from _read_end64(source, end, (end, count, size, offset))
     if count > MAX_MEMBERS or size > MAX_DIRECTORY:
         source.exceed(f"the archive claims {count} members, over the limit of {MAX_MEMBERS}", MAX_MEMBERS, start + at)
-    if offset + size > source.size:
+    # Offsets count from where the archive begins, and something may stand before it.
+    before = end - size - offset
+    if before < 0:
         source.refuse("the archive's directory is not in the file", start + at)
-    return _members(source, (yield from source.read(offset, size)), offset)
+    return _members(source, (yield from source.read(before + offset, size)), before)
 
 
-def _read_end64(source: ByteSource, end: int, plain: tuple[int, int, int]) -> Reading[tuple[int, int, int]]:
+def _read_end64(source: ByteSource, end: int, plain: tuple[int, int, int, int]) -> Reading[tuple[int, int, int, int]]:
     at = end - _LOCATOR64.size
     if at < 0:
         return plain
@@ -75,10 +78,10 @@ def _read_end64(source: ByteSource, end: int, plain: tuple[int, int, int]) -> Re
     record = _END64.unpack((yield from source.read(place, _END64.size)))
     if record[0] != b"PK\x06\x06":
         source.refuse("the archive's end is not where it is said to be", place)
-    return record[7], record[8], record[9]
+    return place, record[7], record[8], record[9]
 
 
-def _members(source: ByteSource, directory: bytes, offset: int) -> list[Member]:
+def _members(source: ByteSource, directory: bytes, before: int) -> list[Member]:
     members = list[Member]()
     at = 0
     while at + _CENTRAL.size <= len(directory) and len(members) <= MAX_MEMBERS:
@@ -89,9 +92,9 @@ def _members(source: ByteSource, directory: bytes, offset: int) -> list[Member]:
         at = extra + fields[11] + fields[12]
         text = directory[name:extra].decode("utf-8" if fields[3] & 0x800 else "cp437", errors="replace")
         numbers = _long_numbers(directory[extra : extra + fields[11]], [fields[9], fields[8], fields[16]])
-        members.append(Member(text, fields[3], fields[4], numbers[1], numbers[0], numbers[2]))
+        members.append(Member(text, fields[3], fields[4], numbers[1], numbers[0], before + numbers[2]))
     if at != len(directory):
-        source.refuse("the archive's directory is not a list of members", offset + at)
+        source.refuse("the archive's directory is not a list of members")
     return members
 
 

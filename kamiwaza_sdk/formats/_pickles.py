@@ -24,6 +24,8 @@ _ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
 _NUMPY: Final = b"\x93NUMPY"
 #: Members with these names are looked through, whatever they begin with.
 _NAMED: Final = (".pkl", ".pickle", ".joblib", ".dat", ".data", ".npy", ".pt", ".pth", ".bin", ".ckpt")
+#: Who reads a file with such a name reads one pickle; what follows it is then out of place.
+_PLAIN: Final = (".pkl", ".pickle", ".joblib")
 #: PyTorch's weights, which its loader never takes for pickles.
 _STORAGE: Final = re.compile(r"(.*/)?data/\d+")
 _PEEK: Final = 8
@@ -76,7 +78,7 @@ def _look_through(source: ByteSource, head: bytes, walked: Walked) -> Reading[_C
         yield from _look_through_array(Cursor(source, 0, source.size), walked)
         return "numpy"
     cursor = Cursor(source, 0, source.size)
-    if _TORCH.match(head):
+    if _TORCH.match(head) and not source.path.lower().endswith(_PLAIN):
         yield from walk_pickles(cursor, walked, most=_TORCH_PICKLES)
         yield from _look_at_rest(cursor, walked)
         return "torch"

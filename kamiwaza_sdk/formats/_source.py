@@ -148,8 +148,9 @@ class Cursor:
         if self.position + length <= len(self.data):
             self.position += length
         else:
+            if self.position + length - len(self.data) > self._stride:  # over weights: what follows them is short
+                self._stride = self._first
             self._base, self.position, self.data = self.offset + length, 0, b""
-            self._stride = self._first
         yield from ()
 
     def more(self) -> Reading[bool]:
