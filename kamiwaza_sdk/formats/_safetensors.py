@@ -10,7 +10,7 @@ only where something is wrong it is looked for.
 import json
 from collections import Counter
 from functools import partial
-from itertools import chain, repeat
+from itertools import chain
 from math import prod
 from operator import eq, itemgetter, mul, sub
 from typing import Any, Final, NamedTuple, NoReturn
@@ -55,6 +55,8 @@ BITS: Final = {
     "I64": 64,
     "U64": 64,
 }
+#: Bytes of an element; 0 for those that take a part of one, so that they are looked at one by one.
+_WIDTHS: Final = {name: 0 if bits % 8 else bits // 8 for name, bits in BITS.items()}
 _KEYS: Final = ("dtype", "shape", "data_offsets")
 _OVERFLOW: Final = 2**64
 #: What an entry is, once it is checked.
@@ -63,7 +65,7 @@ _Entry = dict[str, Any]  # Any: text, a list of numbers, a pair of numbers
 
 class _Columns(NamedTuple):
     dtypes: tuple[str, ...]
-    bits: tuple[int, ...]
+    widths: tuple[int, ...]
     shapes: tuple[list[int], ...]
     begins: tuple[int, ...]
     ends: tuple[int, ...]
@@ -126,22 +128,19 @@ def _metadata(source: ByteSource, value: object) -> dict[str, str] | None:
 def _columns(source: ByteSource, entries: dict[str, Any]) -> _Columns:  # Any: what is about to be checked
     """Return the entries as columns whose types are right.
 
-    That no number is negative or too large shows elsewhere: by the dashes of the header, by where the tensors end.
+    That no number is negative or too large, and that there are no other keys, shows elsewhere: by the dashes and colons
+    of the header, by where the tensors end.
     """
     if not entries:
         return _Columns((), (), (), (), ())
     rows = entries.values()
     try:
         dtypes, shapes, offsets = (tuple(map(itemgetter(key), rows)) for key in _KEYS)
-        bits = tuple(map(BITS.__getitem__, dtypes))
+        widths = tuple(map(_WIDTHS.__getitem__, dtypes))
         begins, ends = zip(*offsets, strict=True)
         numbers = chain(begins, ends, chain.from_iterable(shapes))
-        if (
-            set(map(type, numbers)) == {int}
-            and set(map(type, shapes)) == {list}
-            and set(map(len, rows)) == {len(_KEYS)}
-        ):
-            return _Columns(dtypes, bits, shapes, begins, ends)
+        if set(map(type, numbers)) == {int} and set(map(type, shapes)) == {list}:
+            return _Columns(dtypes, widths, shapes, begins, ends)
     except (KeyError, TypeError, ValueError):
         pass
     return _blame_entry(source, entries)
@@ -167,7 +166,10 @@ def _entry_problem(entry: object) -> str | None:
 
 
 def _check_duplicates(
-    source: ByteSource, header: bytes, entries: dict[str, object], metadata: dict[str, str] | None
+    source: ByteSource,
+    header: bytes,
+    entries: dict[str, Any],  # Any: as `_Entry`
+    metadata: dict[str, str] | None,
 ) -> None:
     """Refuse what does not show in what was parsed: a name given twice, and ``-0``, which others do not take for 0.
 
@@ -183,6 +185,8 @@ def _check_duplicates(
         and header.count(b"-") == texts.count("-")
     ):
         return
+    if any(len(entry) != len(_KEYS) for entry in entries.values()):
+        _blame_entry(source, entries)
     json.loads(header, object_pairs_hook=partial(_refuse_twice, source), parse_int=partial(_refuse_minus, source))
 
 
@@ -202,9 +206,8 @@ def _check(source: ByteSource, entries: dict[str, object], columns: _Columns, *,
     if max(map(len, columns.shapes), default=0) > MAX_RANK:  # a product of so many could take forever
         _check_lengths(source, entries, columns)
     counts = list(map(prod, columns.shapes))
-    bits = map(mul, counts, columns.bits)
-    room = map(mul, repeat(8), map(sub, columns.ends, columns.begins))
-    if not all(map(eq, bits, room)) or 0 in counts:
+    taken = map(sub, columns.ends, columns.begins)
+    if not all(map(eq, map(mul, counts, columns.widths), taken)) or 0 in counts:
         _check_lengths(source, entries, columns)
     in_order = columns.begins == (0, *columns.ends)[:-1] if entries else True
     end = max(columns.ends, default=0) if in_order else _check_order(source, entries)
@@ -214,9 +217,9 @@ def _check(source: ByteSource, entries: dict[str, object], columns: _Columns, *,
 
 
 def _check_lengths(source: ByteSource, entries: dict[str, object], columns: _Columns) -> None:
-    for name, dtype, bits, shape, begin, end in zip(entries, *columns, strict=True):
+    for name, dtype, _, shape, begin, end in zip(entries, *columns, strict=True):
         count = 1
-        for number in (*shape, bits):
+        for number in (*shape, BITS[dtype]):
             count *= number
             if max(count, number) >= _OVERFLOW:
                 source.refuse(f"tensor {name[:80]!r} has more elements than 64 bits can count", LENGTH)

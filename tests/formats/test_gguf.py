@@ -1,6 +1,7 @@
-"""GGUF: what the reference library writes is read as it reads it; what is made to mislead is refused in bounded time."""
+"""GGUF: what the reference library writes is read as it reads it; what misleads is refused in bounded time."""
 
 import struct
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +205,5 @@ def test_a_file_with_any_bytes_changed_is_read_or_refused(
         piece = data.draw(st.binary(min_size=1, max_size=8))
         mutated[place : place + len(piece)] = piece
     end = data.draw(st.integers(0, len(mutated)) | st.just(len(mutated)))
-    try:
+    with suppress(FormatException):
         inspect_bytes(bytes(mutated[:end]), tmp_path_factory.getbasetemp() / "mutated.gguf")
-    except FormatException:
-        pass

@@ -8,13 +8,14 @@ import random
 import struct
 import zipfile
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from picklescan import scanner
+from picklescan import scanner  # type: ignore[import-untyped]  # it has no types
 
 from kamiwaza_sdk import (
     FormatException,
@@ -245,7 +246,7 @@ async def test_a_remote_pickle_is_looked_through_without_its_data() -> None:
 
 def test_every_instruction_of_the_standard_library_is_known() -> None:
     assert {chr(number): code.name for number, code in _CODES.items()} == {
-        code: op.name for code, op in pickletools.code2op.items()
+        code: op.name for code, op in ((op.code, op) for op in pickletools.opcodes)
     }
 
 
@@ -277,8 +278,6 @@ pieces = st.sampled_from(
         b"\x93",
         b"h\x00",
         b"h\x01",
-    ]
-    + [
         b"q\x00",
         b"q\x01",
         b"\x8c\x0bcollections",
@@ -291,15 +290,13 @@ pieces = st.sampled_from(
         b"(",
         b"t",
         b"R",
-    ]
-    + [
         b"V\\u006fs\n",
         b"S'os'\n",
         b"X\x02\x00\x00\x00os",
         b"p0\n",
         b"g0\n",
         b"\x80\x04",
-        b"\x95\x08\0\0\0\0\0\0\0",
+        b"\x95\x08\x00\x00\x00\x00\x00\x00\x00",
         b"U\x02os",
     ]
 )
@@ -332,10 +329,8 @@ def test_an_archive_with_any_bytes_changed_is_read_or_refused(
     for _ in range(data.draw(st.integers(1, 4))):
         place = data.draw(st.integers(0, len(mutated) - 1))
         mutated[place : place + 4] = data.draw(st.binary(min_size=1, max_size=4))
-    try:
+    with suppress(FormatException):
         inspect_bytes(bytes(mutated), tmp_path_factory.getbasetemp() / "mutated.pt")
-    except FormatException:
-        pass
 
 
 def test_an_empty_file_with_a_telling_name_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import safetensors
+import safetensors as reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
@@ -82,10 +82,15 @@ STRICTER: dict[str, bytes] = {
 }
 
 
+def deserialize(data: bytes) -> list[tuple[str, dict[str, Any]]]:
+    """Return what the reference implementation reads."""
+    return list(reference.deserialize(data))  # type: ignore[no-untyped-call]  # it has no types
+
+
 def accepted(data: bytes) -> bool:
     try:
-        safetensors.deserialize(data)
-    except safetensors.SafetensorError:
+        deserialize(data)
+    except reference.SafetensorError:
         return False
     return True
 
@@ -110,7 +115,7 @@ def same(data: bytes, path: Path) -> SafetensorsSchema:
     """Return what we read, which is what the reference implementation reads."""
     schema = inspect_bytes(data, path)
     assert isinstance(schema, SafetensorsSchema)
-    expected: dict[str, Any] = dict(safetensors.deserialize(data))
+    expected: dict[str, Any] = dict(deserialize(data))
     assert set(schema.tensors) == set(expected)
     for name, tensor in schema.tensors.items():
         assert (tensor.dtype, list(tensor.shape)) == (expected[name]["dtype"], expected[name]["shape"])
@@ -123,9 +128,9 @@ def same(data: bytes, path: Path) -> SafetensorsSchema:
 
 def test_every_dtype_of_the_reference_is_known(tmp_path: Path) -> None:
     try:
-        safetensors.deserialize(safetensors_file({"a": T("?", [1], 0, 1)}, b"1"))
+        deserialize(safetensors_file({"a": T("?", [1], 0, 1)}, b"1"))
         known = ""
-    except safetensors.SafetensorError as error:
+    except reference.SafetensorError as error:
         known = str(error).partition("expected one of")[2].partition(" at line")[0]
     assert {name.strip(" `") for name in known.split(",")} <= set(BITS)
     header, place = dict[str, Any](), 0
@@ -236,11 +241,8 @@ async def test_what_is_over_the_budget_is_refused_with_the_way_out() -> None:
 
 
 def _many(count: int) -> str:
-    return (
-        "{"
-        + ",".join(f'"{n}":' + '{"dtype":"U8","shape":[],"data_offsets":[%d,%d]}' % (n, n + 1) for n in range(count))
-        + "}"
-    )
+    entries = (f'"{n}":{{"dtype":"U8","shape":[],"data_offsets":[{n},{n + 1}]}}' for n in range(count))
+    return "{" + ",".join(entries) + "}"
 
 
 @pytest.mark.parametrize(
@@ -248,7 +250,7 @@ def _many(count: int) -> str:
     [
         lambda: _many(1_000_000),
         lambda: '{"a":[' + "0," * 4_000_000 + "0]}",
-        lambda: '{"a":' + "[[]," * 1 + "[]," * 4_000_000 + "0]}",
+        lambda: '{"a":' + "[[]," + "[]," * 4_000_000 + "0]}",
     ],
     ids=["a million tensors", "millions of numbers", "millions of lists"],
 )
