@@ -98,22 +98,28 @@ class _Stack:
         return named | {(UNRESOLVED, UNRESOLVED)} if None in pairs[0] else named
 
 
-def walk_pickles(cursor: Cursor, walked: Walked, *, most: int | None = None) -> Reading[None]:
+def walk_pickles(cursor: Cursor, walked: Walked, *, most: int | None = None, resumes: int = 0) -> Reading[None]:
     """Follow one pickle after the other to the end, or so many of them, and note what they import.
 
-    What is not whole is noted, not raised: what came before it would have been carried out.
+    What is not whole is noted, not raised: what came before it would have been carried out. Where there are `resumes`
+    left, it goes on behind the instruction that was none, as a program may that loads one pickle after the other.
     """
     stack = _Stack()
     done = 0
-    try:
-        while (most is None or done < most) and (yield from cursor.more()):
+    while most is None or done < most:
+        try:
+            if not (yield from cursor.more()):
+                return
             stack.forget()
             stack.new = {}
             yield from _walk_one(cursor, walked, stack)
             walked.pickles += 1
             done += 1
-    except MalformedFileException as error:
-        walked.findings.append(f"not a whole pickle at byte {error.offset}: {error.reason}")
+        except MalformedFileException as error:
+            walked.findings.append(f"not a whole pickle at byte {error.offset}: {error.reason}")
+            if not resumes:
+                return
+            resumes -= 1
 
 
 def _walk_one(cursor: Cursor, walked: Walked, stack: _Stack) -> Reading[None]:
@@ -121,11 +127,12 @@ def _walk_one(cursor: Cursor, walked: Walked, stack: _Stack) -> Reading[None]:
     while True:
         if cursor.position >= len(cursor.data):
             yield from cursor.need(1)
-        code = _CODES.get(cursor.data[cursor.position])
-        if code is None:
-            cursor.source.refuse(f"there is no instruction {cursor.data[cursor.position]:#04x}", cursor.offset)
+        number = cursor.data[cursor.position]
+        code = _CODES.get(number)
         step(cursor.offset)
         cursor.position += 1
+        if code is None:
+            cursor.source.refuse(f"there is no instruction {number:#04x}", cursor.offset - 1)
         if code.name == "STOP":
             return
         raw = yield from _read_argument(cursor, code)

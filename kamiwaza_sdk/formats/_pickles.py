@@ -82,7 +82,7 @@ def _look_through(source: ByteSource, head: bytes, walked: Walked) -> Reading[_C
         yield from walk_pickles(cursor, walked, most=_TORCH_PICKLES)
         yield from _look_at_rest(cursor, walked)
         return "torch"
-    yield from walk_pickles(cursor, walked)
+    yield from walk_pickles(cursor, walked, resumes=_TORCH_PICKLES + 1)
     if walked.findings:  # something follows: to a program that looks at the end first, it can be an archive
         yield from _look_through_archive(source, walked, required=False)
     return "pickle"

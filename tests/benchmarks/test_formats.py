@@ -55,7 +55,7 @@ def test_parse_header_of_1_mib_with_texts_that_look_like_json(benchmark: Benchma
     header, data = header_of(1024**2, {"training": json.dumps({"date": "2024-01-05", "steps": -1}), "time": "10:00"})
     path = sparse(tmp_path / "model.safetensors", header, data)
     ratio = measure(lambda: inspect_file(path), lambda: json.loads(header), rounds=51)
-    check(benchmark, ratio, lambda: inspect_file(path), at_most=2.0)
+    check(benchmark, ratio, lambda: inspect_file(path), at_most=2.2)
 
 
 def test_read_little_of_5_gib(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
