@@ -2,9 +2,7 @@
 
 import os
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Final, Literal, TypeAlias
-
-from pydantic import Field
+from typing import Final, Literal, TypeAlias
 
 from kamiwaza_sdk.formats._detection import detect
 from kamiwaza_sdk.formats._gguf import read_gguf
@@ -17,9 +15,7 @@ from kamiwaza_sdk.formats.schemas import GGUFSchema, ONNXSchema, PickleSchema, S
 __all__ = ["FileFormat", "FormatSchema", "ReadRange", "detect_format", "inspect_file", "inspect_remote"]
 
 FileFormat: TypeAlias = Literal["safetensors", "gguf", "onnx", "pickle"]
-FormatSchema: TypeAlias = Annotated[
-    SafetensorsSchema | GGUFSchema | ONNXSchema | PickleSchema, Field(discriminator="format")
-]
+FormatSchema: TypeAlias = SafetensorsSchema | GGUFSchema | ONNXSchema | PickleSchema
 ReadRange: TypeAlias = Callable[[int, int], Awaitable[bytes]]
 
 #: What the header of the largest safetensors file takes, and some.

@@ -50,7 +50,7 @@ def estimate_memory(model: HasWeights, *, context_length: int, cache_dtype: str 
     what intermediate results take, is not in it: some hundred MiB, and more for long prompts.
 
     Args:
-        model: What was inspected, of which `size` and `attention` are taken.
+        model: What was inspected, of which ``size`` and ``attention`` are taken.
         context_length: Of the context, in tokens, question and answer together; 0 for a model that keeps no cache.
         cache_dtype: Of the cache: ``F32``, ``F16``, ``BF16``, ``F8``, ``Q8_0``, ``Q5_1``, ``Q5_0``, ``Q4_1``, ``Q4_0``.
 

@@ -133,8 +133,8 @@ def describe_repository(
         path: The repository, for messages.
 
     Returns:
-        What was found. The sums are of safetensors files where there are any, else of GGUF, of ONNX: several formats
-        are several copies of one model.
+        What was found. The sums are of the safetensors files where there are any, else of GGUF, of ONNX, of pickles,
+        for several formats are several copies of one model.
 
     Raises:
         MalformedFileException: A text is no JSON that should be.

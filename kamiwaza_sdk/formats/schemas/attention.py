@@ -38,8 +38,7 @@ class MemoryEstimateSchema(BaseModel):
     Attributes:
         weights: What the tensors take as they are stored.
         cache_per_token: What a token leaves in the cache.
-        cache: What a context leaves there.
-        context_length: Of that context, in tokens.
+        context_length: Of the context, in tokens.
         cache_dtype: The type of its elements.
 
     Example:
