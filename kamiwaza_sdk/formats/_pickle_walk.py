@@ -191,7 +191,8 @@ def _follow(code: _Code, raw: bytes | None, walked: Walked, stack: _Stack) -> No
 
 
 def _decoded(code: _Code, raw: bytes | None) -> str | None:
-    if raw is None or code.descriptor is None:
+    # No pickler escapes the name of a module so, and Python warns of escapes that do not exist.
+    if raw is None or code.descriptor is None or (code.name == "STRING" and b"\\" in raw):
         return None
     try:
         return str(code.descriptor.reader(io.BytesIO(raw)))

@@ -207,3 +207,35 @@ def test_a_file_with_any_bytes_changed_is_read_or_refused(
     end = data.draw(st.integers(0, len(mutated)) | st.just(len(mutated)))
     with suppress(FormatException):
         inspect_bytes(bytes(mutated[:end]), tmp_path_factory.getbasetemp() / "mutated.gguf")
+
+
+def test_of_a_long_text_the_length_is_kept_and_of_arrays_of_arrays_the_number(tmp_path: Path) -> None:
+    keys = pair("long", TEXT, pack_text(b"x" * 70_000)) + pair("nested", ARRAY, array(ARRAY, 2, array(U32, 0) * 2))
+    schema = inspect_bytes(head(keys, count=2), tmp_path / "a.gguf")
+    assert isinstance(schema, GGUFSchema)
+    assert schema.metadata["long"] == GGUFArraySchema(type="text", length=70_000)
+    assert schema.metadata["nested"] == GGUFArraySchema(type="array", length=2)
+
+
+@pytest.mark.parametrize(
+    ("keys", "elements"),
+    [
+        (
+            {"block_count": 61, "attention.head_count": 128, "attention.kv_lora_rank": 512, "rope.dimension_count": 64},
+            61 * 576,
+        ),
+        ({"attention.head_count_kv": [8, 0, 8], "attention.key_length": 64, "attention.value_length": 32}, 16 * 96),
+    ],
+    ids=["one latent vector", "heads by layer"],
+)
+def test_models_with_other_caches_are_understood(keys: dict[str, Any], elements: int, tmp_path: Path) -> None:
+    packed = pair("general.architecture", TEXT, pack_text(b"x"))
+    for name, value in keys.items():
+        if isinstance(value, list):
+            packed += pair(f"x.{name}", ARRAY, array(U32, len(value), struct.pack(f"<{len(value)}I", *value)))
+        else:
+            packed += pair(f"x.{name}", U32, struct.pack("<I", value))
+    schema = inspect_bytes(head(packed, count=len(keys) + 1), tmp_path / "a.gguf")
+    assert isinstance(schema, GGUFSchema)
+    assert schema.attention is not None
+    assert schema.attention.elements_per_token == elements

@@ -6,6 +6,7 @@ import pickle
 import pickletools
 import random
 import struct
+import warnings
 import zipfile
 import zlib
 from contextlib import suppress
@@ -87,6 +88,7 @@ DANGEROUS: dict[str, bytes] = {
     "a memo that was stored over": b"\x80\x04\x8c\x02os\x94K\x010h\x00\x8c\x06system\x93.",
     "a module from the memo": b"\x80\x04\x8c\x02os\x94\x8c\x06system\x940" + b"0h\x00h\x01\x93)R.",
     "texts that are doubled": b"\x80\x04\x8c\x06systemK\x01\x85\x8c\x02os2\x93.",
+    "an escape that does not exist": b"S'o\\q'\nS'system'\n\x93.",
     "a long name": named("os", "x" * 5000),
     "torn after it": named("os", "system")[:-4],
     "trailing bytes": named("os", "system") + b"\xff\xff",
@@ -114,7 +116,8 @@ SUSPICIOUS: dict[str, bytes] = {
 
 def scanned(path: Path, *, ending: str | None = None) -> str:
     """Return picklescan's verdict in our words."""
-    result = scanner.scan_bytes(io.BytesIO(path.read_bytes()), str(path), ending or path.suffix)
+    with warnings.catch_warnings(action="ignore"):  # the library that it uses warns of odd escapes
+        result = scanner.scan_bytes(io.BytesIO(path.read_bytes()), str(path), ending or path.suffix)
     return (
         "dangerous" if result.issues_count else "suspicious" if result.suspicious_count or result.scan_err else "safe"
     )
@@ -337,3 +340,36 @@ def test_an_empty_file_with_a_telling_name_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.safetensors").write_bytes(b"")
     with pytest.raises(MalformedFileException):
         inspect_file(tmp_path / "a.safetensors")
+
+
+def test_an_archive_that_counts_in_64_bits_is_looked_through(tmp_path: Path) -> None:
+    data = zipped({"m/data.pkl": named("os", "system")})
+    body, (_, _, _, _, count, size, offset, _) = data[:-22], struct.unpack("<4s4H2IH", data[-22:])
+    record = struct.pack("<4sQ2H2I4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, size, offset)
+    locator = struct.pack("<4sIQI", b"PK\6\7", 0, len(body), 1)
+    end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 2**16 - 1, 2**16 - 1, 2**32 - 1, 2**32 - 1, 0)
+    whole = body + record + locator + end
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:  # the standard library takes it for one
+        assert archive.namelist() == ["m/data.pkl"]
+    schema = inspect_bytes(whole, tmp_path / "a.pt")
+    assert isinstance(schema, PickleSchema)
+    assert (schema.verdict, schema.findings) == ("dangerous", ())
+    lost = whole.replace(b"PK\6\6", b"PK\6\0")
+    assert verdict(lost, tmp_path / "b.pt") == "suspicious"
+
+
+@pytest.mark.parametrize("place", [6, 8])
+def test_a_member_that_is_encrypted_or_packed_in_another_way_is_suspicious(place: int, tmp_path: Path) -> None:
+    data = bytearray(zipped({"m/data.pkl": WEIGHTS}))
+    data[place] = 9 if place == 8 else 1
+    assert verdict(bytes(data), tmp_path / "a.pt") == "suspicious"
+    central = data.index(b"PK\x01\x02") + 10
+    data[central], data[8] = 14, 14
+    assert verdict(bytes(data), tmp_path / "a.pt") == "suspicious"
+
+
+def test_an_archive_that_claims_a_million_members_is_refused(tmp_path: Path) -> None:
+    data = zipped({"m/data.pkl": WEIGHTS})
+    size = struct.pack("<I", 2**31)
+    with pytest.raises(FormatLimitException):
+        inspect_bytes(data[:-10] + size + data[-6:], tmp_path / "a.pt")
