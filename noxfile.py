@@ -1,4 +1,4 @@
-"""What CI runs, a session at a time. ``nox`` alone runs everything but the benchmarks."""
+"""What CI runs, a session at a time. ``nox`` alone runs everything but the benchmarks and the fuzzing."""
 
 import os
 import tomllib
@@ -79,6 +79,13 @@ def bench(session: nox.Session) -> None:
     """Measure the ratios that tests/benchmarks promises."""
     session.install(EVERYTHING, *groups("test"))
     session.run("pytest", "tests/benchmarks", "--benchmark-enable", "-s", *session.posargs)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Feed the readers of formats whatever coverage leads to, a minute long unless told otherwise."""
+    session.install("-e.", *groups("fuzz"))
+    session.run("python", "-m", "tests.formats.fuzz", *(session.posargs or ["-max_total_time=60"]))
 
 
 @nox.session
