@@ -68,7 +68,8 @@ def inspect_file(path: str | os.PathLike[str]) -> FormatSchema:
         >>> inspect_file("empty.safetensors").parameters
         0
     """
-    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    # A pipe would keep whoever opens it waiting for a writer; opened so, it is an empty file.
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         size = os.fstat(file).st_size
         source = ByteSource(

@@ -56,7 +56,8 @@ _TASKS: Final = {
 def inspect_directory(directory: str | os.PathLike[str]) -> RepositorySchema:
     """Return what a model's files in a directory say about it together.
 
-    It reads the headers of every file of weights in it and below, links not followed: in asyncio, call it in a thread.
+    It reads the headers of every file of weights in it and below: in asyncio, call it in a thread. Links to files are
+    followed, for caches consist of them; links to directories are not.
 
     Args:
         directory: As a hub lays a repository out: ``config.json``, ``README.md`` and the like in it.
@@ -102,7 +103,7 @@ def inspect_directory(directory: str | os.PathLike[str]) -> RepositorySchema:
 def _files(root: Path) -> list[Path]:
     found = list[Path]()
     for folder, _, names in os.walk(root):
-        found += [path for name in names if not (path := Path(folder, name)).is_symlink()]
+        found += [path for name in names if (path := Path(folder, name)).is_file()]
         if len(found) > MAX_FILES:
             reason = f"more than {MAX_FILES} files are in it; inspect the directory of one model"
             raise FormatLimitException(path=str(root), reason=reason, limit=MAX_FILES)

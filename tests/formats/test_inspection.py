@@ -1,5 +1,6 @@
 """Any bytes under any name give a description or one of our errors, here and elsewhere the same one."""
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -8,7 +9,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from kamiwaza_sdk import FormatException, FormatSchema, SafetensorsSchema, detect_format, inspect_file
+from kamiwaza_sdk import (
+    FormatException,
+    FormatSchema,
+    MalformedFileException,
+    SafetensorsSchema,
+    detect_format,
+    inspect_file,
+)
 from tests.formats.making import Ranges, inspect_bytes, safetensors_file
 from tests.formats.test_gguf import head
 from tests.formats.test_pickles import SAFE, WEIGHTS
@@ -82,6 +90,12 @@ def test_a_file_that_is_not_there_is_the_systems_error(tmp_path: Path) -> None:
         inspect_file(tmp_path / "none.gguf")
     with pytest.raises(IsADirectoryError):
         inspect_file(tmp_path)
+
+
+def test_a_pipe_keeps_nobody_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.safetensors")
+    with pytest.raises(MalformedFileException):
+        inspect_file(tmp_path / "a.safetensors")
 
 
 def test_a_real_model_of_sentences_is_read_as_the_reference_library_reads_it() -> None:

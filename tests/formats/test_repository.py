@@ -68,7 +68,6 @@ def test_a_repository_says_what_its_parts_say(tmp_path: Path) -> None:
     (tmp_path / "extra/evil.pt").write_bytes(named("os", "system"))
     (tmp_path / "extra/weights.pkl").write_bytes(WEIGHTS)
     (tmp_path / "extra/other.bin").write_bytes(bytes(100))
-    (tmp_path / "extra/link.safetensors").symlink_to("/etc/passwd")
     found = inspect_directory(tmp_path)
     assert (found.architecture, found.model_type, found.task) == ("BertModel", "bert", "sentence-similarity")
     assert (found.languages, found.licence, found.library) == (("en", "de"), "apache-2.0", "sentence-transformers")
@@ -90,6 +89,19 @@ def test_a_repository_of_gguf_files_says_what_the_first_says_for_each_is_a_whole
     assert (found.architecture, found.quantisation, found.context_length) == ("llama", "Q4_K", 4096)
     assert (found.parameters, found.size) == (2208, (tmp_path / "a.gguf").stat().st_size)
     assert (found.tokenizer, found.licence, found.has_chat_template) == ("gpt2", "mit", True)
+
+
+def test_a_cache_that_consists_of_links_is_read_and_a_directory_that_holds_itself_is_not_for_ever(
+    tmp_path: Path,
+) -> None:
+    shards(tmp_path / "blobs")
+    snapshot = tmp_path / "snapshot"
+    snapshot.mkdir()
+    for path in (tmp_path / "blobs").iterdir():
+        (snapshot / path.name).symlink_to(path)
+    (snapshot / "again").symlink_to(snapshot)
+    (snapshot / "gone.safetensors").symlink_to("nowhere")
+    assert inspect_directory(snapshot).parameters == 6
 
 
 def test_an_empty_directory_says_nothing(tmp_path: Path) -> None:
