@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.formats.schemas import PickleImportSchema as PickleImportSchema
     from kamiwaza_sdk.formats.schemas import PickleSchema as PickleSchema
     from kamiwaza_sdk.formats.schemas import PickleVerdict as PickleVerdict
-    from kamiwaza_sdk.formats.schemas import RepositorySchema as RepositorySchema
+    from kamiwaza_sdk.formats.schemas import RepositoryDetailsSchema as RepositoryDetailsSchema
     from kamiwaza_sdk.formats.schemas import SafetensorsSchema as SafetensorsSchema
     from kamiwaza_sdk.formats.schemas import ShardedSafetensorsSchema as ShardedSafetensorsSchema
     from kamiwaza_sdk.formats.schemas import TensorSchema as TensorSchema
@@ -285,7 +285,7 @@ __all__ = [
     "ReadRange",
     "Relation",
     "RelativeSchema",
-    "RepositorySchema",
+    "RepositoryDetailsSchema",
     "RevisionConflictException",
     "SafetensorsSchema",
     "ServiceConfig",
@@ -448,7 +448,7 @@ _MODULES = {
     "ReadRange": "kamiwaza_sdk.formats.inspection",
     "Relation": "kamiwaza_sdk.services.model.schemas.version",
     "RelativeSchema": "kamiwaza_sdk.services.model.schemas.lineage",
-    "RepositorySchema": "kamiwaza_sdk.formats.schemas",
+    "RepositoryDetailsSchema": "kamiwaza_sdk.formats.schemas",
     "RevisionConflictException": "kamiwaza_sdk.services.model.exceptions",
     "SafetensorsSchema": "kamiwaza_sdk.formats.schemas",
     "ServiceConfig": "kamiwaza_sdk.services.model.config",

@@ -23,7 +23,7 @@ _SIZES: Final = {
 
 
 class HasWeights(Protocol):
-    """What memory can be estimated for: a `GGUFSchema`, a `RepositorySchema`."""
+    """What memory can be estimated for: a `GGUFSchema`, a `RepositoryDetailsSchema`."""
 
     @property
     def size(self) -> int:
@@ -63,7 +63,7 @@ def estimate_memory(model: HasWeights, *, context_length: int, cache_dtype: str 
 
     Example:
         >>> attention = AttentionSchema(kv_heads=(8,) * 32, key_length=128, value_length=128)  # Llama 3 8B
-        >>> model = RepositorySchema(size=16_060_522_496, attention=attention)
+        >>> model = RepositoryDetailsSchema(size=16_060_522_496, attention=attention)
         >>> estimate = estimate_memory(model, context_length=8192)
         >>> estimate.cache_per_token // 1024, estimate.cache // 1024**2
         (128, 1024)

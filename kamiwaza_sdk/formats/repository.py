@@ -14,7 +14,7 @@ from kamiwaza_sdk.formats._source import ByteSource
 from kamiwaza_sdk.formats.exceptions import FormatLimitException, UnknownFormatException
 from kamiwaza_sdk.formats.inspection import FormatSchema, inspect_file
 from kamiwaza_sdk.formats.schemas import GGUFSchema, ONNXSchema, PickleSchema, SafetensorsSchema, TensorTable
-from kamiwaza_sdk.formats.schemas.repository import RepositorySchema
+from kamiwaza_sdk.formats.schemas.repository import RepositoryDetailsSchema
 from kamiwaza_sdk.formats.sharded import INDEX, combine_shards
 
 __all__ = ["DESCRIBING_FILES", "describe_repository", "inspect_directory"]
@@ -53,7 +53,7 @@ _TASKS: Final = {
 }
 
 
-def inspect_directory(directory: str | os.PathLike[str]) -> RepositorySchema:
+def inspect_directory(directory: str | os.PathLike[str]) -> RepositoryDetailsSchema:
     """Return what a model's files in a directory say about it together.
 
     It reads the headers of every file of weights in it and below: in asyncio, call it in a thread. Links to files are
@@ -125,7 +125,7 @@ def _check_length(path: str, text: bytes) -> None:
 
 def describe_repository(
     texts: Mapping[str, bytes], files: Mapping[str, FormatSchema], *, path: str = ""
-) -> RepositorySchema:
+) -> RepositoryDetailsSchema:
     r"""Return what texts and headers say about a model together, wherever they were read.
 
     Args:
@@ -159,7 +159,7 @@ def describe_repository(
     totals = Counter[str]()
     for schema in chosen:
         totals.update(getattr(schema, "parameters_by_dtype", None) or {})
-    return RepositorySchema(
+    return RepositoryDetailsSchema(
         size=sum(schema.size for schema in chosen),
         formats=tuple(sorted({schema.format for schema in files.values()})),
         architecture=architecture,

@@ -5,7 +5,13 @@ from typing import Any
 
 import pytest
 
-from kamiwaza_sdk import AttentionSchema, InvalidInputException, RepositorySchema, describe_repository, estimate_memory
+from kamiwaza_sdk import (
+    AttentionSchema,
+    InvalidInputException,
+    RepositoryDetailsSchema,
+    describe_repository,
+    estimate_memory,
+)
 
 LLAMA_2_7B = {"num_hidden_layers": 32, "num_attention_heads": 32, "hidden_size": 4096}
 LLAMA_3_8B = LLAMA_2_7B | {"num_key_value_heads": 8}
@@ -20,7 +26,7 @@ DEEPSEEK_V3 = {
 }
 
 
-def repository(config: dict[str, Any]) -> RepositorySchema:  # Any: what configurations hold
+def repository(config: dict[str, Any]) -> RepositoryDetailsSchema:  # Any: what configurations hold
     return describe_repository({"config.json": json.dumps(config).encode()}, {})
 
 
@@ -72,7 +78,7 @@ def test_what_says_too_little_has_weights_and_no_cache(config: dict[str, Any]) -
 
 def test_weights_and_cache_add_up_and_quantised_caches_are_smaller() -> None:
     attention = AttentionSchema(kv_heads=(8,) * 32, key_length=128, value_length=128)
-    model = RepositorySchema(size=16_060_522_496, attention=attention)
+    model = RepositoryDetailsSchema(size=16_060_522_496, attention=attention)
     estimate = estimate_memory(model, context_length=8192)
     assert estimate.total == 16_060_522_496 + 1024**3
     assert estimate_memory(model, context_length=8192, cache_dtype="Q8_0").cache == 1024**3 * 34 // 64

@@ -12,7 +12,7 @@ from kamiwaza_sdk import (
     FormatException,
     FormatLimitException,
     MalformedFileException,
-    RepositorySchema,
+    RepositoryDetailsSchema,
     SafetensorsSchema,
     combine_shards,
     describe_repository,
@@ -79,7 +79,7 @@ def test_a_repository_says_what_its_parts_say(tmp_path: Path) -> None:
     assert found.verdicts == {"extra/evil.pt": "dangerous", "extra/weights.pkl": "safe"}
     assert found.attention is not None
     assert found.attention.elements_per_token == 6 * 2 * 384
-    assert RepositorySchema.model_validate_json(found.model_dump_json()) == found
+    assert RepositoryDetailsSchema.model_validate_json(found.model_dump_json()) == found
 
 
 def test_a_repository_of_gguf_files_says_what_the_first_says_for_each_is_a_whole_model(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_cache_that_consists_of_links_is_read_and_a_directory_that_holds_itsel
 
 
 def test_an_empty_directory_says_nothing(tmp_path: Path) -> None:
-    assert inspect_directory(tmp_path) == RepositorySchema(size=0)
+    assert inspect_directory(tmp_path) == RepositoryDetailsSchema(size=0)
 
 
 @pytest.mark.parametrize(

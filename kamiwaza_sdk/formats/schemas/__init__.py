@@ -4,7 +4,7 @@ from kamiwaza_sdk.formats.schemas.attention import AttentionSchema, MemoryEstima
 from kamiwaza_sdk.formats.schemas.gguf import GGUFArraySchema, GGUFSchema, GGUFValue
 from kamiwaza_sdk.formats.schemas.onnx import ONNXSchema, ONNXValueSchema
 from kamiwaza_sdk.formats.schemas.pickles import PickleImportSchema, PickleSchema, PickleVerdict
-from kamiwaza_sdk.formats.schemas.repository import RepositorySchema
+from kamiwaza_sdk.formats.schemas.repository import RepositoryDetailsSchema
 from kamiwaza_sdk.formats.schemas.safetensors import SafetensorsSchema, ShardedSafetensorsSchema
 from kamiwaza_sdk.formats.schemas.tensors import TensorSchema, TensorTable
 
@@ -19,7 +19,7 @@ __all__ = [
     "PickleImportSchema",
     "PickleSchema",
     "PickleVerdict",
-    "RepositorySchema",
+    "RepositoryDetailsSchema",
     "SafetensorsSchema",
     "ShardedSafetensorsSchema",
     "TensorSchema",

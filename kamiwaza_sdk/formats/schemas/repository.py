@@ -5,10 +5,10 @@ from pydantic import Field
 from kamiwaza_sdk.formats.schemas.attention import AttentionSchema
 from kamiwaza_sdk.formats.schemas.base import FileSchema
 
-__all__ = ["RepositorySchema"]
+__all__ = ["RepositoryDetailsSchema"]
 
 
-class RepositorySchema(FileSchema):
+class RepositoryDetailsSchema(FileSchema):
     """What a model's files say about it together.
 
     Attributes:
@@ -35,7 +35,7 @@ class RepositorySchema(FileSchema):
         verdicts: Of files that are pickles: which can do harm, by path.
 
     Example:
-        >>> RepositorySchema(size=0, licence="mit").licence
+        >>> RepositoryDetailsSchema(size=0, licence="mit").licence
         'mit'
     """
 
