@@ -113,7 +113,7 @@ class FileClaim:
             if self._descriptor == _NONE:
                 flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_APPEND
                 self._descriptor = os.open(self.journal, flags, 0o666)
-            if not _locked(self._descriptor):
+            if not self._locks():
                 self._waited = True
                 return False
             if os.fstat(self._descriptor).st_nlink:
@@ -124,6 +124,15 @@ class FileClaim:
                 self.outcome = last
                 return True
             self.renew()
+
+    def _locks(self) -> bool:
+        try:
+            return _locked(self._descriptor)
+        except Locks:  # what was there stays, for who comes by another way; but not what was made just now, in vain
+            if not os.fstat(self._descriptor).st_size:
+                self.journal.unlink(missing_ok=True)
+            self.release()
+            raise
 
     def read(self) -> Journal:
         with open(self._descriptor, "rb", closefd=False) as file:
