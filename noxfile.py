@@ -1,4 +1,4 @@
-"""What CI runs, a session at a time. ``nox`` alone runs everything but the benchmarks."""
+"""What CI runs, a session at a time. ``nox`` alone runs everything but the benchmarks and the torture."""
 
 import os
 import tomllib
@@ -72,6 +72,14 @@ def docs(session: nox.Session) -> None:
     session.install(EVERYTHING, *groups("docs", "test"))
     session.run("sphinx-build", "-n", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
     session.run("pytest", "--doctest-modules", "kamiwaza_sdk", "docs", "README.md", *session.posargs)
+
+
+@nox.session
+def torture(session: nox.Session) -> None:
+    """Kill downloads ten times as often as the suite does, and try what needs a quiet machine."""
+    session.install(EVERYTHING, *groups("test"))
+    env = {"KAMIWAZA_TEST_KILLS": "200"}
+    session.run("pytest", "tests/download/torture", "-s", *session.posargs, env=env)
 
 
 @nox.session
