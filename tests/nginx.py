@@ -5,14 +5,19 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Self
 
 import pytest
 
-__all__ = ["Nginx"]
+from kamiwaza_sdk.testing import GeneratedBody
+
+__all__ = ["Nginx", "serving"]
 
 _PATIENCE: Final = 20.0
+_PIECE: Final = 1024**2
 _TRIES: Final = 3
 _CONFIGURATION: Final = """\
 daemon off;
@@ -104,3 +109,15 @@ class Nginx:
                     return True
             time.sleep(0.005)  # a program that starts tells nobody
         return False
+
+
+@contextmanager
+def serving(body: GeneratedBody, ground: Path) -> Generator[Nginx]:
+    """Serve a file with this content as ``/model.bin``; what that takes is made in a directory, which is made too."""
+    (ground / "root").mkdir(parents=True)
+    (ground / "own").mkdir()
+    with (ground / "root/model.bin").open("wb") as file:
+        for start in range(0, body.size, _PIECE):
+            file.write(body.read(start, start + _PIECE))
+    with Nginx(ground / "root", ground / "own") as server:
+        yield server

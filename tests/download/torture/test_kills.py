@@ -19,7 +19,7 @@ from kamiwaza_sdk import DownloadService
 from kamiwaza_sdk.testing import FaultyServer, GeneratedBody, Rate
 from tests.download.helpers import entries
 from tests.download.torture.children import Child, Job
-from tests.nginx import Nginx
+from tests.nginx import serving
 
 MIB: Final = 1024**2
 KILLS: Final = int(os.environ.get("KAMIWAZA_TEST_KILLS", "20"))
@@ -69,12 +69,7 @@ def faulty(body: GeneratedBody, _: Path) -> Generator[Source]:
 
 @contextmanager
 def nginx(body: GeneratedBody, ground: Path) -> Generator[Source]:
-    (ground / "root").mkdir()
-    (ground / "nginx").mkdir()
-    with (ground / "root/model.bin").open("wb") as file:
-        for start in range(0, body.size, MIB):
-            file.write(body.read(start, start + MIB))
-    with Nginx(ground / "root", ground / "nginx") as server:
+    with serving(body, ground / "nginx") as server:
         yield server
 
 
