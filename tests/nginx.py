@@ -53,9 +53,13 @@ class Nginx:
         directory: Where it keeps what is its own: an empty directory.
         certificate: A PEM file with a certificate and its key, for https.
         more: More directives for its server.
+
+    Attributes:
+        root: What it serves.
     """
 
     def __init__(self, root: Path, directory: Path, *, certificate: Path | None = None, more: str = "") -> None:
+        self.root = root
         self._directory = directory
         self._scheme = "http" if certificate is None else "https"
         if certificate is not None:

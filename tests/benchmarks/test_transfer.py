@@ -92,10 +92,9 @@ def ours(url: str, sha256: str, **environment: str) -> Callable[[Path], Cost]:
 
 
 @pytest.fixture(scope="module")
-def hashed(ground: Path, server: Nginx) -> Callable[[], Cost]:
-    """Hashing the file alone; by then it is there."""
-    assert server
-    return partial(transfer, "hashing", path=str(ground / "nginx/root/model.bin"), size=BODY.size)
+def hashed(server: Nginx) -> Callable[[], Cost]:
+    """Hashing the file alone, which is there with the server."""
+    return partial(transfer, "hashing", path=str(server.root / "model.bin"), size=BODY.size)
 
 
 def _aria2(url: str, sha256: str, into: Path) -> Cost:

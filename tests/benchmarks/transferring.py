@@ -6,6 +6,7 @@ prints its costs as JSON. What a function imports is loaded before it is measure
 
 import asyncio
 import hashlib
+import importlib
 import json
 import sys
 import time
@@ -15,6 +16,8 @@ from typing import Any, Final
 
 PIECE: Final = 1024**2
 CONCURRENCY: Final = 8
+#: Loads aiohttp.
+LOADED: Final = "kamiwaza_sdk.services.download._flight"
 #: What prepares a transfer, and returns it.
 Transfer = Callable[[], object]
 
@@ -36,9 +39,8 @@ def hashing(path: str, size: int) -> Transfer:
 def ours(url: str, path: str, sha256: str, reused: int = 0) -> Transfer:
     """Download and verify with the service."""
     from kamiwaza_sdk import DownloadConfig, DownloadService
-    from kamiwaza_sdk.services.download import _flight
 
-    assert _flight
+    importlib.import_module(LOADED)
 
     def run() -> None:
         result = asyncio.run(DownloadService(DownloadConfig()).download(url, Path(path), sha256=sha256))
@@ -50,9 +52,8 @@ def ours(url: str, path: str, sha256: str, reused: int = 0) -> Transfer:
 def fetching(url: str, store: str, sha256: str) -> Transfer:
     """Bring it into a store."""
     from kamiwaza_sdk import HubService, StorageConfig, StorageService
-    from kamiwaza_sdk.services.download import _flight
 
-    assert _flight
+    importlib.import_module(LOADED)
     hub = HubService(storage=StorageService(StorageConfig(root=Path(store))))
     return lambda: asyncio.run(hub.fetch(url, sha256=sha256))
 
@@ -60,10 +61,9 @@ def fetching(url: str, store: str, sha256: str) -> Transfer:
 def ours_many(urls: list[str], directory: str) -> Transfer:
     """Download many files, without a digest."""
     from kamiwaza_sdk import DownloadConfig, DownloadService
-    from kamiwaza_sdk.services.download import _flight
     from kamiwaza_sdk.services.download.schemas import DownloadRequest
 
-    assert _flight
+    importlib.import_module(LOADED)
 
     async def bring() -> None:
         requests = [DownloadRequest(url=url, path=Path(directory, url.rpartition("/")[2])) for url in urls]
@@ -120,7 +120,7 @@ def hub(endpoint: str, directory: str) -> Transfer:
 
 
 def peak() -> int:
-    """Return the most memory this process has had, in bytes. (``ru_maxrss`` would count what its parent had.)"""
+    """Return the most memory this process has had, in bytes; ``ru_maxrss`` would count what its parent had."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024
 
