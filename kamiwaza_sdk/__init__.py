@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.download.exceptions import DownloadStatusException as DownloadStatusException
     from kamiwaza_sdk.services.download.exceptions import DownloadTimeoutException as DownloadTimeoutException
     from kamiwaza_sdk.services.download.exceptions import DownloadTooLargeException as DownloadTooLargeException
+    from kamiwaza_sdk.services.download.exceptions import HostNotAllowedException as HostNotAllowedException
     from kamiwaza_sdk.services.download.exceptions import InvalidUrlException as InvalidUrlException
+    from kamiwaza_sdk.services.download.exceptions import PrivateAddressException as PrivateAddressException
     from kamiwaza_sdk.services.download.exceptions import SizeMismatchException as SizeMismatchException
     from kamiwaza_sdk.services.download.exceptions import UnexpectedEncodingException as UnexpectedEncodingException
     from kamiwaza_sdk.services.download.handle import Download as Download
@@ -197,6 +199,7 @@ __all__ = [
     "FileLike",
     "Filter",
     "HasFiles",
+    "HostNotAllowedException",
     "HubService",
     "InvalidCursorException",
     "InvalidFilterException",
@@ -228,6 +231,7 @@ __all__ = [
     "OutsideStoreException",
     "Page",
     "ParentSchema",
+    "PrivateAddressException",
     "ProgressCallback",
     "Relation",
     "RelativeSchema",
@@ -326,6 +330,7 @@ _MODULES = {
     "FileLike": "kamiwaza_sdk.services.storage.schemas",
     "Filter": "kamiwaza_sdk.services.model.schemas.filters",
     "HasFiles": "kamiwaza_sdk.services.storage.schemas",
+    "HostNotAllowedException": "kamiwaza_sdk.services.download.exceptions",
     "HubService": "kamiwaza_sdk.services.hub.services",
     "InvalidCursorException": "kamiwaza_sdk.services.model.exceptions",
     "InvalidFilterException": "kamiwaza_sdk.services.model.exceptions",
@@ -357,6 +362,7 @@ _MODULES = {
     "OutsideStoreException": "kamiwaza_sdk.services.storage.exceptions",
     "Page": "kamiwaza_sdk.services.model.schemas.page",
     "ParentSchema": "kamiwaza_sdk.services.model.schemas.version",
+    "PrivateAddressException": "kamiwaza_sdk.services.download.exceptions",
     "ProgressCallback": "kamiwaza_sdk.services.download.schemas",
     "Relation": "kamiwaza_sdk.services.model.schemas.version",
     "RelativeSchema": "kamiwaza_sdk.services.model.schemas.lineage",

@@ -6,7 +6,11 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from kamiwaza_sdk.services.download.exceptions import DownloadInterruptedException, DownloadTimeoutException
+from kamiwaza_sdk.services.download.exceptions import (
+    DownloadException,
+    DownloadInterruptedException,
+    DownloadTimeoutException,
+)
 
 __all__ = ["Exchange", "translated"]
 
@@ -55,6 +59,8 @@ def translated(exchange: Exchange) -> Generator[None]:
     """
     try:
         yield
+    except DownloadException:  # some are a ConnectionError, too, and say already what happened
+        raise
     except aiohttp.ConnectionTimeoutError:
         raise exchange.timed_out(exchange.connect_timeout, setting="connect_timeout") from None
     except TimeoutError:

@@ -10,11 +10,13 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from kamiwaza_sdk._validation import revalidated
 from kamiwaza_sdk.exceptions import InvalidPathException
 from kamiwaza_sdk.services.download._approach import Approach, Standing
 from kamiwaza_sdk.services.download._demands import Demands, demands
 from kamiwaza_sdk.services.download._exchange import Exchange
 from kamiwaza_sdk.services.download._journal import Header, key_of
+from kamiwaza_sdk.services.download._network import Network
 from kamiwaza_sdk.services.download._partial import Partial
 from kamiwaza_sdk.services.download._ranges import StartAgain, continues
 from kamiwaza_sdk.services.download._receive import receive
@@ -64,12 +66,15 @@ def order_of(request: DownloadRequest, *, max_size: int) -> Order:
     """
     if "\0" in str(request.path):
         raise InvalidPathException("path", "contains NUL; remove it", value=str(request.path))
+    validators = request.validators
+    if validators is not None:
+        validators = revalidated(validators, Validators, "validators")  # they become headers
     limit = max_size if request.max_size is None else request.max_size
     return Order(
         check_url(request.url),
         request.path,
         demands(limit=limit, size=request.size, sha256=request.sha256),
-        request.validators,
+        validators,
     )
 
 
@@ -157,7 +162,8 @@ class Flight:
             publish = partial.publish
         else:
             exchange = Exchange(self._url, self._config.connect_timeout, self._config.stall_timeout)
-            async with self._slot, self._answer(partial, exchange) as response:
+            network = await self._resources.network()
+            async with self._slot, self._answer(network, partial, exchange) as response:
                 if response.status == HTTPStatus.NOT_MODIFIED:
                     return self._not_modified(response, exchange)
                 publish = await self._received(partial, exchange, response)
@@ -172,11 +178,13 @@ class Flight:
         header = partial.header
         return header is not None and partial.offset == header.size and partial.sha256() == self._order.demands.sha256
 
-    def _answer(self, partial: Partial, exchange: Exchange) -> "AbstractAsyncContextManager[aiohttp.ClientResponse]":
+    def _answer(
+        self, network: Network, partial: Partial, exchange: Exchange
+    ) -> "AbstractAsyncContextManager[aiohttp.ClientResponse]":
         order, header = self._order, partial.header
         condition = header.condition if header is not None and header.url == self._key else None
         rest = Rest(partial.offset, condition) if partial.offset else None
-        return answer(self._resources.session, order.url, exchange=exchange, validators=order.validators, rest=rest)
+        return answer(network, order.url, exchange=exchange, validators=order.validators, rest=rest)
 
     async def _received(
         self, partial: Partial, exchange: Exchange, response: "aiohttp.ClientResponse"

@@ -14,6 +14,7 @@ from kamiwaza_sdk._validation import check_path
 from kamiwaza_sdk.exceptions import InvalidPathException
 from kamiwaza_sdk.services.download._exchange import Exchange, translated
 from kamiwaza_sdk.services.download._journal import Header, key_of
+from kamiwaza_sdk.services.download._network import Network
 from kamiwaza_sdk.services.download._retries import parse_retry_after
 from kamiwaza_sdk.services.download.exceptions import (
     DownloadStatusException,
@@ -26,19 +27,12 @@ from kamiwaza_sdk.services.download.urls import redact, resolve
 if TYPE_CHECKING:
     from yarl import URL
 
-__all__ = ["Rest", "answer", "header_of", "open_session"]
+__all__ = ["Rest", "answer", "header_of"]
 
 MAX_REDIRECTS: Final = 10
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 #: How much aiohttp gathers before it stops reading; it may hold twice as much.
 _READ_SIZE: Final = 1024**2
-#: What of a caller's session goes along to another origin: nothing that could be a credential.
-_HARMLESS: Final = frozenset({"accept", "accept-language", "user-agent"})
-
-
-def open_session() -> aiohttp.ClientSession:
-    """Return a session that carries nothing from one request to the next; how many travel is limited elsewhere."""
-    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar())
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +45,7 @@ class Rest:
 
 @asynccontextmanager
 async def answer(
-    session: aiohttp.ClientSession,
+    network: Network,
     url: "URL",
     *,
     exchange: Exchange,
@@ -68,6 +62,8 @@ async def answer(
         DownloadInterruptedException: There is no connection, or no valid answer.
         DownloadTimeoutException: There is neither in time.
         UnexpectedEncodingException: The body is compressed.
+        HostNotAllowedException: It is at, or leads to, a host that is not allowed.
+        PrivateAddressException: It is at, or leads to, an address that is not public, and that is not allowed.
     """
     headers = {"Accept-Encoding": "identity"} | _conditions(validators) | _range(rest)
     expected = {
@@ -75,7 +71,7 @@ async def answer(
         *([HTTPStatus.NOT_MODIFIED] if _conditions(validators) else []),
         *([HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE] if rest else []),
     }
-    async with await _follow(session, url, exchange=exchange, headers=headers) as response:
+    async with await _follow(network, url, exchange=exchange, headers=headers) as response:
         if response.status not in expected:
             raise DownloadStatusException(
                 url=exchange.url,
@@ -106,19 +102,21 @@ def _range(rest: Rest | None) -> dict[str, str]:
 
 
 async def _follow(
-    session: aiohttp.ClientSession, url: "URL", *, exchange: Exchange, headers: Mapping[str, str]
+    network: Network, url: "URL", *, exchange: Exchange, headers: Mapping[str, str]
 ) -> aiohttp.ClientResponse:
     """Return the first answer that is no redirect.
 
     Not left to aiohttp, which goes from https to http and takes a session's credentials along, except for
-    ``Authorization`` and ``Cookie``. Each hop is a request of its own here: up to the first foreign origin just as the
-    session would send it, with its own middlewares; from there on without anything that could be a credential.
+    ``Authorization`` and ``Cookie``. Each hop is a request of its own here, and each is checked: up to the first
+    foreign origin just as a session handed in would send it, with its own middlewares; from there on without anything
+    that could be a credential, except for the token of the origin it goes to.
     """
     target, at_home = url, True
     for redirects in itertools.count():
-        if session.closed:  # by its owner, meanwhile
+        network.check(target, url=exchange.url)
+        if network.session.closed:  # by its owner, meanwhile
             raise exchange.interrupted("the session was closed")
-        response = await _get(session, target, exchange=exchange, headers=headers, at_home=at_home)
+        response = await _get(network, target, exchange=exchange, headers=headers, at_home=at_home)
         location = response.headers.get("Location") if response.status in _REDIRECTS else None
         if location is None:
             return response
@@ -135,7 +133,7 @@ async def _follow(
 
 
 async def _get(
-    session: aiohttp.ClientSession, target: "URL", *, exchange: Exchange, headers: Mapping[str, str], at_home: bool
+    network: Network, target: "URL", *, exchange: Exchange, headers: Mapping[str, str], at_home: bool
 ) -> aiohttp.ClientResponse:
     timeout = aiohttp.ClientTimeout(
         total=None,
@@ -143,30 +141,20 @@ async def _get(
         sock_connect=exchange.connect_timeout,
         sock_read=exchange.stall_timeout,
     )
-    with translated(exchange):
-        return await session.get(
+    as_it_is = network.given and at_home
+    keep = frozenset(map(str.lower, headers))
+    with translated(exchange), network.explained(target, exchange):
+        return await network.session.get(
             target,
-            headers=headers,
+            headers={**headers, **network.token_header(target)} if as_it_is else headers,
             timeout=timeout,
+            proxy=network.proxy(target),
             allow_redirects=False,
             raise_for_status=False,
             auto_decompress=False,
             read_bufsize=_READ_SIZE,
-            middlewares=None if at_home else (_without_credentials(session, keep=headers),),
+            middlewares=None if as_it_is else (network.middleware(target, keep=keep),),
         )
-
-
-def _without_credentials(session: aiohttp.ClientSession, *, keep: Mapping[str, str]) -> aiohttp.ClientMiddlewareType:
-    """Return a middleware that takes from a request what the session added to it, in place of the session's own."""
-    kept = _HARMLESS | {name.lower() for name in keep}
-    dropped = {"authorization", "cookie", *map(str.lower, session.headers)} - kept
-
-    async def strip(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-        for name in dropped:
-            request.headers.popall(name, None)
-        return await handler(request)
-
-    return strip
 
 
 def _redirected(response: aiohttp.ClientResponse, location: str, *, exchange: Exchange) -> "URL":

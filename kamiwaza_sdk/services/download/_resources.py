@@ -5,11 +5,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self
 
-from kamiwaza_sdk.exceptions import ConfigurationException
 from kamiwaza_sdk.services.download.config import DownloadConfig
 
 if TYPE_CHECKING:
     import aiohttp
+
+    from kamiwaza_sdk.services.download._network import Network
 
 __all__ = ["Resources", "settled"]
 
@@ -18,14 +19,16 @@ class Resources:
     """Opens each of them when first used; after leaving its context none is left.
 
     Args:
-        config: How many files travel at once: each needs one thread while it does, and as many others need one for a
-            moment now and then.
+        config: How the session is made, and how many files travel at once: each needs one thread while it does, and as
+            many others need one for a moment now and then.
         session: The caller's own session, used and not closed.
     """
 
     def __init__(self, config: DownloadConfig, session: "aiohttp.ClientSession | None") -> None:
+        self._config = config
         self._given = session
         self._own: aiohttp.ClientSession | None = None
+        self._network: Network | None = None
         self._threads: list[threading.Thread] = []
         self.executor = ThreadPoolExecutor(
             2 * config.max_concurrency + 1,
@@ -33,21 +36,26 @@ class Resources:
             lambda: self._threads.append(threading.current_thread()),
         )
 
-    @property
-    def session(self) -> "aiohttp.ClientSession":
-        """The session to use.
+    async def network(self) -> "Network":
+        """Return what requests go through.
 
         Raises:
-            ConfigurationException: The caller's is closed.
+            ConfigurationException: The caller's session is closed, or cannot do what the settings ask for; or the file
+                of certificates cannot be used.
         """
-        from kamiwaza_sdk.services.download._requests import open_session
+        from kamiwaza_sdk.services.download._network import Network
+        from kamiwaza_sdk.services.download._session import check_session, open_session, trusting
 
-        if self._given is None:
-            self._own = self._own or open_session()
-            return self._own
-        if self._given.closed:
-            raise ConfigurationException("session", "is closed; hand in an open one")
-        return self._given
+        if self._given is not None:
+            check_session(self._given, self._config)
+            return Network(self._given, self._config, given=True)
+        if self._network is None:
+            ca_file = self._config.ca_file
+            trusted = None if ca_file is None else await asyncio.to_thread(trusting, ca_file)
+            if self._network is None:  # else another call was faster
+                self._own = open_session(self._config, trusted)
+                self._network = Network(self._own, self._config, given=False)
+        return self._network
 
     async def __aenter__(self) -> Self:
         return self

@@ -128,11 +128,13 @@ class DownloadService:
 
         Raises:
             InvalidInputException: An argument is not acceptable (`InvalidUrlException` for the URL).
-            ConfigurationException: A setting is not acceptable, or the session handed in is closed.
+            ConfigurationException: A setting is not acceptable, or the session handed in is closed or does not fit it.
             MissingDependencyException: A bar was asked for and tqdm is not installed.
             DownloadStatusException: The server answered with something else.
             DownloadInterruptedException: There was no connection, or it broke.
             DownloadTimeoutException: Nothing arrived for too long.
+            HostNotAllowedException: It is at, or leads to, a host that is not allowed.
+            PrivateAddressException: It is at, or leads to, an address that is not public, and only those are allowed.
             DownloadTooLargeException: The body is larger than allowed.
             SizeMismatchException: It has another size than `size`.
             ChecksumMismatchException: It has another digest than `sha256`.
@@ -234,10 +236,12 @@ class DownloadService:
 
         Raises:
             InvalidInputException: An argument is not acceptable (`InvalidUrlException` for the URL).
-            ConfigurationException: A setting is not acceptable, or the session handed in is closed.
+            ConfigurationException: A setting is not acceptable, or the session handed in is closed or does not fit it.
             DownloadStatusException: The server answered with something else.
             DownloadInterruptedException: There was no connection, or it broke.
             DownloadTimeoutException: Nothing arrived for too long.
+            HostNotAllowedException: It is at, or leads to, a host that is not allowed.
+            PrivateAddressException: It is at, or leads to, an address that is not public, and only those are allowed.
             DownloadTooLargeException: The body is larger than allowed.
             ChecksumMismatchException: It has another digest than `sha256`.
             UnexpectedEncodingException: It is compressed although that was declined.
@@ -284,7 +288,7 @@ class DownloadService:
         async with (
             self._resources() as resources,
             self._slot(config.max_concurrency),
-            answer(resources.session, target, exchange=exchange) as response,
+            answer(await resources.network(), target, exchange=exchange) as response,
         ):
             exchange.begin(0, response.content_length)
             wanted.check_announced(exchange.announced, url=shown)
