@@ -81,9 +81,11 @@ class DownloadService:
         if self._entered:
             return
         shared, self._shared = self._shared, None
+        # What was started a moment ago has yet to run up to where it is one of our calls.
+        cancelled = await settled(asyncio.ensure_future(asyncio.sleep(0)))
         for call in self._calls:
             call.cancel()
-        cancelled = await settled(asyncio.gather(*self._calls, return_exceptions=True))
+        cancelled = await settled(asyncio.gather(*self._calls, return_exceptions=True)) or cancelled
         if shared is not None:
             await shared.__aexit__()
         if cancelled is not None:
