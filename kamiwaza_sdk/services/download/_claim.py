@@ -116,7 +116,7 @@ class FileClaim:
             if not self._lock():
                 self._waited = True
                 return False
-            if os.fstat(self._descriptor).st_nlink:
+            if self._stands():
                 return True
             # Unlinked, it guards nothing any more; but who waited has its last word to read.
             last = self.read()
@@ -168,6 +168,13 @@ class FileClaim:
         descriptor, self._descriptor = self._descriptor, _NONE
         if descriptor != _NONE:
             os.close(descriptor)
+
+    def _stands(self) -> bool:
+        """Whether this is the file of that name. Its links do not tell: NFS renames what is unlinked while open."""
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), self.journal.lstat())
+        except FileNotFoundError:
+            return False
 
     def _lock(self) -> bool:
         try:
