@@ -8,6 +8,7 @@ from kamiwaza_sdk.services.download._claim import FileClaim, Place
 from kamiwaza_sdk.services.download._journal import Header
 
 HEADER = Header(url="u", final_url="https://example.org/m").line()
+LINE = f"4194304 {'cd' * 32}\n".encode()
 PUBLISHED = f"published 3 {'ab' * 32}\n".encode()
 
 
@@ -27,3 +28,19 @@ def test_a_journal_that_is_only_renamed_by_unlinking_guards_nothing_any_more(tmp
     assert newcomer.attempt() is bool(last_word)
     for claim in (follower, newcomer):
         claim.release()
+
+
+def test_what_is_right_in_a_journal_is_not_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So whoever goes on, and dies at once, costs nothing of what was there."""
+    claim = FileClaim(Place(tmp_path / "m"))
+    assert claim.attempt()
+    claim.begin(HEADER + LINE)
+    claim.append(b"torn")
+    with monkeypatch.context() as patched:
+        patched.setattr("os.write", lambda *_: pytest.fail("nothing is to be written"))
+        claim.begin(HEADER + LINE)
+    assert claim.journal.read_bytes() == HEADER + LINE
+    claim.begin(LINE)
+    claim.append(LINE)
+    assert claim.journal.read_bytes() == LINE + LINE
+    claim.release()

@@ -141,8 +141,11 @@ class FileClaim:
         return self.partial
 
     def begin(self, text: bytes) -> None:
-        os.ftruncate(self._descriptor, 0)
-        os.write(self._descriptor, text)
+        # What is there and right stays there all the time: a crash in between is to cost nothing.
+        known = os.pread(self._descriptor, len(text), 0) == text
+        os.ftruncate(self._descriptor, len(text) if known else 0)
+        if not known:
+            os.write(self._descriptor, text)
 
     def append(self, text: bytes) -> None:
         os.write(self._descriptor, text)
