@@ -261,7 +261,7 @@ async def test_a_damaged_journal_costs_bytes_but_never_the_content(
     check(await downloads.download(url, target), target)
 
 
-@pytest.mark.parametrize("at", [0, 1, 4 * MIB - 1, 5 * MIB, 6 * MIB])
+@pytest.mark.parametrize("at", [0, 1, 4 * MIB - 1, 4 * MIB])
 async def test_a_damaged_byte_costs_what_follows_the_last_line_before_it(
     at: int, faulty_server: FaultyServer, downloads: DownloadService, target: Path
 ) -> None:

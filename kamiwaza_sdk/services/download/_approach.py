@@ -53,6 +53,11 @@ class Approach:
         self._waited = False
         self._claim: Claim = FileClaim(Place(path))
 
+    @property
+    def left(self) -> bool:
+        """Whether nothing is held any more."""
+        return self.partial is not None and self.partial.left
+
     def attempt(self) -> Standing | Partial | None:
         """Return what is there already, or what to add to, or `None` while somebody else brings it.
 

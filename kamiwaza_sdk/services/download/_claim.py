@@ -126,6 +126,8 @@ class FileClaim:
             self.renew()
 
     def read(self) -> Journal:
+        if not os.fstat(self._descriptor).st_size:
+            return Journal()
         with open(self._descriptor, "rb", closefd=False) as file:
             file.seek(0)
             return parse(file.read())

@@ -21,8 +21,9 @@ from kamiwaza_sdk.services.download._partial import Partial
 from kamiwaza_sdk.services.download._ranges import StartAgain, continues
 from kamiwaza_sdk.services.download._receive import receive
 from kamiwaza_sdk.services.download._requests import Rest, answer, header_of
-from kamiwaza_sdk.services.download._resources import Resources, settled
+from kamiwaza_sdk.services.download._resources import Resources
 from kamiwaza_sdk.services.download._sink import SLOT_SIZE, FileSink, MemorySink
+from kamiwaza_sdk.services.download._threads import settled
 from kamiwaza_sdk.services.download.config import DownloadConfig
 from kamiwaza_sdk.services.download.exceptions import (
     ChecksumMismatchException,
@@ -50,9 +51,10 @@ _LOOK: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is asked for."""
+    """What is asked for; `shown` is the URL, redacted."""
 
     url: "URL"
+    shown: str
     path: Path
     demands: Demands
     validators: Validators | None = None
@@ -70,8 +72,10 @@ def order_of(request: DownloadRequest, *, max_size: int) -> Order:
     if validators is not None:
         validators = revalidated(validators, Validators, "validators")  # they become headers
     limit = max_size if request.max_size is None else request.max_size
+    url = check_url(request.url)
     return Order(
-        check_url(request.url),
+        url,
+        redact(url),
         request.path,
         demands(limit=limit, size=request.size, sha256=request.sha256),
         validators,
@@ -106,7 +110,7 @@ class Flight:
         self._resources = resources
         self._slot = slot
         self._reporter = reporter
-        self._url = redact(order.url)
+        self._url = order.shown
         self._key = key_of(str(order.url))
         self._approach = Approach(order.path, order.demands, url=self._url, key=self._key)
         self._began = time.monotonic()
@@ -119,18 +123,20 @@ class Flight:
         Raises:
             DownloadException: It does not.
         """
+        network = await self._resources.network()
+        network.check(self._order.url, url=self._url)  # also where another has brought it, who may ask where we may not
         try:
             found = await self._approached()
             if isinstance(found, Standing):
                 self._reporter.reused = found.size
                 self._reporter.finish(found.size, found.size)
                 return self._result(found.header, size=found.size, sha256=found.sha256, reused=found.size)
-            return await attempts.run(lambda: self._attempt(found))
+            return await attempts.run(lambda: self._attempt(found, network))
         except _WRONG:
             self._keep_partial = lambda: False
             raise
         finally:
-            await self._to_its_end(lambda: self._approach.leave(keep=self._keep_partial()))
+            await self._leave()
 
     async def _approached(self) -> Standing | Partial:
         """Wait for the right to bring it, or until that is superfluous."""
@@ -139,12 +145,12 @@ class Flight:
             await asyncio.sleep(_LOOK)
         return found
 
-    async def _attempt(self, partial: Partial) -> DownloadResult:
+    async def _attempt(self, partial: Partial, network: Network) -> DownloadResult:
         """Ask for what is missing; for all of it where that cannot be had, or turns out to be of something else."""
         if partial.offset and not partial.resumable:
             await self._in_thread(partial.restart)
         try:
-            return await self._bring(partial)
+            return await self._bring(partial, network)
         except StartAgain:
             pass
         except ChecksumMismatchException as error:
@@ -153,16 +159,15 @@ class Flight:
                 raise
         self._pieced = False
         await self._in_thread(partial.restart)
-        return await self._bring(partial)
+        return await self._bring(partial, network)
 
-    async def _bring(self, partial: Partial) -> DownloadResult:
+    async def _bring(self, partial: Partial, network: Network) -> DownloadResult:
         if self._is_whole(partial):
             size: int = partial.offset
             total: int | None = size
             publish = partial.publish
         else:
             exchange = Exchange(self._url, self._config.connect_timeout, self._config.stall_timeout)
-            network = await self._resources.network()
             async with self._slot, self._answer(network, partial, exchange) as response:
                 if response.status == HTTPStatus.NOT_MODIFIED:
                     return self._not_modified(response, exchange)
@@ -197,7 +202,7 @@ class Flight:
         self._reporter.reused = partial.reused
         exchange.begin(partial.offset, response.content_length)
         demands.check_announced(exchange.announced, url=self._url)
-        header = partial.header or header_of(response, self._order.url, size=exchange.announced, sha256=demands.sha256)
+        header = partial.header or header_of(response, self._key, size=exchange.announced, sha256=demands.sha256)
         receiving = functools.partial(receive, response, exchange=exchange, demands=demands, reporter=self._reporter)
         try:
             if exchange.announced is not None and exchange.announced <= SLOT_SIZE:
@@ -207,7 +212,7 @@ class Flight:
             async with FileSink(
                 partial,
                 buffer_size=self._config.buffer_size,
-                executor=self._resources.executor,
+                threads=self._resources.threads,
                 ready=lambda: partial.expect(header, exchange.announced),
             ) as file:
                 await receiving(file)
@@ -223,7 +228,7 @@ class Flight:
 
     def _not_modified(self, response: "aiohttp.ClientResponse", exchange: Exchange) -> DownloadResult:
         self._reporter.finish(exchange.received, exchange.announced)
-        header = header_of(response, self._order.url, size=None, sha256=None)
+        header = header_of(response, self._key, size=None, sha256=None)
         return self._result(header, size=None, sha256=None, reused=0)
 
     def _result(self, header: Header, *, size: int | None, sha256: str | None, reused: int) -> DownloadResult:
@@ -243,19 +248,14 @@ class Flight:
 
     async def _in_thread(self, job: Callable[[], _T]) -> _T:
         """Return what `job` returns; when cancelled, only once it has come to its end."""
-        submitted = self._resources.executor.submit(job)
-        try:
-            return await asyncio.wrap_future(submitted)
-        except asyncio.CancelledError:
-            self._approach.stopped.set()
-            if not submitted.cancelled():
-                await settled(asyncio.wrap_future(submitted))
-            raise
+        return await self._resources.threads.run(job, on_cancel=self._approach.stopped.set)
 
-    async def _to_its_end(self, job: Callable[[], None]) -> None:
-        """Run `job`, come what may."""
-        running = asyncio.wrap_future(self._resources.executor.submit(job))
-        cancelled = await settled(running)
+    async def _leave(self) -> None:
+        """Give back what is held, come what may."""
+        if self._approach.left:
+            return
+        leaving = self._resources.threads.start(lambda: self._approach.leave(keep=self._keep_partial()))
+        cancelled = await settled(leaving)
         if cancelled is not None:
             raise cancelled
-        running.result()
+        leaving.result()

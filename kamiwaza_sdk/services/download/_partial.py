@@ -54,6 +54,7 @@ class Partial:
         offset: How many bytes are written, and hashed.
         reused: How many of them were here before.
         header: Which content they are of; `None` before anything is known of it.
+        left: Whether it is published, or gone.
 
     Raises:
         DownloadDiskException: By every method: the file system refused.
@@ -72,7 +73,7 @@ class Partial:
         self._synced = 0
         self._stopped = stopped
         self._untouched = False
-        self._left = False
+        self.left = False
 
     def sha256(self) -> str:
         """Return the digest of what is there."""
@@ -156,10 +157,12 @@ class Partial:
                 self._claim.begin(header.line())
 
     def _create(self) -> None:
-        # Whatever stands there is not to be written through: it may be somebody's hard link.
-        self._claim.partial.unlink(missing_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        self._descriptor = os.open(self._claim.partial, flags, 0o666)  # the umask decides, as for any new file
+        try:
+            self._descriptor = os.open(self._claim.partial, flags, 0o666)  # the umask decides, as for any new file
+        except FileExistsError:  # and is not to be written through: it may be somebody's hard link
+            self._claim.partial.unlink()
+            self._descriptor = os.open(self._claim.partial, flags, 0o666)
 
     def write(self, piece: memoryview) -> None:
         """Add `piece`, and every four megabytes a line to the journal."""
@@ -187,16 +190,21 @@ class Partial:
         return f"{self.offset} {self._hash.hexdigest()}\n".encode()
 
     def store(self, body: "Whole", header: Header) -> None:
-        """Write a small file, hashed already, and publish it."""
+        """Write a small file, hashed already, and publish it. Nothing of it is worth a journal."""
         pieces = body.body()
-        self.expect(header, len(pieces))
         with disk_errors(self._path, url=self._url):
+            refuse_all_but_files(self._path)
+            if self._descriptor == _NONE:
+                self._create()
             write_all(self._descriptor, pieces)
-        self.offset, self._hash = len(pieces), body.hash
-        self.publish()
+        self.header, self.offset, self._hash = header, len(pieces), body.hash
+        self._publish(header.line())
 
     def publish(self) -> None:
         """Make the file durable and give it its name, unless it was told to stop."""
+        self._publish(b"")
+
+    def _publish(self, unsaid: bytes) -> None:
         with disk_errors(self._path, url=self._url):
             try:
                 os.fsync(self._descriptor)
@@ -212,7 +220,8 @@ class Partial:
                 self._path.unlink()
                 self.discard()
                 raise
-        self._leave_nothing(f"published {self.offset} {self.sha256()}\n".encode())
+        self._close()
+        self._let_go(unsaid + f"published {self.offset} {self.sha256()}\n".encode())
 
     def refuse(self, actual: str) -> None:
         """Leave nothing of a content that is not the one demanded, and tell those who wait for the same."""
@@ -220,7 +229,7 @@ class Partial:
 
     def keep(self) -> None:
         """Leave the bytes so that they need not travel again, if there are any, and any that could be gone on with."""
-        if self._left:
+        if self.left:
             return
         if not (self._untouched or (self.offset and self.resumable)):
             self.discard()
@@ -240,14 +249,17 @@ class Partial:
 
     def discard(self) -> None:
         """Leave nothing."""
-        if not self._left:
+        if not self.left:
             self._leave_nothing(b"")
 
     def _leave_nothing(self, last_word: bytes) -> None:
-        self._left = True
         self._close()
         with suppress(OSError):
             self._claim.partial.unlink(missing_ok=True)
+        self._let_go(last_word)
+
+    def _let_go(self, last_word: bytes) -> None:
+        self.left = True
         with suppress(OSError):
             self._claim.retire(last_word)
 

@@ -58,6 +58,8 @@ async def _stream(
 async def _next_piece(content: aiohttp.StreamReader, exchange: Exchange) -> bytes:
     """Return some of what has arrived, as it lies in memory, without joining it; empty at the end."""
     with translated(exchange):
+        if content.is_eof():  # all has arrived: there is nothing to wait for
+            return content.read_nowait()
         try:
             # aiohttp's own timer stops without a word when somebody closes the session meanwhile.
             async with asyncio.timeout(exchange.stall_timeout):

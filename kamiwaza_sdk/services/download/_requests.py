@@ -13,7 +13,7 @@ import aiohttp
 from kamiwaza_sdk._validation import check_path
 from kamiwaza_sdk.exceptions import InvalidPathException
 from kamiwaza_sdk.services.download._exchange import Exchange, translated
-from kamiwaza_sdk.services.download._journal import Header, key_of
+from kamiwaza_sdk.services.download._journal import Header
 from kamiwaza_sdk.services.download._network import Network
 from kamiwaza_sdk.services.download._retries import parse_retry_after
 from kamiwaza_sdk.services.download.exceptions import (
@@ -170,14 +170,14 @@ def _plain(text: str | None) -> str:
     return ascii(text or "")[1:-1][:80]
 
 
-def header_of(response: aiohttp.ClientResponse, url: "URL", *, size: int | None, sha256: str | None) -> Header:
+def header_of(response: aiohttp.ClientResponse, key: str, *, size: int | None, sha256: str | None) -> Header:
     """Return what an answer says of its content; headers that could not be sent back are left out."""
     etag, last_modified, date = (
         value if (value := response.headers.get(name)) and value.isascii() and value.isprintable() else None
         for name in ("ETag", "Last-Modified", "Date")
     )
     return Header(
-        url=key_of(str(url)),
+        url=key,
         size=size,
         sha256=sha256,
         etag=etag,
@@ -190,6 +190,8 @@ def header_of(response: aiohttp.ClientResponse, url: "URL", *, size: int | None,
 
 def _filename_of(response: aiohttp.ClientResponse) -> str | None:
     """Return the last segment of the name the server gives the file, or `None` where that cannot be a file's name."""
+    if "Content-Disposition" not in response.headers:
+        return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # aiohttp warns of malformed headers; to the caller they are as good as none
         disposition = response.content_disposition

@@ -1,10 +1,9 @@
 """What the calls of a service share: a session and the threads that write."""
 
 import asyncio
-import threading
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
+from kamiwaza_sdk.services.download._threads import Threads
 from kamiwaza_sdk.services.download.config import DownloadConfig
 
 if TYPE_CHECKING:
@@ -12,7 +11,7 @@ if TYPE_CHECKING:
 
     from kamiwaza_sdk.services.download._network import Network
 
-__all__ = ["Resources", "settled"]
+__all__ = ["Resources"]
 
 
 class Resources:
@@ -29,12 +28,7 @@ class Resources:
         self._given = session
         self._own: aiohttp.ClientSession | None = None
         self._network: Network | None = None
-        self._threads: list[threading.Thread] = []
-        self.executor = ThreadPoolExecutor(
-            2 * config.max_concurrency + 1,
-            "kamiwaza-download",
-            lambda: self._threads.append(threading.current_thread()),
-        )
+        self.threads = Threads(2 * config.max_concurrency + 1)
 
     async def network(self) -> "Network":
         """Return what requests go through.
@@ -61,22 +55,6 @@ class Resources:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.executor.shutdown(wait=False)
         if self._own is not None:
             await self._own.close()
-        # They have nothing left to do, so this is about a millisecond; joining them would block the event loop for it.
-        while any(thread.is_alive() for thread in self._threads):  # noqa: ASYNC110 - a thread's end signals nothing
-            await asyncio.sleep(0.001)
-
-
-async def settled(future: asyncio.Future[Any]) -> asyncio.CancelledError | None:
-    """Wait for the end of `future` through any number of cancellations, and return the last of them."""
-    cancelled: asyncio.CancelledError | None = None
-    while not future.done():
-        try:
-            await asyncio.wait([future])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if not future.cancelled():
-        future.exception()  # marked as seen: whoever was to see it has
-    return cancelled
+        await self.threads.close()

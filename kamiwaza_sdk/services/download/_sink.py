@@ -9,12 +9,11 @@ and hashing happen in the same thread: both release that lock, and the bytes are
 import asyncio
 import hashlib
 from collections.abc import Callable
-from concurrent.futures import Executor
 from queue import SimpleQueue
 from typing import Final, Protocol, Self
 
 from kamiwaza_sdk.services.download._partial import Partial
-from kamiwaza_sdk.services.download._resources import settled
+from kamiwaza_sdk.services.download._threads import Threads, settled
 
 __all__ = ["SLOT_SIZE", "FileSink", "MemorySink", "Sink"]
 
@@ -66,11 +65,11 @@ class FileSink:
     Args:
         partial: Where the bytes go.
         buffer_size: How large the ring may grow.
-        executor: Where to find a thread; one is occupied from entering to leaving.
+        threads: Where to find a thread; one is occupied from entering to leaving.
         ready: What to do in that thread before the first byte.
     """
 
-    def __init__(self, partial: Partial, *, buffer_size: int, executor: Executor, ready: Callable[[], None]) -> None:
+    def __init__(self, partial: Partial, *, buffer_size: int, threads: Threads, ready: Callable[[], None]) -> None:
         self._partial = partial
         self._slot_size = min(SLOT_SIZE, buffer_size // 4)
         self._unmade = buffer_size // self._slot_size
@@ -81,12 +80,12 @@ class FileSink:
         self._room = asyncio.Event()
         self._on_room: Callable[[], None] | None = None
         self._loop = asyncio.get_running_loop()
-        self._executor = executor
+        self._threads = threads
         self._ready = ready
         self._absorbed: asyncio.Future[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._absorbed = self._loop.run_in_executor(self._executor, self._absorb)
+        self._absorbed = self._threads.start(self._absorb)
         self._absorbed.add_done_callback(self._on_absorbed)
         return self
 

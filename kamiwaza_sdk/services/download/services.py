@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from kamiwaza_sdk.services.download._demands import Demands, demands
-from kamiwaza_sdk.services.download._resources import Resources, settled
+from kamiwaza_sdk.services.download._resources import Resources
 from kamiwaza_sdk.services.download._retries import Attempts
 from kamiwaza_sdk.services.download._sink import MemorySink
+from kamiwaza_sdk.services.download._threads import settled
 from kamiwaza_sdk.services.download.config import DownloadConfig
 from kamiwaza_sdk.services.download.exceptions import DownloadInterruptedException
 from kamiwaza_sdk.services.download.handle import Download
@@ -217,10 +218,10 @@ class DownloadService:
         from kamiwaza_sdk.services.download._many import Many
 
         asked = list(requests)
-        async with reporting_all(progress, asked) as progress_of, self._resources():
+        async with reporting_all(progress, asked) as progress_of, self._resources() as resources:
             many = Many(
                 asked,
-                lambda request: self._bring(request, progress=progress_of(request)),
+                lambda request: self._fly(request, resources, progress=progress_of(request)),
                 concurrency=config.max_concurrency,
             )
             return await self._owned(many.all_or_nothing() if all_or_nothing else many.one_by_one(), url=_first(asked))
@@ -261,12 +262,23 @@ class DownloadService:
         progress: bool | ProgressCallback,
         keep_partial: Callable[[], bool] = lambda: True,
     ) -> DownloadResult:
-        config = await self._ready()
+        await self._ready()
+        async with self._resources() as resources:
+            return await self._fly(request, resources, progress=progress, keep_partial=keep_partial)
+
+    async def _fly(
+        self,
+        request: DownloadRequest,
+        resources: Resources,
+        *,
+        progress: bool | ProgressCallback,
+        keep_partial: Callable[[], bool] = lambda: True,
+    ) -> DownloadResult:
         from kamiwaza_sdk.services.download._flight import Flight, order_of
 
+        config = await self._ready()
         order = order_of(request, max_size=config.max_size)
-        shown = redact(order.url)
-        async with reporting(progress, shown, order.path) as reporter, self._resources() as resources:
+        async with reporting(progress, order.shown, order.path) as reporter:
             flight = Flight(
                 order,
                 config=config,
@@ -275,7 +287,7 @@ class DownloadService:
                 reporter=reporter,
                 keep_partial=keep_partial,
             )
-            result = await flight.run(Attempts(config, url=shown, on_attempt=self._on_attempt))
+            result = await flight.run(Attempts(config, url=order.shown, on_attempt=self._on_attempt))
         _log(result)
         return result
 
