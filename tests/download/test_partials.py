@@ -1,6 +1,5 @@
 """What of an unfinished file is sure to be on disk."""
 
-import os
 import threading
 from pathlib import Path
 
@@ -21,7 +20,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
 
     def note(descriptor: int) -> None:
-        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
         told = f" {parse(path.read_bytes()).offset // CHECKPOINT}" if path.suffix == ".journal" else ""
         seen.append(path.suffix + told)
 
