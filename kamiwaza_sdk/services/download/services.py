@@ -180,10 +180,8 @@ class DownloadService:
         )
         shown = redact_text(request.url)
 
-        def bring(
-            report: ProgressCallback, keep_partial: Callable[[], bool]
-        ) -> Coroutine[Any, Any, DownloadResult]:  # Any: asyncio's own
-            return self._owned(self._bring(request, progress=report, keep_partial=keep_partial), url=shown)
+        async def bring(report: ProgressCallback, keep_partial: Callable[[], bool]) -> DownloadResult:
+            return await self._owned(self._bring(request, progress=report, keep_partial=keep_partial), url=shown)
 
         return Download(bring, url=shown, path=request.path)
 
