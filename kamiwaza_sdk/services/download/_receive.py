@@ -1,12 +1,13 @@
 """Moving one body from a connection into a sink."""
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import aiohttp
 from aiohttp.http import HttpProcessingError
+from pydantic import SecretStr
 
 from kamiwaza_sdk.services.download._demands import Demands
 from kamiwaza_sdk.services.download._sink import Sink
@@ -26,6 +27,7 @@ class Exchange:
         stall_timeout: Seconds without a byte.
         announced: Bytes of the body announced.
         received: Bytes of the body that arrived.
+        tokens: Bearer tokens by host.
     """
 
     url: str
@@ -33,6 +35,7 @@ class Exchange:
     stall_timeout: float
     announced: int | None = None
     received: int = 0
+    tokens: Mapping[str, SecretStr] = field(default_factory=dict[str, SecretStr], repr=False)
 
     def interrupted(self, reason: str, *, retryable: bool = True) -> DownloadInterruptedException:
         """Return the error that says how far it came."""

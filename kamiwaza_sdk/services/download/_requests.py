@@ -115,6 +115,7 @@ async def _get(
         sock_connect=exchange.connect_timeout,
         sock_read=exchange.stall_timeout,
     )
+    headers = {**headers, **_bearer(target, exchange)}
     with translated(exchange):
         return await session.get(
             target,
@@ -126,6 +127,13 @@ async def _get(
             read_bufsize=_READ_SIZE,
             middlewares=None if at_home else (_without_credentials(session, keep=headers),),
         )
+
+
+def _bearer(target: "URL", exchange: Exchange) -> dict[str, str]:
+    """Return the header that carries the token of this host, where it has one and is not asked as somebody else."""
+    usual = target.scheme == "https" and target.is_default_port()
+    token = exchange.tokens.get(f"{target.raw_host}" if usual else f"{target.raw_host}:{target.port}")
+    return {} if token is None or target.user else {"Authorization": f"Bearer {token.get_secret_value()}"}
 
 
 def _without_credentials(session: aiohttp.ClientSession, *, keep: Mapping[str, str]) -> aiohttp.ClientMiddlewareType:

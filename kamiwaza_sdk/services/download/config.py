@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Final
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from kamiwaza_sdk._settings import Settings, Size
@@ -26,6 +26,8 @@ class DownloadConfig(Settings):
         max_size: The largest body accepted, in bytes.
         max_concurrency: How many files travel at once.
         buffer_size: How much received but not yet written and hashed data is held per file, in bytes.
+        tokens: Bearer tokens by host: ``huggingface.co`` for https on its usual port, else with the port,
+            ``127.0.0.1:8080``. Each is sent to that host only, also where a redirect leads there, and never elsewhere.
 
     Raises:
         ConfigurationException: A variable with this prefix is unknown, or a value cannot be used.
@@ -45,3 +47,4 @@ class DownloadConfig(Settings):
     max_size: Size = Field(default=10 * 1024 * _MIB, gt=0)
     max_concurrency: int = Field(default=8, gt=0)
     buffer_size: Size = Field(default=16 * _MIB, ge=_MIB)
+    tokens: dict[str, SecretStr] = Field(default_factory=dict)
