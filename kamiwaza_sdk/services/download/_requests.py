@@ -19,13 +19,13 @@ from kamiwaza_sdk.services.download.exceptions import (
     InvalidUrlException,
     UnexpectedEncodingException,
 )
-from kamiwaza_sdk.services.download.schemas import DownloadResult, Validators
+from kamiwaza_sdk.services.download.schemas import DownloadResult, ResponseSchema, Validators
 from kamiwaza_sdk.services.download.urls import redact, resolve
 
 if TYPE_CHECKING:
     from yarl import URL
 
-__all__ = ["answer", "open_session", "result_of"]
+__all__ = ["answer", "open_session", "response_of", "result_of"]
 
 MAX_REDIRECTS: Final = 10
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -42,9 +42,16 @@ def open_session() -> aiohttp.ClientSession:
 
 @asynccontextmanager
 async def answer(
-    session: aiohttp.ClientSession, url: "URL", *, exchange: Exchange, validators: Validators | None
+    session: aiohttp.ClientSession,
+    url: "URL",
+    *,
+    exchange: Exchange,
+    validators: Validators | None,
+    any_status: bool = False,
 ) -> AsyncGenerator[aiohttp.ClientResponse]:
     """Yield the answer to a GET, redirects followed: 200 with an unencoded body, or 304 where `validators` were sent.
+
+    With `any_status`, any other that will not be another later is yielded too.
 
     Raises:
         DownloadStatusException: The answer is another, or redirects too often or to where it must not.
@@ -56,12 +63,14 @@ async def answer(
     async with await _follow(session, url, exchange=exchange, headers=headers) as response:
         conditional = len(headers) > 1
         if response.status != HTTPStatus.OK and not (conditional and response.status == HTTPStatus.NOT_MODIFIED):
-            raise DownloadStatusException(
+            refusal = DownloadStatusException(
                 url=exchange.url,
                 status=response.status,
                 reason=_plain(response.reason),
                 retry_after=parse_retry_after(response.headers.get("Retry-After")),
             )
+            if refusal.retryable or not any_status:
+                raise refusal
         encoding = response.headers.get("Content-Encoding", "").strip().lower()
         if encoding not in {"", "identity"}:
             raise UnexpectedEncodingException(url=exchange.url, encoding=_plain(encoding))
@@ -160,6 +169,15 @@ def _redirected(response: aiohttp.ClientResponse, location: str, *, exchange: Ex
 def _plain(text: str | None) -> str:
     """Return what a server chose to say as far as it can be shown."""
     return ascii(text or "")[1:-1][:80]
+
+
+def response_of(response: aiohttp.ClientResponse, body: bytes) -> ResponseSchema:
+    """Return what is to be said of a small answer."""
+    names = {name.lower() for name in response.headers}
+    headers = {name: ", ".join(response.headers.getall(name)) for name in names}
+    return ResponseSchema(
+        url=str(response.url.with_user(None)), status=response.status, headers=headers, body=body
+    )
 
 
 def result_of(

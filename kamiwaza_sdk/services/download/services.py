@@ -19,7 +19,13 @@ from kamiwaza_sdk.services.download._sink import FileSink, MemorySink
 from kamiwaza_sdk.services.download.config import DownloadConfig
 from kamiwaza_sdk.services.download.exceptions import DownloadInterruptedException
 from kamiwaza_sdk.services.download.progress import Reporter, reporting
-from kamiwaza_sdk.services.download.schemas import AttemptCallback, DownloadResult, ProgressCallback, Validators
+from kamiwaza_sdk.services.download.schemas import (
+    AttemptCallback,
+    DownloadResult,
+    ProgressCallback,
+    ResponseSchema,
+    Validators,
+)
 from kamiwaza_sdk.services.download.urls import check_url, redact
 
 if TYPE_CHECKING:
@@ -169,6 +175,34 @@ class DownloadService:
         attempts = self._attempts(config, target)
         return await self._owned(attempts.run(lambda: self._read(target, wanted)), url=redact(target))
 
+    async def get(self, url: str, *, max_size: int) -> ResponseSchema:
+        """Return a small answer whatever its status, held in memory with its headers: for asking an API.
+
+        What can succeed later is tried again as for `download`; once the budget is used up, its status is raised.
+
+        Args:
+            url: An http or https URL, as for `download`.
+            max_size: The largest body accepted, in bytes.
+
+        Returns:
+            The answer that no redirect leads on from.
+
+        Raises:
+            InvalidInputException: An argument is not acceptable (`InvalidUrlException` for the URL).
+            ConfigurationException: A setting is not acceptable, or the session handed in is closed.
+            DownloadStatusException: The server answered with 408, 425, 429 or from 500 on, or redirects too often or
+                to where it must not.
+            DownloadInterruptedException: There was no connection, or it broke.
+            DownloadTimeoutException: Nothing arrived for too long.
+            DownloadTooLargeException: The body is larger than allowed.
+            UnexpectedEncodingException: It is compressed although that was declined.
+        """
+        config = await self._ready()
+        target = check_url(url)
+        wanted = demands(limit=max_size)
+        attempts = self._attempts(config, target)
+        return await self._owned(attempts.run(lambda: self._get(target, wanted)), url=redact(target))
+
     def _attempts(self, config: DownloadConfig, target: "URL") -> Attempts:
         return Attempts(config, url=redact(target), on_attempt=self._on_attempt)
 
@@ -243,9 +277,21 @@ class DownloadService:
             await receive(response, sink, exchange=exchange, demands=wanted, reporter=Reporter(None))
         return sink.body()
 
+    async def _get(self, target: "URL", wanted: Demands) -> ResponseSchema:
+        from kamiwaza_sdk.services.download._receive import receive
+        from kamiwaza_sdk.services.download._requests import response_of
+
+        sink = MemorySink()
+        async with (
+            self._resources() as resources,
+            self._answer(resources, target, None, any_status=True) as (exchange, response),
+        ):
+            await receive(response, sink, exchange=exchange, demands=wanted, reporter=Reporter(None))
+            return response_of(response, sink.body())
+
     @asynccontextmanager
     async def _answer(
-        self, resources: Resources, target: "URL", validators: Validators | None
+        self, resources: Resources, target: "URL", validators: Validators | None, *, any_status: bool = False
     ) -> AsyncGenerator[tuple["Exchange", "aiohttp.ClientResponse"]]:
         from kamiwaza_sdk.services.download import _receive, _requests
 
@@ -255,7 +301,9 @@ class DownloadService:
         )
         async with (
             self._slot(config.max_concurrency),
-            _requests.answer(resources.session, target, exchange=exchange, validators=validators) as response,
+            _requests.answer(
+                resources.session, target, exchange=exchange, validators=validators, any_status=any_status
+            ) as response,
         ):
             yield exchange, response
 

@@ -2,7 +2,16 @@
 
 from kamiwaza_sdk.services.download.schemas.attempt import AttemptCallback, DownloadAttempt
 from kamiwaza_sdk.services.download.schemas.progress import DownloadProgress, ProgressCallback
+from kamiwaza_sdk.services.download.schemas.response import ResponseSchema
 from kamiwaza_sdk.services.download.schemas.result import DownloadResult
 from kamiwaza_sdk.services.download.schemas.validators import Validators
 
-__all__ = ["AttemptCallback", "DownloadAttempt", "DownloadProgress", "DownloadResult", "ProgressCallback", "Validators"]
+__all__ = [
+    "AttemptCallback",
+    "DownloadAttempt",
+    "DownloadProgress",
+    "DownloadResult",
+    "ProgressCallback",
+    "ResponseSchema",
+    "Validators",
+]
