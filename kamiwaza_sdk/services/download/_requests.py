@@ -175,9 +175,7 @@ def response_of(response: aiohttp.ClientResponse, body: bytes) -> ResponseSchema
     """Return what is to be said of a small answer."""
     names = {name.lower() for name in response.headers}
     headers = {name: ", ".join(response.headers.getall(name)) for name in names}
-    return ResponseSchema(
-        url=str(response.url.with_user(None)), status=response.status, headers=headers, body=body
-    )
+    return ResponseSchema(url=str(response.url.with_user(None)), status=response.status, headers=headers, body=body)
 
 
 def result_of(

@@ -296,9 +296,7 @@ class DownloadService:
         from kamiwaza_sdk.services.download import _receive, _requests
 
         config = await self._ready()
-        exchange = _receive.Exchange(
-            redact(target), config.connect_timeout, config.stall_timeout, tokens=config.tokens
-        )
+        exchange = _receive.Exchange(redact(target), config.connect_timeout, config.stall_timeout, tokens=config.tokens)
         async with (
             self._slot(config.max_concurrency),
             _requests.answer(

@@ -8,15 +8,31 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from kamiwaza_sdk._validation import MAX_FILES, check_layout
 from kamiwaza_sdk.exceptions import InvalidInputException
-from kamiwaza_sdk.services.hub.exceptions import SourceTooLargeException
+from kamiwaza_sdk.services.hub._digests import expected, with_digests
+from kamiwaza_sdk.services.hub._git import check_git_blob
+from kamiwaza_sdk.services.hub._selection import patterns, select
+from kamiwaza_sdk.services.hub._streaming import open_stream, written
+from kamiwaza_sdk.services.hub.config import HubConfig
+from kamiwaza_sdk.services.hub.exceptions import (
+    InvalidSourceException,
+    OfflineException,
+    RepositoryGatedException,
+    SourceTooLargeException,
+)
+from kamiwaza_sdk.services.hub.manifests import KnownManifests
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched, FetchedFile
-from kamiwaza_sdk.services.hub.sources import LocalFile, Manifest, RemoteFile, Source, resolve_source
+from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
+from kamiwaza_sdk.services.hub.sources import Source, resolve_source
+from kamiwaza_sdk.services.hub.sources.context import SourceContext
+from kamiwaza_sdk.services.hub.sources.local import check_inside
 from kamiwaza_sdk.services.hub.validators import KnownFile, KnownFiles
 from kamiwaza_sdk.services.storage.exceptions import raise_as_storage_error
 from kamiwaza_sdk.services.storage.services import StorageService
 
 if TYPE_CHECKING:
+    from kamiwaza_sdk.services.download.config import DownloadConfig
     from kamiwaza_sdk.services.download.schemas import DownloadResult, ProgressCallback, Validators
     from kamiwaza_sdk.services.download.services import DownloadService
     from kamiwaza_sdk.services.storage.schemas import BlobSchema
@@ -25,6 +41,7 @@ __all__ = ["HubService", "Source", "fetch"]
 
 #: How many files are staged at once; how many of them travel is the download service's to say.
 _MAX_STAGED: Final = 32
+_REFUSED: Final = frozenset({401, 403})
 
 _T = TypeVar("_T")
 
@@ -33,6 +50,8 @@ async def fetch(
     source: Source,
     *,
     sha256: str | Mapping[str, str] | None = None,
+    allow: str | Iterable[str] | None = None,
+    ignore: str | Iterable[str] | None = None,
     max_size: int | None = None,
     progress: "bool | ProgressCallback" = False,
 ) -> Fetched:
@@ -42,9 +61,14 @@ async def fetch(
     its content (``ETag``, ``Last-Modified``) costs one conditional request. Any other travels again, and is kept once.
 
     Args:
-        source: One http or https URL, several, or a file or directory on this machine. Files of several URLs are named
-            from the directory that all URLs lie in, or, from several hosts, each by its last segment.
+        source: An address, such as ``https://…``, ``hf://org/repo@revision`` or ``file://…``; several of http or https;
+            a file or directory on this machine; or a `ManifestSchema`, of which just the files are fetched that it
+            names. Files of several URLs are named from the directory that all URLs lie in, or, from several hosts, each
+            by its last segment.
         sha256: The digest that the file must have; for several files a mapping from path to digest.
+        allow: Fetch only files whose path matches a pattern, or one of several: ``*.safetensors``. ``*`` matches ``/``
+            too, and what ends with ``/`` names all below it, as in ``huggingface_hub``.
+        ignore: Leave out files whose path matches a pattern, or one of several.
         max_size: The most bytes to accept, all files together; 0 accepts empty files only. Default: no limit for local
             files, and ``DOWNLOAD_SERVICE_MAX_SIZE`` for each file that travels.
         progress: `True` for a progress bar a file (extra ``notebook``), or what to call with `DownloadProgress`.
@@ -53,7 +77,9 @@ async def fetch(
         The files, the bytes that travelled, and a name that the source suggests.
 
     Raises:
-        InvalidSourceException: The source is empty, missing, or leads out of itself.
+        InvalidSourceException: The source is empty, missing, or leads out of itself, or nothing of it is wanted.
+        SourceEntryPointException: The package that is to bring such sources does not.
+        HubException: The hub does not bring it: see its leaves.
         InvalidUrlException: It is a URL, but none that can be fetched.
         InvalidPathException: A file has a path that cannot stand in a model.
         InvalidInputException: An argument is of a wrong kind, or `sha256` does not fit the files.
@@ -69,7 +95,9 @@ async def fetch(
         >>> [(file.path, file.size) for file in fetched.files]
         [('model.onnx', 7)]
     """
-    return await HubService().fetch(source, sha256=sha256, max_size=max_size, progress=progress)
+    return await HubService().fetch(
+        source, sha256=sha256, allow=allow, ignore=ignore, max_size=max_size, progress=progress
+    )
 
 
 class HubService:
@@ -77,7 +105,9 @@ class HubService:
 
     Args:
         storage: Where files are kept. Default: the store that ``STORAGE_SERVICE_ROOT`` names.
-        downloads: What files travel by. Default: one of its own for each fetch.
+        downloads: What requests go through. Default: one of its own for each call, which sends the configured token to
+            the configured hub. One that is handed in sends what it was configured with.
+        config: Default: read from the environment (``HUB_SERVICE_…``) with the first call.
 
     Example:
         >>> hub = HubService(storage=StorageService(StorageConfig(root=directory / "store")))
@@ -85,15 +115,61 @@ class HubService:
         7
     """
 
-    def __init__(self, *, storage: StorageService | None = None, downloads: "DownloadService | None" = None) -> None:
+    def __init__(
+        self,
+        *,
+        storage: StorageService | None = None,
+        downloads: "DownloadService | None" = None,
+        config: HubConfig | None = None,
+    ) -> None:
         self.storage: StorageService = storage or StorageService()
         self._downloads = downloads
+        self._config = config
+
+    async def resolve(
+        self,
+        source: Source,
+        *,
+        sha256: str | Mapping[str, str] | None = None,
+        allow: str | Iterable[str] | None = None,
+        ignore: str | Iterable[str] | None = None,
+    ) -> ManifestSchema:
+        """Return what a source consists of, without fetching it. `fetch` takes the result and brings just that.
+
+        Args:
+            source: As `fetch` takes it.
+            sha256: As `fetch` takes it.
+            allow: As `fetch` takes it.
+            ignore: As `fetch` takes it.
+
+        Returns:
+            The wanted files, with what is known of them beforehand, pinned to a revision where the source has any.
+
+        Raises:
+            InvalidSourceException: The source is empty, missing, or leads out of itself, or nothing of it is wanted.
+            InvalidInputException: An argument is of a wrong kind, or `sha256` does not fit the files.
+            InvalidPathException: A file has a path that cannot stand in a model, or beside another one.
+            SourceEntryPointException: The package that is to bring such sources does not.
+            HubException: The hub does not tell: see its leaves.
+            DownloadException: The hub does not answer.
+            ConfigurationException: A setting is unknown, or its value cannot be used.
+
+        Example:
+            >>> hub = HubService(storage=StorageService(StorageConfig(root=directory / "store")))
+            >>> [file.path for file in asyncio.run(hub.resolve(directory / "model.onnx")).files]
+            ['model.onnx']
+        """
+        wanted = _Wanted(sha256=sha256, allow=allow, ignore=ignore)
+        async with self._opened() as opened:
+            return await wanted.resolve(source, opened.context)
 
     async def fetch(
         self,
         source: Source,
         *,
         sha256: str | Mapping[str, str] | None = None,
+        allow: str | Iterable[str] | None = None,
+        ignore: str | Iterable[str] | None = None,
         max_size: int | None = None,
         progress: "bool | ProgressCallback" = False,
     ) -> Fetched:
@@ -102,6 +178,8 @@ class HubService:
         Args:
             source: As the function takes it.
             sha256: As the function takes it.
+            allow: As the function takes it.
+            ignore: As the function takes it.
             max_size: As the function takes it.
             progress: As the function takes it.
 
@@ -109,20 +187,75 @@ class HubService:
             ServiceException: Whatever the function raises.
         """
         _check_max_size(max_size)
-        manifest = await asyncio.to_thread(resolve_source, source, sha256=sha256)
-        async with self._opened_downloads() as downloads:
-            fetching = _Fetching(manifest, self.storage, downloads, max_size=max_size, progress=progress)
+        wanted = _Wanted(sha256=sha256, allow=allow, ignore=ignore)
+        async with self._opened() as opened:
+            manifest = await wanted.resolve(source, opened.context)
+            fetching = _Fetching(
+                manifest,
+                self.storage,
+                opened.downloads,
+                context=opened.context,
+                max_size=max_size,
+                progress=progress,
+            )
             return await fetching.run()
 
     @asynccontextmanager
-    async def _opened_downloads(self) -> "AsyncIterator[DownloadService]":
+    async def _opened(self) -> "AsyncIterator[_Opened]":
+        """Yield what one call works with. Settings are read off the event loop, with the first call."""
         from kamiwaza_sdk.services.download.services import DownloadService
 
+        if self._config is None:
+            self._config = await asyncio.to_thread(HubConfig)
+        config = self._config
+        manifests = KnownManifests(self.storage)
         if self._downloads is not None:
-            yield self._downloads
+            yield _Opened(self._downloads, SourceContext(config=config, downloads=self._downloads, manifests=manifests))
             return
-        async with DownloadService() as downloads:
-            yield downloads
+        async with DownloadService(await asyncio.to_thread(_download_config, config)) as downloads:
+            yield _Opened(downloads, SourceContext(config=config, downloads=downloads, manifests=manifests))
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What one call to the hub works with."""
+
+    downloads: "DownloadService"
+    context: SourceContext
+
+
+def _download_config(config: HubConfig) -> "DownloadConfig":
+    """Return the settings of downloads, and the hub's token for the hub's host. Blocks."""
+    from kamiwaza_sdk.services.download.config import DownloadConfig
+
+    downloads = DownloadConfig()
+    if config.hf_token is None:
+        return downloads
+    return downloads.model_copy(update={"tokens": {config.hf_host: config.hf_token, **downloads.tokens}})
+
+
+class _Wanted:
+    """What a caller wants of a source."""
+
+    def __init__(self, *, sha256: object, allow: object, ignore: object) -> None:
+        self._digests = expected(sha256)
+        self._allow = patterns(allow, field="allow")
+        self._ignore = patterns(ignore, field="ignore")
+
+    async def resolve(self, source: Source, context: SourceContext) -> ManifestSchema:
+        """Return the files that are wanted, which can stand beside each other."""
+        found = await resolve_source(source, context)
+        return await asyncio.to_thread(self._select, found)
+
+    def _select(self, found: ManifestSchema) -> ManifestSchema:
+        manifest = select(found, allow=self._allow, ignore=self._ignore)
+        if not manifest.files:
+            raise InvalidSourceException(manifest.source, "has no files; give one that has")
+        if len(manifest.files) > MAX_FILES:
+            reason = f"has {len(manifest.files)} files, over the limit of {MAX_FILES}; choose some with allow or ignore"
+            raise InvalidSourceException(manifest.source, reason)
+        check_layout([file.path for file in manifest.files])
+        return manifest.model_copy(update={"files": with_digests(manifest.files, self._digests)})
 
 
 def _check_max_size(value: object) -> None:
@@ -145,16 +278,18 @@ class _Fetching:
 
     def __init__(
         self,
-        manifest: Manifest,
+        manifest: ManifestSchema,
         storage: StorageService,
         downloads: "DownloadService",
         *,
+        context: SourceContext,
         max_size: int | None,
         progress: "bool | ProgressCallback",
     ) -> None:
         self._manifest = manifest
         self._storage = storage
         self._downloads = downloads
+        self._context = context
         self._max_size = max_size
         self._progress = progress
         self._size = 0
@@ -162,35 +297,92 @@ class _Fetching:
 
     async def run(self) -> Fetched:
         # A cheap early word: what counts is what was copied, as files grow.
-        self._refuse_over_limit(sum(file.size for file in self._manifest.files if isinstance(file, LocalFile)))
+        self._refuse_over_limit(sum(file.size or 0 for file in self._manifest.files))
+        if self._context.offline:
+            await asyncio.to_thread(self._refuse_missing)
         slots = asyncio.Semaphore(_MAX_STAGED)
         files = await _all_or_first_error(self._take(file, slots) for file in self._manifest.files)
         return Fetched(
             source=self._manifest.source,
             name=self._manifest.name,
+            source_revision=self._manifest.revision,
+            source_repository=self._manifest.repository,
+            hub=self._manifest.hub,
+            author=self._manifest.author,
+            license=self._manifest.license,
+            task=self._manifest.task,
             files=tuple(sorted(files, key=lambda file: file.path)),
             bytes_fetched=self._fetched,
             bytes_reused=self._size - self._fetched,
         )
 
-    async def _take(self, file: RemoteFile | LocalFile, slots: asyncio.Semaphore) -> FetchedFile:
+    async def _take(self, file: ManifestFileSchema, slots: asyncio.Semaphore) -> FetchedFile:
         async with slots:
-            blob = await (self._copy(file) if isinstance(file, LocalFile) else self._transfer(file))
+            blob = await (self._copy(file) if file.local is not None else self._bring(file))
         return FetchedFile(path=file.path, size=blob.size, sha256=blob.sha256)
 
-    async def _copy(self, file: LocalFile) -> "BlobSchema":
+    async def _copy(self, file: ManifestFileSchema) -> "BlobSchema":
         blob = await asyncio.to_thread(self._add, file)
         self._count(blob.size)
         return blob
 
-    def _add(self, file: LocalFile) -> "BlobSchema":
+    def _add(self, file: ManifestFileSchema) -> "BlobSchema":
         """Copy a file into the store, unless it leads elsewhere by now. Blocks."""
-        file.check()
-        return self._storage.add(file.file, sha256=file.sha256)
+        path = check_inside(file)
+        check_git_blob(file, path)
+        return self._storage.add(path, sha256=file.sha256)
 
-    async def _transfer(self, file: RemoteFile) -> "BlobSchema":
+    async def _bring(self, file: ManifestFileSchema) -> "BlobSchema":
+        """Bring what is not on this machine: from the store where it must be, over HTTP, or by its own source."""
+        if self._context.offline:
+            return self._reused((await asyncio.to_thread(self._found, file)).blob)
+        if file.scheme not in {"http", "https"}:
+            return await self._stream(file)
+        from kamiwaza_sdk.services.download.exceptions import DownloadStatusException
+
+        try:
+            return await self._transfer(file)
+        except DownloadStatusException as error:
+            if self._manifest.gated and error.status in _REFUSED:
+                raise self._gated() from error
+            raise
+
+    def _gated(self) -> RepositoryGatedException:
+        manifest = self._manifest
+        return RepositoryGatedException(
+            repository=manifest.repository or manifest.source,
+            url=manifest.page or manifest.source,
+            authenticated=self._context.config.hf_token is not None,
+        )
+
+    def _refuse_missing(self) -> None:
+        """Raise unless everything is here. Blocks."""
+        missing = [file.path for file in self._manifest.files if file.local is None and self._find(file) is None]
+        if missing:
+            raise OfflineException(source=self._manifest.source, missing=missing)
+
+    def _found(self, file: ManifestFileSchema) -> "_Kept":
+        """Return what the store has of a file, or raise that it has it no more. Blocks."""
+        kept = self._find(file)
+        if kept is None:
+            raise OfflineException(source=self._manifest.source, missing=[file.path])
+        return kept
+
+    async def _stream(self, file: ManifestFileSchema) -> "BlobSchema":
         kept = await asyncio.to_thread(self._find, file)
-        if kept is not None and file.sha256 is not None:
+        if kept is not None and file.has_digest:
+            return self._reused(kept.blob)
+        pieces = await asyncio.to_thread(open_stream, file, self._context)
+        async with self._staged() as path:
+            limit = None if self._max_size is None else self._max_size - self._size
+            result = await written(pieces, path, file=file, max_size=limit)
+            self._fetched += result.bytes_fetched
+            self._count(result.bytes_fetched)
+            return await asyncio.to_thread(self._publish, file, path, result)
+
+    async def _transfer(self, file: ManifestFileSchema) -> "BlobSchema":
+        kept = await asyncio.to_thread(self._find, file)
+        if kept is not None and file.has_digest:
             return self._reused(kept.blob)
         async with self._staged() as place:
             path = place.with_name(PurePosixPath(file.path).name)  # what a progress bar shows
@@ -202,7 +394,9 @@ class _Fetching:
             self._count(result.size)
             return await asyncio.to_thread(self._publish, file, path, result)
 
-    async def _download(self, file: RemoteFile, path: Path, validators: "Validators | None") -> "DownloadResult":
+    async def _download(
+        self, file: ManifestFileSchema, path: Path, validators: "Validators | None"
+    ) -> "DownloadResult":
         from kamiwaza_sdk.services.download.exceptions import DownloadDiskException
 
         try:
@@ -210,6 +404,7 @@ class _Fetching:
                 file.url,
                 path,
                 sha256=file.sha256,
+                size=file.size,
                 max_size=None if self._max_size is None else self._max_size - self._size,
                 validators=validators,
                 progress=self._progress,
@@ -217,23 +412,24 @@ class _Fetching:
         except DownloadDiskException as error:  # the disk is the store's
             raise_as_storage_error(error, path)
 
-    def _find(self, file: RemoteFile) -> "_Kept | None":
+    def _find(self, file: ManifestFileSchema) -> "_Kept | None":
         """Return what the store has of a file: by its digest, or else by what its URL led to before. Blocks."""
         if file.sha256 is not None:
             blob = self._storage.find(file.sha256)
             return None if blob is None else _Kept(blob, None)
-        known = self._known.get(file.url)
+        known = self._known.get(file.content_key)
         blob = None if known is None else self._storage.find(known.sha256, size=known.size)
         return None if blob is None or known is None else _Kept(blob, known.validators)
 
-    def _publish(self, file: RemoteFile, path: Path, result: "DownloadResult") -> "BlobSchema":
+    def _publish(self, file: ManifestFileSchema, path: Path, result: "DownloadResult") -> "BlobSchema":
         """Take a downloaded file into the store, and remember what its URL led to. Blocks."""
         assert result.sha256 is not None
         assert result.size is not None
+        check_git_blob(file, path)
         blob = self._storage.publish(path, sha256=result.sha256, size=result.size)
-        if result.validators.etag or result.validators.last_modified:
+        if file.git_blob_id or result.validators.etag or result.validators.last_modified:
             known = KnownFile(sha256=blob.sha256, size=blob.size, validators=result.validators)
-            self._known.put(file.url, known)
+            self._known.put(file.content_key, known)
         return blob
 
     @cached_property
