@@ -48,10 +48,11 @@ class World(ExitStack):
         """Leave behind the settings, the working directory and the data directory of whoever runs the tests."""
         environment = self.enter_context(patch.dict(os.environ))
         for name in list(environment):
-            if name.startswith(("MODEL_SERVICE_", "DOWNLOAD_SERVICE_", "STORAGE_SERVICE_")):
+            if name.startswith(("MODEL_SERVICE_", "DOWNLOAD_SERVICE_", "HUB_SERVICE_", "STORAGE_SERVICE_", "HF_")):
                 del environment[name]
         home = Path(self.enter_context(TemporaryDirectory()))
         environment["XDG_DATA_HOME"] = str(home / "data")
+        environment["HF_HOME"] = str(home / "huggingface")  # where a token may lie
         (home / "work").mkdir()
         self.enter_context(chdir(home / "work"))
         self._dispose_of_engines()

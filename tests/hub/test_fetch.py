@@ -33,8 +33,7 @@ from kamiwaza_sdk import (
     fetch,
 )
 from kamiwaza_sdk.services.hub import sources
-from kamiwaza_sdk.services.hub.sources import local
-from kamiwaza_sdk.services.hub.sources import Source
+from kamiwaza_sdk.services.hub.sources import Source, local
 from kamiwaza_sdk.services.hub.sources.local import resolve_path
 from tests.serving import Server
 

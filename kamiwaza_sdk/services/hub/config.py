@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -12,13 +11,14 @@ from kamiwaza_sdk._settings import Settings
 from kamiwaza_sdk.services.download.exceptions import InvalidUrlException
 from kamiwaza_sdk.services.download.urls import check_url
 
-__all__ = ["HubConfig"]
+__all__ = ["HubConfig", "checked_endpoint"]
 
 _HUGGING_FACE: Final = "https://huggingface.co"
 _TRUE: Final = frozenset({"1", "ON", "YES", "TRUE"})
 
 
-def _checked_endpoint(value: str) -> str:
+def checked_endpoint(value: str) -> str:
+    """Return the address of a hub without its last slash, or raise `ValueError`."""
     try:
         url = check_url(value)
     except InvalidUrlException:
@@ -65,7 +65,7 @@ class HubConfig(Settings):
 
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(env_prefix="HUB_SERVICE_", validate_default=True)
 
-    hf_endpoint: Annotated[str, AfterValidator(_checked_endpoint)] = Field(
+    hf_endpoint: Annotated[str, AfterValidator(checked_endpoint)] = Field(
         default_factory=lambda: os.environ.get("HF_ENDPOINT") or _HUGGING_FACE
     )
     hf_token: Annotated[SecretStr | None, BeforeValidator(_blank_is_none), AfterValidator(_checked_token)] = None
@@ -83,8 +83,10 @@ class HubConfig(Settings):
 
     @property
     def hf_host(self) -> str:
-        """The host of the endpoint, with its port where that is given: the only one that gets the token."""
-        return urlsplit(self.hf_endpoint).netloc.lower()
+        """The host of the endpoint, the only one that gets the token, as `DownloadConfig.tokens` writes it."""
+        url = check_url(self.hf_endpoint)
+        usual = url.scheme == "https" and url.is_default_port()
+        return f"{url.raw_host}" if usual else f"{url.raw_host}:{url.port}"
 
 
 def _token_of_huggingface_hub() -> SecretStr | None:

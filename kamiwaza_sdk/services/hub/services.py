@@ -2,21 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from kamiwaza_sdk._validation import MAX_FILES, check_layout
 from kamiwaza_sdk.exceptions import InvalidInputException
-from kamiwaza_sdk.services.hub._digests import expected, with_digests
 from kamiwaza_sdk.services.hub._git import check_git_blob
-from kamiwaza_sdk.services.hub._selection import patterns, select
+from kamiwaza_sdk.services.hub._search import RepositorySort, check_search, find
 from kamiwaza_sdk.services.hub._streaming import open_stream, written
+from kamiwaza_sdk.services.hub._wanted import Wanted
 from kamiwaza_sdk.services.hub.config import HubConfig
 from kamiwaza_sdk.services.hub.exceptions import (
-    InvalidSourceException,
     OfflineException,
     RepositoryGatedException,
     SourceTooLargeException,
@@ -24,7 +22,8 @@ from kamiwaza_sdk.services.hub.exceptions import (
 from kamiwaza_sdk.services.hub.manifests import KnownManifests
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched, FetchedFile
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
-from kamiwaza_sdk.services.hub.sources import Source, resolve_source
+from kamiwaza_sdk.services.hub.schemas.repository import RepositorySchema
+from kamiwaza_sdk.services.hub.sources import Source
 from kamiwaza_sdk.services.hub.sources.context import SourceContext
 from kamiwaza_sdk.services.hub.sources.local import check_inside
 from kamiwaza_sdk.services.hub.validators import KnownFile, KnownFiles
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.download.services import DownloadService
     from kamiwaza_sdk.services.storage.schemas import BlobSchema
 
-__all__ = ["HubService", "Source", "fetch"]
+__all__ = ["HubService", "RepositorySort", "Source", "fetch", "search"]
 
 #: How many files are staged at once; how many of them travel is the download service's to say.
 _MAX_STAGED: Final = 32
@@ -100,6 +99,40 @@ async def fetch(
     )
 
 
+def search(
+    query: str | None = None,
+    *,
+    hub: str | None = None,
+    task: str | None = None,
+    author: str | None = None,
+    sort: RepositorySort | None = None,
+    limit: int | None = None,
+) -> AsyncIterator[RepositorySchema]:
+    """Yield the models of a Hugging-Face-compatible hub that are found, page by page, each when it is needed.
+
+    Everything said of `HubService.search` holds.
+
+    Args:
+        query: Words of the name.
+        hub: The hub's address. Default: ``HUB_SERVICE_HF_ENDPOINT``. Another one gets no token.
+        task: Such as ``text-generation``.
+        author: The organisation or user that they belong to.
+        sort: By what, the greatest first. Default: the hub's own order.
+        limit: How many to yield at most. Default: all.
+
+    Returns:
+        What ``async for`` goes through.
+
+    Raises:
+        ServiceException: Whatever the method raises, when the first one is asked for.
+
+    Example:
+        >>> async def names():
+        ...     return [found.name async for found in search("minilm", sort="downloads", limit=3)]
+    """
+    return HubService().search(query, hub=hub, task=task, author=author, sort=sort, limit=limit)
+
+
 class HubService:
     """Turns sources into verified files in the store.
 
@@ -159,9 +192,49 @@ class HubService:
             >>> [file.path for file in asyncio.run(hub.resolve(directory / "model.onnx")).files]
             ['model.onnx']
         """
-        wanted = _Wanted(sha256=sha256, allow=allow, ignore=ignore)
+        wanted = Wanted(sha256=sha256, allow=allow, ignore=ignore)
         async with self._opened() as opened:
             return await wanted.resolve(source, opened.context)
+
+    async def search(
+        self,
+        query: str | None = None,
+        *,
+        hub: str | None = None,
+        task: str | None = None,
+        author: str | None = None,
+        sort: RepositorySort | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[RepositorySchema]:
+        """Yield the models of a Hugging-Face-compatible hub that are found, page by page, each when it is needed.
+
+        Leaving the loop early leaves nothing open.
+
+        Args:
+            query: Words of the name.
+            hub: The hub's address. Default: ``HUB_SERVICE_HF_ENDPOINT``. Another one gets no token.
+            task: Such as ``text-generation``.
+            author: The organisation or user that they belong to.
+            sort: By what, the greatest first. Default: the hub's own order.
+            limit: How many to yield at most. Default: all.
+
+        Raises:
+            InvalidInputException: An argument is of a wrong kind, or `sort` unknown.
+            InvalidAnswerException: The hub's answer cannot be used.
+            OfflineException: No connection may be opened.
+            DownloadException: The hub does not answer.
+            ConfigurationException: A setting is unknown, or its value cannot be used.
+
+        Example:
+            >>> async def names():
+            ...     found = hub.search("minilm", task="feature-extraction", sort="downloads", limit=3)
+            ...     return [repository.name async for repository in found]
+        """
+        check_search(hub=hub, sort=sort, limit=limit, query=query, task=task, author=author)
+        config, downloads = await self._settings()
+        context = SourceContext(config=config, downloads=downloads, manifests=KnownManifests(self.storage))
+        async for repository in find(context, query, hub=hub, task=task, author=author, sort=sort, limit=limit):
+            yield repository
 
     async def fetch(
         self,
@@ -187,7 +260,7 @@ class HubService:
             ServiceException: Whatever the function raises.
         """
         _check_max_size(max_size)
-        wanted = _Wanted(sha256=sha256, allow=allow, ignore=ignore)
+        wanted = Wanted(sha256=sha256, allow=allow, ignore=ignore)
         async with self._opened() as opened:
             manifest = await wanted.resolve(source, opened.context)
             fetching = _Fetching(
@@ -202,18 +275,21 @@ class HubService:
 
     @asynccontextmanager
     async def _opened(self) -> "AsyncIterator[_Opened]":
-        """Yield what one call works with. Settings are read off the event loop, with the first call."""
+        """Yield what one call works with."""
+        config, downloads = await self._settings()
+        async with nullcontext() if downloads is self._downloads else downloads:
+            context = SourceContext(config=config, downloads=downloads, manifests=KnownManifests(self.storage))
+            yield _Opened(downloads, context)
+
+    async def _settings(self) -> "tuple[HubConfig, DownloadService]":
+        """Return the settings, read off the event loop with the first call, and what requests go through."""
         from kamiwaza_sdk.services.download.services import DownloadService
 
         if self._config is None:
             self._config = await asyncio.to_thread(HubConfig)
-        config = self._config
-        manifests = KnownManifests(self.storage)
         if self._downloads is not None:
-            yield _Opened(self._downloads, SourceContext(config=config, downloads=self._downloads, manifests=manifests))
-            return
-        async with DownloadService(await asyncio.to_thread(_download_config, config)) as downloads:
-            yield _Opened(downloads, SourceContext(config=config, downloads=downloads, manifests=manifests))
+            return self._config, self._downloads
+        return self._config, DownloadService(await asyncio.to_thread(_download_config, self._config))
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,30 +308,6 @@ def _download_config(config: HubConfig) -> "DownloadConfig":
     if config.hf_token is None:
         return downloads
     return downloads.model_copy(update={"tokens": {config.hf_host: config.hf_token, **downloads.tokens}})
-
-
-class _Wanted:
-    """What a caller wants of a source."""
-
-    def __init__(self, *, sha256: object, allow: object, ignore: object) -> None:
-        self._digests = expected(sha256)
-        self._allow = patterns(allow, field="allow")
-        self._ignore = patterns(ignore, field="ignore")
-
-    async def resolve(self, source: Source, context: SourceContext) -> ManifestSchema:
-        """Return the files that are wanted, which can stand beside each other."""
-        found = await resolve_source(source, context)
-        return await asyncio.to_thread(self._select, found)
-
-    def _select(self, found: ManifestSchema) -> ManifestSchema:
-        manifest = select(found, allow=self._allow, ignore=self._ignore)
-        if not manifest.files:
-            raise InvalidSourceException(manifest.source, "has no files; give one that has")
-        if len(manifest.files) > MAX_FILES:
-            reason = f"has {len(manifest.files)} files, over the limit of {MAX_FILES}; choose some with allow or ignore"
-            raise InvalidSourceException(manifest.source, reason)
-        check_layout([file.path for file in manifest.files])
-        return manifest.model_copy(update={"files": with_digests(manifest.files, self._digests)})
 
 
 def _check_max_size(value: object) -> None:

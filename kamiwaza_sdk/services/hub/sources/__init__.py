@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, cast
 
 from kamiwaza_sdk._validation import MAX_FILES
 from kamiwaza_sdk.exceptions import InvalidInputException
-from kamiwaza_sdk.services.hub.addresses import is_address, refuse_unless_address, scheme_of
+from kamiwaza_sdk.services.hub.addresses import is_address, redacted, refuse_unless_address, scheme_of
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema
 from kamiwaza_sdk.services.hub.sources.context import SourceContext
@@ -37,7 +37,11 @@ async def resolve_source(source: Source, context: SourceContext) -> ManifestSche
         scheme = scheme_of(source)
         reference = f"{scheme}{source[len(scheme) :]}"
         model_source = await asyncio.to_thread(source_for, scheme, address=source)
-        return await model_source.resolve(reference, context)
+        manifest: object = await model_source.resolve(reference, context)
+        if not isinstance(manifest, ManifestSchema):
+            kind = type(manifest).__name__
+            raise InvalidSourceException(redacted(source), f"was resolved to a {kind}; its source is at fault")
+        return manifest
     if isinstance(source, str | os.PathLike):
         return await asyncio.to_thread(resolve_path, _path(source))
     return await asyncio.to_thread(resolve_urls, _urls(source))

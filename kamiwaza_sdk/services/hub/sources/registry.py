@@ -16,6 +16,7 @@ GROUP: Final = "kamiwaza_sdk.sources"
 #: Loaded when first needed, and first in line: what is installed cannot take their place.
 _OWN: Final = {
     "file": ("kamiwaza_sdk.services.hub.sources.local", "LocalSource"),
+    "hf": ("kamiwaza_sdk.services.hub.sources.hugging_face", "HuggingFaceSource"),
     "http": ("kamiwaza_sdk.services.hub.sources.web", "WebSource"),
     "https": ("kamiwaza_sdk.services.hub.sources.web", "WebSource"),
 }
