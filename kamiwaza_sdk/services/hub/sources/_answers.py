@@ -79,7 +79,7 @@ class Described(BaseModel):
     def license(self) -> str | None:
         """What its card says, or else the tag that the hub made of that."""
         written = word(self.card.get("license")) if isinstance(self.card, Mapping) else None
-        return written or next((tag.partition(":")[2] for tag in self.tags if tag.startswith("license:")), None)
+        return written or next((word(tag[8:]) for tag in self.tags if tag.startswith("license:")), None)
 
 
 class Info(Described):
