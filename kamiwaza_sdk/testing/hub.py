@@ -2,7 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kamiwaza_sdk._validation import check_sha256
@@ -33,7 +34,7 @@ class HubCall:
         ignore: As it was given.
     """
 
-    source: Source
+    source: str | os.PathLike[str] | Sequence[str] | ManifestSchema
     sha256: str | Mapping[str, str] | None = None
     max_size: int | None = None
     progress: bool | ProgressCallback = False

@@ -27,8 +27,8 @@ class HuggingFaceServer(FaultyServer):
 
     It answers what reading clients ask: ``/api/models/…/revision/…``, ``/tree/…``, searches, each listing in pages, and
     ``/…/resolve/…`` by GET and HEAD; the same for datasets and spaces. Large files are redirected to `storage`, which
-    is another origin and remembers what it was sent. Whatever `FaultyServer` can do, it can: `add` puts something else
-    in the place of an answer, `add_faults` something wrong into it.
+    is another origin and remembers what it was sent. Whatever `FaultyServer` can do, it can: `FaultyServer.add` puts
+    something else in the place of an answer, `HuggingFaceServer.add_faults` something wrong into it.
 
     Args:
         token: The token of an account that sees everything here.
@@ -167,8 +167,8 @@ class HuggingFaceServer(FaultyServer):
 
         Args:
             path: As clients ask for it, without its query.
-            faults: As for `add`: each request takes the next.
-            always: As for `add`: what befalls every request, besides.
+            faults: As for `FaultyServer.add`: each request takes the next.
+            always: As for `FaultyServer.add`: what befalls every request, besides.
 
         Raises:
             InvalidInputException: The path does not begin with ``/``, or has a query.

@@ -223,7 +223,7 @@ class Resource:
         faults: Iterable[Step],
         always: Fault | tuple[Fault, ...],
     ) -> None:
-        self.state = State(body, 0, headers)
+        self.state: State = State(body, 0, headers)
         self._original = body
         self._faults = iter(faults)
         self._always = _several(always)

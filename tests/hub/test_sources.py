@@ -139,7 +139,7 @@ async def test_a_scheme_that_nothing_brings_is_refused_with_those_that_are_known
     hub: HubService, installed: Callable[..., None]
 ) -> None:
     installed("mirror_plugin", MIRROR, "mirror = mirror_plugin:MirrorSource")
-    with pytest.raises(InvalidSourceException, match=r"nothing installed brings ftp://; known are file, hf, .*mirror"):
+    with pytest.raises(InvalidSourceException, match=r"install what brings ftp:// .file, hf, .*mirror.* are known"):
         await hub.fetch("ftp://user:hunter2@host/m")
 
 
@@ -266,6 +266,24 @@ async def test_a_manifest_leads_out_of_its_directory_no_more_than_the_directory(
     (tmp_path / "m" / "a.bin").symlink_to(tmp_path / "secret")
     with pytest.raises(InvalidSourceException, match="is a link that leads out"):
         await hub.fetch(ManifestSchema.model_validate_json(text))
+
+
+async def test_a_local_file_is_checked_against_git_s_name_for_it_and_remembered_by_it(
+    hub: HubService, storage: StorageService, server: Server, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_bytes(b"{}")
+    oid = hashlib.sha1(b"blob 2\0{}").hexdigest()
+
+    def manifest(url: str, git_blob_id: str) -> ManifestSchema:
+        file = ManifestFileSchema(path="config.json", url=url, git_blob_id=git_blob_id)
+        return ManifestSchema(source="cache", name="m", files=(file,))
+
+    local = (tmp_path / "config.json").as_uri()
+    with pytest.raises(GitBlobMismatchException):
+        await hub.fetch(manifest(local, "ab" * 20))
+    kept = await hub.fetch(manifest(local, oid))
+    assert (await hub.fetch(manifest(server.url("/config.json"), oid))).files == kept.files
+    assert server.requests == []
 
 
 async def test_a_manifest_that_was_handed_in_is_checked_like_any_other(hub: HubService) -> None:

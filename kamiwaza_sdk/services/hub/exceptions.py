@@ -72,7 +72,7 @@ class SourceEntryPointException(ServiceException):
             "repair or uninstall the package that it belongs to"
         )
         self.scheme = scheme
-        self.entry_points = tuple(entry_points)
+        self.entry_points: tuple[str, ...] = tuple(entry_points)
         self.reason = reason
 
 
@@ -132,7 +132,7 @@ class OfflineException(HubException):
             "or unset HUB_SERVICE_OFFLINE (and HF_HUB_OFFLINE)"
         )
         self.source = source
-        self.missing = tuple(missing)
+        self.missing: tuple[str, ...] = tuple(missing)
 
 
 class RepositoryNotFoundException(HubException, NotFoundException):

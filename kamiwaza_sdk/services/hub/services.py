@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.services.download.schemas import Validators
 from kamiwaza_sdk.services.hub._git import check_git_blob
 from kamiwaza_sdk.services.hub._search import RepositorySort, check_search, find
 from kamiwaza_sdk.services.hub._streaming import open_stream, written
@@ -19,7 +20,6 @@ from kamiwaza_sdk.services.hub.exceptions import (
     RepositoryGatedException,
     SourceTooLargeException,
 )
-from kamiwaza_sdk.services.hub.manifests import KnownManifests
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched, FetchedFile
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.schemas.repository import RepositorySchema
@@ -32,7 +32,7 @@ from kamiwaza_sdk.services.storage.services import StorageService
 
 if TYPE_CHECKING:
     from kamiwaza_sdk.services.download.config import DownloadConfig
-    from kamiwaza_sdk.services.download.schemas import DownloadResult, ProgressCallback, Validators
+    from kamiwaza_sdk.services.download.schemas import DownloadResult, ProgressCallback
     from kamiwaza_sdk.services.download.services import DownloadService
     from kamiwaza_sdk.services.storage.schemas import BlobSchema
 
@@ -232,7 +232,7 @@ class HubService:
         """
         check_search(hub=hub, sort=sort, limit=limit, query=query, task=task, author=author)
         config, downloads = await self._settings()
-        context = SourceContext(config=config, downloads=downloads, manifests=KnownManifests(self.storage))
+        context = SourceContext(config=config, downloads=downloads, storage=self.storage)
         async for repository in find(context, query, hub=hub, task=task, author=author, sort=sort, limit=limit):
             yield repository
 
@@ -278,7 +278,7 @@ class HubService:
         """Yield what one call works with."""
         config, downloads = await self._settings()
         async with nullcontext() if downloads is self._downloads else downloads:
-            context = SourceContext(config=config, downloads=downloads, manifests=KnownManifests(self.storage))
+            context = SourceContext(config=config, downloads=downloads, storage=self.storage)
             yield _Opened(downloads, context)
 
     async def _settings(self) -> "tuple[HubConfig, DownloadService]":
@@ -380,9 +380,11 @@ class _Fetching:
 
     def _add(self, file: ManifestFileSchema) -> "BlobSchema":
         """Copy a file into the store, unless it leads elsewhere by now. Blocks."""
-        path = check_inside(file)
-        check_git_blob(file, path)
-        return self._storage.add(path, sha256=file.sha256)
+        blob = self._storage.add(check_inside(file), sha256=file.sha256)
+        check_git_blob(file, blob.path)  # not the source, which may change meanwhile
+        if file.git_blob_id is not None:
+            self._remember(file, blob, Validators())
+        return blob
 
     async def _bring(self, file: ManifestFileSchema) -> "BlobSchema":
         """Bring what is not on this machine: from the store where it must be, over HTTP, or by its own source."""
@@ -480,9 +482,12 @@ class _Fetching:
         check_git_blob(file, path)
         blob = self._storage.publish(path, sha256=result.sha256, size=result.size)
         if file.git_blob_id or result.validators.etag or result.validators.last_modified:
-            known = KnownFile(sha256=blob.sha256, size=blob.size, validators=result.validators)
-            self._known.put(file.content_key, known)
+            self._remember(file, blob, result.validators)
         return blob
+
+    def _remember(self, file: ManifestFileSchema, blob: "BlobSchema", validators: Validators) -> None:
+        known = KnownFile(sha256=blob.sha256, size=blob.size, validators=validators)
+        self._known.put(file.content_key, known)
 
     @cached_property
     def _known(self) -> KnownFiles:

@@ -60,7 +60,7 @@ class ManifestFileSchema(InputSchema):
 
     @property
     def content_key(self) -> str:
-        """What the store remembers its bytes by: what git names them by, wherever they come from, or else its URL."""
+        """By what the store remembers its bytes: not by its URL where git has a name for them, wherever they lie."""
         return self.url if self.git_blob_id is None else f"git-blob:{self.git_blob_id}"
 
     @property

@@ -11,6 +11,7 @@ from kamiwaza_sdk.services.hub.config import HubConfig
 from kamiwaza_sdk.services.hub.exceptions import InvalidAnswerException, OfflineException
 from kamiwaza_sdk.services.hub.manifests import KnownManifests
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema
+from kamiwaza_sdk.services.storage.services import StorageService
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -35,16 +36,16 @@ class SourceContext:
     Args:
         config: The hub's settings.
         downloads: What requests go through.
-        manifests: What is remembered.
+        storage: Beside whose files is remembered what is to be.
 
     Attributes:
         config: The hub's settings.
     """
 
-    def __init__(self, *, config: HubConfig, downloads: "DownloadService", manifests: KnownManifests) -> None:
+    def __init__(self, *, config: HubConfig, downloads: "DownloadService", storage: StorageService) -> None:
         self.config: HubConfig = config
         self._downloads = downloads
-        self._manifests = manifests
+        self._manifests = KnownManifests(storage)
 
     @property
     def offline(self) -> bool:

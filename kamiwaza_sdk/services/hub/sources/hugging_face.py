@@ -5,6 +5,7 @@ What is asked, and what it says, is the hub's HTTP API as ``huggingface_hub`` us
 ``/api/models/{repository}/tree/{commit}`` the files, and ``/{repository}/resolve/{commit}/{path}`` brings one.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
@@ -83,14 +84,12 @@ async def _files(pinned: HuggingFaceReference, context: SourceContext) -> tuple[
     count = 0
     async for page in context.pages(url):
         _refuse_unless_answered(page, pinned, url, context)
-        entries = parsed(_TREE, page, url=url, what="listing of files")
+        # In a thread: a page may have 16 MiB.
+        entries = await asyncio.to_thread(parsed, _TREE, page, url=url, what="listing of files")
         count += len(entries)
         if count > MAX_ENTRIES:
             raise InvalidSourceException(str(pinned), f"has over {MAX_ENTRIES} files and directories")
-        for file in _described(entries, base, url=url):
-            if file.path in files:
-                raise InvalidAnswerException(url=redact_text(url), reason=f"lists {file.path!a} twice")
-            files[file.path] = file
+        await asyncio.to_thread(_add, files, entries, base, url=url)
     if not files:
         raise InvalidSourceException(str(pinned), "has no files; choose another revision")
     return tuple(files.values())
@@ -103,11 +102,16 @@ def _refuse_unless_answered(
     raise_for_status(response, wanted, url=url, page=page, authenticated=context.config.hf_token is not None)
 
 
-def _described(entries: Sequence[Entry], base: str, *, url: str) -> list[ManifestFileSchema]:
-    try:
-        return [_file(entry, base) for entry in entries if entry.type == "file"]
-    except InvalidInputException as error:
-        raise InvalidAnswerException(url=redact_text(url), reason=f"lists what cannot be kept: {error}") from error
+def _add(files: dict[str, ManifestFileSchema], entries: Sequence[Entry], base: str, *, url: str) -> None:
+    for entry in entries:
+        if entry.type != "file":
+            continue
+        if entry.path in files:
+            raise InvalidAnswerException(url=redact_text(url), reason=f"lists {entry.path!a} twice")
+        try:
+            files[entry.path] = _file(entry, base)
+        except InvalidInputException as error:
+            raise InvalidAnswerException(url=redact_text(url), reason=f"lists what cannot be kept: {error}") from error
 
 
 def _file(entry: Entry, base: str) -> ManifestFileSchema:

@@ -52,7 +52,7 @@ class StreamingSource(ModelSource, Protocol):
 
         Args:
             file: One of a manifest of this source.
-            context: As for `resolve`.
+            context: As `ModelSource.resolve` gets it.
 
         Raises:
             ServiceException: The file does not arrive whole.

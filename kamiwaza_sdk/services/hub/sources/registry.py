@@ -34,7 +34,9 @@ def source_for(scheme: str, *, address: str) -> ModelSource:
     found = tuple(entry_points(group=GROUP, name=scheme))
     if not found:
         others = sorted({*_OWN, *entry_points(group=GROUP).names})
-        reason = f"is no http or https URL, and nothing installed brings {scheme}://; known are {', '.join(others)}"
+        known = ", ".join(others)
+        way_out = f"write http://… or https://…, or install what brings {scheme}:// ({known} are known)"
+        reason = f"is no http or https URL; {way_out}"
         raise InvalidSourceException(redacted(address), reason)
     return _foreign(scheme, found)
 
