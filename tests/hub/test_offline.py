@@ -1,6 +1,9 @@
 """Offline: no connection is opened, what is kept is found, and what is missing is named."""
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +33,41 @@ async def test_what_was_fetched_is_found_by_branch_and_by_commit(hf: HuggingFace
         assert (offline.files, offline.source_revision) == (online.files, commit)
         assert (offline.bytes_fetched, offline.bytes_reused) == (0, online.size)
     assert (len(hf.requests), len(hf.storage.requests)) == asked
+
+
+def test_no_socket_is_opened_and_no_name_looked_up(hf: HuggingFaceServer, tmp_path: Path) -> None:
+    hf.add_repository("org/tiny", FILES)
+    code = """
+import asyncio, sys
+from kamiwaza_sdk import OfflineException, fetch
+seen = set()
+watched = {"socket.connect", "socket.getaddrinfo", "socket.sendto"}
+sys.addaudithook(lambda event, args: event in watched and seen.add(event))
+for source in sys.argv[1:]:
+    try:
+        print(asyncio.run(fetch(source)).bytes_reused)
+    except OfflineException as error:
+        print(type(error).__name__)
+print(sorted(seen))
+"""
+    environment = {
+        "HF_ENDPOINT": hf.endpoint,
+        "STORAGE_SERVICE_ROOT": str(tmp_path / "store"),
+        "HOME": str(tmp_path),
+        "PATH": os.environ["PATH"],
+    }
+
+    def run(*sources: str, **more: str) -> list[str]:
+        command = [sys.executable, "-c", code, *sources]
+        return subprocess.run(
+            command, env=environment | more, capture_output=True, text=True, check=True
+        ).stdout.split()
+
+    assert run("hf://org/tiny") == ["0", "['socket.connect']"]
+    asked = len(hf.requests)
+    offline = run("hf://org/tiny", "hf://org/unknown", "https://example.org/unknown", HUB_SERVICE_OFFLINE="1")
+    assert offline == ["7009", "OfflineException", "OfflineException", "[]"]
+    assert len(hf.requests) == asked
 
 
 async def test_a_branch_means_what_it_meant_when_it_was_last_asked_for(hf: HuggingFaceServer, asking: Asking) -> None:

@@ -29,7 +29,8 @@ class KnownManifests:
         """Return what a reference led to. Blocks."""
         try:
             digest = check_sha256(self._place("references", _digest(reference)).read_text(encoding="ascii"))
-            return ManifestSchema.model_validate_json(self._place("manifests", digest).read_bytes())
+            text = self._place("manifests", digest).read_text(encoding="utf-8")
+            return ManifestSchema.model_validate_json(text) if _digest(text) == digest else None
         except (OSError, ValueError):
             return None
 

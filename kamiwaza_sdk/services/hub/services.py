@@ -128,7 +128,10 @@ def search(
 
     Example:
         >>> async def names():
-        ...     return [found.name async for found in search("minilm", sort="downloads", limit=3)]
+        ...     found = search("minilm", hub=hub_server.endpoint, sort="downloads", limit=3)
+        ...     return [repository.name async for repository in found]
+        >>> asyncio.run(names())
+        ['org/minilm']
     """
     return HubService().search(query, hub=hub, task=task, author=author, sort=sort, limit=limit)
 
@@ -229,6 +232,8 @@ class HubService:
             >>> async def names():
             ...     found = hub.search("minilm", task="feature-extraction", sort="downloads", limit=3)
             ...     return [repository.name async for repository in found]
+            >>> asyncio.run(names())
+            ['org/minilm']
         """
         check_search(hub=hub, sort=sort, limit=limit, query=query, task=task, author=author)
         config, downloads = await self._settings()

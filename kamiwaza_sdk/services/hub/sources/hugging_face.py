@@ -88,7 +88,8 @@ async def _files(pinned: HuggingFaceReference, context: SourceContext) -> tuple[
         entries = await asyncio.to_thread(parsed, _TREE, page, url=url, what="listing of files")
         count += len(entries)
         if count > MAX_ENTRIES:
-            raise InvalidSourceException(str(pinned), f"has over {MAX_ENTRIES} files and directories")
+            reason = f"has over {MAX_ENTRIES} files and directories; fetch some by their https:// addresses"
+            raise InvalidSourceException(str(pinned), reason)
         await asyncio.to_thread(_add, files, entries, base, url=url)
     if not files:
         raise InvalidSourceException(str(pinned), "has no files; choose another revision")
