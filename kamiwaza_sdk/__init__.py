@@ -30,12 +30,17 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.download.exceptions import DownloadStatusException as DownloadStatusException
     from kamiwaza_sdk.services.download.exceptions import DownloadTimeoutException as DownloadTimeoutException
     from kamiwaza_sdk.services.download.exceptions import DownloadTooLargeException as DownloadTooLargeException
+    from kamiwaza_sdk.services.download.exceptions import HostNotAllowedException as HostNotAllowedException
     from kamiwaza_sdk.services.download.exceptions import InvalidUrlException as InvalidUrlException
+    from kamiwaza_sdk.services.download.exceptions import PrivateAddressException as PrivateAddressException
     from kamiwaza_sdk.services.download.exceptions import SizeMismatchException as SizeMismatchException
     from kamiwaza_sdk.services.download.exceptions import UnexpectedEncodingException as UnexpectedEncodingException
+    from kamiwaza_sdk.services.download.handle import Download as Download
     from kamiwaza_sdk.services.download.schemas import AttemptCallback as AttemptCallback
     from kamiwaza_sdk.services.download.schemas import DownloadAttempt as DownloadAttempt
+    from kamiwaza_sdk.services.download.schemas import DownloadOutcome as DownloadOutcome
     from kamiwaza_sdk.services.download.schemas import DownloadProgress as DownloadProgress
+    from kamiwaza_sdk.services.download.schemas import DownloadRequest as DownloadRequest
     from kamiwaza_sdk.services.download.schemas import DownloadResult as DownloadResult
     from kamiwaza_sdk.services.download.schemas import ProgressCallback as ProgressCallback
     from kamiwaza_sdk.services.download.schemas import ResponseSchema as ResponseSchema
@@ -192,12 +197,15 @@ __all__ = [
     "DatabaseTooNewException",
     "DatabaseUnsupportedException",
     "DigestMismatchException",
+    "Download",
     "DownloadAttempt",
     "DownloadConfig",
     "DownloadDiskException",
     "DownloadException",
     "DownloadInterruptedException",
     "DownloadProgress",
+    "DownloadOutcome",
+    "DownloadRequest",
     "DownloadResult",
     "DownloadService",
     "DownloadStatusException",
@@ -212,6 +220,7 @@ __all__ = [
     "Filter",
     "GitBlobMismatchException",
     "HasFiles",
+    "HostNotAllowedException",
     "HubConfig",
     "HubException",
     "HubService",
@@ -250,6 +259,7 @@ __all__ = [
     "OutsideStoreException",
     "Page",
     "ParentSchema",
+    "PrivateAddressException",
     "ProgressCallback",
     "Relation",
     "RelativeSchema",
@@ -338,12 +348,15 @@ _MODULES = {
     "DatabaseTooNewException": "kamiwaza_sdk.services.model.exceptions",
     "DatabaseUnsupportedException": "kamiwaza_sdk.services.model.exceptions",
     "DigestMismatchException": "kamiwaza_sdk.services.storage.exceptions",
+    "Download": "kamiwaza_sdk.services.download.handle",
     "DownloadAttempt": "kamiwaza_sdk.services.download.schemas",
     "DownloadConfig": "kamiwaza_sdk.services.download.config",
     "DownloadDiskException": "kamiwaza_sdk.services.download.exceptions",
     "DownloadException": "kamiwaza_sdk.services.download.exceptions",
     "DownloadInterruptedException": "kamiwaza_sdk.services.download.exceptions",
     "DownloadProgress": "kamiwaza_sdk.services.download.schemas",
+    "DownloadOutcome": "kamiwaza_sdk.services.download.schemas",
+    "DownloadRequest": "kamiwaza_sdk.services.download.schemas",
     "DownloadResult": "kamiwaza_sdk.services.download.schemas",
     "DownloadService": "kamiwaza_sdk.services.download.services",
     "DownloadStatusException": "kamiwaza_sdk.services.download.exceptions",
@@ -358,6 +371,7 @@ _MODULES = {
     "Filter": "kamiwaza_sdk.services.model.schemas.filters",
     "GitBlobMismatchException": "kamiwaza_sdk.services.hub.exceptions",
     "HasFiles": "kamiwaza_sdk.services.storage.schemas",
+    "HostNotAllowedException": "kamiwaza_sdk.services.download.exceptions",
     "HubConfig": "kamiwaza_sdk.services.hub.config",
     "HubException": "kamiwaza_sdk.services.hub.exceptions",
     "HubService": "kamiwaza_sdk.services.hub.services",
@@ -396,6 +410,7 @@ _MODULES = {
     "OutsideStoreException": "kamiwaza_sdk.services.storage.exceptions",
     "Page": "kamiwaza_sdk.services.model.schemas.page",
     "ParentSchema": "kamiwaza_sdk.services.model.schemas.version",
+    "PrivateAddressException": "kamiwaza_sdk.services.download.exceptions",
     "ProgressCallback": "kamiwaza_sdk.services.download.schemas",
     "Relation": "kamiwaza_sdk.services.model.schemas.version",
     "RelativeSchema": "kamiwaza_sdk.services.model.schemas.lineage",

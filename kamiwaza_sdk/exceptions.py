@@ -55,6 +55,8 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
     │   ├── DownloadStatusException
     │   ├── DownloadTimeoutException (TimeoutError)
     │   ├── DownloadTooLargeException
+    │   ├── HostNotAllowedException
+    │   ├── PrivateAddressException
     │   ├── SizeMismatchException
     │   └── UnexpectedEncodingException
     ├── HubException

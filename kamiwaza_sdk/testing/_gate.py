@@ -9,6 +9,8 @@ from typing import Final
 
 __all__ = ["ClientLeftError", "Gate", "PatienceEndedError", "ServerClosedError"]
 
+#: Where a system can tell that the other end is closed although something is still to be read: TLS says goodbye.
+_CLOSED: Final[int] = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 #: Seconds between two looks at whether the client is still there.
 _LOOK: Final = 0.02
 
@@ -88,8 +90,12 @@ class Gate:
 def _has_left(connection: socket.socket) -> bool:
     """Whether the client has closed its end."""
     poll = select.poll()
-    poll.register(connection, select.POLLIN)
+    poll.register(connection, select.POLLIN | _CLOSED)
     try:
-        return bool(poll.poll(0)) and connection.recv(1, socket.MSG_PEEK) == b""
+        events = poll.poll(0)
+        if any(event & _CLOSED for _, event in events):
+            return True
+        # Not the method of the connection: that of one with TLS cannot peek.
+        return bool(events) and socket.socket.recv(connection, 1, socket.MSG_PEEK) == b""
     except OSError:
         return True

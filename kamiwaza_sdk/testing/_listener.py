@@ -2,6 +2,7 @@
 
 import socket
 import socketserver
+import ssl
 import sys
 import threading
 from collections.abc import Callable
@@ -25,13 +26,17 @@ class Listener(socketserver.TCPServer):
 
     request_queue_size = 128
 
-    def __init__(self, take: Callable[[RecordedRequest], tuple[Plan, Answer]], gate: Gate) -> None:
+    def __init__(
+        self, take: Callable[[RecordedRequest], tuple[Plan, Answer]], gate: Gate, tls: ssl.SSLContext | None
+    ) -> None:
         self.take = take
         self.gate = gate
         self.error: BaseException | None = None
         self._lock = threading.Lock()
         self._connections: dict[socket.socket, threading.Thread] = {}
         super().__init__(("127.0.0.1", 0), Connection)
+        if tls is not None:  # the handshake waits for the first read, in the connection's own thread
+            self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         self._thread = threading.Thread(target=self.serve_forever, args=(_LOOK,), name="faulty-server", daemon=True)
         self._thread.start()
 
@@ -61,6 +66,7 @@ class Listener(socketserver.TCPServer):
         with suppress(OSError):
             linger = request.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, len(_NO_TIME))
             if linger[:4] == bytes(4):
+                _say_goodbye(request)
                 request.shutdown(socket.SHUT_WR)
         request.close()
         with self._lock:
@@ -86,3 +92,11 @@ class Listener(socketserver.TCPServer):
             thread.join(self.gate.patience)
             if thread.is_alive():
                 raise TimeoutError(f"{thread.name} has not ended; does an iterator of faults wait for something?")
+
+
+def _say_goodbye(connection: socket.socket) -> None:
+    """Tell a client by TLS that this is the end and no attack, without waiting for its own goodbye."""
+    if isinstance(connection, ssl.SSLSocket):
+        connection.settimeout(0)
+        with suppress(OSError):
+            connection.unwrap()

@@ -1,5 +1,6 @@
 """`FaultyServer`: an HTTP server on loopback that serves well, or badly in the way it is told to."""
 
+import ssl
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
@@ -30,6 +31,7 @@ class FaultyServer:
 
     Args:
         patience: The most seconds that anything in it waits: a stall, a delay, a client that neither asks nor reads.
+        tls: Serve https, with the certificate of this context, which must be one for 127.0.0.1.
 
     Attributes:
         requests: Every request so far, in the order of their arrival.
@@ -46,18 +48,19 @@ class FaultyServer:
         [(200, 'complete')]
     """
 
-    def __init__(self, *, patience: float = 60.0) -> None:
+    def __init__(self, *, patience: float = 60.0, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[RecordedRequest] = []
         self._resources: dict[str, Resource] = {}
         self._lock = threading.Lock()
         self._gate = Gate(patience)
+        self._tls = tls
         self._listener: Listener | None = None
         self._others = ExitStack()
 
     def __enter__(self) -> Self:
         if self._listener is not None:
             raise InvalidInputException("server", "was entered before; make another")
-        self._listener = Listener(self._take, self._gate)
+        self._listener = Listener(self._take, self._gate, self._tls)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -145,7 +148,7 @@ class FaultyServer:
         """
         if self._listener is None or self._gate.closed:
             raise InvalidInputException("server", "is not open; enter it: with FaultyServer() as server")
-        return self._others.enter_context(FaultyServer(patience=self._gate.patience))
+        return self._others.enter_context(FaultyServer(patience=self._gate.patience, tls=self._tls))
 
     def url(self, path: str) -> str:
         """Return the URL of a path here, whether or not anything is served there.
@@ -158,7 +161,7 @@ class FaultyServer:
         """
         if self._listener is None:
             raise InvalidInputException("server", "has no address yet; enter it: with FaultyServer() as server")
-        return f"http://127.0.0.1:{self._listener.port}{path}"
+        return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self._listener.port}{path}"
 
     def sha256(self, path: str) -> str:
         """Return the SHA-256 of what a path serves by now, without faults, in hexadecimal.

@@ -1,10 +1,14 @@
 """Small things that several tests look at."""
 
 import hashlib
+import socket
 import threading
 from pathlib import Path
+from typing import Any
 
-__all__ = ["descriptors", "digest", "entries", "threads"]
+import pytest
+
+__all__ = ["descriptors", "digest", "entries", "resolve_to", "threads", "visible"]
 
 
 def digest(body: bytes) -> str:
@@ -13,6 +17,11 @@ def digest(body: bytes) -> str:
 
 def entries(directory: Path) -> list[str]:
     return sorted(entry.name for entry in directory.iterdir())
+
+
+def visible(directory: Path) -> list[str]:
+    """Return what stands there, but for what an unfinished download keeps."""
+    return [name for name in entries(directory) if not name.startswith(".kamiwaza-")]
 
 
 def descriptors() -> list[str]:
@@ -28,3 +37,16 @@ def descriptors() -> list[str]:
 
 def threads(prefix: str) -> set[str]:
     return {thread.name for thread in threading.enumerate() if thread.name.startswith(prefix)}
+
+
+def resolve_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
+    """Let each name stand for these addresses: without a name server of one's own, no name is known to have several."""
+
+    def getaddrinfo(host: str, port: int, *_: object) -> list[tuple[Any, ...]]:  # Any: as the original has it
+        kinds = [(socket.AF_INET6 if ":" in address else socket.AF_INET, address) for address in addresses]
+        return [
+            (family, socket.SOCK_STREAM, 6, "", (address, port, 0, 0)[: 4 if ":" in address else 2])
+            for family, address in kinds
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)

@@ -25,7 +25,7 @@ async def test_callback_is_told_the_end_exactly_once(downloads: DownloadService,
     seen: list[DownloadProgress] = []
     url = server.add("/m", body=BODY)
     await downloads.download(f"{url}?secret", target, progress=seen.append)
-    assert seen[-1] == DownloadProgress(url=url, received=len(BODY), total=len(BODY), finished=True)
+    assert seen[-1] == DownloadProgress(url=url, path=target, received=len(BODY), total=len(BODY), finished=True)
     assert [glance.finished for glance in seen[:-1]] == [False] * (len(seen) - 1)
     assert [glance.received for glance in seen] == sorted(glance.received for glance in seen)
 
@@ -58,7 +58,7 @@ async def test_end_is_told_when_nothing_was_modified(downloads: DownloadService,
     seen: list[DownloadProgress] = []
     url = server.add("/m", body=BODY, etag='"1"')
     await downloads.download(url, target, validators=Validators(etag='"1"'), progress=seen.append)
-    assert seen == [DownloadProgress(url=url, received=0, total=None, finished=True)]
+    assert seen == [DownloadProgress(url=url, path=target, received=0, total=None, finished=True)]
 
 
 @pytest.mark.parametrize("at_the_end", [False, True])

@@ -49,6 +49,13 @@ from tests.serving import Server
         "http://example.org/\u3000",
         "http://example.org/\udcff",
         "http://good\\@evil/",
+        "http://127.1/",
+        "http://2130706433/",
+        "http://1.2.3.4.5/",
+        "http://127.0.0.01/",
+        "http://me%3A:secret@example.org/",
+        "http://me:secret%E4%BD%A0@example.org/",
+        "http://me:secret%0D%0A@example.org/",
     ],
 )
 async def test_url_that_cannot_be_asked_for(url: str, downloads: DownloadService, target: Path) -> None:

@@ -553,10 +553,10 @@ async def test_a_stage_that_is_made_while_its_fetch_is_cancelled_is_cleared(
     stage = storage.stage
 
     @contextmanager
-    def slow_stage() -> Generator[Path]:
+    def slow_stage(key: str | None = None) -> Generator[Path]:
         begun.set()
         go_on.wait(20)
-        with stage() as path:
+        with stage(key) as path:
             made.set()
             yield path
 

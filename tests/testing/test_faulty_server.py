@@ -16,7 +16,18 @@ import pytest
 
 import kamiwaza_sdk.testing
 from kamiwaza_sdk import InvalidInputException
-from kamiwaza_sdk.testing import Delay, FaultyServer, GeneratedBody, Rate, RecordedRequest, Stall, Status, Step
+from kamiwaza_sdk.testing import (
+    Delay,
+    FaultyServer,
+    GeneratedBody,
+    NoLength,
+    Rate,
+    RecordedRequest,
+    Stall,
+    Status,
+    Step,
+)
+from tests.download.tls import client_context, server_context
 from tests.testing.raw import ask, connect, send
 
 
@@ -232,3 +243,24 @@ print(sorted({name.partition(".")[0] for name in sys.modules} & {"aiohttp", "sql
     environment = {"PATH": os.environ["PATH"]}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout == "[]\n"
+
+
+def test_it_serves_over_tls_and_so_does_another_origin(tmp_path: Path) -> None:
+    with FaultyServer(tls=server_context(tmp_path)) as server:
+        other = server.another_origin()
+        url = server.add("/m", body=b"weights", always=NoLength())
+        server.add_redirect("/r", other.add("/m", body=b"others"))
+        for address, body in ((url, b"weights"), (server.url("/r"), b"others")):
+            with urlopen(address, context=client_context()) as response:
+                assert (address[:8], response.read()) == ("https://", body)
+
+
+def test_client_that_leaves_is_noticed_over_tls_and_one_without_trust_is_no_error(tmp_path: Path) -> None:
+    with FaultyServer(tls=server_context(tmp_path)) as server:
+        url = server.add("/m", body=bytes(100), faults=[Stall(at=3)])
+        with pytest.raises(OSError, match="CERTIFICATE_VERIFY_FAILED"):
+            urlopen(url)
+        with client_context().wrap_socket(connect(url), server_hostname="127.0.0.1") as connection:
+            send(connection, url)
+            server.wait_for_stall()
+        assert eventually(server.requests[0], "abandoned")

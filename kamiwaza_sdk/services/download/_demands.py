@@ -21,6 +21,10 @@ class Demands:
     size: int | None
     sha256: str | None
 
+    def admit(self, size: int) -> bool:
+        """Return whether a file may have that many bytes."""
+        return size <= self.limit and self.size in {size, None}
+
     def check_announced(self, announced: int | None, *, url: str) -> None:
         """Refuse before a byte of the body is read."""
         if announced is None:

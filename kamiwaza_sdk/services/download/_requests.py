@@ -4,65 +4,76 @@ import itertools
 import warnings
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
 from kamiwaza_sdk._validation import check_path
 from kamiwaza_sdk.exceptions import InvalidPathException
-from kamiwaza_sdk.services.download._receive import Exchange, translated
+from kamiwaza_sdk.services.download._exchange import Exchange, translated
+from kamiwaza_sdk.services.download._journal import Header
+from kamiwaza_sdk.services.download._network import Network
 from kamiwaza_sdk.services.download._retries import parse_retry_after
 from kamiwaza_sdk.services.download.exceptions import (
     DownloadStatusException,
     InvalidUrlException,
     UnexpectedEncodingException,
 )
-from kamiwaza_sdk.services.download.schemas import DownloadResult, ResponseSchema, Validators
+from kamiwaza_sdk.services.download.schemas import ResponseSchema, Validators
 from kamiwaza_sdk.services.download.urls import redact, resolve
 
 if TYPE_CHECKING:
     from yarl import URL
 
-__all__ = ["answer", "open_session", "response_of", "result_of"]
+__all__ = ["Rest", "answer", "header_of", "response_of"]
 
 MAX_REDIRECTS: Final = 10
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 #: How much aiohttp gathers before it stops reading; it may hold twice as much.
 _READ_SIZE: Final = 1024**2
-#: What of a caller's session goes along to another origin: nothing that could be a credential.
-_HARMLESS: Final = frozenset({"accept", "accept-language", "user-agent"})
 
 
-def open_session() -> aiohttp.ClientSession:
-    """Return a session that carries nothing from one request to the next; how many travel is limited elsewhere."""
-    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar())
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What is to be asked for: everything from `offset` on, if the content is still the one that `condition` names."""
+
+    offset: int
+    condition: str | None
 
 
 @asynccontextmanager
 async def answer(
-    session: aiohttp.ClientSession,
+    network: Network,
     url: "URL",
     *,
     exchange: Exchange,
-    validators: Validators | None,
+    validators: Validators | None = None,
+    rest: Rest | None = None,
     any_status: bool = False,
 ) -> AsyncGenerator[aiohttp.ClientResponse]:
-    """Yield the answer to a GET, redirects followed: 200 with an unencoded body, or 304 where `validators` were sent.
+    """Yield the answer to a GET, redirects followed.
 
-    With `any_status`, any other that will not be another later is yielded too.
+    Its status is 200, with an unencoded body; or 304, where `validators` were sent; or 206 or 416, where a `rest` was
+    asked for. With `any_status`, any other that will not be another later is yielded too.
 
     Raises:
         DownloadStatusException: The answer is another, or redirects too often or to where it must not.
         DownloadInterruptedException: There is no connection, or no valid answer.
         DownloadTimeoutException: There is neither in time.
         UnexpectedEncodingException: The body is compressed.
+        HostNotAllowedException: It is at, or leads to, a host that is not allowed.
+        PrivateAddressException: It is at, or leads to, an address that is not public, and that is not allowed.
     """
-    headers = _headers(validators)
-    async with await _follow(session, url, exchange=exchange, headers=headers) as response:
-        conditional = len(headers) > 1
-        if response.status != HTTPStatus.OK and not (conditional and response.status == HTTPStatus.NOT_MODIFIED):
+    headers = {"Accept-Encoding": "identity"} | _conditions(validators) | _range(rest)
+    expected = {
+        HTTPStatus.OK,
+        *([HTTPStatus.NOT_MODIFIED] if _conditions(validators) else []),
+        *([HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE] if rest else []),
+    }
+    async with await _follow(network, url, exchange=exchange, headers=headers) as response:
+        if response.status not in expected:
             refusal = DownloadStatusException(
                 url=exchange.url,
                 status=response.status,
@@ -77,8 +88,8 @@ async def answer(
         yield response
 
 
-def _headers(validators: Validators | None) -> dict[str, str]:
-    headers = {"Accept-Encoding": "identity"}
+def _conditions(validators: Validators | None) -> dict[str, str]:
+    headers: dict[str, str] = {}
     if validators is not None and validators.etag is not None:
         headers["If-None-Match"] = validators.etag
     if validators is not None and validators.last_modified is not None:
@@ -86,20 +97,29 @@ def _headers(validators: Validators | None) -> dict[str, str]:
     return headers
 
 
+def _range(rest: Rest | None) -> dict[str, str]:
+    if rest is None:
+        return {}
+    asked = {"Range": f"bytes={rest.offset}-"}
+    return asked if rest.condition is None else {**asked, "If-Range": rest.condition}
+
+
 async def _follow(
-    session: aiohttp.ClientSession, url: "URL", *, exchange: Exchange, headers: Mapping[str, str]
+    network: Network, url: "URL", *, exchange: Exchange, headers: Mapping[str, str]
 ) -> aiohttp.ClientResponse:
     """Return the first answer that is no redirect.
 
     Not left to aiohttp, which goes from https to http and takes a session's credentials along, except for
-    ``Authorization`` and ``Cookie``. Each hop is a request of its own here: up to the first foreign origin just as the
-    session would send it, with its own middlewares; from there on without anything that could be a credential.
+    ``Authorization`` and ``Cookie``. Each hop is a request of its own here, and each is checked: up to the first
+    foreign origin just as a session handed in would send it, with its own middlewares; from there on without anything
+    that could be a credential, except for the token of the origin it goes to.
     """
     target, at_home = url, True
     for redirects in itertools.count():
-        if session.closed:  # by its owner, meanwhile
+        network.check(target, url=exchange.url)
+        if network.session.closed:  # by its owner, meanwhile
             raise exchange.interrupted("the session was closed")
-        response = await _get(session, target, exchange=exchange, headers=headers, at_home=at_home)
+        response = await _get(network, target, exchange=exchange, headers=headers, at_home=at_home)
         location = response.headers.get("Location") if response.status in _REDIRECTS else None
         if location is None:
             return response
@@ -116,7 +136,7 @@ async def _follow(
 
 
 async def _get(
-    session: aiohttp.ClientSession, target: "URL", *, exchange: Exchange, headers: Mapping[str, str], at_home: bool
+    network: Network, target: "URL", *, exchange: Exchange, headers: Mapping[str, str], at_home: bool
 ) -> aiohttp.ClientResponse:
     timeout = aiohttp.ClientTimeout(
         total=None,
@@ -124,38 +144,20 @@ async def _get(
         sock_connect=exchange.connect_timeout,
         sock_read=exchange.stall_timeout,
     )
-    headers = {**headers, **_bearer(target, exchange)}
-    with translated(exchange):
-        return await session.get(
+    as_it_is = network.given and at_home
+    keep = frozenset(map(str.lower, headers))
+    with translated(exchange), network.explained(target, exchange):
+        return await network.session.get(
             target,
-            headers=headers,
+            headers={**headers, **network.token_header(target)} if as_it_is else headers,
             timeout=timeout,
+            proxy=network.proxy(target),
             allow_redirects=False,
             raise_for_status=False,
             auto_decompress=False,
             read_bufsize=_READ_SIZE,
-            middlewares=None if at_home else (_without_credentials(session, keep=headers),),
+            middlewares=None if as_it_is else (network.middleware(target, keep=keep),),
         )
-
-
-def _bearer(target: "URL", exchange: Exchange) -> dict[str, str]:
-    """Return the header that carries the token of this host, where it has one and is not asked as somebody else."""
-    usual = target.scheme == "https" and target.is_default_port()
-    token = exchange.tokens.get(f"{target.raw_host}" if usual else f"{target.raw_host}:{target.port}")
-    return {} if token is None or target.user else {"Authorization": f"Bearer {token.get_secret_value()}"}
-
-
-def _without_credentials(session: aiohttp.ClientSession, *, keep: Mapping[str, str]) -> aiohttp.ClientMiddlewareType:
-    """Return a middleware that takes from a request what the session added to it, in place of the session's own."""
-    kept = _HARMLESS | {name.lower() for name in keep}
-    dropped = {"authorization", "cookie", *map(str.lower, session.headers)} - kept
-
-    async def strip(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-        for name in dropped:
-            request.headers.popall(name, None)
-        return await handler(request)
-
-    return strip
 
 
 def _redirected(response: aiohttp.ClientResponse, location: str, *, exchange: Exchange) -> "URL":
@@ -178,35 +180,28 @@ def response_of(response: aiohttp.ClientResponse, body: bytes) -> ResponseSchema
     return ResponseSchema(url=str(response.url.with_user(None)), status=response.status, headers=headers, body=body)
 
 
-def result_of(
-    response: aiohttp.ClientResponse, exchange: Exchange, *, path: Path, sha256: str | None, seconds: float
-) -> DownloadResult:
-    """Return what is to be said of a finished exchange; without a digest, that nothing was modified."""
-    return DownloadResult(
-        url=exchange.url,
-        final_url=redact(response.url),
-        path=path,
-        size=None if sha256 is None else exchange.received,
-        sha256=sha256,
-        bytes_fetched=exchange.received,
-        validators=_validators_of(response),
-        filename=_filename_of(response),
-        not_modified=sha256 is None,
-        seconds=seconds,
-    )
-
-
-def _validators_of(response: aiohttp.ClientResponse) -> Validators:
-    """Return what to send along when asking again; headers that could not be sent back are left out."""
-    etag, last_modified = (
+def header_of(response: aiohttp.ClientResponse, key: str, *, size: int | None, sha256: str | None) -> Header:
+    """Return what an answer says of its content; headers that could not be sent back are left out."""
+    etag, last_modified, date = (
         value if (value := response.headers.get(name)) and value.isascii() and value.isprintable() else None
-        for name in ("ETag", "Last-Modified")
+        for name in ("ETag", "Last-Modified", "Date")
     )
-    return Validators(etag=etag, last_modified=last_modified)
+    return Header(
+        url=key,
+        size=size,
+        sha256=sha256,
+        etag=etag,
+        last_modified=last_modified,
+        date=date,
+        final_url=redact(response.url),
+        filename=_filename_of(response),
+    )
 
 
 def _filename_of(response: aiohttp.ClientResponse) -> str | None:
     """Return the last segment of the name the server gives the file, or `None` where that cannot be a file's name."""
+    if "Content-Disposition" not in response.headers:
+        return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # aiohttp warns of malformed headers; to the caller they are as good as none
         disposition = response.content_disposition

@@ -75,6 +75,8 @@ class Attempts:
         return pause if spent + pause <= self._config.retry_timeout else None
 
     def _tell(self, started: float, error: DownloadException | None, pause: float | None) -> None:
+        if self._on_attempt is None and not _LOG.isEnabledFor(logging.DEBUG):
+            return
         attempt = DownloadAttempt(
             url=self._url, number=self._number, seconds=time.monotonic() - started, error=error, pause=pause
         )

@@ -1,15 +1,50 @@
 """How downloads behave: ``DOWNLOAD_SERVICE_…``."""
 
-from typing import ClassVar, Final
+import json
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import Field, SecretStr
-from pydantic_settings import SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from kamiwaza_sdk._settings import Settings, Size
+from kamiwaza_sdk.exceptions import ConfigurationException
+from kamiwaza_sdk.services.download._hosts import host_named
 
 __all__ = ["DownloadConfig"]
 
 _MIB: Final = 1024**2
+
+
+def _listed(value: object) -> object:
+    return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+
+def _hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(host_named(host, wildcard=True) for host in hosts)
+
+
+def _parsed(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value or "{}")
+    except ValueError:
+        raise ValueError('is no JSON object; write {"example.org": "token"}') from None
+
+
+def _tokens(tokens: dict[str, SecretStr]) -> dict[str, SecretStr]:
+    for token in tokens.values():
+        value = token.get_secret_value()
+        if not value or not value.isascii() or not value.isprintable() or " " in value:
+            raise ValueError("has a token with a character that no header can carry, or an empty one; copy it again")
+    return {host_named(host): token for host, token in tokens.items()}
+
+
+def _file(value: object) -> object:
+    if isinstance(value, str) and not value.strip():  # a path would take it for the working directory
+        raise ValueError("is empty; name a file, or leave it unset")
+    return value
 
 
 class DownloadConfig(Settings):
@@ -26,8 +61,19 @@ class DownloadConfig(Settings):
         max_size: The largest body accepted, in bytes.
         max_concurrency: How many files travel at once.
         buffer_size: How much received but not yet written and hashed data is held per file, in bytes.
-        tokens: Bearer tokens by host: ``huggingface.co`` for https on its usual port, else with the port,
-            ``127.0.0.1:8080``. Each is sent to that host only, also where a redirect leads there, and never elsewhere.
+        allowed_hosts: The only hosts that are asked, for what is downloaded and wherever that redirects to:
+            ``example.org``, ``example.org:8443``, or ``*.example.org`` for all below it. Without a port, each of its
+            ports. Empty: all hosts. In the environment with commas between them.
+        block_private_networks: Connect to addresses of the public internet only, whatever a name resolves to. Not
+            together with a session of the caller's, or with `trust_env`: who connects then is somebody else.
+        tokens: For a host (``example.org``) or a host and port, what is sent to it as ``Authorization: Bearer``. It is
+            sent over https to exactly that origin, first or redirected to, and to no other; to this machine itself
+            over http, too, where neither a proxy nor a session of the caller's can be between. User information in a
+            URL goes before. In the environment a JSON object.
+        ca_file: A file of certificates in PEM form that are trusted besides those that OpenSSL trusts. Nothing
+            switches verification off. A session handed in trusts what it was made with.
+        trust_env: Use the proxies that ``HTTP_PROXY``, ``HTTPS_PROXY`` and ``NO_PROXY`` name, in capitals or not; user
+            and password stand in their addresses. ``~/.netrc`` is never read. A session handed in has its own way.
 
     Raises:
         ConfigurationException: A variable with this prefix is unknown, or a value cannot be used.
@@ -46,5 +92,19 @@ class DownloadConfig(Settings):
     retry_timeout: float = Field(default=300.0, ge=0, allow_inf_nan=False)
     max_size: Size = Field(default=10 * 1024 * _MIB, gt=0)
     max_concurrency: int = Field(default=8, gt=0)
-    buffer_size: Size = Field(default=16 * _MIB, ge=_MIB)
-    tokens: dict[str, SecretStr] = Field(default_factory=dict)
+    buffer_size: Size = Field(default=4 * _MIB, ge=_MIB)
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed), AfterValidator(_hosts)] = ()
+    block_private_networks: bool = False
+    tokens: Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_parsed), AfterValidator(_tokens)] = Field(
+        default_factory=dict[str, SecretStr]
+    )
+    ca_file: Annotated[Path | None, BeforeValidator(_file)] = None
+    trust_env: bool = False
+
+    def __getstate__(self) -> dict[Any, Any]:  # Any: as the base class has it
+        """Refuse to be pickled with tokens: a pickle holds them for everybody to read."""
+        if self.tokens:
+            raise ConfigurationException(
+                "tokens", "cannot be pickled; set DOWNLOAD_SERVICE_TOKENS where the other process runs"
+            )
+        return super().__getstate__()

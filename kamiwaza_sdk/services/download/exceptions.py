@@ -18,7 +18,9 @@ __all__ = [
     "DownloadStatusException",
     "DownloadTimeoutException",
     "DownloadTooLargeException",
+    "HostNotAllowedException",
     "InvalidUrlException",
+    "PrivateAddressException",
     "SizeMismatchException",
     "UnexpectedEncodingException",
 ]
@@ -178,6 +180,40 @@ class UnexpectedEncodingException(DownloadException):
             url=url,
         )
         self.encoding = encoding
+
+
+class HostNotAllowedException(DownloadException):
+    """A host is none of those that may be asked. It was not: no connection was made to it.
+
+    Attributes:
+        host: The host of the URL, or of where that redirects to; with its port, where that is not the usual one.
+    """
+
+    def __init__(self, *, url: str, host: str) -> None:
+        super().__init__(
+            f"{url} leads to {host}, which is none of the hosts allowed; to allow it, add it to "
+            "DOWNLOAD_SERVICE_ALLOWED_HOSTS",
+            url=url,
+        )
+        self.host = host
+
+
+class PrivateAddressException(DownloadException):
+    """A host has an address outside the public internet, and may not be connected to. It was not.
+
+    Attributes:
+        host: The host of the URL, or of where that redirects to.
+        address: The address that was refused.
+    """
+
+    def __init__(self, *, url: str, host: str, address: str) -> None:
+        super().__init__(
+            f"{url} leads to {host}, whose address {address} is in a private network; to allow such addresses, "
+            "turn DOWNLOAD_SERVICE_BLOCK_PRIVATE_NETWORKS off",
+            url=url,
+        )
+        self.host = host
+        self.address = address
 
 
 class DownloadDiskException(DownloadException, OSError):

@@ -2,15 +2,13 @@
 
 import asyncio
 import importlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final, Protocol
+from pathlib import Path
+from typing import Final, Protocol
 
 from kamiwaza_sdk._dependencies import require
-from kamiwaza_sdk.services.download.schemas import DownloadProgress, ProgressCallback
-
-if TYPE_CHECKING:
-    from kamiwaza_sdk.services.download._receive import Exchange
+from kamiwaza_sdk.services.download.schemas import DownloadProgress, DownloadRequest, ProgressCallback
 
 __all__ = ["Reporter", "reporting"]
 
@@ -18,50 +16,163 @@ _INTERVAL: Final = 0.1
 
 
 class Reporter:
-    """Calls `callback` at most every tenth of a second, and once when all is done."""
+    """Calls `callback` at most every tenth of a second, and once when all is done. What is new is never told later.
 
-    def __init__(self, callback: ProgressCallback | None) -> None:
+    Args:
+        callback: Called on the event loop.
+        url: The URL, redacted.
+        path: Where the file will stand.
+
+    Attributes:
+        reused: Bytes that were here before.
+    """
+
+    def __init__(self, callback: ProgressCallback | None, *, url: str, path: Path) -> None:
+        self.reused = 0
         self._callback = callback
-        self._now = asyncio.get_running_loop().time
-        self._due = self._now()
+        self._url = url
+        self._path = path
+        self._loop = asyncio.get_running_loop()
+        self._due = self._loop.time()
+        self._news: tuple[int, int | None] = (0, None)
+        self._timer: asyncio.TimerHandle | None = None
+        self._raised: BaseException | None = None
 
-    def advance(self, exchange: "Exchange") -> None:
-        """Report if it is time to."""
-        if self._callback is not None and self._now() >= self._due:
-            self._due = self._now() + _INTERVAL
-            self._callback(_glance(exchange, finished=False))
+    def advance(self, received: int, total: int | None) -> None:
+        """Report now if it is time to, or else when it is.
 
-    def finish(self, exchange: "Exchange") -> None:
-        """Report that every byte is here and verified."""
+        Raises:
+            BaseException: What the callback raised, now or the last time.
+        """
+        if self._callback is None:
+            return
+        self._raise()
+        self._news = received, total
+        if self._loop.time() >= self._due:
+            self._report(*self._news)
+        elif self._timer is None:
+            self._timer = self._loop.call_at(self._due, self._report_late)
+
+    def finish(self, size: int, total: int | None) -> None:
+        """Report that every byte is here and verified.
+
+        Raises:
+            BaseException: What the callback raised, now or the last time.
+        """
+        self.close()
+        self._raise()
+        self._report(size, total, finished=True)
+
+    def close(self) -> None:
+        """Report nothing more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _report_late(self) -> None:
+        self._timer = None
+        try:
+            self._report(*self._news)
+        except BaseException as error:  # noqa: BLE001 - raised where the download is: here it would end the event loop
+            self._raised = error
+
+    def _raise(self) -> None:
+        if self._raised is not None:
+            raise self._raised
+
+    def _report(self, received: int, total: int | None, *, finished: bool = False) -> None:
         if self._callback is not None:
-            self._callback(_glance(exchange, finished=True))
-
-
-def _glance(exchange: "Exchange", *, finished: bool) -> DownloadProgress:
-    return DownloadProgress(url=exchange.url, received=exchange.received, total=exchange.announced, finished=finished)
+            self._due = self._loop.time() + _INTERVAL
+            glance = DownloadProgress(
+                url=self._url, path=self._path, received=received, reused=self.reused, total=total, finished=finished
+            )
+            self._callback(glance)
 
 
 @asynccontextmanager
-async def reporting(progress: bool | ProgressCallback, *, name: str) -> AsyncGenerator[Reporter]:
+async def reporting(progress: bool | ProgressCallback, url: str, path: Path) -> AsyncGenerator[Reporter]:
     """Yield the reporter that `progress` asks for; a bar is closed whatever happens.
 
     Raises:
         MissingDependencyException: A bar was asked for and tqdm is not installed.
     """
+    async with _asked(progress, name=path.name) as callback:
+        reporter = Reporter(callback, url=url, path=path)
+        try:
+            yield reporter
+        finally:
+            reporter.close()
+
+
+@asynccontextmanager
+async def _asked(progress: bool | ProgressCallback, *, name: str) -> AsyncGenerator[ProgressCallback | None]:
+    if not isinstance(progress, bool):
+        yield progress
+    elif progress:
+        bar = _new_bar(await _bars(), name)
+        try:
+            yield lambda glance: _draw(bar, glance)
+        finally:
+            bar.close()
+    else:
+        yield None
+
+
+ProgressOf = Callable[[DownloadRequest], bool | ProgressCallback]
+
+
+@asynccontextmanager
+async def reporting_all(
+    progress: bool | ProgressCallback, requests: Sequence[DownloadRequest]
+) -> AsyncGenerator[ProgressOf]:
+    """Yield what to hand to each of many downloads; a bar of each file and one of all are closed whatever happens.
+
+    Raises:
+        MissingDependencyException: Bars were asked for and tqdm is not installed.
+    """
     if progress is not True:
-        yield Reporter(None if progress is False else progress)
+        yield lambda _: progress
         return
-    require("tqdm", extra="notebook")
-    make_bar = await asyncio.to_thread(_load_bar)
-    bar = make_bar(desc=name, unit="B", unit_scale=True, unit_divisor=1024)
+    bars = _Bars(await _bars(), requests)
     try:
-        yield Reporter(lambda glance: _draw(bar, glance))
+        yield bars.of
     finally:
-        bar.close()
+        bars.close()
+
+
+class _Bars:
+    """A bar of all files, and one of each while it travels."""
+
+    def __init__(self, make_bar: "_MakeBar", requests: Sequence[DownloadRequest]) -> None:
+        self._make_bar = make_bar
+        self._all = _new_bar(make_bar, f"{len(requests)} files")
+        sizes = [request.size for request in requests]
+        self._all.reset(total=None if None in sizes else sum(size or 0 for size in sizes))
+        self._each: dict[Path, _Bar] = {}
+        self._received: dict[Path, int] = {}
+
+    def of(self, request: DownloadRequest) -> ProgressCallback:
+        """Return whom to tell of one file."""
+        return lambda glance: self._show(request.path, glance)
+
+    def _show(self, path: Path, glance: DownloadProgress) -> None:
+        self._all.update(glance.received - self._received.get(path, 0))
+        self._received[path] = glance.received
+        if not glance.finished:
+            bar = self._each.get(path) or self._each.setdefault(path, _new_bar(self._make_bar, path.name, leave=False))
+            _draw(bar, glance)
+        elif path in self._each:
+            self._each.pop(path).close()
+
+    def close(self) -> None:
+        for bar in (*self._each.values(), self._all):
+            bar.refresh()
+            bar.close()
 
 
 class _Bar(Protocol):
     n: int
+    initial: int
     total: int | None
 
     def reset(self, total: int | None) -> object: ...
@@ -72,19 +183,31 @@ class _Bar(Protocol):
 
 class _MakeBar(Protocol):
     def get_lock(self) -> object: ...
-    def __call__(self, *, desc: str, unit: str, unit_scale: bool, unit_divisor: int) -> _Bar: ...
+    def __call__(self, *, desc: str, unit: str, unit_scale: bool, unit_divisor: int, leave: bool) -> _Bar: ...
+
+
+async def _bars() -> _MakeBar:
+    """Return tqdm's bar for here. Importing it, and its first lock, read many files: not on the event loop."""
+    require("tqdm", extra="notebook")
+    return await asyncio.to_thread(_load_bar)
 
 
 def _load_bar() -> _MakeBar:
-    """Return tqdm's bar for here. Importing it, and its first lock, read many files: not on the event loop."""
     bar: _MakeBar = importlib.import_module("tqdm.auto").tqdm  # it has no types of its own
     bar.get_lock()
     return bar
 
 
+def _new_bar(make_bar: _MakeBar, name: str, *, leave: bool = True) -> _Bar:
+    return make_bar(desc=name, unit="B", unit_scale=True, unit_divisor=1024, leave=leave)
+
+
 def _draw(bar: _Bar, glance: DownloadProgress) -> None:
-    if bar.total != glance.total:
-        bar.reset(total=glance.total)  # in a notebook, setting `total` alone would leave the bar's length as it was
+    if bar.total != glance.total or bar.initial != glance.reused:
+        # In a notebook, setting `total` alone would leave the bar's length as it was.
+        bar.reset(total=glance.total)
+        bar.initial = glance.reused  # so that the rate shown is that of what travels
+        bar.update(glance.reused)
     bar.update(glance.received - bar.n)
     if glance.finished:
         bar.refresh()

@@ -4,35 +4,34 @@ import asyncio
 import importlib
 import logging
 import sys
-import time
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
-from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from kamiwaza_sdk.exceptions import InvalidPathException
 from kamiwaza_sdk.services.download._demands import Demands, demands
-from kamiwaza_sdk.services.download._resources import Resources, settled
+from kamiwaza_sdk.services.download._resources import Resources
 from kamiwaza_sdk.services.download._retries import Attempts
-from kamiwaza_sdk.services.download._sink import FileSink, MemorySink
+from kamiwaza_sdk.services.download._sink import MemorySink
+from kamiwaza_sdk.services.download._threads import settled
 from kamiwaza_sdk.services.download.config import DownloadConfig
 from kamiwaza_sdk.services.download.exceptions import DownloadInterruptedException
-from kamiwaza_sdk.services.download.progress import Reporter, reporting
+from kamiwaza_sdk.services.download.handle import Download
+from kamiwaza_sdk.services.download.progress import Reporter, reporting, reporting_all
 from kamiwaza_sdk.services.download.schemas import (
     AttemptCallback,
+    DownloadOutcome,
+    DownloadRequest,
     DownloadResult,
     ProgressCallback,
     ResponseSchema,
     Validators,
 )
-from kamiwaza_sdk.services.download.urls import check_url, redact
+from kamiwaza_sdk.services.download.urls import check_url, redact, redact_text
 
 if TYPE_CHECKING:
     import aiohttp
     from yarl import URL
-
-    from kamiwaza_sdk.services.download._receive import Exchange
 
 __all__ = ["DownloadService"]
 
@@ -105,9 +104,15 @@ class DownloadService:
     ) -> DownloadResult:
         """Download `url` to `path`, which appears only when every byte is there, verified and durable.
 
-        What can succeed later is tried again, from the beginning, as often and as long as `DownloadConfig` says. Memory
-        is bounded by `DownloadConfig.buffer_size` and some MiB, whatever the size of the file. On any failure nothing
-        stands at `path` that did not stand there before, and no partial file is left.
+        What can succeed later is tried again as often and as long as `DownloadConfig` says. Memory is bounded by
+        `DownloadConfig.buffer_size` and some MiB, whatever the size of the file. On any failure nothing stands at
+        `path` that did not stand there before.
+
+        What has arrived stays beside `path`, hidden, when this call fails, is cancelled, or dies, if more can be added
+        to it so that two contents are never mixed: where `sha256` is given, or the server names the content by a strong
+        validator. The next download to `path` of the same goes on from there. A file at `path` that has the digest
+        `sha256` already is the result, and nothing travels. When several ask for the same at once, in whatever tasks,
+        threads or processes, one brings it, and the others wait.
 
         Args:
             url: An http or https URL. User information in it is sent as basic authentication, to that origin only.
@@ -125,28 +130,100 @@ class DownloadService:
 
         Raises:
             InvalidInputException: An argument is not acceptable (`InvalidUrlException` for the URL).
-            ConfigurationException: A setting is not acceptable, or the session handed in is closed.
+            ConfigurationException: A setting is not acceptable, or the session handed in is closed or does not fit it.
             MissingDependencyException: A bar was asked for and tqdm is not installed.
             DownloadStatusException: The server answered with something else.
             DownloadInterruptedException: There was no connection, or it broke.
             DownloadTimeoutException: Nothing arrived for too long.
+            HostNotAllowedException: It is at, or leads to, a host that is not allowed.
+            PrivateAddressException: It is at, or leads to, an address that is not public, and only those are allowed.
             DownloadTooLargeException: The body is larger than allowed.
             SizeMismatchException: It has another size than `size`.
             ChecksumMismatchException: It has another digest than `sha256`.
             UnexpectedEncodingException: It is compressed although that was declined.
             DownloadDiskException: It could not be written.
         """
+        request = DownloadRequest(
+            url=url, path=path, sha256=sha256, size=size, max_size=max_size, validators=validators
+        )
+        return await self._owned(self._bring(request, progress=progress), url=redact_text(url))
+
+    def start(
+        self,
+        url: str,
+        path: Path,
+        *,
+        sha256: str | None = None,
+        size: int | None = None,
+        max_size: int | None = None,
+        validators: Validators | None = None,
+    ) -> Download:
+        """Begin a download, and return at once what to follow, await or cancel it by.
+
+        It runs until it is over, or until the context of this service is left. What `download` raises, awaiting it
+        raises.
+
+        Args:
+            url: As for `download`.
+            path: As for `download`.
+            sha256: As for `download`.
+            size: As for `download`.
+            max_size: As for `download`.
+            validators: As for `download`.
+
+        Raises:
+            InvalidInputException: An argument is of a wrong kind.
+        """
+        request = DownloadRequest(
+            url=url, path=path, sha256=sha256, size=size, max_size=max_size, validators=validators
+        )
+        shown = redact_text(request.url)
+
+        def bring(
+            report: ProgressCallback, keep_partial: Callable[[], bool]
+        ) -> Coroutine[Any, Any, DownloadResult]:  # Any: asyncio's own
+            return self._owned(self._bring(request, progress=report, keep_partial=keep_partial), url=shown)
+
+        return Download(bring, url=shown, path=request.path)
+
+    async def download_many(
+        self,
+        requests: Iterable[DownloadRequest],
+        *,
+        all_or_nothing: bool = False,
+        progress: bool | ProgressCallback = False,
+    ) -> list[DownloadOutcome]:
+        """Download many files, `DownloadConfig.max_concurrency` at once, the largest first.
+
+        Files of unknown size come before the others, as they may be large. All go through one session.
+
+        Args:
+            requests: The files. No two may have the same path.
+            all_or_nothing: Raise the first error and end the others. No file gets its name before all are here and
+                verified. (They get their names one after the other: a crash in that moment leaves some without.)
+            progress: `True` for a bar of each file and one of all, or a function to be called with the
+                `DownloadProgress` of each file. What it raises ends them all.
+
+        Returns:
+            What became of each, in the order of `requests`: errors too, unless it is all or nothing.
+
+        Raises:
+            InvalidInputException: Two requests have the same path.
+            ConfigurationException: As by `download`.
+            MissingDependencyException: Bars were asked for and tqdm is not installed.
+            DownloadException: One failed, and it was to be all or nothing.
+        """
         config = await self._ready()
-        target = check_url(url)
-        if "\0" in str(path):
-            raise InvalidPathException("path", "contains NUL; remove it", value=str(path))
-        limit = config.max_size if max_size is None else max_size
-        wanted = demands(limit=limit, size=size, sha256=sha256)
-        async with reporting(progress, name=path.name) as reporter:
-            return await self._owned(
-                self._attempts(config, target).run(lambda: self._download(target, path, wanted, validators, reporter)),
-                url=redact(target),
+        from kamiwaza_sdk.services.download._many import Many
+
+        asked = list(requests)
+        async with reporting_all(progress, asked) as progress_of, self._resources() as resources:
+            many = Many(
+                asked,
+                lambda request: self._fly(request, resources, progress=progress_of(request)),
+                concurrency=config.max_concurrency,
             )
+            return await self._owned(many.all_or_nothing() if all_or_nothing else many.one_by_one(), url=_first(asked))
 
     async def read(self, url: str, *, sha256: str | None = None, max_size: int) -> bytes:
         """Return a small body, held in memory.
@@ -161,19 +238,17 @@ class DownloadService:
 
         Raises:
             InvalidInputException: An argument is not acceptable (`InvalidUrlException` for the URL).
-            ConfigurationException: A setting is not acceptable, or the session handed in is closed.
+            ConfigurationException: A setting is not acceptable, or the session handed in is closed or does not fit it.
             DownloadStatusException: The server answered with something else.
             DownloadInterruptedException: There was no connection, or it broke.
             DownloadTimeoutException: Nothing arrived for too long.
+            HostNotAllowedException: It is at, or leads to, a host that is not allowed.
+            PrivateAddressException: It is at, or leads to, an address that is not public, and only those are allowed.
             DownloadTooLargeException: The body is larger than allowed.
             ChecksumMismatchException: It has another digest than `sha256`.
             UnexpectedEncodingException: It is compressed although that was declined.
         """
-        config = await self._ready()
-        target = check_url(url)
-        wanted = demands(limit=max_size, sha256=sha256)
-        attempts = self._attempts(config, target)
-        return await self._owned(attempts.run(lambda: self._read(target, wanted)), url=redact(target))
+        return (await self._small(url, demands(limit=max_size, sha256=sha256), any_status=False)).body
 
     async def get(self, url: str, *, max_size: int) -> ResponseSchema:
         """Return a small answer whatever its status, held in memory with its headers: for asking an API.
@@ -189,27 +264,86 @@ class DownloadService:
 
         Raises:
             InvalidInputException: An argument is not acceptable (`InvalidUrlException` for the URL).
-            ConfigurationException: A setting is not acceptable, or the session handed in is closed.
+            ConfigurationException: A setting is not acceptable, or the session handed in is closed or does not fit it.
             DownloadStatusException: The server answered with 408, 425, 429 or from 500 on, or redirects too often or
                 to where it must not.
             DownloadInterruptedException: There was no connection, or it broke.
             DownloadTimeoutException: Nothing arrived for too long.
+            HostNotAllowedException: It is at, or leads to, a host that is not allowed.
+            PrivateAddressException: It is at, or leads to, an address that is not public, and only those are allowed.
             DownloadTooLargeException: The body is larger than allowed.
             UnexpectedEncodingException: It is compressed although that was declined.
         """
+        return await self._small(url, demands(limit=max_size), any_status=True)
+
+    async def _small(self, url: str, wanted: Demands, *, any_status: bool) -> ResponseSchema:
         config = await self._ready()
         target = check_url(url)
-        wanted = demands(limit=max_size)
-        attempts = self._attempts(config, target)
-        return await self._owned(attempts.run(lambda: self._get(target, wanted)), url=redact(target))
+        attempts = Attempts(config, url=redact(target), on_attempt=self._on_attempt)
+        return await self._owned(
+            attempts.run(lambda: self._read(target, wanted, any_status=any_status)), url=redact(target)
+        )
 
-    def _attempts(self, config: DownloadConfig, target: "URL") -> Attempts:
-        return Attempts(config, url=redact(target), on_attempt=self._on_attempt)
+    async def _bring(
+        self,
+        request: DownloadRequest,
+        *,
+        progress: bool | ProgressCallback,
+        keep_partial: Callable[[], bool] = lambda: True,
+    ) -> DownloadResult:
+        await self._ready()
+        async with self._resources() as resources:
+            return await self._fly(request, resources, progress=progress, keep_partial=keep_partial)
+
+    async def _fly(
+        self,
+        request: DownloadRequest,
+        resources: Resources,
+        *,
+        progress: bool | ProgressCallback,
+        keep_partial: Callable[[], bool] = lambda: True,
+    ) -> DownloadResult:
+        from kamiwaza_sdk.services.download._flight import Flight, order_of
+
+        config = await self._ready()
+        order = order_of(request, max_size=config.max_size)
+        async with reporting(progress, order.shown, order.path) as reporter:
+            flight = Flight(
+                order,
+                config=config,
+                resources=resources,
+                slot=self._slot(config.max_concurrency),
+                reporter=reporter,
+                keep_partial=keep_partial,
+            )
+            result = await flight.run(Attempts(config, url=order.shown, on_attempt=self._on_attempt))
+        _log(result)
+        return result
+
+    async def _read(self, target: "URL", wanted: Demands, *, any_status: bool) -> ResponseSchema:
+        from kamiwaza_sdk.services.download._exchange import Exchange
+        from kamiwaza_sdk.services.download._receive import receive
+        from kamiwaza_sdk.services.download._requests import answer, response_of
+
+        config = await self._ready()
+        sink, shown = MemorySink(), redact(target)
+        exchange = Exchange(shown, config.connect_timeout, config.stall_timeout)
+        async with (
+            self._resources() as resources,
+            self._slot(config.max_concurrency),
+            answer(await resources.network(), target, exchange=exchange, any_status=any_status) as response,
+        ):
+            exchange.begin(0, response.content_length)
+            wanted.check_announced(exchange.announced, url=shown)
+            await receive(
+                response, sink, exchange=exchange, demands=wanted, reporter=Reporter(None, url=shown, path=Path())
+            )
+            return response_of(response, sink.body())
 
     async def _ready(self) -> DownloadConfig:
         """Return the settings. What reads files, once, does so off the event loop: them, and importing aiohttp."""
         if "aiohttp" not in sys.modules:
-            await asyncio.to_thread(importlib.import_module, "kamiwaza_sdk.services.download._requests")
+            await asyncio.to_thread(importlib.import_module, "kamiwaza_sdk.services.download._flight")
         if self._config is None:
             self._config = await asyncio.to_thread(DownloadConfig)
         return self._config
@@ -226,84 +360,6 @@ class DownloadService:
             if caller is not None and caller.cancelling():
                 raise
             raise DownloadInterruptedException(url=url, reason="the service was closed") from None
-
-    async def _download(
-        self, target: "URL", path: Path, wanted: Demands, validators: Validators | None, reporter: Reporter
-    ) -> DownloadResult:
-        from kamiwaza_sdk.services.download._requests import result_of
-
-        started = time.monotonic()
-        async with self._resources() as resources, self._answer(resources, target, validators) as (exchange, response):
-            if response.status == HTTPStatus.NOT_MODIFIED:
-                sha256 = None
-                reporter.finish(exchange)
-            else:
-                sha256 = await self._store(
-                    exchange, response, path, wanted=wanted, reporter=reporter, resources=resources
-                )
-            result = result_of(response, exchange, path=path, sha256=sha256, seconds=time.monotonic() - started)
-        _log(result)
-        return result
-
-    async def _store(
-        self,
-        exchange: "Exchange",
-        response: "aiohttp.ClientResponse",
-        path: Path,
-        *,
-        wanted: Demands,
-        reporter: Reporter,
-        resources: Resources,
-    ) -> str:
-        from kamiwaza_sdk.services.download._receive import receive
-
-        async with FileSink(
-            path,
-            url=exchange.url,
-            announced=response.content_length,
-            buffer_size=(await self._ready()).buffer_size,
-            executor=resources.executor,
-        ) as sink:
-            sha256 = await receive(response, sink, exchange=exchange, demands=wanted, reporter=reporter)
-            reporter.finish(exchange)  # before publishing: should it raise, nothing stands at `path`
-            await sink.publish()
-        return sha256
-
-    async def _read(self, target: "URL", wanted: Demands) -> bytes:
-        from kamiwaza_sdk.services.download._receive import receive
-
-        sink = MemorySink()
-        async with self._resources() as resources, self._answer(resources, target, None) as (exchange, response):
-            await receive(response, sink, exchange=exchange, demands=wanted, reporter=Reporter(None))
-        return sink.body()
-
-    async def _get(self, target: "URL", wanted: Demands) -> ResponseSchema:
-        from kamiwaza_sdk.services.download._receive import receive
-        from kamiwaza_sdk.services.download._requests import response_of
-
-        sink = MemorySink()
-        async with (
-            self._resources() as resources,
-            self._answer(resources, target, None, any_status=True) as (exchange, response),
-        ):
-            await receive(response, sink, exchange=exchange, demands=wanted, reporter=Reporter(None))
-            return response_of(response, sink.body())
-
-    @asynccontextmanager
-    async def _answer(
-        self, resources: Resources, target: "URL", validators: Validators | None, *, any_status: bool = False
-    ) -> AsyncGenerator[tuple["Exchange", "aiohttp.ClientResponse"]]:
-        from kamiwaza_sdk.services.download import _receive, _requests
-
-        config = await self._ready()
-        exchange = _receive.Exchange(redact(target), config.connect_timeout, config.stall_timeout, tokens=config.tokens)
-        async with (
-            self._slot(config.max_concurrency),
-            _requests.answer(
-                resources.session, target, exchange=exchange, validators=validators, any_status=any_status
-            ) as response,
-        ):
-            yield exchange, response
 
     @asynccontextmanager
     async def _resources(self) -> AsyncGenerator[Resources]:
@@ -324,8 +380,18 @@ class DownloadService:
         return self._slots[1]
 
 
+def _first(requests: list[DownloadRequest]) -> str:
+    return redact_text(requests[0].url) if requests else ""
+
+
 def _log(result: DownloadResult) -> None:
     if result.not_modified:
         _LOG.info("%s is not modified", result.url)
     else:
-        _LOG.info("Downloaded %s: %d bytes in %.3f s", result.url, result.bytes_fetched, result.seconds)
+        _LOG.info(
+            "Downloaded %s: %d bytes in %.3f s, %d of them were here",
+            result.url,
+            result.size,
+            result.seconds,
+            result.bytes_reused,
+        )

@@ -1,5 +1,6 @@
 """Which URLs are accepted, and how one is shown without its secrets."""
 
+import ipaddress
 import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -98,9 +99,33 @@ def _checked(url: "URL", text: str) -> "URL":
         url.raw_host.encode("idna")  # what the resolver will do, where it would raise a bare UnicodeError
     except UnicodeError:
         raise _refusal(text, "has a host name with an empty part or one over 63 characters") from None
+    if _is_odd_number(url.raw_host):
+        raise _refusal(text, "has a number for a host that is no IPv4 address; write four numbers, 192.0.2.1")
+    if _has_unsendable_user(url):
+        raise _refusal(text, "has user information that no header can carry; use Latin letters, and no ':' in the user")
     if url.port == 0:
         raise _refusal(text, "has port 0, where nobody can listen; use 1 to 65535")
     return url
+
+
+def _is_odd_number(host: str) -> bool:
+    """Whether a host is an address in one of the short forms that only some programs know: 127.1, or 2130706433."""
+    if not host.replace(".", "").isdigit():
+        return False
+    try:
+        ipaddress.IPv4Address(host)
+    except ValueError:
+        return True
+    return False
+
+
+def _has_unsendable_user(url: "URL") -> bool:
+    """Whether basic authentication, as it is sent here, cannot say who asks (RFC 7617, section 2)."""
+    user, password = url.user or "", url.password or ""
+    try:
+        return ":" in user or any(byte < ord(" ") for byte in (user + password).encode("latin1"))
+    except UnicodeEncodeError:
+        return True
 
 
 def _refusal(text: str, problem: str) -> InvalidUrlException:

@@ -86,7 +86,7 @@ class HubConfig(Settings):
         """The host of the endpoint, the only one that gets the token, as `DownloadConfig.tokens` writes it."""
         url = check_url(self.hf_endpoint)
         usual = url.scheme == "https" and url.is_default_port()
-        return f"{url.raw_host}" if usual else f"{url.raw_host}:{url.port}"
+        return f"{url.host_subcomponent}" if usual else f"{url.host_subcomponent}:{url.port}"
 
 
 def _token_of_huggingface_hub() -> SecretStr | None:

@@ -351,6 +351,7 @@ class _Fetching:
         self._progress = progress
         self._size = 0
         self._fetched = 0
+        self._reused = 0
 
     async def run(self) -> Fetched:
         # A cheap early word: what counts is what was copied, as files grow.
@@ -370,7 +371,7 @@ class _Fetching:
             task=self._manifest.task,
             files=tuple(sorted(files, key=lambda file: file.path)),
             bytes_fetched=self._fetched,
-            bytes_reused=self._size - self._fetched,
+            bytes_reused=self._reused,
         )
 
     async def _take(self, file: ManifestFileSchema, slots: asyncio.Semaphore) -> FetchedFile:
@@ -379,9 +380,7 @@ class _Fetching:
         return FetchedFile(path=file.path, size=blob.size, sha256=blob.sha256)
 
     async def _copy(self, file: ManifestFileSchema) -> "BlobSchema":
-        blob = await asyncio.to_thread(self._add, file)
-        self._count(blob.size)
-        return blob
+        return self._reused_whole(await asyncio.to_thread(self._add, file))
 
     def _add(self, file: ManifestFileSchema) -> "BlobSchema":
         """Copy a file into the store, unless it leads elsewhere by now. Blocks."""
@@ -394,7 +393,7 @@ class _Fetching:
     async def _bring(self, file: ManifestFileSchema) -> "BlobSchema":
         """Bring what is not on this machine: from the store where it must be, over HTTP, or by its own source."""
         if self._context.offline:
-            return self._reused((await asyncio.to_thread(self._found, file)).blob)
+            return self._reused_whole((await asyncio.to_thread(self._found, file)).blob)
         if file.scheme not in {"http", "https"}:
             return await self._stream(file)
         from kamiwaza_sdk.services.download.exceptions import DownloadStatusException
@@ -430,28 +429,35 @@ class _Fetching:
     async def _stream(self, file: ManifestFileSchema) -> "BlobSchema":
         kept = await asyncio.to_thread(self._find, file)
         if kept is not None and file.has_digest:
-            return self._reused(kept.blob)
+            return self._reused_whole(kept.blob)
         pieces = await asyncio.to_thread(open_stream, file, self._context)
-        async with self._staged() as path:
+        async with self._staged(None) as path:
             limit = None if self._max_size is None else self._max_size - self._size
             result = await written(pieces, path, file=file, max_size=limit)
             self._fetched += result.bytes_fetched
-            self._count(result.bytes_fetched)
+            self._count(result.bytes_fetched, reused=0)
             return await asyncio.to_thread(self._publish, file, path, result)
 
     async def _transfer(self, file: ManifestFileSchema) -> "BlobSchema":
         kept = await asyncio.to_thread(self._find, file)
         if kept is not None and file.has_digest:
-            return self._reused(kept.blob)
-        async with self._staged() as place:
+            return self._reused_whole(kept.blob)
+        async with self._staged(file.sha256 or file.url) as place:
             path = place.with_name(PurePosixPath(file.path).name)  # what a progress bar shows
-            result = await self._download(file, path, None if kept is None else kept.validators)
-            if kept is not None and result.not_modified:
-                return self._reused(kept.blob)
-            assert result.size is not None
-            self._fetched += result.bytes_fetched
-            self._count(result.size)
-            return await asyncio.to_thread(self._publish, file, path, result)
+            try:
+                return await self._brought(file, path, kept)
+            finally:
+                if file.sha256 is None:  # whole or not, by nothing could the next fetch tell that it is right
+                    await _to_its_end(lambda: path.unlink(missing_ok=True))
+
+    async def _brought(self, file: ManifestFileSchema, path: Path, kept: "_Kept | None") -> "BlobSchema":
+        result = await self._download(file, path, None if kept is None else kept.validators)
+        if kept is not None and result.not_modified:
+            return self._reused_whole(kept.blob)
+        assert result.size is not None
+        self._fetched += result.bytes_fetched
+        self._count(result.size, reused=result.bytes_reused)
+        return await asyncio.to_thread(self._publish, file, path, result)
 
     async def _download(
         self, file: ManifestFileSchema, path: Path, validators: "Validators | None"
@@ -484,11 +490,19 @@ class _Fetching:
         """Take a downloaded file into the store, and remember what its URL led to. Blocks."""
         assert result.sha256 is not None
         assert result.size is not None
-        check_git_blob(file, path)
-        blob = self._storage.publish(path, sha256=result.sha256, size=result.size)
+        blob = self._take_over(file, path, result.sha256, result.size)
         if file.git_blob_id or result.validators.etag or result.validators.last_modified:
             self._remember(file, blob, result.validators)
         return blob
+
+    def _take_over(self, file: ManifestFileSchema, path: Path, sha256: str, size: int) -> "BlobSchema":
+        try:
+            check_git_blob(file, path)
+            return self._storage.publish(path, sha256=sha256, size=size)
+        except (FileNotFoundError, InvalidInputException):  # gone: who brought it for us both has taken it there
+            blob = self._storage.get(sha256, size=size)
+            check_git_blob(file, blob.path)
+            return blob
 
     def _remember(self, file: ManifestFileSchema, blob: "BlobSchema", validators: Validators) -> None:
         known = KnownFile(sha256=blob.sha256, size=blob.size, validators=validators)
@@ -498,12 +512,13 @@ class _Fetching:
     def _known(self) -> KnownFiles:
         return KnownFiles(self._storage.root)
 
-    def _reused(self, blob: "BlobSchema") -> "BlobSchema":
-        self._count(blob.size)
+    def _reused_whole(self, blob: "BlobSchema") -> "BlobSchema":
+        self._count(blob.size, reused=blob.size)
         return blob
 
-    def _count(self, size: int) -> None:
+    def _count(self, size: int, *, reused: int) -> None:
         self._size += size
+        self._reused += reused
         self._refuse_over_limit(self._size)
 
     def _refuse_over_limit(self, size: int) -> None:
@@ -511,11 +526,11 @@ class _Fetching:
             raise SourceTooLargeException(source=self._manifest.source, size=size, limit=self._max_size)
 
     @asynccontextmanager
-    async def _staged(self) -> AsyncIterator[Path]:
+    async def _staged(self, key: str | None) -> AsyncIterator[Path]:
         """Stage off the event loop: making the place and clearing it are file operations."""
         with_stage = ExitStack()
         try:
-            yield await _to_its_end(lambda: with_stage.enter_context(self._storage.stage()))
+            yield await _to_its_end(lambda: with_stage.enter_context(self._storage.stage(key)))
         finally:
             await _to_its_end(with_stage.close)
 

@@ -5,6 +5,7 @@ hard link, by root, or through a mapping; so one ``stat`` tells whether the dige
 sets the time back on purpose is not noticed until `verify`.)
 """
 
+import errno
 import logging
 import os
 import secrets
@@ -15,7 +16,8 @@ from typing import Final
 
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.storage._errors import DENIED, FULL
-from kamiwaza_sdk.services.storage._files import digest, open_file, set_mode, sync, sync_directory
+from kamiwaza_sdk.services.storage._files import copy, digest, open_file, set_mode, sync, sync_directory
+from kamiwaza_sdk.services.storage._intake import compare
 from kamiwaza_sdk.services.storage.exceptions import (
     BlobCorruptException,
     BlobNotFoundException,
@@ -147,8 +149,11 @@ def publish(root: Path, staged: Path, *, sha256: str, size: int) -> BlobSchema:
     try:
         blob = inspect(root, sha256, size=size)
     except (BlobNotFoundException, BlobCorruptException):
-        return _arrive(root, staged, sha256=sha256, size=size)
-    staged.unlink()
+        try:
+            return _arrive(root, staged, sha256=sha256, size=size)
+        except FileNotFoundError:  # who shares the path was faster
+            return inspect(root, sha256, size=size)
+    staged.unlink(missing_ok=True)
     return blob
 
 
@@ -173,6 +178,27 @@ def _arrive(root: Path, staged: Path, *, sha256: str, size: int) -> BlobSchema:
         _put_time_back(file, staged)
         sync(file.fileno())  # before the rename: a name must never reach the disk before its content
     make_directory(path.parent)
-    staged.rename(path)
+    try:
+        staged.rename(path)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _move_across(staged, path)
     sync_directory(path.parent)
     return BlobSchema(sha256=sha256, size=size, path=path)
+
+
+def _move_across(staged: Path, path: Path) -> None:
+    """Move a staged file to another file system: its bytes first, under a name that means nothing."""
+    arriving = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
+    try:
+        with open_file(staged) as source, FileIO(arriving, "x+b") as target:
+            actual = copy(source, target)
+            compare(actual, path.name, staged)
+            set_mode(target.fileno(), BLOB_MODE)
+            _put_time_back(target, arriving)
+            sync(target.fileno())
+        arriving.rename(path)
+    finally:
+        arriving.unlink(missing_ok=True)
+    staged.unlink()

@@ -152,11 +152,15 @@ class StorageService:
         with translated(path):
             return _blobs.inspect(self.root, path.name, thorough=True)
 
-    def stage(self) -> AbstractContextManager[Path]:
+    def stage(self, key: str | None = None) -> AbstractContextManager[Path]:
         """Lend a path in the store's staging area, for a writer who then calls `publish`.
 
-        Nothing has that path yet, and its directory is the writer's own: whatever stands there on exit is removed,
-        files beside the path included.
+        Without a key nothing has that path yet, and its directory is the writer's own: whatever stands there on exit is
+        removed, files beside the path included. With one, all writers who give it get the same path, at the same time
+        or later, so that one goes on with what another left: what stands there on exit stays, for a week.
+
+        Args:
+            key: What is going to be written: a digest, an address. Any text.
 
         Raises:
             ConfigurationException: The store's root is no directory.
@@ -174,13 +178,14 @@ class StorageService:
             ...     blob.path.read_bytes()
             b'{}'
         """
-        return staged(self.root)
+        return staged(self.root, key=key)
 
     def publish(self, path: str | os.PathLike[str], *, sha256: str, size: int) -> BlobSchema:
         """Take over a staged file whose digest was computed while it was written.
 
         Its bytes are not read again: the digest is the caller's word. The file becomes read-only and durable, then gets
-        its final name in one step. If the store keeps that blob already, the staged file is dropped.
+        its final name in one step. If the store keeps that blob already, the staged file is dropped. Where the staging
+        area is another file system than the blobs, the file is copied across, and hashed on the way.
 
         Args:
             path: A path from `stage`, written and closed.

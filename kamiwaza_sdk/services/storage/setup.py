@@ -4,12 +4,14 @@
 
     <root>/
       blobs/sha256/ab/abcdef…   read-only, named by content, never edited
-      staging/<32 hex digits>/  one directory per writer, removed by it
+      staging/<32 hex digits>/  one directory per writer, removed by it; or one that all writers of the same share
       quarantine/               what lay under a blob's name and was not that blob; delete at will
 
 Directories get the mode the user's umask allows (0755 or 0700 as a rule), so that a group can share a store.
 """
 
+import errno
+import hashlib
 import os
 import re
 import secrets
@@ -29,6 +31,8 @@ __all__ = ["STALE_AFTER", "make_directory", "prepare", "staged", "sweep"]
 
 #: Seconds after which what a dead writer left behind is removed. No writer is silent for a week.
 STALE_AFTER: Final = 7 * 24 * 3600.0
+#: How often others can leave a directory in the moment between its making and our entering.
+_PATIENCE: Final = 1000
 _STAGED: Final = re.compile(r"[0-9a-f]{32}")
 
 
@@ -69,17 +73,43 @@ def _make_one(path: Path) -> None:
 
 
 @contextmanager
-def staged(root: Path) -> Generator[Path]:
-    """Give a path that no one else has, in a directory of its own that is removed on exit, whatever it then holds."""
+def staged(root: Path, *, key: str | None = None) -> Generator[Path]:
+    """Give a path in a directory of the staging area: one that no one else has, or the one of all who give this key.
+
+    The directory of one writer is removed on exit, whatever it then holds. A shared one is removed by the last who
+    leaves it, and only if it is empty.
+    """
     prepare(root)
-    place = root / "staging" / secrets.token_hex(16)
+    place = root / "staging" / (secrets.token_hex(16) if key is None else hashlib.sha256(key.encode()).hexdigest()[:32])
     with translated(place):
         sweep(root)
-        place.mkdir()
+        sign = None if key is None else _entered(place)
+        if sign is None:
+            place.mkdir()
     try:
         yield place / "blob"
     finally:
-        shutil.rmtree(place, ignore_errors=True)  # what resists is swept later; the writer's own error matters more
+        if sign is None:
+            shutil.rmtree(place, ignore_errors=True)  # what resists is swept later; the writer's own error matters more
+        else:
+            _leave(place, sign)
+
+
+def _entered(place: Path) -> Path:
+    """Make sure that the directory is there, and stays while a file of ours is in it."""
+    sign = place / f"in-use-{secrets.token_hex(8)}"
+    for _ in range(_PATIENCE):
+        place.mkdir(exist_ok=True)
+        with suppress(FileNotFoundError):  # removed again, by one who just left
+            sign.touch(exist_ok=False)
+            return sign
+    raise FileNotFoundError(errno.ENOENT, "others keep removing it", str(place))
+
+
+def _leave(place: Path, sign: Path) -> None:
+    with suppress(OSError):  # as above; and it is not empty as long as anything is worth keeping, or others are in it
+        sign.unlink(missing_ok=True)
+        place.rmdir()
 
 
 def sweep(root: Path, *, now: float | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from kamiwaza_sdk.services.download.schemas.attempt import AttemptCallback, DownloadAttempt
 from kamiwaza_sdk.services.download.schemas.progress import DownloadProgress, ProgressCallback
+from kamiwaza_sdk.services.download.schemas.request import DownloadOutcome, DownloadRequest
 from kamiwaza_sdk.services.download.schemas.response import ResponseSchema
 from kamiwaza_sdk.services.download.schemas.result import DownloadResult
 from kamiwaza_sdk.services.download.schemas.validators import Validators
@@ -9,7 +10,9 @@ from kamiwaza_sdk.services.download.schemas.validators import Validators
 __all__ = [
     "AttemptCallback",
     "DownloadAttempt",
+    "DownloadOutcome",
     "DownloadProgress",
+    "DownloadRequest",
     "DownloadResult",
     "ProgressCallback",
     "ResponseSchema",

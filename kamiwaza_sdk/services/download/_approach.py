@@ -1,0 +1,143 @@
+"""What comes before the first request: whether the file is there, who else brings it, and what is left of it."""
+
+import hashlib
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from kamiwaza_sdk.services.download._claim import Claim, FileClaim, Locks, Place
+from kamiwaza_sdk.services.download._demands import Demands
+from kamiwaza_sdk.services.download._disk import disk_errors
+from kamiwaza_sdk.services.download._journal import Header, Journal
+from kamiwaza_sdk.services.download._partial import Partial
+from kamiwaza_sdk.services.download.exceptions import ChecksumMismatchException
+
+__all__ = ["Approach", "Standing"]
+
+_CHUNK: Final = 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A file that is at its path already, verified."""
+
+    header: Header
+    size: int
+    sha256: str
+
+
+class Approach:
+    """Takes the right to bring one file, unless that has become superfluous, and gives it back.
+
+    Every method blocks.
+
+    Args:
+        path: Where the file is to stand.
+        demands: What it must be.
+        url: Where it comes from, redacted.
+        key: The same, in the words of a journal.
+
+    Attributes:
+        partial: What to add to, once the right is taken.
+        stopped: Lets whatever runs come to its end soon. From any thread.
+    """
+
+    def __init__(self, path: Path, demands: Demands, *, url: str, key: str) -> None:
+        self.partial: Partial | None = None
+        self.stopped = threading.Event()
+        self._path = path
+        self._demands = demands
+        self._url = url
+        self._key = key
+        self._waited = False
+        self._claim: Claim = FileClaim(Place(path))
+
+    @property
+    def left(self) -> bool:
+        """Whether nothing is held any more."""
+        return self.partial is not None and self.partial.left
+
+    def attempt(self) -> Standing | Partial | None:
+        """Return what is there already, or what to add to, or `None` while somebody else brings it.
+
+        Raises:
+            ChecksumMismatchException: Somebody else just brought it, and it is not what is demanded here and was there.
+            DownloadDiskException: The file system refused.
+        """
+        with disk_errors(self._path, url=self._url):
+            if not self._waited and (standing := self._standing()):
+                return standing
+            if not self._taken():
+                self._waited = True
+                return None
+            return self._adopted(self._claim.outcome) or self._begun()
+
+    def glance(self) -> tuple[int, int | None]:
+        """Return how far whoever brings it is, and of how much."""
+        with disk_errors(self._path, url=self._url):
+            return self._claim.glance()
+
+    def leave(self, *, keep: bool) -> None:
+        """Give back what is held. What is unfinished stays where that is worth it, unless it is not to be kept."""
+        if self.partial is None:
+            self._claim.release()
+        elif keep:
+            self.partial.keep()
+        else:
+            self.partial.discard()
+
+    def _taken(self) -> bool:
+        try:
+            return self._claim.attempt()
+        except Locks:
+            from kamiwaza_sdk.services.download._lease import LeaseClaim
+
+            self._claim = LeaseClaim(Place(self._path))
+            return self._claim.attempt()
+
+    def _standing(self) -> Standing | None:
+        """Return the file at the path, if its digest is the one demanded."""
+        sha256 = self._demands.sha256
+        if sha256 is None or self._path.is_symlink() or not self._path.is_file():
+            return None
+        size = self._path.stat().st_size
+        if not self._demands.admit(size) or self._digest() != sha256:
+            return None
+        return Standing(Header(url=self._key, final_url=self._url), size, sha256)
+
+    def _digest(self) -> str | None:
+        digest, buffer = hashlib.sha256(), memoryview(bytearray(_CHUNK))
+        with self._path.open("rb", buffering=0) as file:
+            while count := file.readinto(buffer):
+                if self.stopped.is_set():
+                    return None
+                digest.update(buffer[:count])
+        return digest.hexdigest()
+
+    def _adopted(self, outcome: Journal | None) -> Standing | None:
+        """Return what another brought, if that is what was asked for here too."""
+        if outcome is None or outcome.header is None:
+            return None
+        sha256 = self._demands.sha256
+        same = outcome.header.url == self._key
+        if same and outcome.refused is not None and outcome.header.sha256 == sha256 is not None:
+            raise ChecksumMismatchException(url=self._url, expected=sha256, actual=outcome.refused)
+        if outcome.published is None or not (same or sha256) or not self._demands.admit(outcome.published[0]):
+            return None
+        size, actual = outcome.published
+        return Standing(outcome.header, size, actual) if sha256 in {actual, None} else None
+
+    def _begun(self) -> Standing | Partial | None:
+        if self._claim.outcome is not None:  # of something else; it is our turn
+            self._claim.renew()
+            if not self._taken():
+                return None
+        if self._waited and (standing := self._standing()):
+            self._claim.retire(b"")
+            return standing
+        self.partial = Partial(self._claim, self._path, url=self._url, stopped=self.stopped)
+        journal = self._claim.read()
+        if journal.header is not None and journal.header.leads_to(url=self._key, sha256=self._demands.sha256):
+            self.partial.recover(journal)
+        return self.partial

@@ -1,0 +1,90 @@
+"""What is asked of the file system, and how its refusals are told."""
+
+import errno
+import os
+import shutil
+import stat
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from kamiwaza_sdk.services.download.exceptions import DownloadDiskException
+
+__all__ = ["disk_errors", "make_room", "refuse_all_but_files", "sync_data", "sync_directory", "write_all"]
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+@contextmanager
+def disk_errors(path: Path, *, url: str) -> Generator[None]:
+    """Turn what the operating system refuses into ours."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, DownloadDiskException):
+            raise
+        full = error.errno in _FULL
+        raise DownloadDiskException(
+            url=url,
+            path=path,
+            code=error.errno,
+            detail=error.strerror or str(error),
+            free=_free_bytes(path.parent) if full else None,
+        ) from error
+
+
+def make_room(path: Path, needed: int, *, url: str) -> None:
+    """Refuse a file that cannot fit, before a byte of it travels.
+
+    Raises:
+        DownloadDiskException: Fewer than `needed` bytes are free.
+    """
+    free = _free_bytes(path.parent)
+    if free is not None and free < needed:
+        detail = f"{os.strerror(errno.ENOSPC)}: {needed} bytes are needed"
+        raise DownloadDiskException(url=url, path=path, code=errno.ENOSPC, detail=detail, free=free)
+
+
+def _free_bytes(directory: Path) -> int | None:
+    try:
+        usage = shutil.disk_usage(directory)
+    except OSError:
+        return None
+    return usage.free if usage.total else None  # some network file systems say 0 of 0
+
+
+def refuse_all_but_files(path: Path) -> None:
+    """Raise now what renaming would raise after the whole transfer, and protect /dev/null from root."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+        raise FileExistsError(errno.EEXIST, "It is neither a file nor a link", str(path))
+
+
+def write_all(descriptor: int, piece: memoryview | bytes) -> None:
+    """Write all of `piece`, however little a call takes: after a signal, or on a file system about to be full."""
+    written = os.write(descriptor, piece)
+    while written < len(piece):
+        written += os.write(descriptor, piece[written:])
+
+
+def sync_data(descriptor: int) -> None:
+    """Return when what was written would survive a power cut."""
+    getattr(os, "fdatasync", os.fsync)(descriptor)  # which macOS lacks
+
+
+def sync_directory(directory: Path) -> None:
+    """Make a rename durable. Some network file systems cannot sync directories, and need not."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:
+            raise
+    finally:
+        os.close(descriptor)

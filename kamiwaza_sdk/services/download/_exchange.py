@@ -1,0 +1,78 @@
+"""One request and its answer, as errors and reports tell of it."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import aiohttp
+
+from kamiwaza_sdk.services.download.exceptions import (
+    DownloadException,
+    DownloadInterruptedException,
+    DownloadTimeoutException,
+)
+
+__all__ = ["Exchange", "translated"]
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What is known of one request and its answer.
+
+    Attributes:
+        url: The URL asked for, redacted.
+        connect_timeout: Seconds to get a connection.
+        stall_timeout: Seconds without a byte.
+        start: Bytes of the file that were here before.
+        announced: Bytes of the file, as far as announced.
+        received: Bytes of the file that are here.
+    """
+
+    url: str
+    connect_timeout: float
+    stall_timeout: float
+    start: int = 0
+    announced: int | None = None
+    received: int = 0
+
+    def begin(self, start: int, length: int | None) -> None:
+        """Set out from `start`, with that many bytes announced."""
+        self.start = self.received = start
+        self.announced = None if length is None else start + length
+
+    def interrupted(self, reason: str, *, retryable: bool = True) -> DownloadInterruptedException:
+        """Return the error that says how far it came."""
+        return DownloadInterruptedException(
+            url=self.url, reason=reason, received=self.received, announced=self.announced, retryable=retryable
+        )
+
+    def timed_out(self, seconds: float, *, setting: str) -> DownloadTimeoutException:
+        """Return the error that says which limit passed."""
+        return DownloadTimeoutException(url=self.url, seconds=seconds, received=self.received, setting=setting)
+
+
+@contextmanager
+def translated(exchange: Exchange) -> Generator[None]:
+    """Turn what aiohttp raises into ours.
+
+    Many of its errors repeat the URL with its secrets, so only the system's errors beneath them are chained.
+    """
+    try:
+        yield
+    except DownloadException:  # some are a ConnectionError, too, and say already what happened
+        raise
+    except aiohttp.ConnectionTimeoutError:
+        raise exchange.timed_out(exchange.connect_timeout, setting="connect_timeout") from None
+    except TimeoutError:
+        raise exchange.timed_out(exchange.stall_timeout, setting="stall_timeout") from None
+    except aiohttp.ClientConnectorCertificateError as error:
+        cause = error.certificate_error
+        raise exchange.interrupted(f"the server's certificate is not trusted ({cause})", retryable=False) from cause
+    except aiohttp.ClientConnectorError as error:
+        raise exchange.interrupted(f"no connection ({error.os_error.strerror})") from error.os_error
+    except aiohttp.ClientPayloadError:
+        raise exchange.interrupted("the body broke off") from None
+    except aiohttp.ClientResponseError:
+        raise exchange.interrupted("the answer is no valid HTTP") from None
+    except (aiohttp.ClientError, ConnectionError) as error:
+        raise exchange.interrupted(f"the connection broke ({type(error).__name__})") from None

@@ -1,0 +1,261 @@
+"""One file's way here: who brings it, what is here of it already, the requests, and the last step."""
+
+import asyncio
+import functools
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from kamiwaza_sdk._validation import revalidated
+from kamiwaza_sdk.exceptions import InvalidPathException
+from kamiwaza_sdk.services.download._approach import Approach, Standing
+from kamiwaza_sdk.services.download._demands import Demands, demands
+from kamiwaza_sdk.services.download._exchange import Exchange
+from kamiwaza_sdk.services.download._journal import Header, key_of
+from kamiwaza_sdk.services.download._network import Network
+from kamiwaza_sdk.services.download._partial import Partial
+from kamiwaza_sdk.services.download._ranges import StartAgain, continues
+from kamiwaza_sdk.services.download._receive import receive
+from kamiwaza_sdk.services.download._requests import Rest, answer, header_of
+from kamiwaza_sdk.services.download._resources import Resources
+from kamiwaza_sdk.services.download._sink import SLOT_SIZE, FileSink, MemorySink
+from kamiwaza_sdk.services.download._threads import settled
+from kamiwaza_sdk.services.download.config import DownloadConfig
+from kamiwaza_sdk.services.download.exceptions import (
+    ChecksumMismatchException,
+    DownloadTooLargeException,
+    SizeMismatchException,
+)
+from kamiwaza_sdk.services.download.progress import Reporter
+from kamiwaza_sdk.services.download.schemas import DownloadRequest, DownloadResult, Validators
+from kamiwaza_sdk.services.download.urls import check_url, redact
+
+if TYPE_CHECKING:
+    import aiohttp
+    from yarl import URL
+
+    from kamiwaza_sdk.services.download._retries import Attempts
+
+__all__ = ["Flight", "Order", "order_of"]
+
+_T = TypeVar("_T")
+#: Of what is not what was demanded nothing is worth keeping.
+_WRONG: Final = (ChecksumMismatchException, SizeMismatchException, DownloadTooLargeException)
+#: How long who waits for another's download sleeps before looking again, in seconds.
+_LOOK: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is asked for; `shown` is the URL, redacted."""
+
+    url: "URL"
+    shown: str
+    path: Path
+    demands: Demands
+    validators: Validators | None = None
+
+
+def order_of(request: DownloadRequest, *, max_size: int) -> Order:
+    """Return the checked form of a request.
+
+    Raises:
+        InvalidInputException: Something in it is not acceptable.
+    """
+    if "\0" in str(request.path):
+        raise InvalidPathException("path", "contains NUL; remove it", value=str(request.path))
+    validators = request.validators
+    if validators is not None:
+        validators = revalidated(validators, Validators, "validators")  # they become headers
+    limit = max_size if request.max_size is None else request.max_size
+    url = check_url(request.url)
+    return Order(
+        url,
+        redact(url),
+        request.path,
+        demands(limit=limit, size=request.size, sha256=request.sha256),
+        validators,
+    )
+
+
+class Flight:
+    """Brings one file, or waits until somebody else has.
+
+    Args:
+        order: What is asked for.
+        config: The settings.
+        resources: The session and the threads.
+        slot: Gives leave to have a request under way.
+        reporter: Told how far it is.
+        keep_partial: Asked, at its end, whether what is unfinished is to stay, where that is worth it.
+    """
+
+    def __init__(
+        self,
+        order: Order,
+        *,
+        config: DownloadConfig,
+        resources: Resources,
+        slot: AbstractAsyncContextManager[object],
+        reporter: Reporter,
+        keep_partial: Callable[[], bool],
+    ) -> None:
+        self._keep_partial = keep_partial
+        self._order = order
+        self._config = config
+        self._resources = resources
+        self._slot = slot
+        self._reporter = reporter
+        self._url = order.shown
+        self._key = key_of(str(order.url))
+        self._approach = Approach(order.path, order.demands, url=self._url, key=self._key)
+        self._began = time.monotonic()
+        self._fetched = 0
+        self._pieced = False
+
+    async def run(self, attempts: "Attempts") -> DownloadResult:
+        """Return once the file stands at its path, verified and durable.
+
+        Raises:
+            DownloadException: It does not.
+        """
+        network = await self._resources.network()
+        network.check(self._order.url, url=self._url)  # also where another has brought it, who may ask where we may not
+        try:
+            found = await self._approached()
+            if isinstance(found, Standing):
+                self._reporter.reused = found.size
+                self._reporter.finish(found.size, found.size)
+                return self._result(found.header, size=found.size, sha256=found.sha256, reused=found.size)
+            return await attempts.run(lambda: self._attempt(found, network))
+        except _WRONG:
+            self._keep_partial = lambda: False
+            raise
+        finally:
+            await self._leave()
+
+    async def _approached(self) -> Standing | Partial:
+        """Wait for the right to bring it, or until that is superfluous."""
+        while (found := await self._in_thread(self._approach.attempt)) is None:
+            self._reporter.advance(*await self._in_thread(self._approach.glance))
+            await asyncio.sleep(_LOOK)
+        return found
+
+    async def _attempt(self, partial: Partial, network: Network) -> DownloadResult:
+        """Ask for what is missing; for all of it where that cannot be had, or turns out to be of something else."""
+        if partial.offset and not partial.resumable:
+            await self._in_thread(partial.restart)
+        try:
+            return await self._bring(partial, network)
+        except StartAgain:
+            pass
+        except ChecksumMismatchException as error:
+            if not self._pieced:
+                await self._in_thread(functools.partial(partial.refuse, error.actual))
+                raise
+        self._pieced = False
+        await self._in_thread(partial.restart)
+        return await self._bring(partial, network)
+
+    async def _bring(self, partial: Partial, network: Network) -> DownloadResult:
+        if self._is_whole(partial):
+            size: int = partial.offset
+            total: int | None = size
+            publish = partial.publish
+        else:
+            exchange = Exchange(self._url, self._config.connect_timeout, self._config.stall_timeout)
+            async with self._slot, self._answer(network, partial, exchange) as response:
+                if response.status == HTTPStatus.NOT_MODIFIED:
+                    return self._not_modified(response, exchange)
+                publish = await self._received(partial, exchange, response)
+            size, total = exchange.received, exchange.announced
+        self._reporter.finish(size, total)
+        await self._in_thread(publish)
+        assert partial.header is not None, "what is published has one"
+        return self._result(partial.header, size=size, sha256=partial.sha256(), reused=partial.reused)
+
+    def _is_whole(self, partial: Partial) -> bool:
+        """Whether nothing is missing but the name: who brought it died just before."""
+        header = partial.header
+        return header is not None and partial.offset == header.size and partial.sha256() == self._order.demands.sha256
+
+    def _answer(
+        self, network: Network, partial: Partial, exchange: Exchange
+    ) -> "AbstractAsyncContextManager[aiohttp.ClientResponse]":
+        order, header = self._order, partial.header
+        condition = header.condition if header is not None and header.url == self._key else None
+        rest = Rest(partial.offset, condition) if partial.offset else None
+        return answer(network, order.url, exchange=exchange, validators=order.validators, rest=rest)
+
+    async def _received(
+        self, partial: Partial, exchange: Exchange, response: "aiohttp.ClientResponse"
+    ) -> Callable[[], None]:
+        """Return what is left to do once every byte is here, and right."""
+        demands = self._order.demands
+        self._pieced = self._goes_on(partial, response)
+        if partial.offset and not self._pieced:
+            await self._in_thread(partial.restart)
+        self._reporter.reused = partial.reused
+        exchange.begin(partial.offset, response.content_length)
+        demands.check_announced(exchange.announced, url=self._url)
+        header = partial.header or header_of(response, self._key, size=exchange.announced, sha256=demands.sha256)
+        receiving = functools.partial(receive, response, exchange=exchange, demands=demands, reporter=self._reporter)
+        try:
+            if exchange.announced is not None and exchange.announced <= SLOT_SIZE:
+                memory = MemorySink()
+                await receiving(memory)
+                return lambda: partial.store(memory, header)
+            async with FileSink(
+                partial,
+                buffer_size=self._config.buffer_size,
+                threads=self._resources.threads,
+                ready=lambda: partial.expect(header, exchange.announced),
+            ) as file:
+                await receiving(file)
+            return partial.publish
+        finally:
+            self._fetched += exchange.received - exchange.start
+
+    def _goes_on(self, partial: Partial, response: "aiohttp.ClientResponse") -> bool:
+        header = partial.header
+        if header is None or not partial.offset:
+            return False
+        return continues(response, header, offset=partial.offset, etag=header.etag if header.url == self._key else None)
+
+    def _not_modified(self, response: "aiohttp.ClientResponse", exchange: Exchange) -> DownloadResult:
+        self._reporter.finish(exchange.received, exchange.announced)
+        header = header_of(response, self._key, size=None, sha256=None)
+        return self._result(header, size=None, sha256=None, reused=0)
+
+    def _result(self, header: Header, *, size: int | None, sha256: str | None, reused: int) -> DownloadResult:
+        return DownloadResult(
+            url=self._url,
+            final_url=header.final_url,
+            path=self._order.path,
+            size=size,
+            sha256=sha256,
+            bytes_fetched=self._fetched,
+            bytes_reused=reused,
+            validators=header.validators,
+            filename=header.filename,
+            not_modified=sha256 is None,
+            seconds=time.monotonic() - self._began,
+        )
+
+    async def _in_thread(self, job: Callable[[], _T]) -> _T:
+        """Return what `job` returns; when cancelled, only once it has come to its end."""
+        return await self._resources.threads.run(job, on_cancel=self._approach.stopped.set)
+
+    async def _leave(self) -> None:
+        """Give back what is held, come what may."""
+        if self._approach.left:
+            return
+        leaving = self._resources.threads.start(lambda: self._approach.leave(keep=self._keep_partial()))
+        cancelled = await settled(leaving)
+        if cancelled is not None:
+            raise cancelled
+        leaving.result()

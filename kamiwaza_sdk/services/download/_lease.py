@@ -1,0 +1,134 @@
+"""The claim where the file system knows no locks: a lease, which ends when its holder is silent for too long.
+
+Two holders can overlap, where one was only slow. So none ever writes into a file that another may hold: each has names
+of its own, and a successor copies what it finds while it hashes it.
+"""
+
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from filelock import SoftFileLease, Timeout
+
+from kamiwaza_sdk.services.download._claim import Place
+from kamiwaza_sdk.services.download._disk import sync_data
+from kamiwaza_sdk.services.download._journal import Header, Journal, parse
+
+__all__ = ["LeaseClaim"]
+
+_NONE: Final = -1
+
+
+class LeaseClaim:
+    """By a lease beside the destination; see `Claim`.
+
+    Args:
+        place: The names.
+
+    Raises:
+        OSError: By every method.
+    """
+
+    def __init__(self, place: Place) -> None:
+        token = secrets.token_hex(8)
+        self.partial = place.beside(f"-{token}.partial")
+        self.journal = place.beside(f"-{token}.journal")
+        self.outcome: Journal | None = None
+        self._place = place
+        self._lease = SoftFileLease(place.beside(".lease"), thread_local=False)
+        self._old: Path | None = None
+        self._own = _NONE
+        self._followed = _NONE
+
+    def attempt(self) -> bool:
+        try:
+            self._lease.acquire(blocking=False)
+        except Timeout:
+            self._follow()
+            return False
+        last = Journal() if self._followed == _NONE else _read(self._followed)
+        self._close()
+        if last.published or last.refused:
+            self.outcome = last
+        else:
+            self._own = os.open(self.journal, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_APPEND, 0o666)
+        return True
+
+    def read(self) -> Journal:
+        found = {journal: _read_path(journal) for journal in self._journals()}
+        self._old = max(found, key=lambda journal: found[journal].offset, default=None)
+        return Journal() if self._old is None else found[self._old]
+
+    def glance(self) -> tuple[int, int | None]:
+        if self._followed == _NONE:
+            return 0, None
+        journal = _read(self._followed)
+        return journal.offset, (journal.header or Header(url="", final_url="")).size
+
+    def leftover(self) -> Path:
+        return self.partial if self._old is None else self._old.with_suffix(".partial")
+
+    def begin(self, text: bytes) -> None:
+        os.ftruncate(self._own, 0)
+        os.write(self._own, text)
+        self._forget_others()
+
+    def append(self, text: bytes) -> None:
+        os.write(self._own, text)
+
+    def sync(self) -> None:
+        sync_data(self._own)
+
+    def renew(self) -> None:
+        self.release()
+        self.outcome = None
+
+    def retire(self, last_word: bytes) -> None:
+        try:
+            if last_word:
+                os.write(self._own, last_word)
+        finally:
+            self.journal.unlink(missing_ok=True)
+            self._forget_others()
+            self.release()
+
+    def release(self) -> None:
+        self._close()
+        self._lease.release()
+
+    def _journals(self) -> list[Path]:
+        found = self._place.path.parent.glob(f"{self._place.stem}*.journal")
+        return [journal for journal in found if journal != self.journal]
+
+    def _follow(self) -> None:
+        """Keep open the journal of whoever leads: it is unlinked with the last word in it."""
+        if self._followed != _NONE and os.fstat(self._followed).st_nlink:
+            return
+        for journal in self._journals():
+            with suppress(FileNotFoundError):
+                descriptor = os.open(journal, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+                self._close()
+                self._followed = descriptor
+
+    def _forget_others(self) -> None:
+        for journal in self._journals():
+            journal.with_suffix(".partial").unlink(missing_ok=True)
+            journal.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        for descriptor in {self._own, self._followed} - {_NONE}:
+            os.close(descriptor)
+        self._own = self._followed = _NONE
+
+
+def _read(descriptor: int) -> Journal:
+    return parse(os.pread(descriptor, os.fstat(descriptor).st_size, 0))
+
+
+def _read_path(journal: Path) -> Journal:
+    try:
+        return parse(journal.read_bytes())
+    except FileNotFoundError:
+        return Journal()

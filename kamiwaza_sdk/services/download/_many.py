@@ -1,0 +1,118 @@
+"""Many files: a bounded number at once, the largest first, each for itself or all or nothing."""
+
+import asyncio
+import math
+import os
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+
+from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
+from kamiwaza_sdk.services.download._claim import Place
+from kamiwaza_sdk.services.download._disk import disk_errors, refuse_all_but_files, sync_directory
+from kamiwaza_sdk.services.download.schemas import DownloadOutcome, DownloadRequest, DownloadResult
+from kamiwaza_sdk.services.download.urls import redact_text
+
+__all__ = ["Many"]
+
+
+#: How one file is brought.
+Bring = Callable[[DownloadRequest], Awaitable[DownloadResult]]
+
+
+class Many:
+    """Brings many files.
+
+    Args:
+        requests: What is asked for.
+        bring: How one is brought.
+        concurrency: How many requests are under way at once, which `bring` sees to; here twice as many are in work, so
+            that while some wait for the disk others use the network.
+
+    Raises:
+        InvalidInputException: Two have the same path.
+    """
+
+    def __init__(self, requests: list[DownloadRequest], bring: Bring, *, concurrency: int) -> None:
+        path, count = Counter(request.path for request in requests).most_common(1)[0] if requests else (None, 1)
+        if count > 1:
+            raise InvalidInputException("requests", f"has {count} with the path {path}; give each its own")
+        self._requests = requests
+        self._bring = bring
+        self._workers = 2 * concurrency
+
+    async def one_by_one(self) -> list[DownloadOutcome]:
+        """Return what became of each."""
+
+        async def outcome(request: DownloadRequest) -> DownloadOutcome:
+            try:
+                return DownloadOutcome(request=request, result=await self._bring(request))
+            except ServiceException as error:
+                return DownloadOutcome(request=request, error=error)
+
+        return await self._each(outcome)
+
+    async def all_or_nothing(self) -> list[DownloadOutcome]:
+        """Return what was brought, or raise the first error."""
+
+        async def bring(request: DownloadRequest) -> DownloadOutcome:
+            aside = request.model_copy(update={"path": _aside(request.path)})
+            result = await self._bring(aside)
+            return DownloadOutcome(request=request, result=result.model_copy(update={"path": request.path}))
+
+        try:
+            outcomes = await self._each(bring)
+            await asyncio.to_thread(_name, [outcome.request for outcome in outcomes])
+        finally:
+            await asyncio.to_thread(_forget, self._requests)
+        return outcomes
+
+    async def _each(self, work: Callable[[DownloadRequest], Awaitable[DownloadOutcome]]) -> list[DownloadOutcome]:
+        """Work on all, the largest first; at the first error end the others, and raise it bare."""
+        order = sorted(range(len(self._requests)), key=lambda index: -_size(self._requests[index]))
+        outcomes: dict[int, DownloadOutcome] = {}
+        waiting = iter(order)
+
+        async def worker() -> None:
+            for index in waiting:
+                outcomes[index] = await work(self._requests[index])
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self._workers, len(order))):
+                    group.create_task(worker())
+        except BaseExceptionGroup as errors:
+            first = errors.exceptions[0]
+            raise first from first.__cause__
+        return [outcomes[index] for index in range(len(order))]
+
+
+def _size(request: DownloadRequest) -> float:
+    return math.inf if request.size is None else request.size
+
+
+def _aside(path: Path) -> Path:
+    """Return where a whole file waits for the others."""
+    return Place(path).beside(".whole")
+
+
+def _name(requests: list[DownloadRequest]) -> None:
+    """Give all files their names. Blocks."""
+    for request in requests:
+        with disk_errors(request.path, url=redact_text(request.url)):
+            refuse_all_but_files(request.path)
+    for request in requests:
+        with disk_errors(request.path, url=redact_text(request.url)), suppress(FileNotFoundError):  # not modified
+            os.replace(_aside(request.path), request.path)  # noqa: PTH105 - the bare call, atomic as documented
+    for directory in {request.path.parent for request in requests}:
+        with disk_errors(directory, url=""):
+            sync_directory(directory)
+
+
+def _forget(requests: list[DownloadRequest]) -> None:
+    """Remove what waited in vain, but for what the next try can tell to be right. Blocks."""
+    for request in requests:
+        if request.sha256 is None:
+            with suppress(OSError):
+                _aside(request.path).unlink(missing_ok=True)

@@ -1,0 +1,275 @@
+"""The unfinished file of one download, and its journal. Everything here blocks: it runs in threads."""
+
+import hashlib
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+
+from kamiwaza_sdk.services.download._claim import Claim
+from kamiwaza_sdk.services.download._disk import (
+    disk_errors,
+    make_room,
+    refuse_all_but_files,
+    sync_data,
+    sync_directory,
+    write_all,
+)
+from kamiwaza_sdk.services.download._journal import Header, Journal
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+__all__ = ["Partial", "Whole"]
+
+_CHUNK: Final = 1024**2
+#: How much a crash of this process can cost.
+CHECKPOINT: Final = 4 * _CHUNK
+#: How much a power cut can cost.
+SYNC: Final = 64 * _CHUNK
+_NONE: Final = -1
+
+
+class Whole(Protocol):
+    """A small body, and the hash of all of it."""
+
+    hash: "_Hash"
+
+    def body(self) -> bytes:
+        """Return it."""
+        ...
+
+
+class Partial:
+    """Bytes that are not a file yet.
+
+    Args:
+        claim: The right to bring it, already taken.
+        path: Where the file is to stand.
+        url: What it is a download of, redacted, for errors.
+        stopped: Once set, whatever runs comes to its end soon, and nothing is published any more.
+
+    Attributes:
+        offset: How many bytes are written, and hashed.
+        reused: How many of them were here before.
+        header: Which content they are of; `None` before anything is known of it.
+        left: Whether it is published, or gone.
+
+    Raises:
+        DownloadDiskException: By every method: the file system refused.
+    """
+
+    def __init__(self, claim: Claim, path: Path, *, url: str, stopped: threading.Event) -> None:
+        self.offset = 0
+        self.reused = 0
+        self.header: Header | None = None
+        self._claim = claim
+        self._path = path
+        self._url = url
+        self._descriptor = _NONE
+        self._hash = hashlib.sha256()
+        self._checked = 0
+        self._synced = 0
+        self._stopped = stopped
+        self._untouched = False
+        self.left = False
+
+    def sha256(self) -> str:
+        """Return the digest of what is there."""
+        return self._hash.hexdigest()
+
+    @property
+    def resumable(self) -> bool:
+        """Whether the rest can be asked for so that it must be of the same content, or else is found out."""
+        return self.header is not None and (self.header.condition is not None or self.header.sha256 is not None)
+
+    def recover(self, journal: Journal) -> None:
+        """Take over what an earlier download left, as far as its bytes are those that the journal speaks of."""
+        self._untouched = True
+        with disk_errors(self._path, url=self._url):
+            try:
+                source = os.open(self._claim.leftover(), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            except FileNotFoundError:
+                self._untouched = False
+                return
+            self.header = journal.header
+            if self._claim.leftover() == self._claim.partial:
+                self._descriptor = source
+                self._verify(source, journal)
+            else:
+                with open(source, "rb", buffering=0):  # noqa: PTH123 - a descriptor has no path
+                    self._create()
+                    self._verify(source, journal, copy=True)
+            if not self._stopped.is_set():
+                self._go_on()
+
+    def _verify(self, source: int, journal: Journal, *, copy: bool = False) -> None:
+        """Hash it up to the first line that disagrees; go on from the last one that agreed."""
+        buffer = memoryview(bytearray(_CHUNK))
+        running = self._hash.copy()
+        position = 0
+        for offset, sha256 in _useful(journal):
+            while position < offset and not self._stopped.is_set():
+                count = os.preadv(source, [buffer[: min(_CHUNK, offset - position)]], position)
+                if not count:
+                    return
+                running.update(buffer[:count])
+                if copy:
+                    write_all(self._descriptor, buffer[:count])
+                position += count
+            if self._stopped.is_set() or running.hexdigest() != sha256:
+                return
+            self.offset = self.reused = offset
+            self._hash = running.copy()
+
+    def _go_on(self) -> None:
+        """Write the journal anew with just the line that is right, and stand behind it in the file."""
+        os.lseek(self._descriptor, self.offset, os.SEEK_SET)
+        os.ftruncate(self._descriptor, self.offset)
+        assert self.header is not None
+        self._claim.begin(self.header.line() + (self._line() if self.offset else b""))
+        self._checked = self._synced = self.offset
+        self._untouched = False
+
+    def restart(self) -> None:
+        """Forget what is there."""
+        with disk_errors(self._path, url=self._url):
+            self.offset = self.reused = self._checked = self._synced = 0
+            self._hash = hashlib.sha256()
+            self.header = None
+            self._claim.begin(b"")
+            if self._descriptor != _NONE:
+                os.ftruncate(self._descriptor, 0)
+                os.lseek(self._descriptor, 0, os.SEEK_SET)
+
+    def expect(self, header: Header, size: int | None) -> None:
+        """Be ready for the content of `header`, from the offset on; refuse it where there is no room for `size`."""
+        with disk_errors(self._path, url=self._url):
+            refuse_all_but_files(self._path)
+            if size is not None:
+                make_room(self._path, size - self.offset, url=self._url)
+            if self._descriptor == _NONE:
+                self._create()
+            if not self.offset:
+                self.header = header
+                self._claim.begin(header.line())
+
+    def _create(self) -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            self._descriptor = os.open(self._claim.partial, flags, 0o666)  # the umask decides, as for any new file
+        except FileExistsError:  # and is not to be written through: it may be somebody's hard link
+            self._claim.partial.unlink()
+            self._descriptor = os.open(self._claim.partial, flags, 0o666)
+
+    def write(self, piece: memoryview) -> None:
+        """Add `piece`, and every four megabytes a line to the journal."""
+        with disk_errors(self._path, url=self._url):
+            write_all(self._descriptor, piece)
+            self._hash.update(piece)
+            self.offset += len(piece)
+            if self.offset - self._checked >= CHECKPOINT:
+                self._check()
+
+    def _check(self) -> None:
+        if self.offset - self._synced >= SYNC:
+            self._sync()
+        self._claim.append(self._line())
+        self._checked = self.offset
+
+    def _sync(self) -> None:
+        if not self._synced:
+            sync_directory(self._path.parent)
+        sync_data(self._descriptor)
+        self._claim.sync()
+        self._synced = self.offset
+
+    def _line(self) -> bytes:
+        return f"{self.offset} {self._hash.hexdigest()}\n".encode()
+
+    def store(self, body: "Whole", header: Header) -> None:
+        """Write a small file, hashed already, and publish it. Nothing of it is worth a journal."""
+        pieces = body.body()
+        with disk_errors(self._path, url=self._url):
+            refuse_all_but_files(self._path)
+            if self._descriptor == _NONE:
+                self._create()
+            write_all(self._descriptor, pieces)
+        self.header, self.offset, self._hash = header, len(pieces), body.hash
+        self._publish(header.line())
+
+    def publish(self) -> None:
+        """Make the file durable and give it its name, unless it was told to stop."""
+        self._publish(b"")
+
+    def _publish(self, unsaid: bytes) -> None:
+        with disk_errors(self._path, url=self._url):
+            try:
+                os.fsync(self._descriptor)
+            except OSError:  # whatever the disk has of it now, it said once that it has not
+                self.discard()
+                raise
+            if self._stopped.is_set():
+                return
+            os.replace(self._claim.partial, self._path)  # noqa: PTH105 - the bare call, whose atomicity is documented
+            try:
+                sync_directory(self._path.parent)
+            except OSError:
+                self._path.unlink()
+                self.discard()
+                raise
+        self._close()
+        self._let_go(unsaid + f"published {self.offset} {self.sha256()}\n".encode())
+
+    def refuse(self, actual: str) -> None:
+        """Leave nothing of a content that is not the one demanded, and tell those who wait for the same."""
+        self._leave_nothing(f"refused {self.offset} {actual}\n".encode())
+
+    def keep(self) -> None:
+        """Leave the bytes so that they need not travel again, if there are any, and any that could be gone on with."""
+        if self.left:
+            return
+        if not (self._untouched or (self.offset and self.resumable)):
+            self.discard()
+            return
+        try:
+            if not self._untouched:
+                self._note_end()
+        finally:
+            self._close()
+            self._claim.release()
+
+    def _note_end(self) -> None:
+        with suppress(OSError):  # as on a full disk; the error that led here is the one worth reporting
+            os.ftruncate(self._descriptor, self.offset)
+            if self.offset > self._checked:
+                self._claim.append(self._line())
+
+    def discard(self) -> None:
+        """Leave nothing."""
+        if not self.left:
+            self._leave_nothing(b"")
+
+    def _leave_nothing(self, last_word: bytes) -> None:
+        self._close()
+        with suppress(OSError):
+            self._claim.partial.unlink(missing_ok=True)
+        self._let_go(last_word)
+
+    def _let_go(self, last_word: bytes) -> None:
+        self.left = True
+        with suppress(OSError):
+            self._claim.retire(last_word)
+
+    def _close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, _NONE
+        if descriptor != _NONE:
+            os.close(descriptor)
+
+
+def _useful(journal: Journal) -> tuple[tuple[int, str], ...]:
+    """Return its lines, but for one at the very end, unless a digest says that nothing is missing."""
+    header = journal.header
+    whole = header is not None and header.sha256 is None and header.size == journal.offset
+    return journal.lines[:-1] if whole else journal.lines

@@ -1,0 +1,186 @@
+"""Many files at once."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from kamiwaza_sdk import (
+    ChecksumMismatchException,
+    DownloadConfig,
+    DownloadDiskException,
+    DownloadInterruptedException,
+    DownloadProgress,
+    DownloadRequest,
+    DownloadService,
+    DownloadStatusException,
+    InvalidInputException,
+    InvalidUrlException,
+)
+from kamiwaza_sdk.testing import Delay, FaultyServer, Rate, Stall, Status
+from tests.download.helpers import digest, entries, visible
+
+BODIES = {f"file{number}.bin": bytes([number]) * (number * 1000) for number in range(1, 21)}
+
+
+def requests_for(server: FaultyServer, directory: Path) -> list[DownloadRequest]:
+    return [
+        DownloadRequest(url=server.add(f"/{name}", body=body), path=directory / name, size=len(body))
+        for name, body in BODIES.items()
+    ]
+
+
+async def test_all_arrive_and_are_told_of_in_order(
+    faulty_server: FaultyServer, downloads: DownloadService, tmp_path: Path
+) -> None:
+    requests = requests_for(faulty_server, tmp_path)
+    outcomes = await downloads.download_many(requests)
+    assert [outcome.request for outcome in outcomes] == requests
+    assert [outcome.result.sha256 if outcome.result else None for outcome in outcomes] == list(
+        map(digest, BODIES.values())
+    )
+    assert {name: (tmp_path / name).read_bytes() for name in BODIES} == BODIES
+
+
+async def test_the_largest_come_first_and_those_of_unknown_size_before_them(
+    faulty_server: FaultyServer, config: DownloadConfig, tmp_path: Path
+) -> None:
+    requests = requests_for(faulty_server, tmp_path)
+    requests[4] = requests[4].model_copy(update={"size": None})
+    one_by_one = config.model_copy(update={"max_concurrency": 1})
+    await DownloadService(one_by_one).download_many(requests)
+    asked = [request.path for request in faulty_server.requests]
+    largest_first = ["/file5.bin", *(f"/file{number}.bin" for number in range(20, 0, -1) if number != 5)]
+    # Two are in work at once, one of which travels: neighbours may change places.
+    assert all(abs(asked.index(path) - place) <= 2 for place, path in enumerate(largest_first))
+
+
+async def test_no_more_travel_at_once_than_is_set(
+    faulty_server: FaultyServer, config: DownloadConfig, tmp_path: Path
+) -> None:
+    directory = tmp_path / "into"
+    directory.mkdir()
+    requests = [
+        DownloadRequest(url=faulty_server.add(f"/{name}", body=b"x", always=Stall(at=0)), path=directory / name)
+        for name in BODIES
+    ]
+    async with DownloadService(config.model_copy(update={"max_concurrency": 3})) as downloads:
+        many = asyncio.create_task(downloads.download_many(requests))
+        while len(faulty_server.requests) < 3:  # noqa: ASYNC110 - the server is in other threads
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        assert len(faulty_server.requests) == 3
+        many.cancel()
+        await asyncio.gather(many, return_exceptions=True)
+
+
+async def test_each_has_its_own_result_or_error(
+    faulty_server: FaultyServer, downloads: DownloadService, tmp_path: Path
+) -> None:
+    requests = [
+        DownloadRequest(url=faulty_server.add("/good", body=b"good"), path=tmp_path / "good"),
+        DownloadRequest(url=faulty_server.url("/missing"), path=tmp_path / "missing"),
+        DownloadRequest(url=faulty_server.add("/wrong", body=b"w"), path=tmp_path / "wrong", sha256="0" * 64),
+        DownloadRequest(url="ftp://example.org/m", path=tmp_path / "odd"),
+        DownloadRequest(url=faulty_server.url("/good"), path=tmp_path / "nowhere" / "good"),
+    ]
+    outcomes = await downloads.download_many(requests)
+    assert [type(outcome.error) for outcome in outcomes] == [
+        type(None),
+        DownloadStatusException,
+        ChecksumMismatchException,
+        InvalidUrlException,
+        DownloadDiskException,
+    ]
+    assert [outcome.result is not None for outcome in outcomes] == [True, False, False, False, False]
+
+
+async def test_all_or_nothing_gives_all(
+    faulty_server: FaultyServer, downloads: DownloadService, tmp_path: Path
+) -> None:
+    requests = requests_for(faulty_server, tmp_path)
+    (tmp_path / "file1.bin").write_bytes(b"as it was")
+    outcomes = await downloads.download_many(requests, all_or_nothing=True)
+    assert {name: (tmp_path / name).read_bytes() for name in BODIES} == BODIES
+    assert [outcome.result.path if outcome.result else None for outcome in outcomes] == [
+        request.path for request in requests
+    ]
+    assert [name for name in entries(tmp_path) if name.startswith(".")] == []
+
+
+async def test_all_or_nothing_gives_nothing_where_one_fails(
+    faulty_server: FaultyServer, downloads: DownloadService, target: Path
+) -> None:
+    requests = requests_for(faulty_server, target.parent)
+    first = target.with_name("file1.bin")
+    first.write_bytes(b"as it was")
+    faulty_server.add("/file1.bin", always=Status(404))
+    with pytest.raises(DownloadStatusException):
+        await downloads.download_many(requests, all_or_nothing=True)
+    assert (visible(target.parent), first.read_bytes()) == ([first.name], b"as it was")
+
+
+async def test_all_or_nothing_does_not_bring_again_what_a_digest_names(
+    faulty_server: FaultyServer, downloads: DownloadService, target: Path
+) -> None:
+    requests = [
+        request.model_copy(update={"sha256": digest(BODIES[request.path.name])})
+        for request in requests_for(faulty_server, target.parent)
+    ]
+    faulty_server.add("/file1.bin", always=(Delay(0.5), Status(404)))
+    with pytest.raises(DownloadStatusException):
+        await downloads.download_many(requests, all_or_nothing=True)
+    assert visible(target.parent) == []
+    faulty_server.add("/file1.bin", body=BODIES["file1.bin"])
+    outcomes = await downloads.download_many(requests, all_or_nothing=True)
+    assert sum(outcome.result.bytes_fetched for outcome in outcomes if outcome.result) == 1000
+    assert visible(target.parent) == sorted(BODIES)
+
+
+async def test_the_same_path_twice_is_refused(downloads: DownloadService, tmp_path: Path) -> None:
+    twice = [DownloadRequest(url="https://example.org/m", path=tmp_path / "m")] * 2
+    with pytest.raises(InvalidInputException, match="2 with the path"):
+        await downloads.download_many(twice)
+
+
+async def test_none_is_none(downloads: DownloadService) -> None:
+    assert await downloads.download_many([]) == await downloads.download_many([], all_or_nothing=True) == []
+
+
+async def test_progress_is_told_of_each(
+    faulty_server: FaultyServer, downloads: DownloadService, tmp_path: Path
+) -> None:
+    seen: list[DownloadProgress] = []
+    await downloads.download_many(requests_for(faulty_server, tmp_path), progress=seen.append)
+    assert {glance.path.name for glance in seen if glance.finished} == set(BODIES)
+
+
+async def test_bars_show_each_and_all(
+    faulty_server: FaultyServer, downloads: DownloadService, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    requests = requests_for(faulty_server, tmp_path)
+    faulty_server.add("/file20.bin", body=BODIES["file20.bin"], always=Rate(60_000))
+    await downloads.download_many(requests, progress=True)
+    shown = capsys.readouterr().err
+    assert "20 files: 100%" in shown
+    assert "file20.bin" in shown
+
+
+async def test_what_progress_raises_ends_them_all(
+    faulty_server: FaultyServer, downloads: DownloadService, target: Path
+) -> None:
+    def complain(_: DownloadProgress) -> None:
+        raise LookupError("enough")
+
+    with pytest.raises(LookupError, match="enough"):
+        await downloads.download_many(requests_for(faulty_server, target.parent), progress=complain)
+    assert visible(target.parent) == []
+
+
+async def test_leaving_the_service_ends_them_all(faulty_server: FaultyServer, target: Path) -> None:
+    request = DownloadRequest(url=faulty_server.add("/m", body=b"x" * 10, always=Stall(at=5)), path=target)
+    async with DownloadService() as downloads:
+        many = asyncio.create_task(downloads.download_many([request]))
+        await asyncio.to_thread(faulty_server.wait_for_stall)
+    with pytest.raises(DownloadInterruptedException, match="closed"):
+        await many

@@ -1,0 +1,301 @@
+"""Going on where an earlier download broke off: only with the same content, and never mixing two."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kamiwaza_sdk import (
+    ChecksumMismatchException,
+    DownloadConfig,
+    DownloadException,
+    DownloadInterruptedException,
+    DownloadResult,
+    DownloadService,
+    Validators,
+)
+from kamiwaza_sdk.testing import (
+    Changed,
+    Fault,
+    FaultyServer,
+    GeneratedBody,
+    Headers,
+    IgnoreRange,
+    Reset,
+    Status,
+    Truncate,
+    WrongContentRange,
+)
+from tests.download.helpers import digest, entries, visible
+
+MIB = 1024**2
+BODY = GeneratedBody(9 * MIB, seed=1)
+WHOLE = BODY.read(0, BODY.size)
+SHA256 = digest(WHOLE)
+BROKEN = Truncate(at=7 * MIB)
+NO_ETAG = {"ETag": None, "Last-Modified": None}
+WEAK = {"ETag": 'W/"1"', "Last-Modified": None}
+DATED = {"ETag": None, "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT"}
+
+
+async def break_off(downloads: DownloadService, url: str, target: Path, *, sha256: str | None = None) -> None:
+    with pytest.raises(DownloadInterruptedException):
+        await downloads.download(url, target, sha256=sha256)
+    assert visible(target.parent) == []
+
+
+def check(result: DownloadResult, target: Path, body: bytes = WHOLE) -> None:
+    assert (result.sha256, result.size, result.path) == (digest(body), len(body), target)
+    assert target.read_bytes() == body
+    assert entries(target.parent) == [target.name]
+
+
+@pytest.mark.parametrize(
+    ("headers", "sha256"), [({}, None), ({}, SHA256), (DATED, None), (NO_ETAG, SHA256), (WEAK, SHA256)]
+)
+async def test_the_rest_is_asked_for_where_it_must_be_of_the_same_content(
+    headers: dict[str, str | None],
+    sha256: str | None,
+    faulty_server: FaultyServer,
+    downloads: DownloadService,
+    target: Path,
+) -> None:
+    url = faulty_server.add("/m", body=BODY, headers=headers, faults=[BROKEN])
+    await break_off(downloads, url, target, sha256=sha256)
+    result = await downloads.download(url, target, sha256=sha256)
+    check(result, target)
+    assert result.bytes_reused + result.bytes_fetched == BODY.size
+    assert result.bytes_fetched < 5 * MIB
+
+
+@pytest.mark.parametrize("headers", [NO_ETAG, WEAK])
+async def test_nothing_is_kept_of_what_could_not_be_told_from_another_content(
+    headers: dict[str, str | None], faulty_server: FaultyServer, downloads: DownloadService, target: Path
+) -> None:
+    url = faulty_server.add("/m", body=BODY, headers=headers, faults=[BROKEN])
+    await break_off(downloads, url, target)
+    assert entries(target.parent) == []
+    result = await downloads.download(url, target)
+    assert (result.bytes_fetched, result.bytes_reused) == (BODY.size, 0)
+
+
+async def test_a_modification_just_before_the_answer_is_no_strong_validator(
+    faulty_server: FaultyServer, downloads: DownloadService, target: Path
+) -> None:
+    headers = {"ETag": None, "Last-Modified": "Tue, 02 Jan 2024 10:00:00 GMT", "Date": "Tue, 02 Jan 2024 10:00:30 GMT"}
+    url = faulty_server.add("/m", body=BODY, headers=headers, faults=[BROKEN])
+    await break_off(downloads, url, target)
+    assert entries(target.parent) == []
+
+
+async def test_a_retry_goes_on_too(faulty_server: FaultyServer, config: DownloadConfig, target: Path) -> None:
+    url = faulty_server.add("/m", body=BODY, faults=[BROKEN, Reset(at=1 * MIB), Status(503)])
+    patient = config.model_copy(update={"max_attempts": 5, "retry_pause": 0.0})
+    result = await DownloadService(patient).download(url, target)
+    check(result, target)
+    assert (result.bytes_reused, result.bytes_fetched) == (0, BODY.size)
+    assert [request.headers.get("range") is not None for request in faulty_server.requests] == [False, True, True, True]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        IgnoreRange(),
+        WrongContentRange(shift=1),
+        WrongContentRange(total=BODY.size + 1),
+        Headers({"Content-Range": None}),
+        Headers({"Content-Range": "bytes 0-9/*"}),
+        Headers({"Content-Range": "nonsense"}),
+        Headers({"ETag": '"another"'}),
+        Status(416),
+    ],
+)
+async def test_a_server_that_does_not_give_the_rest_is_asked_for_all(
+    fault: Fault, faulty_server: FaultyServer, downloads: DownloadService, target: Path
+) -> None:
+    url = faulty_server.add("/m", body=BODY, faults=[BROKEN, fault])
+    await break_off(downloads, url, target)
+    result = await downloads.download(url, target)
+    check(result, target)
+    assert (result.bytes_reused, result.bytes_fetched >= BODY.size) == (0, True)
+    assert len(faulty_server.requests) <= 3
+
+
+async def test_content_that_changed_meanwhile_is_taken_whole(
+    faulty_server: FaultyServer, downloads: DownloadService, target: Path
+) -> None:
+    url = faulty_server.add("/m", body=BODY, faults=[BROKEN])
+    await break_off(downloads, url, target)
+    other = GeneratedBody(8 * MIB, seed=2)
+    faulty_server.add("/m", body=other)
+    check(await downloads.download(url, target), target, other.read(0, other.size))
+
+
+@pytest.mark.parametrize("faults", [[BROKEN], [BROKEN, Changed()]])
+async def test_content_that_changed_behind_one_name_is_found_out_by_its_digest(
+    faults: list[Fault], faulty_server: FaultyServer, downloads: DownloadService, target: Path
+) -> None:
+    """The first part is of another content under the same ETag: all is asked for once more."""
+    url = faulty_server.add("/m", body=GeneratedBody(9 * MIB, seed=3), headers={"ETag": '"1"'}, faults=faults)
+    await break_off(downloads, url, target, sha256=SHA256)
+    faulty_server.add("/m", body=BODY, headers={"ETag": '"1"'})
+    check(await downloads.download(url, target, sha256=SHA256), target)
+
+
+async def test_content_that_is_wrong_as_a_whole_is_refused_and_nothing_is_kept(
+    faulty_server: FaultyServer, downloads: DownloadService, target: Path
+) -> None:
+    url = faulty_server.add("/m", body=BODY, faults=[BROKEN])
+    await break_off(downloads, url, target, sha256="0" * 64)
+    with pytest.raises(ChecksumMismatchException):
+        await downloads.download(url, target, sha256="0" * 64)
+    assert entries(target.parent) == []
+
+
+async def test_another_digest_is_another_content(
+    faulty_server: FaultyServer, downloads: DownloadService, target: Path
+) -> None:
+    url = faulty_server.add("/m", body=BODY, faults=[BROKEN])
+    await break_off(downloads, url, target, sha256="0" * 64)
+    result = await downloads.download(url, target, sha256=SHA256)
+    check(result, target)
+    assert result.bytes_reused == 0
+
+
+async def test_a_mirror_gives_the_rest_of_what_a_digest_names(
+    faulty_server: FaultyServer, downloads: DownloadService, target: Path
+) -> None:
+    await break_off(downloads, faulty_server.add("/m", body=BODY, faults=[BROKEN]), target, sha256=SHA256)
+    mirror = faulty_server.another_origin().add("/copy", body=BODY, headers={"ETag": '"of the mirror"'})
+    result = await downloads.download(mirror, target, sha256=SHA256)
+    check(result, target)
+    assert result.bytes_fetched < 5 * MIB
+
+
+async def test_another_address_is_another_content_without_a_digest(
+    faulty_server: FaultyServer, downloads: DownloadService, target: Path
+) -> None:
+    await break_off(downloads, faulty_server.add("/m", body=BODY, faults=[BROKEN]), target)
+    result = await downloads.download(faulty_server.add("/copy", body=BODY), target)
+    check(result, target)
+    assert result.bytes_reused == 0
+
+
+async def test_a_file_whose_last_byte_is_here_needs_no_request_but_a_name(
+    faulty_server: FaultyServer, downloads: DownloadService, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = faulty_server.add("/m", body=BODY)
+
+    def refuse(*_: object) -> None:
+        raise OSError(5, "as if it had died here")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.replace", refuse)
+        with pytest.raises(DownloadException):
+            await downloads.download(url, target, sha256=SHA256)
+    result = await downloads.download(url, target, sha256=SHA256)
+    check(result, target)
+    assert (result.bytes_fetched, result.bytes_reused, len(faulty_server.requests)) == (0, BODY.size, 1)
+    assert result.validators.etag is not None
+
+
+async def test_a_file_with_the_digest_at_the_path_is_the_result(
+    faulty_server: FaultyServer, downloads: DownloadService, target: Path
+) -> None:
+    target.write_bytes(WHOLE)
+    result = await downloads.download(faulty_server.add("/m", body=BODY), target, sha256=SHA256)
+    check(result, target)
+    assert (result.bytes_fetched, result.bytes_reused, faulty_server.requests) == (0, BODY.size, [])
+
+
+async def test_a_file_with_another_digest_at_the_path_is_replaced(
+    faulty_server: FaultyServer, downloads: DownloadService, target: Path
+) -> None:
+    target.write_bytes(WHOLE[:-1] + b"?")
+    check(await downloads.download(faulty_server.add("/m", body=BODY), target, sha256=SHA256), target)
+
+
+async def test_validators_are_asked_about_before_the_rest(
+    faulty_server: FaultyServer, downloads: DownloadService, target: Path
+) -> None:
+    url = faulty_server.add("/m", body=BODY, headers={"ETag": '"1"'}, faults=[BROKEN])
+    await break_off(downloads, url, target)
+    result = await downloads.download(url, target, validators=Validators(etag='"1"'))
+    assert result.not_modified
+    assert visible(target.parent) == []
+
+
+async def test_a_signed_address_is_not_kept_in_clear(
+    faulty_server: FaultyServer, downloads: DownloadService, target: Path
+) -> None:
+    url = faulty_server.add("/m", body=BODY, faults=[BROKEN])
+    await break_off(downloads, f"{url}?signature=secret", target)
+    (journal,) = target.parent.glob("*.journal")
+    assert b"secret" not in journal.read_bytes()
+    assert json.loads(journal.read_text().splitlines()[0])["size"] == BODY.size
+
+
+@pytest.mark.parametrize("damage", ["torn", "empty", "binary", "later version", "gone", "wrong digest", "longer"])
+async def test_a_damaged_journal_costs_bytes_but_never_the_content(
+    damage: str, faulty_server: FaultyServer, downloads: DownloadService, target: Path
+) -> None:
+    url = faulty_server.add("/m", body=BODY, faults=[BROKEN])
+    await break_off(downloads, url, target)
+    (journal,) = target.parent.glob("*.journal")
+    text = journal.read_bytes()
+    match damage:
+        case "torn":
+            journal.write_bytes(text[:-9])
+        case "empty":
+            journal.write_bytes(b"")
+        case "binary":
+            journal.write_bytes(bytes(range(256)))
+        case "later version":
+            journal.write_bytes(text.replace(b'"version":1', b'"version":2'))
+        case "gone":
+            journal.unlink()
+        case "wrong digest":
+            journal.write_bytes(text[:-8] + b"0000000\n")
+        case _:
+            journal.write_bytes(text + b"99999999 " + b"0" * 64 + b"\n")
+    check(await downloads.download(url, target), target)
+
+
+@pytest.mark.parametrize("at", [0, 1, 4 * MIB - 1, 4 * MIB])
+async def test_a_damaged_byte_costs_what_follows_the_last_line_before_it(
+    at: int, faulty_server: FaultyServer, downloads: DownloadService, target: Path
+) -> None:
+    url = faulty_server.add("/m", body=BODY, faults=[BROKEN])
+    await break_off(downloads, url, target)
+    (partial,) = target.parent.glob("*.partial")
+    with partial.open("r+b") as file:
+        file.seek(at)
+        byte = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte[0] ^ 1]))
+    result = await downloads.download(url, target)
+    check(result, target)
+    assert result.bytes_reused <= at
+
+
+async def test_the_directory_can_be_moved_to_another_place(
+    faulty_server: FaultyServer, downloads: DownloadService, target: Path
+) -> None:
+    url = faulty_server.add("/m", body=BODY, faults=[BROKEN])
+    await break_off(downloads, url, target)
+    moved = target.parent.rename(target.parent.with_name("elsewhere")) / target.name
+    result = await downloads.download(url, moved)
+    check(result, moved)
+    assert result.bytes_fetched < 5 * MIB
+
+
+async def test_progress_begins_with_what_is_here(
+    faulty_server: FaultyServer, downloads: DownloadService, target: Path
+) -> None:
+    url = faulty_server.add("/m", body=BODY, faults=[BROKEN])
+    await break_off(downloads, url, target)
+    download = downloads.start(url, target)
+    seen = [progress async for progress in download]
+    reused = (await download).bytes_reused
+    assert {glance.reused for glance in seen[1:]} == {reused}
+    assert (seen[-1].received, seen[-1].finished) == (BODY.size, True)
