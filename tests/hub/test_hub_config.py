@@ -1,5 +1,6 @@
 """``HUB_SERVICE_…``, and what ``huggingface_hub`` goes by: read when needed, and a token for its own host only."""
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,18 @@ def test_the_token_file_is_looked_for_where_huggingface_hub_puts_it(
     assert token_of(HubConfig()) is None
 
 
+def test_a_token_goes_over_https_or_to_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = SecretStr("hf_secret")
+    for endpoint in ("http://127.0.0.1:8080", "http://[::1]:8080", "http://localhost", "https://hub.example.org"):
+        assert HubConfig(hf_endpoint=endpoint, hf_token=secret).hf_token == secret
+    with pytest.raises(ConfigurationException, match="^hf_token: .*could be read on its way") as refused:
+        HubConfig(hf_endpoint="http://hub.example.org", hf_token=secret)
+    assert "hf_secret" not in str(refused.value)
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setenv("HF_ENDPOINT", "http://hub.example.org")
+    assert token_of(HubConfig()) is None
+
+
 @pytest.mark.parametrize("nobody", [None, SecretStr("")])
 def test_nobody_can_be_asked_for_though_there_is_a_token(
     monkeypatch: pytest.MonkeyPatch, nobody: SecretStr | None
@@ -114,6 +127,13 @@ def test_a_setting_that_is_unknown_or_bad_is_named_and_never_repeated(
     with pytest.raises(ConfigurationException, match=f"^{variable}: .*{complaint}") as refused:
         HubConfig()
     assert "hunter2" not in str(refused.value)
+
+
+def test_settings_are_pickled_without_a_token_only() -> None:
+    config = HubConfig(hf_endpoint="https://hub.example.org")
+    assert pickle.loads(pickle.dumps(config)) == config
+    with pytest.raises(ConfigurationException, match="^hf_token: cannot be pickled"):
+        pickle.dumps(HubConfig(hf_token=SecretStr("hf_secret")))
 
 
 def test_a_token_is_not_shown() -> None:

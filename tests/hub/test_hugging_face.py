@@ -1,5 +1,6 @@
 """``hf://``: pinned to a commit, verified, typed where a repository is not to be had."""
 
+import asyncio
 import hashlib
 from collections.abc import Iterator
 
@@ -8,6 +9,7 @@ from blockbuster import BlockBuster, blockbuster_ctx
 
 from kamiwaza_sdk import (
     ChecksumMismatchException,
+    DownloadInterruptedException,
     DownloadStatusException,
     GitBlobMismatchException,
     HubService,
@@ -152,6 +154,27 @@ async def test_a_file_chunked_by_xet_comes_whole_by_its_plain_route(hf: HuggingF
     manifest = await hub.resolve("hf://org/tiny", allow="*.safetensors")
     assert manifest.files[0].sha256 == hashlib.sha256(b"weights" * 1000).hexdigest()
     assert (await hub.fetch(manifest)).files[0].sha256 == manifest.files[0].sha256
+
+
+async def test_a_transfer_that_broke_off_goes_on(hf: HuggingFaceServer, asking: Asking) -> None:
+    body = GeneratedBody(9 * 1024**2)
+    hf.add_repository("org/tiny", {"model.safetensors": body}, private=True)
+    hf.storage.add(f"/{body.sha256()}", body=body, faults=[Truncate(at=7 * 1024**2)])
+    hub = await asking(hf.token)
+    with pytest.raises(DownloadInterruptedException):
+        await hub.fetch("hf://org/tiny")
+    fetched = await hub.fetch("hf://org/tiny")
+    assert (fetched.size, fetched.files[0].sha256) == (body.size, body.sha256())
+    assert 0 < fetched.bytes_fetched < 4 * 1024**2
+    assert [request for request in hf.storage.requests if hf.token in str(request.headers)] == []
+
+
+async def test_several_fetches_of_one_repository_at_once_bring_it_once(
+    hf: HuggingFaceServer, asking: Asking, storage: StorageService
+) -> None:
+    hf.add_repository("org/tiny", FILES)
+    fetched = await asyncio.gather(*[(await asking()).fetch("hf://org/tiny") for _ in range(4)])
+    assert [contents(storage, one.files) for one in fetched] == [FILES] * 4
 
 
 async def test_a_large_file_that_was_changed_on_its_way_is_not_kept(

@@ -2,12 +2,22 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, ClassVar, Final, Self
+from typing import Annotated, Any, ClassVar, Final, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import SettingsConfigDict
 
 from kamiwaza_sdk._settings import Settings
+from kamiwaza_sdk.exceptions import ConfigurationException
+from kamiwaza_sdk.services.download._hosts import is_loopback
 from kamiwaza_sdk.services.download.exceptions import InvalidUrlException
 from kamiwaza_sdk.services.download.urls import check_url
 
@@ -52,7 +62,8 @@ class HubConfig(Settings):
 
     Attributes:
         hf_endpoint: The Hugging-Face-compatible hub that ``hf://`` names. Default: ``https://huggingface.co``.
-        hf_token: Whom it is asked as. Sent to the endpoint's host and nowhere else. Default: nobody.
+        hf_token: Whom it is asked as. Sent to the endpoint's host and nowhere else, over https, or to this machine
+            itself. Default: nobody.
         offline: Open no connection: what is kept is found, and what is not is an `OfflineException`.
 
     Raises:
@@ -73,13 +84,28 @@ class HubConfig(Settings):
         default_factory=lambda: os.environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE,
     )
 
+    @field_validator("hf_token")
+    @classmethod
+    def _is_read_by_nobody_else(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is not None and not _is_confidential(info.data.get("hf_endpoint", "")):
+            raise ValueError("could be read on its way to an endpoint of http://; write https://")
+        return value
+
     @model_validator(mode="after")
     def _with_the_token_of_huggingface_hub(self) -> Self:
         usual = (os.environ.get("HF_ENDPOINT") or _HUGGING_FACE).rstrip("/")
-        if self.hf_token is None and "hf_token" not in self.model_fields_set and self.hf_endpoint == usual:
+        is_free = self.hf_token is None and "hf_token" not in self.model_fields_set
+        if is_free and self.hf_endpoint == usual and _is_confidential(usual):
             # Frozen, but ours until it is returned.
             object.__setattr__(self, "hf_token", _checked_token(_token_of_huggingface_hub()))
         return self
+
+    def __getstate__(self) -> dict[Any, Any]:  # Any: as the base class has it
+        """Refuse to be pickled with a token: a pickle holds it for everybody to read."""
+        if self.hf_token is not None:
+            reason = "cannot be pickled; set HUB_SERVICE_HF_TOKEN where the other process runs"
+            raise ConfigurationException("hf_token", reason)
+        return super().__getstate__()
 
     @property
     def hf_host(self) -> str:
@@ -87,6 +113,11 @@ class HubConfig(Settings):
         url = check_url(self.hf_endpoint)
         usual = url.scheme == "https" and url.is_default_port()
         return f"{url.host_subcomponent}" if usual else f"{url.host_subcomponent}:{url.port}"
+
+
+def _is_confidential(endpoint: str) -> bool:
+    """Whether a token can be sent there that nobody on the way reads. What is no endpoint is told elsewhere."""
+    return not endpoint.startswith("http://") or is_loopback(check_url(endpoint).host)
 
 
 def _token_of_huggingface_hub() -> SecretStr | None:

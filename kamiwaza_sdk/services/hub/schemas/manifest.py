@@ -60,7 +60,7 @@ class ManifestFileSchema(InputSchema):
 
     @property
     def content_key(self) -> str:
-        """By what the store remembers its bytes: not by its URL where git has a name for them, wherever they lie."""
+        """The key that the store remembers its bytes by, which is their git blob id, or else the URL."""
         return self.url if self.git_blob_id is None else f"git-blob:{self.git_blob_id}"
 
     @property
