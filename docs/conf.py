@@ -71,6 +71,7 @@ _ELSEWHERE: Final = {
     "asyncio.CancelledError": f"{_LIBRARY}asyncio-exceptions.html#asyncio.CancelledError",
     "asyncio.timeout": f"{_LIBRARY}asyncio-task.html#asyncio.timeout",
     "asyncio.to_thread": f"{_LIBRARY}asyncio-task.html#asyncio.to_thread",
+    "collections.abc.Awaitable": f"{_LIBRARY}collections.abc.html#collections.abc.Awaitable",
     "pydantic.types.JsonValue": f"{_PYDANTIC}#pydantic.types.JsonValue",
     "pydantic.types.SecretStr": f"{_PYDANTIC}#pydantic.types.SecretStr",
     "sqlalchemy.engine.base.Connection": f"{_SQLALCHEMY}core/connections.html#sqlalchemy.engine.Connection",

@@ -3,13 +3,20 @@
 import errno
 import os
 import shutil
+import stat
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from kamiwaza_sdk import StorageConfig, StorageFullException, StoragePermissionException, StorageService
+from kamiwaza_sdk import (
+    DigestMismatchException,
+    StorageConfig,
+    StorageFullException,
+    StoragePermissionException,
+    StorageService,
+)
 from tests.storage.helpers import File, Version, keep, misnamed, sha256, tree, version
 
 DATA = b"weights" * 1000
@@ -52,6 +59,29 @@ def test_no_room_for_a_name(tmpfs: Callable[..., Path]) -> None:
     disk = tmpfs("disk", size="1m,nr_inodes=3")
     with pytest.raises(StorageFullException, match="no room for"), _store(disk / "store").stage():
         pass
+
+
+def test_staging_area_on_another_disk(tmpfs: Callable[..., Path], store: StorageService) -> None:
+    """What is staged on one file system is copied to the blobs on another, hashed on the way, and nothing is left."""
+    store.root.mkdir()
+    (store.root / "staging").symlink_to(tmpfs("scratch"))
+    blob = keep(store, DATA)
+    assert store.verify(DIGEST) == blob == store.get(DIGEST, size=len(DATA))
+    assert stat.S_IMODE(blob.path.stat().st_mode) == 0o444
+    assert [path.name for path in (store.root / "blobs").rglob("*") if path.is_file()] == [DIGEST]
+    assert list((store.root / "staging").iterdir()) == []
+
+
+def test_what_changes_on_its_way_to_another_disk_is_refused(tmpfs: Callable[..., Path], store: StorageService) -> None:
+    """The digest is that of what arrives, not of what was said."""
+    store.root.mkdir()
+    (store.root / "staging").symlink_to(tmpfs("scratch"))
+    with store.stage() as path:
+        path.write_bytes(DATA[::-1] + b"!")
+        with pytest.raises(DigestMismatchException):
+            store.publish(path, sha256=DIGEST, size=len(DATA) + 1)
+    assert store.find(DIGEST) is None
+    assert [path for path in (store.root / "blobs").rglob("*") if path.is_file()] == []
 
 
 def test_read_only_disk(tmpfs: Callable[..., Path], tmp_path: Path) -> None:

@@ -2,12 +2,13 @@
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from kamiwaza_sdk import StorageConfig, StorageService
-from kamiwaza_sdk.exceptions import ConfigurationException
+from kamiwaza_sdk.exceptions import ConfigurationException, InvalidInputException
 from kamiwaza_sdk.services.storage.setup import STALE_AFTER, prepare, sweep
 from tests.storage.helpers import keep, sha256, tree
 
@@ -91,3 +92,59 @@ def test_directories_follow_the_umask(store: StorageService) -> None:
     finally:
         os.umask(before)
     assert store.root.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_shared_path_is_the_same_for_all_and_keeps_what_is_left(store: StorageService) -> None:
+    """Writers who give one key meet, and a later one finds what an earlier one left; another key is another place."""
+    with store.stage("abc") as one, store.stage("abc") as two, store.stage("abd") as other:
+        assert one == two != other
+        one.with_name("part").write_bytes(b"x")
+    with store.stage("abc") as again:
+        assert again == one
+        assert again.with_name("part").read_bytes() == b"x"
+        again.with_name("part").unlink()
+    assert tree(store.root) == EMPTY
+
+
+def test_a_shared_place_stays_while_somebody_is_in_it(store: StorageService) -> None:
+    """Who leaves does not take it from the others, and a dead writer's is swept a week later."""
+    with store.stage("abc") as path:
+        with store.stage("abc"):
+            pass
+        path.write_bytes(b"x")
+        sweep(store.root, now=time.time() + STALE_AFTER - 60)
+        assert path.read_bytes() == b"x"
+    sweep(store.root, now=time.time() + STALE_AFTER + 60)
+    assert tree(store.root) == EMPTY
+
+
+def test_many_enter_and_leave_a_shared_place_at_once(store: StorageService) -> None:
+    """Nobody finds it gone, however fast others remove it."""
+
+    def come_and_go(number: int) -> int:
+        for _ in range(100):
+            with store.stage("abc") as path:
+                path.with_name(f"of-{number}").write_bytes(b"x")
+                path.with_name(f"of-{number}").unlink()
+        return number
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(come_and_go, range(8))) == list(range(8))
+    assert tree(store.root) == EMPTY
+
+
+def test_several_who_share_a_path_publish_it_once(store: StorageService) -> None:
+    """All are given the blob, whoever of them moved the file."""
+    digest = sha256(b"shared")
+
+    def publish(path: Path) -> str:
+        return store.publish(path, sha256=digest, size=6).sha256
+
+    for _ in range(50):
+        with store.stage("abc") as path, ThreadPoolExecutor(2) as threads:
+            path.write_bytes(b"shared")
+            first, second = threads.submit(publish, path), threads.submit(publish, path)
+            answers = [future.result() if future.exception() is None else None for future in (first, second)]
+            assert digest in answers
+            assert {type(future.exception()) for future in (first, second)} <= {type(None), InvalidInputException}
+        store.path(digest).unlink()

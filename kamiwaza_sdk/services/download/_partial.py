@@ -102,7 +102,7 @@ class Partial:
                     self._create()
                     self._verify(source, journal, copy=True)
             if not self._stopped.is_set():
-                self._go_on()
+                self._go_on(journal)
 
     def _verify(self, source: int, journal: Journal, *, copy: bool = False) -> None:
         """Hash it up to the first line that disagrees; go on from the last one that agreed."""
@@ -123,13 +123,14 @@ class Partial:
             self.offset = self.reused = offset
             self._hash = running.copy()
 
-    def _go_on(self) -> None:
-        """Write the journal anew with just the line that is right, and stand behind it in the file."""
+    def _go_on(self, journal: Journal) -> None:
+        """Leave in the journal just the lines that are right, and stand behind them in the file."""
         os.lseek(self._descriptor, self.offset, os.SEEK_SET)
         os.ftruncate(self._descriptor, self.offset)
         assert self.header is not None
-        self._claim.begin(self.header.line() + (self._line() if self.offset else b""))
-        self._checked = self._synced = self.offset
+        lines = (f"{offset} {sha256}\n" for offset, sha256 in journal.lines if offset <= self.offset)
+        self._claim.begin(self.header.line() + "".join(lines).encode())
+        self._checked, self._synced = self.offset, 0  # whether it was ever synced, nobody knows
         self._untouched = False
 
     def restart(self) -> None:
@@ -173,10 +174,10 @@ class Partial:
                 self._check()
 
     def _check(self) -> None:
-        if self.offset - self._synced >= SYNC:
-            self._sync()
         self._claim.append(self._line())
         self._checked = self.offset
+        if self.offset - self._synced >= SYNC:
+            self._sync()
 
     def _sync(self) -> None:
         if not self._synced:

@@ -83,9 +83,11 @@ class DownloadService:
         if self._entered:
             return
         shared, self._shared = self._shared, None
+        # What was started a moment ago has yet to run up to where it is one of our calls.
+        cancelled = await settled(asyncio.ensure_future(asyncio.sleep(0)))
         for call in self._calls:
             call.cancel()
-        cancelled = await settled(asyncio.gather(*self._calls, return_exceptions=True))
+        cancelled = await settled(asyncio.gather(*self._calls, return_exceptions=True)) or cancelled
         if shared is not None:
             await shared.__aexit__()
         if cancelled is not None:
@@ -179,10 +181,8 @@ class DownloadService:
         )
         shown = redact_text(request.url)
 
-        def bring(
-            report: ProgressCallback, keep_partial: Callable[[], bool]
-        ) -> Coroutine[Any, Any, DownloadResult]:  # Any: asyncio's own
-            return self._owned(self._bring(request, progress=report, keep_partial=keep_partial), url=shown)
+        async def bring(report: ProgressCallback, keep_partial: Callable[[], bool]) -> DownloadResult:
+            return await self._owned(self._bring(request, progress=report, keep_partial=keep_partial), url=shown)
 
         return Download(bring, url=shown, path=request.path)
 

@@ -99,8 +99,8 @@ def _entered(place: Path) -> Path:
     """Make sure that the directory is there, and stays while a file of ours is in it."""
     sign = place / f"in-use-{secrets.token_hex(8)}"
     for _ in range(_PATIENCE):
-        place.mkdir(exist_ok=True)
-        with suppress(FileNotFoundError):  # removed again, by one who just left
+        with suppress(FileNotFoundError, FileExistsError):  # removed again, or just now, by one who left
+            place.mkdir(exist_ok=True)
             sign.touch(exist_ok=False)
             return sign
     raise FileNotFoundError(errno.ENOENT, "others keep removing it", str(place))
