@@ -5,11 +5,12 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from kamiwaza_sdk._validation import check_sha256
 from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
 from kamiwaza_sdk.services.download.exceptions import ChecksumMismatchException
-from kamiwaza_sdk.services.download.schemas import ProgressCallback
+from kamiwaza_sdk.services.download.schemas import DownloadProgress, ProgressCallback
 from kamiwaza_sdk.services.download.urls import redact_text
 from kamiwaza_sdk.services.hub.exceptions import SourceTooLargeException
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched, FetchedFile
@@ -39,7 +40,8 @@ class HubCall:
 class FakeHub(HubService):
     """Brings the same files whatever it is asked for, without network, and keeps what it was asked.
 
-    Digests and limits are checked as the real one checks them; progress is not reported.
+    Digests and limits are checked as the real one checks them. A function given as `progress` is called twice for each
+    file, when it begins and when it is here; bars are not drawn.
 
     Args:
         files: The content of each file, by its path.
@@ -85,7 +87,7 @@ class FakeHub(HubService):
             source: Whatever: it is noted, and stands in the result.
             sha256: The digest that the only file must have, or a mapping from path to digest.
             max_size: The most bytes to accept, all files together.
-            progress: It is noted.
+            progress: It is noted, and called if it is a function.
 
         Returns:
             The files, as if all of them had travelled.
@@ -105,6 +107,8 @@ class FakeHub(HubService):
         _check_digests(fetched, sha256)
         if self._keeps:
             await asyncio.to_thread(self._keep)
+        if not isinstance(progress, bool):
+            _report(fetched, progress)
         return fetched
 
     def _fetched(self, source: str) -> Fetched:
@@ -120,6 +124,13 @@ class FakeHub(HubService):
             with self.storage.stage() as place:
                 place.write_bytes(content)
                 self.storage.publish(place, sha256=hashlib.sha256(content).hexdigest(), size=len(content))
+
+
+def _report(fetched: Fetched, progress: ProgressCallback) -> None:
+    for file in fetched.files:
+        begun = DownloadProgress(url=fetched.source, path=Path(file.path), received=0, total=file.size, finished=False)
+        progress(begun)
+        progress(begun.model_copy(update={"received": file.size, "finished": True}))
 
 
 def _check_digests(fetched: Fetched, sha256: str | Mapping[str, str] | None) -> None:
