@@ -4,7 +4,7 @@ import inspect
 import re
 from collections.abc import Callable
 from importlib.metadata import version as installed_version
-from typing import Any, Final, get_type_hints
+from typing import Any, Final, get_origin, get_type_hints
 
 from docutils import nodes
 from pydantic import BaseModel
@@ -83,6 +83,7 @@ _ELSEWHERE: Final = {
         for name in (
             "collections.abc.AsyncIterator",
             "collections.abc.Callable",
+            "collections.abc.Coroutine",
             "collections.abc.Iterable",
             "collections.abc.Iterator",
             "collections.abc.Mapping",
@@ -92,6 +93,7 @@ _ELSEWHERE: Final = {
             "os.PathLike",
             "pathlib.Path",
             "pickle",
+            "ssl.SSLContext",
             "uuid.UUID",
         )
     },
@@ -148,7 +150,7 @@ class _Default:
     """A default as it is shown."""
 
     def __init__(self, factory: Callable[..., object] | None, value: object) -> None:
-        self._shown = repr(value) if factory is None else "{}" if factory is dict else "…"
+        self._shown = repr(value) if factory is None else "{}" if (get_origin(factory) or factory) is dict else "…"
 
     def __repr__(self) -> str:
         return self._shown

@@ -32,7 +32,7 @@ class DownloadCall:
 
     Attributes:
         url: As it was given.
-        path: As it was given; `None` for `read`. With ``all_or_nothing`` it is a hidden one beside that.
+        path: As it was given; `None` for ``read``. With ``all_or_nothing`` it is a hidden one beside that.
         sha256: As it was given.
         size: As it was given.
         max_size: As it was given. `kamiwaza_sdk.ModelService.download_model` gives the registry's limit.
@@ -49,7 +49,7 @@ class FakeDownloads(DownloadService):
     """Brings the files that it was given, without network, and keeps what it was asked.
 
     What it is asked it does as the real one: it writes files, checks digests, sizes and limits, answers validators,
-    reports progress, is followed and cancelled by what `start` returns. It tries nothing twice, and resumes nothing.
+    reports progress, is followed and cancelled by what ``start`` returns. It tries nothing twice, and resumes nothing.
 
     Args:
         files: The content of each file, by its URL or by the last segment of that. For any other, the answer is 404.
@@ -84,7 +84,7 @@ class FakeDownloads(DownloadService):
 
         Raises:
             ServiceException: What `error` is.
-            InvalidInputException: An argument is not acceptable (`InvalidUrlException` for the URL).
+            InvalidInputException: An argument is not acceptable (`kamiwaza_sdk.InvalidUrlException` for the URL).
             DownloadStatusException: There is no such file.
             DownloadTooLargeException: It is larger than allowed.
             ChecksumMismatchException: It has another digest.
