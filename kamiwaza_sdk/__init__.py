@@ -22,6 +22,38 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.exceptions import MissingDependencyException as MissingDependencyException
     from kamiwaza_sdk.exceptions import NotFoundException as NotFoundException
     from kamiwaza_sdk.exceptions import ServiceException as ServiceException
+    from kamiwaza_sdk.formats.exceptions import FormatException as FormatException
+    from kamiwaza_sdk.formats.exceptions import FormatLimitException as FormatLimitException
+    from kamiwaza_sdk.formats.exceptions import MalformedFileException as MalformedFileException
+    from kamiwaza_sdk.formats.exceptions import UnknownFormatException as UnknownFormatException
+    from kamiwaza_sdk.formats.inspection import FileFormat as FileFormat
+    from kamiwaza_sdk.formats.inspection import FormatSchema as FormatSchema
+    from kamiwaza_sdk.formats.inspection import ReadRange as ReadRange
+    from kamiwaza_sdk.formats.inspection import detect_format as detect_format
+    from kamiwaza_sdk.formats.inspection import inspect_file as inspect_file
+    from kamiwaza_sdk.formats.inspection import inspect_remote as inspect_remote
+    from kamiwaza_sdk.formats.memory import HasWeights as HasWeights
+    from kamiwaza_sdk.formats.memory import estimate_memory as estimate_memory
+    from kamiwaza_sdk.formats.repository import DESCRIBING_FILES as DESCRIBING_FILES
+    from kamiwaza_sdk.formats.repository import describe_repository as describe_repository
+    from kamiwaza_sdk.formats.repository import inspect_directory as inspect_directory
+    from kamiwaza_sdk.formats.schemas import AttentionSchema as AttentionSchema
+    from kamiwaza_sdk.formats.schemas import GGUFArraySchema as GGUFArraySchema
+    from kamiwaza_sdk.formats.schemas import GGUFSchema as GGUFSchema
+    from kamiwaza_sdk.formats.schemas import GGUFValue as GGUFValue
+    from kamiwaza_sdk.formats.schemas import MemoryEstimateSchema as MemoryEstimateSchema
+    from kamiwaza_sdk.formats.schemas import ONNXSchema as ONNXSchema
+    from kamiwaza_sdk.formats.schemas import ONNXValueSchema as ONNXValueSchema
+    from kamiwaza_sdk.formats.schemas import PickleImportSchema as PickleImportSchema
+    from kamiwaza_sdk.formats.schemas import PickleSchema as PickleSchema
+    from kamiwaza_sdk.formats.schemas import PickleVerdict as PickleVerdict
+    from kamiwaza_sdk.formats.schemas import RepositoryDetailsSchema as RepositoryDetailsSchema
+    from kamiwaza_sdk.formats.schemas import SafetensorsSchema as SafetensorsSchema
+    from kamiwaza_sdk.formats.schemas import ShardedSafetensorsSchema as ShardedSafetensorsSchema
+    from kamiwaza_sdk.formats.schemas import TensorSchema as TensorSchema
+    from kamiwaza_sdk.formats.schemas import TensorTable as TensorTable
+    from kamiwaza_sdk.formats.sharded import combine_shards as combine_shards
+    from kamiwaza_sdk.formats.sharded import inspect_shards as inspect_shards
     from kamiwaza_sdk.services.download.config import DownloadConfig as DownloadConfig
     from kamiwaza_sdk.services.download.exceptions import ChecksumMismatchException as ChecksumMismatchException
     from kamiwaza_sdk.services.download.exceptions import DownloadDiskException as DownloadDiskException
@@ -144,6 +176,7 @@ __all__ = [
     "AlreadyExistsException",
     "AsyncModelService",
     "AttemptCallback",
+    "AttentionSchema",
     "BlobCorruptException",
     "BlobNotFoundException",
     "BlobSchema",
@@ -168,6 +201,7 @@ __all__ = [
     "DBModelTag",
     "DBModelVersion",
     "DBModelVersionTag",
+    "DESCRIBING_FILES",
     "DataLossException",
     "DatabaseBusyException",
     "DatabaseConnectionException",
@@ -183,8 +217,8 @@ __all__ = [
     "DownloadDiskException",
     "DownloadException",
     "DownloadInterruptedException",
-    "DownloadProgress",
     "DownloadOutcome",
+    "DownloadProgress",
     "DownloadRequest",
     "DownloadResult",
     "DownloadService",
@@ -196,9 +230,17 @@ __all__ = [
     "FetchedFile",
     "Field",
     "FileConflictException",
+    "FileFormat",
     "FileLike",
     "Filter",
+    "FormatException",
+    "FormatLimitException",
+    "FormatSchema",
+    "GGUFArraySchema",
+    "GGUFSchema",
+    "GGUFValue",
     "HasFiles",
+    "HasWeights",
     "HostNotAllowedException",
     "HubService",
     "InvalidCursorException",
@@ -211,6 +253,8 @@ __all__ = [
     "InvalidUrlException",
     "LatestVersionSchema",
     "LineageCycleException",
+    "MalformedFileException",
+    "MemoryEstimateSchema",
     "MissingDependencyException",
     "ModelAlreadyExistsException",
     "ModelConfigAlreadyExistsException",
@@ -226,18 +270,27 @@ __all__ = [
     "ModelTooLargeException",
     "ModelVersionSchema",
     "NotFoundException",
+    "ONNXSchema",
+    "ONNXValueSchema",
     "OnConflict",
     "OpenTransactionException",
     "OutsideStoreException",
     "Page",
     "ParentSchema",
+    "PickleImportSchema",
+    "PickleSchema",
+    "PickleVerdict",
     "PrivateAddressException",
     "ProgressCallback",
+    "ReadRange",
     "Relation",
     "RelativeSchema",
+    "RepositoryDetailsSchema",
     "RevisionConflictException",
+    "SafetensorsSchema",
     "ServiceConfig",
     "ServiceException",
+    "ShardedSafetensorsSchema",
     "SizeMismatchException",
     "Source",
     "SourceTooLargeException",
@@ -247,8 +300,11 @@ __all__ = [
     "StoragePermissionException",
     "StorageService",
     "TagNotFoundException",
+    "TensorSchema",
+    "TensorTable",
     "TransactionRequiredException",
     "UnexpectedEncodingException",
+    "UnknownFormatException",
     "UpdateModel",
     "UpdateModelConfig",
     "UpdateVersion",
@@ -260,9 +316,17 @@ __all__ = [
     "VersionStatus",
     "VersionStatusException",
     "check_database",
+    "combine_shards",
     "create_async_engine",
     "create_engine",
+    "describe_repository",
+    "detect_format",
+    "estimate_memory",
     "fetch",
+    "inspect_directory",
+    "inspect_file",
+    "inspect_remote",
+    "inspect_shards",
     "manifest_digest",
     "migrations",
     "setup_database",
@@ -275,6 +339,7 @@ _MODULES = {
     "AlreadyExistsException": "kamiwaza_sdk.exceptions",
     "AsyncModelService": "kamiwaza_sdk.services.model.async_services",
     "AttemptCallback": "kamiwaza_sdk.services.download.schemas",
+    "AttentionSchema": "kamiwaza_sdk.formats.schemas",
     "BlobCorruptException": "kamiwaza_sdk.services.storage.exceptions",
     "BlobNotFoundException": "kamiwaza_sdk.services.storage.exceptions",
     "BlobSchema": "kamiwaza_sdk.services.storage.schemas",
@@ -299,6 +364,7 @@ _MODULES = {
     "DBModelTag": "kamiwaza_sdk.services.model.models",
     "DBModelVersion": "kamiwaza_sdk.services.model.models",
     "DBModelVersionTag": "kamiwaza_sdk.services.model.models",
+    "DESCRIBING_FILES": "kamiwaza_sdk.formats.repository",
     "DataLossException": "kamiwaza_sdk.services.model.exceptions",
     "DatabaseBusyException": "kamiwaza_sdk.services.model.exceptions",
     "DatabaseConnectionException": "kamiwaza_sdk.services.model.exceptions",
@@ -314,8 +380,8 @@ _MODULES = {
     "DownloadDiskException": "kamiwaza_sdk.services.download.exceptions",
     "DownloadException": "kamiwaza_sdk.services.download.exceptions",
     "DownloadInterruptedException": "kamiwaza_sdk.services.download.exceptions",
-    "DownloadProgress": "kamiwaza_sdk.services.download.schemas",
     "DownloadOutcome": "kamiwaza_sdk.services.download.schemas",
+    "DownloadProgress": "kamiwaza_sdk.services.download.schemas",
     "DownloadRequest": "kamiwaza_sdk.services.download.schemas",
     "DownloadResult": "kamiwaza_sdk.services.download.schemas",
     "DownloadService": "kamiwaza_sdk.services.download.services",
@@ -327,9 +393,17 @@ _MODULES = {
     "FetchedFile": "kamiwaza_sdk.services.hub.schemas.fetched",
     "Field": "kamiwaza_sdk.services.model.schemas.filters",
     "FileConflictException": "kamiwaza_sdk.services.storage.exceptions",
+    "FileFormat": "kamiwaza_sdk.formats.inspection",
     "FileLike": "kamiwaza_sdk.services.storage.schemas",
     "Filter": "kamiwaza_sdk.services.model.schemas.filters",
+    "FormatException": "kamiwaza_sdk.formats.exceptions",
+    "FormatLimitException": "kamiwaza_sdk.formats.exceptions",
+    "FormatSchema": "kamiwaza_sdk.formats.inspection",
+    "GGUFArraySchema": "kamiwaza_sdk.formats.schemas",
+    "GGUFSchema": "kamiwaza_sdk.formats.schemas",
+    "GGUFValue": "kamiwaza_sdk.formats.schemas",
     "HasFiles": "kamiwaza_sdk.services.storage.schemas",
+    "HasWeights": "kamiwaza_sdk.formats.memory",
     "HostNotAllowedException": "kamiwaza_sdk.services.download.exceptions",
     "HubService": "kamiwaza_sdk.services.hub.services",
     "InvalidCursorException": "kamiwaza_sdk.services.model.exceptions",
@@ -342,6 +416,8 @@ _MODULES = {
     "InvalidUrlException": "kamiwaza_sdk.services.download.exceptions",
     "LatestVersionSchema": "kamiwaza_sdk.services.model.schemas.model",
     "LineageCycleException": "kamiwaza_sdk.services.model.exceptions",
+    "MalformedFileException": "kamiwaza_sdk.formats.exceptions",
+    "MemoryEstimateSchema": "kamiwaza_sdk.formats.schemas",
     "MissingDependencyException": "kamiwaza_sdk.exceptions",
     "ModelAlreadyExistsException": "kamiwaza_sdk.services.model.exceptions",
     "ModelConfigAlreadyExistsException": "kamiwaza_sdk.services.model.exceptions",
@@ -357,18 +433,27 @@ _MODULES = {
     "ModelTooLargeException": "kamiwaza_sdk.services.model.exceptions",
     "ModelVersionSchema": "kamiwaza_sdk.services.model.schemas.version",
     "NotFoundException": "kamiwaza_sdk.exceptions",
+    "ONNXSchema": "kamiwaza_sdk.formats.schemas",
+    "ONNXValueSchema": "kamiwaza_sdk.formats.schemas",
     "OnConflict": "kamiwaza_sdk.services.model.operations.bulk",
     "OpenTransactionException": "kamiwaza_sdk.services.model.exceptions",
     "OutsideStoreException": "kamiwaza_sdk.services.storage.exceptions",
     "Page": "kamiwaza_sdk.services.model.schemas.page",
     "ParentSchema": "kamiwaza_sdk.services.model.schemas.version",
+    "PickleImportSchema": "kamiwaza_sdk.formats.schemas",
+    "PickleSchema": "kamiwaza_sdk.formats.schemas",
+    "PickleVerdict": "kamiwaza_sdk.formats.schemas",
     "PrivateAddressException": "kamiwaza_sdk.services.download.exceptions",
     "ProgressCallback": "kamiwaza_sdk.services.download.schemas",
+    "ReadRange": "kamiwaza_sdk.formats.inspection",
     "Relation": "kamiwaza_sdk.services.model.schemas.version",
     "RelativeSchema": "kamiwaza_sdk.services.model.schemas.lineage",
+    "RepositoryDetailsSchema": "kamiwaza_sdk.formats.schemas",
     "RevisionConflictException": "kamiwaza_sdk.services.model.exceptions",
+    "SafetensorsSchema": "kamiwaza_sdk.formats.schemas",
     "ServiceConfig": "kamiwaza_sdk.services.model.config",
     "ServiceException": "kamiwaza_sdk.exceptions",
+    "ShardedSafetensorsSchema": "kamiwaza_sdk.formats.schemas",
     "SizeMismatchException": "kamiwaza_sdk.services.download.exceptions",
     "Source": "kamiwaza_sdk.services.hub.services",
     "SourceTooLargeException": "kamiwaza_sdk.services.hub.exceptions",
@@ -378,8 +463,11 @@ _MODULES = {
     "StoragePermissionException": "kamiwaza_sdk.services.storage.exceptions",
     "StorageService": "kamiwaza_sdk.services.storage.services",
     "TagNotFoundException": "kamiwaza_sdk.services.model.exceptions",
+    "TensorSchema": "kamiwaza_sdk.formats.schemas",
+    "TensorTable": "kamiwaza_sdk.formats.schemas",
     "TransactionRequiredException": "kamiwaza_sdk.services.model.exceptions",
     "UnexpectedEncodingException": "kamiwaza_sdk.services.download.exceptions",
+    "UnknownFormatException": "kamiwaza_sdk.formats.exceptions",
     "UpdateModel": "kamiwaza_sdk.services.model.schemas.model",
     "UpdateModelConfig": "kamiwaza_sdk.services.model.schemas.config",
     "UpdateVersion": "kamiwaza_sdk.services.model.schemas.version",
@@ -391,9 +479,17 @@ _MODULES = {
     "VersionStatus": "kamiwaza_sdk.services.model.schemas.version",
     "VersionStatusException": "kamiwaza_sdk.services.model.exceptions",
     "check_database": "kamiwaza_sdk.database",
+    "combine_shards": "kamiwaza_sdk.formats.sharded",
     "create_async_engine": "kamiwaza_sdk.database",
     "create_engine": "kamiwaza_sdk.database",
+    "describe_repository": "kamiwaza_sdk.formats.repository",
+    "detect_format": "kamiwaza_sdk.formats.inspection",
+    "estimate_memory": "kamiwaza_sdk.formats.memory",
     "fetch": "kamiwaza_sdk.services.hub.services",
+    "inspect_directory": "kamiwaza_sdk.formats.repository",
+    "inspect_file": "kamiwaza_sdk.formats.inspection",
+    "inspect_remote": "kamiwaza_sdk.formats.inspection",
+    "inspect_shards": "kamiwaza_sdk.formats.sharded",
     "manifest_digest": "kamiwaza_sdk.services.hub.schemas.fetched",
     "setup_database": "kamiwaza_sdk.database",
 }

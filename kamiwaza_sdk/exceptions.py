@@ -56,6 +56,10 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
     │   ├── PrivateAddressException
     │   ├── SizeMismatchException
     │   └── UnexpectedEncodingException
+    ├── FormatException
+    │   ├── FormatLimitException
+    │   ├── MalformedFileException (ValueError)
+    │   └── UnknownFormatException
     └── StorageException
         ├── BlobCorruptException
         ├── DigestMismatchException
