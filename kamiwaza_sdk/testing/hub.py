@@ -40,8 +40,8 @@ class HubCall:
 class FakeHub(HubService):
     """Brings the same files whatever it is asked for, without network, and keeps what it was asked.
 
-    Digests and limits are checked as the real one checks them. A function given as ``progress`` is called twice for each
-    file, when it begins and when it is here; bars are not drawn.
+    Digests and limits are checked as the real one checks them. A function given as ``progress`` is called twice for
+    each file, when it begins and when it is here; bars are not drawn.
 
     Args:
         files: The content of each file, by its path.
