@@ -84,6 +84,7 @@ _ELSEWHERE: Final = {
         for name in (
             "collections.abc.AsyncIterator",
             "collections.abc.Callable",
+            "collections.abc.Coroutine",
             "collections.abc.Iterable",
             "collections.abc.Iterator",
             "collections.abc.Mapping",

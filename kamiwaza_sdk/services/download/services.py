@@ -3,11 +3,10 @@
 import asyncio
 import importlib
 import logging
-import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 
 from kamiwaza_sdk.services.download._demands import Demands, demands
 from kamiwaza_sdk.services.download._resources import Resources
@@ -58,6 +57,8 @@ class DownloadService:
         ...         result = await downloads.download("https://example.org/model.gguf", Path("model.gguf"))
         ...         return result.sha256
     """
+
+    _imported: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -213,17 +214,23 @@ class DownloadService:
             MissingDependencyException: Bars were asked for and tqdm is not installed.
             DownloadException: One failed, and it was to be all or nothing.
         """
+        asked = list(requests)
+        bringing = self._bring_many(asked, all_or_nothing=all_or_nothing, progress=progress)
+        return await self._owned(bringing, url=_first(asked))
+
+    async def _bring_many(
+        self, asked: list[DownloadRequest], *, all_or_nothing: bool, progress: bool | ProgressCallback
+    ) -> list[DownloadOutcome]:
         config = await self._ready()
         from kamiwaza_sdk.services.download._many import Many
 
-        asked = list(requests)
         async with reporting_all(progress, asked) as progress_of, self._resources() as resources:
             many = Many(
                 asked,
                 lambda request: self._fly(request, resources, progress=progress_of(request)),
                 concurrency=config.max_concurrency,
             )
-            return await self._owned(many.all_or_nothing() if all_or_nothing else many.one_by_one(), url=_first(asked))
+            return await (many.all_or_nothing() if all_or_nothing else many.one_by_one())
 
     async def read(self, url: str, *, sha256: str | None = None, max_size: int) -> bytes:
         """Return a small body, held in memory.
@@ -277,12 +284,13 @@ class DownloadService:
         return await self._small(url, demands(limit=max_size), any_status=True)
 
     async def _small(self, url: str, wanted: Demands, *, any_status: bool) -> ResponseSchema:
+        return await self._owned(self._ask(url, wanted, any_status=any_status), url=redact_text(url))
+
+    async def _ask(self, url: str, wanted: Demands, *, any_status: bool) -> ResponseSchema:
         config = await self._ready()
         target = check_url(url)
         attempts = Attempts(config, url=redact(target), on_attempt=self._on_attempt)
-        return await self._owned(
-            attempts.run(lambda: self._read(target, wanted, any_status=any_status)), url=redact(target)
-        )
+        return await attempts.run(lambda: self._read(target, wanted, any_status=any_status))
 
     async def _bring(
         self,
@@ -342,8 +350,9 @@ class DownloadService:
 
     async def _ready(self) -> DownloadConfig:
         """Return the settings. What reads files, once, does so off the event loop: them, and importing aiohttp."""
-        if "aiohttp" not in sys.modules:
+        if not DownloadService._imported:  # sys.modules has what another thread is still importing, too
             await asyncio.to_thread(importlib.import_module, "kamiwaza_sdk.services.download._flight")
+            DownloadService._imported = True
         if self._config is None:
             self._config = await asyncio.to_thread(DownloadConfig)
         return self._config
