@@ -61,7 +61,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check that every type holds, and that everything public has one."""
-    session.install(EVERYTHING, *groups("test", "types"))
+    session.install(EVERYTHING, *groups("test", "types", "bench"))
     session.run("mypy")
     session.run("pyright", "--ignoreexternal", "--verifytypes", "kamiwaza_sdk")
 
@@ -84,8 +84,8 @@ def torture(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure the ratios that tests/benchmarks promises."""
-    session.install(EVERYTHING, *groups("test"))
+    """Measure the ratios that tests/benchmarks promises, some of them beside other clients."""
+    session.install(EVERYTHING, *groups("test", "bench"))
     session.run("pytest", "tests/benchmarks", "--benchmark-enable", "-s", *session.posargs)
 
 

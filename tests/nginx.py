@@ -53,9 +53,13 @@ class Nginx:
         directory: Where it keeps what is its own: an empty directory.
         certificate: A PEM file with a certificate and its key, for https.
         more: More directives for its server.
+
+    Attributes:
+        root: What it serves.
     """
 
     def __init__(self, root: Path, directory: Path, *, certificate: Path | None = None, more: str = "") -> None:
+        self.root = root
         self._directory = directory
         self._scheme = "http" if certificate is None else "https"
         if certificate is not None:
@@ -112,12 +116,12 @@ class Nginx:
 
 
 @contextmanager
-def serving(body: GeneratedBody, ground: Path) -> Generator[Nginx]:
+def serving(body: GeneratedBody, ground: Path, *, certificate: Path | None = None, more: str = "") -> Generator[Nginx]:
     """Serve a file with this content as ``/model.bin``; what that takes is made in a directory, which is made too."""
     (ground / "root").mkdir(parents=True)
     (ground / "own").mkdir()
     with (ground / "root/model.bin").open("wb") as file:
         for start in range(0, body.size, _PIECE):
             file.write(body.read(start, start + _PIECE))
-    with Nginx(ground / "root", ground / "own") as server:
+    with Nginx(ground / "root", ground / "own", certificate=certificate, more=more) as server:
         yield server

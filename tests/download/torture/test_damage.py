@@ -123,7 +123,7 @@ def _finished(server: FaultyServer, into: Path, *, sha256: str | None) -> Downlo
 
 
 @pytest.mark.parametrize("sha256", [SHA256, None], ids=["digest", "etag"])
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(journal=st.sampled_from(JOURNAL), partial=st.sampled_from(PARTIAL), chance=st.randoms(use_true_random=False))
 def test_any_damage(
     server: FaultyServer,

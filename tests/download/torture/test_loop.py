@@ -3,6 +3,7 @@
 import asyncio
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 from kamiwaza_sdk import DownloadConfig, DownloadService
@@ -41,7 +42,7 @@ async def _download(url: str, path: Path, sha256: str) -> float:
     with suppress(asyncio.CancelledError):
         await ticking
     assert result.bytes_fetched == BODY.size
-    return max(later - earlier for earlier, later in zip(ticks, ticks[1:], strict=False))
+    return max(later - earlier for earlier, later in pairwise(ticks))
 
 
 async def _tick(ticks: list[float]) -> None:
