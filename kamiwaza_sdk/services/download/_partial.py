@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["Partial", "Whole"]
 
 _CHUNK: Final = 1024**2
-#: How much a crash of this process can cost.
-CHECKPOINT: Final = 4 * _CHUNK
+#: After how much the journal gets a line. A crash of this process can cost as much, and what is received and not yet
+#: written: the ring (4 MiB unless configured otherwise) and what aiohttp holds (2 MiB). Together these are to be 8 MiB.
+CHECKPOINT: Final = _CHUNK
 #: How much a power cut can cost.
 SYNC: Final = 64 * _CHUNK
 _NONE: Final = -1
@@ -165,7 +166,7 @@ class Partial:
             self._descriptor = os.open(self._claim.partial, flags, 0o666)
 
     def write(self, piece: memoryview) -> None:
-        """Add `piece`, and every four megabytes a line to the journal."""
+        """Add `piece`, and every megabyte a line to the journal."""
         with disk_errors(self._path, url=self._url):
             write_all(self._descriptor, piece)
             self._hash.update(piece)

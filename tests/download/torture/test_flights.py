@@ -46,9 +46,7 @@ def test_a_crowd(faulty_server: FaultyServer, url: str, ground: Path, sha256: st
 
 @pytest.mark.parametrize("locks", [True, False], ids=["locks", "no-locks"])
 @pytest.mark.parametrize("known", [True, False], ids=["digest", "no-digest"])
-def test_a_dead_leader_is_succeeded(
-    faulty_server: FaultyServer, url: str, ground: Path, sha256: str, *, known: bool, locks: bool
-) -> None:
+def test_a_dead_leader_is_succeeded(url: str, ground: Path, sha256: str, *, known: bool, locks: bool) -> None:
     """When whoever brings it is killed, one of those who wait goes on where it was, and the others get it too."""
     (ground / "into").mkdir()
     barrier = FRESH.Barrier(ASK)
@@ -59,10 +57,10 @@ def test_a_dead_leader_is_succeeded(
     leader = _leader(children, at=random.randint(20 * MIB, 70 * MIB))
     assert leader.kill()
     results = [child.result() for child in children if child is not leader]
-    sent = sum(request.sent for request in faulty_server.requests)
     assert {result.sha256 for result in results} == {sha256}
     assert entries(ground / "into") == ["m"]
-    assert sent <= 1.05 * BODY.size + 8 * MIB
+    # Not what the server sent: what lay in the system's buffers when the leader died counts there, too.
+    assert sum(child.received for child in children) <= 1.001 * BODY.size + 8 * MIB
 
 
 def _leader(children: list[Child], *, at: int) -> Child:
