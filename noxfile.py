@@ -1,4 +1,4 @@
-"""What CI runs, a session at a time. ``nox`` alone runs everything but the benchmarks."""
+"""What CI runs, a session at a time. ``nox`` alone runs everything but the benchmarks, the torture and the fuzzing."""
 
 import os
 import tomllib
@@ -61,7 +61,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check that every type holds, and that everything public has one."""
-    session.install(EVERYTHING, *groups("test", "types"))
+    session.install(EVERYTHING, *groups("test", "types", "bench"))
     session.run("mypy")
     session.run("pyright", "--ignoreexternal", "--verifytypes", "kamiwaza_sdk")
 
@@ -75,10 +75,25 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
-def bench(session: nox.Session) -> None:
-    """Measure the ratios that tests/benchmarks promises."""
+def torture(session: nox.Session) -> None:
+    """Kill downloads ten times as often as the suite does, and try what needs a quiet machine."""
     session.install(EVERYTHING, *groups("test"))
+    env = {"KAMIWAZA_TEST_KILLS": "200"}
+    session.run("pytest", "tests/download/torture", "-s", *session.posargs, env=env)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure the ratios that tests/benchmarks promises, some of them beside other clients."""
+    session.install(EVERYTHING, *groups("test", "bench"))
     session.run("pytest", "tests/benchmarks", "--benchmark-enable", "-s", *session.posargs)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Feed the readers of formats whatever coverage leads to, a minute long unless told otherwise."""
+    session.install("-e.", *groups("fuzz"))
+    session.run("python", "-m", "tests.formats.fuzz", *(session.posargs or ["-max_total_time=60"]))
 
 
 @nox.session

@@ -22,6 +22,38 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.exceptions import MissingDependencyException as MissingDependencyException
     from kamiwaza_sdk.exceptions import NotFoundException as NotFoundException
     from kamiwaza_sdk.exceptions import ServiceException as ServiceException
+    from kamiwaza_sdk.formats.exceptions import FormatException as FormatException
+    from kamiwaza_sdk.formats.exceptions import FormatLimitException as FormatLimitException
+    from kamiwaza_sdk.formats.exceptions import MalformedFileException as MalformedFileException
+    from kamiwaza_sdk.formats.exceptions import UnknownFormatException as UnknownFormatException
+    from kamiwaza_sdk.formats.inspection import FileFormat as FileFormat
+    from kamiwaza_sdk.formats.inspection import FormatSchema as FormatSchema
+    from kamiwaza_sdk.formats.inspection import ReadRange as ReadRange
+    from kamiwaza_sdk.formats.inspection import detect_format as detect_format
+    from kamiwaza_sdk.formats.inspection import inspect_file as inspect_file
+    from kamiwaza_sdk.formats.inspection import inspect_remote as inspect_remote
+    from kamiwaza_sdk.formats.memory import HasWeights as HasWeights
+    from kamiwaza_sdk.formats.memory import estimate_memory as estimate_memory
+    from kamiwaza_sdk.formats.repository import DESCRIBING_FILES as DESCRIBING_FILES
+    from kamiwaza_sdk.formats.repository import describe_repository as describe_repository
+    from kamiwaza_sdk.formats.repository import inspect_directory as inspect_directory
+    from kamiwaza_sdk.formats.schemas import AttentionSchema as AttentionSchema
+    from kamiwaza_sdk.formats.schemas import GGUFArraySchema as GGUFArraySchema
+    from kamiwaza_sdk.formats.schemas import GGUFSchema as GGUFSchema
+    from kamiwaza_sdk.formats.schemas import GGUFValue as GGUFValue
+    from kamiwaza_sdk.formats.schemas import MemoryEstimateSchema as MemoryEstimateSchema
+    from kamiwaza_sdk.formats.schemas import ONNXSchema as ONNXSchema
+    from kamiwaza_sdk.formats.schemas import ONNXValueSchema as ONNXValueSchema
+    from kamiwaza_sdk.formats.schemas import PickleImportSchema as PickleImportSchema
+    from kamiwaza_sdk.formats.schemas import PickleSchema as PickleSchema
+    from kamiwaza_sdk.formats.schemas import PickleVerdict as PickleVerdict
+    from kamiwaza_sdk.formats.schemas import RepositoryDetailsSchema as RepositoryDetailsSchema
+    from kamiwaza_sdk.formats.schemas import SafetensorsSchema as SafetensorsSchema
+    from kamiwaza_sdk.formats.schemas import ShardedSafetensorsSchema as ShardedSafetensorsSchema
+    from kamiwaza_sdk.formats.schemas import TensorSchema as TensorSchema
+    from kamiwaza_sdk.formats.schemas import TensorTable as TensorTable
+    from kamiwaza_sdk.formats.sharded import combine_shards as combine_shards
+    from kamiwaza_sdk.formats.sharded import inspect_shards as inspect_shards
     from kamiwaza_sdk.services.download.config import DownloadConfig as DownloadConfig
     from kamiwaza_sdk.services.download.exceptions import ChecksumMismatchException as ChecksumMismatchException
     from kamiwaza_sdk.services.download.exceptions import DownloadDiskException as DownloadDiskException
@@ -43,16 +75,36 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.download.schemas import DownloadRequest as DownloadRequest
     from kamiwaza_sdk.services.download.schemas import DownloadResult as DownloadResult
     from kamiwaza_sdk.services.download.schemas import ProgressCallback as ProgressCallback
+    from kamiwaza_sdk.services.download.schemas import ResponseSchema as ResponseSchema
     from kamiwaza_sdk.services.download.schemas import Validators as Validators
     from kamiwaza_sdk.services.download.services import DownloadService as DownloadService
+    from kamiwaza_sdk.services.hub.config import HubConfig as HubConfig
+    from kamiwaza_sdk.services.hub.exceptions import GitBlobMismatchException as GitBlobMismatchException
+    from kamiwaza_sdk.services.hub.exceptions import HubException as HubException
+    from kamiwaza_sdk.services.hub.exceptions import InvalidAnswerException as InvalidAnswerException
     from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException as InvalidSourceException
+    from kamiwaza_sdk.services.hub.exceptions import OfflineException as OfflineException
+    from kamiwaza_sdk.services.hub.exceptions import RepositoryGatedException as RepositoryGatedException
+    from kamiwaza_sdk.services.hub.exceptions import RepositoryNotFoundException as RepositoryNotFoundException
+    from kamiwaza_sdk.services.hub.exceptions import RepositoryPrivateException as RepositoryPrivateException
+    from kamiwaza_sdk.services.hub.exceptions import RepositoryRenamedException as RepositoryRenamedException
+    from kamiwaza_sdk.services.hub.exceptions import RevisionNotFoundException as RevisionNotFoundException
+    from kamiwaza_sdk.services.hub.exceptions import SourceEntryPointException as SourceEntryPointException
     from kamiwaza_sdk.services.hub.exceptions import SourceTooLargeException as SourceTooLargeException
     from kamiwaza_sdk.services.hub.schemas.fetched import Fetched as Fetched
     from kamiwaza_sdk.services.hub.schemas.fetched import FetchedFile as FetchedFile
     from kamiwaza_sdk.services.hub.schemas.fetched import manifest_digest as manifest_digest
+    from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema as ManifestFileSchema
+    from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema as ManifestSchema
+    from kamiwaza_sdk.services.hub.schemas.repository import RepositorySchema as RepositorySchema
     from kamiwaza_sdk.services.hub.services import HubService as HubService
+    from kamiwaza_sdk.services.hub.services import RepositorySort as RepositorySort
     from kamiwaza_sdk.services.hub.services import Source as Source
     from kamiwaza_sdk.services.hub.services import fetch as fetch
+    from kamiwaza_sdk.services.hub.services import search as search
+    from kamiwaza_sdk.services.hub.sources.context import SourceContext as SourceContext
+    from kamiwaza_sdk.services.hub.sources.protocol import ModelSource as ModelSource
+    from kamiwaza_sdk.services.hub.sources.protocol import StreamingSource as StreamingSource
     from kamiwaza_sdk.services.model.async_services import AsyncModelService as AsyncModelService
     from kamiwaza_sdk.services.model.config import ServiceConfig as ServiceConfig
     from kamiwaza_sdk.services.model.exceptions import AliasAlreadyExistsException as AliasAlreadyExistsException
@@ -138,12 +190,14 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.storage.schemas import HasFiles as HasFiles
     from kamiwaza_sdk.services.storage.services import StorageService as StorageService
 
+
 __all__ = [
     "AliasAlreadyExistsException",
     "AliasNotFoundException",
     "AlreadyExistsException",
     "AsyncModelService",
     "AttemptCallback",
+    "AttentionSchema",
     "BlobCorruptException",
     "BlobNotFoundException",
     "BlobSchema",
@@ -168,6 +222,7 @@ __all__ = [
     "DBModelTag",
     "DBModelVersion",
     "DBModelVersionTag",
+    "DESCRIBING_FILES",
     "DataLossException",
     "DatabaseBusyException",
     "DatabaseConnectionException",
@@ -183,8 +238,8 @@ __all__ = [
     "DownloadDiskException",
     "DownloadException",
     "DownloadInterruptedException",
-    "DownloadProgress",
     "DownloadOutcome",
+    "DownloadProgress",
     "DownloadRequest",
     "DownloadResult",
     "DownloadService",
@@ -196,11 +251,23 @@ __all__ = [
     "FetchedFile",
     "Field",
     "FileConflictException",
+    "FileFormat",
     "FileLike",
     "Filter",
+    "FormatException",
+    "FormatLimitException",
+    "FormatSchema",
+    "GGUFArraySchema",
+    "GGUFSchema",
+    "GGUFValue",
+    "GitBlobMismatchException",
     "HasFiles",
+    "HasWeights",
     "HostNotAllowedException",
+    "HubConfig",
+    "HubException",
     "HubService",
+    "InvalidAnswerException",
     "InvalidCursorException",
     "InvalidFilterException",
     "InvalidInputException",
@@ -211,6 +278,10 @@ __all__ = [
     "InvalidUrlException",
     "LatestVersionSchema",
     "LineageCycleException",
+    "MalformedFileException",
+    "ManifestFileSchema",
+    "ManifestSchema",
+    "MemoryEstimateSchema",
     "MissingDependencyException",
     "ModelAlreadyExistsException",
     "ModelConfigAlreadyExistsException",
@@ -223,32 +294,57 @@ __all__ = [
     "ModelSchema",
     "ModelService",
     "ModelSort",
+    "ModelSource",
     "ModelTooLargeException",
     "ModelVersionSchema",
     "NotFoundException",
+    "ONNXSchema",
+    "ONNXValueSchema",
+    "OfflineException",
     "OnConflict",
     "OpenTransactionException",
     "OutsideStoreException",
     "Page",
     "ParentSchema",
+    "PickleImportSchema",
+    "PickleSchema",
+    "PickleVerdict",
     "PrivateAddressException",
     "ProgressCallback",
+    "ReadRange",
     "Relation",
     "RelativeSchema",
+    "RepositoryDetailsSchema",
+    "RepositoryGatedException",
+    "RepositoryNotFoundException",
+    "RepositoryPrivateException",
+    "RepositoryRenamedException",
+    "RepositorySchema",
+    "RepositorySort",
+    "ResponseSchema",
     "RevisionConflictException",
+    "RevisionNotFoundException",
+    "SafetensorsSchema",
     "ServiceConfig",
     "ServiceException",
+    "ShardedSafetensorsSchema",
     "SizeMismatchException",
     "Source",
+    "SourceContext",
+    "SourceEntryPointException",
     "SourceTooLargeException",
     "StorageConfig",
     "StorageException",
     "StorageFullException",
     "StoragePermissionException",
     "StorageService",
+    "StreamingSource",
     "TagNotFoundException",
+    "TensorSchema",
+    "TensorTable",
     "TransactionRequiredException",
     "UnexpectedEncodingException",
+    "UnknownFormatException",
     "UpdateModel",
     "UpdateModelConfig",
     "UpdateVersion",
@@ -260,11 +356,20 @@ __all__ = [
     "VersionStatus",
     "VersionStatusException",
     "check_database",
+    "combine_shards",
     "create_async_engine",
     "create_engine",
+    "describe_repository",
+    "detect_format",
+    "estimate_memory",
     "fetch",
+    "inspect_directory",
+    "inspect_file",
+    "inspect_remote",
+    "inspect_shards",
     "manifest_digest",
     "migrations",
+    "search",
     "setup_database",
 ]
 
@@ -275,6 +380,7 @@ _MODULES = {
     "AlreadyExistsException": "kamiwaza_sdk.exceptions",
     "AsyncModelService": "kamiwaza_sdk.services.model.async_services",
     "AttemptCallback": "kamiwaza_sdk.services.download.schemas",
+    "AttentionSchema": "kamiwaza_sdk.formats.schemas",
     "BlobCorruptException": "kamiwaza_sdk.services.storage.exceptions",
     "BlobNotFoundException": "kamiwaza_sdk.services.storage.exceptions",
     "BlobSchema": "kamiwaza_sdk.services.storage.schemas",
@@ -299,6 +405,7 @@ _MODULES = {
     "DBModelTag": "kamiwaza_sdk.services.model.models",
     "DBModelVersion": "kamiwaza_sdk.services.model.models",
     "DBModelVersionTag": "kamiwaza_sdk.services.model.models",
+    "DESCRIBING_FILES": "kamiwaza_sdk.formats.repository",
     "DataLossException": "kamiwaza_sdk.services.model.exceptions",
     "DatabaseBusyException": "kamiwaza_sdk.services.model.exceptions",
     "DatabaseConnectionException": "kamiwaza_sdk.services.model.exceptions",
@@ -314,8 +421,8 @@ _MODULES = {
     "DownloadDiskException": "kamiwaza_sdk.services.download.exceptions",
     "DownloadException": "kamiwaza_sdk.services.download.exceptions",
     "DownloadInterruptedException": "kamiwaza_sdk.services.download.exceptions",
-    "DownloadProgress": "kamiwaza_sdk.services.download.schemas",
     "DownloadOutcome": "kamiwaza_sdk.services.download.schemas",
+    "DownloadProgress": "kamiwaza_sdk.services.download.schemas",
     "DownloadRequest": "kamiwaza_sdk.services.download.schemas",
     "DownloadResult": "kamiwaza_sdk.services.download.schemas",
     "DownloadService": "kamiwaza_sdk.services.download.services",
@@ -327,11 +434,23 @@ _MODULES = {
     "FetchedFile": "kamiwaza_sdk.services.hub.schemas.fetched",
     "Field": "kamiwaza_sdk.services.model.schemas.filters",
     "FileConflictException": "kamiwaza_sdk.services.storage.exceptions",
+    "FileFormat": "kamiwaza_sdk.formats.inspection",
     "FileLike": "kamiwaza_sdk.services.storage.schemas",
     "Filter": "kamiwaza_sdk.services.model.schemas.filters",
+    "FormatException": "kamiwaza_sdk.formats.exceptions",
+    "FormatLimitException": "kamiwaza_sdk.formats.exceptions",
+    "FormatSchema": "kamiwaza_sdk.formats.inspection",
+    "GGUFArraySchema": "kamiwaza_sdk.formats.schemas",
+    "GGUFSchema": "kamiwaza_sdk.formats.schemas",
+    "GGUFValue": "kamiwaza_sdk.formats.schemas",
+    "GitBlobMismatchException": "kamiwaza_sdk.services.hub.exceptions",
     "HasFiles": "kamiwaza_sdk.services.storage.schemas",
+    "HasWeights": "kamiwaza_sdk.formats.memory",
     "HostNotAllowedException": "kamiwaza_sdk.services.download.exceptions",
+    "HubConfig": "kamiwaza_sdk.services.hub.config",
+    "HubException": "kamiwaza_sdk.services.hub.exceptions",
     "HubService": "kamiwaza_sdk.services.hub.services",
+    "InvalidAnswerException": "kamiwaza_sdk.services.hub.exceptions",
     "InvalidCursorException": "kamiwaza_sdk.services.model.exceptions",
     "InvalidFilterException": "kamiwaza_sdk.services.model.exceptions",
     "InvalidInputException": "kamiwaza_sdk.exceptions",
@@ -342,6 +461,10 @@ _MODULES = {
     "InvalidUrlException": "kamiwaza_sdk.services.download.exceptions",
     "LatestVersionSchema": "kamiwaza_sdk.services.model.schemas.model",
     "LineageCycleException": "kamiwaza_sdk.services.model.exceptions",
+    "MalformedFileException": "kamiwaza_sdk.formats.exceptions",
+    "ManifestFileSchema": "kamiwaza_sdk.services.hub.schemas.manifest",
+    "ManifestSchema": "kamiwaza_sdk.services.hub.schemas.manifest",
+    "MemoryEstimateSchema": "kamiwaza_sdk.formats.schemas",
     "MissingDependencyException": "kamiwaza_sdk.exceptions",
     "ModelAlreadyExistsException": "kamiwaza_sdk.services.model.exceptions",
     "ModelConfigAlreadyExistsException": "kamiwaza_sdk.services.model.exceptions",
@@ -354,32 +477,57 @@ _MODULES = {
     "ModelSchema": "kamiwaza_sdk.services.model.schemas.model",
     "ModelService": "kamiwaza_sdk.services.model.services",
     "ModelSort": "kamiwaza_sdk.services.model.operations.listings",
+    "ModelSource": "kamiwaza_sdk.services.hub.sources.protocol",
     "ModelTooLargeException": "kamiwaza_sdk.services.model.exceptions",
     "ModelVersionSchema": "kamiwaza_sdk.services.model.schemas.version",
     "NotFoundException": "kamiwaza_sdk.exceptions",
+    "ONNXSchema": "kamiwaza_sdk.formats.schemas",
+    "ONNXValueSchema": "kamiwaza_sdk.formats.schemas",
+    "OfflineException": "kamiwaza_sdk.services.hub.exceptions",
     "OnConflict": "kamiwaza_sdk.services.model.operations.bulk",
     "OpenTransactionException": "kamiwaza_sdk.services.model.exceptions",
     "OutsideStoreException": "kamiwaza_sdk.services.storage.exceptions",
     "Page": "kamiwaza_sdk.services.model.schemas.page",
     "ParentSchema": "kamiwaza_sdk.services.model.schemas.version",
+    "PickleImportSchema": "kamiwaza_sdk.formats.schemas",
+    "PickleSchema": "kamiwaza_sdk.formats.schemas",
+    "PickleVerdict": "kamiwaza_sdk.formats.schemas",
     "PrivateAddressException": "kamiwaza_sdk.services.download.exceptions",
     "ProgressCallback": "kamiwaza_sdk.services.download.schemas",
+    "ReadRange": "kamiwaza_sdk.formats.inspection",
     "Relation": "kamiwaza_sdk.services.model.schemas.version",
     "RelativeSchema": "kamiwaza_sdk.services.model.schemas.lineage",
+    "RepositoryDetailsSchema": "kamiwaza_sdk.formats.schemas",
+    "RepositoryGatedException": "kamiwaza_sdk.services.hub.exceptions",
+    "RepositoryNotFoundException": "kamiwaza_sdk.services.hub.exceptions",
+    "RepositoryPrivateException": "kamiwaza_sdk.services.hub.exceptions",
+    "RepositoryRenamedException": "kamiwaza_sdk.services.hub.exceptions",
+    "RepositorySchema": "kamiwaza_sdk.services.hub.schemas.repository",
+    "RepositorySort": "kamiwaza_sdk.services.hub.services",
+    "ResponseSchema": "kamiwaza_sdk.services.download.schemas",
     "RevisionConflictException": "kamiwaza_sdk.services.model.exceptions",
+    "RevisionNotFoundException": "kamiwaza_sdk.services.hub.exceptions",
+    "SafetensorsSchema": "kamiwaza_sdk.formats.schemas",
     "ServiceConfig": "kamiwaza_sdk.services.model.config",
     "ServiceException": "kamiwaza_sdk.exceptions",
+    "ShardedSafetensorsSchema": "kamiwaza_sdk.formats.schemas",
     "SizeMismatchException": "kamiwaza_sdk.services.download.exceptions",
     "Source": "kamiwaza_sdk.services.hub.services",
+    "SourceContext": "kamiwaza_sdk.services.hub.sources.context",
+    "SourceEntryPointException": "kamiwaza_sdk.services.hub.exceptions",
     "SourceTooLargeException": "kamiwaza_sdk.services.hub.exceptions",
     "StorageConfig": "kamiwaza_sdk.services.storage.config",
     "StorageException": "kamiwaza_sdk.services.storage.exceptions",
     "StorageFullException": "kamiwaza_sdk.services.storage.exceptions",
     "StoragePermissionException": "kamiwaza_sdk.services.storage.exceptions",
     "StorageService": "kamiwaza_sdk.services.storage.services",
+    "StreamingSource": "kamiwaza_sdk.services.hub.sources.protocol",
     "TagNotFoundException": "kamiwaza_sdk.services.model.exceptions",
+    "TensorSchema": "kamiwaza_sdk.formats.schemas",
+    "TensorTable": "kamiwaza_sdk.formats.schemas",
     "TransactionRequiredException": "kamiwaza_sdk.services.model.exceptions",
     "UnexpectedEncodingException": "kamiwaza_sdk.services.download.exceptions",
+    "UnknownFormatException": "kamiwaza_sdk.formats.exceptions",
     "UpdateModel": "kamiwaza_sdk.services.model.schemas.model",
     "UpdateModelConfig": "kamiwaza_sdk.services.model.schemas.config",
     "UpdateVersion": "kamiwaza_sdk.services.model.schemas.version",
@@ -391,10 +539,19 @@ _MODULES = {
     "VersionStatus": "kamiwaza_sdk.services.model.schemas.version",
     "VersionStatusException": "kamiwaza_sdk.services.model.exceptions",
     "check_database": "kamiwaza_sdk.database",
+    "combine_shards": "kamiwaza_sdk.formats.sharded",
     "create_async_engine": "kamiwaza_sdk.database",
     "create_engine": "kamiwaza_sdk.database",
+    "describe_repository": "kamiwaza_sdk.formats.repository",
+    "detect_format": "kamiwaza_sdk.formats.inspection",
+    "estimate_memory": "kamiwaza_sdk.formats.memory",
     "fetch": "kamiwaza_sdk.services.hub.services",
+    "inspect_directory": "kamiwaza_sdk.formats.repository",
+    "inspect_file": "kamiwaza_sdk.formats.inspection",
+    "inspect_remote": "kamiwaza_sdk.formats.inspection",
+    "inspect_shards": "kamiwaza_sdk.formats.sharded",
     "manifest_digest": "kamiwaza_sdk.services.hub.schemas.fetched",
+    "search": "kamiwaza_sdk.services.hub.services",
     "setup_database": "kamiwaza_sdk.database",
 }
 

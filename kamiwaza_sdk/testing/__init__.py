@@ -5,7 +5,9 @@ The fixtures:
 - ``mock_db``: a real session on a database in memory, with the registry's tables; undone after the test.
 - ``mock_model``: one model in it, as `ModelSchema`.
 - ``faulty_server``: a `FaultyServer`, which serves over HTTP on loopback, well or badly.
+- ``hugging_face_server``: a `HuggingFaceServer`, which is a Hugging-Face-compatible hub on loopback.
 - ``fake_hub``: a `FakeHub`, which fetches nothing and always succeeds.
+- ``fake_downloads``: a `FakeDownloads`, which brings the files that it was given, without a network.
 
 Everything public is importable from here, and loaded when first used.
 
@@ -22,6 +24,8 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from kamiwaza_sdk.testing.bodies import GeneratedBody as GeneratedBody
+    from kamiwaza_sdk.testing.downloads import DownloadCall as DownloadCall
+    from kamiwaza_sdk.testing.downloads import FakeDownloads as FakeDownloads
     from kamiwaza_sdk.testing.faults import Changed as Changed
     from kamiwaza_sdk.testing.faults import Chunked as Chunked
     from kamiwaza_sdk.testing.faults import Compressed as Compressed
@@ -45,6 +49,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.testing.faults import WrongLength as WrongLength
     from kamiwaza_sdk.testing.hub import FakeHub as FakeHub
     from kamiwaza_sdk.testing.hub import HubCall as HubCall
+    from kamiwaza_sdk.testing.hugging_face import HuggingFaceServer as HuggingFaceServer
     from kamiwaza_sdk.testing.records import Outcome as Outcome
     from kamiwaza_sdk.testing.records import RecordedRequest as RecordedRequest
     from kamiwaza_sdk.testing.server import FaultyServer as FaultyServer
@@ -54,6 +59,8 @@ __all__ = [
     "Chunked",
     "Compressed",
     "Delay",
+    "DownloadCall",
+    "FakeDownloads",
     "FakeHub",
     "Fault",
     "FaultyServer",
@@ -62,6 +69,7 @@ __all__ = [
     "HangUp",
     "Headers",
     "HubCall",
+    "HuggingFaceServer",
     "IgnoreRange",
     "NoLength",
     "Outcome",
@@ -85,6 +93,8 @@ _MODULES: Final = {
     "Chunked": "kamiwaza_sdk.testing.faults",
     "Compressed": "kamiwaza_sdk.testing.faults",
     "Delay": "kamiwaza_sdk.testing.faults",
+    "DownloadCall": "kamiwaza_sdk.testing.downloads",
+    "FakeDownloads": "kamiwaza_sdk.testing.downloads",
     "FakeHub": "kamiwaza_sdk.testing.hub",
     "Fault": "kamiwaza_sdk.testing.faults",
     "FaultyServer": "kamiwaza_sdk.testing.server",
@@ -93,6 +103,7 @@ _MODULES: Final = {
     "HangUp": "kamiwaza_sdk.testing.faults",
     "Headers": "kamiwaza_sdk.testing.faults",
     "HubCall": "kamiwaza_sdk.testing.hub",
+    "HuggingFaceServer": "kamiwaza_sdk.testing.hugging_face",
     "IgnoreRange": "kamiwaza_sdk.testing.faults",
     "NoLength": "kamiwaza_sdk.testing.faults",
     "Outcome": "kamiwaza_sdk.testing.records",

@@ -9,9 +9,11 @@ from sqlalchemy.orm import Session
 
 from kamiwaza_sdk import (
     ChecksumMismatchException,
+    DownloadProgress,
     DownloadTimeoutException,
     HubService,
     InvalidInputException,
+    InvalidSourceException,
     ModelService,
     ServiceConfig,
     SourceTooLargeException,
@@ -25,6 +27,27 @@ DIGEST = hashlib.sha256(b"weights").hexdigest()
 
 def test_it_is_asked_like_the_real_one() -> None:
     assert inspect.signature(FakeHub.fetch) == inspect.signature(HubService.fetch)
+    assert inspect.signature(FakeHub.resolve) == inspect.signature(HubService.resolve)
+
+
+async def test_patterns_choose_and_are_noted() -> None:
+    hub = FakeHub({"a.json": b"{}", "b/model.bin": b"weights"})
+    fetched = await hub.fetch("hf://org/m", allow="*.json")
+    assert ([file.path for file in fetched.files], hub.calls[0].allow) == (["a.json"], "*.json")
+    with pytest.raises(InvalidSourceException):
+        await hub.fetch("hf://org/m", ignore=["*"])
+
+
+async def test_it_tells_beforehand_what_it_brings() -> None:
+    hub = FakeHub({"a.json": b"{}", "model.bin": b"weights"}, name="tiny")
+    manifest = await hub.resolve("hf://org/m", sha256={"model.bin": DIGEST}, ignore="*.json")
+    assert [(file.path, file.size, file.sha256) for file in manifest.files] == [("model.bin", 7, DIGEST)]
+    assert (await hub.fetch(manifest, ignore="*.json")).files[0].sha256 == DIGEST
+    with pytest.raises(ChecksumMismatchException):
+        await hub.resolve("hf://org/m", sha256={"model.bin": "0" * 64})
+    hub.error = InvalidInputException("source", "is none")
+    with pytest.raises(InvalidInputException):
+        await hub.resolve("hf://org/m")
 
 
 async def test_a_registry_takes_it(mock_db: Session, fake_hub: FakeHub) -> None:
@@ -74,3 +97,11 @@ async def test_it_fails_as_it_is_told_to(fake_hub: FakeHub) -> None:
     with pytest.raises(DownloadTimeoutException):
         await fake_hub.fetch("x")
     assert len(fake_hub.calls) == 1
+
+
+async def test_it_tells_a_function_of_each_file() -> None:
+    seen: list[DownloadProgress] = []
+    await FakeHub({"b": b"weights", "a": b"{}"}).fetch(URL, progress=seen.append)
+    told = [(glance.path.name, glance.received, glance.total, glance.finished) for glance in seen]
+    assert told == [("a", 0, 2, False), ("a", 2, 2, True), ("b", 0, 7, False), ("b", 7, 7, True)]
+    assert {glance.url for glance in seen} == {"https://example.org/m.bin"}

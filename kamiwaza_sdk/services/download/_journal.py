@@ -1,7 +1,7 @@
 """The journal of an unfinished file: whose bytes these are, and how far they are right.
 
 It is text beside the partial file, and only ever appended to. The first line is a `Header`. Each further one is
-``<offset> <SHA-256 of the bytes before it>``, one for every four megabytes. Whoever resumes hashes the partial file
+``<offset> <SHA-256 of the bytes before it>``, one for every megabyte. Whoever resumes hashes the partial file
 again, and stops at the first line that disagrees: so it does not matter in which order the two files reached the disk,
 whether the last line was torn, or whether a page of zeros stands where a power cut came between.
 

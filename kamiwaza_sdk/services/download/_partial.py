@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["Partial", "Whole"]
 
 _CHUNK: Final = 1024**2
-#: How much a crash of this process can cost.
-CHECKPOINT: Final = 4 * _CHUNK
+#: After how much the journal gets a line. A crash of this process can cost as much, and what is received and not yet
+#: written: the ring (4 MiB unless configured otherwise) and what aiohttp holds (2 MiB). Together these are to be 8 MiB.
+#: With several connections it is as much as lies behind the first gap, up to 8 MiB for each.
+CHECKPOINT: Final = _CHUNK
 #: How much a power cut can cost.
 SYNC: Final = 64 * _CHUNK
 _NONE: Final = -1
@@ -104,7 +106,7 @@ class Partial:
                     self._create()
                     self._verify(source, journal, copy=True)
             if not self._stopped.is_set():
-                self._go_on()
+                self._go_on(journal)
 
     def _verify(self, source: int, journal: Journal, *, copy: bool = False) -> None:
         """Hash it up to the first line that disagrees; go on from the last one that agreed."""
@@ -125,12 +127,13 @@ class Partial:
             self.offset = self.reused = offset
             self._hash = running.copy()
 
-    def _go_on(self) -> None:
-        """Write the journal anew with just the line that is right, and drop what is behind it in the file."""
+    def _go_on(self, journal: Journal) -> None:
+        """Leave in the journal just the lines that are right, and nothing behind them in the file."""
         os.ftruncate(self._descriptor, self.offset)
         assert self.header is not None
-        self._claim.begin(self.header.line() + (self._line() if self.offset else b""))
-        self._checked = self._synced = self.offset
+        lines = (f"{offset} {sha256}\n" for offset, sha256 in journal.lines if offset <= self.offset)
+        self._claim.begin(self.header.line() + "".join(lines).encode())
+        self._checked, self._synced = self.offset, 0  # whether it was ever synced, nobody knows
         self._untouched = False
 
     def restart(self) -> None:
@@ -183,7 +186,7 @@ class Partial:
                 self._add(again)
 
     def _add(self, piece: memoryview) -> None:
-        """Go on to behind `piece`, and every four megabytes add a line to the journal."""
+        """Go on to behind `piece`, and every megabyte add a line to the journal."""
         self._hash.update(piece)
         self.offset += len(piece)
         if self.offset - self._checked >= CHECKPOINT:
@@ -197,10 +200,10 @@ class Partial:
                 os.ftruncate(self._descriptor, self.offset)
 
     def _check(self) -> None:
-        if self.offset - self._synced >= SYNC:
-            self._sync()
         self._claim.append(self._line())
         self._checked = self.offset
+        if self.offset - self._synced >= SYNC:
+            self._sync()
 
     def _sync(self) -> None:
         if not self._synced:

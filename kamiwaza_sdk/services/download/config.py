@@ -61,7 +61,8 @@ class DownloadConfig(Settings):
         max_size: The largest body accepted, in bytes.
         max_concurrency: How many requests are under way at once, and so how many files.
         max_connections: How many connections bring one large file, where one is too slow: those beyond the first count
-            in `max_concurrency`, and end where another file waits. 1: never more than one.
+            in `max_concurrency`, and end where another file waits. Each may be 8 MiB ahead of what a download that is
+            cancelled or killed goes on with. 1: never more than one.
         buffer_size: How much received but not yet written and hashed data is held per file, in bytes.
         allowed_hosts: The only hosts that are asked, for what is downloaded and wherever that redirects to:
             ``example.org``, ``example.org:8443``, or ``*.example.org`` for all below it. Without a port, each of its

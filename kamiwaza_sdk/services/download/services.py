@@ -3,11 +3,10 @@
 import asyncio
 import importlib
 import logging
-import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 
 from kamiwaza_sdk.services.download._demands import Demands, demands
 from kamiwaza_sdk.services.download._resources import Resources
@@ -25,6 +24,7 @@ from kamiwaza_sdk.services.download.schemas import (
     DownloadRequest,
     DownloadResult,
     ProgressCallback,
+    ResponseSchema,
     Validators,
 )
 from kamiwaza_sdk.services.download.urls import check_url, redact, redact_text
@@ -59,6 +59,8 @@ class DownloadService:
         ...         return result.sha256
     """
 
+    _imported: ClassVar[bool] = False
+
     def __init__(
         self,
         config: DownloadConfig | None = None,
@@ -83,9 +85,11 @@ class DownloadService:
         if self._entered:
             return
         shared, self._shared = self._shared, None
+        # What was started a moment ago has yet to run up to where it is one of our calls.
+        cancelled = await settled(asyncio.ensure_future(asyncio.sleep(0)))
         for call in self._calls:
             call.cancel()
-        cancelled = await settled(asyncio.gather(*self._calls, return_exceptions=True))
+        cancelled = await settled(asyncio.gather(*self._calls, return_exceptions=True)) or cancelled
         if shared is not None:
             await shared.__aexit__()
         if cancelled is not None:
@@ -179,10 +183,8 @@ class DownloadService:
         )
         shown = redact_text(request.url)
 
-        def bring(
-            report: ProgressCallback, keep_partial: Callable[[], bool]
-        ) -> Coroutine[Any, Any, DownloadResult]:  # Any: asyncio's own
-            return self._owned(self._bring(request, progress=report, keep_partial=keep_partial), url=shown)
+        async def bring(report: ProgressCallback, keep_partial: Callable[[], bool]) -> DownloadResult:
+            return await self._owned(self._bring(request, progress=report, keep_partial=keep_partial), url=shown)
 
         return Download(bring, url=shown, path=request.path)
 
@@ -213,17 +215,23 @@ class DownloadService:
             MissingDependencyException: Bars were asked for and tqdm is not installed.
             DownloadException: One failed, and it was to be all or nothing.
         """
+        asked = list(requests)
+        bringing = self._bring_many(asked, all_or_nothing=all_or_nothing, progress=progress)
+        return await self._owned(bringing, url=_first(asked))
+
+    async def _bring_many(
+        self, asked: list[DownloadRequest], *, all_or_nothing: bool, progress: bool | ProgressCallback
+    ) -> list[DownloadOutcome]:
         config = await self._ready()
         from kamiwaza_sdk.services.download._many import Many
 
-        asked = list(requests)
         async with reporting_all(progress, asked) as progress_of, self._resources() as resources:
             many = Many(
                 asked,
                 lambda request: self._fly(request, resources, progress=progress_of(request)),
                 concurrency=config.max_concurrency,
             )
-            return await self._owned(many.all_or_nothing() if all_or_nothing else many.one_by_one(), url=_first(asked))
+            return await (many.all_or_nothing() if all_or_nothing else many.one_by_one())
 
     async def read(self, url: str, *, sha256: str | None = None, max_size: int) -> bytes:
         """Return a small body, held in memory.
@@ -248,11 +256,42 @@ class DownloadService:
             ChecksumMismatchException: It has another digest than `sha256`.
             UnexpectedEncodingException: It is compressed although that was declined.
         """
+        return (await self._small(url, demands(limit=max_size, sha256=sha256), any_status=False)).body
+
+    async def get(self, url: str, *, max_size: int) -> ResponseSchema:
+        """Return a small answer whatever its status, held in memory with its headers: for asking an API.
+
+        What can succeed later is tried again as for `download`; once the budget is used up, its status is raised.
+
+        Args:
+            url: An http or https URL, as for `download`.
+            max_size: The largest body accepted, in bytes.
+
+        Returns:
+            The answer that no redirect leads on from.
+
+        Raises:
+            InvalidInputException: An argument is not acceptable (`InvalidUrlException` for the URL).
+            ConfigurationException: A setting is not acceptable, or the session handed in is closed or does not fit it.
+            DownloadStatusException: The server answered with 408, 425, 429 or from 500 on, or redirects too often or
+                to where it must not.
+            DownloadInterruptedException: There was no connection, or it broke.
+            DownloadTimeoutException: Nothing arrived for too long.
+            HostNotAllowedException: It is at, or leads to, a host that is not allowed.
+            PrivateAddressException: It is at, or leads to, an address that is not public, and only those are allowed.
+            DownloadTooLargeException: The body is larger than allowed.
+            UnexpectedEncodingException: It is compressed although that was declined.
+        """
+        return await self._small(url, demands(limit=max_size), any_status=True)
+
+    async def _small(self, url: str, wanted: Demands, *, any_status: bool) -> ResponseSchema:
+        return await self._owned(self._ask(url, wanted, any_status=any_status), url=redact_text(url))
+
+    async def _ask(self, url: str, wanted: Demands, *, any_status: bool) -> ResponseSchema:
         config = await self._ready()
         target = check_url(url)
-        wanted = demands(limit=max_size, sha256=sha256)
         attempts = Attempts(config, url=redact(target), on_attempt=self._on_attempt)
-        return await self._owned(attempts.run(lambda: self._read(target, wanted)), url=redact(target))
+        return await attempts.run(lambda: self._read(target, wanted, any_status=any_status))
 
     async def _bring(
         self,
@@ -290,10 +329,10 @@ class DownloadService:
         _log(result)
         return result
 
-    async def _read(self, target: "URL", wanted: Demands) -> bytes:
+    async def _read(self, target: "URL", wanted: Demands, *, any_status: bool) -> ResponseSchema:
         from kamiwaza_sdk.services.download._exchange import Exchange
         from kamiwaza_sdk.services.download._receive import receive
-        from kamiwaza_sdk.services.download._requests import answer
+        from kamiwaza_sdk.services.download._requests import answer, response_of
 
         config = await self._ready()
         sink, shown = MemorySink(), redact(target)
@@ -301,19 +340,20 @@ class DownloadService:
         async with (
             self._resources() as resources,
             self._slot(config.max_concurrency),
-            answer(await resources.network(), target, exchange=exchange) as response,
+            answer(await resources.network(), target, exchange=exchange, any_status=any_status) as response,
         ):
             exchange.begin(0, response.content_length)
             wanted.check_announced(exchange.announced, url=shown)
             await receive(
                 response, sink, exchange=exchange, demands=wanted, reporter=Reporter(None, url=shown, path=Path())
             )
-        return sink.body()
+            return response_of(response, sink.body())
 
     async def _ready(self) -> DownloadConfig:
         """Return the settings. What reads files, once, does so off the event loop: them, and importing aiohttp."""
-        if "aiohttp" not in sys.modules:
+        if not DownloadService._imported:  # sys.modules has what another thread is still importing, too
             await asyncio.to_thread(importlib.import_module, "kamiwaza_sdk.services.download._flight")
+            DownloadService._imported = True
         if self._config is None:
             self._config = await asyncio.to_thread(DownloadConfig)
         return self._config

@@ -1,0 +1,167 @@
+"""Reads the members of zip archives, bounded in what they unfold to.
+
+The format: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT.
+"""
+
+import struct
+import zlib
+from typing import Final, NamedTuple
+
+from kamiwaza_sdk.formats._source import ByteSource, Cursor, Reading
+
+__all__ = ["Allowance", "Member", "find_members", "open_member"]
+
+MAX_MEMBERS: Final = 250_000
+MAX_DIRECTORY: Final = 64 * 1024**2
+#: What all members that are looked into may unfold to.
+MAX_INFLATED: Final = 256 * 1024**2
+_END: Final = struct.Struct("<4s4H2IH")
+_END64: Final = struct.Struct("<4sQ2H2I4Q")
+_LOCATOR64: Final = struct.Struct("<4sIQI")
+_CENTRAL: Final = struct.Struct("<4s6H3I5H2I")
+_LOCAL: Final = struct.Struct("<4s5H3I2H")
+_LONGEST_COMMENT: Final = 65_535
+_UNSET: Final = 0xFFFFFFFF
+_UNSET_COUNT: Final = 0xFFFF
+_ENCRYPTED: Final = 1
+_STORED: Final = 0
+_DEFLATED: Final = 8
+_ZIP64: Final = 1
+_PIECE: Final = 65_536
+
+
+class Member(NamedTuple):
+    """A file in an archive, as the central directory has it."""
+
+    name: str
+    flags: int
+    method: int
+    packed: int
+    size: int
+    offset: int
+
+
+class Allowance:
+    """How many bytes may still be inflated."""
+
+    def __init__(self) -> None:
+        self.left = MAX_INFLATED
+
+
+def find_members(source: ByteSource) -> Reading[list[Member] | None]:
+    """Return what the central directory lists; `None` where there is none, so that it is no archive."""
+    start = max(0, source.size - _END.size - _LONGEST_COMMENT)
+    tail = yield from source.read(start, source.size - start)
+    at = tail.rfind(b"PK\x05\x06")
+    if at < 0 or len(tail) - at < _END.size:
+        return None
+    _, _, _, _, count, size, offset, _ = _END.unpack_from(tail, at)
+    end = start + at
+    if _UNSET in {size, offset} or count == _UNSET_COUNT:
+        end, count, size, offset = yield from _read_end64(source, end, (end, count, size, offset))
+    if count > MAX_MEMBERS or size > MAX_DIRECTORY:
+        source.exceed(f"the archive claims {count} members, over the limit of {MAX_MEMBERS}", MAX_MEMBERS, start + at)
+    # Offsets count from where the archive begins, and something may stand before it.
+    before = end - size - offset
+    if before < 0:
+        source.refuse("the archive's directory is not in the file", start + at)
+    return _members(source, (yield from source.read(before + offset, size)), before)
+
+
+def _read_end64(source: ByteSource, end: int, plain: tuple[int, int, int, int]) -> Reading[tuple[int, int, int, int]]:
+    at = end - _LOCATOR64.size
+    if at < 0:
+        return plain
+    mark, _, place, _ = _LOCATOR64.unpack((yield from source.read(at, _LOCATOR64.size)))
+    if mark != b"PK\x06\x07":
+        return plain
+    record = _END64.unpack((yield from source.read(place, _END64.size)))
+    if record[0] != b"PK\x06\x06":
+        source.refuse("the archive's end is not where it is said to be", place)
+    return place, record[7], record[8], record[9]
+
+
+def _members(source: ByteSource, directory: bytes, before: int) -> list[Member]:
+    members = list[Member]()
+    at = 0
+    while at + _CENTRAL.size <= len(directory) and len(members) <= MAX_MEMBERS:
+        fields = _CENTRAL.unpack_from(directory, at)
+        if fields[0] != b"PK\x01\x02":
+            break
+        name, extra = at + _CENTRAL.size, at + _CENTRAL.size + fields[10]
+        at = extra + fields[11] + fields[12]
+        text = directory[name:extra].decode("utf-8" if fields[3] & 0x800 else "cp437", errors="replace")
+        numbers = _long_numbers(directory[extra : extra + fields[11]], [fields[9], fields[8], fields[16]])
+        members.append(Member(text, fields[3], fields[4], numbers[1], numbers[0], before + numbers[2]))
+    if at != len(directory):
+        source.refuse("the archive's directory is not a list of members")
+    return members
+
+
+def _long_numbers(extra: bytes, numbers: list[int]) -> list[int]:
+    """Return size, packed size and offset, those that did not fit taken from the extra field for long numbers."""
+    while len(extra) >= 4:  # noqa: PLR2004 - a kind and a length
+        kind, length = struct.unpack_from("<2H", extra)
+        body, extra = extra[4 : 4 + length], extra[4 + length :]
+        if kind == _ZIP64:
+            longs = [number for (number,) in struct.iter_unpack("<Q", body[: len(body) // 8 * 8])]
+            return [longs.pop(0) if number == _UNSET and longs else number for number in numbers]
+    return numbers
+
+
+def open_member(source: ByteSource, member: Member, allowance: Allowance) -> Reading[Cursor]:
+    """Return what reads a member's contents, or raise: it is damaged, encrypted, or packed in another way."""
+    local = _LOCAL.unpack((yield from source.read(member.offset, _LOCAL.size)))
+    if local[0] != b"PK\x03\x04":
+        source.refuse(f"member {member.name[:80]!r} is not where the directory says", member.offset)
+    if (member.flags | local[2]) & _ENCRYPTED or local[3] != member.method:
+        source.refuse(f"member {member.name[:80]!r} is encrypted, or packed in two ways", member.offset)
+    begin = member.offset + _LOCAL.size + local[9] + local[10]
+    if begin + member.packed > source.size:
+        source.refuse(f"member {member.name[:80]!r} is not in the file", member.offset)
+    if member.method == _STORED:
+        return Cursor(source, begin, begin + member.packed)
+    if member.method == _DEFLATED:
+        return _Inflater(Cursor(source, begin, begin + member.packed), member.size, allowance)
+    source.refuse(f"member {member.name[:80]!r} is packed in a way that is not read ({member.method})", member.offset)
+
+
+class _Inflater(Cursor):
+    """Reads what a deflated member unfolds to, of which no more than a piece is in memory unless it is asked for."""
+
+    def __init__(self, packed: Cursor, size: int, allowance: Allowance) -> None:
+        super().__init__(packed.source, 0, size)
+        self._packed = packed
+        self._allowance = allowance
+        self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+
+    def _read_on(self, length: int) -> Reading[None]:
+        rest = self.data[self.position :]
+        self._base, self.position, self.data = self.offset, 0, rest
+        while len(self.data) < length:
+            self.data += yield from self._inflate()
+
+    def skip(self, length: int) -> Reading[None]:
+        while length > len(self.data) - self.position:
+            length -= len(self.data) - self.position
+            self._base, self.position, self.data = self._base + len(self.data), 0, b""
+            if length > self.end - self.offset:
+                self.source.refuse(f"{length} bytes should follow, but fewer do", self.offset)
+            self.data = yield from self._inflate()
+        self.position += length
+
+    def _inflate(self) -> Reading[bytes]:
+        packed = self._inflater.unconsumed_tail
+        if not packed and not self._inflater.eof and self._packed.offset < self._packed.end:
+            packed = yield from self._packed.take(min(_PIECE, self._packed.end - self._packed.offset))
+        try:
+            piece = self._inflater.decompress(packed, _PIECE)
+        except zlib.error as error:
+            self.source.refuse(f"a member of the archive cannot be unpacked: {error}", self.offset)
+        if not piece and (self._inflater.eof or self._packed.offset >= self._packed.end):
+            self.source.refuse("a member of the archive is shorter than it is said to be", self.offset)
+        self._allowance.left -= len(piece)
+        if self._allowance.left < 0:
+            what = f"the members that hold pickles unfold to more than {MAX_INFLATED} bytes; that is no ordinary file"
+            self.source.exceed(what, MAX_INFLATED, self.offset)
+        return piece

@@ -1,0 +1,166 @@
+"""Skims the values of an ONNX graph: weights, inputs and outputs."""
+
+from math import prod
+from typing import Final, NamedTuple
+
+from kamiwaza_sdk.formats._protobuf import BYTES, VARINT, Field, next_field, read_bytes, read_varints, skip_field
+from kamiwaza_sdk.formats._source import Cursor, Reading
+from kamiwaza_sdk.formats.schemas.onnx import ONNXValueSchema
+
+__all__ = ["DTYPES", "MAX_TEXT", "Weight", "read_text", "read_value", "read_weight"]
+
+MAX_TEXT: Final = 65_536
+MAX_RANK: Final = 64
+_OVERFLOW: Final = 2**63
+_EXTERNAL: Final = 1
+
+
+class DType(NamedTuple):
+    """A type of elements, and how many bits one takes; `None` for text."""
+
+    name: str
+    bits: int | None
+
+
+#: ``TensorProto.DataType``.
+DTYPES: Final = {
+    0: DType("UNDEFINED", None),
+    1: DType("FLOAT", 32),
+    2: DType("UINT8", 8),
+    3: DType("INT8", 8),
+    4: DType("UINT16", 16),
+    5: DType("INT16", 16),
+    6: DType("INT32", 32),
+    7: DType("INT64", 64),
+    8: DType("STRING", None),
+    9: DType("BOOL", 8),
+    10: DType("FLOAT16", 16),
+    11: DType("DOUBLE", 64),
+    12: DType("UINT32", 32),
+    13: DType("UINT64", 64),
+    14: DType("COMPLEX64", 64),
+    15: DType("COMPLEX128", 128),
+    16: DType("BFLOAT16", 16),
+    17: DType("FLOAT8E4M3FN", 8),
+    18: DType("FLOAT8E4M3FNUZ", 8),
+    19: DType("FLOAT8E5M2", 8),
+    20: DType("FLOAT8E5M2FNUZ", 8),
+    21: DType("UINT4", 4),
+    22: DType("INT4", 4),
+    23: DType("FLOAT4E2M1", 4),
+    24: DType("FLOAT8E8M0", 8),
+    25: DType("UINT2", 2),
+    26: DType("INT2", 2),
+    27: DType("FLOAT6E2M3", 6),
+    28: DType("FLOAT6E3M2", 6),
+}
+
+
+class Weight(NamedTuple):
+    """An initializer."""
+
+    name: str
+    dtype: int
+    shape: tuple[int, ...]
+    offset: int | None
+    external: bool
+
+
+def read_text(cursor: Cursor, found: Field) -> Reading[str]:
+    """Return a field as text."""
+    return (yield from read_bytes(cursor, found, most=MAX_TEXT)).decode(errors="replace")
+
+
+def read_weight(cursor: Cursor, end: int) -> Reading[Weight]:
+    """Return what a ``TensorProto`` says, without its data."""
+    at = cursor.offset
+    name, dtype, offset, external = "", 0, None, False
+    shape = list[int]()
+    while cursor.offset < end:
+        found = yield from next_field(cursor, end)
+        match found.number, found.wire:
+            case 1, 0 | 2:
+                shape += yield from read_varints(cursor, found, most=MAX_RANK)
+            case 2, 0:
+                dtype = found.value
+            case 8, 2:
+                name = yield from read_text(cursor, found)
+            case 9, 2:
+                offset = cursor.offset
+                yield from cursor.skip(found.value)
+            case 14, 0:
+                external = found.value == _EXTERNAL
+            case _:
+                yield from skip_field(cursor, found)
+        if len(shape) > MAX_RANK:
+            cursor.source.exceed(f"a weight has more than {MAX_RANK} dimensions", MAX_RANK, at)
+    if min(shape, default=0) < 0 or prod(shape) >= _OVERFLOW:
+        cursor.source.refuse(f"weight {name[:80]!r} has a negative dimension, or more than 63 bits can count", at)
+    return Weight(name, dtype, tuple(shape), offset, external)
+
+
+def read_value(cursor: Cursor, end: int) -> Reading[ONNXValueSchema]:
+    """Return what a ``ValueInfoProto`` says."""
+    name, dtype, shape = "", None, None
+    while cursor.offset < end:
+        found = yield from next_field(cursor, end)
+        if (found.number, found.wire) == (1, BYTES):
+            name = yield from read_text(cursor, found)
+        elif (found.number, found.wire) == (2, BYTES):
+            dtype, shape = yield from _read_type(cursor, cursor.offset + found.value)
+        else:
+            yield from skip_field(cursor, found)
+    return ONNXValueSchema(name=name, dtype=dtype, shape=shape)
+
+
+_Shape = tuple[int | str | None, ...]
+
+
+def _read_type(cursor: Cursor, end: int) -> Reading[tuple[str | None, _Shape | None]]:
+    dtype, shape = None, None
+    while cursor.offset < end:
+        found = yield from next_field(cursor, end)
+        if (found.number, found.wire) == (1, BYTES):  # a tensor; sequences, maps and the like are other fields
+            dtype, shape = yield from _read_tensor_type(cursor, cursor.offset + found.value)
+        else:
+            yield from skip_field(cursor, found)
+    return dtype, shape
+
+
+def _read_tensor_type(cursor: Cursor, end: int) -> Reading[tuple[str, _Shape | None]]:
+    number, shape = 0, None
+    while cursor.offset < end:
+        found = yield from next_field(cursor, end)
+        if (found.number, found.wire) == (1, VARINT):
+            number = found.value
+        elif (found.number, found.wire) == (2, BYTES):
+            shape = yield from _read_shape(cursor, cursor.offset + found.value)
+        else:
+            yield from skip_field(cursor, found)
+    return DTYPES[number].name if number in DTYPES else f"type {number}", shape
+
+
+def _read_shape(cursor: Cursor, end: int) -> Reading[_Shape]:
+    shape = list[int | str | None]()
+    while cursor.offset < end:
+        found = yield from next_field(cursor, end)
+        if (found.number, found.wire) != (1, BYTES):
+            yield from skip_field(cursor, found)
+            continue
+        shape.append((yield from _read_dimension(cursor, cursor.offset + found.value)))
+        if len(shape) > MAX_RANK:
+            cursor.source.exceed(f"a value has more than {MAX_RANK} dimensions", MAX_RANK, cursor.offset)
+    return tuple(shape)
+
+
+def _read_dimension(cursor: Cursor, end: int) -> Reading[int | str | None]:
+    value: int | str | None = None
+    while cursor.offset < end:
+        found = yield from next_field(cursor, end)
+        if (found.number, found.wire) == (1, VARINT):
+            (value,) = yield from read_varints(cursor, found, most=1)
+        elif (found.number, found.wire) == (2, BYTES):
+            value = yield from read_text(cursor, found)
+        else:
+            yield from skip_field(cursor, found)
+    return value

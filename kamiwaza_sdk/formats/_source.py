@@ -1,0 +1,163 @@
+"""How a reader gets bytes without knowing from where: it yields the spans that it wants, and a driver sends them.
+
+A reader is a generator of `Span`, so that one reader serves a local file, where a driver reads, and a remote one, where
+another driver awaits. What it may ask for in all is bounded by the budgets of its `ByteSource`.
+"""
+
+from collections.abc import Generator
+from typing import Final, NamedTuple, NoReturn, TypeAlias, TypeVar
+
+from kamiwaza_sdk.formats.exceptions import FormatLimitException, MalformedFileException
+
+__all__ = ["HEAD", "ByteSource", "Cursor", "Reading", "Span"]
+
+#: How much is read first, before the format is known: most headers are in it.
+HEAD: Final = 65_536
+#: What a cursor reads ahead at most.
+_FURTHEST: Final = 4 * 1024**2
+_KIB: Final = 1024
+#: How many fields or instructions of a file are looked at: some seconds.
+MAX_STEPS: Final = 5_000_000
+
+_T = TypeVar("_T")
+
+
+class Span(NamedTuple):
+    """Bytes that a reader wants: always inside the file, never none."""
+
+    offset: int
+    length: int
+
+
+Reading: TypeAlias = Generator[Span, bytes, _T]
+
+
+class ByteSource:
+    """One file, as a reader sees it.
+
+    Attributes:
+        path: The name for messages, whose ending can tell the format.
+        size: In bytes.
+        format: What it is read as, for messages.
+        exhausted: Whether a budget was not enough.
+        remote: Whether a read costs a round trip, so that reading ahead pays and looking everywhere does not.
+    """
+
+    def __init__(self, *, path: str, size: int, byte_budget: int, request_budget: int, remote: bool) -> None:
+        self.path = path
+        self.size = size
+        self.remote = remote
+        self.format: str | None = None
+        self.exhausted = False
+        self._head = b""
+        self._byte_budget = byte_budget
+        self._bytes_left = byte_budget
+        self._request_budget = request_budget
+        self._requests_left = request_budget
+        self._steps_left = MAX_STEPS
+
+    def begin(self) -> Reading[bytes]:
+        """Return the first bytes, which later reads are served from."""
+        self._head = yield from self.read(0, min(HEAD, self.size))
+        return self._head
+
+    def read(self, offset: int, length: int) -> Reading[bytes]:
+        """Return exactly these bytes, or raise: they are not in the file, or over the budget."""
+        if offset + length > self.size:
+            self.refuse(f"{length} bytes should follow, but the file ends at byte {self.size}; get all of it", offset)
+        known = self._head[offset : offset + length]
+        if len(known) == length:
+            return known
+        if not self.remote:  # to read a little again is faster than to put large pieces together
+            return (yield self._spend(offset, length))
+        return known + (yield self._spend(offset + len(known), length - len(known)))
+
+    def _spend(self, offset: int, length: int) -> Span:
+        self.exhausted = length > self._bytes_left or not self._requests_left
+        if length > self._bytes_left:
+            what = f"more than {self._byte_budget} bytes have to be read; raise byte_budget, or fetch the file"
+            self.exceed(what, self._byte_budget, offset)
+        if not self._requests_left:
+            what = f"more than {self._request_budget} requests have to be made; fetch the file, and inspect it here"
+            self.exceed(what, self._request_budget, offset)
+        self._bytes_left -= length
+        self._requests_left -= 1
+        return Span(offset, length)
+
+    def step(self, offset: int, steps: int = 1) -> None:
+        """Count what costs time, not bytes, or raise: that is enough."""
+        self._steps_left -= steps
+        if self._steps_left < 0:
+            self.exceed(f"it has more than {MAX_STEPS} parts; that is no ordinary file", MAX_STEPS, offset)
+
+    def refuse(self, reason: str, offset: int | None = None) -> NoReturn:
+        """Raise that the file is malformed."""
+        raise MalformedFileException(path=self.path, format=self.format, offset=offset, reason=reason)
+
+    def exceed(self, reason: str, limit: int, offset: int | None = None) -> NoReturn:
+        """Raise that the file is over a limit."""
+        raise FormatLimitException(path=self.path, format=self.format, offset=offset, reason=reason, limit=limit)
+
+
+class Cursor:
+    """Reads on from a place in a file, in pieces that grow; what is skipped is not read.
+
+    Attributes:
+        data: What has been read and not been left behind.
+        position: Where in `data` the next byte is.
+        end: Where in the file this ends.
+    """
+
+    def __init__(self, source: ByteSource, offset: int, end: int) -> None:
+        self.source = source
+        self.data = b""
+        self.position = 0
+        self.end = end
+        self._base = offset
+        self._stride = self._first = (64 if source.remote else 4) * _KIB
+
+    @property
+    def offset(self) -> int:
+        """Where in the file the next byte is."""
+        return self._base + self.position
+
+    def need(self, length: int) -> Reading[None]:
+        """See to it that so many bytes of `data` follow `position`, or raise."""
+        if length > self.end - self.offset:
+            self.source.refuse(f"{length} bytes should follow, but only {self.end - self.offset} do", self.offset)
+        if length > len(self.data) - self.position:
+            yield from self._read_on(length)
+
+    def _read_on(self, length: int) -> Reading[None]:
+        rest = self.data[self.position :]
+        wanted = min(max(length, self._stride), self.end - self.offset) - len(rest)
+        more = yield from self.source.read(self.offset + len(rest), wanted)
+        self._base, self.position, self.data = self.offset, 0, rest + more
+        self._stride = min(2 * self._stride, _FURTHEST)
+
+    def take(self, length: int) -> Reading[bytes]:
+        """Return the next bytes, or raise."""
+        yield from self.need(length)
+        self.position += length
+        return self.data[self.position - length : self.position]
+
+    def skip(self, length: int) -> Reading[None]:
+        """Leave so many bytes behind, without reading those that have not been read."""
+        if length > self.end - self.offset:
+            self.source.refuse(f"{length} bytes should follow, but only {self.end - self.offset} do", self.offset)
+        if self.position + length <= len(self.data):
+            self.position += length
+        else:
+            if self.position + length - len(self.data) > self._stride:  # over weights: what follows them is short
+                self._stride = self._first
+            self._base, self.position, self.data = self.offset + length, 0, b""
+        yield from ()
+
+    def more(self) -> Reading[bool]:
+        """Return whether another byte follows."""
+        if self.position < len(self.data):
+            return True
+        if self.offset >= self.end:
+            return False
+        yield from self.need(1)
+        return True

@@ -1,0 +1,56 @@
+"""What can be wrong with a file that is inspected. The whole tree is drawn in `kamiwaza_sdk.exceptions`."""
+
+from kamiwaza_sdk.exceptions import ServiceException
+
+__all__ = ["FormatException", "FormatLimitException", "MalformedFileException", "UnknownFormatException"]
+
+
+def _place(path: str, format: str | None, offset: int | None) -> str:  # noqa: A002 - the word for it
+    where = "" if offset is None else f" at byte {offset}"
+    return f"{path}{where}" if format is None else f"{path} ({format}){where}"
+
+
+class FormatException(ServiceException):
+    """A file could not be inspected. Nothing of it was executed, and no more of it read than was needed to see that.
+
+    Attributes:
+        path: The file, as it was named.
+        format: What it was read as; `None` where that is not known.
+        offset: The byte at which the trouble is; `None` where it is the file as a whole.
+        reason: What is the matter, with the way out.
+    """
+
+    def __init__(self, *, path: str, reason: str, format: str | None = None, offset: int | None = None) -> None:  # noqa: A002 - as above
+        super().__init__(f"{_place(path, format, offset)}: {reason}")
+        self.path = path
+        self.format = format
+        self.offset = offset
+        self.reason = reason
+
+
+class MalformedFileException(FormatException, ValueError):
+    """A file is not what its format demands: cut short, damaged, or made to mislead."""
+
+
+class FormatLimitException(FormatException):
+    """A file asks for more than reading it is allowed to take.
+
+    Attributes:
+        limit: What is allowed.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        reason: str,
+        limit: int,
+        format: str | None = None,  # noqa: A002 - as above
+        offset: int | None = None,
+    ) -> None:
+        super().__init__(path=path, reason=reason, format=format, offset=offset)
+        self.limit = limit
+
+
+class UnknownFormatException(FormatException):
+    """A file is of no format that can be inspected: not by its first bytes, and not by its name."""

@@ -1,0 +1,156 @@
+"""Says what a file is, and what it says about itself, wherever it lies."""
+
+import os
+from collections.abc import Awaitable, Callable
+from typing import Final, Literal, TypeAlias
+
+from kamiwaza_sdk.formats._detection import detect
+from kamiwaza_sdk.formats._gguf import read_gguf
+from kamiwaza_sdk.formats._onnx import read_onnx
+from kamiwaza_sdk.formats._pickles import read_pickle
+from kamiwaza_sdk.formats._safetensors import read_safetensors
+from kamiwaza_sdk.formats._source import ByteSource, Reading, Span
+from kamiwaza_sdk.formats.schemas import GGUFSchema, ONNXSchema, PickleSchema, SafetensorsSchema
+
+__all__ = ["FileFormat", "FormatSchema", "ReadRange", "detect_format", "inspect_file", "inspect_remote"]
+
+FileFormat: TypeAlias = Literal["safetensors", "gguf", "onnx", "pickle"]
+FormatSchema: TypeAlias = SafetensorsSchema | GGUFSchema | ONNXSchema | PickleSchema
+ReadRange: TypeAlias = Callable[[int, int], Awaitable[bytes]]
+
+#: What the header of the largest safetensors file takes, and some.
+_LOCAL_BYTES: Final = 512 * 1024**2
+#: A file of a hundred thousand members can be looked into at each.
+_LOCAL_REQUESTS: Final = 1_000_000
+_REMOTE_BYTES: Final = 32 * 1024**2
+_REMOTE_REQUESTS: Final = 64
+
+
+def detect_format(head: bytes, *, path: str = "") -> FileFormat | None:
+    r"""Say what a file is by how it begins, and, for formats that begin like nothing in particular, by its name.
+
+    What the bytes say counts more than the name: a pickle that is called ``model.safetensors`` is a pickle.
+
+    Args:
+        head: The first bytes: 32 do, more are not looked at.
+        path: The name, whose ending helps.
+
+    Returns:
+        The format; `None` where it is none that `inspect_file` reads.
+
+    Example:
+        >>> detect_format(b"GGUF\x03\x00\x00\x00"), detect_format(b"\x80\x04K\x01.", path="model.safetensors")
+        ('gguf', 'pickle')
+    """
+    return detect(head, path)
+
+
+def inspect_file(path: str | os.PathLike[str]) -> FormatSchema:
+    """Return what a local file says about itself. Only its headers are read, and nothing is executed.
+
+    It reads from the disk for as long as that takes, well under a second: in asyncio, call it in a thread.
+
+    Args:
+        path: A safetensors, GGUF, ONNX or pickle-based file.
+
+    Returns:
+        `SafetensorsSchema`, `GGUFSchema`, `ONNXSchema` or `PickleSchema`: its ``format`` says which.
+
+    Raises:
+        MalformedFileException: It is not what its format demands.
+        FormatLimitException: It asks for more than reading it is allowed to take.
+        UnknownFormatException: It is of none of these formats.
+        OSError: It cannot be opened or read.
+
+    Example:
+        >>> from pathlib import Path
+        >>> _ = Path("empty.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+        >>> inspect_file("empty.safetensors").parameters
+        0
+    """
+    # A pipe would keep whoever opens it waiting for a writer; opened so, it is an empty file.
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        size = os.fstat(file).st_size
+        source = ByteSource(
+            path=os.fspath(path),
+            size=size,
+            byte_budget=_LOCAL_BYTES,
+            request_budget=_LOCAL_REQUESTS,
+            remote=False,
+        )
+        return _drive(_inspect(source), file, source)
+    finally:
+        os.close(file)
+
+
+async def inspect_remote(
+    read_range: ReadRange, *, path: str, size: int, byte_budget: int = _REMOTE_BYTES
+) -> FormatSchema:
+    """Return what a file that lies elsewhere says about itself, by reading ranges of it.
+
+    A safetensors file takes two ranges at most: its first 64 KiB, and the rest of its header. Of the other formats, up
+    to 64 ranges are read.
+
+    Args:
+        read_range: Returns the bytes at an offset, as many as asked for: both are its arguments, in this order, and
+            together they never lead outside the file.
+        path: The name for messages, whose ending helps to tell the format.
+        size: Of the file, in bytes.
+        byte_budget: How many bytes may be read in all. Where that does not do, an ONNX file is described as far as it
+            was read (``complete`` is `False`), and any other is refused.
+
+    Returns:
+        What `inspect_file` returns for the same file, but that fewer members of a zip archive are looked into.
+
+    Raises:
+        MalformedFileException: It is not what its format demands, or `read_range` returned another number of bytes.
+        FormatLimitException: It asks for more than reading it is allowed to take.
+        UnknownFormatException: It is of none of the formats that are read.
+        Exception: Whatever `read_range` raises.
+
+    Example:
+        >>> async def read_range(offset: int, length: int) -> bytes:
+        ...     return ((2).to_bytes(8, "little") + b"{}")[offset : offset + length]
+        >>> asyncio.run(inspect_remote(read_range, path="empty.safetensors", size=10)).parameters
+        0
+    """
+    source = ByteSource(path=path, size=size, byte_budget=byte_budget, request_budget=_REMOTE_REQUESTS, remote=True)
+    reading = _inspect(source)
+    try:
+        span = next(reading)
+        while True:
+            span = reading.send(_whole(await read_range(*span), span, source))
+    except StopIteration as done:
+        schema: FormatSchema = done.value
+        return schema
+
+
+def _drive(reading: Reading[FormatSchema], file: int, source: ByteSource) -> FormatSchema:
+    try:
+        span = next(reading)
+        while True:
+            span = reading.send(_whole(os.pread(file, span.length, span.offset), span, source))
+    except StopIteration as done:
+        schema: FormatSchema = done.value
+        return schema
+
+
+def _whole(data: bytes, span: Span, source: ByteSource) -> bytes:
+    if len(data) != span.length:
+        source.refuse(
+            f"{span.length} bytes were asked for, but {len(data)} came; is it still being written?", span.offset
+        )
+    return data
+
+
+def _inspect(source: ByteSource) -> Reading[FormatSchema]:
+    head = yield from source.begin()
+    kind = source.format = detect(head, source.path)
+    if kind == "safetensors":
+        return (yield from read_safetensors(source))
+    if kind == "gguf":
+        return (yield from read_gguf(source))
+    if kind == "onnx":
+        return (yield from read_onnx(source))
+    return (yield from read_pickle(source, head))

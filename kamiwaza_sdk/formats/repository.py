@@ -1,0 +1,233 @@
+"""Says what a model is by all of its files: configuration, tokenizer, README, licence, weights."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from kamiwaza_sdk.formats._attention import config_attention
+from kamiwaza_sdk.formats._front_matter import read_front_matter
+from kamiwaza_sdk.formats._json import read_json
+from kamiwaza_sdk.formats._licences import recognise_licence
+from kamiwaza_sdk.formats._source import ByteSource
+from kamiwaza_sdk.formats.exceptions import FormatLimitException, UnknownFormatException
+from kamiwaza_sdk.formats.inspection import FormatSchema, inspect_file
+from kamiwaza_sdk.formats.schemas import GGUFSchema, ONNXSchema, PickleSchema, SafetensorsSchema, TensorTable
+from kamiwaza_sdk.formats.schemas.repository import RepositoryDetailsSchema
+from kamiwaza_sdk.formats.sharded import INDEX, combine_shards
+
+__all__ = ["DESCRIBING_FILES", "describe_repository", "inspect_directory"]
+
+#: The small files that `describe_repository` reads, in the root of a repository.
+DESCRIBING_FILES: Final = (
+    "README.md",
+    "config.json",
+    "generation_config.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "LICENSE",
+    "LICENSE.md",
+    "LICENSE.txt",
+)
+#: A larger one is no such file.
+MAX_TEXT: Final = 4 * 1024**2
+MAX_FILES: Final = 10_000
+_WEIGHTS: Final = (".safetensors", ".gguf", ".onnx", ".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")
+#: What a GGUF file says that is not there.
+_SILENT: Final = GGUFSchema(
+    size=0, version=3, byte_order="little", tensors=TensorTable({}), parameters_by_dtype={}, metadata={}
+)
+#: What a class is made for, by how its name ends, longest first.
+_TASKS: Final = {
+    "ForConditionalGeneration": "text2text-generation",
+    "ForSequenceClassification": "text-classification",
+    "ForTokenClassification": "token-classification",
+    "ForImageClassification": "image-classification",
+    "ForQuestionAnswering": "question-answering",
+    "ForSpeechSeq2Seq": "automatic-speech-recognition",
+    "ForCausalLM": "text-generation",
+    "LMHeadModel": "text-generation",
+    "ForMaskedLM": "fill-mask",
+    "ForCTC": "automatic-speech-recognition",
+}
+
+
+def inspect_directory(directory: str | os.PathLike[str]) -> RepositoryDetailsSchema:
+    """Return what a model's files in a directory say about it together.
+
+    It reads the headers of every file of weights in it and below: in asyncio, call it in a thread. Links to files are
+    followed, for caches consist of them; links to directories are not.
+
+    Args:
+        directory: As a hub lays a repository out: ``config.json``, ``README.md`` and the like in it.
+
+    Returns:
+        What was found, each part empty where nothing says it.
+
+    Raises:
+        MalformedFileException: A file is not what its format demands, or an index does not fit its shards.
+        FormatLimitException: A file asks for more than reading it is allowed to take, or there are over 10,000 of them.
+        OSError: A file cannot be read.
+
+    Example:
+        >>> from pathlib import Path
+        >>> _ = Path("config.json").write_text('{"architectures": ["BertForMaskedLM"], "model_type": "bert"}')
+        >>> inspect_directory(".").task
+        'fill-mask'
+    """
+    root = Path(directory)
+    texts = {name: _read(root / name) for name in DESCRIBING_FILES if (root / name).is_file()}
+    files = dict[str, FormatSchema]()
+    indexes = dict[str, bytes]()
+    for path in _files(root):
+        name = path.relative_to(root).as_posix()
+        if name.endswith(INDEX):
+            indexes[name] = _read(path)
+        elif name.endswith(_WEIGHTS):
+            try:
+                files[name] = inspect_file(path)
+            except UnknownFormatException:
+                continue  # .bin is what many other things are called
+    for name, index in indexes.items():
+        folder = PurePosixPath(name).parent
+        shards = {
+            PurePosixPath(file).name: schema
+            for file, schema in files.items()
+            if PurePosixPath(file).parent == folder and isinstance(schema, SafetensorsSchema)
+        }
+        combine_shards(index, shards, path=name)
+    return describe_repository(texts, files, path=str(root))
+
+
+def _files(root: Path) -> list[Path]:
+    found = list[Path]()
+    for folder, _, names in os.walk(root):
+        found += [path for name in names if (path := Path(folder, name)).is_file()]
+        if len(found) > MAX_FILES:
+            reason = f"more than {MAX_FILES} files are in it; inspect the directory of one model"
+            raise FormatLimitException(path=str(root), reason=reason, limit=MAX_FILES)
+    return sorted(found)
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        text = file.read(MAX_TEXT + 1)
+    _check_length(str(path), text)
+    return text
+
+
+def _check_length(path: str, text: bytes) -> None:
+    if len(text) > MAX_TEXT:
+        reason = f"it has more than {MAX_TEXT} bytes; that is no ordinary description"
+        raise FormatLimitException(path=path, reason=reason, limit=MAX_TEXT)
+
+
+def describe_repository(
+    texts: Mapping[str, bytes], files: Mapping[str, FormatSchema], *, path: str = ""
+) -> RepositoryDetailsSchema:
+    r"""Return what texts and headers say about a model together, wherever they were read.
+
+    Args:
+        texts: The contents of those of `DESCRIBING_FILES` that there are, by name.
+        files: What the files of weights say, by path.
+        path: The repository, for messages.
+
+    Returns:
+        What was found. The sums are of the safetensors files where there are any, else of GGUF, of ONNX, of pickles,
+        for several formats are several copies of one model.
+
+    Raises:
+        MalformedFileException: A text is no JSON that should be.
+        FormatLimitException: A text is longer than 4 MiB, or unfolds to too much.
+
+    Example:
+        >>> card = b"---\nlicense: mit\nlanguage:\n- en\n- de\n---\n# A model\n"
+        >>> described = describe_repository({"README.md": card}, {})
+        >>> described.licence, described.languages
+        ('mit', ('en', 'de'))
+    """
+    config = _json(path, texts, "config.json")
+    tokenizer = _json(path, texts, "tokenizer_config.json")
+    card = read_front_matter(texts.get("README.md", b"").decode(errors="replace"))
+    licences = (recognise_licence(texts[name].decode(errors="replace")) for name in texts if name.startswith("LICENSE"))
+    gguf = next((schema for schema in files.values() if isinstance(schema, GGUFSchema)), _SILENT)
+    architecture = _architecture(config) or gguf.architecture
+    inner = config.get("text_config")
+    inner = inner if isinstance(inner, dict) else config
+    chosen = _chosen(files.values())
+    totals = Counter[str]()
+    for schema in chosen:
+        totals.update(getattr(schema, "parameters_by_dtype", None) or {})
+    return RepositoryDetailsSchema(
+        size=sum(schema.size for schema in chosen),
+        formats=tuple(sorted({schema.format for schema in files.values()})),
+        architecture=architecture,
+        model_type=_text(config, "model_type"),
+        task=_first(card, "pipeline_tag") or _task(architecture),
+        languages=card.get("language", ()),
+        licence=_first(card, "license") or next(filter(None, licences), None) or gguf.licence,
+        library=_first(card, "library_name"),
+        base_models=card.get("base_model", ()),
+        tags=card.get("tags", ()),
+        context_length=_number(inner, "max_position_embeddings", "n_positions", "n_ctx", "max_seq_len")
+        or gguf.context_length,
+        vocabulary_size=_number(inner, "vocab_size"),
+        tokenizer=_text(tokenizer, "tokenizer_class") or gguf.tokenizer,
+        has_chat_template=bool(tokenizer.get("chat_template"))
+        or "chat_template.jinja" in texts
+        or gguf.has_chat_template,
+        dtype=_text(inner, "torch_dtype") or _text(inner, "dtype"),
+        quantisation=_quantisation(config) or gguf.quantisation,
+        parameters=totals.total() or None,
+        parameters_by_dtype=dict(sorted(totals.items())),
+        attention=config_attention(config) or gguf.attention,
+        verdicts={name: schema.verdict for name, schema in files.items() if isinstance(schema, PickleSchema)},
+    )
+
+
+def _chosen(files: Iterable[FormatSchema]) -> list[FormatSchema]:
+    """Return the files of one format: of the first that there is."""
+    for kind in (SafetensorsSchema, GGUFSchema, ONNXSchema, PickleSchema):
+        if found := [schema for schema in files if isinstance(schema, kind)]:
+            # Each GGUF file is a whole model, but for those that say that they are split.
+            split = kind is not GGUFSchema or any("split.count" in getattr(schema, "metadata", ()) for schema in found)
+            return found if split else found[:1]
+    return []
+
+
+def _json(path: str, texts: Mapping[str, bytes], name: str) -> dict[str, object]:
+    text = texts.get(name)
+    if text is None:
+        return {}
+    _check_length(name, text)
+    place = f"{path}/{name}" if path else name
+    source = ByteSource(path=place, size=len(text), byte_budget=0, request_budget=0, remote=False)
+    return read_json(source, text)
+
+
+def _text(values: Mapping[str, object], key: str) -> str | None:
+    value = values.get(key)
+    return value if isinstance(value, str) else None
+
+
+def _number(values: Mapping[str, object], *keys: str) -> int | None:
+    return next((value for key in keys if type(value := values.get(key)) is int), None)
+
+
+def _first(card: Mapping[str, tuple[str, ...]], key: str) -> str | None:
+    return next(iter(card.get(key, ())), None)
+
+
+def _architecture(config: Mapping[str, object]) -> str | None:
+    names = config.get("architectures")
+    return next((name for name in names if isinstance(name, str)), None) if isinstance(names, list) else None
+
+
+def _task(architecture: str | None) -> str | None:
+    return next((task for end, task in _TASKS.items() if (architecture or "").endswith(end)), None)
+
+
+def _quantisation(config: Mapping[str, object]) -> str | None:
+    settings = config.get("quantization_config")
+    return _text(settings, "quant_method") if isinstance(settings, dict) else None

@@ -1,0 +1,27 @@
+"""What files say about themselves, as Pydantic models."""
+
+from kamiwaza_sdk.formats.schemas.attention import AttentionSchema, MemoryEstimateSchema
+from kamiwaza_sdk.formats.schemas.gguf import GGUFArraySchema, GGUFSchema, GGUFValue
+from kamiwaza_sdk.formats.schemas.onnx import ONNXSchema, ONNXValueSchema
+from kamiwaza_sdk.formats.schemas.pickles import PickleImportSchema, PickleSchema, PickleVerdict
+from kamiwaza_sdk.formats.schemas.repository import RepositoryDetailsSchema
+from kamiwaza_sdk.formats.schemas.safetensors import SafetensorsSchema, ShardedSafetensorsSchema
+from kamiwaza_sdk.formats.schemas.tensors import TensorSchema, TensorTable
+
+__all__ = [
+    "AttentionSchema",
+    "GGUFArraySchema",
+    "GGUFSchema",
+    "GGUFValue",
+    "MemoryEstimateSchema",
+    "ONNXSchema",
+    "ONNXValueSchema",
+    "PickleImportSchema",
+    "PickleSchema",
+    "PickleVerdict",
+    "RepositoryDetailsSchema",
+    "SafetensorsSchema",
+    "ShardedSafetensorsSchema",
+    "TensorSchema",
+    "TensorTable",
+]

@@ -1,0 +1,63 @@
+"""What loading a pickle would do."""
+
+from typing import ClassVar, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict
+
+from kamiwaza_sdk.formats.schemas.base import FileSchema
+
+__all__ = ["PickleImportSchema", "PickleSchema", "PickleVerdict"]
+
+PickleVerdict: TypeAlias = Literal["safe", "suspicious", "dangerous"]
+
+
+class PickleImportSchema(BaseModel):
+    """Something that loading a pickle would import.
+
+    Attributes:
+        module: ``collections``; ``?`` where it cannot be told without loading.
+        name: ``OrderedDict``; ``?`` where it cannot be told without loading.
+        verdict: On this import alone.
+
+    Example:
+        >>> PickleImportSchema(module="os", name="system", verdict="dangerous").name
+        'system'
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
+
+    module: str
+    name: str
+    verdict: PickleVerdict
+
+
+class PickleSchema(FileSchema):
+    r"""What loading a pickle-based file would import: what it is made of, and whether that can do harm.
+
+    ``safe`` means: it consists of what weights are made of, and nothing else. It is no promise about the program that
+    loads it. ``suspicious`` means: it needs code that is not known to be harmless, or it is not whole. ``dangerous``
+    means: it can run any command, or hides what it imports.
+
+    Attributes:
+        size: Of the file, in bytes.
+        container: What the pickles are in: the file itself (``pickle``), the format of PyTorch before 1.6 (``torch``),
+            an archive (``zip``, PyTorch's format since then), an array of NumPy's (``numpy``).
+        verdict: The worst of the imports' and the findings'.
+        imports: Sorted by module and name, each once.
+        pickles: How many pickles were looked through.
+        findings: What else speaks against it, for people to read.
+
+    Example:
+        >>> from pathlib import Path
+        >>> _ = Path("model.pkl").write_bytes(b"cos\nsystem\n(S'rm -rf /'\ntR.")
+        >>> inspected = inspect_file("model.pkl")
+        >>> inspected.verdict, inspected.imports[0].module, inspected.imports[0].name
+        ('dangerous', 'os', 'system')
+    """
+
+    format: Literal["pickle"] = "pickle"
+    container: Literal["pickle", "torch", "zip", "numpy"]
+    verdict: PickleVerdict
+    imports: tuple[PickleImportSchema, ...]
+    pickles: int
+    findings: tuple[str, ...]

@@ -1,0 +1,91 @@
+"""The estimate of memory, against figures that others have published."""
+
+import json
+from typing import Any
+
+import pytest
+
+from kamiwaza_sdk import (
+    AttentionSchema,
+    InvalidInputException,
+    RepositoryDetailsSchema,
+    describe_repository,
+    estimate_memory,
+)
+
+LLAMA_2_7B = {"num_hidden_layers": 32, "num_attention_heads": 32, "hidden_size": 4096}
+LLAMA_3_8B = LLAMA_2_7B | {"num_key_value_heads": 8}
+LLAMA_31_405B = {"num_hidden_layers": 126, "num_attention_heads": 128, "num_key_value_heads": 8, "hidden_size": 16384}
+QWEN_25_72B = {"num_hidden_layers": 80, "num_attention_heads": 64, "num_key_value_heads": 8, "hidden_size": 8192}
+DEEPSEEK_V3 = {
+    "num_hidden_layers": 61,
+    "num_attention_heads": 128,
+    "hidden_size": 7168,
+    "kv_lora_rank": 512,
+    "qk_rope_head_dim": 64,
+}
+
+
+def repository(config: dict[str, Any]) -> RepositoryDetailsSchema:  # Any: what configurations hold
+    return describe_repository({"config.json": json.dumps(config).encode()}, {})
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        # "Insights into DeepSeek-V3", table 1, https://arxiv.org/abs/2505.09343: KV cache per token, in BF16, in KB.
+        pytest.param(DEEPSEEK_V3, 70_272, id="DeepSeek-V3"),
+        pytest.param(QWEN_25_72B, 327_680, id="Qwen 2.5 72B"),
+        pytest.param(LLAMA_31_405B, 516_096, id="Llama 3.1 405B"),
+        # https://developer.nvidia.com/blog/mastering-llm-techniques-inference-optimization/: ~2 GB at 4096 tokens.
+        pytest.param(LLAMA_2_7B, 2 * 1024**3 // 4096, id="Llama 2 7B"),
+        # The same with a quarter of the heads: 16 GiB at 131,072 tokens, as dev.to/jagmarques lists it.
+        pytest.param(LLAMA_3_8B, 16 * 1024**3 // 131_072, id="Llama 3 8B"),
+    ],
+)
+def test_a_token_takes_what_is_published(config: dict[str, Any], expected: int) -> None:
+    assert estimate_memory(repository(config), context_length=1, cache_dtype="BF16").cache == expected
+
+
+def test_the_cache_of_llama_2_7b_takes_2_gib_at_4096_tokens() -> None:
+    assert estimate_memory(repository(LLAMA_2_7B), context_length=4096).cache == 2 * 1024**3
+
+
+@pytest.mark.parametrize(
+    ("config", "elements"),
+    [
+        ({"n_layer": 12, "n_head": 12, "n_embd": 768}, 12 * 2 * 768),
+        ({"n_layer": 32, "n_head": 71, "hidden_size": 4544, "multi_query": True}, 32 * 2 * 64),
+        ({"text_config": LLAMA_3_8B}, 65_536),
+        ({**LLAMA_3_8B, "head_dim": 256}, 131_072),
+        ({**LLAMA_3_8B, "layer_types": ["linear_attention"] * 24 + ["full_attention"] * 8}, 16_384),
+    ],
+    ids=["GPT-2", "Falcon 7B", "in a model of images", "wide heads", "mostly linear"],
+)
+def test_configurations_of_other_kinds_are_understood(config: dict[str, Any], elements: int) -> None:
+    attention = repository(config).attention
+    assert attention is not None
+    assert attention.elements_per_token == elements
+
+
+@pytest.mark.parametrize("config", [{}, {**LLAMA_3_8B, "is_encoder_decoder": True}, {"num_hidden_layers": 10**9}])
+def test_what_says_too_little_has_weights_and_no_cache(config: dict[str, Any]) -> None:
+    model = repository(config)
+    assert estimate_memory(model, context_length=0).total == 0
+    with pytest.raises(InvalidInputException, match="context_length of 0"):
+        estimate_memory(model, context_length=1)
+
+
+def test_weights_and_cache_add_up_and_quantised_caches_are_smaller() -> None:
+    attention = AttentionSchema(kv_heads=(8,) * 32, key_length=128, value_length=128)
+    model = RepositoryDetailsSchema(size=16_060_522_496, attention=attention)
+    estimate = estimate_memory(model, context_length=8192)
+    assert estimate.total == 16_060_522_496 + 1024**3
+    assert estimate_memory(model, context_length=8192, cache_dtype="Q8_0").cache == 1024**3 * 34 // 64
+
+
+@pytest.mark.parametrize(("length", "dtype", "field"), [(-1, "F16", "context_length"), (1, "FP3", "cache_dtype")])
+def test_what_makes_no_sense_is_refused(length: int, dtype: str, field: str) -> None:
+    with pytest.raises(InvalidInputException) as raised:
+        estimate_memory(repository(LLAMA_3_8B), context_length=length, cache_dtype=dtype)
+    assert raised.value.field == field

@@ -1,0 +1,375 @@
+"""Pickles: the verdict is never safer than picklescan's, nothing is executed, and what is hostile costs little."""
+
+import collections
+import io
+import pickle
+import pickletools
+import random
+import struct
+import warnings
+import zipfile
+import zlib
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from picklescan import scanner  # type: ignore[import-untyped]  # it has no types
+
+from kamiwaza_sdk import (
+    FormatException,
+    FormatLimitException,
+    MalformedFileException,
+    PickleSchema,
+    UnknownFormatException,
+    inspect_file,
+)
+from kamiwaza_sdk.formats._pickle_rules import ALLOWED, judge
+from kamiwaza_sdk.formats._pickle_walk import _CODES
+from tests.formats.making import Ranges, inspect_bytes
+
+ORDER = ["safe", "suspicious", "dangerous"]
+TORCH_MAGIC = 0x1950A86A20F9469CFC6C
+
+
+class Call:
+    """Pickles as a call of anything."""
+
+    def __init__(self, function: Any, *arguments: Any) -> None:  # Any: what is called is what is tested
+        self.function, self.arguments = function, arguments
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.function, self.arguments
+
+
+def named(module: str, name: str) -> bytes:
+    return f"c{module}\n{name}\n(tR.".encode()
+
+
+def stack_global(module: str, name: str) -> bytes:
+    texts = b"".join(b"\x8c" + bytes([len(text)]) + text.encode() for text in (module, name))
+    return b"\x80\x04" + texts + b"\x93)R."
+
+
+def zipped(members: dict[str, bytes], *, method: int = zipfile.ZIP_STORED) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return file.getvalue()
+
+
+def old_torch(body: bytes) -> bytes:
+    parts = [pickle.dumps(value, 2) for value in (TORCH_MAGIC, 1001, {"little_endian": True})]
+    return b"".join(parts) + body + pickle.dumps(["0"], 2) + struct.pack("<q", 4) + bytes(16)
+
+
+WEIGHTS = pickle.dumps(collections.OrderedDict(a=[1.0], b="x" * 5000), 2)
+SAFE: dict[str, bytes] = {
+    **{f"protocol {n}": pickle.dumps(collections.OrderedDict(a=1, b="two", c=[3.0]), n) for n in range(6)},
+    "a torch archive": zipped({"m/data.pkl": WEIGHTS, "m/data/0": bytes(64), "m/version": b"3\n"}),
+    "a deflated archive": zipped({"data.pkl": WEIGHTS}, method=zipfile.ZIP_DEFLATED),
+    "two pickles": pickle.dumps([1]) + pickle.dumps({"a": collections.OrderedDict()}),
+    "a storage": b"\x80\x02ctorch\nFloatStorage\n.",
+}
+DANGEROUS: dict[str, bytes] = {
+    **{f"protocol {n}": pickle.dumps(Call(eval, "1"), n) for n in range(6)},
+    "os.system": named("os", "system"),
+    "posix.system, on the stack": stack_global("posix", "system"),
+    "INST": b"(S'x'\nios\nsystem\n.",
+    "through a submodule": named("os.path", "join"),
+    "a dotted name": stack_global("collections", "OrderedDict.__init__.__globals__"),
+    "an extension": b"\x80\x02\x82\x01.",
+    "a module that is not a text": b"\x80\x04K\x01\x8c\x06system\x93.",
+    "nothing on the stack": b"\x80\x04\x93.",
+    "a memo that is empty": b"\x80\x04h\x05\x8c\x06system\x93.",
+    "a memo that was stored over": b"\x80\x04\x8c\x02os\x94K\x010h\x00\x8c\x06system\x93.",
+    "a module from the memo": b"\x80\x04\x8c\x02os\x94\x8c\x06system\x940" + b"0h\x00h\x01\x93)R.",
+    "texts that are doubled": b"\x80\x04\x8c\x06systemK\x01\x85\x8c\x02os2\x93.",
+    "an escape that does not exist": b"S'o\\q'\nS'system'\n\x93.",
+    "a long name": named("os", "x" * 5000),
+    "torn after it": named("os", "system")[:-4],
+    "trailing bytes": named("os", "system") + b"\xff\xff",
+    "a second pickle": pickle.dumps([1]) + named("os", "system"),
+    "an archive": zipped({"m/data.pkl": named("os", "system")}),
+    "an archive without a telling name": zipped({"m/0": stack_global("os", "system")}),
+    "a deflated archive": zipped({"x.pkl": named("os", "system")}, method=zipfile.ZIP_DEFLATED),
+    "an archive after a pickle": WEIGHTS + zipped({"x.pkl": named("os", "system")}),
+    "torch's old format": old_torch(pickle.dumps(Call(eval, "1"), 2)),
+    "after long data": pickle.dumps([b"x" * 300_000, Call(eval, "1")]),
+}
+SUSPICIOUS: dict[str, bytes] = {
+    "a class of the host's": named("myapp.models", "Net"),
+    "a class beside the weights": b"\x80\x02ctorch._utils\n_rebuild_parameter\n.",
+    "a set": pickle.dumps({1, 2}, 2),
+    "cut short": WEIGHTS[:-20],
+    "bytes after it": WEIGHTS + b"\xff",
+    "no pickle after all": b"\x80\x04\xff",
+    "a claim of exabytes": b"\x80\x04\x8e" + struct.pack("<Q", 2**63) + b"x.",
+    "an archive without its end": zipped({"data.pkl": WEIGHTS})[:-30],
+    "an archive after something": b"PK\x03\x04" + zipped({"data.pkl": WEIGHTS}),
+    "a torn member": zipped({"data.pkl": WEIGHTS[:-9]}),
+}
+
+
+def scanned(path: Path, *, ending: str | None = None) -> str:
+    """Return picklescan's verdict in our words."""
+    with warnings.catch_warnings(action="ignore"):  # the library that it uses warns of odd escapes
+        result = scanner.scan_bytes(io.BytesIO(path.read_bytes()), str(path), ending or path.suffix)
+    return (
+        "dangerous" if result.issues_count else "suspicious" if result.suspicious_count or result.scan_err else "safe"
+    )
+
+
+def verdict(data: bytes, path: Path) -> str:
+    schema = inspect_bytes(data, path)
+    assert isinstance(schema, PickleSchema)
+    return schema.verdict
+
+
+@pytest.mark.parametrize("ending", [".bin", ".pt", ".pkl", ".ckpt"])
+@pytest.mark.parametrize(
+    ("expected", "data"),
+    [
+        pytest.param(expected, data, id=f"{expected}: {name}")
+        for expected, files in (("safe", SAFE), ("suspicious", SUSPICIOUS), ("dangerous", DANGEROUS))
+        for name, data in files.items()
+    ],
+)
+def test_the_verdict_is_right_and_never_safer_than_that_of_picklescan(
+    expected: str, data: bytes, ending: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"model{ending}"
+    assert verdict(data, path) == expected
+    try:
+        theirs = scanned(path)
+    except (ValueError, zipfile.BadZipFile):  # it gives up on some
+        return
+    assert ORDER.index(expected) >= ORDER.index(theirs)
+
+
+@pytest.mark.parametrize(("ending", "expected"), [(".pt", "safe"), (".bin", "safe"), (".pkl", "suspicious")])
+def test_weights_after_the_pickles_are_out_of_place_only_where_a_pickle_is_promised(
+    ending: str, expected: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"model{ending}"
+    assert verdict(old_torch(WEIGHTS), path) == expected == scanned(path)
+
+
+def test_every_import_that_picklescan_knows_is_judged_no_safer() -> None:
+    for module, names in scanner._unsafe_globals.items():
+        for name in {"*": {"anything"}}.get(str(names), {names} if isinstance(names, str) else names):
+            assert judge(module, name) == "dangerous", (module, name)
+            assert names != "*" or judge(f"{module}.inner", name) == "dangerous"
+    for module, name in ALLOWED:
+        assert name in scanner._safe_globals[module]
+
+
+def test_what_is_imported_is_listed_once_and_sorted(tmp_path: Path) -> None:
+    schema = inspect_bytes(pickle.dumps([Call(eval, "1"), Call(eval, "2"), collections.Counter()]), tmp_path / "a.pkl")
+    assert isinstance(schema, PickleSchema)
+    found = [(i.module, i.name, i.verdict) for i in schema.imports]
+    assert found == [("builtins", "eval", "dangerous"), ("collections", "Counter", "suspicious")]
+    assert PickleSchema.model_validate_json(schema.model_dump_json()) == schema
+
+
+def test_an_array_of_objects_is_looked_through_and_one_of_numbers_is_not(tmp_path: Path) -> None:
+    import numpy as np
+
+    plain, objects = io.BytesIO(), io.BytesIO()
+    np.save(plain, np.frombuffer(named("os", "system") * 10, np.uint8))
+    np.save(objects, np.array([Call(eval, "1")], dtype=object), allow_pickle=True)
+    assert verdict(plain.getvalue(), tmp_path / "a.npy") == "safe"
+    assert verdict(objects.getvalue(), tmp_path / "b.npy") == "dangerous"
+    assert verdict(zipped({"a.npy": objects.getvalue()}), tmp_path / "c.npz") == "dangerous"
+
+
+def test_a_pickle_is_recognised_whatever_it_is_called(tmp_path: Path) -> None:
+    assert verdict(stack_global("os", "system"), tmp_path / "model.safetensors") == "dangerous"
+    assert verdict(pickle.dumps([1], 0), tmp_path / "unnamed") == "safe"
+
+
+@pytest.mark.parametrize("data", [b"", b"# Notes\n", b"{}", b"\x00" * 100, b"<html>"])
+@pytest.mark.parametrize("name", ["notes.md", "model.bin"])
+def test_what_is_no_pickle_from_the_first_byte_on_is_unknown(data: bytes, name: str, tmp_path: Path) -> None:
+    with pytest.raises(UnknownFormatException, match="no safetensors"):
+        inspect_bytes(data, tmp_path / name)
+
+
+def test_a_zip_bomb_is_refused_before_it_unfolds(tmp_path: Path) -> None:
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    bomb = pickle.PROTO + b"\x04" + b"N0" * 500_000
+    packed = packer.compress(bomb) + b"".join(packer.compress(b"N0" * 500_000) for _ in range(20)) + packer.flush()
+    with pytest.raises(FormatLimitException):
+        inspect_bytes(_archive(packed, claimed=2**40), tmp_path / "a.pt")
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    head = b"\x80\x04\x8e" + struct.pack("<Q", 2**40)
+    packed = packer.compress(head) + b"".join(packer.compress(bytes(2**20)) for _ in range(300)) + packer.flush()
+    with pytest.raises(FormatLimitException, match="unfold to more than"):
+        inspect_bytes(_archive(packed, claimed=2**41), tmp_path / "b.pt")
+
+
+def _archive(packed: bytes, *, claimed: int) -> bytes:
+    """Return an archive with one deflated member that claims to be as large as this."""
+    name = b"data.pkl"
+    extra = struct.pack("<2HQ", 1, 8, claimed)
+    local = struct.pack("<4s5H3I2H", b"PK\3\4", 45, 0, 8, 0, 0, 0, len(packed), 2**32 - 1, len(name), len(extra))
+    central = struct.pack(
+        "<4s6H3I5H2I", b"PK\1\2", 45, 45, 0, 8, 0, 0, 0, len(packed), 2**32 - 1, len(name), len(extra), 0, 0, 0, 0, 0
+    )
+    body = local + name + extra + packed
+    directory = central + name + extra
+    return body + directory + struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 1, 1, len(directory), len(body), 0)
+
+
+def test_a_pickle_without_end_is_refused_in_time(tmp_path: Path) -> None:
+    with pytest.raises(FormatLimitException, match="no ordinary file"):
+        inspect_bytes(b"\x80\x04" + b"N0" * 2_600_000, tmp_path / "a.pkl")
+
+
+async def test_a_remote_archive_is_looked_through_without_its_weights() -> None:
+    members = {"m/data.pkl": WEIGHTS} | {f"m/data/{n}": random.Random(n).randbytes(100_000) for n in range(30)}
+    ranges = Ranges(zipped(members), path="a.pt")
+    schema = await ranges.inspect()
+    assert isinstance(schema, PickleSchema)
+    assert (schema.verdict, schema.container, schema.pickles) == ("safe", "zip", 1)
+    assert len(ranges.read) <= 4
+    assert sum(length for _, length in ranges.read) < 200_000
+
+
+async def test_a_remote_pickle_is_looked_through_without_its_data() -> None:
+    ranges = Ranges(pickle.dumps([b"x" * 10_000_000, Call(eval, "1")]), path="a.pkl")
+    schema = await ranges.inspect()
+    assert isinstance(schema, PickleSchema)
+    assert schema.verdict == "dangerous"
+    assert sum(length for _, length in ranges.read) < 200_000
+
+
+def test_every_instruction_of_the_standard_library_is_known() -> None:
+    assert {chr(number): code.name for number, code in _CODES.items()} == {
+        code: op.name for code, op in ((op.code, op) for op in pickletools.opcodes)
+    }
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(max_size=400),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.tuples(inner, inner),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(value=values, protocol=st.integers(0, 5))
+def test_what_has_only_plain_values_is_whole_and_not_dangerous(
+    value: object, protocol: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    schema = inspect_bytes(pickle.dumps(value, protocol), tmp_path_factory.getbasetemp() / "value.pkl")
+    assert isinstance(schema, PickleSchema)
+    assert [found for found in schema.imports if found.verdict != "suspicious"] == []
+    assert (schema.pickles, schema.findings) == (1, ())
+
+
+pieces = st.sampled_from(
+    [
+        b"cos\nsystem\n",
+        b"ccollections\nOrderedDict\n",
+        b"\x8c\x02os",
+        b"\x8c\x06system",
+        b"\x94",
+        b"\x93",
+        b"h\x00",
+        b"h\x01",
+        b"q\x00",
+        b"q\x01",
+        b"\x8c\x0bcollections",
+        b"\x8c\x0bOrderedDict",
+        b"K\x01",
+        b"0",
+        b"2",
+        b"N",
+        b".",
+        b"(",
+        b"t",
+        b"R",
+        b"V\\u006fs\n",
+        b"S'os'\n",
+        b"X\x02\x00\x00\x00os",
+        b"p0\n",
+        b"g0\n",
+        b"\x80\x04",
+        b"\x95\x08\x00\x00\x00\x00\x00\x00\x00",
+        b"U\x02os",
+    ]
+)
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.lists(pieces | st.binary(max_size=3), max_size=14), st.sampled_from([".pkl", ".bin", ".pt"]))
+def test_no_sequence_of_instructions_gets_a_safer_verdict_than_from_picklescan(
+    tmp_path_factory: pytest.TempPathFactory, parts: list[bytes], ending: str
+) -> None:
+    path = tmp_path_factory.getbasetemp() / f"parts{ending}"
+    try:
+        ours = verdict(b"".join(parts), path)
+    except FormatException:
+        return
+    try:
+        theirs = scanned(path)
+    except (ValueError, OSError):
+        return
+    assert ORDER.index(ours) >= ORDER.index(theirs), (ours, theirs)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_an_archive_with_any_bytes_changed_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    original = zipped({"m/data.pkl": WEIGHTS[:60], "m/0": bytes(20)}, method=zipfile.ZIP_DEFLATED)
+    mutated = bytearray(original)
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(mutated) - 1))
+        mutated[place : place + 4] = data.draw(st.binary(min_size=1, max_size=4))
+    with suppress(FormatException):
+        inspect_bytes(bytes(mutated), tmp_path_factory.getbasetemp() / "mutated.pt")
+
+
+def test_an_empty_file_with_a_telling_name_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.safetensors").write_bytes(b"")
+    with pytest.raises(MalformedFileException):
+        inspect_file(tmp_path / "a.safetensors")
+
+
+def test_an_archive_that_counts_in_64_bits_is_looked_through(tmp_path: Path) -> None:
+    data = zipped({"m/data.pkl": named("os", "system")})
+    body, (_, _, _, _, count, size, offset, _) = data[:-22], struct.unpack("<4s4H2IH", data[-22:])
+    record = struct.pack("<4sQ2H2I4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, size, offset)
+    locator = struct.pack("<4sIQI", b"PK\6\7", 0, len(body), 1)
+    end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 2**16 - 1, 2**16 - 1, 2**32 - 1, 2**32 - 1, 0)
+    whole = body + record + locator + end
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:  # the standard library takes it for one
+        assert archive.namelist() == ["m/data.pkl"]
+    schema = inspect_bytes(whole, tmp_path / "a.pt")
+    assert isinstance(schema, PickleSchema)
+    assert (schema.verdict, schema.findings) == ("dangerous", ())
+    lost = whole.replace(b"PK\6\6", b"PK\6\0")
+    assert verdict(lost, tmp_path / "b.pt") == "suspicious"
+
+
+@pytest.mark.parametrize("place", [6, 8])
+def test_a_member_that_is_encrypted_or_packed_in_another_way_is_suspicious(place: int, tmp_path: Path) -> None:
+    data = bytearray(zipped({"m/data.pkl": WEIGHTS}))
+    data[place] = 9 if place == 8 else 1
+    assert verdict(bytes(data), tmp_path / "a.pt") == "suspicious"
+    central = data.index(b"PK\x01\x02") + 10
+    data[central], data[8] = 14, 14
+    assert verdict(bytes(data), tmp_path / "a.pt") == "suspicious"
+
+
+def test_an_archive_that_claims_a_million_members_is_refused(tmp_path: Path) -> None:
+    data = zipped({"m/data.pkl": WEIGHTS})
+    size = struct.pack("<I", 2**31)
+    with pytest.raises(FormatLimitException):
+        inspect_bytes(data[:-10] + size + data[-6:], tmp_path / "a.pt")

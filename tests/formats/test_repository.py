@@ -1,0 +1,208 @@
+"""Repositories: what texts and headers say together, checked against each other where they can disagree."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml  # type: ignore[import-untyped]  # it has no types
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kamiwaza_sdk import (
+    FormatException,
+    FormatLimitException,
+    MalformedFileException,
+    RepositoryDetailsSchema,
+    SafetensorsSchema,
+    combine_shards,
+    describe_repository,
+    inspect_directory,
+    inspect_file,
+    inspect_shards,
+)
+from kamiwaza_sdk.formats._front_matter import read_front_matter
+from kamiwaza_sdk.formats._licences import recognise_licence
+from tests.formats.making import entry, safetensors_file
+from tests.formats.test_gguf import write
+from tests.formats.test_pickles import WEIGHTS, named
+
+CARD = """---
+license: apache-2.0  # as it is
+language:
+- en
+- "de"
+pipeline_tag: sentence-similarity
+library_name: sentence-transformers
+tags: [embedding, 'fast: very']
+base_model: org/base
+model-index:
+- name: x
+  results:
+    - task: y
+---
+# Title
+license: mit
+"""
+
+
+def shards(directory: Path, *, claimed: int = 12) -> Path:
+    directory.mkdir(exist_ok=True)
+    for name, tensor in (("a", "x"), ("b", "y")):
+        file = safetensors_file({tensor: entry("F16", [3], 0, 6)}, bytes(6))
+        (directory / f"{name}.safetensors").write_bytes(file)
+    weight_map = {"x": "a.safetensors", "y": "b.safetensors"}
+    index = directory / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {"total_size": claimed}, "weight_map": weight_map}))
+    return index
+
+
+def test_a_repository_says_what_its_parts_say(tmp_path: Path) -> None:
+    shards(tmp_path)
+    config = {"architectures": ["BertModel"], "model_type": "bert", "max_position_embeddings": 512, "vocab_size": 30522}
+    config |= {"num_hidden_layers": 6, "num_attention_heads": 12, "hidden_size": 384, "torch_dtype": "float32"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "README.md").write_text(CARD)
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer", "chat_template": "x"}')
+    (tmp_path / "LICENSE").write_text("Permission is hereby granted, free of charge, … without restriction")
+    (tmp_path / "extra").mkdir()
+    (tmp_path / "extra/evil.pt").write_bytes(named("os", "system"))
+    (tmp_path / "extra/weights.pkl").write_bytes(WEIGHTS)
+    (tmp_path / "extra/other.bin").write_bytes(bytes(100))
+    found = inspect_directory(tmp_path)
+    assert (found.architecture, found.model_type, found.task) == ("BertModel", "bert", "sentence-similarity")
+    assert (found.languages, found.licence, found.library) == (("en", "de"), "apache-2.0", "sentence-transformers")
+    assert (found.tags, found.base_models) == (("embedding", "fast: very"), ("org/base",))
+    assert (found.context_length, found.vocabulary_size, found.dtype) == (512, 30522, "float32")
+    assert (found.tokenizer, found.has_chat_template) == ("BertTokenizer", True)
+    assert (found.parameters, found.parameters_by_dtype) == (6, {"F16": 6})
+    assert found.formats == ("pickle", "safetensors")
+    assert found.verdicts == {"extra/evil.pt": "dangerous", "extra/weights.pkl": "safe"}
+    assert found.attention is not None
+    assert found.attention.elements_per_token == 6 * 2 * 384
+    assert RepositoryDetailsSchema.model_validate_json(found.model_dump_json()) == found
+
+
+def test_a_repository_of_gguf_files_says_what_the_first_says_for_each_is_a_whole_model(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write(tmp_path / f"{name}.gguf", words=70)
+    found = inspect_directory(tmp_path)
+    assert (found.architecture, found.quantisation, found.context_length) == ("llama", "Q4_K", 4096)
+    assert (found.parameters, found.size) == (2208, (tmp_path / "a.gguf").stat().st_size)
+    assert (found.tokenizer, found.licence, found.has_chat_template) == ("gpt2", "mit", True)
+
+
+def test_a_cache_that_consists_of_links_is_read_and_a_directory_that_holds_itself_is_not_for_ever(
+    tmp_path: Path,
+) -> None:
+    shards(tmp_path / "blobs")
+    snapshot = tmp_path / "snapshot"
+    snapshot.mkdir()
+    for path in (tmp_path / "blobs").iterdir():
+        (snapshot / path.name).symlink_to(path)
+    (snapshot / "again").symlink_to(snapshot)
+    (snapshot / "gone.safetensors").symlink_to("nowhere")
+    assert inspect_directory(snapshot).parameters == 6
+
+
+def test_an_empty_directory_says_nothing(tmp_path: Path) -> None:
+    assert inspect_directory(tmp_path) == RepositoryDetailsSchema(size=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "error"),
+    [
+        ("config.json", "<html>", MalformedFileException),
+        ("config.json", "[]", MalformedFileException),
+        ("config.json", '{"a":' + "[" * 100_000, MalformedFileException),
+        ("tokenizer_config.json", "{", MalformedFileException),
+        ("config.json", " " * (4 * 1024**2 + 1), FormatLimitException),
+    ],
+    ids=["a web page", "a list", "deep", "half", "large"],
+)
+def test_a_description_that_is_none_is_refused(
+    name: str, text: str, error: type[FormatException], tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(error) as raised:
+        inspect_directory(tmp_path)
+    assert name in raised.value.path
+
+
+def test_a_config_may_hold_anything_at_all() -> None:
+    config = {"architectures": [1, None, "A"], "model_type": 7, "text_config": [], "num_hidden_layers": -1}
+    config |= {"quantization_config": {"quant_method": "gptq"}, "max_position_embeddings": "many", "vocab_size": 1e9}
+    found = describe_repository({"config.json": json.dumps(config).encode()}, {})
+    assert (found.architecture, found.model_type, found.quantisation) == ("A", None, "gptq")
+    assert (found.context_length, found.vocabulary_size, found.attention) == (None, None, None)
+
+
+def test_shards_and_index_are_one_model(tmp_path: Path) -> None:
+    schema = inspect_shards(shards(tmp_path, claimed=13))
+    assert list(schema.shards) == ["a.safetensors", "b.safetensors"]
+    assert (schema.parameters, schema.parameters_by_dtype, schema.claimed_size) == (6, {"F16": 6}, 13)
+
+
+@pytest.mark.parametrize(
+    ("index", "problem"),
+    [
+        ({"weight_map": {"x": "a.safetensors"}}, None),
+        ({"weight_map": {"y": "a.safetensors"}}, "is not in 'a.safetensors'"),
+        ({"weight_map": {}, "metadata": 7}, None),
+        ({"weight_map": {"x": "c.safetensors"}}, "is not there"),
+        ({"weight_map": {"x": "../a.safetensors"}}, "does not lie beside"),
+        ({"weight_map": {"x": "/etc/passwd"}}, "does not lie beside"),
+        ({"weight_map": {"x": 7}}, "file names"),
+        ({"weight_map": ["x"]}, "file names"),
+        ({}, "file names"),
+    ],
+)
+def test_an_index_that_does_not_fit_is_refused(index: object, problem: str | None, tmp_path: Path) -> None:
+    shards(tmp_path)
+    there = {path.name: inspect_file(path) for path in tmp_path.glob("*.safetensors")}
+    known = {name: schema for name, schema in there.items() if isinstance(schema, SafetensorsSchema)}
+    if problem is None:
+        combine_shards(json.dumps(index).encode(), known, path="index")
+        return
+    with pytest.raises(MalformedFileException, match=problem):
+        combine_shards(json.dumps(index).encode(), known, path="index")
+
+
+def test_a_tensor_that_the_index_leaves_out_is_refused(tmp_path: Path) -> None:
+    index = shards(tmp_path)
+    (tmp_path / "a.safetensors").write_bytes(
+        safetensors_file({"x": entry("F16", [3], 0, 6), "hidden": entry("U8", [1], 6, 7)}, bytes(7))
+    )
+    with pytest.raises(MalformedFileException, match="'hidden' of 'a.safetensors' is not named"):
+        inspect_shards(index)
+    with pytest.raises(MalformedFileException, match="'hidden'"):
+        inspect_directory(tmp_path)
+
+
+def test_a_card_is_read_as_yaml_reads_it() -> None:
+    ours, theirs = read_front_matter(CARD), yaml.safe_load(CARD.split("---")[1])
+    for key in ("license", "language", "pipeline_tag", "library_name", "tags", "base_model"):
+        value = theirs[key]
+        assert ours[key] == (tuple(value) if isinstance(value, list) else (value,))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(st.characters(codec="utf-8"), max_size=60) | st.text("-: []\n#'\"ab", max_size=60))
+def test_any_card_is_read_or_passed_over(text: str) -> None:
+    read_front_matter(f"---\n{text}\n---\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("   Apache License\n  Version 2.0, January 2004\n", "apache-2.0"),
+        ("META LLAMA 3 COMMUNITY LICENSE AGREEMENT", "llama3"),
+        ("LLAMA 3.1 COMMUNITY LICENSE AGREEMENT", "llama3.1"),
+        ("All rights reserved", None),
+    ],
+)
+def test_known_licences_are_recognised(text: str, expected: str | None) -> None:
+    assert recognise_licence(text) == expected
+
+
+def test_our_own_licence_is_recognised() -> None:
+    assert recognise_licence((Path(__file__).parents[2] / "LICENSE").read_text()) == "apache-2.0"
