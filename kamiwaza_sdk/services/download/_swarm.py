@@ -89,9 +89,9 @@ class Swarm:
         self._workers = [worker for worker in self._workers if worker not in done]
         self._fresh -= done
         self._give_back()
-        for worker in done:
-            if not worker.cancelled():  # by us, for somebody who waited
-                worker.result()
+        errors = [worker.exception() for worker in done if not worker.cancelled()]  # by us, for somebody who waited
+        for error in filter(None, errors):
+            raise error
         if self._loop.time() - self._looked >= _TICK:
             self._look()
 
@@ -128,7 +128,7 @@ class Swarm:
     def _judge(self, rate: float) -> None:
         waits, left = self._sink.lane.waits, self._total - self._exchange.received
         held_up, self._waits = waits > self._waits, waits
-        if held_up or left <= rate * _SOON:
+        if held_up or not rate or left <= rate * _SOON:
             return
         if rate < self._goal:
             self._growing = False
