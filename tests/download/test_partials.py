@@ -41,7 +41,7 @@ def begun(path: Path) -> Partial:
 def test_a_sync_takes_along_the_line_that_says_how_far_it_is(tmp_path: Path, synced: list[str]) -> None:
     partial = begun(tmp_path / "m")
     for _ in range(5):
-        partial.write(PIECE)
+        partial.write(PIECE, partial.offset)
     partial.keep()
     assert synced == [".partial", ".journal 2", ".partial", ".journal 4"]
 
@@ -49,10 +49,10 @@ def test_a_sync_takes_along_the_line_that_says_how_far_it_is(tmp_path: Path, syn
 def test_what_was_left_unsynced_is_synced_soon_after_going_on(tmp_path: Path, synced: list[str]) -> None:
     """However often a process is killed before it came to syncing, no more than that is ever at stake."""
     left = begun(tmp_path / "m")
-    left.write(PIECE)
+    left.write(PIECE, left.offset)
     left.keep()
     partial = begun(tmp_path / "m")
     assert (partial.reused, synced) == (CHECKPOINT, [])
-    partial.write(PIECE)
+    partial.write(PIECE, partial.offset)
     partial.keep()
     assert synced == [".partial", ".journal 2"]
