@@ -33,6 +33,7 @@ BODY = GeneratedBody(9 * MIB, seed=1)
 WHOLE = BODY.read(0, BODY.size)
 SHA256 = digest(WHOLE)
 BROKEN = Truncate(at=7 * MIB)
+AGAIN = {"max_attempts": 2, "retry_pause": 0.0}
 NO_ETAG = {"ETag": None, "Last-Modified": None}
 WEAK = {"ETag": 'W/"1"', "Last-Modified": None}
 DATED = {"ETag": None, "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT"}
@@ -129,6 +130,17 @@ async def test_content_that_changed_meanwhile_is_taken_whole(
     other = GeneratedBody(8 * MIB, seed=2)
     faulty_server.add("/m", body=other)
     check(await downloads.download(url, target), target, other.read(0, other.size))
+
+
+async def test_an_answer_that_brought_nothing_names_no_content_that_came_later(
+    faulty_server: FaultyServer, config: DownloadConfig, target: Path
+) -> None:
+    other = GeneratedBody(8 * MIB, seed=2)
+    url = faulty_server.add("/m", body=BODY, faults=[Truncate(at=0), Changed(other.read(0, other.size))])
+    result = await DownloadService(config.model_copy(update=AGAIN)).download(url, target)
+    check(result, target, other.read(0, other.size))
+    unchanged = await DownloadService(config).download(url, target, validators=result.validators)
+    assert unchanged.not_modified
 
 
 @pytest.mark.parametrize("faults", [[BROKEN], [BROKEN, Changed()]])

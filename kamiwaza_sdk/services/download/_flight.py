@@ -202,7 +202,9 @@ class Flight:
         self._reporter.reused = partial.reused
         exchange.begin(partial.offset, response.content_length)
         demands.check_announced(exchange.announced, url=self._url)
-        header = partial.header or header_of(response, self._key, size=exchange.announced, sha256=demands.sha256)
+        # What an earlier answer said of its content holds only for what goes on with it, not for what begins anew.
+        header = partial.header if self._pieced else None
+        header = header or header_of(response, self._key, size=exchange.announced, sha256=demands.sha256)
         receiving = functools.partial(receive, response, exchange=exchange, demands=demands, reporter=self._reporter)
         try:
             if exchange.announced is not None and exchange.announced <= SLOT_SIZE:
