@@ -16,6 +16,7 @@ from kamiwaza_sdk import (
 )
 from kamiwaza_sdk.testing import (
     Changed,
+    Chunked,
     Fault,
     FaultyServer,
     GeneratedBody,
@@ -141,6 +142,16 @@ async def test_an_answer_that_brought_nothing_names_no_content_that_came_later(
     check(result, target, other.read(0, other.size))
     unchanged = await DownloadService(config).download(url, target, validators=result.validators)
     assert unchanged.not_modified
+
+
+async def test_the_digest_is_of_the_whole_where_only_the_rest_is_small(
+    faulty_server: FaultyServer, config: DownloadConfig, target: Path
+) -> None:
+    body = WHOLE[: MIB // 2]
+    url = faulty_server.add("/m", body=body, faults=[(Chunked(), Truncate(at=MIB // 4))])
+    result = await DownloadService(config.model_copy(update=AGAIN)).download(url, target)
+    check(result, target, body)
+    assert len(faulty_server.requests) == 2
 
 
 @pytest.mark.parametrize("faults", [[BROKEN], [BROKEN, Changed()]])

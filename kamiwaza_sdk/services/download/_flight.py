@@ -207,7 +207,7 @@ class Flight:
         header = header or header_of(response, self._key, size=exchange.announced, sha256=demands.sha256)
         receiving = functools.partial(receive, response, exchange=exchange, demands=demands, reporter=self._reporter)
         try:
-            if exchange.announced is not None and exchange.announced <= SLOT_SIZE:
+            if not self._pieced and exchange.announced is not None and exchange.announced <= SLOT_SIZE:
                 memory = MemorySink()
                 await receiving(memory)
                 return lambda: partial.store(memory, header)
