@@ -154,6 +154,16 @@ async def test_the_digest_is_of_the_whole_where_only_the_rest_is_small(
     assert len(faulty_server.requests) == 2
 
 
+async def test_a_part_of_nobody_knows_how_much_is_not_taken_for_all_of_the_rest(
+    faulty_server: FaultyServer, config: DownloadConfig, target: Path
+) -> None:
+    start, end = 7 * MIB, 8 * MIB
+    said = Headers({"Content-Range": f"bytes {start}-{end - 1}/*", "Content-Length": f"{end - start}"})
+    short = (said, Truncate(at=end - start))
+    url = faulty_server.add("/m", body=BODY, faults=[(Chunked(), BROKEN), short])
+    check(await DownloadService(config.model_copy(update=AGAIN)).download(url, target), target)
+
+
 @pytest.mark.parametrize("faults", [[BROKEN], [BROKEN, Changed()]])
 async def test_content_that_changed_behind_one_name_is_found_out_by_its_digest(
     faults: list[Fault], faulty_server: FaultyServer, downloads: DownloadService, target: Path

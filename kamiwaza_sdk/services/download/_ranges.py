@@ -49,6 +49,6 @@ def _fits(response: aiohttp.ClientResponse, header: Header, *, offset: int) -> b
     return (
         start == offset
         and whole == (whole if header.size is None else header.size)
-        and (whole is None or last == whole - 1)
+        and last + 1 == whole  # where nobody says how long it is, nobody can tell whether this is all of the rest
         and response.content_length in {None, last + 1 - start}
     )
