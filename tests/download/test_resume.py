@@ -22,6 +22,7 @@ from kamiwaza_sdk.testing import (
     GeneratedBody,
     Headers,
     IgnoreRange,
+    Rate,
     Reset,
     Status,
     Truncate,
@@ -203,6 +204,21 @@ async def test_a_mirror_gives_the_rest_of_what_a_digest_names(
     result = await downloads.download(mirror, target, sha256=SHA256)
     check(result, target)
     assert result.bytes_fetched < 5 * MIB
+    assert (result.final_url, result.validators.etag) == (mirror, '"of the mirror"')
+
+
+async def test_who_waited_for_another_address_is_not_told_its_validators(
+    faulty_server: FaultyServer, downloads: DownloadService, target: Path
+) -> None:
+    first = faulty_server.add("/m", body=BODY, headers={"ETag": '"first"'}, always=Rate(9 * MIB))
+    mirror = faulty_server.another_origin().add("/copy", body=BODY)
+    leader = downloads.start(first, target, sha256=SHA256)
+    async for progress in leader:
+        if progress.received:
+            break
+    result = await downloads.download(mirror, target, sha256=SHA256)
+    await leader
+    assert (result.final_url, result.validators.etag, result.bytes_fetched) == (mirror, None, 0)
 
 
 async def test_another_address_is_another_content_without_a_digest(

@@ -116,6 +116,7 @@ class Flight:
         self._began = time.monotonic()
         self._fetched = 0
         self._pieced = False
+        self._answered: Header | None = None
 
     async def run(self, attempts: "Attempts") -> DownloadResult:
         """Return once the file stands at its path, verified and durable.
@@ -175,8 +176,15 @@ class Flight:
             size, total = exchange.received, exchange.announced
         self._reporter.finish(size, total)
         await self._in_thread(publish)
-        assert partial.header is not None, "what is published has one"
-        return self._result(partial.header, size=size, sha256=partial.sha256(), reused=partial.reused)
+        return self._result(self._told(partial), size=size, sha256=partial.sha256(), reused=partial.reused)
+
+    def _told(self, partial: Partial) -> Header:
+        """Return what our own URL said of the content; what it was begun with may have come from another."""
+        header = partial.header
+        assert header is not None, "what is published has one"
+        if header.url == self._key:
+            return header
+        return self._answered or Header(url=self._key, final_url=self._url)
 
     def _is_whole(self, partial: Partial) -> bool:
         """Whether nothing is missing but the name: who brought it died just before."""
@@ -203,8 +211,8 @@ class Flight:
         exchange.begin(partial.offset, response.content_length)
         demands.check_announced(exchange.announced, url=self._url)
         # What an earlier answer said of its content holds only for what goes on with it, not for what begins anew.
-        header = partial.header if self._pieced else None
-        header = header or header_of(response, self._key, size=exchange.announced, sha256=demands.sha256)
+        self._answered = header_of(response, self._key, size=exchange.announced, sha256=demands.sha256)
+        header = (partial.header if self._pieced else None) or self._answered
         receiving = functools.partial(receive, response, exchange=exchange, demands=demands, reporter=self._reporter)
         try:
             if not self._pieced and exchange.announced is not None and exchange.announced <= SLOT_SIZE:
