@@ -12,6 +12,8 @@ from kamiwaza_sdk import (
     DownloadInterruptedException,
     DownloadResult,
     DownloadService,
+    DownloadTooLargeException,
+    SizeMismatchException,
     Validators,
 )
 from kamiwaza_sdk.testing import (
@@ -219,6 +221,23 @@ async def test_who_waited_for_another_address_is_not_told_its_validators(
     result = await downloads.download(mirror, target, sha256=SHA256)
     await leader
     assert (result.final_url, result.validators.etag, result.bytes_fetched) == (mirror, None, 0)
+
+
+@pytest.mark.parametrize(("size", "max_size"), [(None, MIB), (MIB, None)])
+async def test_a_demand_refused_before_a_byte_travels_costs_nothing_of_what_is_here(
+    size: int | None,
+    max_size: int | None,
+    faulty_server: FaultyServer,
+    downloads: DownloadService,
+    target: Path,
+) -> None:
+    url = faulty_server.add("/m", body=BODY, faults=[BROKEN])
+    await break_off(downloads, url, target)
+    with pytest.raises((DownloadTooLargeException, SizeMismatchException)):
+        await downloads.download(url, target, size=size, max_size=max_size)
+    result = await downloads.download(url, target)
+    check(result, target)
+    assert result.bytes_reused >= 4 * MIB
 
 
 async def test_another_address_is_another_content_without_a_digest(

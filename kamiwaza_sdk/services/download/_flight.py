@@ -134,7 +134,8 @@ class Flight:
                 return self._result(found.header, size=found.size, sha256=found.sha256, reused=found.size)
             return await attempts.run(lambda: self._attempt(found, network))
         except _WRONG:
-            self._keep_partial = lambda: False
+            if self._fetched:  # else what is here is an earlier download's, which may have demanded something else
+                self._keep_partial = lambda: False
             raise
         finally:
             await self._leave()
