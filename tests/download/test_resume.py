@@ -10,6 +10,7 @@ from kamiwaza_sdk import (
     DownloadConfig,
     DownloadException,
     DownloadInterruptedException,
+    DownloadProgress,
     DownloadResult,
     DownloadService,
     DownloadTooLargeException,
@@ -261,7 +262,9 @@ async def test_a_file_whose_last_byte_is_here_needs_no_request_but_a_name(
         patched.setattr("os.replace", refuse)
         with pytest.raises(DownloadException):
             await downloads.download(url, target, sha256=SHA256)
-    result = await downloads.download(url, target, sha256=SHA256)
+    seen: list[DownloadProgress] = []
+    result = await downloads.download(url, target, sha256=SHA256, progress=seen.append)
+    assert [(glance.received, glance.reused) for glance in seen] == [(BODY.size, BODY.size)]
     check(result, target)
     assert (result.bytes_fetched, result.bytes_reused, len(faulty_server.requests)) == (0, BODY.size, 1)
     assert result.validators.etag is not None

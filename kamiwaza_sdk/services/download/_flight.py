@@ -166,6 +166,7 @@ class Flight:
     async def _bring(self, partial: Partial, network: Network) -> DownloadResult:
         if self._is_whole(partial):
             size: int = partial.offset
+            self._reporter.reused = partial.reused
             total: int | None = size
             publish = partial.publish
         else:
