@@ -1,5 +1,6 @@
 """Who has the right to bring a file, by the lock on its journal."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,23 @@ def test_what_is_right_in_a_journal_is_not_written_anew(tmp_path: Path, monkeypa
     claim.append(LINE)
     assert claim.journal.read_bytes() == LINE + LINE
     claim.release()
+
+
+def test_a_child_forked_meanwhile_does_not_hold_what_was_let_go(tmp_path: Path) -> None:
+    """As the workers of a data loader are, which live on long after the download."""
+    leader, newcomer = (FileClaim(Place(tmp_path / "m")) for _ in range(2))
+    assert leader.attempt()
+    end, other_end = os.pipe()
+    child = os.fork()
+    if not child:  # lives until the pipe is closed, and then ends without running anything of pytest's
+        os.close(other_end)
+        os.read(end, 1)
+        os._exit(0)
+    os.close(end)
+    try:
+        leader.release()
+        assert newcomer.attempt()
+        newcomer.release()
+    finally:
+        os.close(other_end)
+        os.waitpid(child, 0)

@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
+import os
 from pathlib import Path
 from typing import Literal
 
 import aiohttp
 import pytest
 
-from kamiwaza_sdk import DownloadConfig, DownloadService, DownloadTooLargeException, Validators
+from kamiwaza_sdk import DownloadConfig, DownloadRequest, DownloadService, DownloadTooLargeException, Validators
 from tests.download.helpers import digest, entries
 from tests.serving import Server
 
@@ -207,3 +208,19 @@ async def test_one_line_is_logged_for_each_file(
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("kamiwaza_sdk.download", logging.INFO)
     assert record.getMessage().startswith(f"Downloaded {url}: {len(BODY)} bytes in ")
+
+
+async def test_a_relative_path_is_meant_where_the_download_began(
+    downloads: DownloadService, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    monkeypatch.chdir(tmp_path / "one")
+    many = [DownloadRequest(url=server.add("/n", body=b"n"), path=Path("n.bin"))]
+    result = await downloads.download(
+        server.add("/m", body=b"m" * 2_000_000), Path("m.bin"), progress=lambda _: os.chdir(tmp_path / "two")
+    )
+    monkeypatch.chdir(tmp_path / "one")
+    await downloads.download_many(many, progress=lambda _: os.chdir(tmp_path / "two"))
+    assert result.path == tmp_path / "one" / "m.bin"
+    assert (entries(tmp_path / "one"), entries(tmp_path / "two")) == (["m.bin", "n.bin"], [])

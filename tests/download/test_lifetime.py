@@ -186,3 +186,23 @@ async def test_session_of_the_caller_keeps_its_connection(server: Server, target
         for _ in range(2):
             await DownloadService(config, session=session).download(url, target)
     assert len({request.client for request in server.requests}) == 1
+
+
+async def test_cancelled_while_the_session_closes_no_thread_is_left(
+    config: DownloadConfig, server: Server, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closing = asyncio.Event()
+    close = aiohttp.ClientSession.close
+
+    async def close_slowly(session: aiohttp.ClientSession) -> None:
+        await close(session)
+        closing.set()
+        await asyncio.sleep(PATIENCE)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "close", close_slowly)
+    call = asyncio.create_task(DownloadService(config).download(server.add("/m", body=b"x"), target))
+    await closing.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert threads("kamiwaza") == set()

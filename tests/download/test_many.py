@@ -16,6 +16,7 @@ from kamiwaza_sdk import (
     DownloadStatusException,
     InvalidInputException,
     InvalidUrlException,
+    Validators,
 )
 from kamiwaza_sdk.testing import Delay, FaultyServer, Rate, Stall, Status
 from tests.download.helpers import digest, entries, visible
@@ -184,3 +185,55 @@ async def test_leaving_the_service_ends_them_all(faulty_server: FaultyServer, ta
         await asyncio.to_thread(faulty_server.wait_for_stall)
     with pytest.raises(DownloadInterruptedException, match="closed"):
         await many
+
+
+async def test_what_waited_in_vain_does_not_replace_a_file_that_is_not_modified(
+    faulty_server: FaultyServer, downloads: DownloadService, tmp_path: Path
+) -> None:
+    path = tmp_path / "m"
+    url = faulty_server.add("/m", body=b"old", headers={"ETag": '"old"'})
+    waits = DownloadRequest(url=url, path=path, sha256=digest(b"old"))
+    fails = DownloadRequest(url=faulty_server.add("/n", always=(Delay(0.5), Status(404))), path=tmp_path / "n")
+    with pytest.raises(DownloadStatusException):
+        await downloads.download_many([waits, fails], all_or_nothing=True)
+    assert any(name.endswith(".whole") for name in entries(tmp_path)), "kept, as its digest is known"
+
+    url = faulty_server.add("/m", body=b"new", headers={"ETag": '"new"'})
+    path.write_bytes(b"new")
+    unchanged = DownloadRequest(url=url, path=path, validators=Validators(etag='"new"'))
+    (outcome,) = await downloads.download_many([unchanged], all_or_nothing=True)
+    assert outcome.result is not None
+    assert outcome.result.not_modified
+    assert path.read_bytes() == b"new"
+
+
+async def test_a_file_that_another_took_away_is_not_told_of_as_brought(
+    faulty_server: FaultyServer, downloads: DownloadService, target: Path
+) -> None:
+    url = faulty_server.add("/m", body=b"body")
+    slow, other = target.with_name("slow"), target.with_name("other")
+    ours = [
+        DownloadRequest(url=url, path=target),
+        DownloadRequest(url=faulty_server.add("/slow", body=b"slow", always=Delay(2)), path=slow),
+    ]
+    theirs = [
+        DownloadRequest(url=url, path=target),
+        DownloadRequest(url=faulty_server.add("/n", always=(Delay(0.5), Status(404))), path=other),
+    ]
+    brought = asyncio.create_task(downloads.download_many(ours, all_or_nothing=True))
+    with pytest.raises(DownloadStatusException):
+        await downloads.download_many(theirs, all_or_nothing=True)
+    with pytest.raises(DownloadDiskException):
+        await brought
+    assert entries(target.parent) == []
+
+
+async def test_all_or_nothing_twice_at_once_gives_all_to_both(
+    faulty_server: FaultyServer, downloads: DownloadService, target: Path
+) -> None:
+    both = [
+        DownloadRequest(url=faulty_server.add(f"/{number}", body=b"body"), path=target.with_name(f"{number}"))
+        for number in range(5)
+    ]
+    await asyncio.gather(*(downloads.download_many(both, all_or_nothing=True) for _ in range(2)))
+    assert [request.path.read_bytes() for request in both] == [b"body"] * 5

@@ -10,17 +10,22 @@ from kamiwaza_sdk import (
     DownloadConfig,
     DownloadException,
     DownloadInterruptedException,
+    DownloadProgress,
     DownloadResult,
     DownloadService,
+    DownloadTooLargeException,
+    SizeMismatchException,
     Validators,
 )
 from kamiwaza_sdk.testing import (
     Changed,
+    Chunked,
     Fault,
     FaultyServer,
     GeneratedBody,
     Headers,
     IgnoreRange,
+    Rate,
     Reset,
     Status,
     Truncate,
@@ -33,6 +38,7 @@ BODY = GeneratedBody(9 * MIB, seed=1)
 WHOLE = BODY.read(0, BODY.size)
 SHA256 = digest(WHOLE)
 BROKEN = Truncate(at=7 * MIB)
+AGAIN = {"max_attempts": 2, "retry_pause": 0.0}
 NO_ETAG = {"ETag": None, "Last-Modified": None}
 WEAK = {"ETag": 'W/"1"', "Last-Modified": None}
 DATED = {"ETag": None, "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT"}
@@ -131,6 +137,37 @@ async def test_content_that_changed_meanwhile_is_taken_whole(
     check(await downloads.download(url, target), target, other.read(0, other.size))
 
 
+async def test_an_answer_that_brought_nothing_names_no_content_that_came_later(
+    faulty_server: FaultyServer, config: DownloadConfig, target: Path
+) -> None:
+    other = GeneratedBody(8 * MIB, seed=2)
+    url = faulty_server.add("/m", body=BODY, faults=[Truncate(at=0), Changed(other.read(0, other.size))])
+    result = await DownloadService(config.model_copy(update=AGAIN)).download(url, target)
+    check(result, target, other.read(0, other.size))
+    unchanged = await DownloadService(config).download(url, target, validators=result.validators)
+    assert unchanged.not_modified
+
+
+async def test_the_digest_is_of_the_whole_where_only_the_rest_is_small(
+    faulty_server: FaultyServer, config: DownloadConfig, target: Path
+) -> None:
+    body = WHOLE[: MIB // 2]
+    url = faulty_server.add("/m", body=body, faults=[(Chunked(), Truncate(at=MIB // 4))])
+    result = await DownloadService(config.model_copy(update=AGAIN)).download(url, target)
+    check(result, target, body)
+    assert len(faulty_server.requests) == 2
+
+
+async def test_a_part_of_nobody_knows_how_much_is_not_taken_for_all_of_the_rest(
+    faulty_server: FaultyServer, config: DownloadConfig, target: Path
+) -> None:
+    start, end = 7 * MIB, 8 * MIB
+    said = Headers({"Content-Range": f"bytes {start}-{end - 1}/*", "Content-Length": f"{end - start}"})
+    short = (said, Truncate(at=end - start))
+    url = faulty_server.add("/m", body=BODY, faults=[(Chunked(), BROKEN), short])
+    check(await DownloadService(config.model_copy(update=AGAIN)).download(url, target), target)
+
+
 @pytest.mark.parametrize("faults", [[BROKEN], [BROKEN, Changed()]])
 async def test_content_that_changed_behind_one_name_is_found_out_by_its_digest(
     faults: list[Fault], faulty_server: FaultyServer, downloads: DownloadService, target: Path
@@ -170,6 +207,38 @@ async def test_a_mirror_gives_the_rest_of_what_a_digest_names(
     result = await downloads.download(mirror, target, sha256=SHA256)
     check(result, target)
     assert result.bytes_fetched < 5 * MIB
+    assert (result.final_url, result.validators.etag) == (mirror, '"of the mirror"')
+
+
+async def test_who_waited_for_another_address_is_not_told_its_validators(
+    faulty_server: FaultyServer, downloads: DownloadService, target: Path
+) -> None:
+    first = faulty_server.add("/m", body=BODY, headers={"ETag": '"first"'}, always=Rate(9 * MIB))
+    mirror = faulty_server.another_origin().add("/copy", body=BODY)
+    leader = downloads.start(first, target, sha256=SHA256)
+    async for progress in leader:
+        if progress.received:
+            break
+    result = await downloads.download(mirror, target, sha256=SHA256)
+    await leader
+    assert (result.final_url, result.validators.etag, result.bytes_fetched) == (mirror, None, 0)
+
+
+@pytest.mark.parametrize(("size", "max_size"), [(None, MIB), (MIB, None)])
+async def test_a_demand_refused_before_a_byte_travels_costs_nothing_of_what_is_here(
+    size: int | None,
+    max_size: int | None,
+    faulty_server: FaultyServer,
+    downloads: DownloadService,
+    target: Path,
+) -> None:
+    url = faulty_server.add("/m", body=BODY, faults=[BROKEN])
+    await break_off(downloads, url, target)
+    with pytest.raises((DownloadTooLargeException, SizeMismatchException)):
+        await downloads.download(url, target, size=size, max_size=max_size)
+    result = await downloads.download(url, target)
+    check(result, target)
+    assert result.bytes_reused >= 4 * MIB
 
 
 async def test_another_address_is_another_content_without_a_digest(
@@ -193,7 +262,9 @@ async def test_a_file_whose_last_byte_is_here_needs_no_request_but_a_name(
         patched.setattr("os.replace", refuse)
         with pytest.raises(DownloadException):
             await downloads.download(url, target, sha256=SHA256)
-    result = await downloads.download(url, target, sha256=SHA256)
+    seen: list[DownloadProgress] = []
+    result = await downloads.download(url, target, sha256=SHA256, progress=seen.append)
+    assert [(glance.received, glance.reused) for glance in seen] == [(BODY.size, BODY.size)]
     check(result, target)
     assert (result.bytes_fetched, result.bytes_reused, len(faulty_server.requests)) == (0, BODY.size, 1)
     assert result.validators.etag is not None

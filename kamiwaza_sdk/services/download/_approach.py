@@ -106,7 +106,11 @@ class Approach:
             is_right = self._demands.admit(size) and self._digest() == sha256
         except FileNotFoundError:  # who brought it has moved it on: into the store, for one
             return None
-        return Standing(Header(url=self._key, final_url=self._url), size, sha256) if is_right else None
+        return Standing(self._unsaid(), size, sha256) if is_right else None
+
+    def _unsaid(self) -> Header:
+        """Return what is known of a content that this URL was not asked for."""
+        return Header(url=self._key, final_url=self._url)
 
     def _digest(self) -> str | None:
         digest, buffer = hashlib.sha256(), memoryview(bytearray(_CHUNK))
@@ -128,7 +132,7 @@ class Approach:
         if outcome.published is None or not (same or sha256) or not self._demands.admit(outcome.published[0]):
             return None
         size, actual = outcome.published
-        return Standing(outcome.header, size, actual) if sha256 in {actual, None} else None
+        return Standing(outcome.header if same else self._unsaid(), size, actual) if sha256 in {actual, None} else None
 
     def _begun(self) -> Standing | Partial | None:
         if self._claim.outcome is not None:  # of something else; it is our turn

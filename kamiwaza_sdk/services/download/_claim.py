@@ -172,6 +172,8 @@ class FileClaim:
     def release(self) -> None:
         descriptor, self._descriptor = self._descriptor, _NONE
         if descriptor != _NONE:
+            with suppress(OSError):  # a child forked meanwhile has the lock, too, and closing here would leave it that
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
 
     def _stands(self) -> bool:

@@ -121,6 +121,7 @@ class Flight:
         self._fetched = 0
         self._pieced = False
         self._connections = config.max_connections
+        self._answered: Header | None = None
 
     async def run(self, attempts: "Attempts") -> DownloadResult:
         """Return once the file stands at its path, verified and durable.
@@ -138,7 +139,8 @@ class Flight:
                 return self._result(found.header, size=found.size, sha256=found.sha256, reused=found.size)
             return await attempts.run(lambda: self._attempt(found, network))
         except _WRONG:
-            self._keep_partial = lambda: False
+            if self._fetched:  # else what is here is an earlier download's, which may have demanded something else
+                self._keep_partial = lambda: False
             raise
         finally:
             await self._leave()
@@ -172,6 +174,7 @@ class Flight:
     async def _bring(self, partial: Partial, network: Network) -> DownloadResult:
         if self._is_whole(partial):
             size: int = partial.offset
+            self._reporter.reused = partial.reused
             total: int | None = size
             publish = partial.publish
         else:
@@ -183,8 +186,15 @@ class Flight:
             size, total = exchange.received, exchange.announced
         self._reporter.finish(size, total)
         await self._in_thread(publish)
-        assert partial.header is not None, "what is published has one"
-        return self._result(partial.header, size=size, sha256=partial.sha256(), reused=partial.reused)
+        return self._result(self._told(partial), size=size, sha256=partial.sha256(), reused=partial.reused)
+
+    def _told(self, partial: Partial) -> Header:
+        """Return what our own URL said of the content; what it was begun with may have come from another."""
+        header = partial.header
+        assert header is not None, "what is published has one"
+        if header.url == self._key:
+            return header
+        return self._answered or Header(url=self._key, final_url=self._url)
 
     def _is_whole(self, partial: Partial) -> bool:
         """Whether nothing is missing but the name: who brought it died just before."""
@@ -210,11 +220,13 @@ class Flight:
         self._reporter.reused = partial.reused
         exchange.begin(partial.offset, response.content_length)
         demands.check_announced(exchange.announced, url=self._url)
-        header = partial.header or header_of(response, self._key, size=exchange.announced, sha256=demands.sha256)
+        # What an earlier answer said of its content holds only for what goes on with it, not for what begins anew.
+        self._answered = header_of(response, self._key, size=exchange.announced, sha256=demands.sha256)
+        header = (partial.header if self._pieced else None) or self._answered
         receiving = functools.partial(receive, response, exchange=exchange, demands=demands, reporter=self._reporter)
         swarm = self._swarm(network, header, exchange, response)
         try:
-            if exchange.announced is not None and exchange.announced <= SLOT_SIZE:
+            if not self._pieced and exchange.announced is not None and exchange.announced <= SLOT_SIZE:
                 memory = MemorySink()
                 await receiving(memory)
                 return lambda: partial.store(memory, header)

@@ -1,6 +1,8 @@
 """Many files: a bounded number at once, the largest first, each for itself or all or nothing."""
 
 import asyncio
+import errno
+import hashlib
 import math
 import os
 from collections import Counter
@@ -63,7 +65,7 @@ class Many:
 
         try:
             outcomes = await self._each(bring)
-            await asyncio.to_thread(_name, [outcome.request for outcome in outcomes])
+            await asyncio.to_thread(_name, outcomes)
         finally:
             await asyncio.to_thread(_forget, self._requests)
         return outcomes
@@ -97,17 +99,38 @@ def _aside(path: Path) -> Path:
     return Place(path).beside(".whole")
 
 
-def _name(requests: list[DownloadRequest]) -> None:
+def _name(outcomes: list[DownloadOutcome]) -> None:
     """Give all files their names. Blocks."""
-    for request in requests:
-        with disk_errors(request.path, url=redact_text(request.url)):
-            refuse_all_but_files(request.path)
-    for request in requests:
-        with disk_errors(request.path, url=redact_text(request.url)), suppress(FileNotFoundError):  # not modified
-            os.replace(_aside(request.path), request.path)  # noqa: PTH105 - the bare call, atomic as documented
-    for directory in {request.path.parent for request in requests}:
+    new = [outcome for outcome in outcomes if outcome.result is not None and not outcome.result.not_modified]
+    for step in (_look, _put):
+        for outcome in new:
+            with disk_errors(outcome.request.path, url=redact_text(outcome.request.url)):
+                step(outcome)
+    for directory in {outcome.request.path.parent for outcome in new}:
         with disk_errors(directory, url=""):
             sync_directory(directory)
+
+
+def _look(outcome: DownloadOutcome) -> None:
+    """Raise now what `_put` would raise when some have their names already."""
+    refuse_all_but_files(outcome.request.path)
+    if not _aside(outcome.request.path).exists():
+        _refuse_another(outcome)
+
+
+def _put(outcome: DownloadOutcome) -> None:
+    try:
+        os.replace(_aside(outcome.request.path), outcome.request.path)  # noqa: PTH105 - the bare call, atomic
+    except FileNotFoundError:
+        _refuse_another(outcome)
+
+
+def _refuse_another(outcome: DownloadOutcome) -> None:
+    """Who asked for the same at the same time may have named it, or taken it away: only the former is well."""
+    request, result = outcome.request, outcome.result
+    with request.path.open("rb") as file:
+        if result is None or hashlib.file_digest(file, "sha256").hexdigest() != result.sha256:
+            raise FileNotFoundError(errno.ENOENT, "Another download took it away", str(request.path))
 
 
 def _forget(requests: list[DownloadRequest]) -> None:

@@ -53,6 +53,6 @@ def _fits(response: aiohttp.ClientResponse, header: Header, *, offset: int, end:
     return (
         start == offset
         and whole == (whole if header.size is None else header.size)
-        and (stop is None or last == stop - 1)
+        and last + 1 == stop  # where nobody says how long it is, nobody can tell whether this is all of the rest
         and response.content_length in {None, last + 1 - start}
     )

@@ -75,3 +75,6 @@ async def _stream(
         reporter.advance(exchange.received, exchange.announced)
     if protocol is not None and isinstance(protocol.exception(), HttpProcessingError):
         raise exchange.interrupted("something follows the announced end of the body")
+    cut = exchange.announced is None and "Transfer-Encoding" not in response.headers
+    if cut and demands.size is not None and exchange.received < demands.size:
+        raise exchange.interrupted(f"the connection, and with it the body, ended before {demands.size} bytes")

@@ -55,6 +55,8 @@ class Resources:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._own is not None:
-            await self._own.close()
-        await self.threads.close()
+        try:
+            if self._own is not None:
+                await self._own.close()
+        finally:  # also when cancelled meanwhile
+            await self.threads.close()

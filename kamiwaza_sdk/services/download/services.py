@@ -225,6 +225,7 @@ class DownloadService:
         config = await self._ready()
         from kamiwaza_sdk.services.download._many import Many
 
+        asked = await _placed(asked)
         async with reporting_all(progress, asked) as progress_of, self._resources() as resources:
             many = Many(
                 asked,
@@ -315,6 +316,7 @@ class DownloadService:
         from kamiwaza_sdk.services.download._flight import Flight, order_of
 
         config = await self._ready()
+        (request,) = await _placed([request])
         order = order_of(request, max_size=config.max_size)
         async with reporting(progress, order.shown, order.path) as reporter:
             flight = Flight(
@@ -388,6 +390,14 @@ class DownloadService:
         if self._slots is None or self._slots[0] is not loop:
             self._slots = loop, Slots(concurrency)
         return self._slots[1]
+
+
+async def _placed(requests: list[DownloadRequest]) -> list[DownloadRequest]:
+    """Return them with paths that stay what they are if the process goes to another directory meanwhile."""
+    if all(request.path.is_absolute() for request in requests):
+        return requests
+    here = await asyncio.to_thread(Path.cwd)
+    return [request.model_copy(update={"path": here / request.path}) for request in requests]
 
 
 def _first(requests: list[DownloadRequest]) -> str:
