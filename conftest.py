@@ -31,7 +31,8 @@ from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser
 import kamiwaza_sdk
 
 if TYPE_CHECKING:
-    from kamiwaza_sdk import Fetched, ModelSchema, ModelService, ModelVersionSchema
+    from kamiwaza_sdk import Fetched, HubService, ModelSchema, ModelService, ModelVersionSchema
+    from kamiwaza_sdk.testing import HuggingFaceServer
     from tests.serving import Server
 
 #: It needs MLflow, in an environment of its own.
@@ -48,10 +49,11 @@ class World(ExitStack):
         """Leave behind the settings, the working directory and the data directory of whoever runs the tests."""
         environment = self.enter_context(patch.dict(os.environ))
         for name in list(environment):
-            if name.startswith(("MODEL_SERVICE_", "DOWNLOAD_SERVICE_", "STORAGE_SERVICE_")):
+            if name.startswith(("MODEL_SERVICE_", "DOWNLOAD_SERVICE_", "HUB_SERVICE_", "STORAGE_SERVICE_", "HF_")):
                 del environment[name]
         home = Path(self.enter_context(TemporaryDirectory()))
         environment["XDG_DATA_HOME"] = str(home / "data")
+        environment["HF_HOME"] = str(home / "huggingface")  # where a token may lie
         (home / "work").mkdir()
         self.enter_context(chdir(home / "work"))
         self._dispose_of_engines()
@@ -95,8 +97,29 @@ class World(ExitStack):
         server = self.enter_context(Server())
         server.add("/minilm/model.onnx", body=b"weights", etag='"1"')
         server.add("/minilm/config.json", body=b"{}", etag='"1"')
+        server.add("/minilm/index.txt", body=b"config.json\nmodel.onnx\n")
         server.add("/minilm/v2/model.onnx", body=b"smaller", etag='"2"')
         return server
+
+    @cached_property
+    def hub_server(self) -> "HuggingFaceServer":
+        """What the pages call ``https://hub.example.org``."""
+        from kamiwaza_sdk.testing import HuggingFaceServer
+
+        server = self.enter_context(HuggingFaceServer())
+        files = {
+            "README.md": b"# MiniLM\n",
+            "config.json": b"{}",
+            "model.safetensors": b"weights",
+            "onnx/model.onnx": b"graph",
+        }
+        server.add_repository("org/minilm", files, license="apache-2.0", task="feature-extraction", downloads=100)
+        return server
+
+    @cached_property
+    def hub(self) -> "HubService":
+        """A hub that asks there."""
+        return kamiwaza_sdk.HubService(config=kamiwaza_sdk.HubConfig(hf_endpoint=self.hub_server.endpoint))
 
     @cached_property
     def url(self) -> str:
@@ -166,7 +189,10 @@ def _close_page(namespace: dict[str, Any]) -> None:  # Any: as above
 
 
 def _addressed(source: str, example: Example) -> str:
-    return source.replace("https://example.org", example.namespace["_world"].server.url(""))
+    world: World = example.namespace["_world"]
+    if "https://hub.example.org" in source:
+        source = source.replace("https://hub.example.org", world.hub_server.endpoint)
+    return source.replace("https://example.org", world.server.url(""))
 
 
 def _run_block(example: Example) -> None:
@@ -188,6 +214,8 @@ class _Check(DocTestEvaluator):
 
     def __call__(self, example: Example) -> str:
         example.parsed.source = _addressed(example.parsed.source, example)
+        if example.parsed.exc_msg is not None:
+            example.parsed.exc_msg = _addressed(example.parsed.exc_msg, example)
         return super().__call__(example)
 
 

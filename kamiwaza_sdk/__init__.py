@@ -75,16 +75,36 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.download.schemas import DownloadRequest as DownloadRequest
     from kamiwaza_sdk.services.download.schemas import DownloadResult as DownloadResult
     from kamiwaza_sdk.services.download.schemas import ProgressCallback as ProgressCallback
+    from kamiwaza_sdk.services.download.schemas import ResponseSchema as ResponseSchema
     from kamiwaza_sdk.services.download.schemas import Validators as Validators
     from kamiwaza_sdk.services.download.services import DownloadService as DownloadService
+    from kamiwaza_sdk.services.hub.config import HubConfig as HubConfig
+    from kamiwaza_sdk.services.hub.exceptions import GitBlobMismatchException as GitBlobMismatchException
+    from kamiwaza_sdk.services.hub.exceptions import HubException as HubException
+    from kamiwaza_sdk.services.hub.exceptions import InvalidAnswerException as InvalidAnswerException
     from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException as InvalidSourceException
+    from kamiwaza_sdk.services.hub.exceptions import OfflineException as OfflineException
+    from kamiwaza_sdk.services.hub.exceptions import RepositoryGatedException as RepositoryGatedException
+    from kamiwaza_sdk.services.hub.exceptions import RepositoryNotFoundException as RepositoryNotFoundException
+    from kamiwaza_sdk.services.hub.exceptions import RepositoryPrivateException as RepositoryPrivateException
+    from kamiwaza_sdk.services.hub.exceptions import RepositoryRenamedException as RepositoryRenamedException
+    from kamiwaza_sdk.services.hub.exceptions import RevisionNotFoundException as RevisionNotFoundException
+    from kamiwaza_sdk.services.hub.exceptions import SourceEntryPointException as SourceEntryPointException
     from kamiwaza_sdk.services.hub.exceptions import SourceTooLargeException as SourceTooLargeException
     from kamiwaza_sdk.services.hub.schemas.fetched import Fetched as Fetched
     from kamiwaza_sdk.services.hub.schemas.fetched import FetchedFile as FetchedFile
     from kamiwaza_sdk.services.hub.schemas.fetched import manifest_digest as manifest_digest
+    from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema as ManifestFileSchema
+    from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema as ManifestSchema
+    from kamiwaza_sdk.services.hub.schemas.repository import RepositorySchema as RepositorySchema
     from kamiwaza_sdk.services.hub.services import HubService as HubService
+    from kamiwaza_sdk.services.hub.services import RepositorySort as RepositorySort
     from kamiwaza_sdk.services.hub.services import Source as Source
     from kamiwaza_sdk.services.hub.services import fetch as fetch
+    from kamiwaza_sdk.services.hub.services import search as search
+    from kamiwaza_sdk.services.hub.sources.context import SourceContext as SourceContext
+    from kamiwaza_sdk.services.hub.sources.protocol import ModelSource as ModelSource
+    from kamiwaza_sdk.services.hub.sources.protocol import StreamingSource as StreamingSource
     from kamiwaza_sdk.services.model.async_services import AsyncModelService as AsyncModelService
     from kamiwaza_sdk.services.model.config import ServiceConfig as ServiceConfig
     from kamiwaza_sdk.services.model.exceptions import AliasAlreadyExistsException as AliasAlreadyExistsException
@@ -239,10 +259,14 @@ __all__ = [
     "GGUFArraySchema",
     "GGUFSchema",
     "GGUFValue",
+    "GitBlobMismatchException",
     "HasFiles",
     "HasWeights",
     "HostNotAllowedException",
+    "HubConfig",
+    "HubException",
     "HubService",
+    "InvalidAnswerException",
     "InvalidCursorException",
     "InvalidFilterException",
     "InvalidInputException",
@@ -254,6 +278,8 @@ __all__ = [
     "LatestVersionSchema",
     "LineageCycleException",
     "MalformedFileException",
+    "ManifestFileSchema",
+    "ManifestSchema",
     "MemoryEstimateSchema",
     "MissingDependencyException",
     "ModelAlreadyExistsException",
@@ -267,11 +293,13 @@ __all__ = [
     "ModelSchema",
     "ModelService",
     "ModelSort",
+    "ModelSource",
     "ModelTooLargeException",
     "ModelVersionSchema",
     "NotFoundException",
     "ONNXSchema",
     "ONNXValueSchema",
+    "OfflineException",
     "OnConflict",
     "OpenTransactionException",
     "OutsideStoreException",
@@ -286,19 +314,30 @@ __all__ = [
     "Relation",
     "RelativeSchema",
     "RepositoryDetailsSchema",
+    "RepositoryGatedException",
+    "RepositoryNotFoundException",
+    "RepositoryPrivateException",
+    "RepositoryRenamedException",
+    "RepositorySchema",
+    "RepositorySort",
+    "ResponseSchema",
     "RevisionConflictException",
+    "RevisionNotFoundException",
     "SafetensorsSchema",
     "ServiceConfig",
     "ServiceException",
     "ShardedSafetensorsSchema",
     "SizeMismatchException",
     "Source",
+    "SourceContext",
+    "SourceEntryPointException",
     "SourceTooLargeException",
     "StorageConfig",
     "StorageException",
     "StorageFullException",
     "StoragePermissionException",
     "StorageService",
+    "StreamingSource",
     "TagNotFoundException",
     "TensorSchema",
     "TensorTable",
@@ -329,6 +368,7 @@ __all__ = [
     "inspect_shards",
     "manifest_digest",
     "migrations",
+    "search",
     "setup_database",
 ]
 
@@ -402,10 +442,14 @@ _MODULES = {
     "GGUFArraySchema": "kamiwaza_sdk.formats.schemas",
     "GGUFSchema": "kamiwaza_sdk.formats.schemas",
     "GGUFValue": "kamiwaza_sdk.formats.schemas",
+    "GitBlobMismatchException": "kamiwaza_sdk.services.hub.exceptions",
     "HasFiles": "kamiwaza_sdk.services.storage.schemas",
     "HasWeights": "kamiwaza_sdk.formats.memory",
     "HostNotAllowedException": "kamiwaza_sdk.services.download.exceptions",
+    "HubConfig": "kamiwaza_sdk.services.hub.config",
+    "HubException": "kamiwaza_sdk.services.hub.exceptions",
     "HubService": "kamiwaza_sdk.services.hub.services",
+    "InvalidAnswerException": "kamiwaza_sdk.services.hub.exceptions",
     "InvalidCursorException": "kamiwaza_sdk.services.model.exceptions",
     "InvalidFilterException": "kamiwaza_sdk.services.model.exceptions",
     "InvalidInputException": "kamiwaza_sdk.exceptions",
@@ -417,6 +461,8 @@ _MODULES = {
     "LatestVersionSchema": "kamiwaza_sdk.services.model.schemas.model",
     "LineageCycleException": "kamiwaza_sdk.services.model.exceptions",
     "MalformedFileException": "kamiwaza_sdk.formats.exceptions",
+    "ManifestFileSchema": "kamiwaza_sdk.services.hub.schemas.manifest",
+    "ManifestSchema": "kamiwaza_sdk.services.hub.schemas.manifest",
     "MemoryEstimateSchema": "kamiwaza_sdk.formats.schemas",
     "MissingDependencyException": "kamiwaza_sdk.exceptions",
     "ModelAlreadyExistsException": "kamiwaza_sdk.services.model.exceptions",
@@ -430,11 +476,13 @@ _MODULES = {
     "ModelSchema": "kamiwaza_sdk.services.model.schemas.model",
     "ModelService": "kamiwaza_sdk.services.model.services",
     "ModelSort": "kamiwaza_sdk.services.model.operations.listings",
+    "ModelSource": "kamiwaza_sdk.services.hub.sources.protocol",
     "ModelTooLargeException": "kamiwaza_sdk.services.model.exceptions",
     "ModelVersionSchema": "kamiwaza_sdk.services.model.schemas.version",
     "NotFoundException": "kamiwaza_sdk.exceptions",
     "ONNXSchema": "kamiwaza_sdk.formats.schemas",
     "ONNXValueSchema": "kamiwaza_sdk.formats.schemas",
+    "OfflineException": "kamiwaza_sdk.services.hub.exceptions",
     "OnConflict": "kamiwaza_sdk.services.model.operations.bulk",
     "OpenTransactionException": "kamiwaza_sdk.services.model.exceptions",
     "OutsideStoreException": "kamiwaza_sdk.services.storage.exceptions",
@@ -449,19 +497,30 @@ _MODULES = {
     "Relation": "kamiwaza_sdk.services.model.schemas.version",
     "RelativeSchema": "kamiwaza_sdk.services.model.schemas.lineage",
     "RepositoryDetailsSchema": "kamiwaza_sdk.formats.schemas",
+    "RepositoryGatedException": "kamiwaza_sdk.services.hub.exceptions",
+    "RepositoryNotFoundException": "kamiwaza_sdk.services.hub.exceptions",
+    "RepositoryPrivateException": "kamiwaza_sdk.services.hub.exceptions",
+    "RepositoryRenamedException": "kamiwaza_sdk.services.hub.exceptions",
+    "RepositorySchema": "kamiwaza_sdk.services.hub.schemas.repository",
+    "RepositorySort": "kamiwaza_sdk.services.hub.services",
+    "ResponseSchema": "kamiwaza_sdk.services.download.schemas",
     "RevisionConflictException": "kamiwaza_sdk.services.model.exceptions",
+    "RevisionNotFoundException": "kamiwaza_sdk.services.hub.exceptions",
     "SafetensorsSchema": "kamiwaza_sdk.formats.schemas",
     "ServiceConfig": "kamiwaza_sdk.services.model.config",
     "ServiceException": "kamiwaza_sdk.exceptions",
     "ShardedSafetensorsSchema": "kamiwaza_sdk.formats.schemas",
     "SizeMismatchException": "kamiwaza_sdk.services.download.exceptions",
     "Source": "kamiwaza_sdk.services.hub.services",
+    "SourceContext": "kamiwaza_sdk.services.hub.sources.context",
+    "SourceEntryPointException": "kamiwaza_sdk.services.hub.exceptions",
     "SourceTooLargeException": "kamiwaza_sdk.services.hub.exceptions",
     "StorageConfig": "kamiwaza_sdk.services.storage.config",
     "StorageException": "kamiwaza_sdk.services.storage.exceptions",
     "StorageFullException": "kamiwaza_sdk.services.storage.exceptions",
     "StoragePermissionException": "kamiwaza_sdk.services.storage.exceptions",
     "StorageService": "kamiwaza_sdk.services.storage.services",
+    "StreamingSource": "kamiwaza_sdk.services.hub.sources.protocol",
     "TagNotFoundException": "kamiwaza_sdk.services.model.exceptions",
     "TensorSchema": "kamiwaza_sdk.formats.schemas",
     "TensorTable": "kamiwaza_sdk.formats.schemas",
@@ -491,6 +550,7 @@ _MODULES = {
     "inspect_remote": "kamiwaza_sdk.formats.inspection",
     "inspect_shards": "kamiwaza_sdk.formats.sharded",
     "manifest_digest": "kamiwaza_sdk.services.hub.schemas.fetched",
+    "search": "kamiwaza_sdk.services.hub.services",
     "setup_database": "kamiwaza_sdk.database",
 }
 

@@ -9,6 +9,8 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
     │   ├── BlobNotFoundException
     │   ├── ModelConfigNotFoundException
     │   ├── ModelNotFoundException
+    │   ├── RepositoryNotFoundException
+    │   ├── RevisionNotFoundException
     │   ├── TagNotFoundException
     │   └── VersionNotFoundException
     ├── AlreadyExistsException
@@ -32,6 +34,7 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
     │   ├── InvalidSourceException
     │   └── InvalidUrlException
     ├── ModelTooLargeException
+    ├── SourceEntryPointException
     ├── SourceTooLargeException
     ├── OpenTransactionException
     ├── ConfigurationException (ValueError)
@@ -60,6 +63,13 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
     │   ├── FormatLimitException
     │   ├── MalformedFileException (ValueError)
     │   └── UnknownFormatException
+    ├── HubException
+    │   ├── GitBlobMismatchException
+    │   ├── InvalidAnswerException
+    │   ├── OfflineException
+    │   ├── RepositoryGatedException
+    │   ├── RepositoryPrivateException
+    │   └── RepositoryRenamedException
     └── StorageException
         ├── BlobCorruptException
         ├── DigestMismatchException
@@ -68,7 +78,8 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
         ├── StorageFullException (OSError)
         └── StoragePermissionException (PermissionError)
 
-A blob that is not found is also a `kamiwaza_sdk.StorageException`.
+A blob that is not found is also a `kamiwaza_sdk.StorageException`; a repository or a revision, a
+`kamiwaza_sdk.HubException`.
 Every error survives `pickle`, with its attributes, its notes and, where that pickles too, its cause.
 """
 

@@ -27,12 +27,13 @@ POSTGRES_URL: Final = os.environ.get("KAMIWAZA_TEST_POSTGRES_URL", "postgresql+p
 def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give each test an environment without our settings, and directories of its own for the defaults."""
     for name in list(os.environ):
-        if name.startswith(("MODEL_SERVICE_", "DOWNLOAD_SERVICE_", "STORAGE_SERVICE_")):
+        if name.startswith(("MODEL_SERVICE_", "DOWNLOAD_SERVICE_", "HUB_SERVICE_", "STORAGE_SERVICE_", "HF_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("DOWNLOAD_SERVICE_MAX_ATTEMPTS", "1")  # but where trying again is what is tested
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "huggingface"))  # where a token may lie
 
 
 @pytest.fixture(scope="session")

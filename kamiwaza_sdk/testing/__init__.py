@@ -5,6 +5,7 @@ The fixtures:
 - ``mock_db``: a real session on a database in memory, with the registry's tables; undone after the test.
 - ``mock_model``: one model in it, as `ModelSchema`.
 - ``faulty_server``: a `FaultyServer`, which serves over HTTP on loopback, well or badly.
+- ``hugging_face_server``: a `HuggingFaceServer`, which is a Hugging-Face-compatible hub on loopback.
 - ``fake_hub``: a `FakeHub`, which fetches nothing and always succeeds.
 
 Everything public is importable from here, and loaded when first used.
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.testing.faults import WrongLength as WrongLength
     from kamiwaza_sdk.testing.hub import FakeHub as FakeHub
     from kamiwaza_sdk.testing.hub import HubCall as HubCall
+    from kamiwaza_sdk.testing.hugging_face import HuggingFaceServer as HuggingFaceServer
     from kamiwaza_sdk.testing.records import Outcome as Outcome
     from kamiwaza_sdk.testing.records import RecordedRequest as RecordedRequest
     from kamiwaza_sdk.testing.server import FaultyServer as FaultyServer
@@ -62,6 +64,7 @@ __all__ = [
     "HangUp",
     "Headers",
     "HubCall",
+    "HuggingFaceServer",
     "IgnoreRange",
     "NoLength",
     "Outcome",
@@ -93,6 +96,7 @@ _MODULES: Final = {
     "HangUp": "kamiwaza_sdk.testing.faults",
     "Headers": "kamiwaza_sdk.testing.faults",
     "HubCall": "kamiwaza_sdk.testing.hub",
+    "HuggingFaceServer": "kamiwaza_sdk.testing.hugging_face",
     "IgnoreRange": "kamiwaza_sdk.testing.faults",
     "NoLength": "kamiwaza_sdk.testing.faults",
     "Outcome": "kamiwaza_sdk.testing.records",

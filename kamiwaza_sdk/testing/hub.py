@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kamiwaza_sdk._validation import check_sha256
@@ -11,8 +11,10 @@ from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
 from kamiwaza_sdk.services.download.exceptions import ChecksumMismatchException
 from kamiwaza_sdk.services.download.schemas import ProgressCallback
 from kamiwaza_sdk.services.download.urls import redact_text
+from kamiwaza_sdk.services.hub._selection import patterns, select
 from kamiwaza_sdk.services.hub.exceptions import SourceTooLargeException
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched, FetchedFile
+from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.services import HubService, Source
 from kamiwaza_sdk.services.storage.services import StorageService
 
@@ -28,18 +30,22 @@ class HubCall:
         sha256: As it was given.
         max_size: As it was given. `kamiwaza_sdk.ModelService.pull_model` gives the registry's limit.
         progress: As it was given.
+        allow: As it was given.
+        ignore: As it was given.
     """
 
-    source: str | os.PathLike[str] | Sequence[str]
+    source: str | os.PathLike[str] | Sequence[str] | ManifestSchema
     sha256: str | Mapping[str, str] | None = None
     max_size: int | None = None
     progress: bool | ProgressCallback = False
+    allow: str | Iterable[str] | None = None
+    ignore: str | Iterable[str] | None = None
 
 
 class FakeHub(HubService):
     """Brings the same files whatever it is asked for, without network, and keeps what it was asked.
 
-    Digests and limits are checked as the real one checks them; progress is not reported.
+    Patterns, digests and limits are heeded as the real one heeds them; progress is not reported.
 
     Args:
         files: The content of each file, by its path.
@@ -76,6 +82,8 @@ class FakeHub(HubService):
         source: Source,
         *,
         sha256: str | Mapping[str, str] | None = None,
+        allow: str | Iterable[str] | None = None,
+        ignore: str | Iterable[str] | None = None,
         max_size: int | None = None,
         progress: "bool | ProgressCallback" = False,
     ) -> Fetched:
@@ -84,6 +92,8 @@ class FakeHub(HubService):
         Args:
             source: Whatever: it is noted, and stands in the result.
             sha256: The digest that the only file must have, or a mapping from path to digest.
+            allow: Patterns of the files to bring.
+            ignore: Patterns of those to leave out.
             max_size: The most bytes to accept, all files together.
             progress: It is noted.
 
@@ -93,13 +103,15 @@ class FakeHub(HubService):
         Raises:
             ServiceException: What `error` is.
             InvalidInputException: `sha256` does not fit the files.
+            InvalidSourceException: The patterns leave no file.
             ChecksumMismatchException: A file has another digest.
             SourceTooLargeException: The files have over `max_size` bytes together.
         """
-        self.calls.append(HubCall(source, sha256, max_size, progress))
+        self.calls.append(HubCall(source, sha256, max_size, progress, allow, ignore))
         if self.error is not None:
             raise self.error
-        fetched = self._fetched(redact_text(str(source)))
+        manifest = self._manifest(source, allow=allow, ignore=ignore)
+        fetched = _fetched(manifest)
         if max_size is not None and fetched.size > max_size:
             raise SourceTooLargeException(source=fetched.source, size=fetched.size, limit=max_size)
         _check_digests(fetched, sha256)
@@ -107,19 +119,63 @@ class FakeHub(HubService):
             await asyncio.to_thread(self._keep)
         return fetched
 
-    def _fetched(self, source: str) -> Fetched:
+    async def resolve(
+        self,
+        source: Source,
+        *,
+        sha256: str | Mapping[str, str] | None = None,
+        allow: str | Iterable[str] | None = None,
+        ignore: str | Iterable[str] | None = None,
+    ) -> ManifestSchema:
+        """Return what `fetch` would bring.
+
+        Args:
+            source: Whatever: it stands in the result.
+            sha256: The digest that the only file must have, or a mapping from path to digest.
+            allow: Patterns of the files to bring.
+            ignore: Patterns of those to leave out.
+
+        Returns:
+            The files, with sizes and digests.
+
+        Raises:
+            ServiceException: What `error` is.
+            InvalidInputException: `sha256` does not fit the files.
+            InvalidSourceException: The patterns leave no file.
+        """
+        if self.error is not None:
+            raise self.error
+        manifest = self._manifest(source, allow=allow, ignore=ignore)
+        _check_digests(_fetched(manifest), sha256)
+        return manifest
+
+    def _manifest(
+        self, source: Source, *, allow: str | Iterable[str] | None, ignore: str | Iterable[str] | None
+    ) -> ManifestSchema:
         files = tuple(
-            FetchedFile(path=path, size=len(content), sha256=hashlib.sha256(content).hexdigest())
+            ManifestFileSchema(
+                path=path,
+                url=f"https://example.org/{path}",
+                size=len(content),
+                sha256=hashlib.sha256(content).hexdigest(),
+            )
             for path, content in sorted(self.files.items())
         )
-        size = sum(file.size for file in files)
-        return Fetched(source=source, name=self.name, files=files, bytes_fetched=size, bytes_reused=0)
+        shown = source.source if isinstance(source, ManifestSchema) else redact_text(str(source))
+        manifest = ManifestSchema(source=shown, name=self.name, files=files)
+        return select(manifest, allow=patterns(allow, field="allow"), ignore=patterns(ignore, field="ignore"))
 
     def _keep(self) -> None:
         for content in self.files.values():
             with self.storage.stage() as place:
                 place.write_bytes(content)
                 self.storage.publish(place, sha256=hashlib.sha256(content).hexdigest(), size=len(content))
+
+
+def _fetched(manifest: ManifestSchema) -> Fetched:
+    files = tuple(FetchedFile(path=file.path, size=file.size or 0, sha256=file.sha256 or "") for file in manifest.files)
+    size = sum(file.size for file in files)
+    return Fetched(source=manifest.source, name=manifest.name, files=files, bytes_fetched=size, bytes_reused=0)
 
 
 def _check_digests(fetched: Fetched, sha256: str | Mapping[str, str] | None) -> None:

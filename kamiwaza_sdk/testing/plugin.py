@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from kamiwaza_sdk import ModelSchema
-    from kamiwaza_sdk.testing import FakeHub, FaultyServer
+    from kamiwaza_sdk.testing import FakeHub, FaultyServer, HuggingFaceServer
 
-__all__ = ["fake_hub", "faulty_server", "mock_db", "mock_model"]
+__all__ = ["fake_hub", "faulty_server", "hugging_face_server", "mock_db", "mock_model"]
 
 
 @pytest.fixture
@@ -45,6 +45,15 @@ def faulty_server() -> "Iterator[FaultyServer]":
     from kamiwaza_sdk.testing import FaultyServer
 
     with FaultyServer() as server:
+        yield server
+
+
+@pytest.fixture
+def hugging_face_server() -> "Iterator[HuggingFaceServer]":
+    """A Hugging-Face-compatible hub on loopback. Closed after the test."""
+    from kamiwaza_sdk.testing import HuggingFaceServer
+
+    with HuggingFaceServer() as server:
         yield server
 
 

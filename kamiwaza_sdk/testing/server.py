@@ -16,7 +16,7 @@ from kamiwaza_sdk.testing.bodies import Body, GeneratedBody, body_of
 from kamiwaza_sdk.testing.faults import Fault, Redirect, Step
 from kamiwaza_sdk.testing.records import RecordedRequest
 
-__all__ = ["FaultyServer"]
+__all__ = ["FaultyServer", "Resource"]
 
 _NOT_FOUND = Reply(404, {}, b"nothing is served here\n")
 _NOT_ALLOWED = Reply(405, {"Allow": "GET, HEAD", "Connection": "close"}, b"GET and HEAD are\n")
@@ -50,7 +50,7 @@ class FaultyServer:
 
     def __init__(self, *, patience: float = 60.0, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[RecordedRequest] = []
-        self._resources: dict[str, _Resource] = {}
+        self._resources: dict[str, Resource] = {}
         self._lock = threading.Lock()
         self._gate = Gate(patience)
         self._tls = tls
@@ -114,7 +114,7 @@ class FaultyServer:
         """
         if not path.startswith("/") or "?" in path or "#" in path:
             raise InvalidInputException("path", f"{path!r} is none; begin it with '/', and leave out any query")
-        resource = _Resource(body_of(body), dict(headers or {}), faults, always)
+        resource = Resource(body_of(body), dict(headers or {}), faults, always)
         self._resources[path] = resource
         return self.url(path)
 
@@ -216,7 +216,7 @@ class FaultyServer:
 _NOTHING = State(body_of(b""), 0, {})
 
 
-class _Resource:
+class Resource:
     """What is served under a path, and what is still to go wrong with it."""
 
     def __init__(
@@ -226,7 +226,7 @@ class _Resource:
         faults: Iterable[Step],
         always: Fault | tuple[Fault, ...],
     ) -> None:
-        self.state = State(body, 0, headers)
+        self.state: State = State(body, 0, headers)
         self._original = body
         self._faults = iter(faults)
         self._always = _several(always)

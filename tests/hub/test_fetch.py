@@ -32,8 +32,9 @@ from kamiwaza_sdk import (
     StorageService,
     fetch,
 )
-from kamiwaza_sdk.services.hub import services, sources
-from kamiwaza_sdk.services.hub.sources import Source
+from kamiwaza_sdk.services.hub import sources
+from kamiwaza_sdk.services.hub.sources import Source, local
+from kamiwaza_sdk.services.hub.sources.local import resolve_path
 from tests.serving import Server
 
 BODY = bytes(range(256)) * 1000
@@ -326,7 +327,9 @@ async def test_a_source_whose_name_is_no_text_can_still_be_told(hub: HubService,
 @pytest.mark.parametrize(
     ("source", "complaint"),
     [
-        ("file:///etc/passwd", "no http or https"),
+        ("file:///nowhere/at/all", "cannot be read: No such file"),
+        ("file://elsewhere/a", "names another machine"),
+        ("file:///a?b", "has a query"),
         ("ftp://host/file", "no http or https"),
         ("s3://bucket/key", "no http or https"),
         ("http://", "no host"),
@@ -487,7 +490,7 @@ async def test_a_directory_that_cannot_be_listed_is_named_with_the_cause(
 async def test_a_directory_is_counted_while_it_is_listed(
     hub: HubService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    monkeypatch.setattr(sources, "MAX_FILES", 3)
+    monkeypatch.setattr(local, "MAX_FILES", 3)
     (tmp_path / "m").mkdir()
     for number in range(4):
         place = tmp_path / "m" / str(number)
@@ -532,13 +535,13 @@ async def test_what_leads_out_of_the_directory_since_it_was_listed_is_refused(
         (place / "a.bin").write_bytes(BODY)
     (tmp_path / "m" / "a.bin").write_bytes(BODY)
 
-    def list_then_swap(source: Path, *, sha256: None) -> object:
-        manifest = sources.resolve_source(source, sha256=sha256)
+    def list_then_swap(source: Path) -> object:
+        manifest = resolve_path(source)
         (tmp_path / "m" / swapped).rename(tmp_path / "moved")
         (tmp_path / "m" / swapped).symlink_to(tmp_path / "outside" / ("" if swapped == "sub" else swapped))
         return manifest
 
-    monkeypatch.setattr(services, "resolve_source", list_then_swap)
+    monkeypatch.setattr(sources, "resolve_path", list_then_swap)
     with pytest.raises(InvalidSourceException, match="is a link that leads out"):
         await hub.fetch(tmp_path / "m", sha256=None)
 

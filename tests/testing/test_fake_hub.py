@@ -12,6 +12,7 @@ from kamiwaza_sdk import (
     DownloadTimeoutException,
     HubService,
     InvalidInputException,
+    InvalidSourceException,
     ModelService,
     ServiceConfig,
     SourceTooLargeException,
@@ -25,6 +26,27 @@ DIGEST = hashlib.sha256(b"weights").hexdigest()
 
 def test_it_is_asked_like_the_real_one() -> None:
     assert inspect.signature(FakeHub.fetch) == inspect.signature(HubService.fetch)
+    assert inspect.signature(FakeHub.resolve) == inspect.signature(HubService.resolve)
+
+
+async def test_patterns_choose_and_are_noted() -> None:
+    hub = FakeHub({"a.json": b"{}", "b/model.bin": b"weights"})
+    fetched = await hub.fetch("hf://org/m", allow="*.json")
+    assert ([file.path for file in fetched.files], hub.calls[0].allow) == (["a.json"], "*.json")
+    with pytest.raises(InvalidSourceException):
+        await hub.fetch("hf://org/m", ignore=["*"])
+
+
+async def test_it_tells_beforehand_what_it_brings() -> None:
+    hub = FakeHub({"a.json": b"{}", "model.bin": b"weights"}, name="tiny")
+    manifest = await hub.resolve("hf://org/m", sha256={"model.bin": DIGEST}, ignore="*.json")
+    assert [(file.path, file.size, file.sha256) for file in manifest.files] == [("model.bin", 7, DIGEST)]
+    assert (await hub.fetch(manifest, ignore="*.json")).files[0].sha256 == DIGEST
+    with pytest.raises(ChecksumMismatchException):
+        await hub.resolve("hf://org/m", sha256={"model.bin": "0" * 64})
+    hub.error = InvalidInputException("source", "is none")
+    with pytest.raises(InvalidInputException):
+        await hub.resolve("hf://org/m")
 
 
 async def test_a_registry_takes_it(mock_db: Session, fake_hub: FakeHub) -> None:

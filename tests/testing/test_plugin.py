@@ -68,7 +68,9 @@ async def test_a_host_hands_in_a_fake_hub_and_needs_no_network(mock_db: Session)
     hub = Mock(spec=HubService, fetch=AsyncMock(return_value=fetched))
     version = await ModelService(mock_db, hub=hub).pull_model("https://example.org/m", sha256="ab" * 32)
     assert version.digest == fetched.digest
-    hub.fetch.assert_awaited_once_with("https://example.org/m", sha256="ab" * 32, max_size=10 * 1024**3, progress=False)
+    hub.fetch.assert_awaited_once_with(
+        "https://example.org/m", sha256="ab" * 32, allow=None, ignore=None, max_size=10 * 1024**3, progress=False
+    )
 
 
 async def test_a_host_hands_in_fake_downloads_and_needs_no_network(mock_db: Session) -> None:

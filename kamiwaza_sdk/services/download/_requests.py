@@ -21,13 +21,13 @@ from kamiwaza_sdk.services.download.exceptions import (
     InvalidUrlException,
     UnexpectedEncodingException,
 )
-from kamiwaza_sdk.services.download.schemas import Validators
+from kamiwaza_sdk.services.download.schemas import ResponseSchema, Validators
 from kamiwaza_sdk.services.download.urls import redact, resolve
 
 if TYPE_CHECKING:
     from yarl import URL
 
-__all__ = ["Rest", "answer", "header_of"]
+__all__ = ["Rest", "answer", "header_of", "response_of"]
 
 MAX_REDIRECTS: Final = 10
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -51,11 +51,12 @@ async def answer(
     exchange: Exchange,
     validators: Validators | None = None,
     rest: Rest | None = None,
+    any_status: bool = False,
 ) -> AsyncGenerator[aiohttp.ClientResponse]:
     """Yield the answer to a GET, redirects followed.
 
     Its status is 200, with an unencoded body; or 304, where `validators` were sent; or 206 or 416, where a `rest` was
-    asked for.
+    asked for. With `any_status`, any other that will not be another later is yielded too.
 
     Raises:
         DownloadStatusException: The answer is another, or redirects too often or to where it must not.
@@ -73,12 +74,14 @@ async def answer(
     }
     async with await _follow(network, url, exchange=exchange, headers=headers) as response:
         if response.status not in expected:
-            raise DownloadStatusException(
+            refusal = DownloadStatusException(
                 url=exchange.url,
                 status=response.status,
                 reason=_plain(response.reason),
                 retry_after=parse_retry_after(response.headers.get("Retry-After")),
             )
+            if refusal.retryable or not any_status:
+                raise refusal
         encoding = response.headers.get("Content-Encoding", "").strip().lower()
         if encoding not in {"", "identity"}:
             raise UnexpectedEncodingException(url=exchange.url, encoding=_plain(encoding))
@@ -168,6 +171,13 @@ def _redirected(response: aiohttp.ClientResponse, location: str, *, exchange: Ex
 def _plain(text: str | None) -> str:
     """Return what a server chose to say as far as it can be shown."""
     return ascii(text or "")[1:-1][:80]
+
+
+def response_of(response: aiohttp.ClientResponse, body: bytes) -> ResponseSchema:
+    """Return what is to be said of a small answer."""
+    names = {name.lower() for name in response.headers}
+    headers = {name: ", ".join(response.headers.getall(name)) for name in names}
+    return ResponseSchema(url=str(response.url.with_user(None)), status=response.status, headers=headers, body=body)
 
 
 def header_of(response: aiohttp.ClientResponse, key: str, *, size: int | None, sha256: str | None) -> Header:

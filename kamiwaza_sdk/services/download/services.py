@@ -24,6 +24,7 @@ from kamiwaza_sdk.services.download.schemas import (
     DownloadRequest,
     DownloadResult,
     ProgressCallback,
+    ResponseSchema,
     Validators,
 )
 from kamiwaza_sdk.services.download.urls import check_url, redact, redact_text
@@ -247,11 +248,41 @@ class DownloadService:
             ChecksumMismatchException: It has another digest than `sha256`.
             UnexpectedEncodingException: It is compressed although that was declined.
         """
+        return (await self._small(url, demands(limit=max_size, sha256=sha256), any_status=False)).body
+
+    async def get(self, url: str, *, max_size: int) -> ResponseSchema:
+        """Return a small answer whatever its status, held in memory with its headers: for asking an API.
+
+        What can succeed later is tried again as for `download`; once the budget is used up, its status is raised.
+
+        Args:
+            url: An http or https URL, as for `download`.
+            max_size: The largest body accepted, in bytes.
+
+        Returns:
+            The answer that no redirect leads on from.
+
+        Raises:
+            InvalidInputException: An argument is not acceptable (`InvalidUrlException` for the URL).
+            ConfigurationException: A setting is not acceptable, or the session handed in is closed or does not fit it.
+            DownloadStatusException: The server answered with 408, 425, 429 or from 500 on, or redirects too often or
+                to where it must not.
+            DownloadInterruptedException: There was no connection, or it broke.
+            DownloadTimeoutException: Nothing arrived for too long.
+            HostNotAllowedException: It is at, or leads to, a host that is not allowed.
+            PrivateAddressException: It is at, or leads to, an address that is not public, and only those are allowed.
+            DownloadTooLargeException: The body is larger than allowed.
+            UnexpectedEncodingException: It is compressed although that was declined.
+        """
+        return await self._small(url, demands(limit=max_size), any_status=True)
+
+    async def _small(self, url: str, wanted: Demands, *, any_status: bool) -> ResponseSchema:
         config = await self._ready()
         target = check_url(url)
-        wanted = demands(limit=max_size, sha256=sha256)
         attempts = Attempts(config, url=redact(target), on_attempt=self._on_attempt)
-        return await self._owned(attempts.run(lambda: self._read(target, wanted)), url=redact(target))
+        return await self._owned(
+            attempts.run(lambda: self._read(target, wanted, any_status=any_status)), url=redact(target)
+        )
 
     async def _bring(
         self,
@@ -289,10 +320,10 @@ class DownloadService:
         _log(result)
         return result
 
-    async def _read(self, target: "URL", wanted: Demands) -> bytes:
+    async def _read(self, target: "URL", wanted: Demands, *, any_status: bool) -> ResponseSchema:
         from kamiwaza_sdk.services.download._exchange import Exchange
         from kamiwaza_sdk.services.download._receive import receive
-        from kamiwaza_sdk.services.download._requests import answer
+        from kamiwaza_sdk.services.download._requests import answer, response_of
 
         config = await self._ready()
         sink, shown = MemorySink(), redact(target)
@@ -300,14 +331,14 @@ class DownloadService:
         async with (
             self._resources() as resources,
             self._slot(config.max_concurrency),
-            answer(await resources.network(), target, exchange=exchange) as response,
+            answer(await resources.network(), target, exchange=exchange, any_status=any_status) as response,
         ):
             exchange.begin(0, response.content_length)
             wanted.check_announced(exchange.announced, url=shown)
             await receive(
                 response, sink, exchange=exchange, demands=wanted, reporter=Reporter(None, url=shown, path=Path())
             )
-        return sink.body()
+            return response_of(response, sink.body())
 
     async def _ready(self) -> DownloadConfig:
         """Return the settings. What reads files, once, does so off the event loop: them, and importing aiohttp."""

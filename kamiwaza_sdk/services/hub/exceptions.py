@@ -1,9 +1,28 @@
-"""What can be wrong with a source. The whole tree is drawn in `kamiwaza_sdk.exceptions`."""
+"""What can be wrong with a source or its hub. The whole tree is drawn in `kamiwaza_sdk.exceptions`."""
+
+from collections.abc import Sequence
+from typing import Final
 
 from kamiwaza_sdk._validation import shown
-from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
+from kamiwaza_sdk.exceptions import InvalidInputException, NotFoundException, ServiceException
 
-__all__ = ["InvalidSourceException", "SourceTooLargeException"]
+__all__ = [
+    "GitBlobMismatchException",
+    "HubException",
+    "InvalidAnswerException",
+    "InvalidSourceException",
+    "OfflineException",
+    "RepositoryGatedException",
+    "RepositoryNotFoundException",
+    "RepositoryPrivateException",
+    "RepositoryRenamedException",
+    "RevisionNotFoundException",
+    "SourceEntryPointException",
+    "SourceTooLargeException",
+]
+
+_MOST_SHOWN: Final = 5
+_TOKEN: Final = "HUB_SERVICE_HF_TOKEN"  # noqa: S105 - a variable's name
 
 
 class InvalidSourceException(InvalidInputException):
@@ -35,3 +54,172 @@ class SourceTooLargeException(ServiceException):
         self.source = source
         self.size = size
         self.limit = limit
+
+
+class SourceEntryPointException(ServiceException):
+    """An installed package that is to bring a source does not.
+
+    Attributes:
+        scheme: The scheme of the address.
+        entry_points: The entry points of the group ``kamiwaza_sdk.sources`` at fault, each as ``name = module:class``.
+        reason: What is wrong with them.
+    """
+
+    def __init__(self, *, scheme: str, entry_points: Sequence[str], reason: str) -> None:
+        named = ", ".join(shown(point, limit=200) for point in entry_points)
+        super().__init__(
+            f"no source for {scheme}:// because the entry point {named} of kamiwaza_sdk.sources {reason}; "
+            "repair or uninstall the package that it belongs to"
+        )
+        self.scheme = scheme
+        self.entry_points: tuple[str, ...] = tuple(entry_points)
+        self.reason = reason
+
+
+class HubException(ServiceException):
+    """A hub does not bring what was asked of it."""
+
+
+class GitBlobMismatchException(HubException):
+    """The bytes are not those that a hub's listing names by their git blob id. Nothing was kept.
+
+    Attributes:
+        url: Where they came from, without credentials or query.
+        expected: The id that the listing names.
+        actual: The id of what arrived.
+    """
+
+    def __init__(self, *, url: str, expected: str, actual: str) -> None:
+        super().__init__(
+            f"{shown(url, limit=200)} is the git blob {actual}, not {expected} as its hub lists it; it changed or "
+            "was tampered with on its way: fetch it again, or from the hub itself where there is a proxy between"
+        )
+        self.url = url
+        self.expected = expected
+        self.actual = actual
+
+
+class InvalidAnswerException(HubException):
+    """A hub answered with what cannot be used: no JSON, half of one, another repository, names that no file can have.
+
+    Attributes:
+        url: What was asked, without credentials or query.
+        reason: What is wrong with the answer.
+    """
+
+    def __init__(self, *, url: str, reason: str) -> None:
+        super().__init__(
+            f"the answer to {shown(url, limit=200)} {reason}; check the endpoint (HUB_SERVICE_HF_ENDPOINT for hf://)"
+        )
+        self.url = url
+        self.reason = reason
+
+
+class OfflineException(HubException):
+    """What was asked for is not kept here, and no connection may be opened.
+
+    Attributes:
+        source: What was asked for, without credentials or query.
+        missing: Paths of the files that are not kept; empty where it is not even known which there are.
+    """
+
+    def __init__(self, *, source: str, missing: Sequence[str] = ()) -> None:
+        more = f" and {len(missing) - _MOST_SHOWN} more" if len(missing) > _MOST_SHOWN else ""
+        named = ", ".join(shown(path) for path in missing[:_MOST_SHOWN])
+        what = f"the files {named}{more} of {shown(source, limit=200)}" if missing else shown(source, limit=200)
+        super().__init__(
+            f"not kept here, and offline: {what}; fetch it once with a connection, "
+            "or unset HUB_SERVICE_OFFLINE (and HF_HUB_OFFLINE)"
+        )
+        self.source = source
+        self.missing: tuple[str, ...] = tuple(missing)
+
+
+class RepositoryNotFoundException(HubException, NotFoundException):
+    """A hub has no such repository, or shows it to others only.
+
+    Attributes:
+        repository: The repository's name.
+        url: What was asked, without credentials or query.
+    """
+
+    def __init__(self, *, repository: str, url: str) -> None:
+        super().__init__(
+            f"{shown(repository)} is not at {shown(url, limit=200)}, or not for this token to see; check the name, "
+            f"whether it is a model, hf://datasets/… or hf://spaces/…, and what {_TOKEN} may read"
+        )
+        self.repository = repository
+        self.url = url
+
+
+class RepositoryPrivateException(HubException):
+    """A hub tells nothing of a repository to whom it does not know, or forbids it to whom it does.
+
+    Hubs do not tell strangers whether what they may not see exists.
+
+    Attributes:
+        repository: The repository's name.
+        url: What was asked, without credentials or query.
+        authenticated: Whether a token was sent: if so, it is not good, or not good enough.
+    """
+
+    def __init__(self, *, repository: str, url: str, authenticated: bool) -> None:
+        way_out = (
+            f"check that the token in {_TOKEN} is valid and may read it"
+            if authenticated
+            else f"set {_TOKEN} to a token"
+        )
+        super().__init__(
+            f"{shown(repository)} at {shown(url, limit=200)} is private, or does not exist; check the name, "
+            f"and {way_out}"
+        )
+        self.repository = repository
+        self.url = url
+        self.authenticated = authenticated
+
+
+class RepositoryGatedException(HubException):
+    """A hub brings the files of a repository only to those who accepted its conditions there.
+
+    Attributes:
+        repository: The repository's name.
+        url: Where its conditions can be read and accepted.
+        authenticated: Whether a token was sent: if so, its owner was not let in.
+    """
+
+    def __init__(self, *, repository: str, url: str, authenticated: bool) -> None:
+        then = f"and ask with a token of that account: {_TOKEN}" if not authenticated else f"as the owner of {_TOKEN}"
+        super().__init__(f"{shown(repository)} is gated; accept its conditions at {shown(url, limit=200)}, {then}")
+        self.repository = repository
+        self.url = url
+        self.authenticated = authenticated
+
+
+class RepositoryRenamedException(HubException):
+    """A repository has another name by now. What is registered should carry the one it has.
+
+    Attributes:
+        repository: The name that was asked for.
+        renamed_to: The name that it has.
+    """
+
+    def __init__(self, *, repository: str, renamed_to: str) -> None:
+        super().__init__(f"{shown(repository)} was renamed; ask for {shown(renamed_to)}")
+        self.repository = repository
+        self.renamed_to = renamed_to
+
+
+class RevisionNotFoundException(HubException, NotFoundException):
+    """A repository has no such branch, tag or commit.
+
+    Attributes:
+        repository: The repository's name.
+        revision: What was asked for.
+    """
+
+    def __init__(self, *, repository: str, revision: str) -> None:
+        super().__init__(
+            f"{shown(repository)} has no revision {shown(revision)}; name a branch, a tag, or a commit in full"
+        )
+        self.repository = repository
+        self.revision = revision

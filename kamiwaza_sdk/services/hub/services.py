@@ -2,29 +2,45 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from kamiwaza_sdk.exceptions import InvalidInputException
-from kamiwaza_sdk.services.hub.exceptions import SourceTooLargeException
+from kamiwaza_sdk.services.download.schemas import Validators
+from kamiwaza_sdk.services.hub._git import check_git_blob
+from kamiwaza_sdk.services.hub._search import RepositorySort, check_search, find
+from kamiwaza_sdk.services.hub._streaming import open_stream, written
+from kamiwaza_sdk.services.hub._wanted import Wanted
+from kamiwaza_sdk.services.hub.config import HubConfig
+from kamiwaza_sdk.services.hub.exceptions import (
+    OfflineException,
+    RepositoryGatedException,
+    SourceTooLargeException,
+)
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched, FetchedFile
-from kamiwaza_sdk.services.hub.sources import LocalFile, Manifest, RemoteFile, Source, resolve_source
+from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
+from kamiwaza_sdk.services.hub.schemas.repository import RepositorySchema
+from kamiwaza_sdk.services.hub.sources import Source
+from kamiwaza_sdk.services.hub.sources.context import SourceContext
+from kamiwaza_sdk.services.hub.sources.local import check_inside
 from kamiwaza_sdk.services.hub.validators import KnownFile, KnownFiles
 from kamiwaza_sdk.services.storage.exceptions import raise_as_storage_error
 from kamiwaza_sdk.services.storage.services import StorageService
 
 if TYPE_CHECKING:
-    from kamiwaza_sdk.services.download.schemas import DownloadResult, ProgressCallback, Validators
+    from kamiwaza_sdk.services.download.config import DownloadConfig
+    from kamiwaza_sdk.services.download.schemas import DownloadResult, ProgressCallback
     from kamiwaza_sdk.services.download.services import DownloadService
     from kamiwaza_sdk.services.storage.schemas import BlobSchema
 
-__all__ = ["HubService", "Source", "fetch"]
+__all__ = ["HubService", "RepositorySort", "Source", "fetch", "search"]
 
 #: How many files are staged at once; how many of them travel is the download service's to say.
 _MAX_STAGED: Final = 32
+_REFUSED: Final = frozenset({401, 403})
 
 _T = TypeVar("_T")
 
@@ -33,6 +49,8 @@ async def fetch(
     source: Source,
     *,
     sha256: str | Mapping[str, str] | None = None,
+    allow: str | Iterable[str] | None = None,
+    ignore: str | Iterable[str] | None = None,
     max_size: int | None = None,
     progress: "bool | ProgressCallback" = False,
 ) -> Fetched:
@@ -42,9 +60,14 @@ async def fetch(
     its content (``ETag``, ``Last-Modified``) costs one conditional request. Any other travels again, and is kept once.
 
     Args:
-        source: One http or https URL, several, or a file or directory on this machine. Files of several URLs are named
-            from the directory that all URLs lie in, or, from several hosts, each by its last segment.
+        source: An address, such as ``https://…``, ``hf://org/repo@revision`` or ``file://…``; several of http or https;
+            a file or directory on this machine; or a `ManifestSchema`, of which just the files are fetched that it
+            names. Files of several URLs are named from the directory that all URLs lie in, or, from several hosts, each
+            by its last segment.
         sha256: The digest that the file must have; for several files a mapping from path to digest.
+        allow: Fetch only files whose path matches a pattern, or one of several: ``*.safetensors``. ``*`` matches ``/``
+            too, and what ends with ``/`` names all below it, as in ``huggingface_hub``.
+        ignore: Leave out files whose path matches a pattern, or one of several.
         max_size: The most bytes to accept, all files together; 0 accepts empty files only. Default: no limit for local
             files, and ``DOWNLOAD_SERVICE_MAX_SIZE`` for each file that travels.
         progress: `True` for a progress bar a file (extra ``notebook``), or what to call with `DownloadProgress`.
@@ -53,7 +76,9 @@ async def fetch(
         The files, the bytes that travelled, and a name that the source suggests.
 
     Raises:
-        InvalidSourceException: The source is empty, missing, or leads out of itself.
+        InvalidSourceException: The source is empty, missing, or leads out of itself, or nothing of it is wanted.
+        SourceEntryPointException: The package that is to bring such sources does not.
+        HubException: The hub does not bring it: see its leaves.
         InvalidUrlException: It is a URL, but none that can be fetched.
         InvalidPathException: A file has a path that cannot stand in a model.
         InvalidInputException: An argument is of a wrong kind, or `sha256` does not fit the files.
@@ -69,7 +94,46 @@ async def fetch(
         >>> [(file.path, file.size) for file in fetched.files]
         [('model.onnx', 7)]
     """
-    return await HubService().fetch(source, sha256=sha256, max_size=max_size, progress=progress)
+    return await HubService().fetch(
+        source, sha256=sha256, allow=allow, ignore=ignore, max_size=max_size, progress=progress
+    )
+
+
+def search(
+    query: str | None = None,
+    *,
+    hub: str | None = None,
+    task: str | None = None,
+    author: str | None = None,
+    sort: RepositorySort | None = None,
+    limit: int | None = None,
+) -> AsyncIterator[RepositorySchema]:
+    """Yield the models of a Hugging-Face-compatible hub that are found, page by page, each when it is needed.
+
+    Everything said of `HubService.search` holds.
+
+    Args:
+        query: Words of the name.
+        hub: The hub's address. Default: ``HUB_SERVICE_HF_ENDPOINT``. Another one gets no token.
+        task: Such as ``text-generation``.
+        author: The organisation or user that they belong to.
+        sort: By what, the greatest first. Default: the hub's own order.
+        limit: How many to yield at most. Default: all.
+
+    Returns:
+        What ``async for`` goes through.
+
+    Raises:
+        ServiceException: Whatever the method raises, when the first one is asked for.
+
+    Example:
+        >>> async def names():
+        ...     found = search("minilm", hub=hub_server.endpoint, sort="downloads", limit=3)
+        ...     return [repository.name async for repository in found]
+        >>> asyncio.run(names())
+        ['org/minilm']
+    """
+    return HubService().search(query, hub=hub, task=task, author=author, sort=sort, limit=limit)
 
 
 class HubService:
@@ -77,7 +141,9 @@ class HubService:
 
     Args:
         storage: Where files are kept. Default: the store that ``STORAGE_SERVICE_ROOT`` names.
-        downloads: What files travel by. Default: one of its own for each fetch.
+        downloads: What requests go through. Default: one of its own for each call, which sends the configured token to
+            the configured hub. One that is handed in sends what it was configured with.
+        config: Default: read from the environment (``HUB_SERVICE_…``) with the first call.
 
     Example:
         >>> hub = HubService(storage=StorageService(StorageConfig(root=directory / "store")))
@@ -85,15 +151,103 @@ class HubService:
         7
     """
 
-    def __init__(self, *, storage: StorageService | None = None, downloads: "DownloadService | None" = None) -> None:
+    def __init__(
+        self,
+        *,
+        storage: StorageService | None = None,
+        downloads: "DownloadService | None" = None,
+        config: HubConfig | None = None,
+    ) -> None:
         self.storage: StorageService = storage or StorageService()
         self._downloads = downloads
+        self._config = config
+
+    async def resolve(
+        self,
+        source: Source,
+        *,
+        sha256: str | Mapping[str, str] | None = None,
+        allow: str | Iterable[str] | None = None,
+        ignore: str | Iterable[str] | None = None,
+    ) -> ManifestSchema:
+        """Return what a source consists of, without fetching it. `fetch` takes the result and brings just that.
+
+        Args:
+            source: As `fetch` takes it.
+            sha256: As `fetch` takes it.
+            allow: As `fetch` takes it.
+            ignore: As `fetch` takes it.
+
+        Returns:
+            The wanted files, with what is known of them beforehand, pinned to a revision where the source has any.
+
+        Raises:
+            InvalidSourceException: The source is empty, missing, or leads out of itself, or nothing of it is wanted.
+            InvalidInputException: An argument is of a wrong kind, or `sha256` does not fit the files.
+            InvalidPathException: A file has a path that cannot stand in a model, or beside another one.
+            SourceEntryPointException: The package that is to bring such sources does not.
+            HubException: The hub does not tell: see its leaves.
+            DownloadException: The hub does not answer.
+            ConfigurationException: A setting is unknown, or its value cannot be used.
+
+        Example:
+            >>> hub = HubService(storage=StorageService(StorageConfig(root=directory / "store")))
+            >>> [file.path for file in asyncio.run(hub.resolve(directory / "model.onnx")).files]
+            ['model.onnx']
+        """
+        wanted = Wanted(sha256=sha256, allow=allow, ignore=ignore)
+        async with self._opened() as opened:
+            return await wanted.resolve(source, opened.context)
+
+    async def search(
+        self,
+        query: str | None = None,
+        *,
+        hub: str | None = None,
+        task: str | None = None,
+        author: str | None = None,
+        sort: RepositorySort | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[RepositorySchema]:
+        """Yield the models of a Hugging-Face-compatible hub that are found, page by page, each when it is needed.
+
+        Leaving the loop early leaves nothing open.
+
+        Args:
+            query: Words of the name.
+            hub: The hub's address. Default: ``HUB_SERVICE_HF_ENDPOINT``. Another one gets no token.
+            task: Such as ``text-generation``.
+            author: The organisation or user that they belong to.
+            sort: By what, the greatest first. Default: the hub's own order.
+            limit: How many to yield at most. Default: all.
+
+        Raises:
+            InvalidInputException: An argument is of a wrong kind, or `sort` unknown.
+            InvalidAnswerException: The hub's answer cannot be used.
+            OfflineException: No connection may be opened.
+            DownloadException: The hub does not answer.
+            ConfigurationException: A setting is unknown, or its value cannot be used.
+
+        Example:
+            >>> async def names():
+            ...     found = hub.search("minilm", task="feature-extraction", sort="downloads", limit=3)
+            ...     return [repository.name async for repository in found]
+            >>> asyncio.run(names())
+            ['org/minilm']
+        """
+        check_search(hub=hub, sort=sort, limit=limit, query=query, task=task, author=author)
+        config, downloads = await self._settings()
+        context = SourceContext(config=config, downloads=downloads, storage=self.storage)
+        async for repository in find(context, query, hub=hub, task=task, author=author, sort=sort, limit=limit):
+            yield repository
 
     async def fetch(
         self,
         source: Source,
         *,
         sha256: str | Mapping[str, str] | None = None,
+        allow: str | Iterable[str] | None = None,
+        ignore: str | Iterable[str] | None = None,
         max_size: int | None = None,
         progress: "bool | ProgressCallback" = False,
     ) -> Fetched:
@@ -102,6 +256,8 @@ class HubService:
         Args:
             source: As the function takes it.
             sha256: As the function takes it.
+            allow: As the function takes it.
+            ignore: As the function takes it.
             max_size: As the function takes it.
             progress: As the function takes it.
 
@@ -109,20 +265,54 @@ class HubService:
             ServiceException: Whatever the function raises.
         """
         _check_max_size(max_size)
-        manifest = await asyncio.to_thread(resolve_source, source, sha256=sha256)
-        async with self._opened_downloads() as downloads:
-            fetching = _Fetching(manifest, self.storage, downloads, max_size=max_size, progress=progress)
+        wanted = Wanted(sha256=sha256, allow=allow, ignore=ignore)
+        async with self._opened() as opened:
+            manifest = await wanted.resolve(source, opened.context)
+            fetching = _Fetching(
+                manifest,
+                self.storage,
+                opened.downloads,
+                context=opened.context,
+                max_size=max_size,
+                progress=progress,
+            )
             return await fetching.run()
 
     @asynccontextmanager
-    async def _opened_downloads(self) -> "AsyncIterator[DownloadService]":
+    async def _opened(self) -> "AsyncIterator[_Opened]":
+        """Yield what one call works with."""
+        config, downloads = await self._settings()
+        async with nullcontext() if downloads is self._downloads else downloads:
+            context = SourceContext(config=config, downloads=downloads, storage=self.storage)
+            yield _Opened(downloads, context)
+
+    async def _settings(self) -> "tuple[HubConfig, DownloadService]":
+        """Return the settings, read off the event loop with the first call, and what requests go through."""
         from kamiwaza_sdk.services.download.services import DownloadService
 
+        if self._config is None:
+            self._config = await asyncio.to_thread(HubConfig)
         if self._downloads is not None:
-            yield self._downloads
-            return
-        async with DownloadService() as downloads:
-            yield downloads
+            return self._config, self._downloads
+        return self._config, DownloadService(await asyncio.to_thread(_download_config, self._config))
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What one call to the hub works with."""
+
+    downloads: "DownloadService"
+    context: SourceContext
+
+
+def _download_config(config: HubConfig) -> "DownloadConfig":
+    """Return the settings of downloads, and the hub's token for the hub's host. Blocks."""
+    from kamiwaza_sdk.services.download.config import DownloadConfig
+
+    downloads = DownloadConfig()
+    if config.hf_token is None:
+        return downloads
+    return downloads.model_copy(update={"tokens": {config.hf_host: config.hf_token, **downloads.tokens}})
 
 
 def _check_max_size(value: object) -> None:
@@ -145,16 +335,18 @@ class _Fetching:
 
     def __init__(
         self,
-        manifest: Manifest,
+        manifest: ManifestSchema,
         storage: StorageService,
         downloads: "DownloadService",
         *,
+        context: SourceContext,
         max_size: int | None,
         progress: "bool | ProgressCallback",
     ) -> None:
         self._manifest = manifest
         self._storage = storage
         self._downloads = downloads
+        self._context = context
         self._max_size = max_size
         self._progress = progress
         self._size = 0
@@ -163,33 +355,92 @@ class _Fetching:
 
     async def run(self) -> Fetched:
         # A cheap early word: what counts is what was copied, as files grow.
-        self._refuse_over_limit(sum(file.size for file in self._manifest.files if isinstance(file, LocalFile)))
+        self._refuse_over_limit(sum(file.size or 0 for file in self._manifest.files))
+        if self._context.offline:
+            await asyncio.to_thread(self._refuse_missing)
         slots = asyncio.Semaphore(_MAX_STAGED)
         files = await _all_or_first_error(self._take(file, slots) for file in self._manifest.files)
         return Fetched(
             source=self._manifest.source,
             name=self._manifest.name,
+            source_revision=self._manifest.revision,
+            source_repository=self._manifest.repository,
+            hub=self._manifest.hub,
+            author=self._manifest.author,
+            license=self._manifest.license,
+            task=self._manifest.task,
             files=tuple(sorted(files, key=lambda file: file.path)),
             bytes_fetched=self._fetched,
             bytes_reused=self._reused,
         )
 
-    async def _take(self, file: RemoteFile | LocalFile, slots: asyncio.Semaphore) -> FetchedFile:
+    async def _take(self, file: ManifestFileSchema, slots: asyncio.Semaphore) -> FetchedFile:
         async with slots:
-            blob = await (self._copy(file) if isinstance(file, LocalFile) else self._transfer(file))
+            blob = await (self._copy(file) if file.local is not None else self._bring(file))
         return FetchedFile(path=file.path, size=blob.size, sha256=blob.sha256)
 
-    async def _copy(self, file: LocalFile) -> "BlobSchema":
+    async def _copy(self, file: ManifestFileSchema) -> "BlobSchema":
         return self._reused_whole(await asyncio.to_thread(self._add, file))
 
-    def _add(self, file: LocalFile) -> "BlobSchema":
+    def _add(self, file: ManifestFileSchema) -> "BlobSchema":
         """Copy a file into the store, unless it leads elsewhere by now. Blocks."""
-        file.check()
-        return self._storage.add(file.file, sha256=file.sha256)
+        blob = self._storage.add(check_inside(file), sha256=file.sha256)
+        check_git_blob(file, blob.path)  # not the source, which may change meanwhile
+        if file.git_blob_id is not None:
+            self._remember(file, blob, Validators())
+        return blob
 
-    async def _transfer(self, file: RemoteFile) -> "BlobSchema":
+    async def _bring(self, file: ManifestFileSchema) -> "BlobSchema":
+        """Bring what is not on this machine: from the store where it must be, over HTTP, or by its own source."""
+        if self._context.offline:
+            return self._reused_whole((await asyncio.to_thread(self._found, file)).blob)
+        if file.scheme not in {"http", "https"}:
+            return await self._stream(file)
+        from kamiwaza_sdk.services.download.exceptions import DownloadStatusException
+
+        try:
+            return await self._transfer(file)
+        except DownloadStatusException as error:
+            if self._manifest.gated and error.status in _REFUSED:
+                raise self._gated() from error
+            raise
+
+    def _gated(self) -> RepositoryGatedException:
+        manifest = self._manifest
+        return RepositoryGatedException(
+            repository=manifest.repository or manifest.source,
+            url=manifest.page or manifest.source,
+            authenticated=self._context.config.hf_token is not None,
+        )
+
+    def _refuse_missing(self) -> None:
+        """Raise unless everything is here. Blocks."""
+        missing = [file.path for file in self._manifest.files if file.local is None and self._find(file) is None]
+        if missing:
+            raise OfflineException(source=self._manifest.source, missing=missing)
+
+    def _found(self, file: ManifestFileSchema) -> "_Kept":
+        """Return what the store has of a file, or raise that it has it no more. Blocks."""
+        kept = self._find(file)
+        if kept is None:
+            raise OfflineException(source=self._manifest.source, missing=[file.path])
+        return kept
+
+    async def _stream(self, file: ManifestFileSchema) -> "BlobSchema":
         kept = await asyncio.to_thread(self._find, file)
-        if kept is not None and file.sha256 is not None:
+        if kept is not None and file.has_digest:
+            return self._reused_whole(kept.blob)
+        pieces = await asyncio.to_thread(open_stream, file, self._context)
+        async with self._staged(None) as path:
+            limit = None if self._max_size is None else self._max_size - self._size
+            result = await written(pieces, path, file=file, max_size=limit)
+            self._fetched += result.bytes_fetched
+            self._count(result.bytes_fetched, reused=0)
+            return await asyncio.to_thread(self._publish, file, path, result)
+
+    async def _transfer(self, file: ManifestFileSchema) -> "BlobSchema":
+        kept = await asyncio.to_thread(self._find, file)
+        if kept is not None and file.has_digest:
             return self._reused_whole(kept.blob)
         async with self._staged(file.sha256 or file.url) as place:
             path = place.with_name(PurePosixPath(file.path).name)  # what a progress bar shows
@@ -199,7 +450,7 @@ class _Fetching:
                 if file.sha256 is None:  # whole or not, by nothing could the next fetch tell that it is right
                     await _to_its_end(lambda: path.unlink(missing_ok=True))
 
-    async def _brought(self, file: RemoteFile, path: Path, kept: "_Kept | None") -> "BlobSchema":
+    async def _brought(self, file: ManifestFileSchema, path: Path, kept: "_Kept | None") -> "BlobSchema":
         result = await self._download(file, path, None if kept is None else kept.validators)
         if kept is not None and result.not_modified:
             return self._reused_whole(kept.blob)
@@ -208,7 +459,9 @@ class _Fetching:
         self._count(result.size, reused=result.bytes_reused)
         return await asyncio.to_thread(self._publish, file, path, result)
 
-    async def _download(self, file: RemoteFile, path: Path, validators: "Validators | None") -> "DownloadResult":
+    async def _download(
+        self, file: ManifestFileSchema, path: Path, validators: "Validators | None"
+    ) -> "DownloadResult":
         from kamiwaza_sdk.services.download.exceptions import DownloadDiskException
 
         try:
@@ -216,6 +469,7 @@ class _Fetching:
                 file.url,
                 path,
                 sha256=file.sha256,
+                size=file.size,
                 max_size=None if self._max_size is None else self._max_size - self._size,
                 validators=validators,
                 progress=self._progress,
@@ -223,30 +477,36 @@ class _Fetching:
         except DownloadDiskException as error:  # the disk is the store's
             raise_as_storage_error(error, path)
 
-    def _find(self, file: RemoteFile) -> "_Kept | None":
+    def _find(self, file: ManifestFileSchema) -> "_Kept | None":
         """Return what the store has of a file: by its digest, or else by what its URL led to before. Blocks."""
         if file.sha256 is not None:
             blob = self._storage.find(file.sha256)
             return None if blob is None else _Kept(blob, None)
-        known = self._known.get(file.url)
+        known = self._known.get(file.content_key)
         blob = None if known is None else self._storage.find(known.sha256, size=known.size)
         return None if blob is None or known is None else _Kept(blob, known.validators)
 
-    def _publish(self, file: RemoteFile, path: Path, result: "DownloadResult") -> "BlobSchema":
+    def _publish(self, file: ManifestFileSchema, path: Path, result: "DownloadResult") -> "BlobSchema":
         """Take a downloaded file into the store, and remember what its URL led to. Blocks."""
         assert result.sha256 is not None
         assert result.size is not None
-        blob = self._take_over(path, result.sha256, result.size)
-        if result.validators.etag or result.validators.last_modified:
-            known = KnownFile(sha256=blob.sha256, size=blob.size, validators=result.validators)
-            self._known.put(file.url, known)
+        blob = self._take_over(file, path, result.sha256, result.size)
+        if file.git_blob_id or result.validators.etag or result.validators.last_modified:
+            self._remember(file, blob, result.validators)
         return blob
 
-    def _take_over(self, path: Path, sha256: str, size: int) -> "BlobSchema":
+    def _take_over(self, file: ManifestFileSchema, path: Path, sha256: str, size: int) -> "BlobSchema":
         try:
+            check_git_blob(file, path)
             return self._storage.publish(path, sha256=sha256, size=size)
-        except InvalidInputException:  # gone: who brought it for us both has taken it there
-            return self._storage.get(sha256, size=size)
+        except (FileNotFoundError, InvalidInputException):  # gone: who brought it for us both has taken it there
+            blob = self._storage.get(sha256, size=size)
+            check_git_blob(file, blob.path)
+            return blob
+
+    def _remember(self, file: ManifestFileSchema, blob: "BlobSchema", validators: Validators) -> None:
+        known = KnownFile(sha256=blob.sha256, size=blob.size, validators=validators)
+        self._known.put(file.content_key, known)
 
     @cached_property
     def _known(self) -> KnownFiles:
@@ -266,7 +526,7 @@ class _Fetching:
             raise SourceTooLargeException(source=self._manifest.source, size=size, limit=self._max_size)
 
     @asynccontextmanager
-    async def _staged(self, key: str) -> AsyncIterator[Path]:
+    async def _staged(self, key: str | None) -> AsyncIterator[Path]:
         """Stage off the event loop: making the place and clearing it are file operations."""
         with_stage = ExitStack()
         try:

@@ -351,13 +351,15 @@ class AsyncModelService:
         name: str | None = None,
         version: str | None = None,
         sha256: "str | dict[str, str] | None" = None,
+        allow: "str | Iterable[str] | None" = None,
+        ignore: "str | Iterable[str] | None" = None,
         progress: "bool | ProgressCallback" = False,
         allow_open_transaction: bool = False,
     ) -> ModelVersionSchema:
         """As `ModelService.pull_model`."""
         in_open_transaction = not allow_open_transaction and in_transaction(_own(self.db).sync_session)
         self._transfers.check_pull(name=name, version=version, in_open_transaction=in_open_transaction)
-        fetched = await self._transfers.fetch(source, sha256=sha256, progress=progress)
+        fetched = await self._transfers.fetch(source, sha256=sha256, allow=allow, ignore=ignore, progress=progress)
         return await self.register(fetched, name=name, version=version)
 
     async def download_model(self, url: str) -> bytes:

@@ -15,6 +15,8 @@ from kamiwaza_sdk.services.model.session import in_transaction
 from kamiwaza_sdk.services.model.transfers import Transfers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from kamiwaza_sdk.services.download.schemas import ProgressCallback
     from kamiwaza_sdk.services.download.services import DownloadService
     from kamiwaza_sdk.services.hub.services import HubService, Source
@@ -66,7 +68,9 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
     def register(self, fetched: Fetched, *, name: str | None = None, version: str | None = None) -> ModelVersionSchema:
         """Register what was fetched: create the model where it is missing, and a version of these files.
 
-        Nothing is registered twice: where the model has a version of just these files, that one is returned.
+        Nothing is registered twice: where the model has a version of just these files, that one is returned. A model
+        that is created takes hub, repository, author, licence and task from what was fetched, and a version that is
+        created its revision; what is there already stays as it is.
 
         Args:
             fetched: What `fetch` returned, here or elsewhere.
@@ -98,6 +102,8 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
         name: str | None = None,
         version: str | None = None,
         sha256: "str | dict[str, str] | None" = None,
+        allow: "str | Iterable[str] | None" = None,
+        ignore: "str | Iterable[str] | None" = None,
         progress: "bool | ProgressCallback" = False,
         allow_open_transaction: bool = False,
     ) -> ModelVersionSchema:
@@ -110,6 +116,8 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
             name: The model's name. Default: the one that the source suggests.
             version: A label for a new version. Default: its number.
             sha256: As `fetch` takes it.
+            allow: As `fetch` takes it.
+            ignore: As `fetch` takes it.
             progress: As `fetch` takes it.
             allow_open_transaction: Transfer even though the session's transaction stays open for as long.
 
@@ -127,7 +135,7 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
         """
         in_open_transaction = not allow_open_transaction and in_transaction(self.db)
         self._transfers.check_pull(name=name, version=version, in_open_transaction=in_open_transaction)
-        fetched = await self._transfers.fetch(source, sha256=sha256, progress=progress)
+        fetched = await self._transfers.fetch(source, sha256=sha256, allow=allow, ignore=ignore, progress=progress)
         return self.register(fetched, name=name, version=version)
 
     async def download_model(self, url: str) -> bytes:

@@ -9,6 +9,8 @@ from kamiwaza_sdk.services.model.exceptions import OpenTransactionException
 from kamiwaza_sdk.services.model.schemas.version import check_version_label
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from kamiwaza_sdk.services.download.schemas import ProgressCallback
     from kamiwaza_sdk.services.download.services import DownloadService
     from kamiwaza_sdk.services.hub.services import HubService, Source
@@ -46,14 +48,20 @@ class Transfers:
             check_version_label(version)
 
     async def fetch(
-        self, source: "Source", *, sha256: "str | dict[str, str] | None", progress: "bool | ProgressCallback"
+        self,
+        source: "Source",
+        *,
+        sha256: "str | dict[str, str] | None",
+        allow: "str | Iterable[str] | None",
+        ignore: "str | Iterable[str] | None",
+        progress: "bool | ProgressCallback",
     ) -> Fetched:
         """Fetch no more than the registry would accept."""
         from kamiwaza_sdk.services.hub.services import HubService
 
         limit = (await asyncio.to_thread(self.config)).max_model_size
         hub = self._hub or HubService()
-        return await hub.fetch(source, sha256=sha256, max_size=limit, progress=progress)
+        return await hub.fetch(source, sha256=sha256, allow=allow, ignore=ignore, max_size=limit, progress=progress)
 
     async def read(self, url: str) -> bytes:
         """Return a body no larger than what the registry holds in memory."""

@@ -3,6 +3,7 @@
 from kamiwaza_sdk.services.download.schemas.attempt import AttemptCallback, DownloadAttempt
 from kamiwaza_sdk.services.download.schemas.progress import DownloadProgress, ProgressCallback
 from kamiwaza_sdk.services.download.schemas.request import DownloadOutcome, DownloadRequest
+from kamiwaza_sdk.services.download.schemas.response import ResponseSchema
 from kamiwaza_sdk.services.download.schemas.result import DownloadResult
 from kamiwaza_sdk.services.download.schemas.validators import Validators
 
@@ -14,5 +15,6 @@ __all__ = [
     "DownloadRequest",
     "DownloadResult",
     "ProgressCallback",
+    "ResponseSchema",
     "Validators",
 ]

@@ -62,6 +62,12 @@ class Fetched(BaseModel):
         files: Sorted by path.
         bytes_fetched: How many bytes travelled.
         bytes_reused: How many did not have to: the store had them, or the source is on this machine.
+        source_revision: What pins it at its source, such as a commit; `None` where nothing does.
+        source_repository: The repository's name at its hub, such as ``org/model``.
+        hub: Where it was published, such as ``huggingface``.
+        author: Who made it, as the hub says.
+        license: As the hub says, such as ``apache-2.0``.
+        task: As the hub says, such as ``text-generation``.
 
     Example:
         >>> file = FetchedFile(path="model.onnx", size=3, sha256="ab" * 32)
@@ -77,6 +83,12 @@ class Fetched(BaseModel):
     files: Annotated[tuple[FetchedFile, ...], AfterValidator(_checked_layout)]
     bytes_fetched: int
     bytes_reused: int
+    source_revision: str | None = None
+    source_repository: str | None = None
+    hub: str | None = None
+    author: str | None = None
+    license: str | None = None
+    task: str | None = None
 
     @property
     def size(self) -> int:

@@ -86,9 +86,16 @@ def register(
     if not isinstance(fetched, Fetched):
         reason = f"must be a Fetched, not {shown(fetched)}; Fetched.model_validate() makes one of JSON"
         raise InvalidInputException("fetched", reason)
-    create_model = CreateModel(name=fetched.name if name is None else name, source_repository=fetched.source)
+    create_model = CreateModel(
+        name=fetched.name if name is None else name,
+        source_repository=fetched.source_repository or fetched.source,
+        hub=fetched.hub,
+        author=fetched.author,
+        license=fetched.license,
+        task=fetched.task,
+    )
     files = tuple(CreateFile(path=file.path, size=file.size, sha256=file.sha256) for file in fetched.files)
-    create_version = CreateVersion(files=files, version=version)
+    create_version = CreateVersion(files=files, version=version, source_revision=fetched.source_revision)
     if fetched.size > max_size:
         raise ModelTooLargeException(name=create_model.name, size=fetched.size, limit=max_size)
     with scope.writing() as writing:

@@ -1,0 +1,137 @@
+"""Which hub is asked, as whom, and whether at all: ``HUB_SERVICE_…``, and what ``huggingface_hub`` goes by."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import SettingsConfigDict
+
+from kamiwaza_sdk._settings import Settings
+from kamiwaza_sdk.exceptions import ConfigurationException
+from kamiwaza_sdk.services.download._hosts import is_loopback
+from kamiwaza_sdk.services.download.exceptions import InvalidUrlException
+from kamiwaza_sdk.services.download.urls import check_url
+
+__all__ = ["HubConfig", "checked_endpoint"]
+
+_HUGGING_FACE: Final = "https://huggingface.co"
+_TRUE: Final = frozenset({"1", "ON", "YES", "TRUE"})
+
+
+def checked_endpoint(value: str) -> str:
+    """Return the address of a hub without its last slash, or raise `ValueError`."""
+    try:
+        url = check_url(value)
+    except InvalidUrlException:
+        raise ValueError("is no http or https URL; write https://host, or leave it unset for the default") from None
+    if url.user or url.password or url.query_string or url.fragment:
+        raise ValueError("has credentials, a query or a fragment; write https://host or https://host/path")
+    return value.rstrip("/")
+
+
+def _blank_is_none(value: object) -> object:
+    secret = value.get_secret_value() if isinstance(value, SecretStr) else value
+    return None if isinstance(secret, str) and not secret.strip() else value
+
+
+def _checked_token(value: SecretStr | None) -> SecretStr | None:
+    if value is None:
+        return None
+    token = value.get_secret_value().strip()
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise ValueError("is no token: it has white space or other characters that no header can hold; copy it again")
+    return SecretStr(token)
+
+
+class HubConfig(Settings):
+    """Settings of `HubService`, each also read from ``HUB_SERVICE_<NAME>``.
+
+    Where neither is given, what ``huggingface_hub`` goes by holds: ``HF_ENDPOINT``, ``HF_TOKEN``, ``HF_HUB_OFFLINE``,
+    and the token file of ``hf auth login``: ``HF_TOKEN_PATH``, ``HF_HOME/token`` or ``~/.cache/huggingface/token``;
+    ``HF_HUB_DISABLE_IMPLICIT_TOKEN`` leaves token and file alone. They are read when an instance is made. A token
+    found so is for the endpoint found so: an endpoint that is given as ``HUB_SERVICE_HF_ENDPOINT`` never gets it.
+
+    Attributes:
+        hf_endpoint: The Hugging-Face-compatible hub that ``hf://`` names. Default: ``https://huggingface.co``.
+        hf_token: Whom it is asked as. Sent to the endpoint's host and nowhere else, over https, or to this machine
+            itself. Default: nobody.
+        offline: Open no connection: what is kept is found, and what is not is an `OfflineException`.
+
+    Raises:
+        ConfigurationException: A variable with this prefix is unknown, or a value cannot be used.
+
+    Example:
+        >>> HubConfig(hf_endpoint="https://hub.example.org/").hf_endpoint
+        'https://hub.example.org'
+    """
+
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(env_prefix="HUB_SERVICE_", validate_default=True)
+
+    hf_endpoint: Annotated[str, AfterValidator(checked_endpoint)] = Field(
+        default_factory=lambda: os.environ.get("HF_ENDPOINT") or _HUGGING_FACE
+    )
+    hf_token: Annotated[SecretStr | None, BeforeValidator(_blank_is_none), AfterValidator(_checked_token)] = None
+    offline: bool = Field(
+        default_factory=lambda: os.environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE,
+    )
+
+    @field_validator("hf_token")
+    @classmethod
+    def _is_read_by_nobody_else(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is not None and not _is_confidential(info.data.get("hf_endpoint", "")):
+            raise ValueError("could be read on its way to an endpoint of http://; write https://")
+        return value
+
+    @model_validator(mode="after")
+    def _with_the_token_of_huggingface_hub(self) -> Self:
+        usual = (os.environ.get("HF_ENDPOINT") or _HUGGING_FACE).rstrip("/")
+        is_free = self.hf_token is None and "hf_token" not in self.model_fields_set
+        if is_free and self.hf_endpoint == usual and _is_confidential(usual):
+            # Frozen, but ours until it is returned.
+            object.__setattr__(self, "hf_token", _checked_token(_token_of_huggingface_hub()))
+        return self
+
+    def __getstate__(self) -> dict[Any, Any]:  # Any: as the base class has it
+        """Refuse to be pickled with a token: a pickle holds it for everybody to read."""
+        if self.hf_token is not None:
+            reason = "cannot be pickled; set HUB_SERVICE_HF_TOKEN where the other process runs"
+            raise ConfigurationException("hf_token", reason)
+        return super().__getstate__()
+
+    @property
+    def hf_host(self) -> str:
+        """The host of the endpoint, the only one that gets the token, as `DownloadConfig.tokens` writes it."""
+        url = check_url(self.hf_endpoint)
+        usual = url.scheme == "https" and url.is_default_port()
+        return f"{url.host_subcomponent}" if usual else f"{url.host_subcomponent}:{url.port}"
+
+
+def _is_confidential(endpoint: str) -> bool:
+    """Whether a token can be sent there that nobody on the way reads. What is no endpoint is told elsewhere."""
+    return not endpoint.startswith("http://") or is_loopback(check_url(endpoint).host)
+
+
+def _token_of_huggingface_hub() -> SecretStr | None:
+    """Return what ``huggingface_hub`` would send, as its ``get_token`` finds it in environment and file."""
+    if os.environ.get("HF_HUB_DISABLE_IMPLICIT_TOKEN", "").upper() in _TRUE:
+        return None
+    token = os.environ.get("HF_TOKEN") or os.environ.get("HUGGING_FACE_HUB_TOKEN") or _in_file()
+    return SecretStr(token) if token and token.strip() else None
+
+
+def _in_file() -> str | None:
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+        home = Path(os.environ.get("HF_HOME") or cache / "huggingface").expanduser()
+        return Path(os.environ.get("HF_TOKEN_PATH") or home / "token").expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError, RuntimeError):  # RuntimeError: nobody's home
+        return None

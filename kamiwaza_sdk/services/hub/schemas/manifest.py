@@ -1,0 +1,122 @@
+"""What a source consists of, before a byte of it has travelled."""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from kamiwaza_sdk._validation import MAX_SIZE, FilePath, InputSchema, ModelName, Sha256, check_text
+from kamiwaza_sdk.services.hub.addresses import path_of, scheme_of
+
+__all__ = ["ManifestFileSchema", "ManifestSchema"]
+
+_MAX_WORD_LENGTH: Final = 255
+_MAX_TAGS: Final = 1000
+
+#: What the registry can hold of one word about a model.
+_Word = Annotated[str, StringConstraints(min_length=1, max_length=_MAX_WORD_LENGTH), AfterValidator(check_text)]
+_GitBlobId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+_Address = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9+.-]*://"), AfterValidator(check_text)]
+
+
+class ManifestFileSchema(InputSchema):
+    r"""A file of a source: where it lies, and what is known of it.
+
+    Attributes:
+        path: Relative to the model's root, with ``/`` between segments.
+        url: Where it lies: ``https://`` or ``http://``, which `DownloadService` brings; ``file://``, which is copied;
+            or of a scheme whose source is a `StreamingSource`. It may hold a signature, so it is not in the ``repr``.
+        size: In bytes; `None` where only its transfer can tell.
+        sha256: That it must have; `None` where it is not known.
+        git_blob_id: That it must have: the SHA-1 of ``blob <size>\0`` and its bytes, by which git names content
+            (https://git-scm.com/book/en/v2/Git-Internals-Git-Objects). Checked before the file is kept.
+        inside: For a ``file://``, the directory, free of links, that it may not lead out of, as a ``file://`` as well.
+
+    Raises:
+        InvalidPathException: The path cannot stand in a model.
+        InvalidInputException: Another field is not acceptable.
+
+    Example:
+        >>> ManifestFileSchema(path="model.onnx", url="https://example.org/m/model.onnx", size=7)
+        ManifestFileSchema(path='model.onnx', size=7, sha256=None, git_blob_id=None, inside=None)
+    """
+
+    path: FilePath
+    url: _Address = Field(repr=False)
+    size: int | None = Field(default=None, ge=0, le=MAX_SIZE)
+    sha256: Sha256 | None = None
+    git_blob_id: _GitBlobId | None = None
+    inside: _Address | None = None
+
+    @property
+    def scheme(self) -> str:
+        """The scheme of its URL, such as ``https``."""
+        return scheme_of(self.url)
+
+    @property
+    def has_digest(self) -> bool:
+        """Whether it is known beforehand which bytes it has."""
+        return self.sha256 is not None or self.git_blob_id is not None
+
+    @property
+    def content_key(self) -> str:
+        """The key that the store remembers its bytes by, which is their git blob id, or else the URL."""
+        return self.url if self.git_blob_id is None else f"git-blob:{self.git_blob_id}"
+
+    @property
+    def local(self) -> Path | None:
+        """Where it lies on this machine; `None` where it lies elsewhere."""
+        return path_of(self.url) if self.scheme == "file" else None
+
+
+class ManifestSchema(InputSchema):
+    """What a source consists of: `HubService.resolve` returns it, and `fetch` takes it and brings just this.
+
+    It travels as JSON, with the URLs of its files: where those are signed, keep it like a secret.
+
+    Attributes:
+        source: What it was resolved from, pinned where that can be, without credentials or query.
+        name: The name that it suggests for the model.
+        files: In any order, any number; of what `HubService.resolve` returns 1 to 10,000 that can stand beside each
+            other in any directory.
+        revision: What pins it, such as a commit: whoever asks for it gets the same files for ever. `None` where
+            nothing does.
+        repository: Its name at its hub, such as ``org/model``.
+        hub: Where it was published, such as ``huggingface``.
+        author: Who made it.
+        license: Such as ``apache-2.0``.
+        task: Such as ``text-generation``.
+        tags: What the hub files it under.
+        gated: Whether its hub brings its files only to who has accepted conditions there.
+        private: Whether its hub shows it to some only.
+        page: Where people read about it.
+
+    Raises:
+        InvalidInputException: A field is not acceptable.
+
+    Example:
+        >>> file = ManifestFileSchema(path="model.onnx", url="https://example.org/m/model.onnx", size=7)
+        >>> manifest = ManifestSchema(source="https://example.org/m/", name="m", files=(file,))
+        >>> ManifestSchema.model_validate_json(manifest.model_dump_json()) == manifest
+        True
+    """
+
+    source: str
+    name: ModelName
+    files: tuple[ManifestFileSchema, ...]
+    revision: _Word | None = None
+    repository: _Word | None = None
+    hub: _Word | None = None
+    author: _Word | None = None
+    license: _Word | None = None
+    task: _Word | None = None
+    tags: tuple[_Word, ...] = Field(default=(), max_length=_MAX_TAGS)
+    gated: bool = False
+    private: bool = False
+    page: _Address | None = None
+
+    @property
+    def size(self) -> int | None:
+        """Bytes, all files together; `None` where one is not known."""
+        sizes = [file.size for file in self.files]
+        return sum(size for size in sizes if size is not None) if None not in sizes else None

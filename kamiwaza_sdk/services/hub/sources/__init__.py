@@ -1,0 +1,81 @@
+"""What a source consists of: whatever was given, turned into a manifest."""
+
+import asyncio
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+from kamiwaza_sdk._validation import MAX_FILES
+from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.services.hub.addresses import is_address, redacted, refuse_unless_address, scheme_of
+from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
+from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema
+from kamiwaza_sdk.services.hub.sources.context import SourceContext
+from kamiwaza_sdk.services.hub.sources.local import resolve_path
+from kamiwaza_sdk.services.hub.sources.registry import source_for
+from kamiwaza_sdk.services.hub.sources.web import resolve_urls
+
+__all__ = ["Source", "resolve_source"]
+
+#: An address, several of http or https, a file or directory on this machine, or what one of these was resolved to.
+Source: TypeAlias = "str | os.PathLike[str] | Sequence[str] | ManifestSchema"
+
+
+async def resolve_source(source: Source, context: SourceContext) -> ManifestSchema:
+    """Return the files that a source consists of.
+
+    Raises:
+        InvalidInputException: `source` is of a wrong kind.
+        ServiceException: Whatever the source of its scheme raises.
+    """
+    if isinstance(source, ManifestSchema):
+        return source
+    if isinstance(source, str) and is_address(source):
+        refuse_unless_address(source)
+        scheme = scheme_of(source)
+        reference = f"{scheme}{source[len(scheme) :]}"
+        model_source = await asyncio.to_thread(source_for, scheme, address=source)
+        manifest: object = await model_source.resolve(reference, context)
+        if not isinstance(manifest, ManifestSchema):
+            kind = type(manifest).__name__
+            raise InvalidSourceException(redacted(source), f"was resolved to a {kind}; its source is at fault")
+        return manifest
+    if isinstance(source, str | os.PathLike):
+        return await asyncio.to_thread(resolve_path, _path(source))
+    return await asyncio.to_thread(resolve_urls, _urls(source))
+
+
+def _path(source: "str | os.PathLike[Any]") -> Path:  # Any: some give bytes
+    text: object = os.fspath(source)
+    if not isinstance(text, str):
+        raise _of_wrong_kind(text)
+    if not text:
+        raise InvalidSourceException("", "names nothing; give a URL, a file or a directory")
+    return Path(text)
+
+
+def _urls(source: Any) -> tuple[str, ...]:  # Any: what callers give is what validation is for
+    if not _is_list(source):
+        raise _of_wrong_kind(source)
+    urls = tuple(map(_text, islice(cast("Iterable[object]", source), MAX_FILES + 1)))
+    if len(urls) > MAX_FILES:
+        raise InvalidSourceException("the list", f"is over the limit of {MAX_FILES} URLs; fetch fewer at once")
+    return urls
+
+
+def _is_list(source: object) -> bool:
+    return hasattr(source, "__iter__") and not isinstance(source, bytes | bytearray | memoryview | Mapping)
+
+
+def _text(item: object) -> str:
+    if isinstance(item, str):
+        return item
+    reason = f"has a {type(item).__name__} in its list, where only URLs can be; fetch paths one by one"
+    raise InvalidInputException("source", reason)
+
+
+def _of_wrong_kind(source: object) -> InvalidInputException:
+    # Its kind, not itself: bytes may hold credentials too.
+    return InvalidInputException("source", f"is a {type(source).__name__}; give a URL, a list of URLs, or a path")

@@ -1,0 +1,136 @@
+"""What a source works with: HTTP as the library does it, the configuration, and a memory that outlasts the process."""
+
+import asyncio
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urljoin, urlsplit
+
+from kamiwaza_sdk.services.download.urls import redact_text
+from kamiwaza_sdk.services.hub.config import HubConfig
+from kamiwaza_sdk.services.hub.exceptions import InvalidAnswerException, OfflineException
+from kamiwaza_sdk.services.hub.manifests import KnownManifests
+from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema
+from kamiwaza_sdk.services.storage.services import StorageService
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from kamiwaza_sdk.services.download.schemas import ResponseSchema
+    from kamiwaza_sdk.services.download.services import DownloadService
+
+__all__ = ["MAX_PAGES", "SourceContext"]
+
+#: The largest answer that is held in memory: some ten times the listing of 1,000 files.
+_MAX_ANSWER: Final = 16 * 1024**2
+#: How many pages a listing may have.
+MAX_PAGES: Final = 200
+#: A link and its parameters, of which ``rel`` is one or several words.
+_LINK: Final = re.compile(r"<([^<>]*)>([^<]*)")
+_REL: Final = re.compile(r";\s*rel\s*=\s*(?:\"([^\"]*)\"|([^\s\";,]*))", re.IGNORECASE)
+
+
+class SourceContext:
+    """What `HubService` hands to a source for one call.
+
+    Args:
+        config: The hub's settings.
+        downloads: What requests go through.
+        storage: Beside whose files is remembered what is to be.
+
+    Attributes:
+        config: The hub's settings.
+    """
+
+    def __init__(self, *, config: HubConfig, downloads: "DownloadService", storage: StorageService) -> None:
+        self.config: HubConfig = config
+        self._downloads = downloads
+        self._manifests = KnownManifests(storage)
+
+    @property
+    def offline(self) -> bool:
+        """Whether no connection may be opened. `get` and `pages` refuse then; a source's own ways must as well."""
+        return self.config.offline
+
+    async def get(self, url: str, *, max_size: int = _MAX_ANSWER) -> "ResponseSchema":
+        """Ask once more than once where that can help, follow redirects, and return the answer, whatever its status.
+
+        What can succeed later (429, 5xx, a broken connection) is tried again as `DownloadConfig` says, and waits as
+        ``Retry-After`` asks.
+
+        Args:
+            url: http or https. The token of its host goes along, to that host only.
+            max_size: The most bytes to hold in memory.
+
+        Returns:
+            Status, headers and body.
+
+        Raises:
+            OfflineException: No connection may be opened.
+            DownloadException: There was no answer, or none that can be used, in time.
+            InvalidUrlException: `url` is none.
+        """
+        if self.offline:
+            raise OfflineException(source=redact_text(url))
+        return await self._downloads.get(url, max_size=max_size)
+
+    async def pages(self, url: str, *, max_pages: int = MAX_PAGES) -> "AsyncIterator[ResponseSchema]":
+        """Yield a listing page by page, each asked for when it is: ``Link: <…>; rel="next"`` leads on (RFC 8288).
+
+        A page whose status is not 200 is yielded too, and the last.
+
+        Args:
+            url: The first page.
+            max_pages: How many there may be.
+
+        Raises:
+            InvalidAnswerException: The next page is on another origin, or was there before, or is one too many.
+            OfflineException: No connection may be opened.
+            DownloadException: There was no answer, or none that can be used, in time.
+        """
+        seen: set[str] = set()
+        following: str | None = url
+        while following is not None:
+            if len(seen) == max_pages:
+                raise InvalidAnswerException(url=redact_text(url), reason=f"has over {max_pages} pages")
+            seen.add(following)
+            page = await self.get(following)
+            yield page
+            following = _next(page, first=url) if page.status == HTTPStatus.OK else None
+            if following in seen:
+                raise InvalidAnswerException(url=redact_text(url), reason="leads from page to page in a circle")
+
+    async def remember(self, reference: str, manifest: ManifestSchema) -> None:
+        """Keep a manifest beside the store, for `recall`, in place of what was kept for this reference.
+
+        Args:
+            reference: Whatever identifies it, with its hub, for whoever asks again.
+            manifest: It is kept as it is: without secrets, please.
+        """
+        await asyncio.to_thread(self._manifests.put, reference, manifest)
+
+    async def recall(self, reference: str) -> ManifestSchema:
+        """Return the manifest that was remembered last by this reference.
+
+        Args:
+            reference: As it was given to `remember`.
+
+        Raises:
+            OfflineException: None was.
+        """
+        manifest = await asyncio.to_thread(self._manifests.get, reference)
+        if manifest is None:
+            raise OfflineException(source=reference)
+        return manifest
+
+
+def _next(page: "ResponseSchema", *, first: str) -> str | None:
+    """Return where the next page is, on the same origin."""
+    for match in _LINK.finditer(page.headers.get("link", "")):
+        relation = _REL.search(match[2])
+        if relation is not None and "next" in (relation[1] or relation[2] or "").lower().split():
+            url: str = urljoin(page.url, match[1])
+            if urlsplit(url)[:2] != urlsplit(first)[:2]:
+                raise InvalidAnswerException(url=redact_text(first), reason="leads to another origin for its next page")
+            return url
+    return None

@@ -1,0 +1,145 @@
+"""``hf://``: a repository of a Hugging-Face-compatible hub, pinned to a commit.
+
+What is asked, and what it says, is the hub's HTTP API as ``huggingface_hub`` uses it
+(https://huggingface.co/docs/hub/api): ``/api/models/{repository}/revision/{revision}`` tells the commit,
+``/api/models/{repository}/tree/{commit}`` the files, and ``/{repository}/resolve/{commit}/{path}`` brings one.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from pydantic import TypeAdapter
+
+from kamiwaza_sdk._validation import check_path
+from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.services.download.urls import redact_text
+from kamiwaza_sdk.services.hub.addresses import suggested
+from kamiwaza_sdk.services.hub.exceptions import InvalidAnswerException, InvalidSourceException
+from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
+from kamiwaza_sdk.services.hub.sources._answers import Entry, Info, parsed, raise_for_status, refuse_another
+from kamiwaza_sdk.services.hub.sources._references import HuggingFaceReference
+from kamiwaza_sdk.services.hub.sources.context import SourceContext
+
+if TYPE_CHECKING:
+    from kamiwaza_sdk.services.download.schemas import ResponseSchema
+
+__all__ = ["HuggingFaceSource"]
+
+#: How many files and directories a listing may have: what one holds in memory.
+MAX_ENTRIES: Final = 100_000
+_HUGGING_FACE: Final = "https://huggingface.co"
+_INFO: Final = TypeAdapter(Info)
+_TREE: Final = TypeAdapter(list[Entry])
+
+
+class HuggingFaceSource:
+    """The files of a repository at a commit."""
+
+    async def resolve(self, reference: str, context: SourceContext) -> ManifestSchema:
+        """Return the files as the hub lists them: one request for the commit, and one for each page of the listing.
+
+        Raises:
+            InvalidSourceException: The reference is none, or the repository is empty or too large.
+            RepositoryNotFoundException: There is no such repository, or not for this token.
+            RepositoryPrivateException: The hub does not say whether there is.
+            RepositoryGatedException: Its conditions were not accepted.
+            RepositoryRenamedException: It has another name by now.
+            RevisionNotFoundException: It has no such branch, tag or commit.
+            InvalidAnswerException: The hub's answer cannot be used.
+            OfflineException: No connection may be opened, and it was not resolved before.
+            DownloadException: The hub does not answer.
+        """
+        wanted = HuggingFaceReference.parse(reference)
+        endpoint = context.config.hf_endpoint
+        if context.offline:
+            return await context.recall(_key(wanted, endpoint))
+        info = await _info(wanted, context)
+        pinned = wanted.at(info.sha)
+        manifest = _manifest(pinned, info, await _files(pinned, context), endpoint)
+        for name in {wanted, pinned}:
+            await context.remember(_key(name, endpoint), manifest)
+        return manifest
+
+
+def _key(reference: HuggingFaceReference, endpoint: str) -> str:
+    return f"{reference} of {endpoint}"
+
+
+async def _info(wanted: HuggingFaceReference, context: SourceContext) -> Info:
+    url = f"{context.config.hf_endpoint}/api/{wanted.kind}/{wanted.name}/revision/{quote(wanted.revision, safe='')}"
+    response = await context.get(url)
+    _refuse_unless_answered(response, wanted, url, context)
+    info = parsed(_INFO, response, url=url, what="description of a repository")
+    refuse_another(info, wanted, response, url=url)
+    return info
+
+
+async def _files(pinned: HuggingFaceReference, context: SourceContext) -> tuple[ManifestFileSchema, ...]:
+    endpoint = context.config.hf_endpoint
+    url = f"{endpoint}/api/{pinned.kind}/{pinned.name}/tree/{pinned.revision}?recursive=true&expand=false"
+    base = f"{endpoint}/{pinned.repository}/resolve/{pinned.revision}"
+    files: dict[str, ManifestFileSchema] = {}
+    count = 0
+    async for page in context.pages(url):
+        _refuse_unless_answered(page, pinned, url, context)
+        # In a thread: a page may have 16 MiB.
+        entries = await asyncio.to_thread(parsed, _TREE, page, url=url, what="listing of files")
+        count += len(entries)
+        if count > MAX_ENTRIES:
+            reason = f"has over {MAX_ENTRIES} files and directories; fetch some by their https:// addresses"
+            raise InvalidSourceException(str(pinned), reason)
+        await asyncio.to_thread(_add, files, entries, base, url=url)
+    if not files:
+        raise InvalidSourceException(str(pinned), "has no files; choose another revision")
+    return tuple(files.values())
+
+
+def _refuse_unless_answered(
+    response: "ResponseSchema", wanted: HuggingFaceReference, url: str, context: SourceContext
+) -> None:
+    page = f"{context.config.hf_endpoint}/{wanted.repository}"
+    raise_for_status(response, wanted, url=url, page=page, authenticated=context.config.hf_token is not None)
+
+
+def _add(files: dict[str, ManifestFileSchema], entries: Sequence[Entry], base: str, *, url: str) -> None:
+    for entry in entries:
+        if entry.type != "file":
+            continue
+        if entry.path in files:
+            raise InvalidAnswerException(url=redact_text(url), reason=f"lists {entry.path!a} twice")
+        try:
+            files[entry.path] = _file(entry, base)
+        except InvalidInputException as error:
+            raise InvalidAnswerException(url=redact_text(url), reason=f"lists what cannot be kept: {error}") from error
+
+
+def _file(entry: Entry, base: str) -> ManifestFileSchema:
+    path = check_path(entry.path)
+    url = f"{base}/{quote(path)}"
+    if entry.lfs is not None:
+        return ManifestFileSchema(path=path, url=url, size=entry.lfs.size, sha256=entry.lfs.oid)
+    # What Xet has chunked is no blob of git's; by its plain route it comes whole all the same.
+    git_blob_id = entry.oid if entry.xet_hash is None else None
+    return ManifestFileSchema(path=path, url=url, size=entry.size, git_blob_id=git_blob_id)
+
+
+def _manifest(
+    pinned: HuggingFaceReference, info: Info, files: tuple[ManifestFileSchema, ...], endpoint: str
+) -> ManifestSchema:
+    return ManifestSchema(
+        source=str(pinned),
+        name=suggested(pinned.name),
+        files=files,
+        revision=pinned.revision,
+        repository=pinned.repository,
+        hub="huggingface" if endpoint == _HUGGING_FACE else endpoint.partition("://")[2],
+        author=info.author or pinned.name.rpartition("/")[0] or None,
+        license=info.license,
+        task=info.task,
+        tags=info.tags,
+        gated=info.is_gated,
+        private=info.private,
+        page=f"{endpoint}/{pinned.repository}",
+    )
