@@ -90,6 +90,14 @@ class World(ExitStack):
         return directory
 
     @cached_property
+    def lm_studio(self) -> Path:
+        """What LM Studio would have, on this file system."""
+        directory = Path("lm-studio").absolute()
+        (directory / "org/minilm").mkdir(parents=True)
+        (directory / "org/minilm/minilm-Q8_0.gguf").write_bytes(b"weights")
+        return directory
+
+    @cached_property
     def server(self) -> "Server":
         """What the pages call ``https://example.org``."""
         from tests.serving import Server

@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.exceptions import HubException as HubException
     from kamiwaza_sdk.services.hub.exceptions import InvalidAnswerException as InvalidAnswerException
     from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException as InvalidSourceException
+    from kamiwaza_sdk.services.hub.exceptions import NotInCacheException as NotInCacheException
     from kamiwaza_sdk.services.hub.exceptions import OfflineException as OfflineException
     from kamiwaza_sdk.services.hub.exceptions import RepositoryGatedException as RepositoryGatedException
     from kamiwaza_sdk.services.hub.exceptions import RepositoryNotFoundException as RepositoryNotFoundException
@@ -91,6 +92,8 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.exceptions import RevisionNotFoundException as RevisionNotFoundException
     from kamiwaza_sdk.services.hub.exceptions import SourceEntryPointException as SourceEntryPointException
     from kamiwaza_sdk.services.hub.exceptions import SourceTooLargeException as SourceTooLargeException
+    from kamiwaza_sdk.services.hub.schemas.adopted import Adopted as Adopted
+    from kamiwaza_sdk.services.hub.schemas.adopted import AdoptedFile as AdoptedFile
     from kamiwaza_sdk.services.hub.schemas.fetched import Fetched as Fetched
     from kamiwaza_sdk.services.hub.schemas.fetched import FetchedFile as FetchedFile
     from kamiwaza_sdk.services.hub.schemas.fetched import manifest_digest as manifest_digest
@@ -100,6 +103,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.services import HubService as HubService
     from kamiwaza_sdk.services.hub.services import RepositorySort as RepositorySort
     from kamiwaza_sdk.services.hub.services import Source as Source
+    from kamiwaza_sdk.services.hub.services import adopt as adopt
     from kamiwaza_sdk.services.hub.services import fetch as fetch
     from kamiwaza_sdk.services.hub.services import search as search
     from kamiwaza_sdk.services.hub.sources.context import SourceContext as SourceContext
@@ -185,12 +189,18 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.storage.exceptions import StorageException as StorageException
     from kamiwaza_sdk.services.storage.exceptions import StorageFullException as StorageFullException
     from kamiwaza_sdk.services.storage.exceptions import StoragePermissionException as StoragePermissionException
+    from kamiwaza_sdk.services.storage.schemas import AdoptedBlobSchema as AdoptedBlobSchema
+    from kamiwaza_sdk.services.storage.schemas import AdoptedBy as AdoptedBy
     from kamiwaza_sdk.services.storage.schemas import BlobSchema as BlobSchema
     from kamiwaza_sdk.services.storage.schemas import FileLike as FileLike
     from kamiwaza_sdk.services.storage.schemas import HasFiles as HasFiles
     from kamiwaza_sdk.services.storage.services import StorageService as StorageService
 
 __all__ = [
+    "Adopted",
+    "AdoptedBlobSchema",
+    "AdoptedBy",
+    "AdoptedFile",
     "AliasAlreadyExistsException",
     "AliasNotFoundException",
     "AlreadyExistsException",
@@ -297,6 +307,7 @@ __all__ = [
     "ModelTooLargeException",
     "ModelVersionSchema",
     "NotFoundException",
+    "NotInCacheException",
     "ONNXSchema",
     "ONNXValueSchema",
     "OfflineException",
@@ -354,6 +365,7 @@ __all__ = [
     "VersionSort",
     "VersionStatus",
     "VersionStatusException",
+    "adopt",
     "check_database",
     "combine_shards",
     "create_async_engine",
@@ -374,6 +386,10 @@ __all__ = [
 
 #: Which module each name comes from.
 _MODULES = {
+    "Adopted": "kamiwaza_sdk.services.hub.schemas.adopted",
+    "AdoptedBlobSchema": "kamiwaza_sdk.services.storage.schemas",
+    "AdoptedBy": "kamiwaza_sdk.services.storage.schemas",
+    "AdoptedFile": "kamiwaza_sdk.services.hub.schemas.adopted",
     "AliasAlreadyExistsException": "kamiwaza_sdk.services.model.exceptions",
     "AliasNotFoundException": "kamiwaza_sdk.services.model.exceptions",
     "AlreadyExistsException": "kamiwaza_sdk.exceptions",
@@ -480,6 +496,7 @@ _MODULES = {
     "ModelTooLargeException": "kamiwaza_sdk.services.model.exceptions",
     "ModelVersionSchema": "kamiwaza_sdk.services.model.schemas.version",
     "NotFoundException": "kamiwaza_sdk.exceptions",
+    "NotInCacheException": "kamiwaza_sdk.services.hub.exceptions",
     "ONNXSchema": "kamiwaza_sdk.formats.schemas",
     "ONNXValueSchema": "kamiwaza_sdk.formats.schemas",
     "OfflineException": "kamiwaza_sdk.services.hub.exceptions",
@@ -537,6 +554,7 @@ _MODULES = {
     "VersionSort": "kamiwaza_sdk.services.model.operations.listings",
     "VersionStatus": "kamiwaza_sdk.services.model.schemas.version",
     "VersionStatusException": "kamiwaza_sdk.services.model.exceptions",
+    "adopt": "kamiwaza_sdk.services.hub.services",
     "check_database": "kamiwaza_sdk.database",
     "combine_shards": "kamiwaza_sdk.formats.sharded",
     "create_async_engine": "kamiwaza_sdk.database",

@@ -19,6 +19,7 @@ _OWN: Final = {
     "hf": ("kamiwaza_sdk.services.hub.sources.hugging_face", "HuggingFaceSource"),
     "http": ("kamiwaza_sdk.services.hub.sources.web", "WebSource"),
     "https": ("kamiwaza_sdk.services.hub.sources.web", "WebSource"),
+    "ollama": ("kamiwaza_sdk.services.hub.sources.ollama", "OllamaSource"),
 }
 
 
