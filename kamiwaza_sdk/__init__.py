@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.exceptions import InvalidAnswerException as InvalidAnswerException
     from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException as InvalidSourceException
     from kamiwaza_sdk.services.hub.exceptions import NotInCacheException as NotInCacheException
+    from kamiwaza_sdk.services.hub.exceptions import ObjectStorageException as ObjectStorageException
     from kamiwaza_sdk.services.hub.exceptions import OfflineException as OfflineException
     from kamiwaza_sdk.services.hub.exceptions import RepositoryGatedException as RepositoryGatedException
     from kamiwaza_sdk.services.hub.exceptions import RepositoryNotFoundException as RepositoryNotFoundException
@@ -310,6 +311,7 @@ __all__ = [
     "NotInCacheException",
     "ONNXSchema",
     "ONNXValueSchema",
+    "ObjectStorageException",
     "OfflineException",
     "OnConflict",
     "OpenTransactionException",
@@ -499,6 +501,7 @@ _MODULES = {
     "NotInCacheException": "kamiwaza_sdk.services.hub.exceptions",
     "ONNXSchema": "kamiwaza_sdk.formats.schemas",
     "ONNXValueSchema": "kamiwaza_sdk.formats.schemas",
+    "ObjectStorageException": "kamiwaza_sdk.services.hub.exceptions",
     "OfflineException": "kamiwaza_sdk.services.hub.exceptions",
     "OnConflict": "kamiwaza_sdk.services.model.operations.bulk",
     "OpenTransactionException": "kamiwaza_sdk.services.model.exceptions",

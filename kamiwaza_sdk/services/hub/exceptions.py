@@ -12,6 +12,7 @@ __all__ = [
     "InvalidAnswerException",
     "InvalidSourceException",
     "NotInCacheException",
+    "ObjectStorageException",
     "OfflineException",
     "RepositoryGatedException",
     "RepositoryNotFoundException",
@@ -133,6 +134,26 @@ class NotInCacheException(HubException, NotFoundException):
         )
         self.source = source
         self.cache = cache
+        self.reason = reason
+
+
+class ObjectStorageException(HubException):
+    """An object storage (S3, Google Cloud Storage, Azure) does not bring what was asked of it.
+
+    Attributes:
+        source: The bucket, and where in it.
+        kind: What ``obstore`` calls it: ``FileNotFoundError``, ``PermissionDeniedError``, ``UnauthenticatedError``,
+            ``PreconditionError`` where an object is another than was listed, ``GenericError`` for most others.
+        reason: What it says, without signatures.
+    """
+
+    def __init__(self, *, source: str, kind: str, reason: str) -> None:
+        super().__init__(
+            f"{shown(source, limit=200)} cannot be had ({kind}: {shown(reason, limit=400)}); check its name, and the "
+            "credentials, region and endpoint in the environment (AWS_…, GOOGLE_…, AZURE_…)"
+        )
+        self.source = source
+        self.kind = kind
         self.reason = reason
 
 

@@ -503,7 +503,7 @@ class _Fetching:
 
     async def _stream(self, file: ManifestFileSchema) -> "BlobSchema":
         kept = await asyncio.to_thread(self._find, file)
-        if kept is not None and file.has_digest:
+        if kept is not None and file.is_pinned:
             return self._reused_whole(kept.blob)
         pieces = await asyncio.to_thread(open_stream, file, self._context)
         async with self._staged(None) as path:
@@ -566,7 +566,7 @@ class _Fetching:
         assert result.sha256 is not None
         assert result.size is not None
         blob = self._take_over(file, path, result.sha256, result.size)
-        if file.git_blob_id or result.validators.etag or result.validators.last_modified:
+        if file.git_blob_id or file.etag or result.validators.etag or result.validators.last_modified:
             self._remember(file, blob, result.validators)
         return blob
 
