@@ -42,6 +42,13 @@ collect_ignore: Final = ["docs/comparison_mlflow.py"]
 IMPORTED: Final = {"asyncio": asyncio, "AsyncSession": AsyncSession, "Session": Session}
 
 
+#: Of variables that say whose settings hold: ours, and those of the tools that we go by.
+SETTINGS: Final = (
+    *("MODEL_SERVICE_", "DOWNLOAD_SERVICE_", "HUB_SERVICE_", "STORAGE_SERVICE_"),
+    *("AWS_", "AZURE_", "GOOGLE_", "HF_", "OLLAMA_"),
+)
+
+
 class World(ExitStack):
     """What docstrings name without saying where it comes from, made when first asked for. On leaving, all is gone."""
 
@@ -49,7 +56,7 @@ class World(ExitStack):
         """Leave behind the settings, the working directory and the data directory of whoever runs the tests."""
         environment = self.enter_context(patch.dict(os.environ))
         for name in list(environment):
-            if name.startswith(("MODEL_SERVICE_", "DOWNLOAD_SERVICE_", "HUB_SERVICE_", "STORAGE_SERVICE_", "HF_")):
+            if name.startswith(SETTINGS):
                 del environment[name]
         home = Path(self.enter_context(TemporaryDirectory()))
         environment["XDG_DATA_HOME"] = str(home / "data")

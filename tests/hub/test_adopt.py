@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from blockbuster import blockbuster_ctx
 
 import kamiwaza_sdk
 from kamiwaza_sdk import (
@@ -361,6 +362,27 @@ async def test_lm_studios_links_that_lead_out_are_refused(hub: HubService, tmp_p
     for name in ("tiny", "other"):
         with pytest.raises(InvalidSourceException, match="leads out"):
             await hub.adopt(f"lmstudio://org/{name}", cache=tmp_path / "models")
+
+
+async def test_adopting_never_blocks_the_event_loop(hub: HubService, cache: Path, tmp_path: Path) -> None:
+    image(tmp_path / "ollama")
+    (tmp_path / "lm/org/tiny").mkdir(parents=True)
+    (tmp_path / "lm/org/tiny/a.gguf").write_bytes(WEIGHTS)
+    with blockbuster_ctx("kamiwaza_sdk"):
+        await hub.adopt("hf://org/tiny", cache=cache)
+        await hub.adopt("ollama://tiny", cache=tmp_path / "ollama")
+        await hub.adopt("lmstudio://org/tiny", cache=tmp_path / "lm")
+
+
+@pytest.mark.parametrize("folder", ["", "models--org--tiny", "models--org--tiny/snapshots"])
+async def test_a_cache_that_this_user_may_not_read_is_told(hub: HubService, unprivileged: Path, folder: str) -> None:
+    (unprivileged / "models--org--tiny/snapshots" / ("ab" * 20)).mkdir(parents=True)
+    (unprivileged / folder).chmod(0o000)
+    try:
+        with pytest.raises(InvalidSourceException, match="cannot be read: Permission denied"):
+            await hub.adopt(f"hf://org/tiny@{'ab' * 20}", cache=unprivileged)
+    finally:
+        (unprivileged / folder).chmod(0o755)
 
 
 @pytest.mark.parametrize(

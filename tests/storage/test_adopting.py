@@ -4,6 +4,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from io import FileIO
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import pytest
 
 from kamiwaza_sdk import DigestMismatchException, InvalidInputException, StorageConfig, StorageService
 from kamiwaza_sdk.services.storage import _adoption
+from kamiwaza_sdk.services.storage._blobs import PUBLISHED_NS
 from kamiwaza_sdk.services.storage._files import digest
-from tests.storage.conftest import NOBODY
+from tests.conftest import NOBODY
 from tests.storage.helpers import fifo, folder, keep, loop, misnamed, no_clone, nothing, sha256
 
 DATA = b"weights" * 1000
@@ -161,6 +163,14 @@ def test_a_file_that_is_written_to_meanwhile_is_refused(
         with pytest.raises(InvalidInputException, match="is being written to"):
             store.adopt(source)
     assert (misnamed(store.root), stat.S_IMODE(source.stat().st_mode)) == ([], 0o640)
+
+
+def test_who_adopts_the_same_file_at_the_same_time_gets_the_same_blob(store: StorageService, source: Path) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        blobs = list(threads.map(lambda _: store.adopt(source), range(32)))
+    assert {(blob.sha256, blob.size) for blob in blobs} == {(DIGEST, len(DATA))}
+    assert {blob.by for blob in blobs} <= {"link", "kept"}
+    assert attributes(source) == (0o444, PUBLISHED_NS, 2)
 
 
 @pytest.mark.parametrize("make", [folder, fifo, loop, nothing])

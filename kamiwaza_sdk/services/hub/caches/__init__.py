@@ -11,6 +11,7 @@ from kamiwaza_sdk.services.hub.caches import hugging_face, lm_studio, ollama
 from kamiwaza_sdk.services.hub.config import HubConfig
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema
+from kamiwaza_sdk.services.hub.sources.local import readable
 
 __all__ = ["resolve_cached"]
 
@@ -26,7 +27,7 @@ def resolve_cached(source: Any, cache: Any, config: HubConfig) -> ManifestSchema
 
     Raises:
         InvalidInputException: An argument is of a wrong kind.
-        InvalidSourceException: No cache has such addresses, or what it has cannot be taken over.
+        InvalidSourceException: No cache has such addresses, or what it has cannot be read or taken over.
         NotInCacheException: It has none of it, or not all.
     """
     if not isinstance(source, str):
@@ -35,8 +36,9 @@ def resolve_cached(source: Any, cache: Any, config: HubConfig) -> ManifestSchema
     if scheme not in _CACHES:
         reason = "is in no cache that is known; write hf://org/repo, ollama://name:tag or lmstudio://publisher/repo"
         raise InvalidSourceException(redacted(source), reason)
-    address = source.strip()
-    return _CACHES[scheme](f"{scheme}{address[len(scheme) :]}", _place(cache), config)
+    address, place = source.strip(), _place(cache)
+    with readable(place or Path(address)):
+        return _CACHES[scheme](f"{scheme}{address[len(scheme) :]}", place, config)
 
 
 def _place(cache: Any) -> Path | None:  # Any: as above

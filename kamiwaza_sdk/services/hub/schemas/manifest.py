@@ -68,7 +68,7 @@ class ManifestFileSchema(InputSchema):
 
     @property
     def content_key(self) -> str:
-        """The key that the store remembers its bytes by: their git blob id, or else the URL, with the ETag if any."""
+        """What the store remembers its bytes by, which is their git blob id, or else the URL, with the ETag if any."""
         if self.git_blob_id is not None:
             return f"git-blob:{self.git_blob_id}"
         return self.url if self.etag is None else f"etag:{self.etag} of {self.url}"
