@@ -32,8 +32,7 @@ import kamiwaza_sdk
 
 if TYPE_CHECKING:
     from kamiwaza_sdk import Fetched, HubService, ModelSchema, ModelService, ModelVersionSchema
-    from kamiwaza_sdk.testing import HuggingFaceServer
-    from tests.serving import Server
+    from kamiwaza_sdk.testing import FaultyServer, HuggingFaceServer
 
 #: It needs MLflow, in an environment of its own.
 collect_ignore: Final = ["docs/comparison_mlflow.py"]
@@ -105,15 +104,16 @@ class World(ExitStack):
         return directory
 
     @cached_property
-    def server(self) -> "Server":
+    def server(self) -> "FaultyServer":
         """What the pages call ``https://example.org``."""
-        from tests.serving import Server
+        from kamiwaza_sdk.testing import FaultyServer, GeneratedBody
 
-        server = self.enter_context(Server())
-        server.add("/minilm/model.onnx", body=b"weights", etag='"1"')
-        server.add("/minilm/config.json", body=b"{}", etag='"1"')
+        server = self.enter_context(FaultyServer())
+        server.add("/minilm/model.onnx", body=b"weights")
+        server.add("/minilm/config.json", body=b"{}")
         server.add("/minilm/index.txt", body=b"config.json\nmodel.onnx\n")
-        server.add("/minilm/v2/model.onnx", body=b"smaller", etag='"2"')
+        server.add("/minilm/v2/model.onnx", body=b"smaller")
+        server.add("/large/model.gguf", body=GeneratedBody(32 * 1024**2))
         return server
 
     @cached_property

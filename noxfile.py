@@ -1,4 +1,4 @@
-"""What CI runs, a session at a time. ``nox`` alone runs everything but the benchmarks and the fuzzing."""
+"""What CI runs, a session at a time. ``nox`` alone runs everything but the benchmarks, the torture and the fuzzing."""
 
 import os
 import tomllib
@@ -62,7 +62,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check that every type holds, and that everything public has one."""
-    session.install(EVERYTHING, *groups("test", "types"))
+    session.install(EVERYTHING, *groups("test", "types", "bench"))
     session.run("mypy")
     session.run("pyright", "--ignoreexternal", "--verifytypes", "kamiwaza_sdk")
 
@@ -76,9 +76,17 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
-def bench(session: nox.Session) -> None:
-    """Measure the ratios that tests/benchmarks promises."""
+def torture(session: nox.Session) -> None:
+    """Kill downloads ten times as often as the suite does, and try what needs a quiet machine."""
     session.install(EVERYTHING, *groups("test"))
+    env = {"KAMIWAZA_TEST_KILLS": "200"}
+    session.run("pytest", "tests/download/torture", "-s", *session.posargs, env=env)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure the ratios that tests/benchmarks promises, some of them beside other clients."""
+    session.install(EVERYTHING, *groups("test", "bench"))
     session.run("pytest", "tests/benchmarks", "--benchmark-enable", "-s", *session.posargs)
 
 

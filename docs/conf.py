@@ -4,7 +4,7 @@ import inspect
 import re
 from collections.abc import Callable
 from importlib.metadata import version as installed_version
-from typing import Any, Final, get_type_hints
+from typing import Any, Final, get_origin, get_type_hints
 
 from docutils import nodes
 from pydantic import BaseModel
@@ -15,7 +15,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util.inspect import stringify_signature
 from sphinx.util.typing import stringify_annotation
 
-from kamiwaza_sdk import DBBase, ModelEventSchema, ModelSchema, ModelVersionSchema, Page
+from kamiwaza_sdk import DBBase, Download, ModelEventSchema, ModelSchema, ModelVersionSchema, Page
 from kamiwaza_sdk._validation import InputSchema
 
 project = "kamiwaza_sdk"
@@ -84,6 +84,7 @@ _ELSEWHERE: Final = {
         for name in (
             "collections.abc.AsyncIterator",
             "collections.abc.Callable",
+            "collections.abc.Coroutine",
             "collections.abc.Iterable",
             "collections.abc.Iterator",
             "collections.abc.Mapping",
@@ -93,6 +94,7 @@ _ELSEWHERE: Final = {
             "os.PathLike",
             "pathlib.Path",
             "pickle",
+            "ssl.SSLContext",
             "uuid.UUID",
         )
     },
@@ -122,7 +124,7 @@ def simplify_signature(
     if signature is None:
         return None, None
     if what == "exception" or (
-        inspect.isclass(obj) and (issubclass(obj, DBBase) or getattr(obj, "_is_protocol", False))
+        inspect.isclass(obj) and (issubclass(obj, DBBase | Download) or getattr(obj, "_is_protocol", False))
     ):
         return "", None
     if not (inspect.isclass(obj) and issubclass(obj, BaseModel)):
@@ -149,7 +151,7 @@ class _Default:
     """A default as it is shown."""
 
     def __init__(self, factory: Callable[..., object] | None, value: object) -> None:
-        self._shown = repr(value) if factory is None else "{}" if factory is dict else "…"
+        self._shown = repr(value) if factory is None else "{}" if (get_origin(factory) or factory) is dict else "…"
 
     def __repr__(self) -> str:
         return self._shown

@@ -197,6 +197,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.storage.schemas import HasFiles as HasFiles
     from kamiwaza_sdk.services.storage.services import StorageService as StorageService
 
+
 __all__ = [
     "Adopted",
     "AdoptedBlobSchema",

@@ -7,6 +7,7 @@ The fixtures:
 - ``faulty_server``: a `FaultyServer`, which serves over HTTP on loopback, well or badly.
 - ``hugging_face_server``: a `HuggingFaceServer`, which is a Hugging-Face-compatible hub on loopback.
 - ``fake_hub``: a `FakeHub`, which fetches nothing and always succeeds.
+- ``fake_downloads``: a `FakeDownloads`, which brings the files that it was given, without a network.
 
 Everything public is importable from here, and loaded when first used.
 
@@ -23,6 +24,8 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from kamiwaza_sdk.testing.bodies import GeneratedBody as GeneratedBody
+    from kamiwaza_sdk.testing.downloads import DownloadCall as DownloadCall
+    from kamiwaza_sdk.testing.downloads import FakeDownloads as FakeDownloads
     from kamiwaza_sdk.testing.faults import Changed as Changed
     from kamiwaza_sdk.testing.faults import Chunked as Chunked
     from kamiwaza_sdk.testing.faults import Compressed as Compressed
@@ -56,6 +59,8 @@ __all__ = [
     "Chunked",
     "Compressed",
     "Delay",
+    "DownloadCall",
+    "FakeDownloads",
     "FakeHub",
     "Fault",
     "FaultyServer",
@@ -88,6 +93,8 @@ _MODULES: Final = {
     "Chunked": "kamiwaza_sdk.testing.faults",
     "Compressed": "kamiwaza_sdk.testing.faults",
     "Delay": "kamiwaza_sdk.testing.faults",
+    "DownloadCall": "kamiwaza_sdk.testing.downloads",
+    "FakeDownloads": "kamiwaza_sdk.testing.downloads",
     "FakeHub": "kamiwaza_sdk.testing.hub",
     "Fault": "kamiwaza_sdk.testing.faults",
     "FaultyServer": "kamiwaza_sdk.testing.server",

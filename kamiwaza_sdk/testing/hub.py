@@ -5,11 +5,12 @@ import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from kamiwaza_sdk._validation import check_sha256
 from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
 from kamiwaza_sdk.services.download.exceptions import ChecksumMismatchException
-from kamiwaza_sdk.services.download.schemas import ProgressCallback
+from kamiwaza_sdk.services.download.schemas import DownloadProgress, ProgressCallback
 from kamiwaza_sdk.services.download.urls import redact_text
 from kamiwaza_sdk.services.hub._selection import patterns, select
 from kamiwaza_sdk.services.hub.exceptions import SourceTooLargeException
@@ -45,7 +46,8 @@ class HubCall:
 class FakeHub(HubService):
     """Brings the same files whatever it is asked for, without network, and keeps what it was asked.
 
-    Patterns, digests and limits are heeded as the real one heeds them; progress is not reported.
+    Patterns, digests and limits are heeded as the real one heeds them. A function given as ``progress`` is called twice
+    for each file, when it begins and when it is here; bars are not drawn.
 
     Args:
         files: The content of each file, by its path.
@@ -95,7 +97,7 @@ class FakeHub(HubService):
             allow: Patterns of the files to bring.
             ignore: Patterns of those to leave out.
             max_size: The most bytes to accept, all files together.
-            progress: It is noted.
+            progress: It is noted, and called if it is a function.
 
         Returns:
             The files, as if all of them had travelled.
@@ -117,6 +119,8 @@ class FakeHub(HubService):
         _check_digests(fetched, sha256)
         if self._keeps:
             await asyncio.to_thread(self._keep)
+        if not isinstance(progress, bool):
+            _report(fetched, progress)
         return fetched
 
     async def resolve(
@@ -176,6 +180,13 @@ def _fetched(manifest: ManifestSchema) -> Fetched:
     files = tuple(FetchedFile(path=file.path, size=file.size or 0, sha256=file.sha256 or "") for file in manifest.files)
     size = sum(file.size for file in files)
     return Fetched(source=manifest.source, name=manifest.name, files=files, bytes_fetched=size, bytes_reused=0)
+
+
+def _report(fetched: Fetched, progress: ProgressCallback) -> None:
+    for file in fetched.files:
+        begun = DownloadProgress(url=fetched.source, path=Path(file.path), received=0, total=file.size, finished=False)
+        progress(begun)
+        progress(begun.model_copy(update={"received": file.size, "finished": True}))
 
 
 def _check_digests(fetched: Fetched, sha256: str | Mapping[str, str] | None) -> None:

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from kamiwaza_sdk import ModelSchema
-    from kamiwaza_sdk.testing import FakeHub, FaultyServer, HuggingFaceServer
+    from kamiwaza_sdk.testing import FakeDownloads, FakeHub, FaultyServer, HuggingFaceServer
 
-__all__ = ["fake_hub", "faulty_server", "hugging_face_server", "mock_db", "mock_model"]
+__all__ = ["fake_downloads", "fake_hub", "faulty_server", "hugging_face_server", "mock_db", "mock_model"]
 
 
 @pytest.fixture
@@ -63,3 +63,11 @@ def fake_hub() -> "FakeHub":
     from kamiwaza_sdk.testing import FakeHub
 
     return FakeHub()
+
+
+@pytest.fixture
+def fake_downloads() -> "FakeDownloads":
+    """Downloads without a network: they bring what is put into their ``files``, and 404 for anything else."""
+    from kamiwaza_sdk.testing import FakeDownloads
+
+    return FakeDownloads()

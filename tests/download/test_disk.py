@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kamiwaza_sdk import DownloadDiskException, DownloadService
+from kamiwaza_sdk.testing import Chunked, FaultyServer, GeneratedBody
 from tests.download.helpers import descriptors, entries
 from tests.serving import Server
 
@@ -59,6 +60,21 @@ async def test_full_disk_ends_a_download_larger_than_the_buffer(
         await downloads.download(url, place / "model.bin")
     assert isinstance(caught.value.__cause__, OSError)
     assert (caught.value.errno, entries(place)) == (errno.ENOSPC, [])
+
+
+async def test_what_a_full_disk_took_is_gone_on_with_when_there_is_room(
+    downloads: DownloadService, faulty_server: FaultyServer, mount: Mount
+) -> None:
+    place = mount("size=16m")
+    url = faulty_server.add("/m", body=GeneratedBody(12 * 1024**2), always=Chunked())
+    (place / "other.bin").write_bytes(bytes(6 * 1024**2))
+    with pytest.raises(DownloadDiskException, match="make room"):
+        await downloads.download(url, place / "model.bin")
+    (place / "other.bin").unlink()
+    result = await downloads.download(url, place / "model.bin")
+    assert result.sha256 == GeneratedBody(12 * 1024**2).sha256()
+    assert result.bytes_reused >= 8 * 1024**2
+    assert entries(place) == ["model.bin"]
 
 
 async def test_read_only_file_system(downloads: DownloadService, server: Server, mount: Mount) -> None:

@@ -154,3 +154,23 @@ async def test_leaving_the_service_ends_it(faulty_server: FaultyServer, target: 
     assert download.done()
     with pytest.raises(DownloadInterruptedException, match="the service was closed"):
         await download
+
+
+async def test_leaving_the_service_ends_what_was_started_just_before(faulty_server: FaultyServer, target: Path) -> None:
+    async with DownloadService() as downloads:
+        download = downloads.start(faulty_server.add("/m", body=BODY), target)
+        task = asyncio.create_task(downloads.download(faulty_server.url("/m"), target.with_name("other")))
+    for ended in (download, task):
+        with pytest.raises(DownloadInterruptedException, match="the service was closed"):
+            await ended
+    assert (faulty_server.requests, entries(target.parent)) == ([], [])
+
+
+async def test_it_can_be_cancelled_before_it_has_begun(
+    faulty_server: FaultyServer, downloads: DownloadService, target: Path
+) -> None:
+    download = downloads.start(faulty_server.add("/m", body=BODY), target)
+    await download.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await download
+    assert (faulty_server.requests, entries(target.parent)) == ([], [])

@@ -62,15 +62,15 @@ async def test_second_cancellation_does_not_interrupt_the_cleaning_up(
     downloads: DownloadService, server: Server, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writing, go_on = threading.Event(), threading.Event()
-    write = os.write
+    write = os.pwrite
 
-    def slow_write(descriptor: int, data: bytes) -> int:
-        if len(data) > 10_000:  # none of the event loop's own
+    def slow_write(descriptor: int, data: bytes, offset: int) -> int:
+        if len(data) > 10_000:
             writing.set()
             go_on.wait(PATIENCE)
-        return write(descriptor, data)
+        return write(descriptor, data, offset)
 
-    monkeypatch.setattr(os, "write", slow_write)
+    monkeypatch.setattr(os, "pwrite", slow_write)
     call = asyncio.create_task(downloads.download(server.add("/m", body=b"x" * MIB), target))
     assert await asyncio.to_thread(writing.wait, PATIENCE)
     for _ in range(3):
@@ -134,15 +134,15 @@ async def test_memory_is_bounded_when_the_disk_is_slower_than_the_network(
     size = 96 * MIB
     url = server.add("/m", body=bytes(size))
     small = config.model_copy(update={"buffer_size": 2 * MIB})
-    write = os.write
+    write = os.pwrite
     held_up = threading.Event()
 
-    def slow_write(descriptor: int, data: bytes) -> int:
+    def slow_write(descriptor: int, data: bytes, offset: int) -> int:
         if len(data) > 10_000:
             held_up.wait(0.002)  # never set
-        return write(descriptor, data)
+        return write(descriptor, data, offset)
 
-    monkeypatch.setattr(os, "write", slow_write)
+    monkeypatch.setattr(os, "pwrite", slow_write)
     async with DownloadService(small) as downloads:
         tracemalloc.start()
         try:

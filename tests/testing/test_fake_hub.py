@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from kamiwaza_sdk import (
     ChecksumMismatchException,
+    DownloadProgress,
     DownloadTimeoutException,
     HubService,
     InvalidInputException,
@@ -96,3 +97,11 @@ async def test_it_fails_as_it_is_told_to(fake_hub: FakeHub) -> None:
     with pytest.raises(DownloadTimeoutException):
         await fake_hub.fetch("x")
     assert len(fake_hub.calls) == 1
+
+
+async def test_it_tells_a_function_of_each_file() -> None:
+    seen: list[DownloadProgress] = []
+    await FakeHub({"b": b"weights", "a": b"{}"}).fetch(URL, progress=seen.append)
+    told = [(glance.path.name, glance.received, glance.total, glance.finished) for glance in seen]
+    assert told == [("a", 0, 2, False), ("a", 2, 2, True), ("b", 0, 7, False), ("b", 7, 7, True)]
+    assert {glance.url for glance in seen} == {"https://example.org/m.bin"}

@@ -101,10 +101,12 @@ class Approach:
         sha256 = self._demands.sha256
         if sha256 is None or self._path.is_symlink() or not self._path.is_file():
             return None
-        size = self._path.stat().st_size
-        if not self._demands.admit(size) or self._digest() != sha256:
+        try:
+            size = self._path.stat().st_size
+            is_right = self._demands.admit(size) and self._digest() == sha256
+        except FileNotFoundError:  # who brought it has moved it on: into the store, for one
             return None
-        return Standing(Header(url=self._key, final_url=self._url), size, sha256)
+        return Standing(Header(url=self._key, final_url=self._url), size, sha256) if is_right else None
 
     def _digest(self) -> str | None:
         digest, buffer = hashlib.sha256(), memoryview(bytearray(_CHUNK))

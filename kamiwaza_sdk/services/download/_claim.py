@@ -116,7 +116,7 @@ class FileClaim:
             if not self._lock():
                 self._waited = True
                 return False
-            if os.fstat(self._descriptor).st_nlink:
+            if self._stands():
                 return True
             # Unlinked, it guards nothing any more; but who waited has its last word to read.
             last = self.read()
@@ -143,8 +143,11 @@ class FileClaim:
         return self.partial
 
     def begin(self, text: bytes) -> None:
-        os.ftruncate(self._descriptor, 0)
-        os.write(self._descriptor, text)
+        # What is there and right stays there all the time: a crash in between is to cost nothing.
+        known = os.pread(self._descriptor, len(text), 0) == text
+        os.ftruncate(self._descriptor, len(text) if known else 0)
+        if not known:
+            os.write(self._descriptor, text)
 
     def append(self, text: bytes) -> None:
         os.write(self._descriptor, text)
@@ -170,6 +173,13 @@ class FileClaim:
         descriptor, self._descriptor = self._descriptor, _NONE
         if descriptor != _NONE:
             os.close(descriptor)
+
+    def _stands(self) -> bool:
+        """Whether this is the file of that name. Its links do not tell: NFS renames what is unlinked while open."""
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), self.journal.lstat())
+        except FileNotFoundError:
+            return False
 
     def _lock(self) -> bool:
         try:

@@ -11,7 +11,7 @@ from typing import Final
 
 from kamiwaza_sdk.services.download.exceptions import DownloadDiskException
 
-__all__ = ["disk_errors", "make_room", "refuse_all_but_files", "sync_data", "sync_directory", "write_all"]
+__all__ = ["disk_errors", "make_room", "read_all", "refuse_all_but_files", "sync_data", "sync_directory", "write_all"]
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -66,11 +66,25 @@ def refuse_all_but_files(path: Path) -> None:
         raise FileExistsError(errno.EEXIST, "It is neither a file nor a link", str(path))
 
 
-def write_all(descriptor: int, piece: memoryview | bytes) -> None:
+def write_all(descriptor: int, piece: memoryview | bytes, offset: int) -> None:
     """Write all of `piece`, however little a call takes: after a signal, or on a file system about to be full."""
-    written = os.write(descriptor, piece)
+    written = os.pwrite(descriptor, piece, offset)
     while written < len(piece):
-        written += os.write(descriptor, piece[written:])
+        written += os.pwrite(descriptor, piece[written:], offset + written)
+
+
+def read_all(descriptor: int, buffer: memoryview, offset: int) -> None:
+    """Fill `buffer` with what was written before.
+
+    Raises:
+        OSError: It is not there any more.
+    """
+    filled = 0
+    while filled < len(buffer):
+        count = os.preadv(descriptor, [buffer[filled:]], offset + filled)
+        if not count:
+            raise OSError(errno.EIO, "what was written is gone: somebody else made the file shorter")
+        filled += count
 
 
 def sync_data(descriptor: int) -> None:

@@ -1,5 +1,6 @@
 """One request and its answer, as errors and reports tell of it."""
 
+import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from kamiwaza_sdk.services.download.exceptions import (
     DownloadTimeoutException,
 )
 
-__all__ = ["Exchange", "translated"]
+__all__ = ["Exchange", "next_piece", "translated"]
 
 
 @dataclass(slots=True)
@@ -76,3 +77,19 @@ def translated(exchange: Exchange) -> Generator[None]:
         raise exchange.interrupted("the answer is no valid HTTP") from None
     except (aiohttp.ClientError, ConnectionError) as error:
         raise exchange.interrupted(f"the connection broke ({type(error).__name__})") from None
+
+
+async def next_piece(content: aiohttp.StreamReader, exchange: Exchange) -> bytes:
+    """Return some of what has arrived, as it lies in memory, without joining it; empty at the end."""
+    with translated(exchange):
+        if content.is_eof():  # all has arrived: there is nothing to wait for
+            return content.read_nowait()
+        try:
+            # aiohttp's own timer stops without a word when somebody closes the session meanwhile.
+            async with asyncio.timeout(exchange.stall_timeout):
+                while True:
+                    piece, end_of_chunk = await content.readchunk()
+                    if piece or not end_of_chunk:
+                        return piece
+        except RuntimeError:  # how the stream says so itself, where it notices
+            raise exchange.interrupted("the session was closed") from None

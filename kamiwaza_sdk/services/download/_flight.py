@@ -4,7 +4,6 @@ import asyncio
 import functools
 import time
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -23,6 +22,9 @@ from kamiwaza_sdk.services.download._receive import receive
 from kamiwaza_sdk.services.download._requests import Rest, answer, header_of
 from kamiwaza_sdk.services.download._resources import Resources
 from kamiwaza_sdk.services.download._sink import SLOT_SIZE, FileSink, MemorySink
+from kamiwaza_sdk.services.download._slots import Slots
+from kamiwaza_sdk.services.download._source import NoPartsException, Source, has_parts
+from kamiwaza_sdk.services.download._swarm import Swarm
 from kamiwaza_sdk.services.download._threads import settled
 from kamiwaza_sdk.services.download.config import DownloadConfig
 from kamiwaza_sdk.services.download.exceptions import (
@@ -35,6 +37,8 @@ from kamiwaza_sdk.services.download.schemas import DownloadRequest, DownloadResu
 from kamiwaza_sdk.services.download.urls import check_url, redact
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     import aiohttp
     from yarl import URL
 
@@ -89,7 +93,7 @@ class Flight:
         order: What is asked for.
         config: The settings.
         resources: The session and the threads.
-        slot: Gives leave to have a request under way.
+        slots: Give leave to have a request under way, or several.
         reporter: Told how far it is.
         keep_partial: Asked, at its end, whether what is unfinished is to stay, where that is worth it.
     """
@@ -100,7 +104,7 @@ class Flight:
         *,
         config: DownloadConfig,
         resources: Resources,
-        slot: AbstractAsyncContextManager[object],
+        slots: Slots,
         reporter: Reporter,
         keep_partial: Callable[[], bool],
     ) -> None:
@@ -108,7 +112,7 @@ class Flight:
         self._order = order
         self._config = config
         self._resources = resources
-        self._slot = slot
+        self._slots = slots
         self._reporter = reporter
         self._url = order.shown
         self._key = key_of(str(order.url))
@@ -116,6 +120,7 @@ class Flight:
         self._began = time.monotonic()
         self._fetched = 0
         self._pieced = False
+        self._connections = config.max_connections
 
     async def run(self, attempts: "Attempts") -> DownloadResult:
         """Return once the file stands at its path, verified and durable.
@@ -149,17 +154,20 @@ class Flight:
         """Ask for what is missing; for all of it where that cannot be had, or turns out to be of something else."""
         if partial.offset and not partial.resumable:
             await self._in_thread(partial.restart)
-        try:
-            return await self._bring(partial, network)
-        except StartAgain:
-            pass
-        except ChecksumMismatchException as error:
-            if not self._pieced:
-                await self._in_thread(functools.partial(partial.refuse, error.actual))
-                raise
-        self._pieced = False
-        await self._in_thread(partial.restart)
-        return await self._bring(partial, network)
+        while True:
+            try:
+                return await self._bring(partial, network)
+            except NoPartsException:
+                self._connections = 1
+                continue
+            except StartAgain:
+                pass
+            except ChecksumMismatchException as error:
+                if not self._pieced:
+                    await self._in_thread(functools.partial(partial.refuse, error.actual))
+                    raise
+            self._pieced, self._connections = False, 1
+            await self._in_thread(partial.restart)
 
     async def _bring(self, partial: Partial, network: Network) -> DownloadResult:
         if self._is_whole(partial):
@@ -168,10 +176,10 @@ class Flight:
             publish = partial.publish
         else:
             exchange = Exchange(self._url, self._config.connect_timeout, self._config.stall_timeout)
-            async with self._slot, self._answer(network, partial, exchange) as response:
+            async with self._slots, self._answer(network, partial, exchange) as response:
                 if response.status == HTTPStatus.NOT_MODIFIED:
                     return self._not_modified(response, exchange)
-                publish = await self._received(partial, exchange, response)
+                publish = await self._received(partial, network, exchange, response)
             size, total = exchange.received, exchange.announced
         self._reporter.finish(size, total)
         await self._in_thread(publish)
@@ -192,7 +200,7 @@ class Flight:
         return answer(network, order.url, exchange=exchange, validators=order.validators, rest=rest)
 
     async def _received(
-        self, partial: Partial, exchange: Exchange, response: "aiohttp.ClientResponse"
+        self, partial: Partial, network: Network, exchange: Exchange, response: "aiohttp.ClientResponse"
     ) -> Callable[[], None]:
         """Return what is left to do once every byte is here, and right."""
         demands = self._order.demands
@@ -204,6 +212,7 @@ class Flight:
         demands.check_announced(exchange.announced, url=self._url)
         header = partial.header or header_of(response, self._key, size=exchange.announced, sha256=demands.sha256)
         receiving = functools.partial(receive, response, exchange=exchange, demands=demands, reporter=self._reporter)
+        swarm = self._swarm(network, header, exchange, response)
         try:
             if exchange.announced is not None and exchange.announced <= SLOT_SIZE:
                 memory = MemorySink()
@@ -215,10 +224,21 @@ class Flight:
                 threads=self._resources.threads,
                 ready=lambda: partial.expect(header, exchange.announced),
             ) as file:
-                await receiving(file)
+                await receiving(file, swarm=swarm)
             return partial.publish
         finally:
             self._fetched += exchange.received - exchange.start
+            self._pieced = self._pieced or (swarm is not None and swarm.spread)
+
+    def _swarm(
+        self, network: Network, header: Header, exchange: Exchange, response: "aiohttp.ClientResponse"
+    ) -> Swarm | None:
+        """Return what can bring parts, where they are to be had, and cannot be mixed up with those of another."""
+        if self._connections == 1 or not header.provable or not has_parts(response):
+            return None
+        condition, etag = (header.condition, header.etag) if header.url == self._key else (None, None)
+        source = Source(network, self._order.url, header, condition, etag, exchange)
+        return Swarm(source, limit=self._connections, slots=self._slots)
 
     def _goes_on(self, partial: Partial, response: "aiohttp.ClientResponse") -> bool:
         header = partial.header

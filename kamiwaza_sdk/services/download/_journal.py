@@ -1,7 +1,7 @@
 """The journal of an unfinished file: whose bytes these are, and how far they are right.
 
 It is text beside the partial file, and only ever appended to. The first line is a `Header`. Each further one is
-``<offset> <SHA-256 of the bytes before it>``, one for every four megabytes. Whoever resumes hashes the partial file
+``<offset> <SHA-256 of the bytes before it>``, one for every megabyte. Whoever resumes hashes the partial file
 again, and stops at the first line that disagrees: so it does not matter in which order the two files reached the disk,
 whether the last line was torn, or whether a page of zeros stands where a power cut came between.
 
@@ -61,6 +61,11 @@ class Header(BaseModel):
         if self.etag is not None:
             return None if self.etag.startswith("W/") else self.etag
         return self.last_modified if _is_strong(self.last_modified, self.date) else None
+
+    @property
+    def provable(self) -> bool:
+        """Whether parts can be asked for so that they must be of the same content, or else are found out."""
+        return self.condition is not None or self.sha256 is not None
 
     @property
     def validators(self) -> Validators:

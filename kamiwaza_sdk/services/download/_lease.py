@@ -99,6 +99,7 @@ class LeaseClaim:
         self._lease.release()
 
     def _journals(self) -> list[Path]:
+        # That of a `FileClaim` too, from a machine or a disk with locks.
         found = self._place.path.parent.glob(f"{self._place.stem}*.journal")
         return [journal for journal in found if journal != self.journal]
 

@@ -11,6 +11,7 @@ from kamiwaza_sdk.services.download._claim import Claim
 from kamiwaza_sdk.services.download._disk import (
     disk_errors,
     make_room,
+    read_all,
     refuse_all_but_files,
     sync_data,
     sync_directory,
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["Partial", "Whole"]
 
 _CHUNK: Final = 1024**2
-#: How much a crash of this process can cost.
-CHECKPOINT: Final = 4 * _CHUNK
+#: After how much the journal gets a line. A crash of this process can cost as much, and what is received and not yet
+#: written: the ring (4 MiB unless configured otherwise) and what aiohttp holds (2 MiB). Together these are to be 8 MiB.
+#: With several connections it is as much as lies behind the first gap, up to 8 MiB for each.
+CHECKPOINT: Final = _CHUNK
 #: How much a power cut can cost.
 SYNC: Final = 64 * _CHUNK
 _NONE: Final = -1
@@ -69,6 +72,7 @@ class Partial:
         self._url = url
         self._descriptor = _NONE
         self._hash = hashlib.sha256()
+        self._beyond: dict[int, int] = {}
         self._checked = 0
         self._synced = 0
         self._stopped = stopped
@@ -82,7 +86,7 @@ class Partial:
     @property
     def resumable(self) -> bool:
         """Whether the rest can be asked for so that it must be of the same content, or else is found out."""
-        return self.header is not None and (self.header.condition is not None or self.header.sha256 is not None)
+        return self.header is not None and self.header.provable
 
     def recover(self, journal: Journal) -> None:
         """Take over what an earlier download left, as far as its bytes are those that the journal speaks of."""
@@ -102,7 +106,7 @@ class Partial:
                     self._create()
                     self._verify(source, journal, copy=True)
             if not self._stopped.is_set():
-                self._go_on()
+                self._go_on(journal)
 
     def _verify(self, source: int, journal: Journal, *, copy: bool = False) -> None:
         """Hash it up to the first line that disagrees; go on from the last one that agreed."""
@@ -116,20 +120,20 @@ class Partial:
                     return
                 running.update(buffer[:count])
                 if copy:
-                    write_all(self._descriptor, buffer[:count])
+                    write_all(self._descriptor, buffer[:count], position)
                 position += count
             if self._stopped.is_set() or running.hexdigest() != sha256:
                 return
             self.offset = self.reused = offset
             self._hash = running.copy()
 
-    def _go_on(self) -> None:
-        """Write the journal anew with just the line that is right, and stand behind it in the file."""
-        os.lseek(self._descriptor, self.offset, os.SEEK_SET)
+    def _go_on(self, journal: Journal) -> None:
+        """Leave in the journal just the lines that are right, and nothing behind them in the file."""
         os.ftruncate(self._descriptor, self.offset)
         assert self.header is not None
-        self._claim.begin(self.header.line() + (self._line() if self.offset else b""))
-        self._checked = self._synced = self.offset
+        lines = (f"{offset} {sha256}\n" for offset, sha256 in journal.lines if offset <= self.offset)
+        self._claim.begin(self.header.line() + "".join(lines).encode())
+        self._checked, self._synced = self.offset, 0  # whether it was ever synced, nobody knows
         self._untouched = False
 
     def restart(self) -> None:
@@ -138,10 +142,10 @@ class Partial:
             self.offset = self.reused = self._checked = self._synced = 0
             self._hash = hashlib.sha256()
             self.header = None
+            self._beyond.clear()
             self._claim.begin(b"")
             if self._descriptor != _NONE:
                 os.ftruncate(self._descriptor, 0)
-                os.lseek(self._descriptor, 0, os.SEEK_SET)
 
     def expect(self, header: Header, size: int | None) -> None:
         """Be ready for the content of `header`, from the offset on; refuse it where there is no room for `size`."""
@@ -163,20 +167,43 @@ class Partial:
             self._claim.partial.unlink()
             self._descriptor = os.open(self._claim.partial, flags, 0o666)
 
-    def write(self, piece: memoryview) -> None:
-        """Add `piece`, and every four megabytes a line to the journal."""
+    def write(self, piece: memoryview, offset: int) -> None:
+        """Put `piece` where it belongs, and hash what follows on what is hashed, as soon as nothing is missing before.
+
+        Args:
+            piece: Bytes of the content that were never written before.
+            offset: Where they belong.
+        """
         with disk_errors(self._path, url=self._url):
-            write_all(self._descriptor, piece)
-            self._hash.update(piece)
-            self.offset += len(piece)
-            if self.offset - self._checked >= CHECKPOINT:
-                self._check()
+            write_all(self._descriptor, piece, offset)
+            if offset != self.offset:
+                self._beyond[offset] = len(piece)
+                return
+            self._add(piece)
+            while count := self._beyond.pop(self.offset, 0):
+                again = memoryview(bytearray(count))
+                read_all(self._descriptor, again, self.offset)
+                self._add(again)
+
+    def _add(self, piece: memoryview) -> None:
+        """Go on to behind `piece`, and every megabyte add a line to the journal."""
+        self._hash.update(piece)
+        self.offset += len(piece)
+        if self.offset - self._checked >= CHECKPOINT:
+            self._check()
+
+    def close_gaps(self) -> None:
+        """Drop what has a gap before it."""
+        if self._beyond:
+            self._beyond.clear()
+            with disk_errors(self._path, url=self._url):
+                os.ftruncate(self._descriptor, self.offset)
 
     def _check(self) -> None:
-        if self.offset - self._synced >= SYNC:
-            self._sync()
         self._claim.append(self._line())
         self._checked = self.offset
+        if self.offset - self._synced >= SYNC:
+            self._sync()
 
     def _sync(self) -> None:
         if not self._synced:
@@ -195,7 +222,7 @@ class Partial:
             refuse_all_but_files(self._path)
             if self._descriptor == _NONE:
                 self._create()
-            write_all(self._descriptor, pieces)
+            write_all(self._descriptor, pieces, 0)
         self.header, self.offset, self._hash = header, len(pieces), body.hash
         self._publish(header.line())
 

@@ -17,7 +17,9 @@ class StartAgain(Exception):
     """The rest cannot be had from this server, or is not of what is here."""
 
 
-def continues(response: aiohttp.ClientResponse, header: Header, *, offset: int, etag: str | None) -> bool:
+def continues(
+    response: aiohttp.ClientResponse, header: Header, *, offset: int, etag: str | None, end: int | None = None
+) -> bool:
     """Return whether the body goes on at `offset`; otherwise it is all of the file.
 
     A server may ignore that a part was asked for. What it may not do is to answer with another part than it says, or
@@ -28,6 +30,7 @@ def continues(response: aiohttp.ClientResponse, header: Header, *, offset: int, 
         header: Which content is here.
         offset: How much of it.
         etag: How this server named that content before, if it did.
+        end: Where the part that was asked for ends. Default: with the file.
 
     Raises:
         StartAgain: It cannot give the rest (416), or what it says of it does not fit what is here.
@@ -35,20 +38,21 @@ def continues(response: aiohttp.ClientResponse, header: Header, *, offset: int, 
     if response.status == HTTPStatus.OK:
         return False
     same = etag is None or response.headers.get("ETag", etag) == etag
-    if response.status == HTTPStatus.PARTIAL_CONTENT and same and _fits(response, header, offset=offset):
+    if response.status == HTTPStatus.PARTIAL_CONTENT and same and _fits(response, header, offset=offset, end=end):
         return True
     raise StartAgain
 
 
-def _fits(response: aiohttp.ClientResponse, header: Header, *, offset: int) -> bool:
+def _fits(response: aiohttp.ClientResponse, header: Header, *, offset: int, end: int | None) -> bool:
     match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
     if match is None:
         return False
     start, last, total = int(match[1]), int(match[2]), None if match[3] == "*" else int(match[3])
     whole = header.size if total is None else total
+    stop = whole if end is None else end
     return (
         start == offset
         and whole == (whole if header.size is None else header.size)
-        and (whole is None or last == whole - 1)
+        and (stop is None or last == stop - 1)
         and response.content_length in {None, last + 1 - start}
     )

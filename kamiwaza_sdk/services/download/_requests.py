@@ -37,10 +37,11 @@ _READ_SIZE: Final = 1024**2
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """What is to be asked for: everything from `offset` on, if the content is still the one that `condition` names."""
+    """What is to be asked for, if the content is still the one that `condition` names: all from `offset` to `end`."""
 
     offset: int
     condition: str | None
+    end: int | None = None
 
 
 @asynccontextmanager
@@ -100,7 +101,7 @@ def _conditions(validators: Validators | None) -> dict[str, str]:
 def _range(rest: Rest | None) -> dict[str, str]:
     if rest is None:
         return {}
-    asked = {"Range": f"bytes={rest.offset}-"}
+    asked = {"Range": f"bytes={rest.offset}-{'' if rest.end is None else rest.end - 1}"}
     return asked if rest.condition is None else {**asked, "If-Range": rest.condition}
 
 

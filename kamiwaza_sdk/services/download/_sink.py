@@ -1,23 +1,24 @@
 """Where received bytes go: into memory, or through a thread that hashes them and writes them into a file.
 
-The event loop receives into the free slots of a ring, a megabyte each, and hands over full ones; it waits only while
-none is free. Handing over the pieces themselves would save a copy where there is one, and cost more: they are a tenth
-as large, so the two threads would contend for the interpreter's lock ten times as often, each with new memory. Writing
-and hashing happen in the same thread: both release that lock, and the bytes are still warm.
+Writing and hashing happen in the same thread, whatever the number of connections: both release the interpreter's lock,
+and the bytes are still warm.
 """
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Final, Protocol, Self
 
+from kamiwaza_sdk.services.download._lane import Filled, Lane
 from kamiwaza_sdk.services.download._partial import Partial
 from kamiwaza_sdk.services.download._threads import Threads, settled
 
 __all__ = ["SLOT_SIZE", "FileSink", "MemorySink", "Sink"]
 
 SLOT_SIZE: Final = 1024**2
+_SMALL: Final = 64 * 1024
 
 
 class Sink(Protocol):
@@ -60,29 +61,36 @@ class FileSink:
     """Writes into a partial file, in a thread.
 
     An asynchronous context manager. Whatever happens inside, afterwards the thread is done, and all that was received
-    is in the partial file, unless the disk refused it.
+    is in the partial file, but for what has a gap before it, unless the disk refused it.
 
     Args:
         partial: Where the bytes go.
         buffer_size: How large the ring may grow.
         threads: Where to find a thread; one is occupied from entering to leaving.
         ready: What to do in that thread before the first byte.
+
+    Attributes:
+        lane: Where the bytes arrive that follow those that are here.
+        moved: Set when something is written.
     """
 
     def __init__(self, partial: Partial, *, buffer_size: int, threads: Threads, ready: Callable[[], None]) -> None:
+        slot_size = min(SLOT_SIZE, buffer_size // 4)
+        self.lane = Lane(self, partial.offset, slot_size=slot_size, slots=buffer_size // slot_size)
+        self.moved = asyncio.Event()
+        self._lanes = [self.lane]
         self._partial = partial
-        self._slot_size = min(SLOT_SIZE, buffer_size // 4)
-        self._unmade = buffer_size // self._slot_size
-        self._free: list[bytearray] = []
-        self._slot: bytearray | None = None
-        self._filled = 0
-        self._full: SimpleQueue[tuple[bytearray, int] | None] = SimpleQueue()
-        self._room = asyncio.Event()
-        self._on_room: Callable[[], None] | None = None
+        self._buffer_size = buffer_size
+        self._full: SimpleQueue[Filled | None] = SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._threads = threads
         self._ready = ready
         self._absorbed: asyncio.Future[None] | None = None
+
+    @property
+    def frontier(self) -> int:
+        """Up to where all is written and hashed."""
+        return self._partial.offset
 
     async def __aenter__(self) -> Self:
         self._absorbed = self._threads.start(self._absorb)
@@ -90,12 +98,23 @@ class FileSink:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._on_room = None
-        self._hand_over()
+        self.lane.notify(None)
+        self.lane.flush()
         self._full.put(None)
         cancelled = await settled(self._running())
         if cancelled is not None:
             raise cancelled
+
+    @contextmanager
+    def another(self, share: int) -> Generator[Lane]:
+        """Yield a lane for what comes from elsewhere in the file, one of `share` that have one buffer together."""
+        lane = Lane(self, slot_size=max(_SMALL, self._buffer_size // (2 * share)), slots=2)
+        self._lanes.append(lane)
+        try:
+            yield lane
+        finally:
+            lane.flush()
+            self._lanes.remove(lane)
 
     async def write(self, piece: bytes) -> None:
         """Copy `piece` into the ring, waiting while it is full.
@@ -103,43 +122,20 @@ class FileSink:
         Raises:
             DownloadDiskException: Something before it could not be written.
         """
-        rest = memoryview(piece)
-        while rest:
-            while (room := self.room()) is None:
-                self._room.clear()
-                await self._room.wait()
-            taken = min(len(rest), len(room))
-            room[:taken] = rest[:taken]
-            self.advance(taken)
-            rest = rest[taken:]
+        await self.lane.write(piece)
 
-    def room(self) -> memoryview | None:
-        """Return where the next bytes go, or `None` while the ring is full.
+    def check(self) -> None:
+        """Return if nothing was refused yet.
 
         Raises:
-            DownloadDiskException: Something before could not be written.
+            DownloadDiskException: Something could not be written.
         """
         if self._running().done():
             self._running().result()  # raises: nothing ends it early but an error
-        if self._slot is None:
-            if self._free:
-                self._slot = self._free.pop()
-            elif self._unmade:
-                self._unmade -= 1
-                self._slot = bytearray(self._slot_size)
-            else:
-                return None
-        return memoryview(self._slot)[self._filled :]
 
-    def advance(self, count: int) -> None:
-        """Take over that many bytes, written where `room` said."""
-        self._filled += count
-        if self._filled == self._slot_size:
-            self._hand_over()
-
-    def notify(self, on_room: Callable[[], None]) -> None:
-        """Have `on_room` called once, when there is room again, or never will be."""
-        self._on_room = on_room
+    def put(self, filled: Filled) -> None:
+        """Have it written, and the slot given back."""
+        self._full.put(filled)
 
     async def digest(self) -> str:
         """Return the SHA-256 of the file once everything is written.
@@ -147,7 +143,7 @@ class FileSink:
         Raises:
             DownloadDiskException: Something could not be written.
         """
-        self._hand_over()
+        self.lane.flush()
         self._full.put(None)
         await asyncio.shield(self._running())
         return self._partial.sha256()
@@ -159,26 +155,18 @@ class FileSink:
     def _on_absorbed(self, absorbed: asyncio.Future[None]) -> None:
         if not absorbed.cancelled():
             absorbed.exception()  # marked as seen, should nobody ask any more
-        self._tell()
+        self.moved.set()
+        for lane in self._lanes:
+            lane.wake()
 
-    def _tell(self) -> None:
-        self._room.set()
-        on_room, self._on_room = self._on_room, None
-        if on_room is not None:
-            on_room()
-
-    def _hand_over(self) -> None:
-        if self._slot is not None:
-            self._full.put((self._slot, self._filled))
-        self._slot, self._filled = None, 0
-
-    def _give_back(self, slot: bytearray) -> None:
-        self._free.append(slot)
-        self._tell()
+    def _give_back(self, filled: Filled) -> None:
+        filled.lane.give_back(filled.slot)
+        self.moved.set()
 
     def _absorb(self) -> None:
         self._ready()
-        for slot, filled in iter(self._full.get, None):
-            with memoryview(slot)[:filled] as piece:
-                self._partial.write(piece)
-            self._loop.call_soon_threadsafe(self._give_back, slot)
+        for filled in iter(self._full.get, None):
+            with memoryview(filled.slot)[: filled.count] as piece:
+                self._partial.write(piece, filled.offset)
+            self._loop.call_soon_threadsafe(self._give_back, filled)
+        self._partial.close_gaps()

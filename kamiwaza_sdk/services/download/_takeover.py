@@ -13,7 +13,7 @@ from typing import Final
 import aiohttp
 
 from kamiwaza_sdk.services.download._exchange import Exchange, translated
-from kamiwaza_sdk.services.download._sink import FileSink
+from kamiwaza_sdk.services.download._lane import Lane
 from kamiwaza_sdk.services.download.exceptions import DownloadException
 from kamiwaza_sdk.services.download.progress import Reporter
 
@@ -28,10 +28,8 @@ def can_take_over(response: aiohttp.ClientResponse, left: int) -> bool:
     return left >= _WORTH_IT and "Transfer-Encoding" not in response.headers and response.connection is not None
 
 
-async def take_over(
-    response: aiohttp.ClientResponse, sink: FileSink, *, exchange: Exchange, reporter: Reporter
-) -> None:
-    """Receive all that is announced.
+async def take_over(response: aiohttp.ClientResponse, lane: Lane, *, exchange: Exchange, reporter: Reporter) -> None:
+    """Receive up to the end of the lane, which may come closer meanwhile, by no less than a slot before it.
 
     Raises:
         DownloadInterruptedException: It broke off.
@@ -42,10 +40,10 @@ async def take_over(
     assert connection is not None
     transport = connection.transport
     assert isinstance(transport, asyncio.Transport), "a connection over which bytes arrive"
-    await _drain(response.content, sink, exchange)
+    await _drain(response.content, lane, exchange)
     if transport.is_closing():  # meanwhile, with nobody left to say so
         raise exchange.interrupted("the body broke off")
-    body = _Body(transport, sink, exchange)
+    body = _Body(transport, lane, exchange)
     try:
         while not body.finished.done():
             await asyncio.wait({body.finished}, timeout=_TICK)
@@ -57,12 +55,12 @@ async def take_over(
         response.close()
 
 
-async def _drain(content: aiohttp.StreamReader, sink: FileSink, exchange: Exchange) -> None:
+async def _drain(content: aiohttp.StreamReader, lane: Lane, exchange: Exchange) -> None:
     """Read until nothing is left, at the moment of returning."""
     with translated(exchange):
         while piece := content.read_nowait():
             exchange.received += len(piece)
-            await sink.write(piece)
+            await lane.write(piece)
 
 
 class _Body(asyncio.BufferedProtocol):
@@ -70,18 +68,16 @@ class _Body(asyncio.BufferedProtocol):
 
     Args:
         transport: Where it arrives, from now on here.
-        sink: Where it goes.
-        exchange: What is left of it, and who is told.
+        lane: Where it goes, and what is left of it.
+        exchange: Who is told.
     """
 
-    def __init__(self, transport: asyncio.Transport, sink: FileSink, exchange: Exchange) -> None:
-        assert exchange.announced is not None
+    def __init__(self, transport: asyncio.Transport, lane: Lane, exchange: Exchange) -> None:
         self._loop = asyncio.get_running_loop()
         self.finished: asyncio.Future[None] = self._loop.create_future()
         self._transport = transport
-        self._sink = sink
+        self._lane = lane
         self._exchange = exchange
-        self._left = exchange.announced - exchange.received
         self._room: memoryview | None = None
         self._heard = self._loop.time()
         self._before = transport.get_protocol()
@@ -96,9 +92,8 @@ class _Body(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Take over what arrived."""
         self._heard = self._loop.time()
-        self._left -= nbytes
         self._exchange.received += nbytes
-        self._sink.advance(nbytes)
+        self._lane.advance(nbytes)
         self._go_on()
 
     def eof_received(self) -> bool:
@@ -123,26 +118,26 @@ class _Body(asyncio.BufferedProtocol):
         """Receive nothing more."""
         self._room = None
         self._transport.pause_reading()
-        if self.finished.done() and not self.finished.cancelled():
+        if not self.finished.cancel() and not self.finished.cancelled():
             self.finished.exception()  # marked as seen
 
     def _go_on(self) -> None:
         """Receive into what room there is, and pause while there is none."""
         if self.finished.done():
             return
-        if not self._left:
+        if not self._lane.left:
             self._transport.pause_reading()
             self.finished.set_result(None)
             return
         try:
-            room = self._sink.room()
+            room = self._lane.room()
         except DownloadException as error:
             self._fail(error)
             return
-        self._room = None if room is None else room[: self._left]
+        self._room = None if room is None else room[: self._lane.left]
         if self._room is None:
             self._transport.pause_reading()
-            self._sink.notify(self._go_on)
+            self._lane.notify(self._go_on)
         else:
             self._transport.resume_reading()
 

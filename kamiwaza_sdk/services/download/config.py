@@ -59,7 +59,10 @@ class DownloadConfig(Settings):
             up to 30. How much of it is waited is left to chance.
         retry_timeout: Seconds after its first attempt in which a file is tried again.
         max_size: The largest body accepted, in bytes.
-        max_concurrency: How many files travel at once.
+        max_concurrency: How many requests are under way at once, and so how many files.
+        max_connections: How many connections bring one large file, where one is too slow: those beyond the first count
+            in `max_concurrency`, and end where another file waits. Each may be 8 MiB ahead of what a download that is
+            cancelled or killed goes on with. 1: never more than one.
         buffer_size: How much received but not yet written and hashed data is held per file, in bytes.
         allowed_hosts: The only hosts that are asked, for what is downloaded and wherever that redirects to:
             ``example.org``, ``example.org:8443``, or ``*.example.org`` for all below it. Without a port, each of its
@@ -92,6 +95,7 @@ class DownloadConfig(Settings):
     retry_timeout: float = Field(default=300.0, ge=0, allow_inf_nan=False)
     max_size: Size = Field(default=10 * 1024 * _MIB, gt=0)
     max_concurrency: int = Field(default=8, gt=0)
+    max_connections: int = Field(default=8, gt=0)
     buffer_size: Size = Field(default=4 * _MIB, ge=_MIB)
     allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed), AfterValidator(_hosts)] = ()
     block_private_networks: bool = False

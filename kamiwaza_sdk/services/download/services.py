@@ -3,16 +3,16 @@
 import asyncio
 import importlib
 import logging
-import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 
 from kamiwaza_sdk.services.download._demands import Demands, demands
 from kamiwaza_sdk.services.download._resources import Resources
 from kamiwaza_sdk.services.download._retries import Attempts
 from kamiwaza_sdk.services.download._sink import MemorySink
+from kamiwaza_sdk.services.download._slots import Slots
 from kamiwaza_sdk.services.download._threads import settled
 from kamiwaza_sdk.services.download.config import DownloadConfig
 from kamiwaza_sdk.services.download.exceptions import DownloadInterruptedException
@@ -59,6 +59,8 @@ class DownloadService:
         ...         return result.sha256
     """
 
+    _imported: ClassVar[bool] = False
+
     def __init__(
         self,
         config: DownloadConfig | None = None,
@@ -72,7 +74,7 @@ class DownloadService:
         self._shared: Resources | None = None
         self._entered = 0
         self._calls: set[asyncio.Task[Any]] = set()  # Any: of whatever the calls return
-        self._slots: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
+        self._slots: tuple[asyncio.AbstractEventLoop, Slots] | None = None
 
     async def __aenter__(self) -> Self:
         self._entered += 1
@@ -83,9 +85,11 @@ class DownloadService:
         if self._entered:
             return
         shared, self._shared = self._shared, None
+        # What was started a moment ago has yet to run up to where it is one of our calls.
+        cancelled = await settled(asyncio.ensure_future(asyncio.sleep(0)))
         for call in self._calls:
             call.cancel()
-        cancelled = await settled(asyncio.gather(*self._calls, return_exceptions=True))
+        cancelled = await settled(asyncio.gather(*self._calls, return_exceptions=True)) or cancelled
         if shared is not None:
             await shared.__aexit__()
         if cancelled is not None:
@@ -179,10 +183,8 @@ class DownloadService:
         )
         shown = redact_text(request.url)
 
-        def bring(
-            report: ProgressCallback, keep_partial: Callable[[], bool]
-        ) -> Coroutine[Any, Any, DownloadResult]:  # Any: asyncio's own
-            return self._owned(self._bring(request, progress=report, keep_partial=keep_partial), url=shown)
+        async def bring(report: ProgressCallback, keep_partial: Callable[[], bool]) -> DownloadResult:
+            return await self._owned(self._bring(request, progress=report, keep_partial=keep_partial), url=shown)
 
         return Download(bring, url=shown, path=request.path)
 
@@ -213,17 +215,23 @@ class DownloadService:
             MissingDependencyException: Bars were asked for and tqdm is not installed.
             DownloadException: One failed, and it was to be all or nothing.
         """
+        asked = list(requests)
+        bringing = self._bring_many(asked, all_or_nothing=all_or_nothing, progress=progress)
+        return await self._owned(bringing, url=_first(asked))
+
+    async def _bring_many(
+        self, asked: list[DownloadRequest], *, all_or_nothing: bool, progress: bool | ProgressCallback
+    ) -> list[DownloadOutcome]:
         config = await self._ready()
         from kamiwaza_sdk.services.download._many import Many
 
-        asked = list(requests)
         async with reporting_all(progress, asked) as progress_of, self._resources() as resources:
             many = Many(
                 asked,
                 lambda request: self._fly(request, resources, progress=progress_of(request)),
                 concurrency=config.max_concurrency,
             )
-            return await self._owned(many.all_or_nothing() if all_or_nothing else many.one_by_one(), url=_first(asked))
+            return await (many.all_or_nothing() if all_or_nothing else many.one_by_one())
 
     async def read(self, url: str, *, sha256: str | None = None, max_size: int) -> bytes:
         """Return a small body, held in memory.
@@ -277,12 +285,13 @@ class DownloadService:
         return await self._small(url, demands(limit=max_size), any_status=True)
 
     async def _small(self, url: str, wanted: Demands, *, any_status: bool) -> ResponseSchema:
+        return await self._owned(self._ask(url, wanted, any_status=any_status), url=redact_text(url))
+
+    async def _ask(self, url: str, wanted: Demands, *, any_status: bool) -> ResponseSchema:
         config = await self._ready()
         target = check_url(url)
         attempts = Attempts(config, url=redact(target), on_attempt=self._on_attempt)
-        return await self._owned(
-            attempts.run(lambda: self._read(target, wanted, any_status=any_status)), url=redact(target)
-        )
+        return await attempts.run(lambda: self._read(target, wanted, any_status=any_status))
 
     async def _bring(
         self,
@@ -312,7 +321,7 @@ class DownloadService:
                 order,
                 config=config,
                 resources=resources,
-                slot=self._slot(config.max_concurrency),
+                slots=self._slot(config.max_concurrency),
                 reporter=reporter,
                 keep_partial=keep_partial,
             )
@@ -342,8 +351,9 @@ class DownloadService:
 
     async def _ready(self) -> DownloadConfig:
         """Return the settings. What reads files, once, does so off the event loop: them, and importing aiohttp."""
-        if "aiohttp" not in sys.modules:
+        if not DownloadService._imported:  # sys.modules has what another thread is still importing, too
             await asyncio.to_thread(importlib.import_module, "kamiwaza_sdk.services.download._flight")
+            DownloadService._imported = True
         if self._config is None:
             self._config = await asyncio.to_thread(DownloadConfig)
         return self._config
@@ -372,11 +382,11 @@ class DownloadService:
             async with Resources(config, self._given) as resources:
                 yield resources
 
-    def _slot(self, concurrency: int) -> asyncio.Semaphore:
-        """Return what bounds the number of files on the way; a semaphore belongs to one event loop."""
+    def _slot(self, concurrency: int) -> Slots:
+        """Return what bounds the number of requests on the way; it belongs to one event loop."""
         loop = asyncio.get_running_loop()
         if self._slots is None or self._slots[0] is not loop:
-            self._slots = loop, asyncio.Semaphore(concurrency)
+            self._slots = loop, Slots(concurrency)
         return self._slots[1]
 
 

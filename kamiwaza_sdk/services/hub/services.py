@@ -108,6 +108,8 @@ async def fetch(
 
     A file whose digest is known and kept is not requested again. One that was fetched before from a server that names
     its content (``ETag``, ``Last-Modified``) costs one conditional request. Any other travels again, and is kept once.
+    One that broke off goes on where it stopped, as `DownloadService.download` says; what there is of it stays in the
+    store for a week. Of several fetches of the same at once, one brings it.
 
     Args:
         source: An address, such as ``https://…``, ``hf://org/repo@revision`` or ``file://…``; several of http or https;

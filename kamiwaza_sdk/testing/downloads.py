@@ -1,0 +1,157 @@
+"""`FakeDownloads`: downloads without a network, for tests of code that downloads."""
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kamiwaza_sdk.services.download._claim import Place
+from kamiwaza_sdk.services.download._demands import demands
+from kamiwaza_sdk.services.download._disk import disk_errors, refuse_all_but_files
+from kamiwaza_sdk.services.download.exceptions import DownloadStatusException
+from kamiwaza_sdk.services.download.progress import reporting
+from kamiwaza_sdk.services.download.schemas import DownloadRequest, DownloadResult, ProgressCallback, Validators
+from kamiwaza_sdk.services.download.services import DownloadService
+from kamiwaza_sdk.services.download.urls import check_url, redact
+
+if TYPE_CHECKING:
+    from kamiwaza_sdk.exceptions import ServiceException
+    from kamiwaza_sdk.services.download._flight import Order
+    from kamiwaza_sdk.services.download._resources import Resources
+
+__all__ = ["DownloadCall", "FakeDownloads"]
+
+
+@dataclass(frozen=True)
+class DownloadCall:
+    """What `FakeDownloads` was asked for.
+
+    Attributes:
+        url: As it was given.
+        path: As it was given; `None` for ``read``. With ``all_or_nothing`` it is a hidden one beside that.
+        sha256: As it was given.
+        size: As it was given.
+        max_size: As it was given. `kamiwaza_sdk.ModelService.download_model` gives the registry's limit.
+    """
+
+    url: str
+    path: Path | None = None
+    sha256: str | None = None
+    size: int | None = None
+    max_size: int | None = None
+
+
+class FakeDownloads(DownloadService):
+    """Brings the files that it was given, without network, and keeps what it was asked.
+
+    What it is asked it does as the real one: it writes files, checks digests, sizes and limits, answers validators,
+    reports progress, is followed and cancelled by what ``start`` returns. It tries nothing twice, and resumes nothing.
+
+    Args:
+        files: The content of each file, by its URL or by the last segment of that. For any other, the answer is 404.
+
+    Attributes:
+        files: What it brings. May be changed.
+        error: What it raises instead, if it is not `None`.
+        calls: What it was asked, oldest first; of many files each.
+
+    Example:
+        >>> from kamiwaza_sdk.testing import FakeDownloads
+        >>> downloads = FakeDownloads({"tiny.onnx": b"weights"})
+        >>> asyncio.run(downloads.read("https://example.org/tiny.onnx", max_size=10))
+        b'weights'
+        >>> [call.max_size for call in downloads.calls]
+        [10]
+    """
+
+    def __init__(self, files: Mapping[str, bytes] | None = None) -> None:
+        super().__init__()
+        self.files: dict[str, bytes] = dict(files or {})
+        self.error: ServiceException | None = None
+        self.calls: list[DownloadCall] = []
+
+    async def read(self, url: str, *, sha256: str | None = None, max_size: int) -> bytes:
+        """Return a body, and note the call.
+
+        Args:
+            url: Which.
+            sha256: The digest it must have.
+            max_size: The largest number of bytes accepted.
+
+        Raises:
+            ServiceException: What `error` is.
+            InvalidInputException: An argument is not acceptable (`kamiwaza_sdk.InvalidUrlException` for the URL).
+            DownloadStatusException: There is no such file.
+            DownloadTooLargeException: It is larger than allowed.
+            ChecksumMismatchException: It has another digest.
+        """
+        self._note(DownloadCall(url, sha256=sha256, max_size=max_size))
+        shown, wanted = redact(check_url(url)), demands(limit=max_size, sha256=sha256)
+        body = self._body(url, shown)
+        wanted.check_announced(len(body), url=shown)
+        wanted.check_whole(len(body), hashlib.sha256(body).hexdigest(), url=shown)
+        return body
+
+    async def _fly(
+        self,
+        request: DownloadRequest,
+        resources: "Resources",
+        *,
+        progress: bool | ProgressCallback,
+        keep_partial: Callable[[], bool] = lambda: True,
+    ) -> DownloadResult:
+        from kamiwaza_sdk.services.download._flight import order_of
+
+        self._note(DownloadCall(request.url, request.path, request.sha256, request.size, request.max_size))
+        order = order_of(request, max_size=(await self._ready()).max_size)
+        body = self._body(request.url, order.shown)
+        result = _result(order, body)
+        async with reporting(progress, order.shown, order.path) as reporter:
+            if not result.not_modified:
+                order.demands.check_announced(len(body), url=order.shown)
+                reporter.advance(0, len(body))
+                order.demands.check_whole(len(body), str(result.sha256), url=order.shown)
+                await asyncio.to_thread(_write, order, body)
+            reporter.finish(result.size or 0, result.size)
+        return result
+
+    def _note(self, call: DownloadCall) -> None:
+        self.calls.append(call)
+        if self.error is not None:
+            raise self.error
+
+    def _body(self, url: str, shown: str) -> bytes:
+        body = self.files.get(url, self.files.get(shown.rpartition("/")[2]))
+        if body is None:
+            raise DownloadStatusException(url=shown, status=HTTPStatus.NOT_FOUND, reason="Not Found")
+        return body
+
+
+def _result(order: "Order", body: bytes) -> DownloadResult:
+    digest = hashlib.sha256(body).hexdigest()
+    current = Validators(etag=f'"{digest}"')
+    same = order.validators is not None and order.validators.etag == current.etag
+    return DownloadResult(
+        url=order.shown,
+        final_url=order.shown,
+        path=order.path,
+        size=None if same else len(body),
+        sha256=None if same else digest,
+        bytes_fetched=0 if same else len(body),
+        validators=current,
+        not_modified=same,
+        seconds=0.0,
+    )
+
+
+def _write(order: "Order", body: bytes) -> None:
+    """Write it aside, and give it its name when it is whole. Blocks."""
+    aside = Place(order.path).beside(".fake")
+    with disk_errors(order.path, url=order.shown):
+        refuse_all_but_files(order.path)
+        aside.write_bytes(body)
+        os.replace(aside, order.path)  # noqa: PTH105 - as the real one does

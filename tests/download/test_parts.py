@@ -1,0 +1,47 @@
+"""Which part is next: in order, what was given back first, and never too far ahead."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kamiwaza_sdk.services.download._parts import PART, Parts
+
+TOTAL = 3 * PART + 5
+
+
+def test_parts_come_in_order_and_end_with_the_file() -> None:
+    parts = Parts(PART, TOTAL)
+    assert [parts.take(within=TOTAL) for _ in range(4)] == [
+        (PART, 2 * PART),
+        (2 * PART, 3 * PART),
+        (3 * PART, TOTAL),
+        None,
+    ]
+    assert parts.taken
+
+
+def test_none_is_given_out_that_ends_too_far_ahead() -> None:
+    parts = Parts(0, TOTAL)
+    assert [parts.take(within=PART - 1), parts.take(within=PART), parts.take(within=PART)] == [None, (0, PART), None]
+    assert not parts.taken
+
+
+def test_what_was_given_back_comes_first_and_the_foremost_of_it_before_all() -> None:
+    parts = Parts(2 * PART, TOTAL)
+    parts.give_back(PART + 7, 2 * PART)
+    parts.give_back(3, PART)
+    parts.give_back(PART, PART)  # nothing
+    assert [parts.take(within=0) for _ in range(3)] == [(3, PART), (PART + 7, 2 * PART), None]
+
+
+@given(st.lists(st.floats(0, 1), max_size=30), st.integers(0, 5 * PART))
+def test_together_they_are_the_file_however_much_of_each_is_given_back(done: list[float], total: int) -> None:
+    parts, brought = Parts(0, total), list[tuple[int, int]]()
+    for share in [*done, *[1.0] * 9]:
+        part = parts.take(within=total)
+        if part is not None:
+            middle = part[0] + int(share * (part[1] - part[0]))
+            brought.append((part[0], middle))
+            parts.give_back(middle, part[1])
+    assert parts.taken
+    stretches = sorted(stretch for stretch in brought if stretch[0] < stretch[1])
+    assert [0, *(end for _, end in stretches)] == [*(begin for begin, _ in stretches), total]

@@ -1,0 +1,149 @@
+"""The fake downloads: they look like the real ones, do what those do, and show what they were asked."""
+
+import asyncio
+import hashlib
+import inspect
+from pathlib import Path
+
+import pytest
+from sqlalchemy.orm import Session
+
+from kamiwaza_sdk import (
+    ChecksumMismatchException,
+    DownloadDiskException,
+    DownloadProgress,
+    DownloadRequest,
+    DownloadService,
+    DownloadStatusException,
+    DownloadTimeoutException,
+    DownloadTooLargeException,
+    HubService,
+    InvalidUrlException,
+    ModelService,
+    ServiceConfig,
+    SizeMismatchException,
+    StorageService,
+)
+from kamiwaza_sdk.testing import DownloadCall, FakeDownloads
+
+URL = "https://user:secret@example.org/m/model.bin?token=secret"
+SHOWN = "https://example.org/m/model.bin"
+DIGEST = hashlib.sha256(b"weights").hexdigest()
+
+
+@pytest.fixture
+def downloads(fake_downloads: FakeDownloads) -> FakeDownloads:
+    """What has one file."""
+    fake_downloads.files["model.bin"] = b"weights"
+    return fake_downloads
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """An empty directory."""
+    place = tmp_path / "place"
+    place.mkdir()
+    return place
+
+
+@pytest.mark.parametrize("name", [name for name in vars(DownloadService) if not name.startswith("_")])
+def test_they_are_asked_like_the_real_ones(name: str) -> None:
+    assert inspect.signature(getattr(FakeDownloads, name)) == inspect.signature(getattr(DownloadService, name))
+
+
+def test_all_that_they_do_in_place_of_the_real_ones_is_what_those_do() -> None:
+    """So that nothing here stays behind when something there is renamed."""
+    own = {name for name in ("_fly", "read") if inspect.isfunction(vars(FakeDownloads)[name])}
+    assert {name: inspect.signature(vars(FakeDownloads)[name]).parameters.keys() for name in own} == {
+        name: inspect.signature(vars(DownloadService)[name]).parameters.keys() for name in own
+    }
+
+
+async def test_a_registry_takes_them(mock_db: Session, downloads: FakeDownloads) -> None:
+    models = ModelService(mock_db, downloads=downloads, config=ServiceConfig(max_in_memory_size=7))
+    assert await models.download_model(URL) == b"weights"
+    assert downloads.calls == [DownloadCall(URL, max_size=7)]
+
+
+async def test_a_hub_takes_them(storage: StorageService, downloads: FakeDownloads) -> None:
+    hub = HubService(storage=storage, downloads=downloads)
+    assert (await hub.fetch(URL, sha256=DIGEST)).bytes_fetched == 7
+    assert (await hub.fetch(URL)).files == (await hub.fetch(URL)).files
+    assert storage.get(DIGEST).path.read_bytes() == b"weights"
+    assert [call.sha256 for call in downloads.calls] == [DIGEST, None, None]
+
+
+async def test_a_file_is_written_and_told_of_without_secrets(downloads: FakeDownloads, place: Path) -> None:
+    seen: list[DownloadProgress] = []
+    result = await downloads.download(URL, place / "m", sha256=DIGEST, size=7, progress=seen.append)
+    assert (result.url, result.size, result.sha256, result.bytes_fetched) == (SHOWN, 7, DIGEST, 7)
+    assert [(glance.url, glance.received, glance.finished) for glance in seen] == [(SHOWN, 0, False), (SHOWN, 7, True)]
+    assert [(entry.name, entry.read_bytes()) for entry in place.iterdir()] == [("m", b"weights")]
+    assert downloads.calls == [DownloadCall(URL, place / "m", DIGEST, 7, None)]
+
+
+async def test_the_whole_url_goes_before_the_name(downloads: FakeDownloads) -> None:
+    downloads.files[URL] = b"these"
+    assert await downloads.read(URL, max_size=7) == b"these"
+    assert await downloads.read(SHOWN, max_size=7) == b"weights"
+
+
+async def test_a_download_is_followed_and_cancelled_as_a_real_one(downloads: FakeDownloads, place: Path) -> None:
+    async with downloads:
+        download = downloads.start(URL, place / "m")
+        assert [glance.received async for glance in download][-1] == 7
+        assert (await download).path == place / "m"
+        cancelled = downloads.start(URL, place / "other")
+        await cancelled.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled
+    assert [entry.name for entry in place.iterdir()] == ["m"]
+
+
+async def test_what_has_not_changed_is_not_brought(downloads: FakeDownloads, place: Path) -> None:
+    first = await downloads.download(URL, place / "m")
+    again = await downloads.download(URL, place / "again", validators=first.validators)
+    assert (again.not_modified, (place / "again").exists()) == (True, False)
+
+
+async def test_many_have_a_result_or_an_error_each(downloads: FakeDownloads, place: Path) -> None:
+    requests = [DownloadRequest(url=f"https://example.org/{name}", path=place / name) for name in ("model.bin", "x")]
+    good, missing = await downloads.download_many(requests)
+    assert (good.result is not None, type(missing.error)) == (True, DownloadStatusException)
+    (place / "model.bin").unlink()
+    with pytest.raises(DownloadStatusException):
+        await downloads.download_many(requests, all_or_nothing=True)
+    assert list(place.iterdir()) == []
+    downloads.files["x"] = b"x"
+    await downloads.download_many(requests, all_or_nothing=True)
+    assert sorted(entry.name for entry in place.iterdir()) == ["model.bin", "x"]
+
+
+async def test_they_refuse_as_the_real_ones_do(downloads: FakeDownloads, place: Path) -> None:
+    target = place / "m"
+    with pytest.raises(ChecksumMismatchException):
+        await downloads.download(URL, target, sha256="0" * 64)
+    with pytest.raises(SizeMismatchException):
+        await downloads.download(URL, target, size=6)
+    with pytest.raises(DownloadTooLargeException):
+        await downloads.download(URL, target, max_size=6)
+    with pytest.raises(InvalidUrlException):
+        await downloads.download("ftp://example.org/model.bin", target)
+    with pytest.raises(DownloadDiskException):
+        await downloads.download(URL, place / "nowhere" / "m")
+    with pytest.raises(ChecksumMismatchException):
+        await downloads.read(URL, sha256="0" * 64, max_size=7)
+    with pytest.raises(DownloadTooLargeException):
+        await downloads.read(URL, max_size=6)
+    with pytest.raises(DownloadStatusException, match="404"):
+        await downloads.read("https://example.org/other", max_size=6)
+    assert list(place.iterdir()) == []
+
+
+async def test_they_raise_what_they_are_told_to(downloads: FakeDownloads, place: Path) -> None:
+    downloads.error = DownloadTimeoutException(url=SHOWN, seconds=60, received=3, setting="stall_timeout")
+    with pytest.raises(DownloadTimeoutException):
+        await downloads.read(URL, max_size=7)
+    with pytest.raises(DownloadTimeoutException):
+        await downloads.start(URL, place / "m")
+    assert len(downloads.calls) == 2
