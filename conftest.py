@@ -41,6 +41,13 @@ collect_ignore: Final = ["docs/comparison_mlflow.py"]
 IMPORTED: Final = {"asyncio": asyncio, "AsyncSession": AsyncSession, "Session": Session}
 
 
+#: Of variables that say whose settings hold: ours, and those of the tools that we go by.
+SETTINGS: Final = (
+    *("MODEL_SERVICE_", "DOWNLOAD_SERVICE_", "HUB_SERVICE_", "STORAGE_SERVICE_"),
+    *("AWS_", "AZURE_", "GOOGLE_", "HF_", "OLLAMA_"),
+)
+
+
 class World(ExitStack):
     """What docstrings name without saying where it comes from, made when first asked for. On leaving, all is gone."""
 
@@ -48,7 +55,7 @@ class World(ExitStack):
         """Leave behind the settings, the working directory and the data directory of whoever runs the tests."""
         environment = self.enter_context(patch.dict(os.environ))
         for name in list(environment):
-            if name.startswith(("MODEL_SERVICE_", "DOWNLOAD_SERVICE_", "HUB_SERVICE_", "STORAGE_SERVICE_", "HF_")):
+            if name.startswith(SETTINGS):
                 del environment[name]
         home = Path(self.enter_context(TemporaryDirectory()))
         environment["XDG_DATA_HOME"] = str(home / "data")
@@ -86,6 +93,14 @@ class World(ExitStack):
         directory = Path("tiny").absolute()
         directory.mkdir()
         (directory / "model.onnx").write_bytes(b"weights")
+        return directory
+
+    @cached_property
+    def lm_studio(self) -> Path:
+        """What LM Studio would have, on this file system."""
+        directory = Path("lm-studio").absolute()
+        (directory / "org/minilm").mkdir(parents=True)
+        (directory / "org/minilm/minilm-Q8_0.gguf").write_bytes(b"weights")
         return directory
 
     @cached_property

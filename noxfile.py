@@ -15,7 +15,7 @@ nox.options.sessions = ["tests", "lowest", "lint", "types", "docs", "quickstart"
 PROJECT = tomllib.loads(Path("pyproject.toml").read_text())
 #: One worker more than CI has cores: much of the suite waits, for a disk, a server or a lock.
 PARALLEL = ["-n", "3"]
-EVERYTHING = "-e.[async,examples,notebook,postgres]"
+EVERYTHING = "-e.[async,examples,notebook,object-storage,postgres]"
 
 
 def groups(*names: str) -> list[str]:
@@ -43,9 +43,10 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def lowest(session: nox.Session) -> None:
     """Run the suite on the oldest versions that pyproject.toml admits."""
-    extras = [PROJECT["project"]["optional-dependencies"][name] for name in ("async", "postgres", "notebook")]
+    named = ("async", "postgres", "notebook", "object-storage")
+    extras = [PROJECT["project"]["optional-dependencies"][name] for name in named]
     oldest = [line.split(",")[0].replace(">=", "==") for line in sum(extras, PROJECT["project"]["dependencies"])]
-    session.install("-e.[async,examples,notebook,postgres]", *oldest, *groups("test"))
+    session.install("-e.[async,examples,notebook,object-storage,postgres]", *oldest, *groups("test"))
     session.run("pytest", *(session.posargs or PARALLEL))
 
 

@@ -83,6 +83,8 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.exceptions import HubException as HubException
     from kamiwaza_sdk.services.hub.exceptions import InvalidAnswerException as InvalidAnswerException
     from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException as InvalidSourceException
+    from kamiwaza_sdk.services.hub.exceptions import NotInCacheException as NotInCacheException
+    from kamiwaza_sdk.services.hub.exceptions import ObjectStorageException as ObjectStorageException
     from kamiwaza_sdk.services.hub.exceptions import OfflineException as OfflineException
     from kamiwaza_sdk.services.hub.exceptions import RepositoryGatedException as RepositoryGatedException
     from kamiwaza_sdk.services.hub.exceptions import RepositoryNotFoundException as RepositoryNotFoundException
@@ -91,6 +93,8 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.exceptions import RevisionNotFoundException as RevisionNotFoundException
     from kamiwaza_sdk.services.hub.exceptions import SourceEntryPointException as SourceEntryPointException
     from kamiwaza_sdk.services.hub.exceptions import SourceTooLargeException as SourceTooLargeException
+    from kamiwaza_sdk.services.hub.schemas.adopted import Adopted as Adopted
+    from kamiwaza_sdk.services.hub.schemas.adopted import AdoptedFile as AdoptedFile
     from kamiwaza_sdk.services.hub.schemas.fetched import Fetched as Fetched
     from kamiwaza_sdk.services.hub.schemas.fetched import FetchedFile as FetchedFile
     from kamiwaza_sdk.services.hub.schemas.fetched import manifest_digest as manifest_digest
@@ -100,6 +104,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.services import HubService as HubService
     from kamiwaza_sdk.services.hub.services import RepositorySort as RepositorySort
     from kamiwaza_sdk.services.hub.services import Source as Source
+    from kamiwaza_sdk.services.hub.services import adopt as adopt
     from kamiwaza_sdk.services.hub.services import fetch as fetch
     from kamiwaza_sdk.services.hub.services import search as search
     from kamiwaza_sdk.services.hub.sources.context import SourceContext as SourceContext
@@ -185,6 +190,8 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.storage.exceptions import StorageException as StorageException
     from kamiwaza_sdk.services.storage.exceptions import StorageFullException as StorageFullException
     from kamiwaza_sdk.services.storage.exceptions import StoragePermissionException as StoragePermissionException
+    from kamiwaza_sdk.services.storage.schemas import AdoptedBlobSchema as AdoptedBlobSchema
+    from kamiwaza_sdk.services.storage.schemas import AdoptedBy as AdoptedBy
     from kamiwaza_sdk.services.storage.schemas import BlobSchema as BlobSchema
     from kamiwaza_sdk.services.storage.schemas import FileLike as FileLike
     from kamiwaza_sdk.services.storage.schemas import HasFiles as HasFiles
@@ -192,6 +199,10 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "Adopted",
+    "AdoptedBlobSchema",
+    "AdoptedBy",
+    "AdoptedFile",
     "AliasAlreadyExistsException",
     "AliasNotFoundException",
     "AlreadyExistsException",
@@ -298,8 +309,10 @@ __all__ = [
     "ModelTooLargeException",
     "ModelVersionSchema",
     "NotFoundException",
+    "NotInCacheException",
     "ONNXSchema",
     "ONNXValueSchema",
+    "ObjectStorageException",
     "OfflineException",
     "OnConflict",
     "OpenTransactionException",
@@ -355,6 +368,7 @@ __all__ = [
     "VersionSort",
     "VersionStatus",
     "VersionStatusException",
+    "adopt",
     "check_database",
     "combine_shards",
     "create_async_engine",
@@ -375,6 +389,10 @@ __all__ = [
 
 #: Which module each name comes from.
 _MODULES = {
+    "Adopted": "kamiwaza_sdk.services.hub.schemas.adopted",
+    "AdoptedBlobSchema": "kamiwaza_sdk.services.storage.schemas",
+    "AdoptedBy": "kamiwaza_sdk.services.storage.schemas",
+    "AdoptedFile": "kamiwaza_sdk.services.hub.schemas.adopted",
     "AliasAlreadyExistsException": "kamiwaza_sdk.services.model.exceptions",
     "AliasNotFoundException": "kamiwaza_sdk.services.model.exceptions",
     "AlreadyExistsException": "kamiwaza_sdk.exceptions",
@@ -481,8 +499,10 @@ _MODULES = {
     "ModelTooLargeException": "kamiwaza_sdk.services.model.exceptions",
     "ModelVersionSchema": "kamiwaza_sdk.services.model.schemas.version",
     "NotFoundException": "kamiwaza_sdk.exceptions",
+    "NotInCacheException": "kamiwaza_sdk.services.hub.exceptions",
     "ONNXSchema": "kamiwaza_sdk.formats.schemas",
     "ONNXValueSchema": "kamiwaza_sdk.formats.schemas",
+    "ObjectStorageException": "kamiwaza_sdk.services.hub.exceptions",
     "OfflineException": "kamiwaza_sdk.services.hub.exceptions",
     "OnConflict": "kamiwaza_sdk.services.model.operations.bulk",
     "OpenTransactionException": "kamiwaza_sdk.services.model.exceptions",
@@ -538,6 +558,7 @@ _MODULES = {
     "VersionSort": "kamiwaza_sdk.services.model.operations.listings",
     "VersionStatus": "kamiwaza_sdk.services.model.schemas.version",
     "VersionStatusException": "kamiwaza_sdk.services.model.exceptions",
+    "adopt": "kamiwaza_sdk.services.hub.services",
     "check_database": "kamiwaza_sdk.database",
     "combine_shards": "kamiwaza_sdk.formats.sharded",
     "create_async_engine": "kamiwaza_sdk.database",

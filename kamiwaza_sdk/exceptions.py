@@ -9,6 +9,7 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
     │   ├── BlobNotFoundException
     │   ├── ModelConfigNotFoundException
     │   ├── ModelNotFoundException
+    │   ├── NotInCacheException
     │   ├── RepositoryNotFoundException
     │   ├── RevisionNotFoundException
     │   ├── TagNotFoundException
@@ -66,6 +67,7 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
     ├── HubException
     │   ├── GitBlobMismatchException
     │   ├── InvalidAnswerException
+    │   ├── ObjectStorageException
     │   ├── OfflineException
     │   ├── RepositoryGatedException
     │   ├── RepositoryPrivateException

@@ -3,7 +3,8 @@
 import os
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+import tempfile
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -21,13 +22,20 @@ if TYPE_CHECKING:
     from tests.serving import Server
 
 POSTGRES_URL: Final = os.environ.get("KAMIWAZA_TEST_POSTGRES_URL", "postgresql+psycopg://postgres@127.0.0.1/postgres")
+#: A user who is not root.
+NOBODY: Final = 65534
+#: Of variables that say whose settings hold: ours, and those of the tools that we go by.
+SETTINGS: Final = (
+    *("MODEL_SERVICE_", "DOWNLOAD_SERVICE_", "HUB_SERVICE_", "STORAGE_SERVICE_"),
+    *("AWS_", "AZURE_", "GOOGLE_", "HF_", "OLLAMA_"),
+)
 
 
 @pytest.fixture(autouse=True)
 def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give each test an environment without our settings, and directories of its own for the defaults."""
     for name in list(os.environ):
-        if name.startswith(("MODEL_SERVICE_", "DOWNLOAD_SERVICE_", "HUB_SERVICE_", "STORAGE_SERVICE_", "HF_")):
+        if name.startswith(SETTINGS):
             monkeypatch.delenv(name)
     monkeypatch.setenv("DOWNLOAD_SERVICE_MAX_ATTEMPTS", "1")  # but where trying again is what is tested
     (tmp_path / "work").mkdir()
@@ -124,3 +132,18 @@ def tmpfs(tmp_path: Path) -> Iterator[Callable[..., Path]]:
             return place
 
         yield mount
+
+
+@pytest.fixture
+def unprivileged() -> Generator[Path]:
+    """A directory of a user who is not root, and that user at work."""
+    with tempfile.TemporaryDirectory() as directory:
+        root = os.geteuid() == 0
+        if root:
+            os.chown(directory, NOBODY, NOBODY)
+            os.seteuid(NOBODY)
+        try:
+            yield Path(directory)
+        finally:
+            if root:
+                os.seteuid(0)

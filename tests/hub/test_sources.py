@@ -139,7 +139,9 @@ async def test_a_scheme_that_nothing_brings_is_refused_with_those_that_are_known
     hub: HubService, installed: Callable[..., None]
 ) -> None:
     installed("mirror_plugin", MIRROR, "mirror = mirror_plugin:MirrorSource")
-    with pytest.raises(InvalidSourceException, match=r"install what brings ftp:// .file, hf, .*mirror.* are known"):
+    with pytest.raises(
+        InvalidSourceException, match=r"install what brings ftp:// .az, file, gs, hf, .*mirror.* are known"
+    ):
         await hub.fetch("ftp://user:hunter2@host/m")
 
 

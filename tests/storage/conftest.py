@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Generator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,8 +12,6 @@ import pytest
 from kamiwaza_sdk import StorageConfig, StorageService
 from kamiwaza_sdk.services.storage import _materialize
 from tests.storage.helpers import no_clone
-
-NOBODY = 65534
 
 
 @pytest.fixture
@@ -53,18 +50,3 @@ def _mount(mounted: ExitStack, place: Path, *arguments: str) -> None:
 
 def _unmount(place: Path) -> None:
     subprocess.run(["umount", place], check=True)
-
-
-@pytest.fixture
-def unprivileged() -> Generator[Path]:
-    """A directory of a user who is not root, and that user at work."""
-    with tempfile.TemporaryDirectory() as directory:
-        root = os.geteuid() == 0
-        if root:
-            os.chown(directory, NOBODY, NOBODY)
-            os.seteuid(NOBODY)
-        try:
-            yield Path(directory)
-        finally:
-            if root:
-                os.seteuid(0)

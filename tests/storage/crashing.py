@@ -18,11 +18,11 @@ from unittest.mock import patch
 
 from kamiwaza_sdk import StorageConfig, StorageService
 from kamiwaza_sdk.services import storage
-from kamiwaza_sdk.services.storage import _materialize
+from kamiwaza_sdk.services.storage import _adoption, _materialize
 from tests.storage.helpers import File, Version, keep, no_clone
 
 MIB = 1024**2
-ADDED, PUBLISHED = b"added", b"published"
+ADDED, ADOPTED, PUBLISHED = b"added", b"adopted", b"published"
 PACKAGE = str(Path(storage.__file__).parent)
 
 
@@ -40,8 +40,8 @@ def killed(work: Callable[[], None], watch: Callable[[int], None] | None = None)
 
 
 def at_every_line(root: Path) -> int:
-    """Publish, add and lay out, dying before the first line of the store's code, the second, and so on to the last."""
-    with patch.object(_materialize, "reflink", no_clone):
+    """Publish, add, adopt and lay out, dying before the first line of the store's code, the second, and so on."""
+    with patch.object(_materialize, "reflink", no_clone), patch.object(_adoption, "reflink", no_clone):
         return next(line for line in itertools.count() if not killed(partial(use, root, line + 1)))
 
 
@@ -51,8 +51,11 @@ def use(root: Path, line: int) -> None:
     source, model = root / "source", root / str(line) / "model"
     source.write_bytes(ADDED)
     model.parent.mkdir()
+    other = model.parent / "other"
+    other.write_bytes(ADOPTED)
     sys.settrace(_die_at(line))
     keep(store, PUBLISHED)
+    store.adopt(other)
     blob = store.add(source)
     files = Version([File("sub/file", blob.size, blob.sha256)])
     store.materialize(files, model)

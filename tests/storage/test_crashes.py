@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kamiwaza_sdk import StorageConfig, StorageService
-from tests.storage.crashing import ADDED, PUBLISHED
+from tests.storage.crashing import ADDED, ADOPTED, PUBLISHED
 from tests.storage.helpers import File, Version, keep, misnamed
 
 REPOSITORY = Path(__file__).parents[2]
@@ -43,6 +43,9 @@ def test_killed_at_every_line(ground: Path) -> None:
         store = StorageService(StorageConfig(root=ground / str(line) / "store"))
         assert misnamed(store.root) == []
         assert keep(store, PUBLISHED).path.read_bytes() == PUBLISHED
+        other = ground / str(line) / "other"
+        assert other.read_bytes() == ADOPTED
+        assert store.adopt(other).path.read_bytes() == ADOPTED
         _finish(store, ground / str(line) / "model")
 
 

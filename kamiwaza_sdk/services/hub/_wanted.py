@@ -28,9 +28,10 @@ class Wanted:
     async def resolve(self, source: Source, context: SourceContext) -> ManifestSchema:
         """Return the files that are wanted, which can stand beside each other."""
         found = await resolve_source(source, context)
-        return await asyncio.to_thread(self._select, found)
+        return await asyncio.to_thread(self.select, found)
 
-    def _select(self, found: ManifestSchema) -> ManifestSchema:
+    def select(self, found: ManifestSchema) -> ManifestSchema:
+        """Return those that are wanted of all files. Blocks."""
         manifest = select(found, allow=self._allow, ignore=self._ignore)
         if not manifest.files:
             raise InvalidSourceException(manifest.source, "has no files; give one that has")

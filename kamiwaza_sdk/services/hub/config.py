@@ -24,6 +24,7 @@ from kamiwaza_sdk.services.download.urls import check_url
 __all__ = ["HubConfig", "checked_endpoint"]
 
 _HUGGING_FACE: Final = "https://huggingface.co"
+_OLLAMA: Final = "https://registry.ollama.ai"
 _TRUE: Final = frozenset({"1", "ON", "YES", "TRUE"})
 
 
@@ -64,6 +65,7 @@ class HubConfig(Settings):
         hf_endpoint: The Hugging-Face-compatible hub that ``hf://`` names. Default: ``https://huggingface.co``.
         hf_token: Whom it is asked as. Sent to the endpoint's host and nowhere else, over https, or to this machine
             itself. Default: nobody.
+        ollama_endpoint: The registry that ``ollama://name`` names. Default: ``https://registry.ollama.ai``.
         offline: Open no connection: what is kept is found, and what is not is an `OfflineException`.
 
     Raises:
@@ -80,6 +82,7 @@ class HubConfig(Settings):
         default_factory=lambda: os.environ.get("HF_ENDPOINT") or _HUGGING_FACE
     )
     hf_token: Annotated[SecretStr | None, BeforeValidator(_blank_is_none), AfterValidator(_checked_token)] = None
+    ollama_endpoint: Annotated[str, AfterValidator(checked_endpoint)] = _OLLAMA
     offline: bool = Field(
         default_factory=lambda: os.environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE,
     )

@@ -11,6 +11,8 @@ __all__ = [
     "HubException",
     "InvalidAnswerException",
     "InvalidSourceException",
+    "NotInCacheException",
+    "ObjectStorageException",
     "OfflineException",
     "RepositoryGatedException",
     "RepositoryNotFoundException",
@@ -109,9 +111,49 @@ class InvalidAnswerException(HubException):
 
     def __init__(self, *, url: str, reason: str) -> None:
         super().__init__(
-            f"the answer to {shown(url, limit=200)} {reason}; check the endpoint (HUB_SERVICE_HF_ENDPOINT for hf://)"
+            f"the answer to {shown(url, limit=200)} {reason}; check the endpoint "
+            "(HUB_SERVICE_HF_ENDPOINT for hf://, HUB_SERVICE_OLLAMA_ENDPOINT for ollama://)"
         )
         self.url = url
+        self.reason = reason
+
+
+class NotInCacheException(HubException, NotFoundException):
+    """What was to be adopted is not in another tool's cache, or not whole.
+
+    Attributes:
+        source: What was asked for.
+        cache: Where it was looked for.
+        reason: What is missing.
+    """
+
+    def __init__(self, *, source: str, cache: str, reason: str) -> None:
+        super().__init__(
+            f"{shown(source, limit=200)} is not in {shown(cache, limit=200)}: {reason}; fetch() it instead, let its "
+            "tool finish, or say with cache= where it lies"
+        )
+        self.source = source
+        self.cache = cache
+        self.reason = reason
+
+
+class ObjectStorageException(HubException):
+    """An object storage (S3, Google Cloud Storage, Azure) does not bring what was asked of it.
+
+    Attributes:
+        source: The bucket, and where in it.
+        kind: What ``obstore`` calls it: ``FileNotFoundError``, ``PermissionDeniedError``, ``UnauthenticatedError``,
+            ``PreconditionError`` where an object is another than was listed, ``GenericError`` for most others.
+        reason: What it says, without signatures.
+    """
+
+    def __init__(self, *, source: str, kind: str, reason: str) -> None:
+        super().__init__(
+            f"{shown(source, limit=200)} cannot be had ({kind}: {shown(reason, limit=400)}); check its name, and the "
+            "credentials, region and endpoint in the environment (AWS_…, GOOGLE_…, AZURE_…)"
+        )
+        self.source = source
+        self.kind = kind
         self.reason = reason
 
 
@@ -146,7 +188,7 @@ class RepositoryNotFoundException(HubException, NotFoundException):
     def __init__(self, *, repository: str, url: str) -> None:
         super().__init__(
             f"{shown(repository)} is not at {shown(url, limit=200)}, or not for this token to see; check the name, "
-            f"whether it is a model, hf://datasets/… or hf://spaces/…, and what {_TOKEN} may read"
+            f"and for hf:// whether it is a model, hf://datasets/… or hf://spaces/…, and what {_TOKEN} may read"
         )
         self.repository = repository
         self.url = url

@@ -1,7 +1,8 @@
 """`HubService` and `fetch`: from a source to verified files in the store, without a database."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+import os
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import ExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,16 +11,20 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.download.schemas import Validators
+from kamiwaza_sdk.services.hub._adopting import adopt_all
 from kamiwaza_sdk.services.hub._git import check_git_blob
 from kamiwaza_sdk.services.hub._search import RepositorySort, check_search, find
 from kamiwaza_sdk.services.hub._streaming import open_stream, written
+from kamiwaza_sdk.services.hub._tasks import all_or_first_error
 from kamiwaza_sdk.services.hub._wanted import Wanted
+from kamiwaza_sdk.services.hub.caches import resolve_cached
 from kamiwaza_sdk.services.hub.config import HubConfig
 from kamiwaza_sdk.services.hub.exceptions import (
     OfflineException,
     RepositoryGatedException,
     SourceTooLargeException,
 )
+from kamiwaza_sdk.services.hub.schemas.adopted import Adopted
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched, FetchedFile
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.schemas.repository import RepositorySchema
@@ -36,13 +41,58 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.download.services import DownloadService
     from kamiwaza_sdk.services.storage.schemas import BlobSchema
 
-__all__ = ["HubService", "RepositorySort", "Source", "fetch", "search"]
+__all__ = ["HubService", "RepositorySort", "Source", "adopt", "fetch", "search"]
 
 #: How many files are staged at once; how many of them travel is the download service's to say.
 _MAX_STAGED: Final = 32
 _REFUSED: Final = frozenset({401, 403})
 
 _T = TypeVar("_T")
+
+
+async def adopt(
+    source: str,
+    *,
+    cache: str | os.PathLike[str] | None = None,
+    allow: str | Iterable[str] | None = None,
+    ignore: str | Iterable[str] | None = None,
+) -> Adopted:
+    """Take over what another tool on this machine has, without the network, and without copying where that can be.
+
+    Files that share blocks (btrfs, XFS), or are files of this user's on the store's file system, which get a second
+    name there, take no room again; others are copied. Each is hashed. What its cache names it by is compared: the
+    SHA-256 or git blob id of a Hugging Face cache, the SHA-256 of Ollama. LM Studio names none. `StorageService.adopt`
+    says what a second name means for the other tool.
+
+    Args:
+        source: ``hf://org/repo@revision``, of the cache of ``huggingface_hub`` (``datasets/`` and ``spaces/`` too);
+            ``ollama://name:tag``, of Ollama's store; or ``lmstudio://publisher/repo``, of LM Studio's directory.
+        cache: Where that cache lies. Default: where its tool keeps it: ``HF_HUB_CACHE``, ``HF_HOME/hub`` or
+            ``~/.cache/huggingface/hub``; ``OLLAMA_MODELS`` or ``~/.ollama/models``; ``~/.lmstudio/models``.
+        allow: As `fetch` takes it.
+        ignore: As `fetch` takes it.
+
+    Returns:
+        What `fetch` returns, with how each file came. A revision, a repository and a hub are told as far as the cache
+        tells them. Give it to `ModelService.register`.
+
+    Raises:
+        NotInCacheException: The cache has it not, or not whole.
+        InvalidSourceException: `source` is no such address, or what the cache has of it leads out of the cache, or is
+            damaged, or nothing of it is wanted.
+        DigestMismatchException: A file is not what the cache names it.
+        GitBlobMismatchException: A file is not what the cache names it.
+        InvalidPathException: A file has a path that cannot stand in a model.
+        InvalidInputException: An argument is of a wrong kind, or a file is being written to.
+        StorageException: A file could not be kept.
+        ConfigurationException: A setting is unknown, or its value cannot be used.
+
+    Example:
+        >>> adopted = asyncio.run(adopt("lmstudio://org/minilm", cache=lm_studio))
+        >>> [(file.path, file.size) for file in adopted.files], adopted.bytes_fetched
+        ([('minilm-Q8_0.gguf', 7)], 0)
+    """
+    return await HubService().adopt(source, cache=cache, allow=allow, ignore=ignore)
 
 
 async def fetch(
@@ -280,6 +330,31 @@ class HubService:
             )
             return await fetching.run()
 
+    async def adopt(
+        self,
+        source: str,
+        *,
+        cache: str | os.PathLike[str] | None = None,
+        allow: str | Iterable[str] | None = None,
+        ignore: str | Iterable[str] | None = None,
+    ) -> Adopted:
+        """Take over what another tool on this machine has. Everything said of the function `adopt` holds.
+
+        Args:
+            source: As the function takes it.
+            cache: As the function takes it.
+            allow: As the function takes it.
+            ignore: As the function takes it.
+
+        Raises:
+            ServiceException: Whatever the function raises.
+        """
+        wanted = Wanted(sha256=None, allow=allow, ignore=ignore)
+        if self._config is None:
+            self._config = await asyncio.to_thread(HubConfig)
+        found = await asyncio.to_thread(resolve_cached, source, cache, self._config)
+        return await adopt_all(await asyncio.to_thread(wanted.select, found), self.storage)
+
     @asynccontextmanager
     async def _opened(self) -> "AsyncIterator[_Opened]":
         """Yield what one call works with."""
@@ -361,7 +436,7 @@ class _Fetching:
         if self._context.offline:
             await asyncio.to_thread(self._refuse_missing)
         slots = asyncio.Semaphore(_MAX_STAGED)
-        files = await _all_or_first_error(self._take(file, slots) for file in self._manifest.files)
+        files = await all_or_first_error(self._take(file, slots) for file in self._manifest.files)
         return Fetched(
             source=self._manifest.source,
             name=self._manifest.name,
@@ -430,7 +505,7 @@ class _Fetching:
 
     async def _stream(self, file: ManifestFileSchema) -> "BlobSchema":
         kept = await asyncio.to_thread(self._find, file)
-        if kept is not None and file.has_digest:
+        if kept is not None and file.is_pinned:
             return self._reused_whole(kept.blob)
         pieces = await asyncio.to_thread(open_stream, file, self._context)
         async with self._staged(None) as path:
@@ -493,7 +568,7 @@ class _Fetching:
         assert result.sha256 is not None
         assert result.size is not None
         blob = self._take_over(file, path, result.sha256, result.size)
-        if file.git_blob_id or result.validators.etag or result.validators.last_modified:
+        if file.git_blob_id or file.etag or result.validators.etag or result.validators.last_modified:
             self._remember(file, blob, result.validators)
         return blob
 
@@ -549,14 +624,3 @@ async def _to_its_end(function: Callable[[], _T]) -> _T:
     if cancelled is not None:
         raise cancelled from running.exception()
     return running.result()
-
-
-async def _all_or_first_error(coroutines: Iterable[Coroutine[None, None, _T]]) -> list[_T]:
-    """Run all at once; at the first error cancel the others, wait for them, and raise it bare."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(coroutine) for coroutine in coroutines]
-    except BaseExceptionGroup as errors:
-        first = errors.exceptions[0]
-        raise first from first.__cause__
-    return [task.result() for task in tasks]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kamiwaza_sdk._validation import check_sha256
 from kamiwaza_sdk.services.storage import _blobs
+from kamiwaza_sdk.services.storage._adoption import adopt, as_adopted
 from kamiwaza_sdk.services.storage._errors import translated
 from kamiwaza_sdk.services.storage._files import digest
 from kamiwaza_sdk.services.storage._intake import compare, open_source, take_in
@@ -16,7 +17,7 @@ from kamiwaza_sdk.services.storage.exceptions import (
     BlobCorruptException,
     BlobNotFoundException,
 )
-from kamiwaza_sdk.services.storage.schemas import BlobSchema, FileLike, HasFiles
+from kamiwaza_sdk.services.storage.schemas import AdoptedBlobSchema, BlobSchema, FileLike, HasFiles
 from kamiwaza_sdk.services.storage.setup import staged
 
 __all__ = ["StorageService"]
@@ -240,6 +241,43 @@ class StorageService:
                 actual, size = take_in(file, path)
                 compare(actual, expected, source)
                 return self.publish(path, sha256=actual, size=size)
+
+    def adopt(self, source: str | os.PathLike[str], *, sha256: str | None = None) -> AdoptedBlobSchema:
+        """Take over another tool's file without a second copy where that can be, hashed first.
+
+        Its blocks are shared where the file system can (btrfs, XFS): then the two are files of their own. Else, on the
+        same file system and for a file of this user's, it gets a second name in the store (a hard link). Then both
+        names are one read-only file: mode 0444, and the modification time 2001-09-09 01:46:40 UTC, by which a later
+        write through either name is noticed (`find`). Deleting one leaves the other. What becomes no blob gets mode and
+        time back. Any other file is copied.
+
+        Args:
+            source: A regular file that nobody writes to, or a symbolic link to one.
+            sha256: The digest it has to have. Where the store keeps that blob already, the file is not read.
+
+        Returns:
+            The blob, with how it came.
+
+        Raises:
+            DigestMismatchException: It has another digest. Nothing was stored.
+            InvalidInputException: `source` is no regular file, or is being written to, or `sha256` is no digest.
+            StorageFullException: There is no room.
+            StoragePermissionException: This user may not read the source, or not write to the store.
+
+        Example:
+            >>> from pathlib import Path
+            >>> from tempfile import TemporaryDirectory
+            >>> with TemporaryDirectory() as directory:
+            ...     store = StorageService(StorageConfig(root=directory + "/store"))
+            ...     _ = Path(directory, "config.json").write_text("{}")
+            ...     store.adopt(Path(directory, "config.json")).by in {"reflink", "link"}
+            True
+        """
+        source = Path(source)
+        expected = None if sha256 is None else check_sha256(sha256)
+        if expected is not None and source.is_file() and (kept := self.find(expected)) is not None:
+            return as_adopted(kept, "kept")
+        return adopt(self, source, expected=expected)
 
     def materialize(self, version: HasFiles, directory: str | os.PathLike[str], *, writable: bool = False) -> Path:
         """Lay out the files of a version, under their own names, in a directory.

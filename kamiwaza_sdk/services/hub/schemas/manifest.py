@@ -30,6 +30,8 @@ class ManifestFileSchema(InputSchema):
         sha256: That it must have; `None` where it is not known.
         git_blob_id: That it must have: the SHA-1 of ``blob <size>\0`` and its bytes, by which git names content
             (https://git-scm.com/book/en/v2/Git-Internals-Git-Objects). Checked before the file is kept.
+        etag: By what its storage tells its bytes apart: one address with one ETag has the same bytes for ever. Of files
+            that a `StreamingSource` brings; servers of ``https://`` are asked for theirs.
         inside: For a ``file://``, the directory, free of links, that it may not lead out of, as a ``file://`` as well.
 
     Raises:
@@ -38,7 +40,7 @@ class ManifestFileSchema(InputSchema):
 
     Example:
         >>> ManifestFileSchema(path="model.onnx", url="https://example.org/m/model.onnx", size=7)
-        ManifestFileSchema(path='model.onnx', size=7, sha256=None, git_blob_id=None, inside=None)
+        ManifestFileSchema(path='model.onnx', size=7, sha256=None, git_blob_id=None, etag=None, inside=None)
     """
 
     path: FilePath
@@ -46,6 +48,7 @@ class ManifestFileSchema(InputSchema):
     size: int | None = Field(default=None, ge=0, le=MAX_SIZE)
     sha256: Sha256 | None = None
     git_blob_id: _GitBlobId | None = None
+    etag: _Word | None = None
     inside: _Address | None = None
 
     @property
@@ -59,9 +62,16 @@ class ManifestFileSchema(InputSchema):
         return self.sha256 is not None or self.git_blob_id is not None
 
     @property
+    def is_pinned(self) -> bool:
+        """Whether what is kept of it can be told from what it would be by now."""
+        return self.has_digest or self.etag is not None
+
+    @property
     def content_key(self) -> str:
-        """The key that the store remembers its bytes by, which is their git blob id, or else the URL."""
-        return self.url if self.git_blob_id is None else f"git-blob:{self.git_blob_id}"
+        """What the store remembers its bytes by, which is their git blob id, or else the URL, with the ETag if any."""
+        if self.git_blob_id is not None:
+            return f"git-blob:{self.git_blob_id}"
+        return self.url if self.etag is None else f"etag:{self.etag} of {self.url}"
 
     @property
     def local(self) -> Path | None:

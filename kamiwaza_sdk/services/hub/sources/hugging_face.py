@@ -25,7 +25,7 @@ from kamiwaza_sdk.services.hub.sources.context import SourceContext
 if TYPE_CHECKING:
     from kamiwaza_sdk.services.download.schemas import ResponseSchema
 
-__all__ = ["HuggingFaceSource"]
+__all__ = ["HuggingFaceSource", "hub_name"]
 
 #: How many files and directories a listing may have: what one holds in memory.
 MAX_ENTRIES: Final = 100_000
@@ -61,6 +61,11 @@ class HuggingFaceSource:
         for name in {wanted, pinned}:
             await context.remember(_key(name, endpoint), manifest)
         return manifest
+
+
+def hub_name(endpoint: str) -> str:
+    """Return the word for a hub."""
+    return "huggingface" if endpoint == _HUGGING_FACE else endpoint.partition("://")[2]
 
 
 def _key(reference: HuggingFaceReference, endpoint: str) -> str:
@@ -134,7 +139,7 @@ def _manifest(
         files=files,
         revision=pinned.revision,
         repository=pinned.repository,
-        hub="huggingface" if endpoint == _HUGGING_FACE else endpoint.partition("://")[2],
+        hub=hub_name(endpoint),
         author=info.author or pinned.name.rpartition("/")[0] or None,
         license=info.license,
         task=info.task,

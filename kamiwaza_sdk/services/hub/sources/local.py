@@ -15,7 +15,7 @@ from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.sources.context import SourceContext
 
-__all__ = ["LocalSource", "check_inside", "resolve_path"]
+__all__ = ["LocalSource", "check_inside", "readable", "resolve_path"]
 
 
 class LocalSource:
@@ -33,7 +33,7 @@ def resolve_path(root: Path) -> ManifestSchema:
         InvalidSourceException: It is empty, missing, neither file nor directory, or leads out of itself.
         InvalidPathException: A file's path cannot stand in a model.
     """
-    with _readable(root):
+    with readable(root):
         status = root.stat()
         real = Path(os.path.realpath(root))
         is_file = stat.S_ISREG(status.st_mode)
@@ -59,7 +59,7 @@ def _described(found: "_Found", inside: str | None) -> ManifestFileSchema:
 
 
 @contextmanager
-def _readable(root: Path) -> Generator[None]:
+def readable(root: Path) -> Generator[None]:
     """Raise as ours, in this one place, whatever the operating system says while it is asked what there is."""
     try:
         yield

@@ -15,10 +15,14 @@ __all__ = ["GROUP", "source_for"]
 GROUP: Final = "kamiwaza_sdk.sources"
 #: Loaded when first needed, and first in line: what is installed cannot take their place.
 _OWN: Final = {
+    "az": ("kamiwaza_sdk.services.hub.sources.object_storage", "ObjectStorageSource"),
     "file": ("kamiwaza_sdk.services.hub.sources.local", "LocalSource"),
+    "gs": ("kamiwaza_sdk.services.hub.sources.object_storage", "ObjectStorageSource"),
     "hf": ("kamiwaza_sdk.services.hub.sources.hugging_face", "HuggingFaceSource"),
     "http": ("kamiwaza_sdk.services.hub.sources.web", "WebSource"),
     "https": ("kamiwaza_sdk.services.hub.sources.web", "WebSource"),
+    "ollama": ("kamiwaza_sdk.services.hub.sources.ollama", "OllamaSource"),
+    "s3": ("kamiwaza_sdk.services.hub.sources.object_storage", "ObjectStorageSource"),
 }
 
 

@@ -1,6 +1,6 @@
 """What goes in and out of the store."""
 
-from kamiwaza_sdk.services.storage.schemas.blob import BlobSchema
+from kamiwaza_sdk.services.storage.schemas.blob import AdoptedBlobSchema, AdoptedBy, BlobSchema
 from kamiwaza_sdk.services.storage.schemas.files import FileLike, HasFiles
 
-__all__ = ["BlobSchema", "FileLike", "HasFiles"]
+__all__ = ["AdoptedBlobSchema", "AdoptedBy", "BlobSchema", "FileLike", "HasFiles"]

@@ -1,13 +1,16 @@
 """A kept blob."""
 
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from kamiwaza_sdk._validation import Sha256
 
-__all__ = ["BlobSchema"]
+__all__ = ["AdoptedBlobSchema", "AdoptedBy", "BlobSchema"]
+
+#: How another tool's file came into the store.
+AdoptedBy: TypeAlias = Literal["kept", "reflink", "link", "copy"]
 
 
 class BlobSchema(BaseModel):
@@ -28,3 +31,21 @@ class BlobSchema(BaseModel):
     sha256: Sha256
     size: int = Field(ge=0)
     path: Path
+
+
+class AdoptedBlobSchema(BlobSchema):
+    """A kept blob that was another tool's file.
+
+    Attributes:
+        sha256: Its digest, which is its name.
+        size: In bytes.
+        path: Where it lies. Read it, never write it.
+        by: How it came: ``reflink`` shares the other file's blocks until one of them is written to, ``link`` is that
+            file itself under a second name, ``copy`` has taken room again; ``kept`` was in the store already.
+
+    Example:
+        >>> AdoptedBlobSchema(sha256="00" * 32, size=0, path="/srv/store/blobs", by="link").by
+        'link'
+    """
+
+    by: AdoptedBy

@@ -1,0 +1,49 @@
+"""What other tools on this machine have: their caches, turned into manifests of local files."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.services.hub.addresses import redacted, scheme_of
+from kamiwaza_sdk.services.hub.caches import hugging_face, lm_studio, ollama
+from kamiwaza_sdk.services.hub.config import HubConfig
+from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
+from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema
+from kamiwaza_sdk.services.hub.sources.local import readable
+
+__all__ = ["resolve_cached"]
+
+_CACHES: Final[dict[str, Callable[[str, Path | None, HubConfig], ManifestSchema]]] = {
+    "hf": hugging_face.resolve,
+    "lmstudio": lm_studio.resolve,
+    "ollama": ollama.resolve,
+}
+
+
+def resolve_cached(source: Any, cache: Any, config: HubConfig) -> ManifestSchema:  # Any: what callers give
+    """Return the files that another tool has of something. Blocks.
+
+    Raises:
+        InvalidInputException: An argument is of a wrong kind.
+        InvalidSourceException: No cache has such addresses, or what it has cannot be read or taken over.
+        NotInCacheException: It has none of it, or not all.
+    """
+    if not isinstance(source, str):
+        raise InvalidInputException("source", f"is a {type(source).__name__}; give such as hf://org/repo")
+    scheme = scheme_of(source)
+    if scheme not in _CACHES:
+        reason = "is in no cache that is known; write hf://org/repo, ollama://name:tag or lmstudio://publisher/repo"
+        raise InvalidSourceException(redacted(source), reason)
+    address, place = source.strip(), _place(cache)
+    with readable(place or Path(address)):
+        return _CACHES[scheme](f"{scheme}{address[len(scheme) :]}", place, config)
+
+
+def _place(cache: Any) -> Path | None:  # Any: as above
+    if cache is None:
+        return None
+    if not isinstance(cache, str | os.PathLike) or not isinstance(path := os.fspath(cache), str) or "\0" in path:
+        raise InvalidInputException("cache", f"is a {type(cache).__name__} that is no path; give that of a directory")
+    return Path(path).expanduser().absolute()

@@ -1,0 +1,69 @@
+"""Ollama's store: ``manifests/<host>/<namespace>/<name>/<tag>`` names what lies in ``blobs/sha256-<digest>``."""
+
+import hashlib
+import os
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from kamiwaza_sdk._validation import shown
+from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.services.hub.caches._files import read_small, regular_size
+from kamiwaza_sdk.services.hub.config import HubConfig
+from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException, NotInCacheException
+from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
+from kamiwaza_sdk.services.hub.sources._ollama_images import (
+    MAX_MANIFEST,
+    Image,
+    Layer,
+    OllamaReference,
+    files_of,
+    manifest_of,
+)
+
+__all__ = ["resolve"]
+
+
+def resolve(reference: str, cache: Path | None, config: HubConfig) -> ManifestSchema:
+    """Return the layers of an image. Blocks.
+
+    Raises:
+        InvalidSourceException: The reference is none, or what is kept of it cannot be used.
+        NotInCacheException: It is not kept, or not all of it.
+    """
+    del config
+    wanted = OllamaReference.parse(reference)
+    place = cache or Path(os.environ.get("OLLAMA_MODELS") or "~/.ollama/models").expanduser().absolute()
+    path = place / "manifests" / wanted.host / wanted.repository / wanted.tag
+    text = read_small(path, inside=place, limit=MAX_MANIFEST)
+    if text is None:
+        raise NotInCacheException(source=str(wanted), cache=str(place), reason=f"there is no {path}")
+    files = _files(_image(text, path), place, path, wanted)
+    return manifest_of(wanted, files, digest=hashlib.sha256(text).hexdigest())
+
+
+def _image(text: bytes, path: Path) -> Image:
+    try:
+        return Image.model_validate_json(text)
+    except ValidationError as error:
+        problem = shown(error.errors(include_url=False, include_input=False)[0]["msg"], limit=200)
+        reason = f"is no manifest: {problem}; let ollama pull it again"
+        raise InvalidSourceException(str(path), reason) from None  # the error holds all of the text
+
+
+def _files(image: Image, place: Path, path: Path, wanted: OllamaReference) -> tuple[ManifestFileSchema, ...]:
+    blobs = place / "blobs"
+    inside = Path(os.path.realpath(blobs))
+    try:
+        files = files_of(image, url_of=lambda layer: _blob(blobs, layer).as_uri(), inside=inside.as_uri())
+    except InvalidInputException as error:
+        raise InvalidSourceException(str(path), f"lists what cannot be kept: {error}") from error
+    for layer in (*image.layers, image.config):
+        if (size := regular_size(_blob(blobs, layer), inside=blobs, source=str(wanted))) != layer.size:
+            reason = f"its {_blob(blobs, layer)} has {size} bytes and not {layer.size}"
+            raise NotInCacheException(source=str(wanted), cache=str(place), reason=reason)
+    return files
+
+
+def _blob(blobs: Path, layer: Layer) -> Path:
+    return blobs / f"sha256-{layer.sha256}"

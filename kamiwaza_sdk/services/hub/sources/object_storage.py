@@ -1,0 +1,202 @@
+"""``s3://``, ``gs://`` and ``az://``: a prefix of a bucket, or one object of it, through ``obstore``.
+
+``obstore`` finds credentials, region and endpoint in the environment, as its documentation lists them
+(https://developmentseed.org/obstore/latest/authentication/).
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Generator, Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import accumulate
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Final, Self
+
+from kamiwaza_sdk._dependencies import require
+from kamiwaza_sdk._validation import check_path
+from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.services.download.exceptions import SizeMismatchException
+from kamiwaza_sdk.services.hub.addresses import redacted, suggested
+from kamiwaza_sdk.services.hub.exceptions import (
+    InvalidAnswerException,
+    InvalidSourceException,
+    ObjectStorageException,
+    OfflineException,
+)
+from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
+from kamiwaza_sdk.services.hub.sources.context import SourceContext
+
+if TYPE_CHECKING:
+    from obstore import GetOptions, ObjectMeta
+    from obstore.store import ObjectStore, RetryConfig
+
+__all__ = ["ObjectStorageSource"]
+
+#: How many objects a prefix may have: what one holds in memory.
+MAX_OBJECTS: Final = 100_000
+#: Seconds that a listing may take: several times what one of so many does.
+LISTING_PATIENCE: Final = 300.0
+#: How much of an object is in memory at once.
+_PIECE: Final = 8 * 1024**2
+_BUCKET: Final = re.compile(r"[A-Za-z0-9$][A-Za-z0-9._-]{0,254}")
+#: What obstore's message has of an address with its query, where a signature may be.
+_QUERY: Final = re.compile(r"\?\S+")
+
+
+class ObjectStorageSource:
+    """The objects below a prefix, as they are listed."""
+
+    async def resolve(self, reference: str, context: SourceContext) -> ManifestSchema:
+        """Return the objects whose keys begin with the address and a slash, or the one that it names.
+
+        Raises:
+            InvalidSourceException: The address is none, or there is nothing, or too much.
+            ObjectStorageException: The service does not answer, or refuses.
+            InvalidAnswerException: It lists what is not below the prefix.
+            InvalidPathException: An object has a key that cannot stand in a model.
+            OfflineException: No connection may be opened, and it was not resolved before.
+            MissingDependencyException: ``obstore`` is not installed.
+        """
+        place = _Place.parse(reference)
+        if context.offline:
+            return await context.recall(str(place))
+        store = await asyncio.to_thread(_opened, place)
+        with _translated(place):
+            objects = await _listed(store, place) or [await _one(store, place)]
+        files = tuple(_file(found, place) for found in _without_folders(objects))
+        if not files:
+            raise InvalidSourceException(str(place), "has no objects; name a prefix that has")
+        path = PurePosixPath(place.key)
+        name = path.stem if files[0].url == str(place) else path.name or place.bucket
+        manifest = ManifestSchema(source=str(place), name=suggested(name), files=files)
+        await context.remember(str(place), manifest)
+        return manifest
+
+    async def stream(self, file: ManifestFileSchema, context: SourceContext) -> AsyncIterator[bytes]:
+        """Yield an object range by range, each of the very object that was listed, where it has an ETag.
+
+        Raises:
+            ObjectStorageException: The service does not answer, or the object is another by now.
+            SizeMismatchException: It has another size by now.
+            OfflineException: No connection may be opened.
+            MissingDependencyException: ``obstore`` is not installed.
+        """
+        if context.offline:
+            raise OfflineException(source=redacted(file.url), missing=[file.path])
+        place = _Place.parse(file.url)
+        store = await asyncio.to_thread(_opened, place)
+        with _translated(place):
+            size = (await store.head_async(place.key))["size"] if file.size is None else file.size
+            for start in range(0, size, _PIECE):
+                options: GetOptions = {"range": (start, min(start + _PIECE, size))}
+                if file.etag is not None:
+                    options["if_match"] = f'"{_bare(file.etag)}"'  # Azure's listings leave out the quotes
+                answer = await store.get_async(place.key, options=options)
+                _refuse_another(answer.meta, file, size, place)
+                yield bytes(await answer.bytes_async())
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A bucket, and where in it: as the keys are written, without escapes."""
+
+    scheme: str
+    bucket: str
+    key: str
+
+    @classmethod
+    def parse(cls, reference: str) -> Self:
+        scheme, _, rest = reference.partition("://")
+        bucket, _, key = rest.partition("/")
+        key = key.rstrip("/")
+        try:
+            if _BUCKET.fullmatch(bucket) and (not key or check_path(key)):
+                return cls(scheme, bucket, key)
+        except InvalidInputException as error:
+            reason = f"names no place in a bucket: {error.reason}; write {scheme}://bucket/prefix"
+            raise InvalidSourceException(redacted(reference), reason) from error
+        raise InvalidSourceException(redacted(reference), f"names no bucket; write {scheme}://bucket/prefix")
+
+    def at(self, key: str) -> str:
+        """Return the address of an object in the same bucket."""
+        return f"{self.scheme}://{self.bucket}/{key}"
+
+    def __str__(self) -> str:
+        return self.at(self.key).rstrip("/")
+
+
+def _opened(place: _Place) -> "ObjectStore":
+    """Return what asks for objects of a bucket. Blocks: it imports, and reads the environment."""
+    require("obstore", extra="object-storage")
+    from obstore.store import AzureStore, GCSStore, S3Store
+
+    # A service that is down is told within a minute, as is that there are no credentials.
+    retries: RetryConfig = {"max_retries": 4, "retry_timeout": timedelta(seconds=60)}
+    with _translated(place):
+        if place.scheme == "s3":
+            return S3Store(place.bucket, retry_config=retries)
+        if place.scheme == "gs":
+            return GCSStore(place.bucket, retry_config=retries)
+        return AzureStore(place.bucket, retry_config=retries)
+
+
+@contextmanager
+def _translated(place: _Place) -> Generator[None]:
+    """Raise as ours what obstore raises, without what a signed address has in its query."""
+    from obstore.exceptions import BaseError
+
+    try:
+        yield
+    except (BaseError, FileNotFoundError, TimeoutError, ValueError) as error:
+        if isinstance(error, InvalidInputException):
+            raise
+        reason = _QUERY.sub("?…", str(error).partition("\n")[0]) or "it takes too long"
+        cause = None if "sig=" in str(error) else error
+        raise ObjectStorageException(source=str(place), kind=type(error).__name__, reason=reason) from cause
+
+
+async def _listed(store: "ObjectStore", place: _Place) -> "list[ObjectMeta]":
+    objects: list[ObjectMeta] = []
+    async with asyncio.timeout(LISTING_PATIENCE):  # for a listing may go on without ever naming anything
+        async for page in store.list(place.key or None, chunk_size=1000):
+            objects += page
+            if len(objects) > MAX_OBJECTS:
+                raise InvalidSourceException(str(place), f"has over {MAX_OBJECTS} objects; name a longer prefix")
+    return objects
+
+
+async def _one(store: "ObjectStore", place: _Place) -> "ObjectMeta":
+    if not place.key:
+        raise InvalidSourceException(str(place), "has no objects; name a bucket that has")
+    return await store.head_async(place.key)
+
+
+def _bare(etag: str) -> str:
+    return etag.removeprefix("W/").strip('"')
+
+
+def _refuse_another(found: "ObjectMeta", file: ManifestFileSchema, size: int, place: _Place) -> None:
+    """Raise unless what comes is what was listed: not every service heeds ``If-Match``."""
+    if found["size"] != size:
+        raise SizeMismatchException(url=redacted(file.url), expected=size, actual=found["size"])
+    etag = found["e_tag"]
+    if file.etag is not None and etag is not None and _bare(etag) != _bare(file.etag):
+        reason = f"it has the ETag {etag} by now, and had {file.etag} when it was listed"
+        raise ObjectStorageException(source=str(place), kind="PreconditionError", reason=reason)
+
+
+def _without_folders(objects: "Iterable[ObjectMeta]") -> "list[ObjectMeta]":
+    """Return the objects but for the empty ones that consoles put where a file system has directories."""
+    found = list(objects)
+    folders = {folder for one in found for folder in accumulate(one["path"].split("/")[:-1], "{}/{}".format)}
+    return [one for one in found if one["size"] or one["path"] not in folders]
+
+
+def _file(found: "ObjectMeta", place: _Place) -> ManifestFileSchema:
+    key = found["path"]
+    if place.key and key != place.key and not key.startswith(f"{place.key}/"):
+        raise InvalidAnswerException(url=str(place), reason=f"lists {key!a}, which is not below it")
+    below = key.removeprefix(f"{place.key}/") if key != place.key else PurePosixPath(key).name
+    return ManifestFileSchema(path=check_path(below), url=place.at(key), size=found["size"], etag=found["e_tag"])

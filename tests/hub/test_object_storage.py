@@ -1,0 +1,339 @@
+"""A bucket of a real S3 API server on loopback; and services that answer what they should not."""
+
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from xml.sax.saxutils import escape
+
+import boto3  # type: ignore[import-untyped]  # it comes with moto, and has no types
+import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
+from moto.server import ThreadedMotoServer
+
+from kamiwaza_sdk import (
+    HubConfig,
+    HubService,
+    InvalidAnswerException,
+    InvalidPathException,
+    InvalidSourceException,
+    MissingDependencyException,
+    ObjectStorageException,
+    OfflineException,
+    SizeMismatchException,
+    SourceTooLargeException,
+    StorageService,
+)
+from kamiwaza_sdk.services.hub.sources import object_storage
+from kamiwaza_sdk.testing import FaultyServer
+
+WEIGHTS = bytes(range(256)) * 100_000
+#: Put an object into a bucket, which is made when it is first named.
+Put = Callable[..., None]
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """The address of moto's server."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def put(s3: str, monkeypatch: pytest.MonkeyPatch) -> Put:
+    """Put an object there; the environment names the server, and who asks."""
+    environment = {
+        "AWS_ACCESS_KEY_ID": "id",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": s3,
+        "AWS_ALLOW_HTTP": "true",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    client = boto3.client("s3", endpoint_url=s3, region_name="us-east-1")
+    for bucket in client.list_buckets()["Buckets"]:
+        for found in client.list_objects_v2(Bucket=bucket["Name"]).get("Contents", ()):
+            client.delete_object(Bucket=bucket["Name"], Key=found["Key"])
+        client.delete_bucket(Bucket=bucket["Name"])
+
+    def put_object(key: str, body: bytes = b"x", *, bucket: str = "bucket", acl: str = "private") -> None:
+        client.create_bucket(Bucket=bucket)
+        client.put_object(Bucket=bucket, Key=key, Body=body, ACL=acl)
+
+    return put_object
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyServer]:
+    """An S3 endpoint that answers what it is told to."""
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
+    with FaultyServer() as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url(""))
+        yield server
+
+
+@pytest.fixture
+async def hub(storage: StorageService) -> HubService:
+    return HubService(storage=storage, config=await asyncio.to_thread(HubConfig))
+
+
+@pytest.fixture(autouse=True)
+def blockbuster() -> Iterator[BlockBuster]:
+    """Fail a test in which our code blocks the event loop."""
+    with blockbuster_ctx("kamiwaza_sdk") as active:
+        yield active
+
+
+def listing(*keys: str, endless: bool = False) -> bytes:
+    """What S3 answers to a request for a listing."""
+    contents = "".join(
+        f"<Contents><Key>{escape(key)}</Key><Size>1</Size><ETag>&quot;1&quot;</ETag>"
+        "<LastModified>2026-01-01T00:00:00.000Z</LastModified></Contents>"
+        for key in keys
+    )
+    more = "<IsTruncated>true</IsTruncated><NextContinuationToken>more</NextContinuationToken>" if endless else ""
+    return f"<ListBucketResult>{more}{contents}</ListBucketResult>".encode()
+
+
+async def test_a_prefix_is_fetched(put: Put, hub: HubService, storage: StorageService) -> None:
+    """All below it and nothing beside it, whatever characters keys have, larger than is in memory at once."""
+    contents = {"config.json": b"{}", "onnx/model.onnx": WEIGHTS, "Ün #1 100%.txt": b"a", "a+b %2e": b"b", "empty": b""}
+    for path, data in contents.items():
+        put(f"models/tiny/{path}", data)
+    put("models/tiny2/a")
+    put("models/tin")
+    fetched = await hub.fetch("s3://bucket/models/tiny")
+    files = {file.path: await asyncio.to_thread(storage.path(file.sha256).read_bytes) for file in fetched.files}
+    assert files == contents
+    assert (fetched.source, fetched.name) == ("s3://bucket/models/tiny", "tiny")
+    assert fetched.bytes_fetched == sum(map(len, contents.values()))
+
+
+async def test_sizes_and_etags_are_known_before_a_byte_travels(put: Put, hub: HubService) -> None:
+    put("m/a", b"abc")
+    (file,) = (await hub.resolve("s3://bucket/m/")).files
+    assert (file.path, file.url, file.size) == ("a", "s3://bucket/m/a", 3)
+    assert file.etag == '"900150983cd24fb0d6963f7d28e17f72"'
+    with pytest.raises(SourceTooLargeException):
+        await hub.fetch("s3://bucket/m", max_size=2)
+
+
+async def test_one_object_and_a_whole_bucket_are_sources(put: Put, hub: HubService) -> None:
+    put("m/tiny.gguf", b"abc")
+    put("m/tiny.gguf.txt")
+    one = await hub.fetch("s3://bucket/m/tiny.gguf")
+    assert ([file.path for file in one.files], one.name) == (["tiny.gguf"], "tiny")
+    everything = await hub.fetch("s3://bucket")
+    assert ([file.path for file in everything.files], everything.name) == (["m/tiny.gguf", "m/tiny.gguf.txt"], "bucket")
+
+
+async def test_what_is_unchanged_does_not_travel_again(put: Put, hub: HubService) -> None:
+    put("m/a", b"abc")
+    put("m/b", b"def")
+    first = await hub.fetch("s3://bucket/m")
+    put("m/b", b"new")
+    again = await hub.fetch("s3://bucket/m")
+    assert (first.bytes_fetched, again.bytes_fetched, again.bytes_reused) == (6, 3, 3)
+
+
+async def test_the_empty_objects_of_consoles_are_no_files(put: Put, hub: HubService) -> None:
+    for key in ("m/", "m/onnx/", "m/onnx/a", "m/empty"):
+        put(key, b"" if key != "m/onnx/a" else b"a")
+    assert [file.path for file in (await hub.fetch("s3://bucket/m")).files] == ["empty", "onnx/a"]
+
+
+async def test_patterns_choose_objects(put: Put, hub: HubService) -> None:
+    for name in ("a.bin", "a.safetensors", "old/a.safetensors"):
+        put(f"m/{name}")
+    fetched = await hub.fetch("s3://bucket/m", allow="*.safetensors", ignore="old/")
+    assert [file.path for file in fetched.files] == ["a.safetensors"]
+
+
+async def test_an_object_that_changes_after_it_was_listed_is_refused(put: Put, hub: HubService) -> None:
+    """Even where its size stays: no part of it is of one state and another of the next."""
+    put("m/a", b"abc")
+    manifest = await hub.resolve("s3://bucket/m")
+    put("m/a", b"xyz")
+    with pytest.raises(ObjectStorageException) as caught:
+        await hub.fetch(manifest)
+    assert caught.value.kind == "PreconditionError"
+
+
+async def test_an_object_that_is_gone_is_told(put: Put, hub: HubService, s3: str) -> None:
+    put("m/a", b"abc")
+    manifest = await hub.resolve("s3://bucket/m")
+    client = boto3.client("s3", endpoint_url=s3, region_name="us-east-1")
+    await asyncio.to_thread(client.delete_object, Bucket="bucket", Key="m/a")
+    with pytest.raises(ObjectStorageException) as caught:
+        await hub.fetch(manifest)
+    assert (caught.value.kind, caught.value.source) == ("FileNotFoundError", "s3://bucket/m/a")
+
+
+@pytest.mark.parametrize("address", ["s3://nothing", "s3://nothing/m", "s3://bucket/nothing", "s3://bucket/m/nothing"])
+async def test_what_is_not_there_is_told(put: Put, hub: HubService, address: str) -> None:
+    put("m/a")
+    with pytest.raises(ObjectStorageException, match="404") as caught:
+        await hub.fetch(address)
+    assert caught.value.source == address
+    assert caught.value.__cause__ is not None
+
+
+async def test_offline_finds_what_is_kept(put: Put, hub: HubService, storage: StorageService) -> None:
+    """And opens no connection: the endpoint of the environment is none by then."""
+    put("m/a", b"abc")
+    put("n/a", b"def")
+    fetched = await hub.fetch("s3://bucket/m")
+    manifest = await hub.resolve("s3://bucket/n")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        offline = HubService(storage=storage, config=await asyncio.to_thread(HubConfig, offline=True))
+        assert (await offline.fetch("s3://bucket/m")).files == fetched.files
+        for missing in ("s3://bucket/other", "s3://bucket/n", manifest):
+            with pytest.raises(OfflineException):
+                await offline.fetch(missing)
+
+
+@pytest.mark.parametrize("key", ["m/../evil", "m/%2e%2e/../evil", "m//evil", "m/./evil", "m/a\\..\\evil", "m/a\x01b"])
+async def test_keys_that_no_file_can_have_are_refused(put: Put, hub: HubService, key: str) -> None:
+    put("m/good")
+    put(key)
+    with pytest.raises((InvalidPathException, ObjectStorageException)):
+        await hub.fetch("s3://bucket/m")
+    assert not hub.storage.root.exists()
+
+
+@pytest.mark.parametrize("keys", [("m/a", "m/A"), ("m/a", "m/a/b"), ("m/ü", "m/u\u0308")])
+async def test_keys_that_cannot_stand_beside_each_other_are_refused(
+    put: Put, hub: HubService, keys: tuple[str, str]
+) -> None:
+    for key in keys:
+        put(key)
+    with pytest.raises(InvalidPathException):
+        await hub.fetch("s3://bucket/m")
+
+
+@pytest.mark.parametrize(
+    ("keys", "error"),
+    [
+        (("m/a", "m/a"), InvalidPathException),
+        (("/m/a", "m/a"), InvalidPathException),
+        (("m/a", "/etc/passwd"), InvalidAnswerException),
+        (("m/a", "n/b"), InvalidAnswerException),
+        (("m/a", "mm/b"), InvalidAnswerException),
+    ],
+    ids=ascii,
+)
+async def test_absolute_and_duplicate_keys_and_those_of_others_are_refused(
+    service: FaultyServer, hub: HubService, keys: tuple[str, str], error: type[Exception]
+) -> None:
+    service.add("/bucket", body=listing(*keys))
+    with pytest.raises(error):
+        await hub.fetch("s3://bucket/m")
+    assert not (hub.storage.root / "blobs").exists()
+
+
+@pytest.mark.parametrize("body", [b"<html>Log in</html>", b"", b"{}", b"<ListBucketResult><Contents><Key>m/a</Key>"])
+async def test_an_answer_that_is_no_listing_is_told(service: FaultyServer, hub: HubService, body: bytes) -> None:
+    service.add("/bucket", body=body)
+    with pytest.raises(ObjectStorageException):
+        await hub.fetch("s3://bucket/m")
+
+
+async def test_a_listing_without_an_end_is_not_read(
+    service: FaultyServer, hub: HubService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither where each page names more, nor where none names anything."""
+    monkeypatch.setattr(object_storage, "MAX_OBJECTS", 5)
+    monkeypatch.setattr(object_storage, "LISTING_PATIENCE", 1)
+    service.add("/bucket", body=listing("m/a", "m/b", endless=True))
+    with pytest.raises(InvalidSourceException, match="has over 5 objects"):
+        await hub.fetch("s3://bucket/m")
+    service.add("/bucket", body=listing(endless=True))
+    with pytest.raises(ObjectStorageException, match="takes too long") as caught:
+        await hub.fetch("s3://bucket/m")
+    assert caught.value.kind == "TimeoutError"
+
+
+@pytest.mark.parametrize(
+    ("body", "etag", "error"),
+    [
+        (b"", '"1"', ObjectStorageException),
+        (b"abc", '"1"', SizeMismatchException),
+        (b"a", '"2"', ObjectStorageException),
+    ],
+)
+async def test_an_object_of_another_size_or_etag_than_listed_is_refused(
+    service: FaultyServer, hub: HubService, body: bytes, etag: str, error: type[Exception]
+) -> None:
+    """Also from a service that does not heed ``If-Match``."""
+    service.add("/bucket", body=listing("m/a"))
+    service.add("/bucket/m/a", body=body, headers={"ETag": etag})
+    with pytest.raises(error):
+        await hub.fetch("s3://bucket/m")
+
+
+async def test_a_service_that_is_down_and_missing_credentials_are_told_soon(
+    hub: HubService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ObjectStorageException) as caught:
+        await hub.fetch("s3://bucket/m")
+    assert "AWS_" in str(caught.value)
+
+
+async def test_google_cloud_storage_is_asked_likewise(
+    put: Put, hub: HubService, s3: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its XML API is that of S3, so moto answers for it too."""
+    account = {"gcs_base_url": s3, "disable_oauth": True, "client_email": "", "private_key": "", "private_key_id": ""}
+    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT_KEY", json.dumps(account))
+    put("m/a", b"abc", acl="public-read")
+    fetched = await hub.fetch("gs://bucket/m")
+    assert ([file.path for file in fetched.files], fetched.size, fetched.source) == (["a"], 3, "gs://bucket/m")
+
+
+async def test_azure_is_asked_likewise(service: FaultyServer, hub: HubService, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the container lists is fetched; a signature of the environment stands in no error."""
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
+    monkeypatch.setenv("AZURE_STORAGE_ENDPOINT", service.url(""))
+    monkeypatch.setenv("AZURE_STORAGE_SAS_KEY", "sv=2026&sig=s3cr3t")
+    monkeypatch.setenv("AZURE_ALLOW_HTTP", "true")
+    blob = (
+        "<Blob><Name>m/a</Name><Properties><Last-Modified>Thu, 01 Jan 2026 00:00:00 GMT</Last-Modified>"
+        "<Content-Length>3</Content-Length><Content-Type>text/plain</Content-Type><Etag>1</Etag></Properties></Blob>"
+    )
+    service.add("/container", body=f"<EnumerationResults><Blobs>{blob}</Blobs></EnumerationResults>".encode())
+    service.add("/container/m/a", body=b"abc", headers={"ETag": '"1"'})
+    fetched = await hub.fetch("az://container/m")
+    assert ([file.path for file in fetched.files], fetched.size) == (["a"], 3)
+    with pytest.raises(ObjectStorageException) as caught:
+        await hub.fetch("az://nothing/m")
+    assert "s3cr3t" not in f"{caught.value} {caught.value.__cause__} {caught.value.reason}"
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["s3://", "s3:///m", "s3://-bucket/m", "s3://bu cket/m", "s3://bucket/../m", "s3://bucket//m", "s3://user:x@b/m"],
+)
+async def test_what_names_no_place_in_a_bucket_is_refused(hub: HubService, address: str) -> None:
+    with pytest.raises(InvalidSourceException, match="write s3://bucket/prefix"):
+        await hub.fetch(address)
+
+
+async def test_without_obstore_the_extra_is_named(hub: HubService, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    monkeypatch.setattr("kamiwaza_sdk._dependencies.find_spec", lambda _: None)
+    with pytest.raises(MissingDependencyException) as caught:
+        await hub.fetch("s3://bucket/m")
+    assert (caught.value.package, caught.value.extra) == ("obstore", "object-storage")
