@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.download.exceptions import HostNotAllowedException as HostNotAllowedException
     from kamiwaza_sdk.services.download.exceptions import InvalidUrlException as InvalidUrlException
     from kamiwaza_sdk.services.download.exceptions import PrivateAddressException as PrivateAddressException
+    from kamiwaza_sdk.services.download.exceptions import RangeNotSupportedException as RangeNotSupportedException
     from kamiwaza_sdk.services.download.exceptions import SizeMismatchException as SizeMismatchException
     from kamiwaza_sdk.services.download.exceptions import UnexpectedEncodingException as UnexpectedEncodingException
     from kamiwaza_sdk.services.download.handle import Download as Download
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.download.schemas import DownloadRequest as DownloadRequest
     from kamiwaza_sdk.services.download.schemas import DownloadResult as DownloadResult
     from kamiwaza_sdk.services.download.schemas import ProgressCallback as ProgressCallback
+    from kamiwaza_sdk.services.download.schemas import RangeSchema as RangeSchema
     from kamiwaza_sdk.services.download.schemas import ResponseSchema as ResponseSchema
     from kamiwaza_sdk.services.download.schemas import Validators as Validators
     from kamiwaza_sdk.services.download.services import DownloadService as DownloadService
@@ -310,6 +312,8 @@ __all__ = [
     "PickleVerdict",
     "PrivateAddressException",
     "ProgressCallback",
+    "RangeNotSupportedException",
+    "RangeSchema",
     "ReadRange",
     "Relation",
     "RelativeSchema",
@@ -493,6 +497,8 @@ _MODULES = {
     "PickleVerdict": "kamiwaza_sdk.formats.schemas",
     "PrivateAddressException": "kamiwaza_sdk.services.download.exceptions",
     "ProgressCallback": "kamiwaza_sdk.services.download.schemas",
+    "RangeNotSupportedException": "kamiwaza_sdk.services.download.exceptions",
+    "RangeSchema": "kamiwaza_sdk.services.download.schemas",
     "ReadRange": "kamiwaza_sdk.formats.inspection",
     "Relation": "kamiwaza_sdk.services.model.schemas.version",
     "RelativeSchema": "kamiwaza_sdk.services.model.schemas.lineage",

@@ -57,6 +57,7 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
     │   ├── DownloadTooLargeException
     │   ├── HostNotAllowedException
     │   ├── PrivateAddressException
+    │   ├── RangeNotSupportedException
     │   ├── SizeMismatchException
     │   └── UnexpectedEncodingException
     ├── FormatException

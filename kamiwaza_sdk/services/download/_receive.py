@@ -11,7 +11,7 @@ from kamiwaza_sdk.services.download._sink import FileSink, Sink
 from kamiwaza_sdk.services.download._takeover import can_take_over, take_over
 from kamiwaza_sdk.services.download.progress import Reporter
 
-__all__ = ["receive"]
+__all__ = ["next_piece", "receive"]
 
 
 async def receive(
@@ -46,7 +46,7 @@ async def _stream(
     response: aiohttp.ClientResponse, sink: Sink, *, exchange: Exchange, demands: Demands, reporter: Reporter
 ) -> None:
     protocol = response.connection.protocol if response.connection is not None else None
-    while piece := await _next_piece(response.content, exchange):
+    while piece := await next_piece(response.content, exchange):
         exchange.received += len(piece)
         demands.check_arriving(exchange.received, url=exchange.url)
         await sink.write(piece)
@@ -55,7 +55,7 @@ async def _stream(
         raise exchange.interrupted("something follows the announced end of the body")
 
 
-async def _next_piece(content: aiohttp.StreamReader, exchange: Exchange) -> bytes:
+async def next_piece(content: aiohttp.StreamReader, exchange: Exchange) -> bytes:
     """Return some of what has arrived, as it lies in memory, without joining it; empty at the end."""
     with translated(exchange):
         if content.is_eof():  # all has arrived: there is nothing to wait for

@@ -37,10 +37,14 @@ _READ_SIZE: Final = 1024**2
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """What is to be asked for: everything from `offset` on, if the content is still the one that `condition` names."""
+    """What is to be asked for: everything from `offset` on, if the content is still the one that `condition` names.
+
+    With a `length`, so many bytes at most.
+    """
 
     offset: int
     condition: str | None
+    length: int | None = None
 
 
 @asynccontextmanager
@@ -100,7 +104,8 @@ def _conditions(validators: Validators | None) -> dict[str, str]:
 def _range(rest: Rest | None) -> dict[str, str]:
     if rest is None:
         return {}
-    asked = {"Range": f"bytes={rest.offset}-"}
+    last = "" if rest.length is None else rest.offset + rest.length - 1
+    asked = {"Range": f"bytes={rest.offset}-{last}"}
     return asked if rest.condition is None else {**asked, "If-Range": rest.condition}
 
 
