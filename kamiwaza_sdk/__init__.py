@@ -85,7 +85,9 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.exceptions import HubException as HubException
     from kamiwaza_sdk.services.hub.exceptions import InvalidAnswerException as InvalidAnswerException
     from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException as InvalidSourceException
+    from kamiwaza_sdk.services.hub.exceptions import NothingFitsException as NothingFitsException
     from kamiwaza_sdk.services.hub.exceptions import OfflineException as OfflineException
+    from kamiwaza_sdk.services.hub.exceptions import PolicyViolationException as PolicyViolationException
     from kamiwaza_sdk.services.hub.exceptions import RepositoryGatedException as RepositoryGatedException
     from kamiwaza_sdk.services.hub.exceptions import RepositoryNotFoundException as RepositoryNotFoundException
     from kamiwaza_sdk.services.hub.exceptions import RepositoryPrivateException as RepositoryPrivateException
@@ -98,6 +100,11 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.schemas.fetched import manifest_digest as manifest_digest
     from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema as ManifestFileSchema
     from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema as ManifestSchema
+    from kamiwaza_sdk.services.hub.schemas.plan import PlanFileSchema as PlanFileSchema
+    from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema as PlanSchema
+    from kamiwaza_sdk.services.hub.schemas.plan import QuantisationSchema as QuantisationSchema
+    from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema as ObjectionSchema
+    from kamiwaza_sdk.services.hub.schemas.policy import Policy as Policy
     from kamiwaza_sdk.services.hub.schemas.repository import RepositorySchema as RepositorySchema
     from kamiwaza_sdk.services.hub.services import HubService as HubService
     from kamiwaza_sdk.services.hub.services import RepositorySort as RepositorySort
@@ -299,8 +306,10 @@ __all__ = [
     "ModelTooLargeException",
     "ModelVersionSchema",
     "NotFoundException",
+    "NothingFitsException",
     "ONNXSchema",
     "ONNXValueSchema",
+    "ObjectionSchema",
     "OfflineException",
     "OnConflict",
     "OpenTransactionException",
@@ -310,8 +319,13 @@ __all__ = [
     "PickleImportSchema",
     "PickleSchema",
     "PickleVerdict",
+    "PlanFileSchema",
+    "PlanSchema",
+    "Policy",
+    "PolicyViolationException",
     "PrivateAddressException",
     "ProgressCallback",
+    "QuantisationSchema",
     "RangeNotSupportedException",
     "RangeSchema",
     "ReadRange",
@@ -484,8 +498,10 @@ _MODULES = {
     "ModelTooLargeException": "kamiwaza_sdk.services.model.exceptions",
     "ModelVersionSchema": "kamiwaza_sdk.services.model.schemas.version",
     "NotFoundException": "kamiwaza_sdk.exceptions",
+    "NothingFitsException": "kamiwaza_sdk.services.hub.exceptions",
     "ONNXSchema": "kamiwaza_sdk.formats.schemas",
     "ONNXValueSchema": "kamiwaza_sdk.formats.schemas",
+    "ObjectionSchema": "kamiwaza_sdk.services.hub.schemas.policy",
     "OfflineException": "kamiwaza_sdk.services.hub.exceptions",
     "OnConflict": "kamiwaza_sdk.services.model.operations.bulk",
     "OpenTransactionException": "kamiwaza_sdk.services.model.exceptions",
@@ -495,8 +511,13 @@ _MODULES = {
     "PickleImportSchema": "kamiwaza_sdk.formats.schemas",
     "PickleSchema": "kamiwaza_sdk.formats.schemas",
     "PickleVerdict": "kamiwaza_sdk.formats.schemas",
+    "PlanFileSchema": "kamiwaza_sdk.services.hub.schemas.plan",
+    "PlanSchema": "kamiwaza_sdk.services.hub.schemas.plan",
+    "Policy": "kamiwaza_sdk.services.hub.schemas.policy",
+    "PolicyViolationException": "kamiwaza_sdk.services.hub.exceptions",
     "PrivateAddressException": "kamiwaza_sdk.services.download.exceptions",
     "ProgressCallback": "kamiwaza_sdk.services.download.schemas",
+    "QuantisationSchema": "kamiwaza_sdk.services.hub.schemas.plan",
     "RangeNotSupportedException": "kamiwaza_sdk.services.download.exceptions",
     "RangeSchema": "kamiwaza_sdk.services.download.schemas",
     "ReadRange": "kamiwaza_sdk.formats.inspection",

@@ -34,6 +34,8 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
     │   ├── InvalidSourceException
     │   └── InvalidUrlException
     ├── ModelTooLargeException
+    ├── NothingFitsException
+    ├── PolicyViolationException
     ├── SourceEntryPointException
     ├── SourceTooLargeException
     ├── OpenTransactionException

@@ -4,29 +4,32 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import ExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.download.schemas import Validators
 from kamiwaza_sdk.services.hub._git import check_git_blob
+from kamiwaza_sdk.services.hub._kept import Kept, KeptFiles
+from kamiwaza_sdk.services.hub._planning import Question, make_plan
 from kamiwaza_sdk.services.hub._search import RepositorySort, check_search, find
 from kamiwaza_sdk.services.hub._streaming import open_stream, written
 from kamiwaza_sdk.services.hub._wanted import Wanted
 from kamiwaza_sdk.services.hub.config import HubConfig
 from kamiwaza_sdk.services.hub.exceptions import (
     OfflineException,
+    PolicyViolationException,
     RepositoryGatedException,
     SourceTooLargeException,
 )
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched, FetchedFile
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
+from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
+from kamiwaza_sdk.services.hub.schemas.policy import Policy
 from kamiwaza_sdk.services.hub.schemas.repository import RepositorySchema
 from kamiwaza_sdk.services.hub.sources import Source
 from kamiwaza_sdk.services.hub.sources.context import SourceContext
 from kamiwaza_sdk.services.hub.sources.local import check_inside
-from kamiwaza_sdk.services.hub.validators import KnownFile, KnownFiles
 from kamiwaza_sdk.services.storage.exceptions import raise_as_storage_error
 from kamiwaza_sdk.services.storage.services import StorageService
 
@@ -61,9 +64,9 @@ async def fetch(
 
     Args:
         source: An address, such as ``https://…``, ``hf://org/repo@revision`` or ``file://…``; several of http or https;
-            a file or directory on this machine; or a `ManifestSchema`, of which just the files are fetched that it
-            names. Files of several URLs are named from the directory that all URLs lie in, or, from several hosts, each
-            by its last segment.
+            a file or directory on this machine; or a `ManifestSchema` or a `PlanSchema`, of which just the files are
+            fetched that it names. Files of several URLs are named from the directory that all URLs lie in, or, from
+            several hosts, each by its last segment.
         sha256: The digest that the file must have; for several files a mapping from path to digest.
         allow: Fetch only files whose path matches a pattern, or one of several: ``*.safetensors``. ``*`` matches ``/``
             too, and what ends with ``/`` names all below it, as in ``huggingface_hub``.
@@ -83,6 +86,7 @@ async def fetch(
         InvalidPathException: A file has a path that cannot stand in a model.
         InvalidInputException: An argument is of a wrong kind, or `sha256` does not fit the files.
         SourceTooLargeException: The files have over `max_size` bytes together.
+        PolicyViolationException: It is a plan that a policy has something against.
         DownloadTooLargeException: One file that travels has more bytes than `max_size` leaves for it.
         DownloadException: A file did not arrive whole.
         StorageException: A file could not be kept.
@@ -199,6 +203,50 @@ class HubService:
         async with self._opened() as opened:
             return await wanted.resolve(source, opened.context)
 
+    async def plan(
+        self,
+        source: Source,
+        *,
+        fits: int | str | None = None,
+        allow: str | Iterable[str] | None = None,
+        ignore: str | Iterable[str] | None = None,
+        policy: Policy | None = None,
+        context_length: int | None = None,
+        cache_dtype: str = "F16",
+    ) -> PlanSchema:
+        """Return what fetching a source would come to, without fetching it. `fetch` takes the plan and brings just it.
+
+        What is on this machine is looked into here. Of what is not, headers are read by ranges: ``config.json`` and the
+        files of weights, in at most 32 requests, and of a source of over 100 files in at most 2. What they do not tell
+        is unknown until it is fetched: ``problem`` of its file says why.
+
+        Args:
+            source: As `fetch` takes it.
+            fits: The memory there is, in bytes or as ``8 GiB``: of the models that the source offers, the largest is
+                chosen that fits with the cache of its context. Default: nothing is chosen.
+            allow: As `fetch` takes it.
+            ignore: As `fetch` takes it.
+            policy: What to check the plan against. What speaks against it is in its ``objections``.
+            context_length: The tokens of the context that memory is estimated for. Default: 8,192, or as many as the
+                model was trained for where those are fewer.
+            cache_dtype: Of its cache, as `estimate_memory` takes it.
+
+        Raises:
+            NothingFitsException: No model that the source offers fits.
+            InvalidInputException: An argument is of a wrong kind.
+            ServiceException: Whatever `resolve` raises.
+
+        Example:
+            >>> plan = asyncio.run(hub.plan("hf://org/minilm"))
+            >>> plan.license, plan.bytes_to_fetch, plan.formats
+            ('apache-2.0', 23, ('onnx', 'safetensors'))
+        """
+        question = Question.of(fits=fits, context_length=context_length, cache_dtype=cache_dtype, policy=policy)
+        wanted = Wanted(sha256=None, allow=allow, ignore=ignore)
+        async with self._opened() as opened:
+            manifest = await wanted.resolve(source, opened.context)
+            return await make_plan(manifest, question, opened.context, self.storage)
+
     async def search(
         self,
         query: str | None = None,
@@ -265,6 +313,9 @@ class HubService:
             ServiceException: Whatever the function raises.
         """
         _check_max_size(max_size)
+        if isinstance(source, PlanSchema) and source.objections:
+            way_out = "fetch(plan.manifest) brings it all the same"
+            raise PolicyViolationException(subject=source.source, objections=source.objections, way_out=way_out)
         wanted = Wanted(sha256=sha256, allow=allow, ignore=ignore)
         async with self._opened() as opened:
             manifest = await wanted.resolve(source, opened.context)
@@ -322,14 +373,6 @@ def _check_max_size(value: object) -> None:
     raise InvalidInputException("max_size", f"is {problem}; give a whole number of bytes, 0 or more, or None")
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """What the store has of a file, and what its server can be asked to compare."""
-
-    blob: "BlobSchema"
-    validators: "Validators | None"
-
-
 class _Fetching:
     """One fetch: its manifest, what it may cost, and what it came to so far."""
 
@@ -349,6 +392,7 @@ class _Fetching:
         self._context = context
         self._max_size = max_size
         self._progress = progress
+        self._kept = KeptFiles(storage)
         self._size = 0
         self._fetched = 0
         self._reused = 0
@@ -387,7 +431,7 @@ class _Fetching:
         blob = self._storage.add(check_inside(file), sha256=file.sha256)
         check_git_blob(file, blob.path)  # not the source, which may change meanwhile
         if file.git_blob_id is not None:
-            self._remember(file, blob, Validators())
+            self._kept.remember(file, blob, Validators())
         return blob
 
     async def _bring(self, file: ManifestFileSchema) -> "BlobSchema":
@@ -415,19 +459,19 @@ class _Fetching:
 
     def _refuse_missing(self) -> None:
         """Raise unless everything is here. Blocks."""
-        missing = [file.path for file in self._manifest.files if file.local is None and self._find(file) is None]
+        missing = [file.path for file in self._manifest.files if file.local is None and self._kept.find(file) is None]
         if missing:
             raise OfflineException(source=self._manifest.source, missing=missing)
 
-    def _found(self, file: ManifestFileSchema) -> "_Kept":
+    def _found(self, file: ManifestFileSchema) -> Kept:
         """Return what the store has of a file, or raise that it has it no more. Blocks."""
-        kept = self._find(file)
+        kept = self._kept.find(file)
         if kept is None:
             raise OfflineException(source=self._manifest.source, missing=[file.path])
         return kept
 
     async def _stream(self, file: ManifestFileSchema) -> "BlobSchema":
-        kept = await asyncio.to_thread(self._find, file)
+        kept = await asyncio.to_thread(self._kept.find, file)
         if kept is not None and file.has_digest:
             return self._reused_whole(kept.blob)
         pieces = await asyncio.to_thread(open_stream, file, self._context)
@@ -439,7 +483,7 @@ class _Fetching:
             return await asyncio.to_thread(self._publish, file, path, result)
 
     async def _transfer(self, file: ManifestFileSchema) -> "BlobSchema":
-        kept = await asyncio.to_thread(self._find, file)
+        kept = await asyncio.to_thread(self._kept.find, file)
         if kept is not None and file.has_digest:
             return self._reused_whole(kept.blob)
         async with self._staged(file.sha256 or file.url) as place:
@@ -450,7 +494,7 @@ class _Fetching:
                 if file.sha256 is None:  # whole or not, by nothing could the next fetch tell that it is right
                     await _to_its_end(lambda: path.unlink(missing_ok=True))
 
-    async def _brought(self, file: ManifestFileSchema, path: Path, kept: "_Kept | None") -> "BlobSchema":
+    async def _brought(self, file: ManifestFileSchema, path: Path, kept: Kept | None) -> "BlobSchema":
         result = await self._download(file, path, None if kept is None else kept.validators)
         if kept is not None and result.not_modified:
             return self._reused_whole(kept.blob)
@@ -477,22 +521,13 @@ class _Fetching:
         except DownloadDiskException as error:  # the disk is the store's
             raise_as_storage_error(error, path)
 
-    def _find(self, file: ManifestFileSchema) -> "_Kept | None":
-        """Return what the store has of a file: by its digest, or else by what its URL led to before. Blocks."""
-        if file.sha256 is not None:
-            blob = self._storage.find(file.sha256)
-            return None if blob is None else _Kept(blob, None)
-        known = self._known.get(file.content_key)
-        blob = None if known is None else self._storage.find(known.sha256, size=known.size)
-        return None if blob is None or known is None else _Kept(blob, known.validators)
-
     def _publish(self, file: ManifestFileSchema, path: Path, result: "DownloadResult") -> "BlobSchema":
         """Take a downloaded file into the store, and remember what its URL led to. Blocks."""
         assert result.sha256 is not None
         assert result.size is not None
         blob = self._take_over(file, path, result.sha256, result.size)
         if file.git_blob_id or result.validators.etag or result.validators.last_modified:
-            self._remember(file, blob, result.validators)
+            self._kept.remember(file, blob, result.validators)
         return blob
 
     def _take_over(self, file: ManifestFileSchema, path: Path, sha256: str, size: int) -> "BlobSchema":
@@ -503,14 +538,6 @@ class _Fetching:
             blob = self._storage.get(sha256, size=size)
             check_git_blob(file, blob.path)
             return blob
-
-    def _remember(self, file: ManifestFileSchema, blob: "BlobSchema", validators: Validators) -> None:
-        known = KnownFile(sha256=blob.sha256, size=blob.size, validators=validators)
-        self._known.put(file.content_key, known)
-
-    @cached_property
-    def _known(self) -> KnownFiles:
-        return KnownFiles(self._storage.root)
 
     def _reused_whole(self, blob: "BlobSchema") -> "BlobSchema":
         self._count(blob.size, reused=blob.size)
