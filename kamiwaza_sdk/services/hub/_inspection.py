@@ -158,15 +158,14 @@ class Inspection:
 
 
 def inspect_here(files: Mapping[str, Path]) -> Findings:
-    """Return what files on this machine say: also of those that only by their bytes are weights. Blocks."""
+    """Return what files on this machine say, also those that are weights only by their bytes. Blocks."""
     findings = Findings()
     for path, place in files.items():
         try:
             if path in DESCRIBING_FILES:
                 with place.open("rb") as opened:
                     findings.texts[path] = opened.read(_MAX_TEXT)
-            else:
-                findings.schemas[path] = inspect_file(place, name=path)
+            findings.schemas[path] = inspect_file(place, name=path)
         except (ServiceException, OSError) as error:
             findings.note(path, error)
     return findings

@@ -9,10 +9,10 @@ from typing import Final, NamedTuple
 from kamiwaza_sdk.formats.inspection import detect_format
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema
 
-__all__ = ["Offer", "format_by_name", "offers_of", "weights_of"]
+__all__ = ["PREFERRED", "Offer", "format_by_name", "offers_of", "weights_of"]
 
 #: Which format counts where a repository has the same weights in several.
-_PREFERRED: Final = ("safetensors", "gguf", "onnx", "pickle")
+PREFERRED: Final = ("safetensors", "gguf", "onnx", "pickle")
 #: What llama.cpp's gguf-split appends to the name of each part.
 _PART: Final = re.compile(r"-\d{5}-of-\d{5}$")
 #: The types of llama.cpp as names of files have them, with the mark of dynamic quantisation.
@@ -46,7 +46,7 @@ def weights_of(files: Iterable[ManifestFileSchema]) -> tuple[str | None, tuple[M
     by_format = defaultdict[str | None, list[ManifestFileSchema]](list)
     for file in files:
         by_format[format_by_name(file.path)].append(file)
-    chosen = next((name for name in _PREFERRED if name in by_format), None)
+    chosen = next((name for name in PREFERRED if name in by_format), None)
     return chosen, tuple(by_format[chosen]) if chosen is not None else ()
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.download.schemas import Validators
+from kamiwaza_sdk.services.hub._details import with_details
 from kamiwaza_sdk.services.hub._git import check_git_blob
 from kamiwaza_sdk.services.hub._kept import Kept, KeptFiles
 from kamiwaza_sdk.services.hub._planning import Question, make_plan
@@ -76,7 +77,7 @@ async def fetch(
         progress: `True` for a progress bar a file (extra ``notebook``), or what to call with `DownloadProgress`.
 
     Returns:
-        The files, the bytes that travelled, and a name that the source suggests.
+        The files, the bytes that travelled, a name that the source suggests, and what the files say of the model.
 
     Raises:
         InvalidSourceException: The source is empty, missing, or leads out of itself, or nothing of it is wanted.
@@ -327,7 +328,8 @@ class HubService:
                 max_size=max_size,
                 progress=progress,
             )
-            return await fetching.run()
+            fetched = await fetching.run()
+        return await asyncio.to_thread(with_details, fetched, self.storage)
 
     @asynccontextmanager
     async def _opened(self) -> "AsyncIterator[_Opened]":
@@ -416,6 +418,7 @@ class _Fetching:
             files=tuple(sorted(files, key=lambda file: file.path)),
             bytes_fetched=self._fetched,
             bytes_reused=self._reused,
+            digests_known=all(file.has_digest for file in self._manifest.files),
         )
 
     async def _take(self, file: ManifestFileSchema, slots: asyncio.Semaphore) -> FetchedFile:
