@@ -103,7 +103,8 @@ async def test_a_verdict_cannot_be_cleared(backend: Backend, hub: HubService, di
     async with backend.session() as db:
         models = backend.service(db, hub=hub)
         failed = await models.register(fetched, policy=POLICY)
-        for details in ({}, {"policy": {"passed": True, "objections": []}}):
+        forged: tuple[dict[str, Any], ...] = ({}, {"policy": {"passed": True, "objections": []}})  # Any: JSON
+        for details in forged:
             changed = await models.update_version(failed.id, UpdateVersion(details=details))
             assert verdict(changed) == verdict(failed)
         with pytest.raises(PolicyViolationException):
