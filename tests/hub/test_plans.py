@@ -16,6 +16,8 @@ from kamiwaza_sdk import (
     HubConfig,
     HubService,
     InvalidInputException,
+    ManifestFileSchema,
+    ManifestSchema,
     NothingFitsException,
     PlanSchema,
     Policy,
@@ -288,14 +290,27 @@ def sparse(padding: int) -> Sparse:
     return Sparse(len(header) + 5 * GIB, header=header)
 
 
-@pytest.mark.parametrize(("padding", "trips"), [(0, 1), (1024**2, 2)])
+@pytest.mark.parametrize(
+    ("padding", "known", "trips"), [(0, False, 1), (1024**2, False, 2), (1024**2, True, 1), (3 * 1024**2, True, 2)]
+)
 async def test_the_header_of_5_gib_takes_two_round_trips_at_most_and_little_of_the_file(
-    hub: HubService, faulty: FaultyServer, padding: int, trips: int
+    hub: HubService, faulty: FaultyServer, padding: int, known: bool, trips: int
 ) -> None:
-    plan = await hub.plan(faulty.add("/model.safetensors", body=sparse(padding)))
+    manifest = await hub.resolve(faulty.add("/model.safetensors", body=sparse(padding)))
+    size = sparse(padding).size if known else None  # a hub tells it, a plain server does not
+    file = manifest.files[0].model_copy(update={"size": size})
+    plan = await hub.plan(manifest.model_copy(update={"files": (file,)}))
     assert (plan.details.parameters, plan.size) == (5 * GIB, sparse(padding).size)
     assert len(faulty.requests) == trips
     assert sum(request.sent for request in faulty.requests) < 5 * GIB / 100
+
+
+async def test_behind_a_redirect_it_takes_two_as_well(hub: HubService, faulty: FaultyServer) -> None:
+    url = faulty.add_redirect("/hub/model.safetensors", faulty.add("/storage", body=sparse(1024**2)))
+    file = ManifestFileSchema(path="model.safetensors", url=url, size=sparse(1024**2).size)
+    plan = await hub.plan(ManifestSchema(source=url, name="m", files=(file,)))
+    assert plan.details.parameters == 5 * GIB
+    assert len(faulty.requests) == 2
 
 
 async def test_200_shards_cost_no_more(hf: HuggingFaceServer, asking: Asking) -> None:

@@ -10,8 +10,10 @@ from kamiwaza_sdk.services.hub.sources.context import SourceContext
 __all__ = ["Allowance", "RangeReader", "SpentException"]
 
 _KIB: Final = 1024
-#: What is read first: most headers of safetensors files are in it.
-FIRST: Final = 256 * _KIB
+#: What is read first, of a large file more: most headers of safetensors files are in it.
+_LEAST: Final = 256 * _KIB
+_MOST: Final = (1024 + 64) * _KIB
+_SHARE: Final = 2000
 #: What is read on of a GGUF file, whose tokenizer can take so much.
 _FURTHER: Final = 8 * _KIB * _KIB
 
@@ -55,7 +57,7 @@ class RangeReader:
             InvalidAnswerException: The server does not tell, or has another file than the one that is listed.
             DownloadException: They did not arrive.
         """
-        size = await self._read(0, FIRST if self._file.size is None else max(1, min(FIRST, self._file.size)))
+        size = await self._read(0, _first(self._file.size))
         self.size = self._file.size if self._file.size is not None else size if size is not None else -1
         if self.size < 0:
             raise InvalidAnswerException(url=redacted(self._file.url), reason="does not tell how large the file is")
@@ -77,3 +79,10 @@ class RangeReader:
             raise InvalidAnswerException(url=redacted(self._file.url), reason=reason)
         self._offset, self._known = offset, part.body
         return part.size
+
+
+def _first(size: int | None) -> int:
+    """Return how many bytes to read first of a file of that size: little of it, and often all of its header."""
+    if size is None:
+        return _LEAST
+    return max(1, min(size, max(_LEAST, min(_MOST, size // _SHARE))))
