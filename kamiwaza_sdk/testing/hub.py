@@ -216,7 +216,14 @@ class FakeHub(HubService):
 def _fetched(manifest: ManifestSchema) -> Fetched:
     files = tuple(FetchedFile(path=file.path, size=file.size or 0, sha256=file.sha256 or "") for file in manifest.files)
     size = sum(file.size for file in files)
-    return Fetched(source=manifest.source, name=manifest.name, files=files, bytes_fetched=size, bytes_reused=0)
+    return Fetched(
+        source=manifest.source,
+        name=manifest.name,
+        files=files,
+        bytes_fetched=size,
+        bytes_reused=0,
+        digests_known=True,
+    )
 
 
 def _check_digests(fetched: Fetched, sha256: str | Mapping[str, str] | None) -> None:

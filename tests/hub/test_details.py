@@ -54,6 +54,8 @@ async def test_of_a_gguf_file_the_type_of_its_tensors_is_the_quantisation(hub: H
         ({"model__safetensors": WEIGHTS, "config__json": b"["}, {"format", "parameters"}),
         ({"model__onnx": b"weights", "README__md": b"\0\xff---\n"}, set()),
         ({"model__bin": b""}, set()),
+        ({"model__bin": b"\x80\x04N."}, {"format"}),
+        ({"model__bin": b"\x80\x04N.", "model__safetensors": WEIGHTS}, {"format", "parameters"}),
         ({"config__json": json.dumps({"architectures": ["a\0b"], "n_ctx": 2**70}).encode()}, set()),
         ({"config__json": json.dumps({"architectures": ["a" * 300], "n_ctx": -1}).encode()}, set()),
     ],

@@ -324,6 +324,17 @@ async def test_200_shards_cost_no_more(hf: HuggingFaceServer, asking: Asking) ->
     assert plan.memory.weights == 200 * len(WEIGHTS)
 
 
+async def test_of_a_gated_repository_the_token_goes_to_the_hub_alone(hf: HuggingFaceServer, asking: Asking) -> None:
+    hf.add_repository("org/tiny", {"model.safetensors": WEIGHTS, "config.json": CONFIG}, gated=True)
+    plan = await (await asking(hf.token)).plan("hf://org/tiny")
+    assert plan.details.parameters == 4160
+    assert {request.headers.get("authorization") for request in hf.requests} == {f"Bearer {hf.token}"}
+    assert [request.headers.get("authorization") for request in hf.storage.requests] == [None]
+    closed = await (await asking(hf.other_token)).plan("hf://org/tiny")
+    assert (closed.details.parameters, closed.files[1].format) == (None, "safetensors")
+    assert "403" in (closed.files[1].problem or "")
+
+
 async def test_a_file_of_another_size_than_listed_is_not_believed(hf: HuggingFaceServer, asking: Asking) -> None:
     hf.add_repository("org/tiny", {"model.safetensors": WEIGHTS})
     hub = await asking()

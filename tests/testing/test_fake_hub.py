@@ -14,6 +14,9 @@ from kamiwaza_sdk import (
     InvalidInputException,
     InvalidSourceException,
     ModelService,
+    NothingFitsException,
+    Policy,
+    PolicyViolationException,
     ServiceConfig,
     SourceTooLargeException,
     StorageService,
@@ -96,3 +99,22 @@ async def test_it_fails_as_it_is_told_to(fake_hub: FakeHub) -> None:
     with pytest.raises(DownloadTimeoutException):
         await fake_hub.fetch("x")
     assert len(fake_hub.calls) == 1
+
+
+async def test_it_plans_by_names_and_sizes_without_a_connection(storage: StorageService) -> None:
+    hub = FakeHub({"model-Q8_0.gguf": bytes(20), "model-Q4_0.gguf": bytes(10), "README.md": b""}, storage=storage)
+    plan = await hub.plan("hf://org/m", fits=15)
+    assert (plan.choice, [file.path for file in plan.files]) == ("Q4_0", ["README.md", "model-Q4_0.gguf"])
+    with pytest.raises(NothingFitsException):
+        await hub.plan("hf://org/m", fits=5)
+    assert (await hub.fetch(plan)).size == 30  # it brings what it has, whatever it is asked for
+
+
+async def test_a_policy_is_asked_of_what_it_has(storage: StorageService, mock_db: Session) -> None:
+    models = ModelService(mock_db, hub=FakeHub({"a.txt": b"text", "b.bin": b"\x80\x04N."}, storage=storage))
+    policy = Policy(formats=("gguf",), needs_digests=True)
+    with pytest.raises(PolicyViolationException) as refused:
+        await models.pull_model("anything", policy=policy)
+    assert [objection.path for objection in refused.value.objections] == ["b.bin"]
+    forced = await models.pull_model("anything", policy=policy, force=True)
+    assert forced.status == "ready"

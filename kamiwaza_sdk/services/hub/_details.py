@@ -9,6 +9,7 @@ from pydantic import JsonValue
 
 from kamiwaza_sdk._validation import MAX_SIZE, check_text
 from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
+from kamiwaza_sdk.formats.inspection import detect_format
 from kamiwaza_sdk.formats.repository import DESCRIBING_FILES
 from kamiwaza_sdk.formats.schemas import RepositoryDetailsSchema
 from kamiwaza_sdk.services.hub._inspection import Findings, inspect_here
@@ -30,9 +31,13 @@ _MAX_WORD_LENGTH: Final = 255
 def with_details(fetched: Fetched, storage: StorageService) -> Fetched:
     """Return what was fetched with what its headers say. What cannot be read is not said; nothing is lost. Blocks."""
     try:
-        wanted = [file.path for file in fetched.files if file.path in DESCRIBING_FILES or format_by_name(file.path)]
-        findings = inspect_here(_places(fetched, storage, wanted))
-        return fetched.model_copy(update={"details": _details(findings)})
+        kinds = {file.path: format_by_name(file.path) for file in fetched.files}
+        telling = [path for path, kind in kinds.items() if path in DESCRIBING_FILES or kind not in {None, "pickle"}]
+        details = _details(inspect_here(_places(fetched, storage, telling)))
+        if "format" not in details:  # pickles tell nothing else, and to look through them takes long
+            pickles = _places(fetched, storage, [path for path, kind in kinds.items() if kind == "pickle"])
+            details |= {"format": "pickle"} if any(map(_is_pickle, pickles.values())) else {}
+        return fetched.model_copy(update={"details": details})
     except Exception:  # whatever hostile bytes do to a reader: they are verified and kept, and that is what was asked
         _logger.warning("%s could not be looked into", fetched.source, exc_info=True)
         return fetched
@@ -42,6 +47,12 @@ def _places(fetched: Fetched, storage: StorageService, paths: "Iterable[str]") -
     wanted = set(paths)
     found = ((file.path, storage.find(file.sha256, size=file.size)) for file in fetched.files if file.path in wanted)
     return {path: blob.path for path, blob in found if blob is not None}
+
+
+def _is_pickle(place: Path) -> bool:
+    """Tell by its first bytes whether a file is a pickle, or an archive of some."""
+    with place.open("rb") as file:
+        return detect_format(file.read(64)) == "pickle"
 
 
 def _details(findings: Findings) -> dict[str, JsonValue]:
