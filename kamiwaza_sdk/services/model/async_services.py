@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 from kamiwaza_sdk._dependencies import require
 from kamiwaza_sdk._validation import check_namespace
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched
-from kamiwaza_sdk.services.hub.schemas.policy import Policy
 from kamiwaza_sdk.services.model.operations.bulk import BulkCreation, OnConflict
 from kamiwaza_sdk.services.model.operations.listings import ModelSort, VersionSort
 from kamiwaza_sdk.services.model.schemas.bulk import BulkResult
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 
     from kamiwaza_sdk.services.download.schemas import ProgressCallback
     from kamiwaza_sdk.services.download.services import DownloadService
+    from kamiwaza_sdk.services.hub.schemas.policy import Policy
     from kamiwaza_sdk.services.hub.services import HubService, Source
     from kamiwaza_sdk.services.model.config import ServiceConfig
 
@@ -345,7 +345,7 @@ class AsyncModelService:
         *,
         name: str | None = None,
         version: str | None = None,
-        policy: Policy | None = None,
+        policy: "Policy | None" = None,
         force: bool = False,
     ) -> ModelVersionSchema:
         """As `ModelService.register`."""
@@ -366,7 +366,7 @@ class AsyncModelService:
         allow: "str | Iterable[str] | None" = None,
         ignore: "str | Iterable[str] | None" = None,
         progress: "bool | ProgressCallback" = False,
-        policy: Policy | None = None,
+        policy: "Policy | None" = None,
         force: bool = False,
         allow_open_transaction: bool = False,
     ) -> ModelVersionSchema:

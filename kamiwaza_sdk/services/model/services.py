@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from sqlalchemy.orm import Session
 
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched
-from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema, Policy
 from kamiwaza_sdk.services.model.methods.labels import LabelMethods
 from kamiwaza_sdk.services.model.methods.models import ModelMethods
 from kamiwaza_sdk.services.model.methods.records import RecordMethods
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from kamiwaza_sdk.services.download.schemas import ProgressCallback
     from kamiwaza_sdk.services.download.services import DownloadService
+    from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema, Policy
     from kamiwaza_sdk.services.hub.services import HubService, Source
     from kamiwaza_sdk.services.model.config import ServiceConfig
 
@@ -73,7 +73,7 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
         *,
         name: str | None = None,
         version: str | None = None,
-        policy: Policy | None = None,
+        policy: "Policy | None" = None,
         force: bool = False,
     ) -> ModelVersionSchema:
         """Register what was fetched: create the model where it is missing, and a version of these files.
@@ -123,7 +123,7 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
         allow: "str | Iterable[str] | None" = None,
         ignore: "str | Iterable[str] | None" = None,
         progress: "bool | ProgressCallback" = False,
-        policy: Policy | None = None,
+        policy: "Policy | None" = None,
         force: bool = False,
         allow_open_transaction: bool = False,
     ) -> ModelVersionSchema:
@@ -188,7 +188,7 @@ def register_checked(
     *,
     name: str | None,
     version: str | None,
-    objections: tuple[ObjectionSchema, ...] | None,
+    objections: "tuple[ObjectionSchema, ...] | None",
     force: bool,
 ) -> ModelVersionSchema:
     """Register what a policy has been asked about already, where there is one."""

@@ -4,11 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from kamiwaza_sdk._validation import check_name, revalidated
-from kamiwaza_sdk.services.hub._details import check_fetched as check_bytes
-from kamiwaza_sdk.services.hub.exceptions import PolicyViolationException
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched
-from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
-from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema, Policy
 from kamiwaza_sdk.services.model.exceptions import OpenTransactionException
 from kamiwaza_sdk.services.model.operations.versions import check_fetched
 from kamiwaza_sdk.services.model.schemas.version import check_version_label
@@ -18,6 +14,7 @@ if TYPE_CHECKING:
 
     from kamiwaza_sdk.services.download.schemas import ProgressCallback
     from kamiwaza_sdk.services.download.services import DownloadService
+    from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema, Policy
     from kamiwaza_sdk.services.hub.services import HubService, Source
     from kamiwaza_sdk.services.model.config import ServiceConfig
 
@@ -60,10 +57,13 @@ class Transfers:
         allow: "str | Iterable[str] | None",
         ignore: "str | Iterable[str] | None",
         progress: "bool | ProgressCallback",
-        policy: Policy | None,
+        policy: "Policy | None",
         force: bool,
     ) -> Fetched:
         """Fetch no more than the registry would accept, and nothing that a policy objects to, as far as can be told."""
+        from kamiwaza_sdk.services.hub.exceptions import PolicyViolationException
+        from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
+
         limit = (await asyncio.to_thread(self.config)).max_model_size
         hub = self._some_hub()
         if force and isinstance(source, PlanSchema):
@@ -77,10 +77,13 @@ class Transfers:
             return await hub.fetch(manifest, max_size=limit, progress=progress)
         return await hub.fetch(source, sha256=sha256, allow=allow, ignore=ignore, max_size=limit, progress=progress)
 
-    def objections(self, fetched: Fetched, policy: Policy | None) -> tuple[ObjectionSchema, ...] | None:
+    def objections(self, fetched: Fetched, policy: "Policy | None") -> "tuple[ObjectionSchema, ...] | None":
         """Return what a policy has against the bytes in the store, `None` where there is none to ask. Blocks."""
         if policy is None:
             return None
+        from kamiwaza_sdk.services.hub._details import check_fetched as check_bytes
+        from kamiwaza_sdk.services.hub.schemas.policy import Policy
+
         checked = revalidated(policy, Policy, "policy")
         return check_bytes(check_fetched(fetched), checked, self._some_hub().storage)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from pydantic import JsonValue
@@ -13,7 +13,6 @@ from kamiwaza_sdk._ids import uuid7
 from kamiwaza_sdk._validation import revalidated, shown
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched, manifest_digest
-from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema
 from kamiwaza_sdk.services.model.exceptions import (
     ModelTooLargeException,
     VersionAlreadyExistsException,
@@ -43,6 +42,9 @@ from kamiwaza_sdk.services.model.statements import versions as statements
 from kamiwaza_sdk.services.model.statements.aliases import ALIASES_OF_VERSION
 from kamiwaza_sdk.services.model.statements.models import insert_or_nothing
 from kamiwaza_sdk.services.model.statements.tags import VERSION_TAGS
+
+if TYPE_CHECKING:
+    from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema
 
 __all__ = ["check_fetched", "copy", "create", "delete", "get", "page", "register", "update", "with_files"]
 
@@ -88,7 +90,7 @@ def register(
     name: str | None,
     version: str | None,
     max_size: int,
-    objections: Sequence[ObjectionSchema] | None = None,
+    objections: "Sequence[ObjectionSchema] | None" = None,
     force: bool = False,
 ) -> ModelVersionSchema:
     """Return the version made of the fetched files, having created it and its model where they were missing."""
