@@ -9,6 +9,7 @@ import ast
 import asyncio
 import inspect
 import os
+import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, chdir
 from functools import cached_property
@@ -46,6 +47,36 @@ SETTINGS: Final = (
     *("MODEL_SERVICE_", "DOWNLOAD_SERVICE_", "HUB_SERVICE_", "STORAGE_SERVICE_"),
     *("AWS_", "AZURE_", "GOOGLE_", "HF_", "OLLAMA_"),
 )
+
+
+def _quantised() -> dict[str, bytes]:
+    """Return the files of one small model in three quantisations."""
+    keys: dict[str, int | str] = {
+        "general.architecture": "llama",
+        "llama.context_length": 4096,
+        "llama.block_count": 2,
+        "llama.embedding_length": 64,
+        "llama.attention.head_count": 4,
+        "llama.attention.head_count_kv": 2,
+    }
+    # By the number of the type: the bytes of 256 elements, and how many of those there are.
+    kinds = {"Q8_0": (8, 272, 1250), "Q4_K_M": (12, 144, 500), "Q2_K": (10, 84, 100)}
+    models = {f"llama-{name}.gguf": _gguf(keys, *kind) for name, kind in kinds.items()}
+    return {"README.md": b"# Llama\n", **models}
+
+
+def _gguf(keys: dict[str, int | str], kind: int, size: int, blocks: int) -> bytes:
+    """Return a GGUF file with one tensor of zeros (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md)."""
+
+    def text(value: str) -> bytes:
+        return struct.pack("<Q", len(value)) + value.encode()
+
+    def pair(key: str, value: int | str) -> bytes:
+        return text(key) + (struct.pack("<II", 4, value) if isinstance(value, int) else b"\x08\0\0\0" + text(value))
+
+    head = b"GGUF" + struct.pack("<IQQ", 3, 1, len(keys)) + b"".join(pair(*item) for item in keys.items())
+    head += text("w") + struct.pack("<IQIQ", 1, 256 * blocks, kind, 0)
+    return head + bytes(-len(head) % 32) + bytes(size * blocks)
 
 
 class World(ExitStack):
@@ -129,6 +160,7 @@ class World(ExitStack):
             "onnx/model.onnx": b"graph",
         }
         server.add_repository("org/minilm", files, license="apache-2.0", task="feature-extraction", downloads=100)
+        server.add_repository("org/llama-gguf", _quantised())
         return server
 
     @cached_property

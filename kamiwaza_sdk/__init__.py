@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.download.exceptions import HostNotAllowedException as HostNotAllowedException
     from kamiwaza_sdk.services.download.exceptions import InvalidUrlException as InvalidUrlException
     from kamiwaza_sdk.services.download.exceptions import PrivateAddressException as PrivateAddressException
+    from kamiwaza_sdk.services.download.exceptions import RangeNotSupportedException as RangeNotSupportedException
     from kamiwaza_sdk.services.download.exceptions import SizeMismatchException as SizeMismatchException
     from kamiwaza_sdk.services.download.exceptions import UnexpectedEncodingException as UnexpectedEncodingException
     from kamiwaza_sdk.services.download.handle import Download as Download
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.download.schemas import DownloadRequest as DownloadRequest
     from kamiwaza_sdk.services.download.schemas import DownloadResult as DownloadResult
     from kamiwaza_sdk.services.download.schemas import ProgressCallback as ProgressCallback
+    from kamiwaza_sdk.services.download.schemas import RangeSchema as RangeSchema
     from kamiwaza_sdk.services.download.schemas import ResponseSchema as ResponseSchema
     from kamiwaza_sdk.services.download.schemas import Validators as Validators
     from kamiwaza_sdk.services.download.services import DownloadService as DownloadService
@@ -83,9 +85,11 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.exceptions import HubException as HubException
     from kamiwaza_sdk.services.hub.exceptions import InvalidAnswerException as InvalidAnswerException
     from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException as InvalidSourceException
+    from kamiwaza_sdk.services.hub.exceptions import NothingFitsException as NothingFitsException
     from kamiwaza_sdk.services.hub.exceptions import NotInCacheException as NotInCacheException
     from kamiwaza_sdk.services.hub.exceptions import ObjectStorageException as ObjectStorageException
     from kamiwaza_sdk.services.hub.exceptions import OfflineException as OfflineException
+    from kamiwaza_sdk.services.hub.exceptions import PolicyViolationException as PolicyViolationException
     from kamiwaza_sdk.services.hub.exceptions import RepositoryGatedException as RepositoryGatedException
     from kamiwaza_sdk.services.hub.exceptions import RepositoryNotFoundException as RepositoryNotFoundException
     from kamiwaza_sdk.services.hub.exceptions import RepositoryPrivateException as RepositoryPrivateException
@@ -100,6 +104,11 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.schemas.fetched import manifest_digest as manifest_digest
     from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema as ManifestFileSchema
     from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema as ManifestSchema
+    from kamiwaza_sdk.services.hub.schemas.plan import PlanFileSchema as PlanFileSchema
+    from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema as PlanSchema
+    from kamiwaza_sdk.services.hub.schemas.plan import QuantisationSchema as QuantisationSchema
+    from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema as ObjectionSchema
+    from kamiwaza_sdk.services.hub.schemas.policy import Policy as Policy
     from kamiwaza_sdk.services.hub.schemas.repository import RepositorySchema as RepositorySchema
     from kamiwaza_sdk.services.hub.services import HubService as HubService
     from kamiwaza_sdk.services.hub.services import RepositorySort as RepositorySort
@@ -310,9 +319,11 @@ __all__ = [
     "ModelVersionSchema",
     "NotFoundException",
     "NotInCacheException",
+    "NothingFitsException",
     "ONNXSchema",
     "ONNXValueSchema",
     "ObjectStorageException",
+    "ObjectionSchema",
     "OfflineException",
     "OnConflict",
     "OpenTransactionException",
@@ -322,8 +333,15 @@ __all__ = [
     "PickleImportSchema",
     "PickleSchema",
     "PickleVerdict",
+    "PlanFileSchema",
+    "PlanSchema",
+    "Policy",
+    "PolicyViolationException",
     "PrivateAddressException",
     "ProgressCallback",
+    "QuantisationSchema",
+    "RangeNotSupportedException",
+    "RangeSchema",
     "ReadRange",
     "Relation",
     "RelativeSchema",
@@ -500,9 +518,11 @@ _MODULES = {
     "ModelVersionSchema": "kamiwaza_sdk.services.model.schemas.version",
     "NotFoundException": "kamiwaza_sdk.exceptions",
     "NotInCacheException": "kamiwaza_sdk.services.hub.exceptions",
+    "NothingFitsException": "kamiwaza_sdk.services.hub.exceptions",
     "ONNXSchema": "kamiwaza_sdk.formats.schemas",
     "ONNXValueSchema": "kamiwaza_sdk.formats.schemas",
     "ObjectStorageException": "kamiwaza_sdk.services.hub.exceptions",
+    "ObjectionSchema": "kamiwaza_sdk.services.hub.schemas.policy",
     "OfflineException": "kamiwaza_sdk.services.hub.exceptions",
     "OnConflict": "kamiwaza_sdk.services.model.operations.bulk",
     "OpenTransactionException": "kamiwaza_sdk.services.model.exceptions",
@@ -512,8 +532,15 @@ _MODULES = {
     "PickleImportSchema": "kamiwaza_sdk.formats.schemas",
     "PickleSchema": "kamiwaza_sdk.formats.schemas",
     "PickleVerdict": "kamiwaza_sdk.formats.schemas",
+    "PlanFileSchema": "kamiwaza_sdk.services.hub.schemas.plan",
+    "PlanSchema": "kamiwaza_sdk.services.hub.schemas.plan",
+    "Policy": "kamiwaza_sdk.services.hub.schemas.policy",
+    "PolicyViolationException": "kamiwaza_sdk.services.hub.exceptions",
     "PrivateAddressException": "kamiwaza_sdk.services.download.exceptions",
     "ProgressCallback": "kamiwaza_sdk.services.download.schemas",
+    "QuantisationSchema": "kamiwaza_sdk.services.hub.schemas.plan",
+    "RangeNotSupportedException": "kamiwaza_sdk.services.download.exceptions",
+    "RangeSchema": "kamiwaza_sdk.services.download.schemas",
     "ReadRange": "kamiwaza_sdk.formats.inspection",
     "Relation": "kamiwaza_sdk.services.model.schemas.version",
     "RelativeSchema": "kamiwaza_sdk.services.model.schemas.lineage",

@@ -35,6 +35,8 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
     │   ├── InvalidSourceException
     │   └── InvalidUrlException
     ├── ModelTooLargeException
+    ├── NothingFitsException
+    ├── PolicyViolationException
     ├── SourceEntryPointException
     ├── SourceTooLargeException
     ├── OpenTransactionException
@@ -58,6 +60,7 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
     │   ├── DownloadTooLargeException
     │   ├── HostNotAllowedException
     │   ├── PrivateAddressException
+    │   ├── RangeNotSupportedException
     │   ├── SizeMismatchException
     │   └── UnexpectedEncodingException
     ├── FormatException

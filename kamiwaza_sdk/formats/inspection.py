@@ -45,13 +45,15 @@ def detect_format(head: bytes, *, path: str = "") -> FileFormat | None:
     return detect(head, path)
 
 
-def inspect_file(path: str | os.PathLike[str]) -> FormatSchema:
+def inspect_file(path: str | os.PathLike[str], *, name: str | None = None) -> FormatSchema:
     """Return what a local file says about itself. Only its headers are read, and nothing is executed.
 
     It reads from the disk for as long as that takes, well under a second: in asyncio, call it in a thread.
 
     Args:
         path: A safetensors, GGUF, ONNX or pickle-based file.
+        name: What it is called, for messages and for what its ending tells. Default: `path`, which tells nothing of
+            files that are kept by their digests.
 
     Returns:
         `SafetensorsSchema`, `GGUFSchema`, `ONNXSchema` or `PickleSchema`: its ``format`` says which.
@@ -73,7 +75,7 @@ def inspect_file(path: str | os.PathLike[str]) -> FormatSchema:
     try:
         size = os.fstat(file).st_size
         source = ByteSource(
-            path=os.fspath(path),
+            path=os.fspath(path) if name is None else name,
             size=size,
             byte_budget=_LOCAL_BYTES,
             request_budget=_LOCAL_REQUESTS,

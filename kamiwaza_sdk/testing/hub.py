@@ -12,11 +12,16 @@ from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
 from kamiwaza_sdk.services.download.exceptions import ChecksumMismatchException
 from kamiwaza_sdk.services.download.schemas import DownloadProgress, ProgressCallback
 from kamiwaza_sdk.services.download.urls import redact_text
+from kamiwaza_sdk.services.hub._planning import Question, make_plan
 from kamiwaza_sdk.services.hub._selection import patterns, select
+from kamiwaza_sdk.services.hub.config import HubConfig
 from kamiwaza_sdk.services.hub.exceptions import SourceTooLargeException
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched, FetchedFile
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
+from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
+from kamiwaza_sdk.services.hub.schemas.policy import Policy
 from kamiwaza_sdk.services.hub.services import HubService, Source
+from kamiwaza_sdk.services.hub.sources.context import SourceContext
 from kamiwaza_sdk.services.storage.services import StorageService
 
 __all__ = ["FakeHub", "HubCall"]
@@ -35,7 +40,7 @@ class HubCall:
         ignore: As it was given.
     """
 
-    source: str | os.PathLike[str] | Sequence[str] | ManifestSchema
+    source: str | os.PathLike[str] | Sequence[str] | ManifestSchema | PlanSchema
     sha256: str | Mapping[str, str] | None = None
     max_size: int | None = None
     progress: bool | ProgressCallback = False
@@ -153,6 +158,42 @@ class FakeHub(HubService):
         _check_digests(_fetched(manifest), sha256)
         return manifest
 
+    async def plan(
+        self,
+        source: Source,
+        *,
+        fits: int | str | None = None,
+        allow: str | Iterable[str] | None = None,
+        ignore: str | Iterable[str] | None = None,
+        policy: Policy | None = None,
+        context_length: int | None = None,
+        cache_dtype: str = "F16",
+    ) -> PlanSchema:
+        """Return a plan of what `fetch` would bring, which nobody has looked into: only names and sizes are known.
+
+        Args:
+            source: Whatever: it stands in the result.
+            fits: The memory there is.
+            allow: Patterns of the files to bring.
+            ignore: Patterns of those to leave out.
+            policy: What to check the plan against.
+            context_length: Of the context.
+            cache_dtype: Of its cache.
+
+        Raises:
+            ServiceException: What `error` is.
+            NothingFitsException: The files do not fit.
+            InvalidInputException: An argument is of a wrong kind.
+            InvalidSourceException: The patterns leave no file.
+        """
+        from kamiwaza_sdk.services.download.services import DownloadService
+
+        question = Question.of(fits=fits, context_length=context_length, cache_dtype=cache_dtype, policy=policy)
+        manifest = await self.resolve(source, allow=allow, ignore=ignore)
+        config = await asyncio.to_thread(lambda: HubConfig(offline=True, hf_token=None))
+        context = SourceContext(config=config, downloads=DownloadService(), storage=self.storage)
+        return await make_plan(manifest, question, context, self.storage)
+
     def _manifest(
         self, source: Source, *, allow: str | Iterable[str] | None, ignore: str | Iterable[str] | None
     ) -> ManifestSchema:
@@ -165,7 +206,7 @@ class FakeHub(HubService):
             )
             for path, content in sorted(self.files.items())
         )
-        shown = source.source if isinstance(source, ManifestSchema) else redact_text(str(source))
+        shown = source.source if isinstance(source, ManifestSchema | PlanSchema) else redact_text(str(source))
         manifest = ManifestSchema(source=shown, name=self.name, files=files)
         return select(manifest, allow=patterns(allow, field="allow"), ignore=patterns(ignore, field="ignore"))
 
@@ -179,7 +220,14 @@ class FakeHub(HubService):
 def _fetched(manifest: ManifestSchema) -> Fetched:
     files = tuple(FetchedFile(path=file.path, size=file.size or 0, sha256=file.sha256 or "") for file in manifest.files)
     size = sum(file.size for file in files)
-    return Fetched(source=manifest.source, name=manifest.name, files=files, bytes_fetched=size, bytes_reused=0)
+    return Fetched(
+        source=manifest.source,
+        name=manifest.name,
+        files=files,
+        bytes_fetched=size,
+        bytes_reused=0,
+        digests_known=True,
+    )
 
 
 def _report(fetched: Fetched, progress: ProgressCallback) -> None:

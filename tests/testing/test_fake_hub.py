@@ -15,6 +15,9 @@ from kamiwaza_sdk import (
     InvalidInputException,
     InvalidSourceException,
     ModelService,
+    NothingFitsException,
+    Policy,
+    PolicyViolationException,
     ServiceConfig,
     SourceTooLargeException,
     StorageService,
@@ -105,3 +108,22 @@ async def test_it_tells_a_function_of_each_file() -> None:
     told = [(glance.path.name, glance.received, glance.total, glance.finished) for glance in seen]
     assert told == [("a", 0, 2, False), ("a", 2, 2, True), ("b", 0, 7, False), ("b", 7, 7, True)]
     assert {glance.url for glance in seen} == {"https://example.org/m.bin"}
+
+
+async def test_it_plans_by_names_and_sizes_without_a_connection(storage: StorageService) -> None:
+    hub = FakeHub({"model-Q8_0.gguf": bytes(20), "model-Q4_0.gguf": bytes(10), "README.md": b""}, storage=storage)
+    plan = await hub.plan("hf://org/m", fits=15)
+    assert (plan.choice, [file.path for file in plan.files]) == ("Q4_0", ["README.md", "model-Q4_0.gguf"])
+    with pytest.raises(NothingFitsException):
+        await hub.plan("hf://org/m", fits=5)
+    assert (await hub.fetch(plan)).size == 30  # it brings what it has, whatever it is asked for
+
+
+async def test_a_policy_is_asked_of_what_it_has(storage: StorageService, mock_db: Session) -> None:
+    models = ModelService(mock_db, hub=FakeHub({"a.txt": b"text", "b.bin": b"\x80\x04N."}, storage=storage))
+    policy = Policy(formats=("gguf",), needs_digests=True)
+    with pytest.raises(PolicyViolationException) as refused:
+        await models.pull_model("anything", policy=policy)
+    assert [objection.path for objection in refused.value.objections] == ["b.bin"]
+    forced = await models.pull_model("anything", policy=policy, force=True)
+    assert forced.status == "ready"

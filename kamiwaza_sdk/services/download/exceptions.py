@@ -21,6 +21,7 @@ __all__ = [
     "HostNotAllowedException",
     "InvalidUrlException",
     "PrivateAddressException",
+    "RangeNotSupportedException",
     "SizeMismatchException",
     "UnexpectedEncodingException",
 ]
@@ -148,6 +149,24 @@ class ChecksumMismatchException(DownloadException):
         )
         self.expected = expected
         self.actual = actual
+
+
+class RangeNotSupportedException(DownloadException):
+    """A server does not send the part of a file that was asked for.
+
+    Attributes:
+        offset: Where in the file it begins.
+        length: How many bytes were asked for.
+        reason: What it does instead.
+    """
+
+    def __init__(self, *, url: str, offset: int, length: int, reason: str) -> None:
+        super().__init__(
+            f"no bytes from {offset} on of {url}: {reason}; download the whole file, and read it here", url=url
+        )
+        self.offset = offset
+        self.length = length
+        self.reason = reason
 
 
 class SizeMismatchException(DownloadException):

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 
+from kamiwaza_sdk._validation import shown
+from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.download._demands import Demands, demands
 from kamiwaza_sdk.services.download._resources import Resources
 from kamiwaza_sdk.services.download._retries import Attempts
@@ -24,6 +26,7 @@ from kamiwaza_sdk.services.download.schemas import (
     DownloadRequest,
     DownloadResult,
     ProgressCallback,
+    RangeSchema,
     ResponseSchema,
     Validators,
 )
@@ -285,6 +288,56 @@ class DownloadService:
         """
         return await self._small(url, demands(limit=max_size), any_status=True)
 
+    async def read_range(self, url: str, *, offset: int, length: int) -> RangeSchema:
+        """Return a part of a file, held in memory: for looking into it before it is downloaded.
+
+        Of a server that knows no ranges the first bytes can still be had: reading stops after them.
+
+        Args:
+            url: An http or https URL, as for `download`.
+            offset: Where the part begins, in bytes.
+            length: How many bytes it has, 1 or more. Where the file ends before, fewer are returned.
+
+        Returns:
+            The bytes, and how many the file has.
+
+        Raises:
+            InvalidInputException: An argument is not acceptable (`InvalidUrlException` for the URL).
+            ConfigurationException: A setting is not acceptable, or the session handed in is closed or does not fit it.
+            RangeNotSupportedException: The server sends something else than this part.
+            DownloadStatusException: The server answered with something else.
+            DownloadInterruptedException: There was no connection, or it broke.
+            DownloadTimeoutException: Nothing arrived for too long.
+            HostNotAllowedException: It is at, or leads to, a host that is not allowed.
+            PrivateAddressException: It is at, or leads to, an address that is not public, and only those are allowed.
+            UnexpectedEncodingException: It is compressed although that was declined.
+
+        Example:
+            >>> part = asyncio.run(DownloadService().read_range(url, offset=0, length=4))
+            >>> part.body, part.size
+            (b'weig', 7)
+        """
+        _check_range(offset, length)
+        config = await self._ready()
+        target = check_url(url)
+        attempts = Attempts(config, url=redact(target), on_attempt=self._on_attempt)
+        return await self._owned(attempts.run(lambda: self._part(target, offset, length)), url=redact(target))
+
+    async def _part(self, target: "URL", offset: int, length: int) -> RangeSchema:
+        from kamiwaza_sdk.services.download._exchange import Exchange
+        from kamiwaza_sdk.services.download._part import read_part
+        from kamiwaza_sdk.services.download._requests import Rest, answer
+
+        config = await self._ready()
+        exchange = Exchange(redact(target), config.connect_timeout, config.stall_timeout)
+        rest = Rest(offset, None, offset + length)
+        async with (
+            self._resources() as resources,
+            self._slot(config.max_concurrency),
+            answer(await resources.network(), target, exchange=exchange, rest=rest) as response,
+        ):
+            return await read_part(response, exchange=exchange, offset=offset, length=length)
+
     async def _small(self, url: str, wanted: Demands, *, any_status: bool) -> ResponseSchema:
         return await self._owned(self._ask(url, wanted, any_status=any_status), url=redact_text(url))
 
@@ -398,6 +451,12 @@ async def _placed(requests: list[DownloadRequest]) -> list[DownloadRequest]:
         return requests
     here = await asyncio.to_thread(Path.cwd)
     return [request.model_copy(update={"path": here / request.path}) for request in requests]
+
+
+def _check_range(offset: int, length: int) -> None:
+    for field, value, least in (("offset", offset, 0), ("length", length, 1)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise InvalidInputException(field, f"is {shown(value)}; give a whole number of bytes, {least} or more")
 
 
 def _first(requests: list[DownloadRequest]) -> str:

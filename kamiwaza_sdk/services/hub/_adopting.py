@@ -39,6 +39,7 @@ async def adopt_all(manifest: ManifestSchema, storage: StorageService) -> Adopte
         files=tuple(sorted(files, key=lambda file: file.path)),
         bytes_fetched=0,
         bytes_reused=sum(file.size for file in files),
+        digests_known=all(file.has_digest for file in manifest.files),
     )
 
 

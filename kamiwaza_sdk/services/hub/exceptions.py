@@ -1,10 +1,11 @@
 """What can be wrong with a source or its hub. The whole tree is drawn in `kamiwaza_sdk.exceptions`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from kamiwaza_sdk._validation import shown
 from kamiwaza_sdk.exceptions import InvalidInputException, NotFoundException, ServiceException
+from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema, shown_objections
 
 __all__ = [
     "GitBlobMismatchException",
@@ -13,7 +14,9 @@ __all__ = [
     "InvalidSourceException",
     "NotInCacheException",
     "ObjectStorageException",
+    "NothingFitsException",
     "OfflineException",
+    "PolicyViolationException",
     "RepositoryGatedException",
     "RepositoryNotFoundException",
     "RepositoryPrivateException",
@@ -76,6 +79,55 @@ class SourceEntryPointException(ServiceException):
         self.scheme = scheme
         self.entry_points: tuple[str, ...] = tuple(entry_points)
         self.reason = reason
+
+
+class NothingFitsException(ServiceException):
+    """None of the models that a source offers fits in the memory that was given.
+
+    Attributes:
+        source: The source, without credentials or query.
+        limit: What was given, in bytes.
+        needed: What each of them takes, in bytes, by its name.
+        context_length: The tokens of the context that is counted in; 0 where a cache is not known of.
+        longest_context: With how many tokens the smallest would fit; `None` where with none, or that is not known.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: str,
+        limit: int,
+        needed: Mapping[str, int],
+        context_length: int,
+        longest_context: int | None = None,
+    ) -> None:
+        name = min(needed, key=lambda one: needed[one])
+        shorter = f", ask for a context of at most {longest_context} tokens" if longest_context else ""
+        super().__init__(
+            f"nothing of {shown(source, limit=200)} fits in {limit} bytes with a context of {context_length} tokens; "
+            f"the smallest, {shown(name)}, takes {needed[name]} bytes: give that much{shorter}, or another source"
+        )
+        self.source = source
+        self.limit = limit
+        self.needed: dict[str, int] = dict(needed)
+        self.context_length = context_length
+        self.longest_context = longest_context
+
+
+class PolicyViolationException(ServiceException):
+    """A policy has something against a model.
+
+    Attributes:
+        subject: The model, or the source that it was to come from.
+        objections: Everything that it has against it: the file, the rule and the reason.
+    """
+
+    def __init__(self, *, subject: str, objections: Sequence[ObjectionSchema], way_out: str) -> None:
+        super().__init__(
+            f"{shown(subject, limit=200)} is against the policy: {shown_objections(objections)}; {way_out}"
+        )
+        self.subject = subject
+        self.objections: tuple[ObjectionSchema, ...] = tuple(objections)
 
 
 class HubException(ServiceException):

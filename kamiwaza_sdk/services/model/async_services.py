@@ -23,7 +23,7 @@ from kamiwaza_sdk.services.model.schemas.lineage import RelativeSchema
 from kamiwaza_sdk.services.model.schemas.model import CreateModel, ModelSchema, UpdateModel
 from kamiwaza_sdk.services.model.schemas.page import Page
 from kamiwaza_sdk.services.model.schemas.version import CreateParent, CreateVersion, ModelVersionSchema, UpdateVersion
-from kamiwaza_sdk.services.model.services import ModelService
+from kamiwaza_sdk.services.model.services import ModelService, register_checked
 from kamiwaza_sdk.services.model.session import check_async_session, in_transaction
 from kamiwaza_sdk.services.model.transfers import Transfers
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from kamiwaza_sdk.services.download.schemas import ProgressCallback
     from kamiwaza_sdk.services.download.services import DownloadService
+    from kamiwaza_sdk.services.hub.schemas.policy import Policy
     from kamiwaza_sdk.services.hub.services import HubService, Source
     from kamiwaza_sdk.services.model.config import ServiceConfig
 
@@ -232,9 +233,11 @@ class AsyncModelService:
         """As `ModelService.resolve`."""
         return await self._call(ModelService.resolve, reference, at=at)
 
-    async def update_version(self, version_id: UUID, changes: UpdateVersion) -> ModelVersionSchema:
+    async def update_version(
+        self, version_id: UUID, changes: UpdateVersion, *, force: bool = False
+    ) -> ModelVersionSchema:
         """As `ModelService.update_version`."""
-        return await self._call(ModelService.update_version, version_id, changes)
+        return await self._call(ModelService.update_version, version_id, changes, force=force)
 
     async def delete_version(self, version_id: UUID) -> None:
         """As `ModelService.delete_version`."""
@@ -337,12 +340,21 @@ class AsyncModelService:
         return await self._call(ModelService.list_events, model_id, descending=descending, cursor=cursor, limit=limit)
 
     async def register(
-        self, fetched: Fetched, *, name: str | None = None, version: str | None = None
+        self,
+        fetched: Fetched,
+        *,
+        name: str | None = None,
+        version: str | None = None,
+        policy: "Policy | None" = None,
+        force: bool = False,
     ) -> ModelVersionSchema:
         """As `ModelService.register`."""
         if self._transfers.known_config is None:
             await asyncio.to_thread(self._transfers.config)
-        return await self._call(ModelService.register, fetched, name=name, version=version)
+        objections = await asyncio.to_thread(self._transfers.objections, fetched, policy)
+        return await self._call(
+            register_checked, fetched, name=name, version=version, objections=objections, force=force
+        )
 
     async def pull_model(
         self,
@@ -354,13 +366,17 @@ class AsyncModelService:
         allow: "str | Iterable[str] | None" = None,
         ignore: "str | Iterable[str] | None" = None,
         progress: "bool | ProgressCallback" = False,
+        policy: "Policy | None" = None,
+        force: bool = False,
         allow_open_transaction: bool = False,
     ) -> ModelVersionSchema:
         """As `ModelService.pull_model`."""
         in_open_transaction = not allow_open_transaction and in_transaction(_own(self.db).sync_session)
         self._transfers.check_pull(name=name, version=version, in_open_transaction=in_open_transaction)
-        fetched = await self._transfers.fetch(source, sha256=sha256, allow=allow, ignore=ignore, progress=progress)
-        return await self.register(fetched, name=name, version=version)
+        fetched = await self._transfers.fetch(
+            source, sha256=sha256, allow=allow, ignore=ignore, progress=progress, policy=policy, force=force
+        )
+        return await self.register(fetched, name=name, version=version, policy=policy, force=force)
 
     async def download_model(self, url: str) -> bytes:
         """As `ModelService.download_model`."""

@@ -1,5 +1,6 @@
 """`ModelService`: the registry, in the caller's own session."""
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
@@ -19,10 +20,11 @@ if TYPE_CHECKING:
 
     from kamiwaza_sdk.services.download.schemas import ProgressCallback
     from kamiwaza_sdk.services.download.services import DownloadService
+    from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema, Policy
     from kamiwaza_sdk.services.hub.services import HubService, Source
     from kamiwaza_sdk.services.model.config import ServiceConfig
 
-__all__ = ["ModelService"]
+__all__ = ["ModelService", "register_checked"]
 
 
 class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
@@ -65,35 +67,51 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
         super().__init__(db, namespace=namespace, actor=actor)
         self._transfers = Transfers(config=config, hub=hub, downloads=downloads)
 
-    def register(self, fetched: Fetched, *, name: str | None = None, version: str | None = None) -> ModelVersionSchema:
+    def register(
+        self,
+        fetched: Fetched,
+        *,
+        name: str | None = None,
+        version: str | None = None,
+        policy: "Policy | None" = None,
+        force: bool = False,
+    ) -> ModelVersionSchema:
         """Register what was fetched: create the model where it is missing, and a version of these files.
 
         Nothing is registered twice: where the model has a version of just these files, that one is returned. A model
         that is created takes hub, repository, author, licence and task from what was fetched, and a version that is
-        created its revision; what is there already stays as it is.
+        created its revision and its details; what is there already stays as it is.
+
+        A policy is checked on the bytes, which have to be in the store, and its verdict is kept in the details of the
+        version under ``policy``. One that does not pass is created as ``failed``: it is not what the model's name leads
+        to, and can have no alias. Registered again without a policy, its files are refused.
 
         Args:
             fetched: What `fetch` returned, here or elsewhere.
             name: The model's name. Default: the one that the source suggests.
             version: A label for a new version. Default: its number.
+            policy: What it must be like. The files are read before anything is written.
+            force: Make it ``ready`` whatever a policy has against it. Its details and the history tell.
 
         Returns:
-            The version, ``ready``.
+            The version, ``ready``, or ``failed`` where the policy objects.
 
         Raises:
+            PolicyViolationException: A policy objects, now to a version that is ready already; or did before, and there
+                is none now.
             ModelAlreadyExistsException: The name belongs to a deleted model.
             VersionAlreadyExistsException: The label is taken, or these files have another one.
             ModelTooLargeException: The files have more bytes than ``max_model_size``.
             InvalidNameException: The name or the label cannot be kept.
-            InvalidInputException: There are no files, or over 10,000.
+            InvalidInputException: There are no files, or over 10,000, or an argument is of a wrong kind.
             DatabaseException: The database could not do it.
 
         Example:
             >>> models.register(fetched, name="tiny") == models.register(fetched, name="tiny")
             True
         """
-        limit = self._transfers.config().max_model_size
-        return versions.register(self._scope, fetched, name=name, version=version, max_size=limit)
+        objections = self._transfers.objections(fetched, policy)
+        return register_checked(self, fetched, name=name, version=version, objections=objections, force=force)
 
     async def pull_model(
         self,
@@ -105,6 +123,8 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
         allow: "str | Iterable[str] | None" = None,
         ignore: "str | Iterable[str] | None" = None,
         progress: "bool | ProgressCallback" = False,
+        policy: "Policy | None" = None,
+        force: bool = False,
         allow_open_transaction: bool = False,
     ) -> ModelVersionSchema:
         """Fetch a source into the store, then register it. No SQL is executed before the last byte is verified.
@@ -119,13 +139,16 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
             allow: As `fetch` takes it.
             ignore: As `fetch` takes it.
             progress: As `fetch` takes it.
+            policy: What it must be like, as far as that can be told before it travels, and once it is here.
+            force: Fetch it, and make it ``ready``, whatever a policy has against it.
             allow_open_transaction: Transfer even though the session's transaction stays open for as long.
 
         Returns:
-            The version, ``ready``.
+            The version, ``ready``, or ``failed`` where only its bytes told that the policy objects.
 
         Raises:
             OpenTransactionException: The session has a transaction open.
+            PolicyViolationException: The policy objects to what is announced. Nothing was fetched.
             ServiceException: Whatever `fetch` and `register` raise.
 
         Example:
@@ -135,8 +158,11 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
         """
         in_open_transaction = not allow_open_transaction and in_transaction(self.db)
         self._transfers.check_pull(name=name, version=version, in_open_transaction=in_open_transaction)
-        fetched = await self._transfers.fetch(source, sha256=sha256, allow=allow, ignore=ignore, progress=progress)
-        return self.register(fetched, name=name, version=version)
+        fetched = await self._transfers.fetch(
+            source, sha256=sha256, allow=allow, ignore=ignore, progress=progress, policy=policy, force=force
+        )
+        objections = await asyncio.to_thread(self._transfers.objections, fetched, policy)
+        return register_checked(self, fetched, name=name, version=version, objections=objections, force=force)
 
     async def download_model(self, url: str) -> bytes:
         """Return the body of a URL. For what fits in memory; `pull_model` is for everything else.
@@ -154,3 +180,25 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
             b'weights'
         """
         return await self._transfers.read(url)
+
+
+def register_checked(
+    service: ModelService,
+    fetched: Fetched,
+    *,
+    name: str | None,
+    version: str | None,
+    objections: "tuple[ObjectionSchema, ...] | None",
+    force: bool,
+) -> ModelVersionSchema:
+    """Register what a policy has been asked about already, where there is one."""
+    limit = service._transfers.config().max_model_size
+    return versions.register(
+        service._scope,
+        versions.check_fetched(fetched),
+        name=name,
+        version=version,
+        max_size=limit,
+        objections=objections,
+        force=force,
+    )

@@ -3,9 +3,10 @@
 import asyncio
 from typing import TYPE_CHECKING
 
-from kamiwaza_sdk._validation import check_name
+from kamiwaza_sdk._validation import check_name, revalidated
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched
 from kamiwaza_sdk.services.model.exceptions import OpenTransactionException
+from kamiwaza_sdk.services.model.operations.versions import check_fetched
 from kamiwaza_sdk.services.model.schemas.version import check_version_label
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from kamiwaza_sdk.services.download.schemas import ProgressCallback
     from kamiwaza_sdk.services.download.services import DownloadService
+    from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema, Policy
     from kamiwaza_sdk.services.hub.services import HubService, Source
     from kamiwaza_sdk.services.model.config import ServiceConfig
 
@@ -55,13 +57,40 @@ class Transfers:
         allow: "str | Iterable[str] | None",
         ignore: "str | Iterable[str] | None",
         progress: "bool | ProgressCallback",
+        policy: "Policy | None",
+        force: bool,
     ) -> Fetched:
-        """Fetch no more than the registry would accept."""
-        from kamiwaza_sdk.services.hub.services import HubService
+        """Fetch no more than the registry would accept, and nothing that a policy objects to, as far as can be told."""
+        from kamiwaza_sdk.services.hub.exceptions import PolicyViolationException
+        from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
 
         limit = (await asyncio.to_thread(self.config)).max_model_size
-        hub = self._hub or HubService()
+        hub = self._some_hub()
+        if force and isinstance(source, PlanSchema):
+            source = source.manifest
+        if policy is not None and not force:
+            manifest = await hub.resolve(source, sha256=sha256, allow=allow, ignore=ignore)
+            plan = await hub.plan(manifest, policy=policy)
+            if plan.objections:
+                way_out = "nothing of it was fetched; choose others, or pull it with force=True"
+                raise PolicyViolationException(subject=plan.source, objections=plan.objections, way_out=way_out)
+            return await hub.fetch(manifest, max_size=limit, progress=progress)
         return await hub.fetch(source, sha256=sha256, allow=allow, ignore=ignore, max_size=limit, progress=progress)
+
+    def objections(self, fetched: Fetched, policy: "Policy | None") -> "tuple[ObjectionSchema, ...] | None":
+        """Return what a policy has against the bytes in the store, `None` where there is none to ask. Blocks."""
+        if policy is None:
+            return None
+        from kamiwaza_sdk.services.hub._details import check_fetched as check_bytes
+        from kamiwaza_sdk.services.hub.schemas.policy import Policy
+
+        checked = revalidated(policy, Policy, "policy")
+        return check_bytes(check_fetched(fetched), checked, self._some_hub().storage)
+
+    def _some_hub(self) -> "HubService":
+        from kamiwaza_sdk.services.hub.services import HubService
+
+        return self._hub or HubService()
 
     async def read(self, url: str) -> bytes:
         """Return a body no larger than what the registry holds in memory."""

@@ -1,6 +1,7 @@
 """What goes into a download and what comes out of it."""
 
 from kamiwaza_sdk.services.download.schemas.attempt import AttemptCallback, DownloadAttempt
+from kamiwaza_sdk.services.download.schemas.part import RangeSchema
 from kamiwaza_sdk.services.download.schemas.progress import DownloadProgress, ProgressCallback
 from kamiwaza_sdk.services.download.schemas.request import DownloadOutcome, DownloadRequest
 from kamiwaza_sdk.services.download.schemas.response import ResponseSchema
@@ -15,6 +16,7 @@ __all__ = [
     "DownloadRequest",
     "DownloadResult",
     "ProgressCallback",
+    "RangeSchema",
     "ResponseSchema",
     "Validators",
 ]

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from kamiwaza_sdk._validation import MAX_SIZE, FilePath, Sha256, check_layout
 from kamiwaza_sdk.services.storage.schemas import FileLike
@@ -68,6 +68,9 @@ class Fetched(BaseModel):
         author: Who made it, as the hub says.
         license: As the hub says, such as ``apache-2.0``.
         task: As the hub says, such as ``text-generation``.
+        details: What the files say: ``format``, ``architecture``, ``parameters`` by type, ``quantisation``,
+            ``context_length``, each only where it was found.
+        digests_known: Whether it was known of each file before it travelled which bytes it has.
 
     Example:
         >>> file = FetchedFile(path="model.onnx", size=3, sha256="ab" * 32)
@@ -89,6 +92,8 @@ class Fetched(BaseModel):
     author: str | None = None
     license: str | None = None
     task: str | None = None
+    details: dict[str, JsonValue] = Field(default_factory=dict)
+    digests_known: bool = False
 
     @property
     def size(self) -> int:

@@ -12,6 +12,7 @@ from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.hub.addresses import is_address, redacted, refuse_unless_address, scheme_of
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema
+from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
 from kamiwaza_sdk.services.hub.sources.context import SourceContext
 from kamiwaza_sdk.services.hub.sources.local import resolve_path
 from kamiwaza_sdk.services.hub.sources.registry import source_for
@@ -20,7 +21,7 @@ from kamiwaza_sdk.services.hub.sources.web import resolve_urls
 __all__ = ["Source", "resolve_source"]
 
 #: An address, several of http or https, a file or directory on this machine, or what one of these was resolved to.
-Source: TypeAlias = "str | os.PathLike[str] | Sequence[str] | ManifestSchema"
+Source: TypeAlias = "str | os.PathLike[str] | Sequence[str] | ManifestSchema | PlanSchema"
 
 
 async def resolve_source(source: Source, context: SourceContext) -> ManifestSchema:
@@ -32,6 +33,8 @@ async def resolve_source(source: Source, context: SourceContext) -> ManifestSche
     """
     if isinstance(source, ManifestSchema):
         return source
+    if isinstance(source, PlanSchema):
+        return source.manifest
     if isinstance(source, str) and is_address(source):
         refuse_unless_address(source)
         scheme = scheme_of(source)

@@ -16,7 +16,7 @@ from kamiwaza_sdk.services.storage.services import StorageService
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from kamiwaza_sdk.services.download.schemas import ResponseSchema
+    from kamiwaza_sdk.services.download.schemas import RangeSchema, ResponseSchema
     from kamiwaza_sdk.services.download.services import DownloadService
 
 __all__ = ["MAX_PAGES", "SourceContext"]
@@ -73,6 +73,23 @@ class SourceContext:
         if self.offline:
             raise OfflineException(source=redact_text(url))
         return await self._downloads.get(url, max_size=max_size)
+
+    async def read_range(self, url: str, *, offset: int, length: int) -> "RangeSchema":
+        """Return a part of a file, as `DownloadService.read_range` does, unless no connection may be opened.
+
+        Args:
+            url: http or https. The token of its host goes along, to that host only.
+            offset: Where the part begins, in bytes.
+            length: How many bytes it has, 1 or more.
+
+        Raises:
+            OfflineException: No connection may be opened.
+            DownloadException: It did not arrive.
+            InvalidUrlException: `url` is none.
+        """
+        if self.offline:
+            raise OfflineException(source=redact_text(url))
+        return await self._downloads.read_range(url, offset=offset, length=length)
 
     async def pages(self, url: str, *, max_pages: int = MAX_PAGES) -> "AsyncIterator[ResponseSchema]":
         """Yield a listing page by page, each asked for when it is: ``Link: <…>; rel="next"`` leads on (RFC 8288).

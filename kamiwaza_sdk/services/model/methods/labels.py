@@ -27,6 +27,7 @@ class LabelMethods(Bound):
         Raises:
             AliasAlreadyExistsException: The model has the alias, and it is not to be moved.
             VersionNotFoundException: There is no such version in this namespace, or its model is deleted.
+            PolicyViolationException: The version has failed, because a policy objects to it.
             VersionStatusException: The version is not ready.
             InvalidNameException: There can be no such alias.
             InvalidInputException: `version_id` is no UUID, or the model would have over 1,000 aliases.
@@ -50,6 +51,7 @@ class LabelMethods(Bound):
 
         Raises:
             VersionNotFoundException: There is no such version in this namespace, or its model is deleted.
+            PolicyViolationException: The version has failed, because a policy objects to it.
             VersionStatusException: The version is not ready.
             InvalidNameException: There can be no such alias.
             InvalidInputException: `version_id` is no UUID, or the model would have over 1,000 aliases.
@@ -97,6 +99,7 @@ class LabelMethods(Bound):
         Raises:
             AliasNotFoundException: The model has no such alias, or it has led nowhere else before.
             VersionNotFoundException: The version it led to has been deleted.
+            PolicyViolationException: The version it led to has failed, and a policy objects to it.
             VersionStatusException: The version it led to is not ready any more.
             ModelNotFoundException: There is no such model in this namespace, or it is deleted.
             InvalidNameException: There can be no such alias.

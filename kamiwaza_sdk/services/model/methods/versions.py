@@ -165,15 +165,17 @@ class VersionMethods(Bound):
         """
         return references.resolve(self._scope, reference, at=at)
 
-    def update_version(self, version_id: UUID, changes: UpdateVersion) -> ModelVersionSchema:
+    def update_version(self, version_id: UUID, changes: UpdateVersion, *, force: bool = False) -> ModelVersionSchema:
         """Change those fields of a version that are given; `None` clears one.
 
         A ``draft`` may get other files, and become ``ready`` or ``failed``. What is ``ready`` keeps its files for good,
         and may become ``archived`` or ``failed`` once no alias leads to it; an archived one may become ``ready`` again.
+        One that failed because of a policy becomes ``ready`` only by force; its verdict stays in its details.
 
         Args:
             version_id: The version.
             changes: What changes.
+            force: Make it ``ready`` whatever a policy has against it. The history tells.
 
         Returns:
             The version as it is now.
@@ -181,6 +183,7 @@ class VersionMethods(Bound):
         Raises:
             VersionNotFoundException: There is none in this namespace, or its model is deleted.
             VersionAlreadyExistsException: The new label is taken.
+            PolicyViolationException: A policy objects to it, and it was not forced.
             VersionStatusException: Its status does not allow that.
             VersionInUseException: An alias leads to it, or rows of your own refer to files that it would lose.
             InvalidInputException: `version_id` is no UUID.
@@ -190,7 +193,7 @@ class VersionMethods(Bound):
             >>> models.update_version(version.id, UpdateVersion(status="archived")).status
             'archived'
         """
-        return versions.update(self._scope, version_id, changes)
+        return versions.update(self._scope, version_id, changes, force=force)
 
     def delete_version(self, version_id: UUID) -> None:
         """Delete a version for good, with its tags and configurations. Its number is never given out again.

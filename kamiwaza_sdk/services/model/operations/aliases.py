@@ -15,6 +15,7 @@ from kamiwaza_sdk.services.model.exceptions import (
 from kamiwaza_sdk.services.model.models import DBModelAlias, DBModelVersion
 from kamiwaza_sdk.services.model.operations import versions
 from kamiwaza_sdk.services.model.operations.changes import ModelChange, hold, hold_owner
+from kamiwaza_sdk.services.model.operations.policies import objections_of, refusal
 from kamiwaza_sdk.services.model.schemas.event import EventKind
 from kamiwaza_sdk.services.model.schemas.fields import MAX_ALIASES, check_alias
 from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema
@@ -57,6 +58,8 @@ def _target(change: ModelChange, alias: str) -> tuple[UUID, int] | None:
 def _move(
     change: ModelChange, alias: str, before: tuple[UUID, int] | None, version: ModelVersionSchema, *, kind: EventKind
 ) -> None:
+    if version.status == "failed" and objections_of(version):
+        raise refusal(version, "update_version(…, status='ready', force=True) lets it have aliases all the same")
     if version.status != "ready":
         reason = "an alias leads to a ready version only; update_version() makes it ready"
         raise VersionStatusException(version=version.id, status=version.status, reason=reason)

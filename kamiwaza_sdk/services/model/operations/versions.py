@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from pydantic import JsonValue
@@ -24,6 +24,7 @@ from kamiwaza_sdk.services.model.operations import models
 from kamiwaza_sdk.services.model.operations.changes import ModelChange, hold, hold_owner, missing_version, same
 from kamiwaza_sdk.services.model.operations.files import facts, insert_files, replace_files
 from kamiwaza_sdk.services.model.operations.lineage import check_childless, insert_parents
+from kamiwaza_sdk.services.model.operations.policies import POLICY, objections_of, refusal, verdict
 from kamiwaza_sdk.services.model.operations.tags import tag_rows
 from kamiwaza_sdk.services.model.schemas.model import CreateModel
 from kamiwaza_sdk.services.model.schemas.version import (
@@ -42,7 +43,10 @@ from kamiwaza_sdk.services.model.statements.aliases import ALIASES_OF_VERSION
 from kamiwaza_sdk.services.model.statements.models import insert_or_nothing
 from kamiwaza_sdk.services.model.statements.tags import VERSION_TAGS
 
-__all__ = ["copy", "create", "delete", "get", "page", "register", "update", "with_files"]
+if TYPE_CHECKING:
+    from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema
+
+__all__ = ["check_fetched", "copy", "create", "delete", "get", "page", "register", "update", "with_files"]
 
 #: What a version may become, by what it is.
 _NEXT: Final = {
@@ -80,12 +84,16 @@ def page(scope: Scope, model_id: UUID, *, after: int, limit: int) -> list[ModelV
 
 
 def register(
-    scope: Scope, fetched: Fetched, *, name: str | None, version: str | None, max_size: int
+    scope: Scope,
+    fetched: Fetched,
+    *,
+    name: str | None,
+    version: str | None,
+    max_size: int,
+    objections: "Sequence[ObjectionSchema] | None" = None,
+    force: bool = False,
 ) -> ModelVersionSchema:
     """Return the version made of the fetched files, having created it and its model where they were missing."""
-    if not isinstance(fetched, Fetched):
-        reason = f"must be a Fetched, not {shown(fetched)}; Fetched.model_validate() makes one of JSON"
-        raise InvalidInputException("fetched", reason)
     create_model = CreateModel(
         name=fetched.name if name is None else name,
         source_repository=fetched.source_repository or fetched.source,
@@ -95,14 +103,54 @@ def register(
         task=fetched.task,
     )
     files = tuple(CreateFile(path=file.path, size=file.size, sha256=file.sha256) for file in fetched.files)
-    create_version = CreateVersion(files=files, version=version, source_revision=fetched.source_revision)
+    details = fetched.details | ({} if objections is None else {POLICY: verdict(objections, forced=force)})
+    create_version = CreateVersion(
+        files=files, version=version, source_revision=fetched.source_revision, details=details
+    )
     if fetched.size > max_size:
         raise ModelTooLargeException(name=create_model.name, size=fetched.size, limit=max_size)
     with scope.writing() as writing:
         model = models.insert(writing, create_model) or models.find_by_name(writing, create_model.name)
         if model is None or model.deleted_at is not None:
             raise models.taken(writing, create_model.name)
-        return _insert_or_find(hold(writing, model.id), create_version)
+        change = hold(writing, model.id)
+        if objections and not force:
+            return _insert_failed(change, create_version)
+        return _insert_or_find(change, create_version, unless_refused=objections is None and not force)
+
+
+def check_fetched(fetched: Fetched) -> Fetched:
+    """Return what was fetched, or refuse what is something else."""
+    if not isinstance(fetched, Fetched):
+        reason = f"must be a Fetched, not {shown(fetched)}; Fetched.model_validate() makes one of JSON"
+        raise InvalidInputException("fetched", reason)
+    return fetched
+
+
+def _insert_failed(change: ModelChange, version: CreateVersion) -> ModelVersionSchema:
+    """Return a failed version of files that a policy objects to; the one that there is, where it says the same."""
+    for found in _of_these_files(change, version, "ready"):
+        refused = found.model_copy(update={"details": version.details})
+        raise refusal(refused, "it is ready already, and stays as it is: archive it, or register with force=True")
+    for found in _of_these_files(change, version, "failed"):
+        if same(found.details.get(POLICY), version.details[POLICY]) and version.version in {None, found.version}:
+            return found
+    return _insert(change, version, status="failed")
+
+
+def _refuse_failed(change: ModelChange, version: CreateVersion) -> None:
+    """Raise where a policy objects to just these files."""
+    for found in _of_these_files(change, version, "failed"):
+        if objections_of(found):
+            raise refusal(found, "register with a policy that it passes, or with force=True")
+
+
+def _of_these_files(change: ModelChange, version: CreateVersion, status: str) -> list[ModelVersionSchema]:
+    digest = manifest_digest(version.files)
+    rows = change.scope.execute(
+        statements.VERSIONS_BY_DIGEST, _model_id=change.id, _digest=digest, _status=status
+    ).all()
+    return with_files(change.scope, rows)
 
 
 def copy(scope: Scope, version_id: UUID, model_id: UUID, *, version: str | None) -> ModelVersionSchema:
@@ -121,13 +169,13 @@ def copy(scope: Scope, version_id: UUID, model_id: UUID, *, version: str | None)
         return _insert_or_find(hold(writing, model_id), create_version)
 
 
-def _insert_or_find(change: ModelChange, version: CreateVersion) -> ModelVersionSchema:
+def _insert_or_find(change: ModelChange, version: CreateVersion, *, unless_refused: bool = False) -> ModelVersionSchema:
     """Return the ready version of the same files, or a new one. The row is held: nobody registers them meanwhile."""
-    digest = manifest_digest(version.files)
-    row = change.scope.execute(statements.VERSION_BY_DIGEST, _model_id=change.id, _digest=digest).one_or_none()
-    if row is None:
+    found = next(iter(_of_these_files(change, version, "ready")), None)
+    if found is None:
+        if unless_refused:
+            _refuse_failed(change, version)
         return _insert(change, version)
-    found = with_files(change.scope, [row])[0]
     if version.version not in {None, found.version}:
         raise VersionAlreadyExistsException(
             model=found.model_name, version=found.version, namespace=found.namespace, same_files=True
@@ -135,10 +183,10 @@ def _insert_or_find(change: ModelChange, version: CreateVersion) -> ModelVersion
     return found
 
 
-def _insert(change: ModelChange, version: CreateVersion) -> ModelVersionSchema:
+def _insert(change: ModelChange, version: CreateVersion, *, status: str | None = None) -> ModelVersionSchema:
     scope = change.scope
     number = change.row["last_number"] + 1
-    values = _values(change, number, version)
+    values = _values(change, number, version) | ({} if status is None else {"status": status})
     if not scope.execute(insert_or_nothing(scope.dialect, "kamiwaza_model_version", "id"), **values).all():
         raise _label_taken(change, values["version"])
     insert_files(scope, values["id"], version.files)
@@ -178,7 +226,7 @@ def _label_taken(change: ModelChange, label: str) -> VersionAlreadyExistsExcepti
     return VersionAlreadyExistsException(model=change.row["name"], version=label, namespace=change.scope.namespace)
 
 
-def update(scope: Scope, version_id: UUID, changes: UpdateVersion) -> ModelVersionSchema:
+def update(scope: Scope, version_id: UUID, changes: UpdateVersion, *, force: bool) -> ModelVersionSchema:
     """Change the fields that are given, where the version's status allows."""
     changes = revalidated(changes, UpdateVersion, "changes", only_given=True)
     label = changes.version
@@ -187,7 +235,7 @@ def update(scope: Scope, version_id: UUID, changes: UpdateVersion) -> ModelVersi
     try:
         with scope.writing() as writing:
             change = hold_owner(writing, version_id)
-            _update(change, get(writing, version_id), changes)
+            _update(change, get(writing, version_id), changes, force=force)
             return get(writing, version_id)
     except IntegrityError as error:
         if change is None:
@@ -208,9 +256,13 @@ def _refusal(
     return VersionInUseException(version=version_id, reason=reason)
 
 
-def _update(change: ModelChange, current: ModelVersionSchema, changes: UpdateVersion) -> None:
-    _check_update(change, current, changes)
+def _update(change: ModelChange, current: ModelVersionSchema, changes: UpdateVersion, *, force: bool) -> None:
+    forced = _is_refused(current, changes)
+    if forced and not force:
+        raise refusal(current, "update_version(…, force=True) makes it ready all the same, and the history tells")
+    _check_update(change, current, changes, forced=forced)
     values = changes.changes()
+    _keep_verdict(current, values, forced=forced)
     values.pop("files", None)
     has_other_files = changes.files is not None and _rows(changes.files) != _rows(current.files)
     if has_other_files:
@@ -239,13 +291,26 @@ def _rows(files: Sequence[CreateFile] | Sequence[ModelFileSchema]) -> dict[str, 
     return {file.path: file.model_dump() for file in files}
 
 
-def _check_update(change: ModelChange, current: ModelVersionSchema, changes: UpdateVersion) -> None:
+def _is_refused(current: ModelVersionSchema, changes: UpdateVersion) -> bool:
+    """Tell whether a version is to become ready that a policy objects to."""
+    return changes.status == "ready" and current.status == "failed" and bool(objections_of(current))
+
+
+def _keep_verdict(current: ModelVersionSchema, values: dict[str, Any], *, forced: bool) -> None:  # Any: as above
+    """Let no other details take the verdict's place, and note where it is overruled."""
+    said = current.details.get(POLICY)
+    if isinstance(said, dict) and ("details" in values or forced):
+        kept = {**said, "forced": True} if forced else said
+        values["details"] = {**values.get("details", current.details), POLICY: kept}
+
+
+def _check_update(change: ModelChange, current: ModelVersionSchema, changes: UpdateVersion, *, forced: bool) -> None:
     if changes.files is not None and current.status != "draft":
         reason = "its files never change any more; create another version"
         raise VersionStatusException(version=current.id, status=current.status, reason=reason)
     if changes.status in {None, current.status}:
         return
-    if changes.status not in _NEXT[current.status]:
+    if changes.status not in _NEXT[current.status] and not forced:
         allowed = " or ".join(sorted(_NEXT[current.status])) or "nothing else"
         reason = f"it can become {allowed}, not {changes.status}"
         raise VersionStatusException(version=current.id, status=current.status, reason=reason)

@@ -82,7 +82,8 @@ class ModelVersionSchema(BaseModel):
         status: Whether it is still being put together, can be used, is kept for the record, or went wrong.
         format: Such as "safetensors": what `details` names, or what all files have that have one. `None` otherwise.
         parameters: How many, where `details` says: the sum where it says so by data type.
-        details: What is known of its inside: format, architecture and so on.
+        details: What is known of its inside: format, architecture and so on; what was fetched brings what its files
+            say. Under ``policy`` is what a `Policy` said of it, which no update replaces.
         files: Sorted by path.
         created_at: UTC.
         updated_at: UTC.

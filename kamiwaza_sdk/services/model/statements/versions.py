@@ -30,8 +30,8 @@ __all__ = [
     "LATEST_VERSION",
     "UPDATE_FILE",
     "UPDATE_VERSION",
+    "VERSIONS_BY_DIGEST",
     "VERSION_BY_ALIAS",
-    "VERSION_BY_DIGEST",
     "VERSION_BY_ID",
     "VERSION_BY_LABEL",
     "VERSION_BY_NUMBER",
@@ -77,11 +77,13 @@ _WITH_ID: Final = VERSION.c.id == bound(VERSION, "id")
 _IN_NAMESPACE: Final = VERSION.c.namespace == bound(VERSION, "namespace")
 
 VERSION_BY_ID: Final = VERSION_SELECT.where(_WITH_ID)
-#: The version that has just these files, once it is ready.
-VERSION_BY_DIGEST: Final = (
-    VERSION_SELECT.where(_OF_MODEL, VERSION.c.digest == bound(VERSION, "digest"), VERSION.c.status == "ready")
+#: The first versions of a status that have just these files.
+VERSIONS_BY_DIGEST: Final = (
+    VERSION_SELECT.where(
+        _OF_MODEL, VERSION.c.digest == bound(VERSION, "digest"), VERSION.c.status == bound(VERSION, "status")
+    )
     .order_by(VERSION.c.number)
-    .limit(1)
+    .limit(10)
 )
 VERSION_BY_NUMBER: Final = VERSION_SELECT.where(_OF_NAMED_MODEL, VERSION.c.number == bound(VERSION, "number"))
 VERSION_BY_LABEL: Final = VERSION_SELECT.where(_OF_NAMED_MODEL, VERSION.c.version == bound(VERSION, "version"))

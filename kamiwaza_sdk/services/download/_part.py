@@ -1,0 +1,75 @@
+"""Reading one part of a file into memory."""
+
+import re
+from http import HTTPStatus
+from typing import Final
+
+import aiohttp
+
+from kamiwaza_sdk.services.download._exchange import Exchange, next_piece
+from kamiwaza_sdk.services.download.exceptions import RangeNotSupportedException
+from kamiwaza_sdk.services.download.schemas import RangeSchema
+
+__all__ = ["read_part"]
+
+_CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)")
+_UNSATISFIED: Final = re.compile(r"bytes \*/([0-9]{1,19})")
+
+
+async def read_part(response: aiohttp.ClientResponse, *, exchange: Exchange, offset: int, length: int) -> RangeSchema:
+    """Return the bytes that were asked for, fewer where the file ends before.
+
+    Of a server that sends the whole file instead, the first bytes are read, and the connection is given up.
+
+    Raises:
+        RangeNotSupportedException: The answer is another part, or all of a file of which the middle was wanted.
+        DownloadInterruptedException: It broke off.
+        DownloadTimeoutException: Nothing arrived for as long as a stall may take.
+    """
+    if response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        return _beyond_the_end(response, exchange, offset)
+    if response.status == HTTPStatus.OK and offset:
+        raise RangeNotSupportedException(
+            url=exchange.url, offset=offset, length=length, reason="the server sends the whole file instead"
+        )
+    if response.status == HTTPStatus.OK:
+        size, wanted = response.content_length, length
+    else:
+        size, wanted = _announced(response, exchange, offset, length)
+    exchange.begin(0, min(wanted, size) if size is not None and not offset else wanted)
+    body = await _first(response, exchange, wanted)
+    is_whole = response.status == HTTPStatus.PARTIAL_CONTENT or size is not None
+    if is_whole and len(body) != exchange.announced:
+        raise exchange.interrupted("the body ended early")
+    known = len(body) if size is None and response.status == HTTPStatus.OK and len(body) < length else size
+    return RangeSchema(offset=offset, size=known, body=body)
+
+
+def _beyond_the_end(response: aiohttp.ClientResponse, exchange: Exchange, offset: int) -> RangeSchema:
+    match = _UNSATISFIED.fullmatch(response.headers.get("Content-Range", "").strip())
+    if match is None or int(match[1]) > offset:
+        reason = "the server answered 416 although the file has those bytes, or does not say how many it has"
+        raise RangeNotSupportedException(url=exchange.url, offset=offset, length=0, reason=reason)
+    return RangeSchema(offset=offset, size=int(match[1]), body=b"")
+
+
+def _announced(
+    response: aiohttp.ClientResponse, exchange: Exchange, offset: int, length: int
+) -> tuple[int | None, int]:
+    """Return the size of the file and how many bytes of it come, as ``Content-Range`` says (RFC 9110, section 14.4)."""
+    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+    if match is not None:
+        start, last, size = int(match[1]), int(match[2]), None if match[3] == "*" else int(match[3])
+        end = offset + length if size is None else min(offset + length, size)
+        if start == offset and last == end - 1 and response.content_length in {None, end - offset}:
+            return size, end - offset
+    reason = "the server sends another part than the one asked for"
+    raise RangeNotSupportedException(url=exchange.url, offset=offset, length=length, reason=reason)
+
+
+async def _first(response: aiohttp.ClientResponse, exchange: Exchange, wanted: int) -> bytes:
+    body = bytearray()
+    while len(body) < wanted and (piece := await next_piece(response.content, exchange)):
+        body += piece
+        exchange.received = len(body)
+    return bytes(body[:wanted])

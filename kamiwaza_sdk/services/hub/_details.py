@@ -1,0 +1,124 @@
+"""What is to be said of fetched files: their details, and what a policy has against their bytes."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from pydantic import JsonValue
+
+from kamiwaza_sdk._validation import MAX_SIZE, check_text
+from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
+from kamiwaza_sdk.formats.inspection import detect_format
+from kamiwaza_sdk.formats.repository import DESCRIBING_FILES
+from kamiwaza_sdk.formats.schemas import RepositoryDetailsSchema
+from kamiwaza_sdk.services.hub._inspection import Findings, inspect_here
+from kamiwaza_sdk.services.hub._quantisations import PREFERRED, format_by_name
+from kamiwaza_sdk.services.hub.policies import Known, Subject, objections_to
+from kamiwaza_sdk.services.hub.schemas.fetched import Fetched
+from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema, Policy
+from kamiwaza_sdk.services.storage.services import StorageService
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["check_fetched", "with_details"]
+
+_logger: Final = logging.getLogger(__name__)
+_MAX_WORD_LENGTH: Final = 255
+_Fetched = TypeVar("_Fetched", bound=Fetched)
+
+
+def with_details(fetched: _Fetched, storage: StorageService) -> _Fetched:
+    """Return what was fetched with what its headers say. What cannot be read is not said; nothing is lost. Blocks."""
+    try:
+        kinds = {file.path: format_by_name(file.path) for file in fetched.files}
+        telling = [path for path, kind in kinds.items() if path in DESCRIBING_FILES or kind not in {None, "pickle"}]
+        details = _details(inspect_here(_places(fetched, storage, telling)))
+        if "format" not in details:  # pickles tell nothing else, and to look through them takes long
+            pickles = _places(fetched, storage, [path for path, kind in kinds.items() if kind == "pickle"])
+            details |= {"format": "pickle"} if any(map(_is_pickle, pickles.values())) else {}
+        return fetched.model_copy(update={"details": details})
+    except Exception:  # whatever hostile bytes do to a reader: they are verified and kept, and that is what was asked
+        _logger.warning("%s could not be looked into", fetched.source, exc_info=True)
+        return fetched
+
+
+def _places(fetched: Fetched, storage: StorageService, paths: "Iterable[str]") -> dict[str, Path]:
+    wanted = set(paths)
+    found = ((file.path, storage.find(file.sha256, size=file.size)) for file in fetched.files if file.path in wanted)
+    return {path: blob.path for path, blob in found if blob is not None}
+
+
+def _is_pickle(place: Path) -> bool:
+    """Tell by its first bytes whether a file is a pickle, or an archive of some."""
+    with place.open("rb") as file:
+        return detect_format(file.read(64)) == "pickle"
+
+
+def _details(findings: Findings) -> dict[str, JsonValue]:
+    formats = {schema.format for schema in findings.schemas.values()}
+    described = findings.described(findings.schemas)
+    whole = not any(format_by_name(path) for path in findings.problems)
+    found: dict[str, JsonValue] = {
+        "format": next((name for name in PREFERRED if name in formats), None),
+        "architecture": _word(described.architecture),
+        "parameters": _counts(described) if whole else None,
+        "quantisation": _word(described.quantisation),
+        "context_length": _number(described.context_length),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _word(text: str | None) -> str | None:
+    """Return a text as far as a database can hold it: it is a stranger's."""
+    try:
+        return None if text is None or len(text) > _MAX_WORD_LENGTH else check_text(text)
+    except InvalidInputException:
+        return None
+
+
+def _number(number: int | None) -> int | None:
+    return number if number is not None and 0 < number <= MAX_SIZE else None
+
+
+def _counts(described: RepositoryDetailsSchema) -> dict[str, JsonValue] | None:
+    counts = described.parameters_by_dtype
+    return dict(counts) if counts and sum(counts.values()) <= MAX_SIZE else None
+
+
+def check_fetched(fetched: Fetched, policy: Policy, storage: StorageService) -> tuple[ObjectionSchema, ...]:
+    """Return what a policy has against files in the store, by what their bytes say. Blocks."""
+    places = _places(fetched, storage, [file.path for file in fetched.files])
+    findings = inspect_here(places)
+    problems = dict(findings.problems) | {
+        file.path: "it is not in this store" for file in fetched.files if file.path not in places
+    }
+    subject = Subject(
+        source=fetched.source,
+        addresses=(),
+        hub=fetched.hub,
+        license=fetched.license or _licence(findings),
+        files=[_known(file.path, file.size, findings, problems, fetched) for file in fetched.files],
+        final=True,
+    )
+    return objections_to(subject, policy)
+
+
+def _known(path: str, size: int, findings: Findings, problems: Mapping[str, str], fetched: Fetched) -> Known:
+    schema = findings.schemas.get(path)
+    return Known(
+        path,
+        size,
+        None if schema is None else schema.format,
+        findings.verdict(path),
+        fetched.digests_known,
+        problems.get(path),
+    )
+
+
+def _licence(findings: Findings) -> str | None:
+    try:
+        return findings.described(()).licence
+    except ServiceException:
+        return None

@@ -1,0 +1,242 @@
+"""Bringing the files of one manifest into the store."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.services.download.schemas import Validators
+from kamiwaza_sdk.services.hub._git import check_git_blob
+from kamiwaza_sdk.services.hub._kept import Kept, KeptFiles
+from kamiwaza_sdk.services.hub._streaming import open_stream, written
+from kamiwaza_sdk.services.hub._tasks import all_or_first_error
+from kamiwaza_sdk.services.hub.exceptions import (
+    OfflineException,
+    RepositoryGatedException,
+    SourceTooLargeException,
+)
+from kamiwaza_sdk.services.hub.schemas.fetched import Fetched, FetchedFile
+from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
+from kamiwaza_sdk.services.hub.sources.context import SourceContext
+from kamiwaza_sdk.services.hub.sources.local import check_inside
+from kamiwaza_sdk.services.storage.exceptions import raise_as_storage_error
+from kamiwaza_sdk.services.storage.services import StorageService
+
+if TYPE_CHECKING:
+    from kamiwaza_sdk.services.download.schemas import DownloadResult, ProgressCallback
+    from kamiwaza_sdk.services.download.services import DownloadService
+    from kamiwaza_sdk.services.storage.schemas import BlobSchema
+
+__all__ = ["Fetching"]
+
+#: How many files are staged at once; how many of them travel is the download service's to say.
+_MAX_STAGED: Final = 32
+_REFUSED: Final = frozenset({401, 403})
+
+_T = TypeVar("_T")
+
+
+class Fetching:
+    """One fetch: its manifest, what it may cost, and what it came to so far."""
+
+    def __init__(
+        self,
+        manifest: ManifestSchema,
+        storage: StorageService,
+        downloads: "DownloadService",
+        *,
+        context: SourceContext,
+        max_size: int | None,
+        progress: "bool | ProgressCallback",
+    ) -> None:
+        self._manifest = manifest
+        self._storage = storage
+        self._downloads = downloads
+        self._context = context
+        self._max_size = max_size
+        self._progress = progress
+        self._kept = KeptFiles(storage)
+        self._size = 0
+        self._fetched = 0
+        self._reused = 0
+
+    async def run(self) -> Fetched:
+        # A cheap early word: what counts is what was copied, as files grow.
+        self._refuse_over_limit(sum(file.size or 0 for file in self._manifest.files))
+        if self._context.offline:
+            await asyncio.to_thread(self._refuse_missing)
+        slots = asyncio.Semaphore(_MAX_STAGED)
+        files = await all_or_first_error(self._take(file, slots) for file in self._manifest.files)
+        return Fetched(
+            source=self._manifest.source,
+            name=self._manifest.name,
+            source_revision=self._manifest.revision,
+            source_repository=self._manifest.repository,
+            hub=self._manifest.hub,
+            author=self._manifest.author,
+            license=self._manifest.license,
+            task=self._manifest.task,
+            files=tuple(sorted(files, key=lambda file: file.path)),
+            bytes_fetched=self._fetched,
+            bytes_reused=self._reused,
+            digests_known=all(file.has_digest for file in self._manifest.files),
+        )
+
+    async def _take(self, file: ManifestFileSchema, slots: asyncio.Semaphore) -> FetchedFile:
+        async with slots:
+            blob = await (self._copy(file) if file.local is not None else self._bring(file))
+        return FetchedFile(path=file.path, size=blob.size, sha256=blob.sha256)
+
+    async def _copy(self, file: ManifestFileSchema) -> "BlobSchema":
+        return self._reused_whole(await asyncio.to_thread(self._add, file))
+
+    def _add(self, file: ManifestFileSchema) -> "BlobSchema":
+        """Copy a file into the store, unless it leads elsewhere by now. Blocks."""
+        blob = self._storage.add(check_inside(file), sha256=file.sha256)
+        check_git_blob(file, blob.path)  # not the source, which may change meanwhile
+        if file.git_blob_id is not None:
+            self._kept.remember(file, blob, Validators())
+        return blob
+
+    async def _bring(self, file: ManifestFileSchema) -> "BlobSchema":
+        """Bring what is not on this machine: from the store where it must be, over HTTP, or by its own source."""
+        if self._context.offline:
+            return self._reused_whole((await asyncio.to_thread(self._found, file)).blob)
+        if file.scheme not in {"http", "https"}:
+            return await self._stream(file)
+        from kamiwaza_sdk.services.download.exceptions import DownloadStatusException
+
+        try:
+            return await self._transfer(file)
+        except DownloadStatusException as error:
+            if self._manifest.gated and error.status in _REFUSED:
+                raise self._gated() from error
+            raise
+
+    def _gated(self) -> RepositoryGatedException:
+        manifest = self._manifest
+        return RepositoryGatedException(
+            repository=manifest.repository or manifest.source,
+            url=manifest.page or manifest.source,
+            authenticated=self._context.config.hf_token is not None,
+        )
+
+    def _refuse_missing(self) -> None:
+        """Raise unless everything is here. Blocks."""
+        missing = [file.path for file in self._manifest.files if file.local is None and self._kept.find(file) is None]
+        if missing:
+            raise OfflineException(source=self._manifest.source, missing=missing)
+
+    def _found(self, file: ManifestFileSchema) -> Kept:
+        """Return what the store has of a file, or raise that it has it no more. Blocks."""
+        kept = self._kept.find(file)
+        if kept is None:
+            raise OfflineException(source=self._manifest.source, missing=[file.path])
+        return kept
+
+    async def _stream(self, file: ManifestFileSchema) -> "BlobSchema":
+        kept = await asyncio.to_thread(self._kept.find, file)
+        if kept is not None and file.is_pinned:
+            return self._reused_whole(kept.blob)
+        pieces = await asyncio.to_thread(open_stream, file, self._context)
+        async with self._staged(None) as path:
+            limit = None if self._max_size is None else self._max_size - self._size
+            result = await written(pieces, path, file=file, max_size=limit)
+            self._fetched += result.bytes_fetched
+            self._count(result.bytes_fetched, reused=0)
+            return await asyncio.to_thread(self._publish, file, path, result)
+
+    async def _transfer(self, file: ManifestFileSchema) -> "BlobSchema":
+        kept = await asyncio.to_thread(self._kept.find, file)
+        if kept is not None and file.has_digest:
+            return self._reused_whole(kept.blob)
+        async with self._staged(file.sha256 or file.url) as place:
+            path = place.with_name(PurePosixPath(file.path).name)  # what a progress bar shows
+            try:
+                return await self._brought(file, path, kept)
+            finally:
+                if file.sha256 is None:  # whole or not, by nothing could the next fetch tell that it is right
+                    await _to_its_end(lambda: path.unlink(missing_ok=True))
+
+    async def _brought(self, file: ManifestFileSchema, path: Path, kept: Kept | None) -> "BlobSchema":
+        result = await self._download(file, path, None if kept is None else kept.validators)
+        if kept is not None and result.not_modified:
+            return self._reused_whole(kept.blob)
+        assert result.size is not None
+        self._fetched += result.bytes_fetched
+        self._count(result.size, reused=result.bytes_reused)
+        return await asyncio.to_thread(self._publish, file, path, result)
+
+    async def _download(
+        self, file: ManifestFileSchema, path: Path, validators: "Validators | None"
+    ) -> "DownloadResult":
+        from kamiwaza_sdk.services.download.exceptions import DownloadDiskException
+
+        try:
+            return await self._downloads.download(
+                file.url,
+                path,
+                sha256=file.sha256,
+                size=file.size,
+                max_size=None if self._max_size is None else self._max_size - self._size,
+                validators=validators,
+                progress=self._progress,
+            )
+        except DownloadDiskException as error:  # the disk is the store's
+            raise_as_storage_error(error, path)
+
+    def _publish(self, file: ManifestFileSchema, path: Path, result: "DownloadResult") -> "BlobSchema":
+        """Take a downloaded file into the store, and remember what its URL led to. Blocks."""
+        assert result.sha256 is not None
+        assert result.size is not None
+        blob = self._take_over(file, path, result.sha256, result.size)
+        if file.git_blob_id or file.etag or result.validators.etag or result.validators.last_modified:
+            self._kept.remember(file, blob, result.validators)
+        return blob
+
+    def _take_over(self, file: ManifestFileSchema, path: Path, sha256: str, size: int) -> "BlobSchema":
+        try:
+            check_git_blob(file, path)
+            return self._storage.publish(path, sha256=sha256, size=size)
+        except (FileNotFoundError, InvalidInputException):  # gone: who brought it for us both has taken it there
+            blob = self._storage.get(sha256, size=size)
+            check_git_blob(file, blob.path)
+            return blob
+
+    def _reused_whole(self, blob: "BlobSchema") -> "BlobSchema":
+        self._count(blob.size, reused=blob.size)
+        return blob
+
+    def _count(self, size: int, *, reused: int) -> None:
+        self._size += size
+        self._reused += reused
+        self._refuse_over_limit(self._size)
+
+    def _refuse_over_limit(self, size: int) -> None:
+        if self._max_size is not None and size > self._max_size:
+            raise SourceTooLargeException(source=self._manifest.source, size=size, limit=self._max_size)
+
+    @asynccontextmanager
+    async def _staged(self, key: str | None) -> AsyncIterator[Path]:
+        """Stage off the event loop: making the place and clearing it are file operations."""
+        with_stage = ExitStack()
+        try:
+            yield await _to_its_end(lambda: with_stage.enter_context(self._storage.stage(key)))
+        finally:
+            await _to_its_end(with_stage.close)
+
+
+async def _to_its_end(function: Callable[[], _T]) -> _T:
+    """Run in a thread, and be cancelled only once it is done: a stage that was made must be known to be cleared."""
+    running = asyncio.ensure_future(asyncio.to_thread(function))
+    cancelled: asyncio.CancelledError | None = None
+    while not running.done():
+        try:
+            await asyncio.wait({running})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled from running.exception()
+    return running.result()

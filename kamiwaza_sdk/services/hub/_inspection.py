@@ -1,0 +1,171 @@
+"""What the files of a source say about themselves, wherever they lie: here, in the store, or still at their server."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import Final
+
+from kamiwaza_sdk.exceptions import ServiceException
+from kamiwaza_sdk.formats.exceptions import FormatException, UnknownFormatException
+from kamiwaza_sdk.formats.inspection import FormatSchema, inspect_file, inspect_remote
+from kamiwaza_sdk.formats.repository import DESCRIBING_FILES, describe_repository
+from kamiwaza_sdk.formats.schemas import PickleSchema, PickleVerdict, RepositoryDetailsSchema
+from kamiwaza_sdk.services.hub._quantisations import format_by_name
+from kamiwaza_sdk.services.hub._ranges import Allowance, RangeReader, SpentException
+from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema
+from kamiwaza_sdk.services.hub.sources.context import SourceContext
+
+__all__ = ["Findings", "Inspection", "inspect_here"]
+
+#: A text that is longer describes nothing.
+_MAX_TEXT: Final = 4 * 1024**2
+_ORDER: Final = {"safetensors": 0, "gguf": 1, "onnx": 2, "pickle": 3}
+
+
+@dataclass(slots=True)
+class Findings:
+    """What was found so far.
+
+    Attributes:
+        schemas: What files of weights say, by path.
+        texts: The texts that describe a model, by name.
+        others: Files that are called like weights and are none.
+        problems: Why the inside of a file is not known, by path.
+        sizes: Sizes that no listing told, by path.
+    """
+
+    schemas: dict[str, FormatSchema] = field(default_factory=dict[str, FormatSchema])
+    texts: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    others: set[str] = field(default_factory=set[str])
+    problems: dict[str, str] = field(default_factory=dict[str, str])
+    sizes: dict[str, int] = field(default_factory=dict[str, int])
+
+    def format(self, path: str) -> str | None:
+        """Return what a file is: as its bytes say, or else its name."""
+        schema = self.schemas.get(path)
+        return schema.format if schema is not None else None if path in self.others else format_by_name(path)
+
+    def verdict(self, path: str) -> PickleVerdict | None:
+        """Return whether loading a file could do harm, where it is a pickle that was looked through."""
+        schema = self.schemas.get(path)
+        return schema.verdict if isinstance(schema, PickleSchema) else None
+
+    def dtype(self, path: str) -> str | None:
+        """Return the type that most of a file's parameters have."""
+        by_dtype = getattr(self.schemas.get(path), "parameters_by_dtype", None) or {}
+        return max(by_dtype, key=lambda dtype: by_dtype[dtype], default=None)
+
+    def described(self, weights: Iterable[str]) -> RepositoryDetailsSchema:
+        """Return what the files say together: of parameters only where all these weights were read."""
+        known = {path: self.schemas[path] for path in weights if path in self.schemas}
+        whole = all(path in self.schemas for path in weights)
+        details = describe_repository(self._readable(), known)
+        if whole:
+            return details
+        return details.model_copy(update={"parameters": None, "parameters_by_dtype": {}})
+
+    def _readable(self) -> dict[str, bytes]:
+        """Return those of the texts that can be read."""
+        texts = dict[str, bytes]()
+        for name, text in self.texts.items():
+            try:
+                describe_repository({name: text}, {})
+            except FormatException as error:
+                self.problems[name] = str(error)
+            else:
+                texts[name] = text
+        return texts
+
+    def note(self, path: str, error: Exception) -> None:
+        """Note why the inside of a file is not known, unless there is nothing to know."""
+        if isinstance(error, UnknownFormatException):
+            self.others.add(path)
+        else:
+            self.problems[path] = str(error)
+
+
+class Inspection:
+    """Looks into files: those that are here for nothing, others by ranges, as far as the allowance goes.
+
+    Args:
+        context: How to ask for ranges.
+        kept: Where files lie that are here.
+        requests: How many requests may be made.
+    """
+
+    def __init__(self, context: SourceContext, kept: Mapping[str, Path], *, requests: int) -> None:
+        self.findings = Findings()
+        self._context = context
+        self._kept = kept
+        self._allowance = Allowance(requests)
+
+    async def describe(self, files: Sequence[ManifestFileSchema], *, remote: bool) -> None:
+        """Read the texts that describe a model, of those at a server only the configuration, and only if wanted."""
+        for file in files:
+            if file.path not in DESCRIBING_FILES or file.path in self.findings.texts:
+                continue
+            if file.path in self._kept:
+                await asyncio.to_thread(self._read_here, file)
+            elif remote and file.path == "config.json":
+                await self._guarded(file, self._read_text)
+
+    async def look_into(self, files: Iterable[ManifestFileSchema]) -> None:
+        """Read the headers of those files that are called like weights, the most telling first."""
+        wanted = [file for file in files if format_by_name(file.path) and file.path not in self.findings.schemas]
+        ordered = sorted(wanted, key=lambda file: (_ORDER[format_by_name(file.path) or ""], file.path))
+        for _, group in groupby(ordered, key=lambda file: format_by_name(file.path)):
+            await asyncio.gather(*(self._guarded(file, self._look) for file in group))
+
+    async def _look(self, file: ManifestFileSchema) -> None:
+        schema = await (self._look_here(file) if file.path in self._kept else self._look_there(file))
+        self.findings.schemas[file.path] = schema
+        self.findings.problems.pop(file.path, None)
+
+    async def _look_here(self, file: ManifestFileSchema) -> FormatSchema:
+        return await asyncio.to_thread(inspect_file, self._kept[file.path], name=file.path)
+
+    async def _look_there(self, file: ManifestFileSchema) -> FormatSchema:
+        reader = RangeReader(file, self._context, self._allowance)
+        await reader.open()
+        self.findings.sizes[file.path] = reader.size
+        return await inspect_remote(reader, path=file.path, size=reader.size)
+
+    async def _guarded(self, file: ManifestFileSchema, look: Callable[[ManifestFileSchema], Awaitable[None]]) -> None:
+        """Look, where that can be; and whatever keeps the inside from being known, go on."""
+        if file.path not in self._kept and (self._context.offline or file.scheme not in {"http", "https"}):
+            self.findings.problems[file.path] = "is known only once it is fetched"
+            return
+        try:
+            await look(file)
+        except SpentException as error:
+            self.findings.problems.setdefault(file.path, str(error))
+        except (ServiceException, OSError) as error:
+            self.findings.note(file.path, error)
+
+    def _read_here(self, file: ManifestFileSchema) -> None:
+        try:
+            with self._kept[file.path].open("rb") as opened:
+                self.findings.texts[file.path] = opened.read(_MAX_TEXT)
+        except OSError as error:
+            self.findings.note(file.path, error)
+
+    async def _read_text(self, file: ManifestFileSchema) -> None:
+        self._allowance.spend()
+        part = await self._context.read_range(file.url, offset=0, length=min(file.size or _MAX_TEXT, _MAX_TEXT) or 1)
+        self.findings.texts[file.path] = part.body
+
+
+def inspect_here(files: Mapping[str, Path]) -> Findings:
+    """Return what files on this machine say, also those that are weights only by their bytes. Blocks."""
+    findings = Findings()
+    for path, place in files.items():
+        try:
+            if path in DESCRIBING_FILES:
+                with place.open("rb") as opened:
+                    findings.texts[path] = opened.read(_MAX_TEXT)
+            findings.schemas[path] = inspect_file(place, name=path)
+        except (ServiceException, OSError) as error:
+            findings.note(path, error)
+    return findings

@@ -1,0 +1,128 @@
+"""Plans as tables, for terminals and notebooks."""
+
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from kamiwaza_sdk.formats.schemas import MemoryEstimateSchema
+    from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
+
+__all__ = ["as_html", "as_text", "shown_size"]
+
+_MOST_ROWS: Final = 20
+_UNIT: Final = 1024
+_WIDEST: Final = 100
+
+
+class _Table(NamedTuple):
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def shown_size(size: int | None) -> str:
+    """Return a number of bytes for people to read."""
+    if size is None:
+        return "unknown"
+    number = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < _UNIT:
+            return f"{size} B" if unit == "B" else f"{number:.1f} {unit}"
+        number /= _UNIT
+    return f"{number:.1f} TiB"
+
+
+def as_text(plan: "PlanSchema") -> str:
+    """Return a plan as lines of text. Names of strangers are shown without what steers a terminal."""
+    return "\n\n".join("\n".join(_lines(table)) for table in _tables(plan))
+
+
+def _lines(table: _Table) -> list[str]:
+    rows = [tuple(map(_plain, row)) for row in ([table.head] if any(table.head) else []) + list(table.rows)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _plain(text: str) -> str:
+    shown = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    return shown if len(shown) <= _WIDEST * 3 else f"{shown[: _WIDEST * 3 - 1]}…"
+
+
+def as_html(plan: "PlanSchema") -> str:
+    """Return a plan as HTML tables, every text of strangers escaped."""
+    return "\n".join(_html(table) for table in _tables(plan))
+
+
+def _html(table: _Table) -> str:
+    head = _row(table.head, "th") if any(table.head) else ""
+    return f"<table>{head}{''.join(_row(row, 'td') for row in table.rows)}</table>"
+
+
+def _row(cells: Sequence[str], tag: str) -> str:
+    return f"<tr>{''.join(f'<{tag}>{escape(_plain(cell))}</{tag}>' for cell in cells)}</tr>"
+
+
+def _tables(plan: "PlanSchema") -> list[_Table]:
+    tables = [_Table(("", ""), _facts(plan))]
+    if len(plan.quantisations) > 1:
+        rows = [
+            ("*" if one.name == plan.choice else "", one.name, shown_size(one.size), _memory(one.memory))
+            for one in plan.quantisations
+        ]
+        tables.append(_Table(("", "quantisation", "size", "memory"), _shortened(rows)))
+    files = [
+        (
+            file.path,
+            shown_size(file.size),
+            "here" if file.kept else "",
+            file.format or "",
+            _inside(file.verdict, file.dtype),
+        )
+        for file in plan.files
+    ]
+    tables.append(_Table(("file", "size", "", "format", ""), _shortened(files)))
+    if plan.objections:
+        against = [(one.path or "the model", one.reason, one.rule) for one in plan.objections]
+        tables.append(_Table(("objection", "", "rule"), _shortened(against)))
+    return tables
+
+
+def _inside(*words: str | None) -> str:
+    return ", ".join(word for word in words if word)
+
+
+def _shortened(rows: Sequence[tuple[str, ...]]) -> Sequence[tuple[str, ...]]:
+    if len(rows) <= _MOST_ROWS:
+        return rows
+    rest = f"and {len(rows) - _MOST_ROWS} more"
+    return [*rows[:_MOST_ROWS], (rest, *("" for _ in rows[0][1:]))]
+
+
+def _facts(plan: "PlanSchema") -> list[tuple[str, str]]:
+    details = plan.details
+    by_dtype = ", ".join(f"{dtype} {count:,}" for dtype, count in plan.parameters_by_dtype.items())
+    facts = {
+        "source": plan.source,
+        "revision": plan.revision,
+        "license": plan.license,
+        "formats": ", ".join(plan.formats),
+        "architecture": details.architecture,
+        "parameters": f"{details.parameters:,} ({by_dtype})" if details.parameters else None,
+        "quantisation": details.quantisation,
+        "context": f"{plan.context_length:,} tokens" if plan.context_length else None,
+        "size": f"{shown_size(plan.size)} in {len(plan.files)} files",
+        "to fetch": f"{shown_size(plan.bytes_to_fetch)} ({shown_size(plan.bytes_kept)} are here)",
+        "memory": _memory(plan.memory),
+        "choice": plan.choice,
+        "because": plan.reason,
+    }
+    return [(name, fact) for name, fact in facts.items() if fact]
+
+
+def _memory(memory: "MemoryEstimateSchema | None") -> str:
+    if memory is None:
+        return ""
+    if not memory.cache:
+        return f"{shown_size(memory.total)} of weights"
+    cache = f"{shown_size(memory.cache)} of cache for {memory.context_length:,} tokens in {memory.cache_dtype}"
+    return f"{shown_size(memory.total)}: {shown_size(memory.weights)} of weights, {cache}"

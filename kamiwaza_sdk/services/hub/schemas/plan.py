@@ -1,0 +1,155 @@
+"""What fetching a source would come to."""
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from kamiwaza_sdk._validation import MAX_SIZE, FilePath, InputSchema
+from kamiwaza_sdk.formats.schemas import MemoryEstimateSchema, PickleVerdict, RepositoryDetailsSchema
+from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema
+from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["PlanFileSchema", "PlanSchema", "QuantisationSchema"]
+
+
+class PlanFileSchema(InputSchema):
+    """A file that would be fetched.
+
+    Attributes:
+        path: Relative to the model's root, with ``/`` between segments.
+        size: In bytes; `None` where only its transfer can tell.
+        kept: Whether its bytes are on this machine already.
+        format: Of a file of weights: ``safetensors``, ``gguf``, ``onnx``, ``pickle``: as its bytes say where they could
+            be looked at, else as its name says.
+        dtype: The type that most of its parameters have, where its header was read.
+        verdict: Of a pickle, whether loading it could do harm, where it was looked through.
+        problem: Why its inside is not known, where it should be; `None` where it is, or there is nothing to know.
+
+    Example:
+        >>> PlanFileSchema(path="model.onnx", size=7, kept=False).format is None
+        True
+    """
+
+    path: FilePath
+    size: int | None = Field(default=None, ge=0, le=MAX_SIZE)
+    kept: bool
+    format: str | None = None
+    dtype: str | None = None
+    verdict: PickleVerdict | None = None
+    problem: str | None = None
+
+
+class QuantisationSchema(InputSchema):
+    """One of the models that a repository offers: the same weights, more or less exact.
+
+    Attributes:
+        name: What the names of its files say: ``Q4_K_M``. Where two say the same, their common path; where it is not
+            GGUF, the format.
+        files: Of which it consists: several, where it is split.
+        size: Of these, in bytes.
+        memory: What it takes with the context that was asked for.
+
+    Example:
+        >>> QuantisationSchema(name="Q8_0", files=("model-Q8_0.gguf",), size=8_540_770_656).name
+        'Q8_0'
+    """
+
+    name: str
+    files: tuple[FilePath, ...]
+    size: int = Field(ge=0)
+    memory: MemoryEstimateSchema | None = None
+
+
+class PlanSchema(InputSchema):
+    """What fetching a source would come to, as `HubService.plan` found it. `fetch` takes it and brings just this.
+
+    `str` makes a table of it, and notebooks show one. It travels as JSON, with the addresses of its files: where those
+    are signed, keep it like a secret.
+
+    Attributes:
+        manifest: The files, where they lie, and which digests they must have.
+        files: The same files, and what is known of them.
+        details: What they say about the model together.
+        quantisations: What the source has to choose from, the largest first.
+        choice: Which of them was chosen; `None` where nothing was to be.
+        reason: Why.
+        memory: What the model takes with the context that was asked for; `None` where it is not chosen yet, or not
+            known.
+        objections: What the policy has against it.
+
+    Example:
+        >>> hub = HubService(storage=StorageService(StorageConfig(root=directory / "store")))
+        >>> plan = asyncio.run(hub.plan(directory / "model.onnx"))
+        >>> plan.bytes_to_fetch, plan.bytes_kept, plan.objections
+        (0, 7, ())
+        >>> PlanSchema.model_validate_json(plan.model_dump_json()) == plan
+        True
+    """
+
+    manifest: ManifestSchema
+    files: tuple[PlanFileSchema, ...]
+    details: RepositoryDetailsSchema
+    quantisations: tuple[QuantisationSchema, ...] = ()
+    choice: str | None = None
+    reason: str | None = None
+    memory: MemoryEstimateSchema | None = None
+    objections: tuple[ObjectionSchema, ...] = ()
+
+    @property
+    def source(self) -> str:
+        """What would be fetched, pinned where that can be."""
+        return self.manifest.source
+
+    @property
+    def revision(self) -> str | None:
+        """What pins it, such as a commit."""
+        return self.manifest.revision
+
+    @property
+    def license(self) -> str | None:
+        """The licence, as the hub says, or else the files."""
+        return self.manifest.license or self.details.licence
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """Of the files of weights, sorted."""
+        return tuple(sorted({file.format for file in self.files if file.format is not None}))
+
+    @property
+    def parameters_by_dtype(self) -> "Mapping[str, int]":
+        """How many parameters of which type; empty where not all headers could be read."""
+        return self.details.parameters_by_dtype
+
+    @property
+    def context_length(self) -> int | None:
+        """The tokens that the model was trained for."""
+        return self.details.context_length
+
+    @property
+    def size(self) -> int | None:
+        """Bytes, all files together; `None` where one is not known."""
+        return self.manifest.size
+
+    @property
+    def bytes_to_fetch(self) -> int | None:
+        """How many of them would travel at most; `None` where one is not known."""
+        sizes = [file.size for file in self.files if not file.kept]
+        return sum(size for size in sizes if size is not None) if None not in sizes else None
+
+    @property
+    def bytes_kept(self) -> int:
+        """How many of them are on this machine already."""
+        return sum(file.size or 0 for file in self.files if file.kept)
+
+    def __str__(self) -> str:
+        from kamiwaza_sdk.services.hub._tables import as_text
+
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        from kamiwaza_sdk.services.hub._tables import as_html
+
+        return as_html(self)

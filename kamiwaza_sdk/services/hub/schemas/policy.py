@@ -1,0 +1,93 @@
+"""What a model must be like to be taken in, and what speaks against one."""
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from kamiwaza_sdk._settings import Size
+from kamiwaza_sdk._validation import MAX_SIZE, InputSchema
+from kamiwaza_sdk.formats.schemas import PickleVerdict
+
+__all__ = ["ObjectionSchema", "Policy"]
+
+#: From harmless to harmful.
+VERDICTS: Final[tuple[PickleVerdict, ...]] = ("safe", "suspicious", "dangerous")
+
+
+def _several(value: Any) -> Any:  # Any: validated by what follows
+    """Take a list as well as a tuple; one text is a mistake that would be taken for its letters."""
+    return tuple(value) if isinstance(value, list | set | frozenset) else value
+
+
+def _lower(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(value.strip().lower() for value in values)
+
+
+_Words = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_several)]
+_LowerWords = Annotated[_Words, AfterValidator(_lower)]
+
+
+class ObjectionSchema(InputSchema):
+    """What a policy has against a model.
+
+    Attributes:
+        rule: The field of `Policy` that says so.
+        reason: What is the matter, for people to read.
+        path: The file; `None` where it is the model as a whole.
+
+    Example:
+        >>> str(ObjectionSchema(rule="formats", path="model.bin", reason="is a pickle"))
+        'model.bin is a pickle (formats)'
+    """
+
+    rule: str
+    reason: str
+    path: str | None = None
+
+    def __str__(self) -> str:
+        return f"{'the model' if self.path is None else self.path} {self.reason} ({self.rule})"
+
+
+class Policy(InputSchema):
+    """What a model must be like to be taken in. What is `None` is not asked for; what is not known does not pass.
+
+    `HubService.plan` says what it has against a source, `ModelService.register` and `ModelService.pull_model` check it
+    again on the bytes. Travels as JSON.
+
+    Attributes:
+        formats: What files of weights may be: ``safetensors``, ``gguf``, ``onnx``, ``pickle``. Of the bytes, what they
+            are counts, and not what they are called; texts and other files are not asked.
+        licenses: Which licences are accepted, in the words of the hub: ``apache-2.0``.
+        sources: Where it may come from: beginnings of addresses, ``hf://org/`` or ``/srv/models/``, or hosts,
+            ``example.org`` or ``*.example.org``, which all files must come from. Of files on this machine the host is
+            ``localhost``.
+        max_size: The most bytes, all files together, or a text such as ``10 GiB``.
+        worst_pickle: The worst verdict that a pickle may get: ``safe``, ``suspicious``, or ``dangerous``, which any is.
+        needs_digests: Whether it must be known of each file beforehand which bytes it has.
+
+    Raises:
+        InvalidInputException: A field is not acceptable.
+
+    Example:
+        >>> policy = Policy(formats=("safetensors", "gguf"), licenses=("apache-2.0", "mit"), max_size=10 * 1024**3)
+        >>> Policy.model_validate_json(policy.model_dump_json()) == policy
+        True
+    """
+
+    formats: _LowerWords | None = None
+    licenses: _LowerWords | None = None
+    sources: _Words | None = None
+    max_size: Annotated[Size, Field(ge=0, le=MAX_SIZE)] | None = None
+    worst_pickle: PickleVerdict | None = None
+    needs_digests: bool = False
+
+
+def shown_objections(objections: Sequence[ObjectionSchema], *, most: int = 5) -> str:
+    """Return the first objections, and how many more there are."""
+    more = f"; and {len(objections) - most} more" if len(objections) > most else ""
+    return "; ".join(_texts(objections[:most])) + more
+
+
+def _texts(objections: Iterable[ObjectionSchema]) -> list[str]:
+    return [ascii(str(objection))[1:-1] for objection in objections]

