@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from itertools import pairwise
 from typing import Self
+from urllib.parse import quote
 
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.testing._answers import Answer, State, answer
@@ -115,7 +116,7 @@ class FaultyServer:
         if not path.startswith("/") or "?" in path or "#" in path:
             raise InvalidInputException("path", f"{path!r} is none; begin it with '/', and leave out any query")
         resource = Resource(body_of(body), dict(headers or {}), faults, always)
-        self._resources[path] = resource
+        self._resources[_quoted(path)] = resource
         return self.url(path)
 
     def add_redirect(self, path: str, to: str, *, hops: int = 1, status: int = 302) -> str:
@@ -161,7 +162,7 @@ class FaultyServer:
         """
         if self._listener is None:
             raise InvalidInputException("server", "has no address yet; enter it: with FaultyServer() as server")
-        return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self._listener.port}{path}"
+        return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self._listener.port}{_quoted(path)}"
 
     def sha256(self, path: str) -> str:
         """Return the SHA-256 of what a path serves by now, without faults, in hexadecimal.
@@ -172,7 +173,7 @@ class FaultyServer:
         Raises:
             InvalidInputException: Nothing was added there.
         """
-        resource = self._resources.get(path)
+        resource = self._resources.get(_quoted(path))
         if resource is None:
             raise InvalidInputException("path", f"{path!r} serves nothing; add() it first")
         return resource.state.body.sha256()
@@ -183,7 +184,7 @@ class FaultyServer:
         Args:
             path: As it was added.
         """
-        return [request for request in list(self.requests) if request.path.partition("?")[0] == path]
+        return [request for request in list(self.requests) if request.path.partition("?")[0] == _quoted(path)]
 
     def wait_for_stall(self, timeout: float = 10.0) -> None:
         """Wait until an answer is stalled, by the fault `Stall`. In a coroutine, `asyncio.to_thread` it.
@@ -247,3 +248,8 @@ def _several(step: Step) -> tuple[Fault, ...]:
     if step is None:
         return ()
     return step if isinstance(step, tuple) else (step,)
+
+
+def _quoted(path: str) -> str:
+    """Return a path as clients ask for it (RFC 3986, section 2.1); what is quoted already stays as it is."""
+    return quote(path, safe="/%!$&'()*+,;=:@~?")

@@ -264,3 +264,13 @@ def test_client_that_leaves_is_noticed_over_tls_and_one_without_trust_is_no_erro
             send(connection, url)
             server.wait_for_stall()
         assert eventually(server.requests[0], "abandoned")
+
+
+def test_a_path_may_be_written_as_people_write_it() -> None:
+    with FaultyServer() as server:
+        url = server.add("/ein modell ü.gguf", body=b"weights")
+        assert url.endswith("/ein%20modell%20%C3%BC.gguf")
+        with urlopen(url) as answer:
+            assert answer.read() == b"weights"
+        assert server.url("/a%2Fb?c=%20").endswith("/a%2Fb?c=%20")
+        assert len(server.requests_to("/ein modell ü.gguf")) == 1
