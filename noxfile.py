@@ -15,6 +15,13 @@ nox.options.sessions = ["tests", "lowest", "lint", "types", "docs", "quickstart"
 PROJECT = tomllib.loads(Path("pyproject.toml").read_text())
 #: One worker more than CI has cores: much of the suite waits, for a disk, a server or a lock.
 PARALLEL = ["-n", "3"]
+#: What the tests themselves make the time of: processes that are killed, servers that are slow, bytes that are random.
+SLOW = [
+    "tests/download/torture",
+    "tests/download/test_fault_sequences.py",
+    "tests/download/test_swarm.py",
+    "tests/formats",
+]
 EVERYTHING = "-e.[async,examples,notebook,object-storage,postgres]"
 
 
@@ -42,12 +49,12 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def lowest(session: nox.Session) -> None:
-    """Run the suite on the oldest versions that pyproject.toml admits."""
+    """Run the suite on the oldest versions that pyproject.toml admits, but for what takes long and uses none of them."""
     named = ("async", "postgres", "notebook", "object-storage")
     extras = [PROJECT["project"]["optional-dependencies"][name] for name in named]
     oldest = [line.split(",")[0].replace(">=", "==") for line in sum(extras, PROJECT["project"]["dependencies"])]
     session.install("-e.[async,examples,notebook,object-storage,postgres]", *oldest, *groups("test"))
-    session.run("pytest", *(session.posargs or PARALLEL))
+    session.run("pytest", *(session.posargs or [*PARALLEL, *(f"--ignore={path}" for path in SLOW)]))
 
 
 @nox.session

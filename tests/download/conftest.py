@@ -4,17 +4,18 @@ from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
 import pytest
-from blockbuster import BlockBuster, blockbuster_ctx
+from blockbuster import BlockBuster
 
 from kamiwaza_sdk import DownloadConfig, DownloadService
 from tests.download.tls import server_context
+from tests.loops import watched
 from tests.serving import Server
 
 
 @pytest.fixture(autouse=True)
 def no_blocking() -> Generator[BlockBuster]:
     """Fail whatever of ours blocks the event loop."""
-    with blockbuster_ctx("kamiwaza_sdk") as blockbuster:
+    with watched() as blockbuster:
         yield blockbuster
 
 

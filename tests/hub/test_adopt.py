@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from blockbuster import blockbuster_ctx
 
 import kamiwaza_sdk
 from kamiwaza_sdk import (
@@ -26,6 +25,7 @@ from kamiwaza_sdk.services.storage import _adoption
 from kamiwaza_sdk.testing import HuggingFaceServer
 from tests.hub.conftest import Asking
 from tests.hub.test_huggingface_hub import FILES, run
+from tests.loops import watched
 from tests.storage.helpers import no_clone
 
 WEIGHTS = b"weights" * 1000
@@ -368,7 +368,7 @@ async def test_adopting_never_blocks_the_event_loop(hub: HubService, cache: Path
     image(tmp_path / "ollama")
     (tmp_path / "lm/org/tiny").mkdir(parents=True)
     (tmp_path / "lm/org/tiny/a.gguf").write_bytes(WEIGHTS)
-    with blockbuster_ctx("kamiwaza_sdk"):
+    with watched():
         await hub.adopt("hf://org/tiny", cache=cache)
         await hub.adopt("ollama://tiny", cache=tmp_path / "ollama")
         await hub.adopt("lmstudio://org/tiny", cache=tmp_path / "lm")

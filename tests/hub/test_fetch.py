@@ -10,7 +10,7 @@ from threading import Event
 from typing import Any
 
 import pytest
-from blockbuster import BlockBuster, blockbuster_ctx
+from blockbuster import BlockBuster
 
 from kamiwaza_sdk import (
     ChecksumMismatchException,
@@ -35,6 +35,7 @@ from kamiwaza_sdk import (
 from kamiwaza_sdk.services.hub import sources
 from kamiwaza_sdk.services.hub.sources import Source, local
 from kamiwaza_sdk.services.hub.sources.local import resolve_path
+from tests.loops import watched
 from tests.serving import Server
 
 BODY = bytes(range(256)) * 1000
@@ -44,7 +45,7 @@ SHA256 = hashlib.sha256(BODY).hexdigest()
 @pytest.fixture(autouse=True)
 def blockbuster() -> Iterator[BlockBuster]:
     """Fail a test in which our code blocks the event loop."""
-    with blockbuster_ctx("kamiwaza_sdk") as active:
+    with watched() as active:
         yield active
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from blockbuster import BlockBuster, blockbuster_ctx
+from blockbuster import BlockBuster
 
 from kamiwaza_sdk import (
     DownloadTooLargeException,
@@ -18,6 +18,7 @@ from kamiwaza_sdk import (
 from kamiwaza_sdk.services.hub.sources import hugging_face
 from kamiwaza_sdk.testing import GeneratedBody, Headers, HuggingFaceServer, Redirect, Status
 from tests.hub.conftest import Asking
+from tests.loops import watched
 
 REVISION = "/api/models/org/tiny/revision/main"
 OID = "ab" * 20
@@ -27,7 +28,7 @@ SHA256 = "cd" * 32
 @pytest.fixture(autouse=True)
 def blockbuster() -> Iterator[BlockBuster]:
     """Fail a test in which our code blocks the event loop."""
-    with blockbuster_ctx("kamiwaza_sdk") as active:
+    with watched() as active:
         yield active
 
 

@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Iterator
 
 import pytest
-from blockbuster import BlockBuster, blockbuster_ctx
+from blockbuster import BlockBuster
 
 from kamiwaza_sdk import (
     ChecksumMismatchException,
@@ -28,6 +28,7 @@ from kamiwaza_sdk import (
 )
 from kamiwaza_sdk.testing import FlipBit, GeneratedBody, Headers, HuggingFaceServer, Status, Truncate
 from tests.hub.conftest import Asking
+from tests.loops import watched
 
 FILES: dict[str, bytes | GeneratedBody] = {
     "README.md": b"# tiny\n",
@@ -41,7 +42,7 @@ FILES: dict[str, bytes | GeneratedBody] = {
 @pytest.fixture(autouse=True)
 def blockbuster() -> Iterator[BlockBuster]:
     """Fail a test in which our code blocks the event loop."""
-    with blockbuster_ctx("kamiwaza_sdk") as active:
+    with watched() as active:
         yield active
 
 

@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 
 import boto3  # type: ignore[import-untyped]  # it comes with moto, and has no types
 import pytest
-from blockbuster import BlockBuster, blockbuster_ctx
+from blockbuster import BlockBuster
 from moto.server import ThreadedMotoServer
 
 from kamiwaza_sdk import (
@@ -27,6 +27,7 @@ from kamiwaza_sdk import (
 )
 from kamiwaza_sdk.services.hub.sources import object_storage
 from kamiwaza_sdk.testing import FaultyServer
+from tests.loops import watched
 
 WEIGHTS = bytes(range(256)) * 100_000
 #: Put an object into a bucket, which is made when it is first named.
@@ -87,7 +88,7 @@ async def hub(storage: StorageService) -> HubService:
 @pytest.fixture(autouse=True)
 def blockbuster() -> Iterator[BlockBuster]:
     """Fail a test in which our code blocks the event loop."""
-    with blockbuster_ctx("kamiwaza_sdk") as active:
+    with watched() as active:
         yield active
 
 

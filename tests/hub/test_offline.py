@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from blockbuster import BlockBuster, blockbuster_ctx
+from blockbuster import BlockBuster
 
 from kamiwaza_sdk import HubService, OfflineException, StorageService, fetch
 from kamiwaza_sdk.testing import HuggingFaceServer
 from tests.hub.conftest import Asking
+from tests.loops import watched
 
 FILES = {"README.md": b"# tiny\n", "config.json": b"{}", "model.safetensors": b"weights" * 1000}
 
@@ -20,7 +21,7 @@ FILES = {"README.md": b"# tiny\n", "config.json": b"{}", "model.safetensors": b"
 @pytest.fixture(autouse=True)
 def blockbuster() -> Iterator[BlockBuster]:
     """Fail a test in which our code blocks the event loop."""
-    with blockbuster_ctx("kamiwaza_sdk") as active:
+    with watched() as active:
         yield active
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from blockbuster import BlockBuster, blockbuster_ctx
+from blockbuster import BlockBuster
 
 from kamiwaza_sdk import (
     ChecksumMismatchException,
@@ -23,6 +23,7 @@ from kamiwaza_sdk import (
     StorageService,
 )
 from kamiwaza_sdk.testing import FaultyServer, FlipBit, GeneratedBody, Redirect, Status
+from tests.loops import watched
 
 WEIGHTS = b"weights" * 1000
 KIND = "application/vnd.ollama.image."
@@ -32,7 +33,7 @@ CONFIG = b'{"model_format": "gguf"}'
 @pytest.fixture(autouse=True)
 def blockbuster() -> Iterator[BlockBuster]:
     """Fail a test in which our code blocks the event loop."""
-    with blockbuster_ctx("kamiwaza_sdk") as active:
+    with watched() as active:
         yield active
 
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from blockbuster import BlockBuster, blockbuster_ctx
+from blockbuster import BlockBuster
 from pydantic import ValidationError
 
 from kamiwaza_sdk import (
@@ -29,6 +29,7 @@ from kamiwaza_sdk import (
     StreamingSource,
 )
 from kamiwaza_sdk.services.hub.sources import registry
+from tests.loops import watched
 from tests.serving import Server
 
 BODY = b"weights" * 1000
@@ -38,7 +39,7 @@ SHA256 = hashlib.sha256(BODY).hexdigest()
 @pytest.fixture(autouse=True)
 def blockbuster() -> Iterator[BlockBuster]:
     """Fail a test in which our code blocks the event loop."""
-    with blockbuster_ctx("kamiwaza_sdk") as active:
+    with watched() as active:
         yield active
 
 
