@@ -49,7 +49,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def lowest(session: nox.Session) -> None:
-    """Run the suite on the oldest versions that pyproject.toml admits, but for what takes long and uses none of them."""
+    """Run the suite on the oldest versions that pyproject.toml admits, but for what is slow and uses none of them."""
     named = ("async", "postgres", "notebook", "object-storage")
     extras = [PROJECT["project"]["optional-dependencies"][name] for name in named]
     oldest = [line.split(",")[0].replace(">=", "==") for line in sum(extras, PROJECT["project"]["dependencies"])]
