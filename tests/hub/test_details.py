@@ -15,6 +15,7 @@ from kamiwaza_sdk import HubConfig, HubService, ModelService, StorageService
 from kamiwaza_sdk.services.hub import _details
 from kamiwaza_sdk.testing import HuggingFaceServer
 from tests.hub.models import CONFIG, gguf_model, safetensors_model
+from tests.hub.test_huggingface_hub import run
 
 WEIGHTS = safetensors_model(embedding=("BF16", [64, 64]), norm=("F32", [64]))
 
@@ -116,6 +117,23 @@ async def test_a_real_model_is_planned_fetched_inspected_registered_laid_out_and
     laid_out = await asyncio.to_thread(storage.materialize, version, tmp_path / "laid-out")
     await asyncio.to_thread(_compare, laid_out / "model.safetensors", root / "model.safetensors")
     assert (await hub.plan("hf://org/minilm")).bytes_to_fetch == 0
+
+
+async def test_a_real_model_is_adopted_from_the_cache_of_huggingface_hub_without_a_byte_or_a_copy(
+    minilm: tuple[HuggingFaceServer, Path], storage: StorageService, mock_db: Session, tmp_path: Path
+) -> None:
+    server, root = minilm
+    script = "from huggingface_hub import snapshot_download\nsnapshot_download('org/minilm')"
+    await asyncio.to_thread(run, server, tmp_path / "home", script)
+    asked = len(server.requests), len(server.storage.requests)
+    hub = HubService(storage=storage, config=await asyncio.to_thread(HubConfig, offline=True))
+    adopted = await hub.adopt("hf://org/minilm", cache=tmp_path / "home" / "hub")
+    assert (len(server.requests), len(server.storage.requests), adopted.bytes_fetched) == (*asked, 0)
+    assert adopted.bytes_copied == 0
+    version = ModelService(mock_db, hub=hub).register(adopted)
+    assert version.source_revision == adopted.source_revision is not None
+    laid_out = await asyncio.to_thread(storage.materialize, version, tmp_path / "laid-out")
+    await asyncio.to_thread(_compare, laid_out / "model.safetensors", root / "model.safetensors")
 
 
 def _compare(one: Path, other: Path) -> None:
