@@ -9,6 +9,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from kamiwaza_sdk._tasks import settled
 from kamiwaza_sdk._validation import revalidated
 from kamiwaza_sdk.exceptions import InvalidPathException
 from kamiwaza_sdk.services.download._approach import Approach, Standing
@@ -25,7 +26,6 @@ from kamiwaza_sdk.services.download._sink import SLOT_SIZE, FileSink, MemorySink
 from kamiwaza_sdk.services.download._slots import Slots
 from kamiwaza_sdk.services.download._source import NoPartsException, Source, has_parts
 from kamiwaza_sdk.services.download._swarm import Swarm
-from kamiwaza_sdk.services.download._threads import settled
 from kamiwaza_sdk.services.download.config import DownloadConfig
 from kamiwaza_sdk.services.download.exceptions import (
     ChecksumMismatchException,

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 
+from kamiwaza_sdk._tasks import all_or_first_error
 from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
 from kamiwaza_sdk.services.download._claim import Place
 from kamiwaza_sdk.services.download._disk import disk_errors, refuse_all_but_files, sync_directory
@@ -80,13 +81,7 @@ class Many:
             for index in waiting:
                 outcomes[index] = await work(self._requests[index])
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(self._workers, len(order))):
-                    group.create_task(worker())
-        except BaseExceptionGroup as errors:
-            first = errors.exceptions[0]
-            raise first from first.__cause__
+        await all_or_first_error(worker() for _ in range(min(self._workers, len(order))))
         return [outcomes[index] for index in range(len(order))]
 
 

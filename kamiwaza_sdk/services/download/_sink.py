@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Final, Protocol, Self
 
+from kamiwaza_sdk._tasks import settled
 from kamiwaza_sdk.services.download._lane import Filled, Lane
 from kamiwaza_sdk.services.download._partial import Partial
-from kamiwaza_sdk.services.download._threads import Threads, settled
+from kamiwaza_sdk.services.download._threads import Threads
 
 __all__ = ["SLOT_SIZE", "FileSink", "MemorySink", "Sink"]
 

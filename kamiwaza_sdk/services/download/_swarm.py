@@ -11,13 +11,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from kamiwaza_sdk._tasks import settled
 from kamiwaza_sdk.services.download._exchange import Exchange, next_piece
 from kamiwaza_sdk.services.download._lane import Lane
 from kamiwaza_sdk.services.download._parts import PART, Parts
 from kamiwaza_sdk.services.download._sink import SLOT_SIZE, FileSink
 from kamiwaza_sdk.services.download._slots import Slots
 from kamiwaza_sdk.services.download._source import NoPartsException, Source
-from kamiwaza_sdk.services.download._threads import settled
 from kamiwaza_sdk.services.download.exceptions import DownloadDiskException, DownloadException
 
 __all__ = ["Swarm"]

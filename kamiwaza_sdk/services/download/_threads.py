@@ -11,7 +11,9 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, Final, TypeVar
 
-__all__ = ["Threads", "settled"]
+from kamiwaza_sdk._tasks import settled
+
+__all__ = ["Threads"]
 
 _T = TypeVar("_T")
 _POLL: Final = 0.001
@@ -108,16 +110,3 @@ class Threads:
                 job.future.set_result(result)
             else:
                 job.future.set_exception(raised)
-
-
-async def settled(future: asyncio.Future[Any]) -> asyncio.CancelledError | None:  # Any: of whatever it holds
-    """Wait for the end of `future` through any number of cancellations, and return the last of them."""
-    cancelled: asyncio.CancelledError | None = None
-    while not future.done():
-        try:
-            await asyncio.wait([future])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if not future.cancelled():
-        future.exception()  # marked as seen: whoever was to see it has
-    return cancelled

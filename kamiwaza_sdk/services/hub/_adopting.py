@@ -3,9 +3,9 @@
 import asyncio
 from typing import Final
 
+from kamiwaza_sdk._tasks import all_or_first_error
 from kamiwaza_sdk.services.download.schemas import Validators
 from kamiwaza_sdk.services.hub._git import check_git_blob
-from kamiwaza_sdk.services.hub._tasks import all_or_first_error
 from kamiwaza_sdk.services.hub.schemas.adopted import Adopted, AdoptedFile
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.sources.local import check_inside

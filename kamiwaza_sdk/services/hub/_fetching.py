@@ -1,17 +1,17 @@
 """Bringing the files of one manifest into the store."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
+from kamiwaza_sdk._tasks import all_or_first_error, thread_to_its_end
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.download.schemas import Validators
 from kamiwaza_sdk.services.hub._git import check_git_blob
 from kamiwaza_sdk.services.hub._kept import Kept, KeptFiles
 from kamiwaza_sdk.services.hub._streaming import open_stream, written
-from kamiwaza_sdk.services.hub._tasks import all_or_first_error
 from kamiwaza_sdk.services.hub.exceptions import (
     OfflineException,
     RepositoryGatedException,
@@ -34,8 +34,6 @@ __all__ = ["Fetching"]
 #: How many files are staged at once; how many of them travel is the download service's to say.
 _MAX_STAGED: Final = 32
 _REFUSED: Final = frozenset({401, 403})
-
-_T = TypeVar("_T")
 
 
 class Fetching:
@@ -158,7 +156,7 @@ class Fetching:
                 return await self._brought(file, path, kept)
             finally:
                 if file.sha256 is None:  # whole or not, by nothing could the next fetch tell that it is right
-                    await _to_its_end(lambda: path.unlink(missing_ok=True))
+                    await thread_to_its_end(lambda: path.unlink(missing_ok=True))
 
     async def _brought(self, file: ManifestFileSchema, path: Path, kept: Kept | None) -> "BlobSchema":
         result = await self._download(file, path, None if kept is None else kept.validators)
@@ -220,23 +218,12 @@ class Fetching:
 
     @asynccontextmanager
     async def _staged(self, key: str | None) -> AsyncIterator[Path]:
-        """Stage off the event loop: making the place and clearing it are file operations."""
+        """Stage off the event loop, which making the place and clearing it would block.
+
+        Both to their end: a stage that was made must be known to be cleared.
+        """
         with_stage = ExitStack()
         try:
-            yield await _to_its_end(lambda: with_stage.enter_context(self._storage.stage(key)))
+            yield await thread_to_its_end(lambda: with_stage.enter_context(self._storage.stage(key)))
         finally:
-            await _to_its_end(with_stage.close)
-
-
-async def _to_its_end(function: Callable[[], _T]) -> _T:
-    """Run in a thread, and be cancelled only once it is done: a stage that was made must be known to be cleared."""
-    running = asyncio.ensure_future(asyncio.to_thread(function))
-    cancelled: asyncio.CancelledError | None = None
-    while not running.done():
-        try:
-            await asyncio.wait({running})
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled from running.exception()
-    return running.result()
+            await thread_to_its_end(with_stage.close)

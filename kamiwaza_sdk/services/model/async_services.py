@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy.orm import Session
 
 from kamiwaza_sdk._dependencies import require
+from kamiwaza_sdk._tasks import settled
 from kamiwaza_sdk._validation import check_namespace
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched
 from kamiwaza_sdk.services.model.operations.bulk import BulkCreation, OnConflict
@@ -401,7 +402,7 @@ class AsyncModelService:
             try:
                 return await asyncio.shield(task)
             except asyncio.CancelledError:
-                await _finish(task)
+                await settled(task)  # what it raised yields to the cancellation
                 raise
 
 
@@ -414,14 +415,3 @@ def _own(db: "AsyncSession | async_scoped_session[AsyncSession]") -> "AsyncSessi
     from sqlalchemy.ext.asyncio import AsyncSession
 
     return db if isinstance(db, AsyncSession) else db()
-
-
-async def _finish(task: "asyncio.Future[_T]") -> None:
-    """Wait until a task is done, however often the waiting is cancelled. What it raised yields to the cancellation."""
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError:
-            continue
-    if not task.cancelled():
-        task.exception()

@@ -1,0 +1,42 @@
+"""Waiting for tasks: to their end whatever happens meanwhile, or for the first error of several."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, TypeVar
+
+__all__ = ["all_or_first_error", "settled", "thread_to_its_end"]
+
+_T = TypeVar("_T")
+
+
+async def settled(future: asyncio.Future[Any]) -> asyncio.CancelledError | None:  # Any: of whatever it holds
+    """Wait for the end of `future` through any number of cancellations, and return the last of them."""
+    cancelled: asyncio.CancelledError | None = None
+    while not future.done():
+        try:
+            await asyncio.wait([future])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if not future.cancelled():
+        future.exception()  # marked as seen: whoever was to see it has
+    return cancelled
+
+
+async def thread_to_its_end(function: Callable[[], _T]) -> _T:
+    """Return what `function` returns in a thread, and be cancelled only once it is done."""
+    running = asyncio.ensure_future(asyncio.to_thread(function))
+    cancelled = await settled(running)
+    if cancelled is not None:
+        raise cancelled from running.exception()
+    return running.result()
+
+
+async def all_or_first_error(coroutines: Iterable[Coroutine[None, None, _T]]) -> list[_T]:
+    """Run all at once; at the first error cancel the others, wait for them, and raise it bare."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(coroutine) for coroutine in coroutines]
+    except BaseExceptionGroup as errors:
+        first = errors.exceptions[0]
+        raise first from first.__cause__
+    return [task.result() for task in tasks]
