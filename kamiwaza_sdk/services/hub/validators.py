@@ -1,16 +1,14 @@
 """What a URL led to when it was last fetched, so that an unchanged file costs one conditional request."""
 
-import hashlib
 import logging
-from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar, Final
-from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kamiwaza_sdk._validation import Sha256
 from kamiwaza_sdk.services.download.schemas import Validators
+from kamiwaza_sdk.services.hub._records import digest_of, write
 
 __all__ = ["KnownFile", "KnownFiles"]
 
@@ -46,16 +44,11 @@ class KnownFiles:
     def put(self, url: str, known: KnownFile) -> None:
         """Keep what is known of a URL, in place of what was; where that cannot be, the file travels again. Blocks."""
         path = self._path(url)
-        staged = path.with_name(f"{path.name}.{uuid4().hex}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            staged.write_text(known.model_dump_json())
-            staged.replace(path)
+            write(path, known.model_dump_json())
         except OSError as error:
             _logger.warning("%s cannot be written, so that its file will travel again: %s", path, error.strerror)
-            with suppress(OSError):
-                staged.unlink(missing_ok=True)
 
     def _path(self, url: str) -> Path:
-        digest = hashlib.sha256(url.encode()).hexdigest()
+        digest = digest_of(url)
         return self._root / digest[:2] / f"{digest}.json"
