@@ -13,6 +13,7 @@ from kamiwaza_sdk.services.download.exceptions import ChecksumMismatchException
 from kamiwaza_sdk.services.download.schemas import DownloadProgress, ProgressCallback
 from kamiwaza_sdk.services.download.urls import redact_text
 from kamiwaza_sdk.services.hub._planning import Question, make_plan
+from kamiwaza_sdk.services.hub._results import result_of
 from kamiwaza_sdk.services.hub._selection import patterns, select
 from kamiwaza_sdk.services.hub.config import HubConfig
 from kamiwaza_sdk.services.hub.exceptions import SourceTooLargeException
@@ -219,15 +220,7 @@ class FakeHub(HubService):
 
 def _fetched(manifest: ManifestSchema) -> Fetched:
     files = tuple(FetchedFile(path=file.path, size=file.size or 0, sha256=file.sha256 or "") for file in manifest.files)
-    size = sum(file.size for file in files)
-    return Fetched(
-        source=manifest.source,
-        name=manifest.name,
-        files=files,
-        bytes_fetched=size,
-        bytes_reused=0,
-        digests_known=True,
-    )
+    return result_of(manifest, Fetched, files, bytes_fetched=sum(file.size for file in files), bytes_reused=0)
 
 
 def _report(fetched: Fetched, progress: ProgressCallback) -> None:

@@ -6,10 +6,11 @@ from typing import Final
 from kamiwaza_sdk._tasks import all_or_first_error
 from kamiwaza_sdk.services.download.schemas import Validators
 from kamiwaza_sdk.services.hub._git import check_git_blob
+from kamiwaza_sdk.services.hub._kept import KeptFiles
+from kamiwaza_sdk.services.hub._results import result_of
 from kamiwaza_sdk.services.hub.schemas.adopted import Adopted, AdoptedFile
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.sources.local import check_inside
-from kamiwaza_sdk.services.hub.validators import KnownFile, KnownFiles
 from kamiwaza_sdk.services.storage.services import StorageService
 
 __all__ = ["adopt_all"]
@@ -27,20 +28,7 @@ async def adopt_all(manifest: ManifestSchema, storage: StorageService) -> Adopte
             return await asyncio.to_thread(_adopt, file, storage)
 
     files = await all_or_first_error(adopt(file) for file in manifest.files)
-    return Adopted(
-        source=manifest.source,
-        name=manifest.name,
-        source_revision=manifest.revision,
-        source_repository=manifest.repository,
-        hub=manifest.hub,
-        author=manifest.author,
-        license=manifest.license,
-        task=manifest.task,
-        files=tuple(sorted(files, key=lambda file: file.path)),
-        bytes_fetched=0,
-        bytes_reused=sum(file.size for file in files),
-        digests_known=all(file.has_digest for file in manifest.files),
-    )
+    return result_of(manifest, Adopted, files, bytes_fetched=0, bytes_reused=sum(file.size for file in files))
 
 
 def _adopt(file: ManifestFileSchema, storage: StorageService) -> AdoptedFile:
@@ -50,6 +38,5 @@ def _adopt(file: ManifestFileSchema, storage: StorageService) -> AdoptedFile:
     blob = storage.adopt(path, sha256=file.sha256)
     check_git_blob(file, blob.path)  # what became of it, if it changed meanwhile
     if file.git_blob_id is not None:  # so that a fetch of the same finds it
-        known = KnownFile(sha256=blob.sha256, size=blob.size, validators=Validators())
-        KnownFiles(storage.root).put(file.content_key, known)
+        KeptFiles(storage).remember(file, blob, Validators())
     return AdoptedFile(path=file.path, size=blob.size, sha256=blob.sha256, by=blob.by)

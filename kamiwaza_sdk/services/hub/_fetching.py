@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 from kamiwaza_sdk._tasks import all_or_first_error, thread_to_its_end
 from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.services.download.exceptions import DownloadDiskException, DownloadStatusException
 from kamiwaza_sdk.services.download.schemas import Validators
 from kamiwaza_sdk.services.hub._git import check_git_blob
 from kamiwaza_sdk.services.hub._kept import Kept, KeptFiles
+from kamiwaza_sdk.services.hub._results import result_of
 from kamiwaza_sdk.services.hub._streaming import open_stream, written
 from kamiwaza_sdk.services.hub.exceptions import (
     OfflineException,
@@ -67,20 +69,7 @@ class Fetching:
             await asyncio.to_thread(self._refuse_missing)
         slots = asyncio.Semaphore(_MAX_STAGED)
         files = await all_or_first_error(self._take(file, slots) for file in self._manifest.files)
-        return Fetched(
-            source=self._manifest.source,
-            name=self._manifest.name,
-            source_revision=self._manifest.revision,
-            source_repository=self._manifest.repository,
-            hub=self._manifest.hub,
-            author=self._manifest.author,
-            license=self._manifest.license,
-            task=self._manifest.task,
-            files=tuple(sorted(files, key=lambda file: file.path)),
-            bytes_fetched=self._fetched,
-            bytes_reused=self._reused,
-            digests_known=all(file.has_digest for file in self._manifest.files),
-        )
+        return result_of(self._manifest, Fetched, files, bytes_fetched=self._fetched, bytes_reused=self._reused)
 
     async def _take(self, file: ManifestFileSchema, slots: asyncio.Semaphore) -> FetchedFile:
         async with slots:
@@ -104,8 +93,6 @@ class Fetching:
             return self._reused_whole((await asyncio.to_thread(self._found, file)).blob)
         if file.scheme not in {"http", "https"}:
             return await self._stream(file)
-        from kamiwaza_sdk.services.download.exceptions import DownloadStatusException
-
         try:
             return await self._transfer(file)
         except DownloadStatusException as error:
@@ -170,8 +157,6 @@ class Fetching:
     async def _download(
         self, file: ManifestFileSchema, path: Path, validators: "Validators | None"
     ) -> "DownloadResult":
-        from kamiwaza_sdk.services.download.exceptions import DownloadDiskException
-
         try:
             return await self._downloads.download(
                 file.url,

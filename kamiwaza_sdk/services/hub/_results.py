@@ -1,0 +1,36 @@
+"""What became of a manifest whose files are in the store."""
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+from kamiwaza_sdk.services.hub.schemas.fetched import Fetched, FetchedFile
+from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema
+
+__all__ = ["result_of"]
+
+_Result = TypeVar("_Result", bound=Fetched)
+
+
+def result_of(
+    manifest: ManifestSchema,
+    kind: type[_Result],
+    files: Iterable[FetchedFile],
+    *,
+    bytes_fetched: int,
+    bytes_reused: int,
+) -> _Result:
+    """Return what was brought, with what the manifest says of where it is from."""
+    return kind(
+        source=manifest.source,
+        name=manifest.name,
+        source_revision=manifest.revision,
+        source_repository=manifest.repository,
+        hub=manifest.hub,
+        author=manifest.author,
+        license=manifest.license,
+        task=manifest.task,
+        files=tuple(sorted(files, key=lambda file: file.path)),
+        bytes_fetched=bytes_fetched,
+        bytes_reused=bytes_reused,
+        digests_known=all(file.has_digest for file in manifest.files),
+    )
