@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from kamiwaza_sdk.services.download._disk import sync_data
-from kamiwaza_sdk.services.download._journal import Header, Journal, parse, parse_tail
+from kamiwaza_sdk.services.download._journal import Journal, parse, parse_tail
 
 __all__ = ["Claim", "FileClaim", "Locks", "Place"]
 
@@ -134,8 +134,7 @@ class FileClaim:
 
     def glance(self) -> tuple[int, int | None]:
         if self._size is None:
-            head = parse(os.pread(self._descriptor, _HEAD, 0)).header or Header(url="", final_url="")
-            self._size = head.size
+            self._size = parse(os.pread(self._descriptor, _HEAD, 0)).size
         end = os.fstat(self._descriptor).st_size
         return parse_tail(os.pread(self._descriptor, _TAIL, max(0, end - _TAIL))) or 0, self._size
 

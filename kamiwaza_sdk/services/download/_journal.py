@@ -118,6 +118,11 @@ class Journal:
     refused: str | None = None
 
     @property
+    def size(self) -> int | None:
+        """How much the whole is, where that is known."""
+        return None if self.header is None else self.header.size
+
+    @property
     def offset(self) -> int:
         """How far it had come, by its own word."""
         return self.lines[-1][0] if self.lines else 0

@@ -14,7 +14,7 @@ from filelock import SoftFileLease, Timeout
 
 from kamiwaza_sdk.services.download._claim import Place
 from kamiwaza_sdk.services.download._disk import sync_data
-from kamiwaza_sdk.services.download._journal import Header, Journal, parse
+from kamiwaza_sdk.services.download._journal import Journal, parse
 
 __all__ = ["LeaseClaim"]
 
@@ -65,7 +65,7 @@ class LeaseClaim:
         if self._followed == _NONE:
             return 0, None
         journal = _read(self._followed)
-        return journal.offset, (journal.header or Header(url="", final_url="")).size
+        return journal.offset, journal.size
 
     def leftover(self) -> Path:
         return self.partial if self._old is None else self._old.with_suffix(".partial")

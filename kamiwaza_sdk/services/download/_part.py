@@ -7,12 +7,12 @@ from typing import Final
 import aiohttp
 
 from kamiwaza_sdk.services.download._exchange import Exchange, next_piece
+from kamiwaza_sdk.services.download._ranges import content_range
 from kamiwaza_sdk.services.download.exceptions import RangeNotSupportedException
 from kamiwaza_sdk.services.download.schemas import RangeSchema
 
 __all__ = ["read_part"]
 
-_CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)")
 _UNSATISFIED: Final = re.compile(r"bytes \*/([0-9]{1,19})")
 
 
@@ -56,10 +56,10 @@ def _beyond_the_end(response: aiohttp.ClientResponse, exchange: Exchange, offset
 def _announced(
     response: aiohttp.ClientResponse, exchange: Exchange, offset: int, length: int
 ) -> tuple[int | None, int]:
-    """Return the size of the file and how many bytes of it come, as ``Content-Range`` says (RFC 9110, section 14.4)."""
-    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
-    if match is not None:
-        start, last, size = int(match[1]), int(match[2]), None if match[3] == "*" else int(match[3])
+    """Return the size of the file and how many bytes of it come, as ``Content-Range`` says."""
+    told = content_range(response)
+    if told is not None:
+        start, last, size = told
         end = offset + length if size is None else min(offset + length, size)
         if start == offset and last == end - 1 and response.content_length in {None, end - offset}:
             return size, end - offset

@@ -8,13 +8,19 @@ import aiohttp
 
 from kamiwaza_sdk.services.download._journal import Header
 
-__all__ = ["StartAgain", "continues"]
+__all__ = ["StartAgain", "content_range", "continues"]
 
 _CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)")
 
 
 class StartAgain(Exception):
     """The rest cannot be had from this server, or is not of what is here."""
+
+
+def content_range(response: aiohttp.ClientResponse) -> tuple[int, int, int | None] | None:
+    """Return which bytes an answer says it has, the last one included, and of how many (RFC 9110, section 14.4)."""
+    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+    return None if match is None else (int(match[1]), int(match[2]), None if match[3] == "*" else int(match[3]))
 
 
 def continues(
@@ -44,10 +50,10 @@ def continues(
 
 
 def _fits(response: aiohttp.ClientResponse, header: Header, *, offset: int, end: int | None) -> bool:
-    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
-    if match is None:
+    told = content_range(response)
+    if told is None:
         return False
-    start, last, total = int(match[1]), int(match[2]), None if match[3] == "*" else int(match[3])
+    start, last, total = told
     whole = header.size if total is None else total
     stop = whole if end is None else end
     return (
