@@ -16,14 +16,13 @@ from typing import Final
 from kamiwaza_sdk._validation import MAX_FILES
 from kamiwaza_sdk.formats.exceptions import FormatException
 from kamiwaza_sdk.formats.repository import describe_repository
-from kamiwaza_sdk.services.hub.addresses import suggested
 from kamiwaza_sdk.services.hub.caches._files import read_small, regular_size
 from kamiwaza_sdk.services.hub.config import HubConfig
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException, NotInCacheException
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.sources._answers import word
 from kamiwaza_sdk.services.hub.sources._references import HuggingFaceReference
-from kamiwaza_sdk.services.hub.sources.hugging_face import hub_name
+from kamiwaza_sdk.services.hub.sources.hugging_face import manifest_of
 
 __all__ = ["resolve"]
 
@@ -53,7 +52,8 @@ def resolve(reference: str, cache: Path | None, config: HubConfig) -> ManifestSc
     files = tuple(_file(path, snapshot, repository, wanted) for path in _below(snapshot))
     if not files:
         raise _missing(wanted, place, f"the snapshot {pinned.revision} is empty")
-    return _manifest(pinned, files, snapshot, repository, config.hf_endpoint)
+    licence, task = _card(snapshot, repository)
+    return manifest_of(pinned, files, config.hf_endpoint, licence=licence, task=task)
 
 
 def _usual_place() -> Path:
@@ -106,28 +106,6 @@ def _file(path: Path, snapshot: Path, repository: Path, wanted: HuggingFaceRefer
         sha256=blob.name if is_named and _SHA256.fullmatch(blob.name) else None,
         git_blob_id=blob.name if is_named and _SHA1.fullmatch(blob.name) else None,
         inside=Path(os.path.realpath(repository)).as_uri(),
-    )
-
-
-def _manifest(
-    pinned: HuggingFaceReference,
-    files: tuple[ManifestFileSchema, ...],
-    snapshot: Path,
-    repository: Path,
-    endpoint: str,
-) -> ManifestSchema:
-    licence, task = _card(snapshot, repository)
-    return ManifestSchema(
-        source=str(pinned),
-        name=suggested(pinned.name),
-        files=files,
-        revision=pinned.revision,
-        repository=pinned.repository,
-        hub=hub_name(endpoint),
-        author=pinned.name.rpartition("/")[0] or None,
-        license=licence,
-        task=task,
-        page=f"{endpoint}/{pinned.repository}",
     )
 
 

@@ -25,7 +25,7 @@ from kamiwaza_sdk.services.hub.sources.context import SourceContext
 if TYPE_CHECKING:
     from kamiwaza_sdk.services.download.schemas import ResponseSchema
 
-__all__ = ["HuggingFaceSource", "hub_name"]
+__all__ = ["HuggingFaceSource", "manifest_of"]
 
 #: How many files and directories a listing may have: what one holds in memory.
 MAX_ENTRIES: Final = 100_000
@@ -57,14 +57,14 @@ class HuggingFaceSource:
             return await context.recall(_key(wanted, endpoint))
         info = await _info(wanted, context)
         pinned = wanted.at(info.sha)
-        manifest = _manifest(pinned, info, await _files(pinned, context), endpoint)
+        files = await _files(pinned, context)
+        manifest = manifest_of(pinned, files, endpoint, licence=info.license, task=info.task, info=info)
         for name in {wanted, pinned}:
             await context.remember(_key(name, endpoint), manifest)
         return manifest
 
 
-def hub_name(endpoint: str) -> str:
-    """Return the word for a hub."""
+def _hub_name(endpoint: str) -> str:
     return "huggingface" if endpoint == _HUGGING_FACE else endpoint.partition("://")[2]
 
 
@@ -130,21 +130,28 @@ def _file(entry: Entry, base: str) -> ManifestFileSchema:
     return ManifestFileSchema(path=path, url=url, size=entry.size, git_blob_id=git_blob_id)
 
 
-def _manifest(
-    pinned: HuggingFaceReference, info: Info, files: tuple[ManifestFileSchema, ...], endpoint: str
+def manifest_of(
+    pinned: HuggingFaceReference,
+    files: tuple[ManifestFileSchema, ...],
+    endpoint: str,
+    *,
+    licence: str | None,
+    task: str | None,
+    info: Info | None = None,
 ) -> ManifestSchema:
+    """Return the manifest of a repository at a commit, with what its hub told of it, if that was asked."""
     return ManifestSchema(
         source=str(pinned),
         name=suggested(pinned.name),
         files=files,
         revision=pinned.revision,
         repository=pinned.repository,
-        hub=hub_name(endpoint),
-        author=info.author or pinned.name.rpartition("/")[0] or None,
-        license=info.license,
-        task=info.task,
-        tags=info.tags,
-        gated=info.is_gated,
-        private=info.private,
+        hub=_hub_name(endpoint),
+        author=(info and info.author) or pinned.name.rpartition("/")[0] or None,
+        license=licence,
+        task=task,
+        tags=info.tags if info else (),
+        gated=info is not None and info.is_gated,
+        private=info is not None and info.private,
         page=f"{endpoint}/{pinned.repository}",
     )
