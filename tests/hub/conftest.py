@@ -4,13 +4,22 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
+from blockbuster import BlockBuster
 from pydantic import SecretStr
 
 from kamiwaza_sdk import HubConfig, HubService, StorageService
 from kamiwaza_sdk.testing import HuggingFaceServer
+from tests.loops import watched
 
 #: Make a `HubService` that asks the loopback hub with a token or without one.
 Asking = Callable[..., Awaitable[HubService]]
+
+
+@pytest.fixture
+def blockbuster() -> Iterator[BlockBuster]:
+    """Fail a test in which our code blocks the event loop."""
+    with watched() as active:
+        yield active
 
 
 @pytest.fixture

@@ -3,14 +3,13 @@
 import asyncio
 import hashlib
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import pytest
-from blockbuster import BlockBuster
 
 from kamiwaza_sdk import (
     ChecksumMismatchException,
@@ -35,18 +34,12 @@ from kamiwaza_sdk import (
 from kamiwaza_sdk.services.hub import sources
 from kamiwaza_sdk.services.hub.sources import Source, local
 from kamiwaza_sdk.services.hub.sources.local import resolve_path
-from tests.loops import watched
 from tests.serving import Server
+
+pytestmark = pytest.mark.usefixtures("blockbuster")
 
 BODY = bytes(range(256)) * 1000
 SHA256 = hashlib.sha256(BODY).hexdigest()
-
-
-@pytest.fixture(autouse=True)
-def blockbuster() -> Iterator[BlockBuster]:
-    """Fail a test in which our code blocks the event loop."""
-    with watched() as active:
-        yield active
 
 
 def leftovers(storage: StorageService) -> list[Path]:

@@ -2,10 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterator
 
 import pytest
-from blockbuster import BlockBuster
 
 from kamiwaza_sdk import (
     DownloadTooLargeException,
@@ -18,18 +16,12 @@ from kamiwaza_sdk import (
 from kamiwaza_sdk.services.hub.sources import hugging_face
 from kamiwaza_sdk.testing import GeneratedBody, Headers, HuggingFaceServer, Redirect, Status
 from tests.hub.conftest import Asking
-from tests.loops import watched
+
+pytestmark = pytest.mark.usefixtures("blockbuster")
 
 REVISION = "/api/models/org/tiny/revision/main"
 OID = "ab" * 20
 SHA256 = "cd" * 32
-
-
-@pytest.fixture(autouse=True)
-def blockbuster() -> Iterator[BlockBuster]:
-    """Fail a test in which our code blocks the event loop."""
-    with watched() as active:
-        yield active
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import hashlib
 from collections.abc import Iterator
 
 import pytest
-from blockbuster import BlockBuster
 
 from kamiwaza_sdk import (
     ChecksumMismatchException,
@@ -28,7 +27,8 @@ from kamiwaza_sdk import (
 )
 from kamiwaza_sdk.testing import FlipBit, GeneratedBody, Headers, HuggingFaceServer, Status, Truncate
 from tests.hub.conftest import Asking
-from tests.loops import watched
+
+pytestmark = pytest.mark.usefixtures("blockbuster")
 
 FILES: dict[str, bytes | GeneratedBody] = {
     "README.md": b"# tiny\n",
@@ -37,13 +37,6 @@ FILES: dict[str, bytes | GeneratedBody] = {
     "onnx/model.onnx": b"graph" * 1000,
     "onnx/Ünïcode #1.json": b"[]",
 }
-
-
-@pytest.fixture(autouse=True)
-def blockbuster() -> Iterator[BlockBuster]:
-    """Fail a test in which our code blocks the event loop."""
-    with watched() as active:
-        yield active
 
 
 def contents(storage: StorageService, files: object) -> dict[str, bytes]:

@@ -9,7 +9,6 @@ from xml.sax.saxutils import escape
 
 import boto3  # type: ignore[import-untyped]  # it comes with moto, and has no types
 import pytest
-from blockbuster import BlockBuster
 from moto.server import ThreadedMotoServer
 
 from kamiwaza_sdk import (
@@ -27,7 +26,8 @@ from kamiwaza_sdk import (
 )
 from kamiwaza_sdk.services.hub.sources import object_storage
 from kamiwaza_sdk.testing import FaultyServer
-from tests.loops import watched
+
+pytestmark = pytest.mark.usefixtures("blockbuster")
 
 WEIGHTS = bytes(range(256)) * 100_000
 #: Put an object into a bucket, which is made when it is first named.
@@ -83,13 +83,6 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyServer]:
 @pytest.fixture
 async def hub(storage: StorageService) -> HubService:
     return HubService(storage=storage, config=await asyncio.to_thread(HubConfig))
-
-
-@pytest.fixture(autouse=True)
-def blockbuster() -> Iterator[BlockBuster]:
-    """Fail a test in which our code blocks the event loop."""
-    with watched() as active:
-        yield active
 
 
 def listing(*keys: str, endless: bool = False) -> bytes:

@@ -4,25 +4,17 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from blockbuster import BlockBuster
 
 from kamiwaza_sdk import HubService, OfflineException, StorageService, fetch
 from kamiwaza_sdk.testing import HuggingFaceServer
 from tests.hub.conftest import Asking
-from tests.loops import watched
+
+pytestmark = pytest.mark.usefixtures("blockbuster")
 
 FILES = {"README.md": b"# tiny\n", "config.json": b"{}", "model.safetensors": b"weights" * 1000}
-
-
-@pytest.fixture(autouse=True)
-def blockbuster() -> Iterator[BlockBuster]:
-    """Fail a test in which our code blocks the event loop."""
-    with watched() as active:
-        yield active
 
 
 async def test_what_was_fetched_is_found_by_branch_and_by_commit(hf: HuggingFaceServer, asking: Asking) -> None:

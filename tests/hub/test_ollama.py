@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from blockbuster import BlockBuster
 
 from kamiwaza_sdk import (
     ChecksumMismatchException,
@@ -23,18 +22,12 @@ from kamiwaza_sdk import (
     StorageService,
 )
 from kamiwaza_sdk.testing import FaultyServer, FlipBit, GeneratedBody, Redirect, Status
-from tests.loops import watched
+
+pytestmark = pytest.mark.usefixtures("blockbuster")
 
 WEIGHTS = b"weights" * 1000
 KIND = "application/vnd.ollama.image."
 CONFIG = b'{"model_format": "gguf"}'
-
-
-@pytest.fixture(autouse=True)
-def blockbuster() -> Iterator[BlockBuster]:
-    """Fail a test in which our code blocks the event loop."""
-    with watched() as active:
-        yield active
 
 
 @pytest.fixture

@@ -4,11 +4,10 @@ import asyncio
 import hashlib
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from blockbuster import BlockBuster
 from pydantic import ValidationError
 
 from kamiwaza_sdk import (
@@ -29,18 +28,12 @@ from kamiwaza_sdk import (
     StreamingSource,
 )
 from kamiwaza_sdk.services.hub.sources import registry
-from tests.loops import watched
 from tests.serving import Server
+
+pytestmark = pytest.mark.usefixtures("blockbuster")
 
 BODY = b"weights" * 1000
 SHA256 = hashlib.sha256(BODY).hexdigest()
-
-
-@pytest.fixture(autouse=True)
-def blockbuster() -> Iterator[BlockBuster]:
-    """Fail a test in which our code blocks the event loop."""
-    with watched() as active:
-        yield active
 
 
 @pytest.fixture
