@@ -36,6 +36,7 @@ from tests.serving import Server
         "http://example.org:-1/",
         "http://example.org:0/",
         "http://[::1/",
+        "http://[secret]@/",
         "http://a..b/",
         f"http://{'a' * 64}.org/",
         " http://example.org/",

@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -15,12 +16,16 @@ __all__ = ["check_url", "redact", "redact_text", "resolve"]
 
 # White space is what str.isspace says, \x1c-\x1f and the wide ones included.
 _FORBIDDEN: Final = re.compile(r"[\s\x00-\x20\x7f-\x9f\ud800-\udfff\u200b\u2028\u2029\ufeff]")
+_DEFAULT_PORT: Final = {"http": ":80", "https": ":443"}
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+#: What nearly all are: an origin without user information, a path, a query.
+_PLAIN: Final = re.compile(r"""(https?://[a-z0-9.-]+(?::[0-9]+)?)(/[!"$->@-~]*)?(?:\?([!"$-~]*))?""")
 
 
 def redact(url: "URL") -> str:
     """Return `url` without user information, query and fragment."""
-    return f"{url.origin()}{url.raw_path}"
+    host = url.raw_authority.rpartition("@")[2].removesuffix(_DEFAULT_PORT.get(url.scheme, ""))
+    return f"{url.scheme}://{host}{url.raw_path}"
 
 
 def redact_text(text: str) -> str:
@@ -48,8 +53,20 @@ def check_url(text: str) -> "URL":
         >>> check_url("https://example.org/a%2Fb?signature=x%2By").raw_query_string
         'signature=x%2By'
     """
+    plain = _PLAIN.fullmatch(text)
+    try:
+        if plain is not None:
+            return _asked_at(_origin(plain[1]), plain[2], plain[3] or "")
+    except InvalidUrlException:
+        pass  # what is raised below tells of all of it
     if _FORBIDDEN.search(text):
         raise _refusal(text, "contains white space, a control character or a lone surrogate; quote or remove it")
+    return _checked(_parsed(text), text)
+
+
+@lru_cache(maxsize=64)
+def _origin(text: str) -> "URL":
+    """Return the URL of an origin: many files are at one."""
     return _checked(_parsed(text), text)
 
 
@@ -78,16 +95,16 @@ def _parsed(text: str) -> "URL":
             return url
         # Signatures cover what was written: yarl would, for one, turn %2F in a query into a slash.
         parts = urlsplit(text)
-        return URL.build(
-            scheme=url.scheme,
-            authority=url.raw_authority,
-            path=parts.path or "/",
-            query_string=parts.query,
-            encoded=True,
-        )
-    except ValueError:
+        return _asked_at(url, parts.path, parts.query)
+    except (ValueError, IndexError):  # yarl 1.25 raises the latter for "http://[me]@/"
         # Not chained: the parser repeats what it was given.
         raise _refusal(text, "cannot be parsed; its host or its port is malformed") from None
+
+
+def _asked_at(origin: "URL", path: str | None, query: str) -> "URL":
+    return origin.build(
+        scheme=origin.scheme, authority=origin.raw_authority, path=path or "/", query_string=query, encoded=True
+    )
 
 
 def _checked(url: "URL", text: str) -> "URL":
