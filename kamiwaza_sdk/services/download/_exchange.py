@@ -1,9 +1,8 @@
 """One request and its answer, as errors and reports tell of it."""
 
 import asyncio
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NoReturn
 
 import aiohttp
 
@@ -52,31 +51,45 @@ class Exchange:
         return DownloadTimeoutException(url=self.url, seconds=seconds, received=self.received, setting=setting)
 
 
-@contextmanager
-def translated(exchange: Exchange) -> Generator[None]:
-    """Turn what aiohttp raises into ours.
+class translated:  # noqa: N801 - reads as what it does
+    """Turns what aiohttp raises into ours, as a context.
 
     Many of its errors repeat the URL with its secrets, so only the system's errors beneath them are chained.
     """
-    try:
-        yield
-    except DownloadException:  # some are a ConnectionError, too, and say already what happened
-        raise
-    except aiohttp.ConnectionTimeoutError:
-        raise exchange.timed_out(exchange.connect_timeout, setting="connect_timeout") from None
-    except TimeoutError:
-        raise exchange.timed_out(exchange.stall_timeout, setting="stall_timeout") from None
-    except aiohttp.ClientConnectorCertificateError as error:
-        cause = error.certificate_error
-        raise exchange.interrupted(f"the server's certificate is not trusted ({cause})", retryable=False) from cause
-    except aiohttp.ClientConnectorError as error:
-        raise exchange.interrupted(f"no connection ({error.os_error.strerror})") from error.os_error
-    except aiohttp.ClientPayloadError:
-        raise exchange.interrupted("the body broke off") from None
-    except aiohttp.ClientResponseError:
-        raise exchange.interrupted("the answer is no valid HTTP") from None
-    except (aiohttp.ClientError, ConnectionError) as error:
-        raise exchange.interrupted(f"the connection broke ({type(error).__name__})") from None
+
+    __slots__ = ("_exchange",)
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        # Some of ours are a ConnectionError, too, and say already what happened.
+        if isinstance(error, aiohttp.ClientError | TimeoutError | ConnectionError) and not isinstance(
+            error, DownloadException
+        ):
+            _translate(error, self._exchange)
+
+
+def _translate(error: Exception, exchange: Exchange) -> NoReturn:
+    match error:
+        case aiohttp.ConnectionTimeoutError():
+            raise exchange.timed_out(exchange.connect_timeout, setting="connect_timeout") from None
+        case TimeoutError():
+            raise exchange.timed_out(exchange.stall_timeout, setting="stall_timeout") from None
+        case aiohttp.ClientConnectorCertificateError(certificate_error=cause):
+            reason = f"the server's certificate is not trusted ({cause})"
+            raise exchange.interrupted(reason, retryable=False) from cause
+        case aiohttp.ClientConnectorError(os_error=cause):
+            raise exchange.interrupted(f"no connection ({cause.strerror})") from cause
+        case aiohttp.ClientPayloadError():
+            raise exchange.interrupted("the body broke off") from None
+        case aiohttp.ClientResponseError():
+            raise exchange.interrupted("the answer is no valid HTTP") from None
+        case _:
+            raise exchange.interrupted(f"the connection broke ({type(error).__name__})") from None
 
 
 async def next_piece(content: aiohttp.StreamReader, exchange: Exchange) -> bytes:

@@ -37,8 +37,6 @@ from kamiwaza_sdk.services.download.schemas import DownloadRequest, DownloadResu
 from kamiwaza_sdk.services.download.urls import check_url, redact
 
 if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager
-
     import aiohttp
     from yarl import URL
 
@@ -179,7 +177,7 @@ class Flight:
             publish = partial.publish
         else:
             exchange = Exchange(self._url, self._config.connect_timeout, self._config.stall_timeout)
-            async with self._slots, self._answer(network, partial, exchange) as response:
+            async with self._slots, await self._answer(network, partial, exchange) as response:
                 if response.status == HTTPStatus.NOT_MODIFIED:
                     return self._not_modified(response, exchange)
                 publish = await self._received(partial, network, exchange, response)
@@ -201,13 +199,11 @@ class Flight:
         header = partial.header
         return header is not None and partial.offset == header.size and partial.sha256() == self._order.demands.sha256
 
-    def _answer(
-        self, network: Network, partial: Partial, exchange: Exchange
-    ) -> "AbstractAsyncContextManager[aiohttp.ClientResponse]":
+    async def _answer(self, network: Network, partial: Partial, exchange: Exchange) -> "aiohttp.ClientResponse":
         order, header = self._order, partial.header
         condition = header.condition if header is not None and header.url == self._key else None
         rest = Rest(partial.offset, condition) if partial.offset else None
-        return answer(network, order.url, exchange=exchange, validators=order.validators, rest=rest)
+        return await answer(network, order.url, exchange=exchange, validators=order.validators, rest=rest)
 
     async def _received(
         self, partial: Partial, network: Network, exchange: Exchange, response: "aiohttp.ClientResponse"

@@ -1,7 +1,5 @@
 """What every request goes through: a session, and what the settings say of each hop."""
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
@@ -102,26 +100,24 @@ class Network:
 
         return carry
 
-    @contextmanager
-    def explained(self, target: "URL", exchange: "Exchange") -> Generator[None]:
+    @staticmethod
+    def explain(
+        error: aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError, target: "URL", exchange: "Exchange"
+    ) -> None:
         """Say what kept a request from being sent, where it was not the server.
 
         Raises:
             PrivateAddressException: Its host has no address that may be connected to.
             DownloadInterruptedException: It was the proxy.
         """
-        try:
-            yield
-        except aiohttp.ClientProxyConnectionError as error:
-            raise exchange.interrupted(f"no connection to the proxy ({error.os_error.strerror})") from error.os_error
-        except aiohttp.ClientHttpProxyError as error:
+        if isinstance(error, aiohttp.ClientHttpProxyError):
             retryable = error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
             raise exchange.interrupted(f"the proxy answered {error.status}", retryable=retryable) from None
-        except aiohttp.ClientConnectorError as error:
-            if isinstance(refusal := error.__cause__, RefusedAddressError):
-                host = target.host or ""
-                raise PrivateAddressException(url=exchange.url, host=host, address=refusal.address) from None
-            raise
+        if isinstance(error, aiohttp.ClientProxyConnectionError):
+            raise exchange.interrupted(f"no connection to the proxy ({error.os_error.strerror})") from error.os_error
+        if isinstance(refusal := error.__cause__, RefusedAddressError):
+            host = target.host or ""
+            raise PrivateAddressException(url=exchange.url, host=host, address=refusal.address) from None
 
 
 def _has_user(url: "URL") -> bool:

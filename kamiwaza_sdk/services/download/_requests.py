@@ -2,9 +2,9 @@
 
 import itertools
 import warnings
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +17,7 @@ from kamiwaza_sdk.services.download._journal import Header
 from kamiwaza_sdk.services.download._network import Network
 from kamiwaza_sdk.services.download._retries import parse_retry_after
 from kamiwaza_sdk.services.download.exceptions import (
+    DownloadException,
     DownloadStatusException,
     InvalidUrlException,
     UnexpectedEncodingException,
@@ -31,6 +32,7 @@ __all__ = ["Rest", "answer", "header_of", "response_of"]
 
 MAX_REDIRECTS: Final = 10
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_OF_PARTS: Final = frozenset({HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE})
 #: How much aiohttp gathers before it stops reading; it may hold twice as much.
 _READ_SIZE: Final = 1024**2
 
@@ -44,7 +46,6 @@ class Rest:
     end: int | None = None
 
 
-@asynccontextmanager
 async def answer(
     network: Network,
     url: "URL",
@@ -53,11 +54,11 @@ async def answer(
     validators: Validators | None = None,
     rest: Rest | None = None,
     any_status: bool = False,
-) -> AsyncGenerator[aiohttp.ClientResponse]:
-    """Yield the answer to a GET, redirects followed.
+) -> aiohttp.ClientResponse:
+    """Return the answer to a GET, redirects followed, to be used as a context.
 
     Its status is 200, with an unencoded body; or 304, where `validators` were sent; or 206 or 416, where a `rest` was
-    asked for. With `any_status`, any other that will not be another later is yielded too.
+    asked for. With `any_status`, any other that will not be another later is returned too.
 
     Raises:
         DownloadStatusException: The answer is another, or redirects too often or to where it must not.
@@ -67,26 +68,32 @@ async def answer(
         HostNotAllowedException: It is at, or leads to, a host that is not allowed.
         PrivateAddressException: It is at, or leads to, an address that is not public, and that is not allowed.
     """
-    headers = {"Accept-Encoding": "identity"} | _conditions(validators) | _range(rest)
-    expected = {
-        HTTPStatus.OK,
-        *([HTTPStatus.NOT_MODIFIED] if _conditions(validators) else []),
-        *([HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE] if rest else []),
-    }
-    async with await _follow(network, url, exchange=exchange, headers=headers) as response:
-        if response.status not in expected:
-            refusal = DownloadStatusException(
-                url=exchange.url,
-                status=response.status,
-                reason=_plain(response.reason),
-                retry_after=parse_retry_after(response.headers.get("Retry-After")),
-            )
-            if refusal.retryable or not any_status:
-                raise refusal
+    conditions = _conditions(validators)
+    headers = {"Accept-Encoding": "identity"} | conditions | _range(rest)
+    response = await _follow(network, url, exchange=exchange, headers=headers)
+    try:
+        if response.status != HTTPStatus.OK and not (
+            (conditions and response.status == HTTPStatus.NOT_MODIFIED) or (rest and response.status in _OF_PARTS)
+        ):
+            _refuse(response, exchange, any_status=any_status)
         encoding = response.headers.get("Content-Encoding", "").strip().lower()
         if encoding not in {"", "identity"}:
             raise UnexpectedEncodingException(url=exchange.url, encoding=_plain(encoding))
-        yield response
+    except DownloadException:
+        async with response:  # gives the connection back
+            raise
+    return response
+
+
+def _refuse(response: aiohttp.ClientResponse, exchange: Exchange, *, any_status: bool) -> None:
+    refusal = DownloadStatusException(
+        url=exchange.url,
+        status=response.status,
+        reason=_plain(response.reason),
+        retry_after=parse_retry_after(response.headers.get("Retry-After")),
+    )
+    if refusal.retryable or not any_status:
+        raise refusal
 
 
 def _conditions(validators: Validators | None) -> dict[str, str]:
@@ -139,26 +146,28 @@ async def _follow(
 async def _get(
     network: Network, target: "URL", *, exchange: Exchange, headers: Mapping[str, str], at_home: bool
 ) -> aiohttp.ClientResponse:
-    timeout = aiohttp.ClientTimeout(
-        total=None,
-        connect=exchange.connect_timeout,
-        sock_connect=exchange.connect_timeout,
-        sock_read=exchange.stall_timeout,
-    )
-    as_it_is = network.given and at_home
-    keep = frozenset(map(str.lower, headers))
-    with translated(exchange), network.explained(target, exchange):
-        return await network.session.get(
-            target,
-            headers={**headers, **network.token_header(target)} if as_it_is else headers,
-            timeout=timeout,
-            proxy=network.proxy(target),
-            allow_redirects=False,
-            raise_for_status=False,
-            auto_decompress=False,
-            read_bufsize=_READ_SIZE,
-            middlewares=None if as_it_is else (network.middleware(target, keep=keep),),
-        )
+    foreign = network.given and not at_home
+    with translated(exchange):
+        try:
+            return await network.session.get(
+                target,
+                headers=headers if foreign else {**headers, **network.token_header(target)},
+                timeout=_timeout(exchange.connect_timeout, exchange.stall_timeout),
+                proxy=network.proxy(target),
+                allow_redirects=False,
+                raise_for_status=False,
+                auto_decompress=False,
+                read_bufsize=_READ_SIZE,
+                middlewares=(network.middleware(target, keep=frozenset(map(str.lower, headers))),) if foreign else None,
+            )
+        except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError) as error:
+            network.explain(error, target, exchange)
+            raise
+
+
+@lru_cache(maxsize=8)
+def _timeout(connect: float, stall: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect, sock_read=stall)
 
 
 def _redirected(response: aiohttp.ClientResponse, location: str, *, exchange: Exchange) -> "URL":

@@ -59,7 +59,7 @@ class Source:
             DownloadException: As by `answer`.
         """
         rest = Rest(begin, self.condition, end)
-        async with answer(self.network, self.url, exchange=self.exchange, rest=rest) as response:
+        async with await answer(self.network, self.url, exchange=self.exchange, rest=rest) as response:
             try:
                 given = continues(response, self.header, offset=begin, end=end, etag=self.etag)
             except StartAgain:

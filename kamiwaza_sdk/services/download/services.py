@@ -334,7 +334,7 @@ class DownloadService:
         async with (
             self._resources() as resources,
             self._slot(config.max_concurrency),
-            answer(await resources.network(), target, exchange=exchange, rest=rest) as response,
+            await answer(await resources.network(), target, exchange=exchange, rest=rest) as response,
         ):
             return await read_part(response, exchange=exchange, offset=offset, length=length)
 
@@ -395,7 +395,7 @@ class DownloadService:
         async with (
             self._resources() as resources,
             self._slot(config.max_concurrency),
-            answer(await resources.network(), target, exchange=exchange, any_status=any_status) as response,
+            await answer(await resources.network(), target, exchange=exchange, any_status=any_status) as response,
         ):
             exchange.begin(0, response.content_length)
             wanted.check_announced(exchange.announced, url=shown)
