@@ -150,7 +150,7 @@ def _result(order: "Order", body: bytes) -> DownloadResult:
 
 def _write(order: "Order", body: bytes) -> None:
     """Write it aside, and give it its name when it is whole. Blocks."""
-    aside = Place(order.path).beside(".fake")
+    aside = Path(Place(order.path).beside(".fake"))
     with disk_errors(order.path, url=order.shown):
         refuse_all_but_files(order.path)
         aside.write_bytes(body)

@@ -1,56 +1,170 @@
-"""Who has the right to bring a file, by the lock on its journal."""
+"""Who has the right to bring a file, by the lock on its partial file."""
 
 import os
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
 
-from kamiwaza_sdk.services.download._claim import FileClaim, Place
+from kamiwaza_sdk.services.download._claim import Place, Turn
 from kamiwaza_sdk.services.download._journal import Header
+from kamiwaza_sdk.services.download._lock import FileClaim
+from tests.download.helpers import entries
 
 HEADER = Header(url="u", final_url="https://example.org/m").line()
 LINE = f"4194304 {'cd' * 32}\n".encode()
 PUBLISHED = f"published 3 {'ab' * 32}\n".encode()
 
 
+@pytest.fixture
+def claim(target: Path) -> Generator[Callable[[], FileClaim]]:
+    """Makes one more claim, released afterwards."""
+    made: list[FileClaim] = []
+
+    def make() -> FileClaim:
+        made.append(FileClaim(Place(target)))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.release()
+
+
+def published(leader: FileClaim, target: Path, last_word: bytes = PUBLISHED) -> None:
+    leader.seal()
+    Path(leader.partial).rename(target)
+    leader.retire(lambda: last_word)
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_who_waits_reads_the_last_word(target: Path, claim: Callable[[], FileClaim], *, begun: bool) -> None:
+    """Also of a small file, whose leader has no use for a journal: then who waits has made one."""
+    leader, follower = claim(), claim()
+    assert leader.attempt() is Turn.OURS
+    if begun:
+        leader.begin(HEADER)
+    assert follower.attempt() is Turn.THEIRS
+    assert follower.glance() == (0, None)
+    published(leader, target, PUBLISHED if begun else HEADER + PUBLISHED)
+
+    assert follower.attempt() is Turn.OVER
+    assert follower.outcome is not None
+    assert follower.outcome.header is not None
+    assert follower.outcome.published == (3, "ab" * 32)
+    assert entries(target.parent) == [target.name]
+
+
+def test_nobody_waits_so_no_journal_is_made(target: Path, claim: Callable[[], FileClaim]) -> None:
+    leader = claim()
+    assert leader.attempt() is Turn.OURS
+    assert [Path(name).suffix for name in entries(target.parent)] == [".partial"]
+    published(leader, target)
+    assert entries(target.parent) == [target.name]
+
+
+def test_who_comes_after_the_last_word_leads(target: Path, claim: Callable[[], FileClaim]) -> None:
+    leader, follower = claim(), claim()
+    assert leader.attempt() is Turn.OURS
+    leader.seal()  # the last moment to be heard of
+    assert follower.attempt() is Turn.THEIRS
+    Path(leader.partial).rename(target)
+    leader.retire(lambda: PUBLISHED)
+    assert follower.attempt() is Turn.OURS
+    follower.abandon(bytes)
+    assert entries(target.parent) == [target.name]
+
+
+def test_the_next_may_lead_before_the_last_has_let_go(target: Path, claim: Callable[[], FileClaim]) -> None:
+    """While its directory is synced, say. Neither touches the other's journal."""
+    last, follower, following = claim(), claim(), claim()
+    assert last.attempt() is Turn.OURS
+    last.begin(HEADER)
+    assert follower.attempt() is Turn.THEIRS
+    last.seal()
+    Path(last.partial).rename(target)
+    assert following.attempt() is Turn.OURS
+    following.begin(HEADER)
+    following.append(LINE)
+    last.retire(lambda: PUBLISHED)
+
+    assert follower.attempt() is Turn.OVER
+    assert Path(following.journal).read_bytes() == HEADER + LINE
+    published(following, target)
+    assert entries(target.parent) == [target.name]
+
+
+def test_what_was_sealed_and_not_published_is_gone_on_with(target: Path, claim: Callable[[], FileClaim]) -> None:
+    """Whoever dies between the two leaves all that is to be known."""
+    dead, next_one = claim(), claim()
+    assert dead.attempt() is Turn.OURS
+    os.write(dead.file(), b"abc")
+    dead.begin(HEADER)
+    dead.append(LINE)
+    dead.seal()
+    dead.release()
+    assert next_one.attempt() is Turn.OURS
+    assert next_one.read().offset == 4194304
+    next_one.begin(HEADER + LINE)
+    published(next_one, target)
+    assert entries(target.parent) == [target.name]
+
+
 @pytest.mark.parametrize("last_word", [PUBLISHED, b""])
-def test_a_journal_that_is_only_renamed_by_unlinking_guards_nothing_any_more(tmp_path: Path, last_word: bytes) -> None:
+def test_a_partial_that_is_only_renamed_by_unlinking_guards_nothing_any_more(
+    target: Path, claim: Callable[[], FileClaim], last_word: bytes
+) -> None:
     """As on NFS, where an open file that is unlinked gets another name, and keeps its link."""
-    leader, follower, newcomer = (FileClaim(Place(tmp_path / "m")) for _ in range(3))
-    assert leader.attempt()
+    leader, follower, newcomer = claim(), claim(), claim()
+    assert leader.attempt() is Turn.OURS
     leader.begin(HEADER)
-    assert not follower.attempt()
+    assert follower.attempt() is Turn.THEIRS
     leader.append(last_word)
-    leader.journal.rename(tmp_path / ".nfs0001")
+    Path(leader.partial).rename(target.with_name(".nfs0001"))
     leader.release()
 
-    assert follower.attempt()
-    assert (follower.outcome is not None) is bool(last_word)
-    assert newcomer.attempt() is bool(last_word)
-    for claim in (follower, newcomer):
-        claim.release()
+    assert follower.attempt() is (Turn.OVER if last_word else Turn.OURS)
+    assert newcomer.attempt() is (Turn.OURS if last_word else Turn.THEIRS)
 
 
-def test_what_is_right_in_a_journal_is_not_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["hard link", "symbolic link", "fifo"])
+def test_what_is_not_ours_alone_is_not_written_through(target: Path, claim: Callable[[], FileClaim], kind: str) -> None:
+    precious, partial = target.with_name("precious"), Path(claim().partial)
+    precious.write_bytes(b"precious")
+    if kind == "hard link":
+        partial.hardlink_to(precious)
+    elif kind == "symbolic link":
+        partial.symlink_to(precious)
+    else:
+        os.mkfifo(partial)
+    leader = claim()
+    assert leader.attempt() is Turn.OURS
+    assert leader.left() is None
+    os.write(leader.fresh(), b"other")
+    published(leader, target)
+    assert (precious.read_bytes(), target.read_bytes()) == (b"precious", b"other")
+
+
+def test_what_is_right_in_a_journal_is_not_written_anew(
+    claim: Callable[[], FileClaim], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """So whoever goes on, and dies at once, costs nothing of what was there."""
-    claim = FileClaim(Place(tmp_path / "m"))
-    assert claim.attempt()
-    claim.begin(HEADER + LINE)
-    claim.append(b"torn")
+    leader = claim()
+    assert leader.attempt() is Turn.OURS
+    leader.begin(HEADER + LINE)
+    leader.append(b"torn")
     with monkeypatch.context() as patched:
         patched.setattr("os.write", lambda *_: pytest.fail("nothing is to be written"))
-        claim.begin(HEADER + LINE)
-    assert claim.journal.read_bytes() == HEADER + LINE
-    claim.begin(LINE)
-    claim.append(LINE)
-    assert claim.journal.read_bytes() == LINE + LINE
-    claim.release()
+        leader.begin(HEADER + LINE)
+    assert Path(leader.journal).read_bytes() == HEADER + LINE
+    leader.begin(LINE)
+    leader.append(LINE)
+    assert Path(leader.journal).read_bytes() == LINE + LINE
 
 
-def test_a_child_forked_meanwhile_does_not_hold_what_was_let_go(tmp_path: Path) -> None:
+def test_a_child_forked_meanwhile_does_not_hold_what_was_let_go(claim: Callable[[], FileClaim]) -> None:
     """As the workers of a data loader are, which live on long after the download."""
-    leader, newcomer = (FileClaim(Place(tmp_path / "m")) for _ in range(2))
-    assert leader.attempt()
+    leader, newcomer = claim(), claim()
+    assert leader.attempt() is Turn.OURS
     end, other_end = os.pipe()
     child = os.fork()
     if not child:  # lives until the pipe is closed, and then ends without running anything of pytest's
@@ -60,8 +174,7 @@ def test_a_child_forked_meanwhile_does_not_hold_what_was_let_go(tmp_path: Path) 
     os.close(end)
     try:
         leader.release()
-        assert newcomer.attempt()
-        newcomer.release()
+        assert newcomer.attempt() is Turn.OURS
     finally:
         os.close(other_end)
         os.waitpid(child, 0)

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kamiwaza_sdk.services.download import _partial
-from kamiwaza_sdk.services.download._claim import FileClaim, Place
+from kamiwaza_sdk.services.download._claim import Place, Turn
 from kamiwaza_sdk.services.download._journal import Header, parse
+from kamiwaza_sdk.services.download._lock import FileClaim
 from kamiwaza_sdk.services.download._partial import CHECKPOINT, Partial
 from kamiwaza_sdk.services.download.exceptions import DownloadDiskException
 
@@ -36,7 +37,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def begun(path: Path) -> Partial:
     claim = FileClaim(Place(path))
-    assert claim.attempt()
+    assert claim.attempt() is Turn.OURS
     partial = Partial(claim, path, url="https://example.org/m", stopped=threading.Event())
     partial.recover(claim.read())
     partial.expect(HEADER, None)

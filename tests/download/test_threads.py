@@ -63,8 +63,7 @@ async def test_who_is_cancelled_waits_for_the_end_of_the_work() -> None:
         ended.set()
 
     task = asyncio.ensure_future(threads.run(work, on_cancel=stopped.set))
-    while not begun.is_set():
-        await asyncio.sleep(0)
+    assert await asyncio.to_thread(begun.wait, PATIENCE)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

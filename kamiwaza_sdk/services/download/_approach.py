@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from kamiwaza_sdk.services.download._claim import Claim, FileClaim, Locks, Place
+from kamiwaza_sdk.services.download._claim import Claim, Place, Turn
 from kamiwaza_sdk.services.download._demands import Demands
 from kamiwaza_sdk.services.download._disk import disk_errors
 from kamiwaza_sdk.services.download._journal import Header, Journal
+from kamiwaza_sdk.services.download._lock import FileClaim, Locks
 from kamiwaza_sdk.services.download._partial import Partial
 from kamiwaza_sdk.services.download.exceptions import ChecksumMismatchException
 
@@ -68,10 +69,16 @@ class Approach:
         with disk_errors(self._path, url=self._url):
             if not self._waited and (standing := self._standing()):
                 return standing
-            if not self._taken():
-                self._waited = True
-                return None
-            return self._adopted(self._claim.outcome) or self._begun()
+            turn = self._turn()
+            if turn is Turn.OVER:
+                if adopted := self._adopted(self._claim.outcome):
+                    return adopted
+                self._claim.renew()  # it was something else
+                turn = self._turn()
+            if turn is Turn.OURS:
+                return self._begun()
+            self._waited = True
+            return None
 
     def glance(self) -> tuple[int, int | None]:
         """Return how far whoever brings it is, and of how much."""
@@ -87,7 +94,7 @@ class Approach:
         else:
             self.partial.discard()
 
-    def _taken(self) -> bool:
+    def _turn(self) -> Turn:
         try:
             return self._claim.attempt()
         except Locks:
@@ -134,15 +141,11 @@ class Approach:
         size, actual = outcome.published
         return Standing(outcome.header if same else self._unsaid(), size, actual) if sha256 in {actual, None} else None
 
-    def _begun(self) -> Standing | Partial | None:
-        if self._claim.outcome is not None:  # of something else; it is our turn
-            self._claim.renew()
-            if not self._taken():
-                return None
-        if self._waited and (standing := self._standing()):
-            self._claim.retire(b"")
-            return standing
+    def _begun(self) -> Standing | Partial:
         self.partial = Partial(self._claim, self._path, url=self._url, stopped=self.stopped)
+        if self._waited and (standing := self._standing()):
+            self.partial.discard()
+            return standing
         journal = self._claim.read()
         if journal.header is not None and journal.header.leads_to(url=self._key, sha256=self._demands.sha256):
             self.partial.recover(journal)

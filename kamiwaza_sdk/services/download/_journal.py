@@ -6,9 +6,12 @@ again, and stops at the first line that disagrees: so it does not matter in whic
 whether the last line was torn, or whether a page of zeros stands where a power cut came between.
 
 The last word, ``published`` or ``refused``, is for those who wait with the file open: it is unlinked at once.
+
+A small file has one only where somebody waits for it.
 """
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kamiwaza_sdk.services.download.schemas import Validators
 
-__all__ = ["Header", "Journal", "key_of", "parse", "parse_tail"]
+__all__ = ["Header", "Journal", "key_of", "parse", "parse_tail", "read_journal"]
 
 _LINE: Final = re.compile(rb"(0|[1-9][0-9]{0,18}) ([0-9a-f]{64})")
 _LAST_WORD: Final = re.compile(rb"(published|refused) (0|[1-9][0-9]{0,18}) ([0-9a-f]{64})")
@@ -153,6 +156,12 @@ def _told(lines: list[bytes]) -> tuple[tuple[tuple[int, str], ...], tuple[int, s
 
 def _refused(last: re.Match[bytes]) -> str | None:
     return last[3].decode() if last[1] == b"refused" else None
+
+
+def read_journal(descriptor: int) -> Journal:
+    """Return what a journal says."""
+    size = os.fstat(descriptor).st_size
+    return parse(os.pread(descriptor, size, 0)) if size else Journal()
 
 
 def parse_tail(text: bytes) -> int | None:

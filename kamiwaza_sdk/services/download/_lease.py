@@ -6,19 +6,21 @@ of its own, and a successor copies what it finds while it hashes it.
 
 import os
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from filelock import SoftFileLease, Timeout
 
-from kamiwaza_sdk.services.download._claim import Place
+from kamiwaza_sdk.services.download._claim import Place, Turn
 from kamiwaza_sdk.services.download._disk import sync_data
-from kamiwaza_sdk.services.download._journal import Journal, parse
+from kamiwaza_sdk.services.download._journal import Journal, parse, read_journal
 
 __all__ = ["LeaseClaim"]
 
 _NONE: Final = -1
+_NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 class LeaseClaim:
@@ -34,27 +36,26 @@ class LeaseClaim:
     def __init__(self, place: Place) -> None:
         token = secrets.token_hex(8)
         self.partial = place.beside(f"-{token}.partial")
-        self.journal = place.beside(f"-{token}.journal")
+        self.journal = Path(place.beside(f"-{token}.journal"))
         self.outcome: Journal | None = None
         self._place = place
         self._lease = SoftFileLease(place.beside(".lease"), thread_local=False)
         self._old: Path | None = None
-        self._own = _NONE
-        self._followed = _NONE
+        self._own = self._followed = self._left = self._file = _NONE
 
-    def attempt(self) -> bool:
+    def attempt(self) -> Turn:
         try:
             self._lease.acquire(blocking=False)
         except Timeout:
             self._follow()
-            return False
-        last = Journal() if self._followed == _NONE else _read(self._followed)
+            return Turn.THEIRS
+        last = Journal() if self._followed == _NONE else read_journal(self._followed)
         self._close()
         if last.published or last.refused:
             self.outcome = last
-        else:
-            self._own = os.open(self.journal, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_APPEND, 0o666)
-        return True
+            return Turn.OVER
+        self._own = os.open(self.journal, _NEW | os.O_APPEND, 0o666)
+        return Turn.OURS
 
     def read(self) -> Journal:
         found = {journal: _read_path(journal) for journal in self._journals()}
@@ -64,11 +65,25 @@ class LeaseClaim:
     def glance(self) -> tuple[int, int | None]:
         if self._followed == _NONE:
             return 0, None
-        journal = _read(self._followed)
+        journal = read_journal(self._followed)
         return journal.offset, journal.size
 
-    def leftover(self) -> Path:
-        return self.partial if self._old is None else self._old.with_suffix(".partial")
+    def left(self) -> int | None:
+        if self._old is None:
+            return None
+        try:
+            self._left = os.open(self._old.with_suffix(".partial"), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return None
+        return self._left
+
+    def fresh(self) -> int:
+        return self.file()
+
+    def file(self) -> int:
+        if self._file == _NONE:
+            self._file = os.open(self.partial, _NEW, 0o666)
+        return self._file
 
     def begin(self, text: bytes) -> None:
         os.ftruncate(self._own, 0)
@@ -85,10 +100,16 @@ class LeaseClaim:
         self.release()
         self.outcome = None
 
-    def retire(self, last_word: bytes) -> None:
+    def seal(self) -> None:
+        pass  # nobody else ever uses these names
+
+    def abandon(self, last_word: Callable[[], bytes]) -> None:
+        Path(self.partial).unlink(missing_ok=True)
+        self.retire(last_word)
+
+    def retire(self, last_word: Callable[[], bytes]) -> None:
         try:
-            if last_word:
-                os.write(self._own, last_word)
+            os.write(self._own, last_word())
         finally:
             self.journal.unlink(missing_ok=True)
             self._forget_others()
@@ -100,7 +121,7 @@ class LeaseClaim:
 
     def _journals(self) -> list[Path]:
         # That of a `FileClaim` too, from a machine or a disk with locks.
-        found = self._place.path.parent.glob(f"{self._place.stem}*.journal")
+        found = Path(self._place.directory).glob(f"{self._place.stem}*.journal")
         return [journal for journal in found if journal != self.journal]
 
     def _follow(self) -> None:
@@ -119,13 +140,9 @@ class LeaseClaim:
             journal.unlink(missing_ok=True)
 
     def _close(self) -> None:
-        for descriptor in {self._own, self._followed} - {_NONE}:
+        for descriptor in {self._own, self._followed, self._left, self._file} - {_NONE}:
             os.close(descriptor)
-        self._own = self._followed = _NONE
-
-
-def _read(descriptor: int) -> Journal:
-    return parse(os.pread(descriptor, os.fstat(descriptor).st_size, 0))
+        self._own = self._followed = self._left = self._file = _NONE
 
 
 def _read_path(journal: Path) -> Journal:

@@ -91,7 +91,7 @@ def _size(request: DownloadRequest) -> float:
 
 def _aside(path: Path) -> Path:
     """Return where a whole file waits for the others."""
-    return Place(path).beside(".whole")
+    return Path(Place(path).beside(".whole"))
 
 
 def _name(outcomes: list[DownloadOutcome]) -> None:

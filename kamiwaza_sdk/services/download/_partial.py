@@ -3,6 +3,7 @@
 import hashlib
 import os
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
@@ -90,21 +91,14 @@ class Partial:
 
     def recover(self, journal: Journal) -> None:
         """Take over what an earlier download left, as far as its bytes are those that the journal speaks of."""
-        self._untouched = True
         with disk_errors(self._path, url=self._url):
-            try:
-                source = os.open(self._claim.leftover(), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-            except FileNotFoundError:
-                self._untouched = False
+            source = self._claim.left()
+            if source is None:
                 return
+            self._untouched = True
             self.header = journal.header
-            if self._claim.leftover() == self._claim.partial:
-                self._descriptor = source
-                self._verify(source, journal)
-            else:
-                with open(source, "rb", buffering=0):  # noqa: PTH123 - a descriptor has no path
-                    self._create()
-                    self._verify(source, journal, copy=True)
+            self._descriptor = self._claim.file()
+            self._verify(source, journal, copy=source != self._descriptor)
             if not self._stopped.is_set():
                 self._go_on(journal)
 
@@ -154,18 +148,10 @@ class Partial:
             if size is not None:
                 make_room(self._path, size - self.offset, url=self._url)
             if self._descriptor == _NONE:
-                self._create()
+                self._descriptor = self._claim.fresh()
             if not self.offset:
                 self.header = header
                 self._claim.begin(header.line())
-
-    def _create(self) -> None:
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        try:
-            self._descriptor = os.open(self._claim.partial, flags, 0o666)  # the umask decides, as for any new file
-        except FileExistsError:  # and is not to be written through: it may be somebody's hard link
-            self._claim.partial.unlink()
-            self._descriptor = os.open(self._claim.partial, flags, 0o666)
 
     def write(self, piece: memoryview, offset: int) -> None:
         """Put `piece` where it belongs, and hash what follows on what is hashed, as soon as nothing is missing before.
@@ -221,16 +207,16 @@ class Partial:
         with disk_errors(self._path, url=self._url):
             refuse_all_but_files(self._path)
             if self._descriptor == _NONE:
-                self._create()
+                self._descriptor = self._claim.fresh()
             write_all(self._descriptor, pieces, 0)
         self.header, self.offset, self._hash = header, len(pieces), body.hash
-        self._publish(header.line())
+        self._publish(header.line)
 
     def publish(self) -> None:
         """Make the file durable and give it its name, unless it was told to stop."""
-        self._publish(b"")
+        self._publish(bytes)
 
-    def _publish(self, unsaid: bytes) -> None:
+    def _publish(self, unsaid: Callable[[], bytes]) -> None:
         with disk_errors(self._path, url=self._url):
             try:
                 os.fsync(self._descriptor)
@@ -239,19 +225,19 @@ class Partial:
                 raise
             if self._stopped.is_set():
                 return
+            self._claim.seal()
             os.replace(self._claim.partial, self._path)  # noqa: PTH105 - the bare call, whose atomicity is documented
             try:
                 sync_directory(self._path.parent)
             except OSError:
                 self._path.unlink()
-                self.discard()
+                self._let_go(bytes)
                 raise
-        self._close()
-        self._let_go(unsaid + f"published {self.offset} {self.sha256()}\n".encode())
+        self._let_go(lambda: unsaid() + f"published {self.offset} {self.sha256()}\n".encode())
 
     def refuse(self, actual: str) -> None:
         """Leave nothing of a content that is not the one demanded, and tell those who wait for the same."""
-        self._leave_nothing(f"refused {self.offset} {actual}\n".encode())
+        self._leave_nothing(f"refused {self.offset} {actual}\n".encode)
 
     def keep(self) -> None:
         """Leave the bytes so that they need not travel again, if there are any, and any that could be gone on with."""
@@ -264,7 +250,6 @@ class Partial:
             if not self._untouched:
                 self._note_end()
         finally:
-            self._close()
             self._claim.release()
 
     def _note_end(self) -> None:
@@ -276,23 +261,17 @@ class Partial:
     def discard(self) -> None:
         """Leave nothing."""
         if not self.left:
-            self._leave_nothing(b"")
+            self._leave_nothing(bytes)
 
-    def _leave_nothing(self, last_word: bytes) -> None:
-        self._close()
+    def _leave_nothing(self, last_word: Callable[[], bytes]) -> None:
+        self.left = True
         with suppress(OSError):
-            self._claim.partial.unlink(missing_ok=True)
-        self._let_go(last_word)
+            self._claim.abandon(last_word)
 
-    def _let_go(self, last_word: bytes) -> None:
+    def _let_go(self, last_word: Callable[[], bytes]) -> None:
         self.left = True
         with suppress(OSError):
             self._claim.retire(last_word)
-
-    def _close(self) -> None:
-        descriptor, self._descriptor = self._descriptor, _NONE
-        if descriptor != _NONE:
-            os.close(descriptor)
 
 
 def _useful(journal: Journal) -> tuple[tuple[int, str], ...]:

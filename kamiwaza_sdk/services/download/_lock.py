@@ -1,0 +1,225 @@
+"""The claim where the file system knows locks: ``flock`` on the partial file."""
+
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from kamiwaza_sdk.services.download._claim import Place, Turn
+from kamiwaza_sdk.services.download._disk import sync_data
+from kamiwaza_sdk.services.download._journal import Journal, parse, parse_tail, read_journal
+
+__all__ = ["FileClaim", "Locks"]
+
+#: How a file system says that it knows no locks.
+NO_LOCKS: Final = frozenset({errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP})
+_HELD: Final = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES})
+_TAIL: Final = 256
+_HEAD: Final = 16 * 1024
+_NONE: Final = -1
+_OPEN: Final = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+class Locks(Exception):
+    """The file system knows no locks."""
+
+
+class FileClaim:
+    """By ``flock`` on the partial file; see `Claim`.
+
+    Args:
+        place: The names.
+
+    Attributes:
+        journal: The name of the journal.
+
+    Raises:
+        Locks: By `attempt`: there are none here.
+        OSError: By every method.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self.partial = place.beside(".partial")
+        self.journal = place.beside(".journal")
+        self.outcome: Journal | None = None
+        self._sealed = place.beside("-sealed.journal")
+        self._file = _NONE
+        self._journal = _NONE
+        self._was_left = False
+        self._begun = False
+        self._size: int | None = None
+
+    def attempt(self) -> Turn:
+        while True:
+            if self._file == _NONE:
+                self._file = _opened(self.partial)
+            if not self._lock():
+                self._follow()
+                return Turn.THEIRS
+            if self._stands():
+                return Turn.OURS
+            # It has another name, or none, and guards nothing any more; but who waited has its last word to read.
+            last = self._read()
+            if last.published or last.refused:
+                self.outcome = last
+                return Turn.OVER
+            self.renew()
+
+    def read(self) -> Journal:
+        if not self._was_left:
+            return Journal()
+        left = self._read() if self._found() else Journal()
+        return left if left.header else _read_at(self._sealed)
+
+    def glance(self) -> tuple[int, int | None]:
+        if self._size is None:
+            self._size = parse(os.pread(self._journal, _HEAD, 0)).size
+        end = os.fstat(self._journal).st_size
+        return parse_tail(os.pread(self._journal, _TAIL, max(0, end - _TAIL))) or 0, self._size
+
+    def left(self) -> int | None:
+        return self._file if self._was_left else None
+
+    def file(self) -> int:
+        return self._file
+
+    def fresh(self) -> int:
+        if self._was_left:
+            os.ftruncate(self._file, 0)
+            self._was_left = False
+        return self._file
+
+    def begin(self, text: bytes) -> None:
+        self._begun = True
+        if self._journal == _NONE:
+            self._journal = os.open(self.journal, _OPEN | os.O_APPEND | os.O_CREAT, 0o666)
+        # What is there and right stays there all the time: a crash in between is to cost nothing.
+        known = os.pread(self._journal, len(text), 0) == text
+        os.ftruncate(self._journal, len(text) if known else 0)
+        if not known:
+            os.write(self._journal, text)
+
+    def append(self, text: bytes) -> None:
+        os.write(self._journal, text)
+
+    def sync(self) -> None:
+        sync_data(self._journal)
+
+    def renew(self) -> None:
+        self.release()
+        self.outcome = self._size = None
+
+    def seal(self) -> None:
+        if self._found():
+            with suppress(FileNotFoundError):
+                os.rename(self.journal, self._sealed)  # noqa: PTH104 - a Path would be made for it
+
+    def retire(self, last_word: Callable[[], bytes]) -> None:
+        try:
+            if self._journal != _NONE:
+                self._say(last_word)
+                _unlink(self._sealed)
+        finally:
+            self.release()
+
+    def abandon(self, last_word: Callable[[], bytes]) -> None:
+        try:
+            if self._found():
+                self._say(last_word)
+                _unlink(self.journal)
+        finally:
+            _unlink(self.partial)
+            self.release()
+
+    def release(self) -> None:
+        descriptor, self._file = self._file, _NONE
+        if descriptor != _NONE:
+            with suppress(OSError):  # a child forked meanwhile has the lock, too, and closing here would leave it that
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+            os.close(descriptor)
+        descriptor, self._journal = self._journal, _NONE
+        if descriptor != _NONE:
+            os.close(descriptor)
+
+    def _found(self) -> bool:
+        """Whether there is a journal: begun here, or made by who waits."""
+        if self._journal == _NONE:
+            try:
+                self._journal = os.open(self.journal, _OPEN | os.O_APPEND)
+            except FileNotFoundError:
+                return False
+        return True
+
+    def _say(self, last_word: Callable[[], bytes]) -> None:
+        if not self._begun:
+            os.ftruncate(self._journal, 0)
+        os.write(self._journal, last_word())
+
+    def _stands(self) -> bool:
+        """Whether this is the file of that name. Its links do not tell: NFS renames what is unlinked while open."""
+        ours = os.fstat(self._file)
+        try:
+            if not os.path.samestat(ours, os.lstat(self.partial)):
+                return False
+        except FileNotFoundError:
+            return False
+        if ours.st_nlink > 1 or not stat.S_ISREG(ours.st_mode):  # not to be written through: it is somebody else's
+            _unlink(self.partial)
+            return False
+        self._was_left = ours.st_size > 0
+        return True
+
+    def _follow(self) -> None:
+        if self._journal == _NONE:
+            self._journal = os.open(self.journal, _OPEN | os.O_APPEND | os.O_CREAT, 0o666)
+
+    def _read(self) -> Journal:
+        return Journal() if self._journal == _NONE else read_journal(self._journal)
+
+    def _lock(self) -> bool:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in _HELD:
+                return False
+            if error.errno in NO_LOCKS:
+                self._unmake()
+                raise Locks from error
+            raise
+        return True
+
+    def _unmake(self) -> None:
+        if not os.fstat(self._file).st_size:
+            _unlink(self.partial)
+        self.release()
+
+
+def _opened(partial: str) -> int:
+    """Return a descriptor of the partial file: what else has that name is taken out of the way."""
+    try:
+        descriptor = os.open(partial, _OPEN | os.O_CREAT, 0o666)  # the umask decides, as for any new file
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        _unlink(partial)
+        return os.open(partial, _OPEN | os.O_CREAT | os.O_EXCL, 0o666)
+    return descriptor
+
+
+def _unlink(name: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(name)  # noqa: PTH108 - as above
+
+
+def _read_at(name: str) -> Journal:
+    try:
+        descriptor = os.open(name, _OPEN)
+    except FileNotFoundError:
+        return Journal()
+    try:
+        return read_journal(descriptor)
+    finally:
+        os.close(descriptor)
