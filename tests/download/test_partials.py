@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import threading
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from kamiwaza_sdk.services.download._claim import Place, Turn
 from kamiwaza_sdk.services.download._journal import Header, parse
 from kamiwaza_sdk.services.download._lock import FileClaim
 from kamiwaza_sdk.services.download._partial import CHECKPOINT, Partial
+from kamiwaza_sdk.services.download._stop import Stop
 from kamiwaza_sdk.services.download.exceptions import DownloadDiskException
 
 HEADER = Header(url="u", final_url="https://example.org/m", etag='"1"')
@@ -38,7 +38,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def begun(path: Path) -> Partial:
     claim = FileClaim(Place(path))
     assert claim.attempt() is Turn.OURS
-    partial = Partial(claim, path, url="https://example.org/m", stopped=threading.Event())
+    partial = Partial(claim, path, url="https://example.org/m", stopped=Stop())
     partial.recover(claim.read())
     partial.expect(HEADER, None)
     return partial

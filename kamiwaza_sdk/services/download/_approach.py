@@ -1,7 +1,6 @@
 """What comes before the first request: whether the file is there, who else brings it, and what is left of it."""
 
 import hashlib
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,6 +11,7 @@ from kamiwaza_sdk.services.download._disk import disk_errors
 from kamiwaza_sdk.services.download._journal import Header, Journal
 from kamiwaza_sdk.services.download._lock import FileClaim, Locks
 from kamiwaza_sdk.services.download._partial import Partial
+from kamiwaza_sdk.services.download._stop import Stop
 from kamiwaza_sdk.services.download.exceptions import ChecksumMismatchException
 
 __all__ = ["Approach", "Standing"]
@@ -46,7 +46,7 @@ class Approach:
 
     def __init__(self, path: Path, demands: Demands, *, url: str, key: str) -> None:
         self.partial: Partial | None = None
-        self.stopped = threading.Event()
+        self.stopped = Stop()
         self._path = path
         self._demands = demands
         self._url = url

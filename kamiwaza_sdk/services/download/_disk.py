@@ -4,33 +4,43 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from kamiwaza_sdk.services.download.exceptions import DownloadDiskException
+from kamiwaza_sdk.services.download.exceptions import DownloadDiskException, DownloadException
 
 __all__ = ["disk_errors", "make_room", "read_all", "refuse_all_but_files", "sync_data", "sync_directory", "write_all"]
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
-@contextmanager
-def disk_errors(path: Path, *, url: str) -> Generator[None]:
-    """Turn what the operating system refuses into ours."""
-    try:
-        yield
-    except OSError as error:
-        if isinstance(error, DownloadDiskException):
-            raise
+class disk_errors:  # noqa: N801 - reads as what it is about
+    """Turns what the operating system refuses into ours, as a context.
+
+    Args:
+        path: The file that is to be written.
+        url: What it is a download of, redacted.
+    """
+
+    __slots__ = ("_path", "_url")
+
+    def __init__(self, path: Path, *, url: str) -> None:
+        self._path = path
+        self._url = url
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if not isinstance(error, OSError) or isinstance(error, DownloadException):
+            return
         full = error.errno in _FULL
         raise DownloadDiskException(
-            url=url,
-            path=path,
+            url=self._url,
+            path=self._path,
             code=error.errno,
             detail=error.strerror or str(error),
-            free=_free_bytes(path.parent) if full else None,
+            free=_free_bytes(self._path.parent) if full else None,
         ) from error
 
 
@@ -54,16 +64,16 @@ def _free_bytes(directory: Path) -> int | None:
     return usage.free if usage.total else None  # some network file systems say 0 of 0
 
 
-def refuse_all_but_files(path: Path) -> None:
+def refuse_all_but_files(path: str) -> None:
     """Raise now what renaming would raise after the whole transfer, and protect /dev/null from root."""
     try:
-        mode = path.lstat().st_mode
+        mode = os.lstat(path).st_mode
     except FileNotFoundError:
         return
     if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
-        raise FileExistsError(errno.EEXIST, "It is neither a file nor a link", str(path))
+        raise FileExistsError(errno.EEXIST, "It is neither a file nor a link", path)
 
 
 def write_all(descriptor: int, piece: memoryview | bytes, offset: int) -> None:
@@ -92,7 +102,7 @@ def sync_data(descriptor: int) -> None:
     getattr(os, "fdatasync", os.fsync)(descriptor)  # which macOS lacks
 
 
-def sync_directory(directory: Path) -> None:
+def sync_directory(directory: str) -> None:
     """Make a rename durable. Some network file systems cannot sync directories, and need not."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

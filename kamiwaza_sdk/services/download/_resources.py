@@ -37,18 +37,19 @@ class Resources:
             ConfigurationException: The caller's session is closed, or cannot do what the settings ask for; or the file
                 of certificates cannot be used.
         """
+        if self._network is not None:
+            return self._network
         from kamiwaza_sdk.services.download._network import Network
         from kamiwaza_sdk.services.download._session import check_session, open_session, trusting
 
         if self._given is not None:
             check_session(self._given, self._config)
             return Network(self._given, self._config, given=True)
-        if self._network is None:
-            ca_file = self._config.ca_file
-            trusted = None if ca_file is None else await asyncio.to_thread(trusting, ca_file)
-            if self._network is None:  # else another call was faster
-                self._own = open_session(self._config, trusted)
-                self._network = Network(self._own, self._config, given=False)
+        ca_file = self._config.ca_file
+        trusted = None if ca_file is None else await asyncio.to_thread(trusting, ca_file)
+        if self._network is None:  # else another call was faster
+            self._own = open_session(self._config, trusted)
+            self._network = Network(self._own, self._config, given=False)
         return self._network
 
     async def __aenter__(self) -> Self:

@@ -4,6 +4,7 @@ import asyncio
 import importlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -24,16 +25,17 @@ class Reporter:
         path: Where the file will stand.
 
     Attributes:
+        callback: As given.
+        path: As given.
         reused: Bytes that were here before.
     """
 
     def __init__(self, callback: ProgressCallback | None, *, url: str, path: Path) -> None:
         self.reused = 0
-        self._callback = callback
+        self.callback = callback
         self._url = url
-        self._path = path
-        self._loop = asyncio.get_running_loop()
-        self._due = self._loop.time()
+        self.path = path
+        self._due = 0.0
         self._news: tuple[int, int | None] = (0, None)
         self._timer: asyncio.TimerHandle | None = None
         self._raised: BaseException | None = None
@@ -44,14 +46,15 @@ class Reporter:
         Raises:
             BaseException: What the callback raised, now or the last time.
         """
-        if self._callback is None:
+        if self.callback is None:
             return
         self._raise()
         self._news = received, total
-        if self._loop.time() >= self._due:
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._due:
             self._report(*self._news)
         elif self._timer is None:
-            self._timer = self._loop.call_at(self._due, self._report_late)
+            self._timer = loop.call_at(self._due, self._report_late)
 
     def finish(self, size: int, total: int | None) -> None:
         """Report that every byte is here and verified.
@@ -81,41 +84,36 @@ class Reporter:
             raise self._raised
 
     def _report(self, received: int, total: int | None, *, finished: bool = False) -> None:
-        if self._callback is not None:
-            self._due = self._loop.time() + _INTERVAL
+        if self.callback is not None:
+            self._due = asyncio.get_running_loop().time() + _INTERVAL
             glance = DownloadProgress(
-                url=self._url, path=self._path, received=received, reused=self.reused, total=total, finished=finished
+                url=self._url, path=self.path, received=received, reused=self.reused, total=total, finished=finished
             )
-            self._callback(glance)
+            self.callback(glance)
 
 
-@asynccontextmanager
-async def reporting(progress: bool | ProgressCallback, url: str, path: Path) -> AsyncGenerator[Reporter]:
-    """Yield the reporter that `progress` asks for; a bar is closed whatever happens.
+class reporting:  # noqa: N801 - reads as what it does
+    """The reporter that `progress` asks for, as a context; a bar is closed whatever happens.
 
     Raises:
-        MissingDependencyException: A bar was asked for and tqdm is not installed.
+        MissingDependencyException: By entering it: a bar was asked for and tqdm is not installed.
     """
-    async with _asked(progress, name=path.name) as callback:
-        reporter = Reporter(callback, url=url, path=path)
-        try:
-            yield reporter
-        finally:
-            reporter.close()
 
+    def __init__(self, progress: bool | ProgressCallback, url: str, path: Path) -> None:
+        self._progress = progress
+        self._bar: _Bar | None = None
+        self._reporter = Reporter(None if isinstance(progress, bool) else progress, url=url, path=path)
 
-@asynccontextmanager
-async def _asked(progress: bool | ProgressCallback, *, name: str) -> AsyncGenerator[ProgressCallback | None]:
-    if not isinstance(progress, bool):
-        yield progress
-    elif progress:
-        bar = _new_bar(await _bars(), name)
-        try:
-            yield lambda glance: _draw(bar, glance)
-        finally:
-            bar.close()
-    else:
-        yield None
+    async def __aenter__(self) -> Reporter:
+        if self._progress is True:
+            self._bar = _new_bar(await _bars(), self._reporter.path.name)
+            self._reporter.callback = partial(_draw, self._bar)
+        return self._reporter
+
+    async def __aexit__(self, *_: object) -> None:
+        self._reporter.close()
+        if self._bar is not None:
+            self._bar.close()
 
 
 ProgressOf = Callable[[DownloadRequest], bool | ProgressCallback]

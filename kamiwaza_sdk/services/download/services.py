@@ -355,6 +355,7 @@ class DownloadService:
         keep_partial: Callable[[], bool] = lambda: True,
     ) -> DownloadResult:
         await self._ready()
+        (request,) = await _placed([request])
         async with self._resources() as resources:
             return await self._fly(request, resources, progress=progress, keep_partial=keep_partial)
 
@@ -369,7 +370,6 @@ class DownloadService:
         from kamiwaza_sdk.services.download._flight import Flight, order_of
 
         config = await self._ready()
-        (request,) = await _placed([request])
         order = order_of(request, max_size=config.max_size)
         async with reporting(progress, order.shown, order.path) as reporter:
             flight = Flight(
