@@ -117,9 +117,7 @@ class Flight:
         self._approach = Approach(order.path, order.demands, url=self._url, key=self._key)
         self._began = time.monotonic()
         self._fetched = 0
-        self._pieced = False
         self._connections = config.max_connections
-        self._answered: Header | None = None
 
     async def run(self, attempts: "Attempts") -> DownloadResult:
         """Return once the file stands at its path, verified and durable.
@@ -163,36 +161,41 @@ class Flight:
             except StartAgain:
                 pass
             except ChecksumMismatchException as error:
-                if not self._pieced:
+                if not partial.pieced:
                     await self._in_thread(functools.partial(partial.refuse, error.actual))
                     raise
-            self._pieced, self._connections = False, 1
+            self._connections = 1
             await self._in_thread(partial.restart)
 
     async def _bring(self, partial: Partial, network: Network) -> DownloadResult:
         if self._is_whole(partial):
             size: int = partial.offset
-            self._reporter.reused = partial.reused
-            total: int | None = size
-            publish = partial.publish
-        else:
-            exchange = Exchange(self._url, self._config.connect_timeout, self._config.stall_timeout)
-            async with self._slots, await self._answer(network, partial, exchange) as response:
-                if response.status == HTTPStatus.NOT_MODIFIED:
-                    return self._not_modified(response, exchange)
-                publish = await self._received(partial, network, exchange, response)
-            size, total = exchange.received, exchange.announced
+            return await self._published(partial, partial.publish, size=size, total=size, answered=None)
+        exchange = Exchange(self._url, self._config.connect_timeout, self._config.stall_timeout)
+        async with self._slots, await self._answer(network, partial, exchange) as response:
+            if response.status == HTTPStatus.NOT_MODIFIED:
+                return self._not_modified(response, exchange)
+            answered, publish = await self._received(partial, network, exchange, response)
+        return await self._published(
+            partial, publish, size=exchange.received, total=exchange.announced, answered=answered
+        )
+
+    async def _published(
+        self, partial: Partial, publish: Callable[[], None], *, size: int, total: int | None, answered: Header | None
+    ) -> DownloadResult:
+        self._reporter.reused = partial.reused
         self._reporter.finish(size, total)
         await self._in_thread(publish)
-        return self._result(self._told(partial), size=size, sha256=partial.sha256(), reused=partial.reused)
+        header = self._told(partial, answered)
+        return self._result(header, size=partial.offset, sha256=partial.sha256(), reused=partial.reused)
 
-    def _told(self, partial: Partial) -> Header:
+    def _told(self, partial: Partial, answered: Header | None) -> Header:
         """Return what our own URL said of the content; what it was begun with may have come from another."""
         header = partial.header
         assert header is not None, "what is published has one"
         if header.url == self._key:
             return header
-        return self._answered or Header(url=self._key, final_url=self._url)
+        return answered or Header(url=self._key, final_url=self._url)
 
     def _is_whole(self, partial: Partial) -> bool:
         """Whether nothing is missing but the name: who brought it died just before."""
@@ -207,36 +210,50 @@ class Flight:
 
     async def _received(
         self, partial: Partial, network: Network, exchange: Exchange, response: "aiohttp.ClientResponse"
-    ) -> Callable[[], None]:
-        """Return what is left to do once every byte is here, and right."""
+    ) -> tuple[Header, Callable[[], None]]:
+        """Return what was answered, and what is left to do once every byte is here, and right."""
         demands = self._order.demands
-        self._pieced = self._goes_on(partial, response)
-        if partial.offset and not self._pieced:
+        goes_on = self._goes_on(partial, response)
+        if partial.offset and not goes_on:
             await self._in_thread(partial.restart)
+        partial.pieced = goes_on
         self._reporter.reused = partial.reused
         exchange.begin(partial.offset, response.content_length)
         demands.check_announced(exchange.announced, url=self._url)
         # What an earlier answer said of its content holds only for what goes on with it, not for what begins anew.
-        self._answered = header_of(response, self._key, size=exchange.announced, sha256=demands.sha256)
-        header = (partial.header if self._pieced else None) or self._answered
-        receiving = functools.partial(receive, response, exchange=exchange, demands=demands, reporter=self._reporter)
+        answered = self._said(response, size=exchange.announced, sha256=demands.sha256)
+        try:
+            if not goes_on and exchange.announced is not None and exchange.announced <= SLOT_SIZE:
+                body = MemorySink()
+                await receive(response, body, exchange=exchange, demands=demands, reporter=self._reporter)
+                return answered, functools.partial(partial.store, body, answered)
+            await self._into_file(
+                partial, network, (partial.header if goes_on else None) or answered, exchange, response
+            )
+            return answered, partial.publish
+        finally:
+            self._fetched += exchange.received - exchange.start
+
+    async def _into_file(
+        self,
+        partial: Partial,
+        network: Network,
+        header: Header,
+        exchange: Exchange,
+        response: "aiohttp.ClientResponse",
+    ) -> None:
+        demands, reporter = self._order.demands, self._reporter
         swarm = self._swarm(network, header, exchange, response)
         try:
-            if not self._pieced and exchange.announced is not None and exchange.announced <= SLOT_SIZE:
-                memory = MemorySink()
-                await receiving(memory)
-                return lambda: partial.store(memory, header)
             async with FileSink(
                 partial,
                 buffer_size=self._config.buffer_size,
                 threads=self._resources.threads,
                 ready=lambda: partial.expect(header, exchange.announced),
             ) as file:
-                await receiving(file, swarm=swarm)
-            return partial.publish
+                await receive(response, file, exchange=exchange, demands=demands, reporter=reporter, swarm=swarm)
         finally:
-            self._fetched += exchange.received - exchange.start
-            self._pieced = self._pieced or (swarm is not None and swarm.spread)
+            partial.pieced = partial.pieced or (swarm is not None and swarm.spread)
 
     def _swarm(
         self, network: Network, header: Header, exchange: Exchange, response: "aiohttp.ClientResponse"
@@ -254,9 +271,13 @@ class Flight:
             return False
         return continues(response, header, offset=partial.offset, etag=header.etag if header.url == self._key else None)
 
+    def _said(self, response: "aiohttp.ClientResponse", *, size: int | None, sha256: str | None) -> Header:
+        final_url = self._url if response.url == self._order.url else redact(response.url)
+        return header_of(response, self._key, final_url=final_url, size=size, sha256=sha256)
+
     def _not_modified(self, response: "aiohttp.ClientResponse", exchange: Exchange) -> DownloadResult:
         self._reporter.finish(exchange.received, exchange.announced)
-        header = header_of(response, self._key, size=None, sha256=None)
+        header = self._said(response, size=None, sha256=None)
         return self._result(header, size=None, sha256=None, reused=0)
 
     def _result(self, header: Header, *, size: int | None, sha256: str | None, reused: int) -> DownloadResult:

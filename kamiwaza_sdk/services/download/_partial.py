@@ -58,6 +58,7 @@ class Partial:
         offset: How many bytes are written, and hashed.
         reused: How many of them were here before.
         header: Which content they are of; `None` before anything is known of it.
+        pieced: Whether it is put together from several answers.
         left: Whether it is published, or gone.
 
     Raises:
@@ -68,6 +69,7 @@ class Partial:
         self.offset = 0
         self.reused = 0
         self.header: Header | None = None
+        self.pieced = False
         self._claim = claim
         self._path = path
         self._target = os.fspath(path)
@@ -138,6 +140,7 @@ class Partial:
             self.offset = self.reused = self._checked = self._synced = 0
             self._hash = hashlib.sha256()
             self.header = None
+            self.pieced = False
             self._beyond.clear()
             self._claim.begin(b"")
             if self._descriptor != _NONE:

@@ -23,7 +23,7 @@ from kamiwaza_sdk.services.download.exceptions import (
     UnexpectedEncodingException,
 )
 from kamiwaza_sdk.services.download.schemas import ResponseSchema, Validators
-from kamiwaza_sdk.services.download.urls import redact, resolve
+from kamiwaza_sdk.services.download.urls import resolve
 
 if TYPE_CHECKING:
     from yarl import URL
@@ -190,22 +190,24 @@ def response_of(response: aiohttp.ClientResponse, body: bytes) -> ResponseSchema
     return ResponseSchema(url=str(response.url.with_user(None)), status=response.status, headers=headers, body=body)
 
 
-def header_of(response: aiohttp.ClientResponse, key: str, *, size: int | None, sha256: str | None) -> Header:
+def header_of(
+    response: aiohttp.ClientResponse, key: str, *, final_url: str, size: int | None, sha256: str | None
+) -> Header:
     """Return what an answer says of its content; headers that could not be sent back are left out."""
-    etag, last_modified, date = (
-        value if (value := response.headers.get(name)) and value.isascii() and value.isprintable() else None
-        for name in ("ETag", "Last-Modified", "Date")
-    )
     return Header(
         url=key,
         size=size,
         sha256=sha256,
-        etag=etag,
-        last_modified=last_modified,
-        date=date,
-        final_url=redact(response.url),
+        etag=_sendable(response.headers.get("ETag")),
+        last_modified=_sendable(response.headers.get("Last-Modified")),
+        date=_sendable(response.headers.get("Date")),
+        final_url=final_url,
         filename=_filename_of(response),
     )
+
+
+def _sendable(value: str | None) -> str | None:
+    return value if value and value.isascii() and value.isprintable() else None
 
 
 def _filename_of(response: aiohttp.ClientResponse) -> str | None:
