@@ -1,5 +1,6 @@
 """Who has the right to bring a file, by the lock on its partial file."""
 
+import errno
 import os
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -178,3 +179,31 @@ def test_a_child_forked_meanwhile_does_not_hold_what_was_let_go(claim: Callable[
     finally:
         os.close(other_end)
         os.waitpid(child, 0)
+
+
+@pytest.mark.parametrize("refused", ["os.write", "os.unlink"])
+def test_who_is_refused_the_last_steps_lets_go_all_the_same(
+    claim: Callable[[], FileClaim], monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    """As on a disk that is full, or that became read-only."""
+    leader, follower = claim(), claim()
+    assert leader.attempt() is Turn.OURS
+    assert follower.attempt() is Turn.THEIRS
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="Read-only"):
+        patched.setattr(refused, refuse)
+        leader.abandon(lambda: PUBLISHED)
+    assert follower.attempt() is Turn.OURS
+
+
+def test_what_was_sealed_and_then_given_up_leaves_nothing(target: Path, claim: Callable[[], FileClaim]) -> None:
+    """As where the path has become a directory meanwhile."""
+    leader = claim()
+    assert leader.attempt() is Turn.OURS
+    leader.begin(HEADER)
+    leader.seal()
+    leader.abandon(bytes)
+    assert entries(target.parent) == []

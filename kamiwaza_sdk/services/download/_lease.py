@@ -104,8 +104,10 @@ class LeaseClaim:
         pass  # nobody else ever uses these names
 
     def abandon(self, last_word: Callable[[], bytes]) -> None:
-        Path(self.partial).unlink(missing_ok=True)
-        self.retire(last_word)
+        try:
+            Path(self.partial).unlink(missing_ok=True)
+        finally:
+            self.retire(last_word)
 
     def retire(self, last_word: Callable[[], bytes]) -> None:
         try:

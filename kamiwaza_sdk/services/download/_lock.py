@@ -5,7 +5,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Final
 
 from kamiwaza_sdk.services.download._claim import Place, Turn
@@ -118,21 +118,20 @@ class FileClaim:
                 os.rename(self.journal, self._sealed)  # noqa: PTH104 - a Path would be made for it
 
     def retire(self, last_word: Callable[[], bytes]) -> None:
-        try:
+        with ExitStack() as ending:  # each step, even where another is refused
+            ending.callback(self.release)
             if self._journal != _NONE:
+                ending.callback(_unlink, self._sealed)
                 self._say(last_word)
-                _unlink(self._sealed)
-        finally:
-            self.release()
 
     def abandon(self, last_word: Callable[[], bytes]) -> None:
-        try:
+        with ExitStack() as ending:
+            ending.callback(self.release)
+            ending.callback(_unlink, self.partial)
             if self._found():
+                ending.callback(_unlink, self._sealed)
+                ending.callback(_unlink, self.journal)
                 self._say(last_word)
-                _unlink(self.journal)
-        finally:
-            _unlink(self.partial)
-            self.release()
 
     def release(self) -> None:
         descriptor, self._file = self._file, _NONE
@@ -200,13 +199,12 @@ class FileClaim:
 def _opened(partial: str) -> int:
     """Return a descriptor of the partial file: what else has that name is taken out of the way."""
     try:
-        descriptor = os.open(partial, _OPEN | os.O_CREAT, 0o666)  # the umask decides, as for any new file
+        return os.open(partial, _OPEN | os.O_CREAT, 0o666)  # the umask decides, as for any new file
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
         _unlink(partial)
-        return os.open(partial, _OPEN | os.O_CREAT | os.O_EXCL, 0o666)
-    return descriptor
+        return os.open(partial, _OPEN | os.O_CREAT, 0o666)
 
 
 def _unlink(name: str) -> None:
