@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from kamiwaza_sdk.services.download import _threads
 from kamiwaza_sdk.services.download._threads import Threads
 
 PATIENCE = 10.0
@@ -68,4 +69,20 @@ async def test_who_is_cancelled_waits_for_the_end_of_the_work() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert ended.is_set()
+    await threads.close()
+
+
+async def test_who_is_busy_for_long_is_not_counted_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else each short job would wait to be missed, for as long as a large file is on its way."""
+    monkeypatch.setattr(_threads, "_PATIENCE", 1000 * PATIENCE)
+    threads = Threads(2)
+    go_on = threading.Event()
+    long = threads.start(lambda: go_on.wait(PATIENCE))
+    try:
+        async with asyncio.timeout(PATIENCE / 2):
+            for _ in range(3):
+                await threads.run(threading.get_ident, on_cancel=go_on.set)
+    finally:
+        go_on.set()
+    assert await long
     await threads.close()

@@ -29,11 +29,13 @@ _NEWS: Final = 0.001
 class _Job:
     """What runs, and who is told."""
 
-    __slots__ = ("end", "ended", "future", "work")
+    __slots__ = ("end", "ended", "future", "is_long", "work")
 
-    def __init__(self, work: Callable[[], Any], future: asyncio.Future[Any]) -> None:  # Any: of whatever it returns
+    # Any: of whatever it returns
+    def __init__(self, work: Callable[[], Any], future: asyncio.Future[Any], *, is_long: bool) -> None:
         self.work = work
         self.future = future
+        self.is_long = is_long
         self.ended = False
         self.end: asyncio.Future[None] | None = None
 
@@ -51,6 +53,7 @@ class Threads:
         self._jobs: deque[_Job] = deque()
         self._threads: list[threading.Thread] = []
         self._awake = 0
+        self._long = 0
         self._alarm: SimpleQueue[bool] = SimpleQueue()
         self._timer: asyncio.TimerHandle | None = None
         self._news: deque[tuple[_Job, Any, BaseException | None] | None] = deque()  # Any: as above
@@ -58,14 +61,15 @@ class Threads:
 
     def start(self, work: Callable[[], _T]) -> asyncio.Future[_T]:
         """Run `work`, which may take long. Cancelling what is returned does not keep it from being done."""
-        job = self._add(work)
+        job = self._add(work, is_long=True)
+        self._long += 1
         self._wake()
         return job.future
 
     async def run(self, work: Callable[[], _T], *, on_cancel: Callable[[], None]) -> _T:
         """Return what `work` returns; when cancelled, call `on_cancel`, and go on once the work has come to its end."""
         job = self._add(work)
-        if not self._awake:
+        if self._awake <= self._long:
             self._wake()
         elif self._timer is None:
             self._timer = self._loop.call_later(_PATIENCE, self._look, job)
@@ -89,8 +93,8 @@ class Threads:
         while any(thread.is_alive() for thread in self._threads):  # noqa: ASYNC110 - a thread's end signals nothing
             await asyncio.sleep(_POLL)
 
-    def _add(self, work: Callable[[], Any]) -> _Job:  # Any: as above
-        job = _Job(work, self._loop.create_future())
+    def _add(self, work: Callable[[], Any], *, is_long: bool = False) -> _Job:  # Any: as above
+        job = _Job(work, self._loop.create_future(), is_long=is_long)
         self._jobs.append(job)
         return job
 
@@ -157,8 +161,9 @@ class Threads:
             if news is None:
                 self._awake -= 1
             else:
+                self._long -= news[0].is_long
                 _end(*news)
-        if self._jobs and not self._awake:  # added when the last one had found nothing more
+        if self._jobs and self._awake <= self._long:  # added when the last one had found nothing more
             self._wake()
 
 
