@@ -46,7 +46,7 @@ def test_who_waits_reads_the_last_word(target: Path, claim: Callable[[], FileCla
         leader.begin(HEADER)
     assert follower.attempt() is Turn.THEIRS
     assert follower.glance() == (0, None)
-    published(leader, target, PUBLISHED if begun else HEADER + PUBLISHED)
+    published(leader, target, HEADER + PUBLISHED)
 
     assert follower.attempt() is Turn.OVER
     assert follower.outcome is not None
@@ -86,7 +86,7 @@ def test_the_next_may_lead_before_the_last_has_let_go(target: Path, claim: Calla
     assert following.attempt() is Turn.OURS
     following.begin(HEADER)
     following.append(LINE)
-    last.retire(lambda: PUBLISHED)
+    last.retire(lambda: HEADER + PUBLISHED)
 
     assert follower.attempt() is Turn.OVER
     assert Path(following.journal).read_bytes() == HEADER + LINE
@@ -193,9 +193,10 @@ def test_who_is_refused_the_last_steps_lets_go_all_the_same(
     def refuse(*_: object) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    with monkeypatch.context() as patched, pytest.raises(OSError, match="Read-only"):
+    with monkeypatch.context() as patched:
         patched.setattr(refused, refuse)
-        leader.abandon(lambda: PUBLISHED)
+        with pytest.raises(OSError, match="Read-only"):
+            leader.abandon(lambda: PUBLISHED)
     assert follower.attempt() is Turn.OURS
 
 

@@ -95,7 +95,7 @@ class Claim(Protocol):
         """Tell those who wait, leave no journal, and let go. The partial file has its new name.
 
         Args:
-            last_word: Makes it, where somebody may read it: with the header, unless the journal was begun.
+            last_word: Makes it, with the header, where somebody may read it: all that the journal then says.
         """
 
     def abandon(self, last_word: Callable[[], bytes]) -> None:

@@ -16,13 +16,14 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kamiwaza_sdk.services.download.schemas import Validators
 
-__all__ = ["Header", "Journal", "key_of", "parse", "parse_tail", "read_journal"]
+__all__ = ["Header", "Journal", "key_of", "parse", "parse_tail", "read_journal", "read_journal_at"]
 
 _LINE: Final = re.compile(rb"(0|[1-9][0-9]{0,18}) ([0-9a-f]{64})")
 _LAST_WORD: Final = re.compile(rb"(published|refused) (0|[1-9][0-9]{0,18}) ([0-9a-f]{64})")
@@ -162,6 +163,14 @@ def read_journal(descriptor: int) -> Journal:
     """Return what a journal says."""
     size = os.fstat(descriptor).st_size
     return parse(os.pread(descriptor, size, 0)) if size else Journal()
+
+
+def read_journal_at(path: str | Path) -> Journal:
+    """Return what the journal of that name says, if there is one."""
+    try:
+        return parse(Path(path).read_bytes())
+    except FileNotFoundError:
+        return Journal()
 
 
 def parse_tail(text: bytes) -> int | None:

@@ -15,7 +15,7 @@ from filelock import SoftFileLease, Timeout
 
 from kamiwaza_sdk.services.download._claim import Place, Turn
 from kamiwaza_sdk.services.download._disk import sync_data
-from kamiwaza_sdk.services.download._journal import Journal, parse, read_journal
+from kamiwaza_sdk.services.download._journal import Journal, read_journal, read_journal_at
 
 __all__ = ["LeaseClaim"]
 
@@ -58,7 +58,7 @@ class LeaseClaim:
         return Turn.OURS
 
     def read(self) -> Journal:
-        found = {journal: _read_path(journal) for journal in self._journals()}
+        found = {journal: read_journal_at(journal) for journal in self._journals()}
         self._old = max(found, key=lambda journal: found[journal].offset, default=None)
         return Journal() if self._old is None else found[self._old]
 
@@ -111,6 +111,7 @@ class LeaseClaim:
 
     def retire(self, last_word: Callable[[], bytes]) -> None:
         try:
+            os.ftruncate(self._own, 0)
             os.write(self._own, last_word())
         finally:
             self.journal.unlink(missing_ok=True)
@@ -145,10 +146,3 @@ class LeaseClaim:
         for descriptor in {self._own, self._followed, self._left, self._file} - {_NONE}:
             os.close(descriptor)
         self._own = self._followed = self._left = self._file = _NONE
-
-
-def _read_path(journal: Path) -> Journal:
-    try:
-        return parse(journal.read_bytes())
-    except FileNotFoundError:
-        return Journal()

@@ -10,12 +10,12 @@ from typing import Final
 
 from kamiwaza_sdk.services.download._claim import Place, Turn
 from kamiwaza_sdk.services.download._disk import sync_data
-from kamiwaza_sdk.services.download._journal import Journal, parse, parse_tail, read_journal
+from kamiwaza_sdk.services.download._journal import Journal, parse, parse_tail, read_journal, read_journal_at
 
 __all__ = ["FileClaim", "Locks"]
 
 #: How a file system says that it knows no locks.
-NO_LOCKS: Final = frozenset({errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP})
+_NO_LOCKS: Final = frozenset({errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP})
 _HELD: Final = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES})
 _TAIL: Final = 256
 _HEAD: Final = 16 * 1024
@@ -49,7 +49,6 @@ class FileClaim:
         self._file = _NONE
         self._journal = _NONE
         self._was_left = False
-        self._begun = False
         self._size: int | None = None
 
     def attempt(self) -> Turn:
@@ -57,7 +56,7 @@ class FileClaim:
             if self._file == _NONE:
                 self._file = _opened(self.partial)
             if not self._lock():
-                self._follow()
+                self._have_journal()  # to follow them by
                 return Turn.THEIRS
             if self._stands():
                 return Turn.OURS
@@ -72,7 +71,7 @@ class FileClaim:
         if not self._was_left:
             return Journal()
         left = self._read() if self._found() else Journal()
-        return left if left.header else _read_at(self._sealed)
+        return left if left.header else read_journal_at(self._sealed)
 
     def glance(self) -> tuple[int, int | None]:
         if self._size is None:
@@ -93,9 +92,7 @@ class FileClaim:
         return self._file
 
     def begin(self, text: bytes) -> None:
-        self._begun = True
-        if self._journal == _NONE:
-            self._journal = os.open(self.journal, _OPEN | os.O_APPEND | os.O_CREAT, 0o666)
+        self._have_journal()
         # What is there and right stays there all the time: a crash in between is to cost nothing.
         known = os.pread(self._journal, len(text), 0) == text
         os.ftruncate(self._journal, len(text) if known else 0)
@@ -143,18 +140,20 @@ class FileClaim:
         if descriptor != _NONE:
             os.close(descriptor)
 
+    def _have_journal(self, *, make: bool = True) -> None:
+        if self._journal == _NONE:
+            self._journal = os.open(self.journal, _OPEN | os.O_APPEND | (os.O_CREAT if make else 0), 0o666)
+
     def _found(self) -> bool:
         """Whether there is a journal: begun here, or made by who waits."""
-        if self._journal == _NONE:
-            try:
-                self._journal = os.open(self.journal, _OPEN | os.O_APPEND)
-            except FileNotFoundError:
-                return False
+        try:
+            self._have_journal(make=False)
+        except FileNotFoundError:
+            return False
         return True
 
     def _say(self, last_word: Callable[[], bytes]) -> None:
-        if not self._begun:
-            os.ftruncate(self._journal, 0)
+        os.ftruncate(self._journal, 0)
         os.write(self._journal, last_word())
 
     def _stands(self) -> bool:
@@ -171,10 +170,6 @@ class FileClaim:
         self._was_left = ours.st_size > 0
         return True
 
-    def _follow(self) -> None:
-        if self._journal == _NONE:
-            self._journal = os.open(self.journal, _OPEN | os.O_APPEND | os.O_CREAT, 0o666)
-
     def _read(self) -> Journal:
         return Journal() if self._journal == _NONE else read_journal(self._journal)
 
@@ -184,7 +179,7 @@ class FileClaim:
         except OSError as error:
             if error.errno in _HELD:
                 return False
-            if error.errno in NO_LOCKS:
+            if error.errno in _NO_LOCKS:
                 self._unmake()
                 raise Locks from error
             raise
@@ -210,14 +205,3 @@ def _opened(partial: str) -> int:
 def _unlink(name: str) -> None:
     with suppress(FileNotFoundError):
         os.unlink(name)  # noqa: PTH108 - as above
-
-
-def _read_at(name: str) -> Journal:
-    try:
-        descriptor = os.open(name, _OPEN)
-    except FileNotFoundError:
-        return Journal()
-    try:
-        return read_journal(descriptor)
-    finally:
-        os.close(descriptor)

@@ -215,13 +215,10 @@ class Partial:
                 self._descriptor = self._claim.fresh()
             write_all(self._descriptor, pieces, 0)
         self.header, self.offset, self._hash = header, len(pieces), body.hash
-        self._publish(header.line)
+        self.publish()
 
     def publish(self) -> None:
         """Make the file durable and give it its name, unless it was told to stop."""
-        self._publish(bytes)
-
-    def _publish(self, unsaid: Callable[[], bytes]) -> None:
         with disk_errors(self._path, url=self._url):
             try:
                 os.fsync(self._descriptor)
@@ -238,11 +235,15 @@ class Partial:
                 self._path.unlink()
                 self._let_go(bytes)
                 raise
-        self._let_go(lambda: unsaid() + f"published {self.offset} {self.sha256()}\n".encode())
+        self._let_go(lambda: self._last_word("published", self.sha256()))
 
     def refuse(self, actual: str) -> None:
         """Leave nothing of a content that is not the one demanded, and tell those who wait for the same."""
-        self._leave_nothing(f"refused {self.offset} {actual}\n".encode)
+        self._leave_nothing(lambda: self._last_word("refused", actual))
+
+    def _last_word(self, word: str, sha256: str) -> bytes:
+        header = b"" if self.header is None else self.header.line()
+        return header + f"{word} {self.offset} {sha256}\n".encode()
 
     def keep(self) -> None:
         """Leave the bytes so that they need not travel again, if there are any, and any that could be gone on with."""
