@@ -152,6 +152,6 @@ def _write(order: "Order", body: bytes) -> None:
     """Write it aside, and give it its name when it is whole. Blocks."""
     aside = Path(Place(order.path).beside(".fake"))
     with disk_errors(order.path, url=order.shown):
-        refuse_all_but_files(str(order.path))
+        refuse_all_but_files(order.path)
         aside.write_bytes(body)
         os.replace(aside, order.path)  # noqa: PTH105 - as the real one does

@@ -64,16 +64,16 @@ def _free_bytes(directory: Path) -> int | None:
     return usage.free if usage.total else None  # some network file systems say 0 of 0
 
 
-def refuse_all_but_files(path: str) -> None:
+def refuse_all_but_files(path: str | Path) -> None:
     """Raise now what renaming would raise after the whole transfer, and protect /dev/null from root."""
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:
         return
     if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
-        raise FileExistsError(errno.EEXIST, "It is neither a file nor a link", path)
+        raise FileExistsError(errno.EEXIST, "It is neither a file nor a link", str(path))
 
 
 def write_all(descriptor: int, piece: memoryview | bytes, offset: int) -> None:
@@ -102,7 +102,7 @@ def sync_data(descriptor: int) -> None:
     getattr(os, "fdatasync", os.fsync)(descriptor)  # which macOS lacks
 
 
-def sync_directory(directory: str) -> None:
+def sync_directory(directory: str | Path) -> None:
     """Make a rename durable. Some network file systems cannot sync directories, and need not."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

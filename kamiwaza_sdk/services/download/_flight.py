@@ -169,8 +169,9 @@ class Flight:
 
     async def _bring(self, partial: Partial, network: Network) -> DownloadResult:
         if self._is_whole(partial):
-            size: int = partial.offset
-            return await self._published(partial, partial.publish, size=size, total=size, answered=None)
+            return await self._published(
+                partial, partial.publish, size=partial.offset, total=partial.offset, answered=None
+            )
         exchange = Exchange(self._url, self._config.connect_timeout, self._config.stall_timeout)
         async with self._slots, await self._answer(network, partial, exchange) as response:
             if response.status == HTTPStatus.NOT_MODIFIED:

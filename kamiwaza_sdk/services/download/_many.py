@@ -103,12 +103,12 @@ def _name(outcomes: list[DownloadOutcome]) -> None:
                 step(outcome)
     for directory in {outcome.request.path.parent for outcome in new}:
         with disk_errors(directory, url=""):
-            sync_directory(str(directory))
+            sync_directory(directory)
 
 
 def _look(outcome: DownloadOutcome) -> None:
     """Raise now what `_put` would raise when some have their names already."""
-    refuse_all_but_files(str(outcome.request.path))
+    refuse_all_but_files(outcome.request.path)
     if not _aside(outcome.request.path).exists():
         _refuse_another(outcome)
 

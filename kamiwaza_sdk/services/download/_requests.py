@@ -17,7 +17,6 @@ from kamiwaza_sdk.services.download._journal import Header
 from kamiwaza_sdk.services.download._network import Network
 from kamiwaza_sdk.services.download._retries import parse_retry_after
 from kamiwaza_sdk.services.download.exceptions import (
-    DownloadException,
     DownloadStatusException,
     InvalidUrlException,
     UnexpectedEncodingException,
@@ -71,21 +70,22 @@ async def answer(
     conditions = _conditions(validators)
     headers = {"Accept-Encoding": "identity"} | conditions | _range(rest)
     response = await _follow(network, url, exchange=exchange, headers=headers)
+    is_expected = (
+        response.status == HTTPStatus.OK
+        or (bool(conditions) and response.status == HTTPStatus.NOT_MODIFIED)
+        or (rest is not None and response.status in _OF_PARTS)
+    )
     try:
-        if response.status != HTTPStatus.OK and not (
-            (conditions and response.status == HTTPStatus.NOT_MODIFIED) or (rest and response.status in _OF_PARTS)
-        ):
-            _refuse(response, exchange, any_status=any_status)
-        encoding = response.headers.get("Content-Encoding", "").strip().lower()
-        if encoding not in {"", "identity"}:
-            raise UnexpectedEncodingException(url=exchange.url, encoding=_plain(encoding))
-    except DownloadException:
+        if not is_expected:
+            _refuse_status(response, exchange, any_status=any_status)
+        _refuse_encoding(response, exchange)
+    except BaseException:
         async with response:  # gives the connection back
             raise
     return response
 
 
-def _refuse(response: aiohttp.ClientResponse, exchange: Exchange, *, any_status: bool) -> None:
+def _refuse_status(response: aiohttp.ClientResponse, exchange: Exchange, *, any_status: bool) -> None:
     refusal = DownloadStatusException(
         url=exchange.url,
         status=response.status,
@@ -94,6 +94,12 @@ def _refuse(response: aiohttp.ClientResponse, exchange: Exchange, *, any_status:
     )
     if refusal.retryable or not any_status:
         raise refusal
+
+
+def _refuse_encoding(response: aiohttp.ClientResponse, exchange: Exchange) -> None:
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in {"", "identity"}:
+        raise UnexpectedEncodingException(url=exchange.url, encoding=_plain(encoding))
 
 
 def _conditions(validators: Validators | None) -> dict[str, str]:
