@@ -26,6 +26,7 @@ from kamiwaza_sdk import (
     UnknownFormatException,
     inspect_file,
 )
+from kamiwaza_sdk.formats import _source
 from kamiwaza_sdk.formats._pickle_rules import ALLOWED, judge
 from kamiwaza_sdk.formats._pickle_walk import _CODES
 from tests.formats.making import Ranges, inspect_bytes
@@ -198,11 +199,18 @@ def test_what_is_no_pickle_from_the_first_byte_on_is_unknown(data: bytes, name: 
         inspect_bytes(data, tmp_path / name)
 
 
-def test_a_zip_bomb_is_refused_before_it_unfolds(tmp_path: Path) -> None:
+@pytest.fixture
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> int:
+    """A limit that is reached soon, also where coverage is measured."""
+    monkeypatch.setattr(_source, "MAX_STEPS", 100_000)
+    return _source.MAX_STEPS
+
+
+def test_a_zip_bomb_is_refused_before_it_unfolds(few_steps: int, tmp_path: Path) -> None:
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    bomb = pickle.PROTO + b"\x04" + b"N0" * 500_000
+    bomb = pickle.PROTO + b"\x04" + b"N0" * few_steps
     packed = packer.compress(bomb) + b"".join(packer.compress(b"N0" * 500_000) for _ in range(20)) + packer.flush()
-    with pytest.raises(FormatLimitException):
+    with pytest.raises(FormatLimitException, match="no ordinary file"):
         inspect_bytes(_archive(packed, claimed=2**40), tmp_path / "a.pt")
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     head = b"\x80\x04\x8e" + struct.pack("<Q", 2**40)
@@ -224,9 +232,10 @@ def _archive(packed: bytes, *, claimed: int) -> bytes:
     return body + directory + struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 1, 1, len(directory), len(body), 0)
 
 
-def test_a_pickle_without_end_is_refused_in_time(tmp_path: Path) -> None:
-    with pytest.raises(FormatLimitException, match="no ordinary file"):
-        inspect_bytes(b"\x80\x04" + b"N0" * 2_600_000, tmp_path / "a.pkl")
+def test_a_pickle_without_end_is_refused_in_time(few_steps: int, tmp_path: Path) -> None:
+    with pytest.raises(FormatLimitException, match="no ordinary file") as caught:
+        inspect_bytes(b"\x80\x04" + b"N0" * few_steps, tmp_path / "a.pkl")
+    assert caught.value.limit == few_steps
 
 
 async def test_a_remote_archive_is_looked_through_without_its_weights() -> None:
