@@ -3,6 +3,7 @@
 import asyncio
 import os
 import threading
+import time
 from itertools import repeat
 from pathlib import Path
 
@@ -141,6 +142,22 @@ async def test_there_is_one_connection_where_the_disk_is_the_brake(
 
     monkeypatch.setattr(os, "pwrite", slow_write)
     await reach(downloads, faulty_server.add("/m", body=BODY), target, 32 * MIB)
+    assert len(faulty_server.requests) == 1
+
+
+async def test_there_is_one_connection_where_the_event_loop_is_the_brake(
+    faulty_server: FaultyServer, downloads: DownloadService, target: Path
+) -> None:
+    async def occupy() -> None:
+        while True:
+            time.sleep(0.08)  # noqa: ASYNC251 - more arrives meanwhile than is read at once
+            await asyncio.sleep(0)
+
+    occupied = asyncio.create_task(occupy())
+    try:
+        check(await downloads.download(faulty_server.add("/m", body=BODY, always=SLOW), target), target)
+    finally:
+        occupied.cancel()
     assert len(faulty_server.requests) == 1
 
 

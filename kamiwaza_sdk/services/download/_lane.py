@@ -35,7 +35,7 @@ class Lane:
     Attributes:
         at: Where the next byte belongs.
         end: Where it ends, if that is known.
-        waits: How often there was no room.
+        waits: How often what arrives had to wait for something here: for room, or for the event loop.
     """
 
     def __init__(self, writer: Writer, at: int = 0, *, slot_size: int, slots: int) -> None:

@@ -21,6 +21,8 @@ __all__ = ["can_take_over", "take_over"]
 
 _WORTH_IT: Final = 32 * 1024**2
 _TICK: Final = 0.1
+#: What is received at once where it was the event loop that had no time, in bytes: half a slot.
+_MUCH: Final = 512 * 1024
 
 
 def can_take_over(response: aiohttp.ClientResponse, left: int) -> bool:
@@ -93,6 +95,7 @@ class _Body(asyncio.BufferedProtocol):
         """Take over what arrived."""
         self._heard = self._loop.time()
         self._exchange.received += nbytes
+        self._lane.waits += nbytes >= _MUCH
         self._lane.advance(nbytes)
         self._go_on()
 
