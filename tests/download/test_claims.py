@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 from collections.abc import Callable, Generator
 from pathlib import Path
 
@@ -179,6 +180,33 @@ def test_a_child_forked_meanwhile_does_not_hold_what_was_let_go(claim: Callable[
     finally:
         os.close(other_end)
         os.waitpid(child, 0)
+
+
+def test_a_child_does_not_hold_what_its_parent_had_when_that_is_killed(
+    target: Path, claim: Callable[[], FileClaim]
+) -> None:
+    told, tell = os.pipe()
+    end, other_end = os.pipe()
+    parent = os.fork()
+    if not parent:  # its child lives until the pipe is closed, and neither runs anything of pytest's
+        os.close(other_end)
+        leader = FileClaim(Place(target))
+        turn = leader.attempt()
+        if os.fork():
+            os.write(tell, turn.name.encode())
+        os.read(end, 1)
+        os._exit(0)
+    os.close(end)
+    try:
+        assert os.read(told, 16) == b"OURS"
+        newcomer = claim()
+        assert newcomer.attempt() is Turn.THEIRS
+        os.kill(parent, signal.SIGKILL)
+        os.waitpid(parent, 0)
+        assert newcomer.attempt() is Turn.OURS
+    finally:
+        for descriptor in (other_end, told, tell):
+            os.close(descriptor)
 
 
 @pytest.mark.parametrize("refused", ["os.write", "os.unlink"])

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import Final
+from weakref import WeakSet
 
 from kamiwaza_sdk.services.download._claim import Place, Turn
 from kamiwaza_sdk.services.download._disk import sync_data
@@ -50,6 +51,7 @@ class FileClaim:
         self._journal = _NONE
         self._was_left = False
         self._size: int | None = None
+        _CLAIMS.add(self)
 
     def attempt(self) -> Turn:
         while True:
@@ -133,12 +135,19 @@ class FileClaim:
     def release(self) -> None:
         descriptor, self._file = self._file, _NONE
         if descriptor != _NONE:
-            with suppress(OSError):  # a child forked meanwhile has the lock, too, and closing here would leave it that
+            with suppress(OSError):  # a child that C code forked has the lock, too: closing here would leave it that
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
         descriptor, self._journal = self._journal, _NONE
         if descriptor != _NONE:
             os.close(descriptor)
+
+    def forget(self) -> None:
+        """Have nothing to do with what the process has open that this one was forked from: its lock goes on."""
+        for descriptor in (self._file, self._journal):
+            if descriptor != _NONE:
+                os.close(descriptor)
+        self._file = self._journal = _NONE
 
     def _have_journal(self, *, make: bool = True) -> None:
         if self._journal == _NONE:
@@ -189,6 +198,19 @@ class FileClaim:
         if not os.fstat(self._file).st_size:
             _unlink(self.partial)
         self.release()
+
+
+#: Those of this process.
+_CLAIMS: Final[WeakSet[FileClaim]] = WeakSet()
+
+
+def _forget_all() -> None:
+    for claim in _CLAIMS:
+        claim.forget()
+
+
+# Else a child would hold the lock for as long as it lives, also when its parent is killed.
+os.register_at_fork(after_in_child=_forget_all)
 
 
 def _opened(partial: str) -> int:
