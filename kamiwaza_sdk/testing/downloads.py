@@ -99,6 +99,7 @@ class FakeDownloads(DownloadService):
     async def _fly(
         self,
         request: DownloadRequest,
+        into: Path,
         resources: "Resources",
         *,
         progress: bool | ProgressCallback,
@@ -107,7 +108,7 @@ class FakeDownloads(DownloadService):
         from kamiwaza_sdk.services.download._flight import order_of
 
         self._note(DownloadCall(request.url, request.path, request.sha256, request.size, request.max_size))
-        order = order_of(request, max_size=(await self._ready()).max_size)
+        order = order_of(request, into, max_size=(await self._ready()).max_size)
         body = self._body(request.url, order.shown)
         result = _result(order, body)
         async with reporting(progress, order.shown, order.path) as reporter:
@@ -138,7 +139,7 @@ def _result(order: "Order", body: bytes) -> DownloadResult:
     return DownloadResult(
         url=order.shown,
         final_url=order.shown,
-        path=order.path,
+        path=order.path if same else order.into,
         size=None if same else len(body),
         sha256=None if same else digest,
         bytes_fetched=0 if same else len(body),
@@ -150,8 +151,8 @@ def _result(order: "Order", body: bytes) -> DownloadResult:
 
 def _write(order: "Order", body: bytes) -> None:
     """Write it aside, and give it its name when it is whole. Blocks."""
-    aside = Path(Place(order.path).beside(".fake"))
-    with disk_errors(order.path, url=order.shown):
-        refuse_all_but_files(order.path)
+    aside = Path(Place(order.into).beside(".fake"))
+    with disk_errors(order.into, url=order.shown):
+        refuse_all_but_files(order.into)
         aside.write_bytes(body)
-        os.replace(aside, order.path)  # noqa: PTH105 - as the real one does
+        os.replace(aside, order.into)  # noqa: PTH105 - as the real one does

@@ -138,6 +138,32 @@ async def test_all_or_nothing_does_not_bring_again_what_a_digest_names(
     assert visible(target.parent) == sorted(BODIES)
 
 
+async def test_all_or_nothing_leaves_what_is_right_where_it_stands(
+    faulty_server: FaultyServer, downloads: DownloadService, target: Path
+) -> None:
+    """It is not asked for, and what an earlier try had of it beside that is not left."""
+    requests = [
+        request.model_copy(update={"sha256": digest(BODIES[request.path.name])})
+        for request in requests_for(faulty_server, target.parent)
+    ]
+    missing, standing = requests[0], requests[1:]
+    faulty_server.add("/file1.bin", always=(Delay(0.5), Status(404)))
+    with pytest.raises(DownloadStatusException):
+        await downloads.download_many(requests, all_or_nothing=True)
+    faulty_server.add("/file1.bin", body=BODIES["file1.bin"])
+    for request in standing:
+        request.path.write_bytes(BODIES[request.path.name])
+    before = {request.path: request.path.stat().st_ino for request in standing}
+    seen: list[DownloadProgress] = []
+    outcomes = await downloads.download_many(requests, all_or_nothing=True, progress=seen.append)
+    results = [outcome.result for outcome in outcomes if outcome.result]
+    assert [result.path for result in results] == [request.path for request in requests]
+    assert [result.bytes_fetched for result in results] == [missing.size] + [0] * len(standing)
+    assert {path: path.stat().st_ino for path in before} == before
+    assert {glance.path for glance in seen} == {request.path for request in requests}
+    assert entries(target.parent) == sorted(BODIES)
+
+
 async def test_the_same_path_twice_is_refused(downloads: DownloadService, tmp_path: Path) -> None:
     twice = [DownloadRequest(url="https://example.org/m", path=tmp_path / "m")] * 2
     with pytest.raises(InvalidInputException, match="2 with the path"):

@@ -18,9 +18,9 @@ async def test_a_file_that_is_moved_on_while_it_is_looked_at_is_brought_again(
     target.write_bytes(BODY)
     digest = Approach._digest
 
-    def look_too_late(self: Approach) -> str | None:
+    def look_too_late(self: Approach, path: Path) -> str | None:
         target.unlink()
-        return digest(self)
+        return digest(self, path)
 
     monkeypatch.setattr(Approach, "_digest", look_too_late)
     url = server.add("/model.bin", body=BODY)

@@ -21,8 +21,9 @@ _CHUNK: Final = 1024**2
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A file that is at its path already, verified."""
+    """A file that is here already, verified."""
 
+    path: Path
     header: Header
     size: int
     sha256: str
@@ -34,20 +35,22 @@ class Approach:
     Every method blocks.
 
     Args:
-        path: Where the file is to stand.
+        path: Where the file is to be brought.
         demands: What it must be.
         url: Where it comes from, redacted.
         key: The same, in the words of a journal.
+        standing: Where it may stand already, but for `path`.
 
     Attributes:
         partial: What to add to, once the right is taken.
         stopped: Lets whatever runs come to its end soon. From any thread.
     """
 
-    def __init__(self, path: Path, demands: Demands, *, url: str, key: str) -> None:
+    def __init__(self, path: Path, demands: Demands, *, url: str, key: str, standing: Path) -> None:
         self.partial: Partial | None = None
         self.stopped = Stop()
         self._path = path
+        self._places = dict.fromkeys((standing, path))
         self._demands = demands
         self._url = url
         self._key = key
@@ -104,24 +107,29 @@ class Approach:
             return self._claim.attempt()
 
     def _standing(self) -> Standing | None:
-        """Return the file at the path, if its digest is the one demanded."""
+        """Return the file that is here, if its digest is the one demanded."""
         sha256 = self._demands.sha256
-        if sha256 is None or self._path.is_symlink() or not self._path.is_file():
+        if sha256 is None:
+            return None
+        return next((found for path in self._places if (found := self._standing_at(path, sha256))), None)
+
+    def _standing_at(self, path: Path, sha256: str) -> Standing | None:
+        if path.is_symlink() or not path.is_file():
             return None
         try:
-            size = self._path.stat().st_size
-            is_right = self._demands.admit(size) and self._digest() == sha256
+            size = path.stat().st_size
+            is_right = self._demands.admit(size) and self._digest(path) == sha256
         except FileNotFoundError:  # who brought it has moved it on: into the store, for one
             return None
-        return Standing(self._unsaid(), size, sha256) if is_right else None
+        return Standing(path, self._unsaid(), size, sha256) if is_right else None
 
     def _unsaid(self) -> Header:
         """Return what is known of a content that this URL was not asked for."""
         return Header(url=self._key, final_url=self._url)
 
-    def _digest(self) -> str | None:
+    def _digest(self, path: Path) -> str | None:
         digest, buffer = hashlib.sha256(), memoryview(bytearray(_CHUNK))
-        with self._path.open("rb", buffering=0) as file:
+        with path.open("rb", buffering=0) as file:
             while count := file.readinto(buffer):
                 if self.stopped.is_set():
                     return None
@@ -139,7 +147,9 @@ class Approach:
         if outcome.published is None or not (same or sha256) or not self._demands.admit(outcome.published[0]):
             return None
         size, actual = outcome.published
-        return Standing(outcome.header if same else self._unsaid(), size, actual) if sha256 in {actual, None} else None
+        if sha256 not in {actual, None}:
+            return None
+        return Standing(self._path, outcome.header if same else self._unsaid(), size, actual)
 
     def _begun(self) -> Standing | Partial:
         self.partial = Partial(self._claim, self._path, url=self._url, stopped=self.stopped)

@@ -53,17 +53,18 @@ _LOOK: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is asked for; `shown` is the URL, redacted."""
+    """What is asked for; `shown` is the URL, redacted, and `into` where the file is brought: `path`, or beside it."""
 
     url: "URL"
     shown: str
     path: Path
+    into: Path
     demands: Demands
     validators: Validators | None = None
 
 
-def order_of(request: DownloadRequest, *, max_size: int) -> Order:
-    """Return the checked form of a request.
+def order_of(request: DownloadRequest, into: Path, *, max_size: int) -> Order:
+    """Return the checked form of a request, to be brought to `into`.
 
     Raises:
         InvalidInputException: Something in it is not acceptable.
@@ -79,6 +80,7 @@ def order_of(request: DownloadRequest, *, max_size: int) -> Order:
         url,
         redact(url),
         request.path,
+        into,
         demands(limit=limit, size=request.size, sha256=request.sha256),
         validators,
     )
@@ -114,7 +116,7 @@ class Flight:
         self._reporter = reporter
         self._url = order.shown
         self._key = key_of(str(order.url))
-        self._approach = Approach(order.path, order.demands, url=self._url, key=self._key)
+        self._approach = Approach(order.into, order.demands, url=self._url, key=self._key, standing=order.path)
         self._began = time.monotonic()
         self._fetched = 0
         self._connections = config.max_connections
@@ -132,7 +134,7 @@ class Flight:
             if isinstance(found, Standing):
                 self._reporter.reused = found.size
                 self._reporter.finish(found.size, found.size)
-                return self._result(found.header, size=found.size, sha256=found.sha256, reused=found.size)
+                return self._result(found.header, found.path, size=found.size, sha256=found.sha256, reused=found.size)
             return await attempts.run(lambda: self._attempt(found, network))
         except _WRONG:
             if self._fetched:  # else what is here is an earlier download's, which may have demanded something else
@@ -188,7 +190,9 @@ class Flight:
         self._reporter.finish(size, total)
         await self._in_thread(publish)
         header = self._told(partial, answered)
-        return self._result(header, size=partial.offset, sha256=partial.sha256(), reused=partial.reused)
+        return self._result(
+            header, self._order.into, size=partial.offset, sha256=partial.sha256(), reused=partial.reused
+        )
 
     def _told(self, partial: Partial, answered: Header | None) -> Header:
         """Return what our own URL said of the content; what it was begun with may have come from another."""
@@ -279,13 +283,15 @@ class Flight:
     def _not_modified(self, response: "aiohttp.ClientResponse", exchange: Exchange) -> DownloadResult:
         self._reporter.finish(exchange.received, exchange.announced)
         header = self._said(response, size=None, sha256=None)
-        return self._result(header, size=None, sha256=None, reused=0)
+        return self._result(header, self._order.path, size=None, sha256=None, reused=0)
 
-    def _result(self, header: Header, *, size: int | None, sha256: str | None, reused: int) -> DownloadResult:
+    def _result(
+        self, header: Header, path: Path, *, size: int | None, sha256: str | None, reused: int
+    ) -> DownloadResult:
         return DownloadResult(
             url=self._url,
             final_url=header.final_url,
-            path=self._order.path,
+            path=path,
             size=size,
             sha256=sha256,
             bytes_fetched=self._fetched,

@@ -20,8 +20,8 @@ from kamiwaza_sdk.services.download.urls import redact_text
 __all__ = ["Many"]
 
 
-#: How one file is brought.
-Bring = Callable[[DownloadRequest], Awaitable[DownloadResult]]
+#: How one file is brought, and where to, unless it stands where it belongs already.
+Bring = Callable[[DownloadRequest, Path], Awaitable[DownloadResult]]
 
 
 class Many:
@@ -50,7 +50,7 @@ class Many:
 
         async def outcome(request: DownloadRequest) -> DownloadOutcome:
             try:
-                return DownloadOutcome(request=request, result=await self._bring(request))
+                return DownloadOutcome(request=request, result=await self._bring(request, request.path))
             except ServiceException as error:
                 return DownloadOutcome(request=request, error=error)
 
@@ -60,16 +60,13 @@ class Many:
         """Return what was brought, or raise the first error."""
 
         async def bring(request: DownloadRequest) -> DownloadOutcome:
-            aside = request.model_copy(update={"path": _aside(request.path)})
-            result = await self._bring(aside)
-            return DownloadOutcome(request=request, result=result.model_copy(update={"path": request.path}))
+            return DownloadOutcome(request=request, result=await self._bring(request, _aside(request.path)))
 
         try:
             outcomes = await self._each(bring)
-            await asyncio.to_thread(_name, outcomes)
-        finally:
-            await asyncio.to_thread(_forget, self._requests)
-        return outcomes
+            return await asyncio.to_thread(_named, outcomes)
+        finally:  # what a digest tells to be right is of use to the next try
+            await asyncio.to_thread(_forget, [request for request in self._requests if request.sha256 is None])
 
     async def _each(self, work: Callable[[DownloadRequest], Awaitable[DownloadOutcome]]) -> list[DownloadOutcome]:
         """Work on all, the largest first; at the first error end the others, and raise it bare."""
@@ -94,9 +91,9 @@ def _aside(path: Path) -> Path:
     return Path(Place(path).beside(".whole"))
 
 
-def _name(outcomes: list[DownloadOutcome]) -> None:
-    """Give all files their names. Blocks."""
-    new = [outcome for outcome in outcomes if outcome.result is not None and not outcome.result.not_modified]
+def _named(outcomes: list[DownloadOutcome]) -> list[DownloadOutcome]:
+    """Give all files their names, but for those that have them, and tell of them by these. Blocks."""
+    new = [outcome for outcome in outcomes if outcome.result and outcome.result.path != outcome.request.path]
     for step in (_look, _put):
         for outcome in new:
             with disk_errors(outcome.request.path, url=redact_text(outcome.request.url)):
@@ -104,6 +101,14 @@ def _name(outcomes: list[DownloadOutcome]) -> None:
     for directory in {outcome.request.path.parent for outcome in new}:
         with disk_errors(directory, url=""):
             sync_directory(directory)
+    _forget([outcome.request for outcome in outcomes])  # of what stood here something may be left from an earlier try
+    return [_placed(outcome) for outcome in outcomes]
+
+
+def _placed(outcome: DownloadOutcome) -> DownloadOutcome:
+    assert outcome.result is not None, "else it is nothing"
+    result = outcome.result.model_copy(update={"path": outcome.request.path})
+    return outcome.model_copy(update={"result": result})
 
 
 def _look(outcome: DownloadOutcome) -> None:
@@ -129,8 +134,7 @@ def _refuse_another(outcome: DownloadOutcome) -> None:
 
 
 def _forget(requests: list[DownloadRequest]) -> None:
-    """Remove what waited in vain, but for what the next try can tell to be right. Blocks."""
+    """Remove what waits for others. Blocks."""
     for request in requests:
-        if request.sha256 is None:
-            with suppress(OSError):
-                _aside(request.path).unlink(missing_ok=True)
+        with suppress(OSError):
+            _aside(request.path).unlink(missing_ok=True)

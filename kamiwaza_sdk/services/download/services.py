@@ -232,7 +232,7 @@ class DownloadService:
         async with reporting_all(progress, asked) as progress_of, self._resources() as resources:
             many = Many(
                 asked,
-                lambda request: self._fly(request, resources, progress=progress_of(request)),
+                lambda request, into: self._fly(request, into, resources, progress=progress_of(request)),
                 concurrency=config.max_concurrency,
             )
             return await (many.all_or_nothing() if all_or_nothing else many.one_by_one())
@@ -357,11 +357,12 @@ class DownloadService:
         await self._ready()
         (request,) = await _placed([request])
         async with self._resources() as resources:
-            return await self._fly(request, resources, progress=progress, keep_partial=keep_partial)
+            return await self._fly(request, request.path, resources, progress=progress, keep_partial=keep_partial)
 
     async def _fly(
         self,
         request: DownloadRequest,
+        into: Path,
         resources: Resources,
         *,
         progress: bool | ProgressCallback,
@@ -370,7 +371,7 @@ class DownloadService:
         from kamiwaza_sdk.services.download._flight import Flight, order_of
 
         config = await self._ready()
-        order = order_of(request, max_size=config.max_size)
+        order = order_of(request, into, max_size=config.max_size)
         async with reporting(progress, order.shown, order.path) as reporter:
             flight = Flight(
                 order,
