@@ -1,4 +1,4 @@
-"""What CI runs, a session at a time. ``nox`` alone runs everything but the benchmarks, the torture and the fuzzing."""
+"""What CI runs, a session at a time. ``nox`` alone runs just that; the other sessions take long, or a quiet machine."""
 
 import os
 import tomllib
@@ -33,21 +33,11 @@ def groups(*names: str) -> list[str]:
     return [requirement for name in names for requirement in PROJECT["dependency-groups"][name]]
 
 
-def run_tests(session: nox.Session) -> None:
-    """Run the suite under coverage, children included, and report."""
-    session.run("coverage", "erase")
-    # coverage, not pytest-cov: our own pytest plugin is imported before that one could begin to measure.
-    session.run("coverage", "run", "-m", "pytest", *(session.posargs or PARALLEL))
-    if not session.posargs:
-        session.run("coverage", "combine", "--quiet")
-        session.run("coverage", "report")
-
-
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the whole suite, on SQLite and, where it answers, PostgreSQL."""
     session.install(EVERYTHING, *groups("test"))
-    run_tests(session)
+    session.run("pytest", *(session.posargs or PARALLEL))
 
 
 @nox.session
@@ -84,6 +74,17 @@ def docs(session: nox.Session) -> None:
     session.install(EVERYTHING, *groups("docs", "test"))
     session.run("sphinx-build", "-n", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
     session.run("pytest", "--doctest-modules", "kamiwaza_sdk", "docs", "README.md", *session.posargs)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Run the whole suite, children included, and report what of the code it runs: it takes twice as long so."""
+    session.install(EVERYTHING, *groups("test", "coverage"))
+    session.run("coverage", "erase")
+    # coverage, not pytest-cov: our own pytest plugin is imported before that one could begin to measure.
+    session.run("coverage", "run", "-m", "pytest", *PARALLEL, *session.posargs)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
 
 
 @nox.session
