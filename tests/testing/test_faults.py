@@ -178,12 +178,12 @@ def test_trickle(faulty_server: FaultyServer) -> None:
 def test_rate_is_of_each_connection(faulty_server: FaultyServer) -> None:
     url = faulty_server.add("/m", body=GeneratedBody(100_000), always=Rate(200_000))
     started = time.monotonic()
-    threads = [threading.Thread(target=ask, args=(url,)) for _ in range(4)]
+    threads = [threading.Thread(target=ask, args=(url,)) for _ in range(10)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert 0.45 <= time.monotonic() - started < 1.5
+    assert 0.45 <= time.monotonic() - started < 4  # it would be 5 if they shared it
 
 
 def test_ignore_range(faulty_server: FaultyServer) -> None:

@@ -103,7 +103,7 @@ def test_starting_and_ending_is_fast() -> None:
     for _ in range(20):
         with FaultyServer():
             pass
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 5  # socketserver polls for the end: up to half a second each
 
 
 def test_nobody_listens_afterwards() -> None:
