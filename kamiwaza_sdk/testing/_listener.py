@@ -21,6 +21,16 @@ _LOOK: Final = 0.01
 _NO_TIME: Final = b"\1\0\0\0\0\0\0\0"
 
 
+class _Accepted(ssl.SSLSocket):
+    """Is made for a client that is gone already, too, where the base class fails and leaves it open."""
+
+    def getpeername(self) -> Any:  # Any: as the base class has it
+        try:
+            return super().getpeername()
+        except OSError:  # asked once, when it is made; the handshake will tell
+            return None
+
+
 class Listener(socketserver.TCPServer):
     """Listens on a free port of 127.0.0.1."""
 
@@ -37,6 +47,7 @@ class Listener(socketserver.TCPServer):
         super().__init__(("127.0.0.1", 0), Connection)
         if tls is not None:  # the handshake waits for the first read, in the connection's own thread
             self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+            tls.sslsocket_class = _Accepted
         self._thread = threading.Thread(target=self.serve_forever, args=(_LOOK,), name="faulty-server", daemon=True)
         self._thread.start()
 
@@ -87,7 +98,8 @@ class Listener(socketserver.TCPServer):
             connections = dict(self._connections)
         for connection in connections:
             with suppress(OSError):  # it is gone already
-                connection.shutdown(socket.SHUT_RDWR)
+                # Not its own method, which takes TLS off it while its thread uses that.
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
         for thread in (self._thread, *connections.values()):
             thread.join(self.gate.patience)
             if thread.is_alive():

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -27,6 +28,7 @@ from kamiwaza_sdk.testing import (
     Status,
     Step,
 )
+from kamiwaza_sdk.testing._connection import abort
 from tests.download.tls import client_context, server_context
 from tests.testing.raw import ask, connect, send
 
@@ -264,6 +266,27 @@ def test_client_that_leaves_is_noticed_over_tls_and_one_without_trust_is_no_erro
             send(connection, url)
             server.wait_for_stall()
         assert eventually(server.requests[0], "abandoned")
+
+
+def test_closing_while_answers_stall_over_tls_is_no_error(tmp_path: Path) -> None:
+    context = server_context(tmp_path)
+    for _ in range(5):
+        with FaultyServer(tls=context) as server, ExitStack() as connections:
+            url = server.add("/m", body=bytes(100), always=Stall(at=3))
+            for _ in range(10):
+                connection = client_context().wrap_socket(connect(url), server_hostname="127.0.0.1")
+                send(connections.enter_context(connection), url)
+            server.wait_for_stall()
+            server.close()
+        assert {request.outcome for request in server.requests} <= {"stalled", "closed"}
+
+
+def test_clients_that_leave_before_they_are_let_in_over_tls_are_no_error(tmp_path: Path) -> None:
+    with FaultyServer(tls=server_context(tmp_path)) as server:
+        for _ in range(100):
+            connection = connect(server.url("/"))
+            abort(connection)
+            connection.close()
 
 
 def test_a_path_may_be_written_as_people_write_it() -> None:
