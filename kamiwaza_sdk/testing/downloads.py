@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from kamiwaza_sdk.services.download._claim import Place
 from kamiwaza_sdk.services.download._demands import demands
 from kamiwaza_sdk.services.download._disk import disk_errors, refuse_all_but_files
+from kamiwaza_sdk.services.download._order import Order, order_of
 from kamiwaza_sdk.services.download.exceptions import DownloadStatusException
 from kamiwaza_sdk.services.download.progress import reporting
 from kamiwaza_sdk.services.download.schemas import DownloadRequest, DownloadResult, ProgressCallback, Validators
@@ -20,7 +21,6 @@ from kamiwaza_sdk.services.download.urls import check_url, redact
 
 if TYPE_CHECKING:
     from kamiwaza_sdk.exceptions import ServiceException
-    from kamiwaza_sdk.services.download._flight import Order
     from kamiwaza_sdk.services.download._resources import Resources
 
 __all__ = ["DownloadCall", "FakeDownloads"]
@@ -32,7 +32,7 @@ class DownloadCall:
 
     Attributes:
         url: As it was given.
-        path: As it was given; `None` for ``read``. With ``all_or_nothing`` it is a hidden one beside that.
+        path: As it was given; `None` for ``read``.
         sha256: As it was given.
         size: As it was given.
         max_size: As it was given. `kamiwaza_sdk.ModelService.download_model` gives the registry's limit.
@@ -105,8 +105,6 @@ class FakeDownloads(DownloadService):
         progress: bool | ProgressCallback,
         keep_partial: Callable[[], bool] = lambda: True,
     ) -> DownloadResult:
-        from kamiwaza_sdk.services.download._flight import order_of
-
         self._note(DownloadCall(request.url, request.path, request.sha256, request.size, request.max_size))
         order = order_of(request, into, max_size=(await self._ready()).max_size)
         body = self._body(request.url, order.shown)
@@ -132,7 +130,7 @@ class FakeDownloads(DownloadService):
         return body
 
 
-def _result(order: "Order", body: bytes) -> DownloadResult:
+def _result(order: Order, body: bytes) -> DownloadResult:
     digest = hashlib.sha256(body).hexdigest()
     current = Validators(etag=f'"{digest}"')
     same = order.validators is not None and order.validators.etag == current.etag
@@ -149,7 +147,7 @@ def _result(order: "Order", body: bytes) -> DownloadResult:
     )
 
 
-def _write(order: "Order", body: bytes) -> None:
+def _write(order: Order, body: bytes) -> None:
     """Write it aside, and give it its name when it is whole. Blocks."""
     aside = Path(Place(order.into).beside(".fake"))
     with disk_errors(order.into, url=order.shown):

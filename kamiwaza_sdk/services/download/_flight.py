@@ -4,19 +4,16 @@ import asyncio
 import functools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from kamiwaza_sdk._tasks import settled
-from kamiwaza_sdk._validation import revalidated
-from kamiwaza_sdk.exceptions import InvalidPathException
 from kamiwaza_sdk.services.download._approach import Approach, Standing
-from kamiwaza_sdk.services.download._demands import Demands, demands
 from kamiwaza_sdk.services.download._exchange import Exchange
 from kamiwaza_sdk.services.download._journal import Header, key_of
 from kamiwaza_sdk.services.download._network import Network
+from kamiwaza_sdk.services.download._order import Order
 from kamiwaza_sdk.services.download._partial import Partial
 from kamiwaza_sdk.services.download._ranges import StartAgain, continues
 from kamiwaza_sdk.services.download._receive import receive
@@ -33,57 +30,21 @@ from kamiwaza_sdk.services.download.exceptions import (
     SizeMismatchException,
 )
 from kamiwaza_sdk.services.download.progress import Reporter
-from kamiwaza_sdk.services.download.schemas import DownloadRequest, DownloadResult, Validators
-from kamiwaza_sdk.services.download.urls import check_url, redact
+from kamiwaza_sdk.services.download.schemas import DownloadResult
+from kamiwaza_sdk.services.download.urls import redact
 
 if TYPE_CHECKING:
     import aiohttp
-    from yarl import URL
 
     from kamiwaza_sdk.services.download._retries import Attempts
 
-__all__ = ["Flight", "Order", "order_of"]
+__all__ = ["Flight"]
 
 _T = TypeVar("_T")
 #: Of what is not what was demanded nothing is worth keeping.
 _WRONG: Final = (ChecksumMismatchException, SizeMismatchException, DownloadTooLargeException)
 #: How long who waits for another's download sleeps before looking again, in seconds.
 _LOOK: Final = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What is asked for; `shown` is the URL, redacted, and `into` where the file is brought: `path`, or beside it."""
-
-    url: "URL"
-    shown: str
-    path: Path
-    into: Path
-    demands: Demands
-    validators: Validators | None = None
-
-
-def order_of(request: DownloadRequest, into: Path, *, max_size: int) -> Order:
-    """Return the checked form of a request, to be brought to `into`.
-
-    Raises:
-        InvalidInputException: Something in it is not acceptable.
-    """
-    if "\0" in str(request.path):
-        raise InvalidPathException("path", "contains NUL; remove it", value=str(request.path))
-    validators = request.validators
-    if validators is not None:
-        validators = revalidated(validators, Validators, "validators")  # they become headers
-    limit = max_size if request.max_size is None else request.max_size
-    url = check_url(request.url)
-    return Order(
-        url,
-        redact(url),
-        request.path,
-        into,
-        demands(limit=limit, size=request.size, sha256=request.sha256),
-        validators,
-    )
 
 
 class Flight:

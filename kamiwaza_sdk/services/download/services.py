@@ -12,6 +12,7 @@ from kamiwaza_sdk._tasks import settled
 from kamiwaza_sdk._validation import shown
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.download._demands import Demands, demands
+from kamiwaza_sdk.services.download._order import order_of
 from kamiwaza_sdk.services.download._resources import Resources
 from kamiwaza_sdk.services.download._retries import Attempts
 from kamiwaza_sdk.services.download._sink import MemorySink
@@ -368,7 +369,7 @@ class DownloadService:
         progress: bool | ProgressCallback,
         keep_partial: Callable[[], bool] = lambda: True,
     ) -> DownloadResult:
-        from kamiwaza_sdk.services.download._flight import Flight, order_of
+        from kamiwaza_sdk.services.download._flight import Flight
 
         config = await self._ready()
         order = order_of(request, into, max_size=config.max_size)
