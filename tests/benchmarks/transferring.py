@@ -6,7 +6,6 @@ prints its costs as JSON. What a function imports is loaded before it is measure
 
 import asyncio
 import hashlib
-import importlib
 import json
 import sys
 import time
@@ -14,10 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from kamiwaza_sdk.services.download.services import load
+
 PIECE: Final = 1024**2
 CONCURRENCY: Final = 8
-#: Loads aiohttp.
-LOADED: Final = "kamiwaza_sdk.services.download._flight"
 #: What prepares a transfer, and returns it.
 Transfer = Callable[[], object]
 
@@ -40,7 +39,7 @@ def ours(url: str, path: str, sha256: str, reused: int = 0) -> Transfer:
     """Download and verify with the service."""
     from kamiwaza_sdk import DownloadConfig, DownloadService
 
-    importlib.import_module(LOADED)
+    load()
 
     def run() -> None:
         result = asyncio.run(DownloadService(DownloadConfig()).download(url, Path(path), sha256=sha256))
@@ -53,7 +52,7 @@ def fetching(url: str, store: str, sha256: str) -> Transfer:
     """Bring it into a store."""
     from kamiwaza_sdk import HubService, StorageConfig, StorageService
 
-    importlib.import_module(LOADED)
+    load()
     hub = HubService(storage=StorageService(StorageConfig(root=Path(store))))
     return lambda: asyncio.run(hub.fetch(url, sha256=sha256))
 
@@ -63,7 +62,7 @@ def ours_many(urls: list[str], directory: str) -> Transfer:
     from kamiwaza_sdk import DownloadConfig, DownloadService
     from kamiwaza_sdk.services.download.schemas import DownloadRequest
 
-    importlib.import_module(LOADED)
+    load()
 
     async def bring() -> None:
         requests = [DownloadRequest(url=url, path=Path(directory, url.rpartition("/")[2])) for url in urls]

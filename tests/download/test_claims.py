@@ -192,7 +192,7 @@ def test_a_child_does_not_hold_what_its_parent_had_when_that_is_killed(
         os.close(other_end)
         leader = FileClaim(Place(target))
         turn = leader.attempt()
-        if os.fork():
+        if not os.fork():
             os.write(tell, turn.name.encode())
         os.read(end, 1)
         os._exit(0)

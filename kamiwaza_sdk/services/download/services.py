@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 __all__ = ["DownloadService"]
 
 _LOG: Final = logging.getLogger("kamiwaza_sdk.download")
+#: What only who downloads has to load: aiohttp, and what is built on it.
+_LATER: Final = ("_flight", "_many", "_session")
 _T = TypeVar("_T")
 
 
@@ -409,7 +411,7 @@ class DownloadService:
     async def _ready(self) -> DownloadConfig:
         """Return the settings. What reads files, once, does so off the event loop: them, and importing aiohttp."""
         if not DownloadService._imported:  # sys.modules has what another thread is still importing, too
-            await asyncio.to_thread(importlib.import_module, "kamiwaza_sdk.services.download._flight")
+            await asyncio.to_thread(load)
             DownloadService._imported = True
         if self._config is None:
             self._config = await asyncio.to_thread(DownloadConfig)
@@ -445,6 +447,12 @@ class DownloadService:
         if self._slots is None or self._slots[0] is not loop:
             self._slots = loop, Slots(concurrency)
         return self._slots[1]
+
+
+def load() -> None:
+    """Import what the first call needs. Reads files."""
+    for name in _LATER:
+        importlib.import_module(f"kamiwaza_sdk.services.download.{name}")
 
 
 async def _placed(requests: list[DownloadRequest]) -> list[DownloadRequest]:

@@ -17,6 +17,7 @@ __all__ = ["check_url", "redact", "redact_text", "resolve"]
 # White space is what str.isspace says, \x1c-\x1f and the wide ones included.
 _FORBIDDEN: Final = re.compile(r"[\s\x00-\x20\x7f-\x9f\ud800-\udfff\u200b\u2028\u2029\ufeff]")
 _DEFAULT_PORT: Final = {"http": ":80", "https": ":443"}
+_LONGEST_LABEL: Final = 63
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 #: What nearly all are: an origin without user information, a path, a query.
 _PLAIN: Final = re.compile(r"""(https?://[a-z0-9.-]+(?::[0-9]+)?)(/[!"$->@-~]*)?(?:\?([!"$-~]*))?""")
@@ -112,10 +113,8 @@ def _checked(url: "URL", text: str) -> "URL":
         raise _refusal(text, "is no http or https URL; write http://… or https://…")
     if not url.raw_host:
         raise _refusal(text, "names no host; write https://host/path")
-    try:
-        url.raw_host.encode("idna")  # what the resolver will do, where it would raise a bare UnicodeError
-    except UnicodeError:
-        raise _refusal(text, "has a host name with an empty part or one over 63 characters") from None
+    if _has_odd_label(url.raw_host):
+        raise _refusal(text, "has a host name with an empty part or one over 63 characters")
     if _is_odd_number(url.raw_host):
         raise _refusal(text, "has a number for a host that is no IPv4 address; write four numbers, 192.0.2.1")
     if _has_unsendable_user(url):
@@ -123,6 +122,12 @@ def _checked(url: "URL", text: str) -> "URL":
     if url.port == 0:
         raise _refusal(text, "has port 0, where nobody can listen; use 1 to 65535")
     return url
+
+
+def _has_odd_label(host: str) -> bool:
+    """Whether the resolver would refuse a host, with a bare UnicodeError; to ask its codec would load large tables."""
+    *labels, last = host.split(".")
+    return not all(labels) or any(len(label) > _LONGEST_LABEL for label in (*labels, last))
 
 
 def _is_odd_number(host: str) -> bool:
