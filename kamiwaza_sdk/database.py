@@ -4,6 +4,7 @@ A host's own engine serves as well: a service asks for nothing but a session. Wh
 configuration, and on SQLite a write-ahead log, foreign keys, a busy timeout, and savepoints that can be trusted.
 """
 
+import errno
 import sqlite3
 import time
 from pathlib import Path
@@ -157,10 +158,23 @@ def _prepared(engine: Engine, *, makes_directory: bool) -> Engine:
         return engine
     event.listen(engine, "connect", _set_pragmas)
     event.listen(engine, "savepoint", _begin_before_savepoint)
-    if makes_directory and not _is_in_memory(engine.url):
-        directory = Path(str(engine.url.database)).parent
-        event.listen(engine, "do_connect", lambda *_: directory.mkdir(parents=True, exist_ok=True))
+    file = engine.url.database or ""
+    if not _is_in_memory(engine.url) and not file.startswith("file:"):
+        event.listen(engine, "do_connect", lambda *_: _have_directory(Path(file), make=makes_directory))
     return engine
+
+
+def _have_directory(file: Path, *, make: bool) -> None:
+    """Say as SQLite would that a file cannot be opened, and what SQLite does not say: which, and why."""
+    try:
+        if make:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        elif not file.parent.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{file.parent} is no directory; make it first")
+    except OSError as error:
+        refusal = sqlite3.OperationalError(f"unable to open {file}: {error.strerror}")
+        refusal.sqlite_errorname = "SQLITE_CANTOPEN"
+        raise refusal from error
 
 
 def _set_pragmas(connection: Any, _record: object) -> None:  # Any: sqlite3's connection, or SQLAlchemy's adapter of it

@@ -4,7 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Final, NoReturn
 
 from kamiwaza_sdk.formats._attention import config_attention
 from kamiwaza_sdk.formats._front_matter import read_front_matter
@@ -68,7 +68,7 @@ def inspect_directory(directory: str | os.PathLike[str]) -> RepositoryDetailsSch
     Raises:
         MalformedFileException: A file is not what its format demands, or an index does not fit its shards.
         FormatLimitException: A file asks for more than reading it is allowed to take, or there are over 10,000 of them.
-        OSError: A file cannot be read.
+        OSError: It is no directory, or something in it cannot be read.
 
     Example:
         >>> from pathlib import Path
@@ -100,9 +100,13 @@ def inspect_directory(directory: str | os.PathLike[str]) -> RepositoryDetailsSch
     return describe_repository(texts, files, path=str(root))
 
 
+def _refuse(error: OSError) -> NoReturn:
+    raise error
+
+
 def _files(root: Path) -> list[Path]:
     found = list[Path]()
-    for folder, _, names in os.walk(root):
+    for folder, _, names in os.walk(root, onerror=_refuse):
         found += [path for name in names if (path := Path(folder, name)).is_file()]
         if len(found) > MAX_FILES:
             reason = f"more than {MAX_FILES} files are in it; inspect the directory of one model"

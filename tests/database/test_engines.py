@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, QueuePool, make_url, text
 from sqlalchemy import create_engine as create_stock_engine
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
@@ -48,8 +49,28 @@ async def test_the_asynchronous_default_is_the_same_file(tmp_path: Path) -> None
 
 def test_a_given_file_needs_its_directory() -> None:
     engine = create_engine("sqlite:////nowhere/at/all.db")
-    with pytest.raises(Exception, match="unable to open database file"):
+    with pytest.raises(OperationalError, match=r"unable to open /nowhere/at/all.db: /nowhere/at is no directory"):
         engine.connect()
+
+
+async def test_a_default_whose_directory_cannot_be_made_is_typed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As in a container whose home is read-only."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "file"))
+    refused = pytest.raises(DatabaseConnectionException, match=r"unable to open .*/registry.db: Not a directory")
+    with Session(create_engine()) as db, refused as caught:
+        ModelService(db).list_models()
+    assert caught.value.reason is not None
+    async with AsyncSession(create_async_engine()) as other:
+        with refused:
+            await AsyncModelService(other).list_models()
+
+
+def test_a_directory_in_place_of_the_file_is_named_as_what_cannot_be_opened(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseConnectionException, match="unable to open database file"):
+        setup_database(create_engine(f"sqlite:///{tmp_path}"))
 
 
 def test_the_environment_names_the_database_and_an_argument_beats_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +150,7 @@ def test_another_kind_of_database_is_refused(create: Callable[[str], object]) ->
 
 def test_a_database_that_somebody_chose_needs_its_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MODEL_SERVICE_DATABASE_URL", f"sqlite:///{tmp_path}/typo/r.db")
-    with pytest.raises(DatabaseConnectionException, match="cannot be reached"):
+    with pytest.raises(DatabaseConnectionException, match=r"typo/r\.db: .*typo is no directory; make it first"):
         setup_database(create_engine())
     assert not (tmp_path / "typo").exists()
 

@@ -108,6 +108,13 @@ def test_an_empty_directory_says_nothing(tmp_path: Path) -> None:
     assert inspect_directory(tmp_path) == RepositoryDetailsSchema(size=0)
 
 
+@pytest.mark.parametrize("name", ["typo", "file"])
+def test_what_is_no_directory_is_not_taken_for_an_empty_one(name: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=name):
+        inspect_directory(tmp_path / name)
+
+
 @pytest.mark.parametrize(
     ("name", "text", "error"),
     [

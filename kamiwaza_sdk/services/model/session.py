@@ -304,7 +304,7 @@ def _from_sqlite(code: str, message: str) -> DatabaseException | None:
     if code == "SQLITE_ERROR" and _SHAPE.match(message):
         return DatabaseNotReadyException()
     if code.startswith("SQLITE_CANTOPEN"):
-        return DatabaseConnectionException()
+        return DatabaseConnectionException(message)
     refusal = _REFUSALS.get("_".join(code.split("_")[:2]))  # SQLITE_READONLY_DBMOVED is SQLITE_READONLY too
     return None if refusal is None else DatabaseRefusedException(code=code, reason=refusal, transaction_usable=True)
 

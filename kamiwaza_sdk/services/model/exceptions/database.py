@@ -145,7 +145,11 @@ class DatabaseBusyException(DatabaseException):
 
 
 class DatabaseConnectionException(DatabaseException):
-    """The database cannot be reached, or the connection was lost."""
+    """The database cannot be reached, or the connection was lost.
+
+    Attributes:
+        reason: Why, where SQLite says it; `None` elsewhere: other drivers repeat what may be secret.
+    """
 
     retryable: bool = True
     transaction_usable: bool = False
@@ -153,5 +157,9 @@ class DatabaseConnectionException(DatabaseException):
     def _undone(self) -> None:
         """Note nothing: with the connection, the transaction is gone."""
 
-    def __init__(self) -> None:
-        super().__init__("The database cannot be reached, or the connection was lost; roll back, check it, try again")
+    def __init__(self, reason: str | None = None) -> None:
+        because = "" if reason is None else f" ({reason})"
+        super().__init__(
+            f"The database cannot be reached, or the connection was lost{because}; roll back, check it, try again"
+        )
+        self.reason = reason
