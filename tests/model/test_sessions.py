@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
 
@@ -124,6 +124,25 @@ def test_sqlite_being_locked_is_typed_retryable_and_leaves_the_transaction_usabl
     engine.dispose()
     assert (busy.value.code, busy.value.retryable, busy.value.transaction_usable) == ("SQLITE_BUSY", True, True)
     assert busy.value.__cause__ is not None
+
+
+@pytest.mark.parametrize("make", [kamiwaza_sdk.create_engine, create_engine], ids=["ours", "stock"])
+def test_a_write_waits_for_others_inside_a_savepoint_of_the_hosts_too(
+    make: Callable[[str], Engine], tmp_path: Path
+) -> None:
+    engine = make(f"sqlite:///{tmp_path}/r.db")
+    setup_database(engine)
+    with Session(engine) as first, Session(engine) as second, ThreadPoolExecutor(1) as pool:
+        model = ModelService(first).create_model(CreateModel(name="m"))
+        first.commit()
+        ModelService(first).set_model_tag(model.id, "k", "v")
+        with second.begin_nested():
+            waiting = pool.submit(ModelService(second).update_model, model.id, UpdateModel(task="chat"))
+            assert not wait([waiting], timeout=0.3).done
+            first.commit()
+            assert waiting.result().task == "chat"
+        second.commit()
+    engine.dispose()
 
 
 def test_a_snapshot_that_others_have_written_over_asks_for_a_rollback(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NoReturn, TypeVar
 from uuid import UUID
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
-from sqlalchemy import Connection, CursorResult, Executable, event, update
+from sqlalchemy import Connection, CursorResult, Executable, event, false, update
 from sqlalchemy import inspect as inspect_state
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session, SessionTransaction, object_session, scoped_session
@@ -45,6 +45,10 @@ _AnyAsyncSession = TypeVar("_AnyAsyncSession")
 _MAPPER: Final = DBModel.__mapper__
 #: What a host that routes by statement is shown where a call is going to write.
 _WRITING: Final = update(DBModel)
+#: Changes nothing, for which SQLite demands the lock for writing all the same.
+_LOCK: Final = update(DBModel.__table__).values(id=DBModel.__table__.c.id).where(false())  # type: ignore[arg-type]  # it is a Table
+#: Where a connection keeps which transaction has that lock.
+_WRITER: Final = "kamiwaza_sdk.writer"
 _SAVEPOINT: Final = "kamiwaza"
 #: Where a session keeps which loaded rows a rollback to a savepoint makes stale.
 _ALTERED: Final = "kamiwaza_sdk.altered"
@@ -195,9 +199,17 @@ def _undo(connection: Connection) -> bool:
 
 
 def _begin(connection: Connection) -> None:
+    """Have SQLite's lock for writing, before anything is read: after that SQLite would not wait for it."""
+    if connection.dialect.name != "sqlite":
+        return
     driver_connection: Any = connection.connection.driver_connection  # Any: of the driver in use
-    if connection.dialect.name == "sqlite" and not driver_connection.in_transaction:
+    known = connection.info.get(_WRITER)
+    transaction = connection.get_transaction()
+    if not driver_connection.in_transaction:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+    elif known is None or known() is not transaction:
+        connection.execute(_LOCK)
+    connection.info[_WRITER] = None if transaction is None else ref(transaction)
 
 
 def refuse_autocommit(connection: Connection) -> None:
