@@ -61,7 +61,10 @@ async def receive(
         )
     else:
         await _stream(response, sink, exchange=exchange, demands=demands, reporter=reporter)
-    demands.check_whole(exchange.received, await sink.digest(), url=exchange.url)
+    sha256 = await sink.digest()
+    if exchange.announced is not None and sink.size != exchange.announced:
+        raise exchange.interrupted("the body broke off")
+    demands.check_whole(sink.size, sha256, url=exchange.url)
 
 
 async def _stream(

@@ -25,6 +25,11 @@ _SMALL: Final = 64 * 1024
 class Sink(Protocol):
     """What a body is received into."""
 
+    @property
+    def size(self) -> int:
+        """How many bytes are hashed, with none missing before them."""
+        ...
+
     async def write(self, piece: bytes) -> None:
         """Take over `piece`, waiting while too much is under way."""
 
@@ -37,15 +42,18 @@ class MemorySink:
     """Keeps a small body.
 
     Attributes:
+        size: Its bytes so far.
         hash: Of all of it so far.
     """
 
     def __init__(self) -> None:
+        self.size = 0
         self._pieces: list[bytes] = []
         self.hash = hashlib.sha256()
 
     async def write(self, piece: bytes) -> None:
         """Keep and hash `piece`: at most some hundred KiB, hashed faster than handed to a thread."""
+        self.size += len(piece)
         self._pieces.append(piece)
         self.hash.update(piece)
 
@@ -89,8 +97,8 @@ class FileSink:
         self._absorbed: asyncio.Future[None] | None = None
 
     @property
-    def frontier(self) -> int:
-        """Up to where all is written and hashed."""
+    def size(self) -> int:
+        """How many bytes are written and hashed, with none missing before them."""
         return self._partial.offset
 
     async def __aenter__(self) -> Self:

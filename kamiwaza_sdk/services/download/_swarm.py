@@ -174,7 +174,8 @@ class Swarm:
     def _drop(self, error: DownloadException | NoPartsException) -> None:
         """Do with one less, if there is another, and parts are to be had."""
         self._growing = False
-        others = {worker for worker in self._workers if not worker.done()} - {asyncio.current_task()}
+        others = {worker for worker in self._workers if not (worker.done() or worker.cancelling())}
+        others.discard(asyncio.current_task())
         useless = isinstance(error, NoPartsException)
         if (useless or others == {self._first}) and self._rejoin(others):
             return
@@ -207,7 +208,7 @@ class Swarm:
     async def _next(self, parts: Parts) -> tuple[int, int] | None:
         """Return the next part, or, where that would be too far ahead, half of what keeps the others waiting."""
         while True:
-            part = parts.take(within=self._sink.frontier + len(self._workers) * PART) or self._half()
+            part = parts.take(within=self._sink.size + len(self._workers) * PART) or self._half()
             if part is not None or parts.taken:
                 return part
             self._sink.moved.clear()
