@@ -154,7 +154,7 @@ def _same(condition: str | None, described: Mapping[str, str | None]) -> bool:
 def _moment(date: str | None) -> datetime | None:
     try:
         moment = None if date is None else parsedate_to_datetime(date)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
 

@@ -1,6 +1,9 @@
 """Going on where an earlier download broke off: only with the same content, and never mixing two."""
 
+import asyncio
 import json
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -28,6 +31,7 @@ from kamiwaza_sdk.testing import (
     Rate,
     Reset,
     Status,
+    Step,
     Truncate,
     WrongContentRange,
 )
@@ -54,6 +58,56 @@ def check(result: DownloadResult, target: Path, body: bytes = WHOLE) -> None:
     assert (result.sha256, result.size, result.path) == (digest(body), len(body), target)
     assert target.read_bytes() == body
     assert entries(target.parent) == [target.name]
+
+
+async def test_a_date_that_nobody_can_reckon_with_is_none(
+    faulty_server: FaultyServer, downloads: DownloadService, target: Path
+) -> None:
+    """And whatever comes of it, the right to bring the file is given back."""
+    odd = {"ETag": None, "Last-Modified": "Mon, 01 Jan 99999999999 00:00:00 GMT"}
+    url = faulty_server.add("/m", body=BODY, headers=odd, faults=[BROKEN])
+    await break_off(downloads, url, target)
+    async with asyncio.timeout(10):
+        check(await downloads.download(url, target), target)
+
+
+@pytest.mark.parametrize("end", [Truncate(at=0), Reset(at=0)])
+async def test_an_answer_that_breaks_off_while_the_old_is_thrown_away_is_tried_again(
+    end: Fault, faulty_server: FaultyServer, config: DownloadConfig, target: Path
+) -> None:
+    """All of a changed file is sent, large enough to be received without a stream."""
+    body, changed = GeneratedBody(40 * MIB), GeneratedBody(40 * MIB, seed=2)
+    faults: list[Step] = [Truncate(at=8 * MIB), (Changed(changed.read()), end), Changed(changed.read())]
+    url = faulty_server.add("/m", body=body, faults=faults)
+    patient = config.model_copy(update={**AGAIN, "max_attempts": 3})
+    check(await DownloadService(patient).download(url, target), target, changed.read())
+
+
+@pytest.mark.parametrize("headers", [{}, {"Connection": "close"}])
+async def test_a_large_body_that_has_come_before_it_is_looked_at_needs_nothing_more(
+    headers: dict[str, str],
+    faulty_server: FaultyServer,
+    config: DownloadConfig,
+    target: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a disk slower than the network, with room for little: its connection may serve another request already."""
+    write, held_up = os.pwrite, threading.Event()
+
+    def slow_write(descriptor: int, data: bytes, offset: int) -> int:
+        held_up.wait(0.02)  # never set
+        return write(descriptor, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", slow_write)
+    body, changed = GeneratedBody(40 * MIB), GeneratedBody(40 * MIB, seed=2)
+    faults: list[Step] = [Truncate(at=8 * MIB), (Changed(changed.read()), Headers({**headers}))]
+    url = faulty_server.add("/m", body=body, faults=faults)
+    tight = config.model_copy(update={**AGAIN, "stall_timeout": 5, "buffer_size": MIB})
+    async with DownloadService(tight) as downloads:
+        check(await downloads.download(url, target), target, changed.read())
+        async with asyncio.timeout(4):
+            assert await downloads.read(faulty_server.add("/small", body=b"small"), max_size=9) == b"small"
+    assert len(faulty_server.requests) == 3
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,8 @@ async def test_a_server_that_asks_for_more_time_than_there_is_is_not_waited_for(
         ("1.5", None),
         ("soon", None),
         ("9" * 30, None),
+        ("Fri, 31 Dec 99999999999 23:59:59 GMT", None),
+        ("Fri, 31 Dec 1999 23:59:59 +99999999999999", None),
         ("", None),
         (None, None),
     ],

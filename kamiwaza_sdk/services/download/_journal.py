@@ -95,7 +95,7 @@ def _is_strong(last_modified: str | None, date: str | None) -> bool:
 def _moment(text: str | None) -> datetime | None:
     try:
         moment = parsedate_to_datetime(text or "")
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter of a year or a zone too large
         return None
     return moment if moment.tzinfo else None
 

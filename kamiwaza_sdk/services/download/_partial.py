@@ -249,14 +249,14 @@ class Partial:
         """Leave the bytes so that they need not travel again, if there are any, and any that could be gone on with."""
         if self.left:
             return
-        if not (self._untouched or (self.offset and self.resumable)):
-            self.discard()
-            return
         try:
-            if not self._untouched:
+            if not (self._untouched or (self.offset and self.resumable)):
+                self.discard()
+            elif not self._untouched:
                 self._note_end()
         finally:
-            self._claim.release()
+            if not self.left:
+                self._claim.release()
 
     def _note_end(self) -> None:
         with suppress(OSError):  # as on a full disk; the error that led here is the one worth reporting

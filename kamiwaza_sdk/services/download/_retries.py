@@ -100,7 +100,7 @@ def parse_retry_after(value: str | None) -> float | None:
         return float(text)
     try:
         moment = email.utils.parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter of a year or a zone too large
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

@@ -39,12 +39,13 @@ async def take_over(response: aiohttp.ClientResponse, lane: Lane, *, exchange: E
         DownloadDiskException: It could not be written.
     """
     connection = response.connection
-    assert connection is not None
-    transport = connection.transport
-    assert isinstance(transport, asyncio.Transport), "a connection over which bytes arrive"
+    transport = None if connection is None else connection.transport
     await _drain(response.content, lane, exchange)
-    if transport.is_closing():  # meanwhile, with nobody left to say so
+    if not lane.left:  # aiohttp has the connection back
+        return
+    if transport is None or transport.is_closing():  # meanwhile, with nobody left to say so
         raise exchange.interrupted("the body broke off")
+    assert isinstance(transport, asyncio.Transport), "a connection over which bytes arrive"
     body = _Body(transport, lane, exchange)
     try:
         while not body.finished.done():
