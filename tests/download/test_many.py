@@ -164,6 +164,44 @@ async def test_all_or_nothing_leaves_what_is_right_where_it_stands(
     assert entries(target.parent) == sorted(BODIES)
 
 
+async def test_cancelled_while_names_are_given_all_or_nothing_gives_all(
+    faulty_server: FaultyServer, downloads: DownloadService, tmp_path: Path
+) -> None:
+    url = faulty_server.add("/m", body=b"new")
+    requests = [DownloadRequest(url=f"{url}?{number}", path=tmp_path / f"{number}") for number in range(300)]
+    for request in requests:
+        request.path.write_bytes(b"old")
+    bringing = asyncio.create_task(downloads.download_many(requests, all_or_nothing=True))
+    while all(request.path.read_bytes() == b"old" for request in requests[::30]):  # noqa: ASYNC110 - as it is told
+        await asyncio.sleep(0)
+    bringing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await bringing
+    assert {request.path.read_bytes() for request in requests} == {b"new"}
+    assert [name for name in entries(tmp_path) if name.startswith(".")] == []
+
+
+async def test_two_contents_for_one_path_wait_in_two_places(
+    faulty_server: FaultyServer, downloads: DownloadService, target: Path
+) -> None:
+    """Of two calls at once each names what it was asked for, though the other has brought something else meanwhile."""
+    slow = faulty_server.add("/slow", body=b"slow", always=Delay(1.5))
+    missing = faulty_server.add("/missing", always=(Delay(0.7), Status(404)))
+
+    def wanted(name: str, body: bytes, other: str) -> list[DownloadRequest]:
+        url = faulty_server.add(f"/{name}", body=body)
+        beside = DownloadRequest(url=other, path=target.with_name(name))
+        return [DownloadRequest(url=url, path=target, sha256=digest(body)), beside]
+
+    ours = asyncio.create_task(downloads.download_many(wanted("ours", b"ours", slow), all_or_nothing=True))
+    await asyncio.sleep(0.3)
+    with pytest.raises(DownloadStatusException):
+        await downloads.download_many(wanted("theirs", b"theirs", missing), all_or_nothing=True)
+    outcome, _ = await ours
+    assert outcome.result is not None
+    assert (outcome.result.sha256, target.read_bytes()) == (digest(b"ours"), b"ours")
+
+
 async def test_the_same_path_twice_is_refused(downloads: DownloadService, tmp_path: Path) -> None:
     twice = [DownloadRequest(url="https://example.org/m", path=tmp_path / "m")] * 2
     with pytest.raises(InvalidInputException, match="2 with the path"):

@@ -1,25 +1,27 @@
 """Many files: a bounded number at once, the largest first, each for itself or all or nothing."""
 
-import asyncio
 import errno
 import hashlib
 import math
 import os
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from kamiwaza_sdk._tasks import all_or_first_error
+from kamiwaza_sdk._tasks import all_or_first_error, thread_to_its_end
 from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
 from kamiwaza_sdk.services.download._claim import Place
 from kamiwaza_sdk.services.download._disk import disk_errors, refuse_all_but_files, sync_directory
+from kamiwaza_sdk.services.download._journal import key_of
 from kamiwaza_sdk.services.download.schemas import DownloadOutcome, DownloadRequest, DownloadResult
 from kamiwaza_sdk.services.download.urls import redact_text
 
 __all__ = ["Many"]
 
 
+#: A device, a number on it, and the time of the last change.
+_Identity = tuple[int, int, int]
 #: How one file is brought, and where to, unless it stands where it belongs already.
 Bring = Callable[[DownloadRequest, Path], Awaitable[DownloadResult]]
 
@@ -58,15 +60,21 @@ class Many:
 
     async def all_or_nothing(self) -> list[DownloadOutcome]:
         """Return what was brought, or raise the first error."""
+        brought: dict[Path, _Identity | None] = {}
 
         async def bring(request: DownloadRequest) -> DownloadOutcome:
-            return DownloadOutcome(request=request, result=await self._bring(request, _aside(request.path)))
+            aside = _aside(request)
+            result = await self._bring(request, aside)
+            if result.path == aside:
+                brought[request.path] = await thread_to_its_end(lambda: _identity(aside))
+            return DownloadOutcome(request=request, result=result)
 
         try:
             outcomes = await self._each(bring)
-            return await asyncio.to_thread(_named, outcomes)
+            return await thread_to_its_end(lambda: _named(outcomes, brought))
         finally:  # what a digest tells to be right is of use to the next try
-            await asyncio.to_thread(_forget, [request for request in self._requests if request.sha256 is None])
+            unsure = [request for request in self._requests if request.sha256 is None]
+            await thread_to_its_end(lambda: _forget(unsure))
 
     async def _each(self, work: Callable[[DownloadRequest], Awaitable[DownloadOutcome]]) -> list[DownloadOutcome]:
         """Work on all, the largest first; at the first error end the others, and raise it bare."""
@@ -86,18 +94,28 @@ def _size(request: DownloadRequest) -> float:
     return math.inf if request.size is None else request.size
 
 
-def _aside(path: Path) -> Path:
-    """Return where a whole file waits for the others."""
-    return Path(Place(path).beside(".whole"))
+def _aside(request: DownloadRequest) -> Path:
+    """Return where a whole file waits for the others: two contents for one path do so in two places."""
+    content = request.url if request.sha256 is None else request.sha256.lower()
+    return Path(Place(request.path).beside(f"-{key_of(content)[:16]}.whole"))
 
 
-def _named(outcomes: list[DownloadOutcome]) -> list[DownloadOutcome]:
-    """Give all files their names, but for those that have them, and tell of them by these. Blocks."""
-    new = [outcome for outcome in outcomes if outcome.result and outcome.result.path != outcome.request.path]
+def _identity(path: Path) -> _Identity | None:
+    """Return what tells a file from any other that has its name later; `None` where there is none. Blocks."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns
+
+
+def _named(outcomes: list[DownloadOutcome], brought: Mapping[Path, _Identity | None]) -> list[DownloadOutcome]:
+    """Give what was brought its names, all of it, and tell of each file by its own. Blocks."""
+    new = [outcome for outcome in outcomes if outcome.request.path in brought]
     for step in (_look, _put):
         for outcome in new:
             with disk_errors(outcome.request.path, url=redact_text(outcome.request.url)):
-                step(outcome)
+                step(outcome, brought[outcome.request.path])
     for directory in {outcome.request.path.parent for outcome in new}:
         with disk_errors(directory, url=""):
             sync_directory(directory)
@@ -111,17 +129,18 @@ def _placed(outcome: DownloadOutcome) -> DownloadOutcome:
     return outcome.model_copy(update={"result": result})
 
 
-def _look(outcome: DownloadOutcome) -> None:
+def _look(outcome: DownloadOutcome, brought: _Identity | None) -> None:
     """Raise now what `_put` would raise when some have their names already."""
     refuse_all_but_files(outcome.request.path)
-    if not _aside(outcome.request.path).exists():
+    if brought is None or _identity(_aside(outcome.request)) != brought:
         _refuse_another(outcome)
 
 
-def _put(outcome: DownloadOutcome) -> None:
-    try:
-        os.replace(_aside(outcome.request.path), outcome.request.path)  # noqa: PTH105 - the bare call, atomic
-    except FileNotFoundError:
+def _put(outcome: DownloadOutcome, brought: _Identity | None) -> None:
+    aside = _aside(outcome.request)
+    if brought is not None and _identity(aside) == brought:
+        os.replace(aside, outcome.request.path)  # noqa: PTH105 - the bare call, atomic
+    else:
         _refuse_another(outcome)
 
 
@@ -136,5 +155,5 @@ def _refuse_another(outcome: DownloadOutcome) -> None:
 def _forget(requests: list[DownloadRequest]) -> None:
     """Remove what waits for others. Blocks."""
     for request in requests:
-        with suppress(OSError):
-            _aside(request.path).unlink(missing_ok=True)
+        with suppress(OSError, ValueError):  # the latter of a path that was refused
+            _aside(request).unlink(missing_ok=True)
