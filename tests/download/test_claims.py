@@ -128,22 +128,43 @@ def test_a_partial_that_is_only_renamed_by_unlinking_guards_nothing_any_more(
     assert newcomer.attempt() is (Turn.OURS if last_word else Turn.THEIRS)
 
 
+def put_in_the_way(name: str, kind: str, precious: Path) -> None:
+    if kind == "hard link":
+        Path(name).hardlink_to(precious)
+    elif kind == "symbolic link":
+        Path(name).symlink_to(precious)
+    else:
+        os.mkfifo(name)
+
+
 @pytest.mark.parametrize("kind", ["hard link", "symbolic link", "fifo"])
 def test_what_is_not_ours_alone_is_not_written_through(target: Path, claim: Callable[[], FileClaim], kind: str) -> None:
-    precious, partial = target.with_name("precious"), Path(claim().partial)
+    precious, leader = target.with_name("precious"), claim()
     precious.write_bytes(b"precious")
-    if kind == "hard link":
-        partial.hardlink_to(precious)
-    elif kind == "symbolic link":
-        partial.symlink_to(precious)
-    else:
-        os.mkfifo(partial)
-    leader = claim()
+    put_in_the_way(leader.partial, kind, precious)
     assert leader.attempt() is Turn.OURS
     assert leader.left() is None
     os.write(leader.fresh(), b"other")
     published(leader, target)
     assert (precious.read_bytes(), target.read_bytes()) == (b"precious", b"other")
+
+
+@pytest.mark.parametrize("kind", ["hard link", "symbolic link", "fifo"])
+@pytest.mark.parametrize("begun", [True, False])
+def test_nor_is_a_journal(target: Path, claim: Callable[[], FileClaim], kind: str, *, begun: bool) -> None:
+    """As where a directory was copied as links while a download in it was unfinished."""
+    precious, leader, follower = target.with_name("precious"), claim(), claim()
+    precious.write_bytes(b"precious")
+    assert leader.attempt() is Turn.OURS
+    put_in_the_way(leader.journal, kind, precious)
+    if begun:
+        leader.begin(HEADER)
+        assert follower.attempt() is Turn.THEIRS
+    published(leader, target, HEADER + PUBLISHED)
+    assert precious.read_bytes() == b"precious"
+    if begun:
+        assert follower.attempt() is Turn.OVER
+    assert entries(target.parent) == sorted([target.name, "precious"])
 
 
 def test_what_is_right_in_a_journal_is_not_written_anew(

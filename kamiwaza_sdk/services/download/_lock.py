@@ -21,6 +21,7 @@ _HELD: Final = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES})
 _TAIL: Final = 256
 _HEAD: Final = 16 * 1024
 _NONE: Final = -1
+_DESCRIPTORS: Final = "/proc/self/fd"
 _OPEN: Final = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -56,7 +57,7 @@ class FileClaim:
     def attempt(self) -> Turn:
         while True:
             if self._file == _NONE:
-                self._file = _opened(self.partial)
+                self._file = _opened(self.partial, os.O_CREAT)
             if not self._lock():
                 self._have_journal()  # to follow them by
                 return Turn.THEIRS
@@ -94,7 +95,7 @@ class FileClaim:
         return self._file
 
     def begin(self, text: bytes) -> None:
-        self._have_journal()
+        self._own_journal()
         # What is there and right stays there all the time: a crash in between is to cost nothing.
         known = os.pread(self._journal, len(text), 0) == text
         os.ftruncate(self._journal, len(text) if known else 0)
@@ -151,12 +152,22 @@ class FileClaim:
 
     def _have_journal(self, *, make: bool = True) -> None:
         if self._journal == _NONE:
-            self._journal = os.open(self.journal, _OPEN | os.O_APPEND | (os.O_CREAT if make else 0), 0o666)
+            self._journal = _opened(self.journal, os.O_APPEND | (os.O_CREAT if make else 0))
+
+    def _own_journal(self, *, make: bool = True) -> None:
+        """Have a journal to write to, which who leads does: not through a link of somebody else's."""
+        is_new = self._journal == _NONE
+        self._have_journal(make=make)
+        if is_new and not _is_single(os.fstat(self._journal)):
+            os.close(self._journal)
+            self._journal = _NONE
+            _unlink(self.journal)
+            self._have_journal(make=make)
 
     def _found(self) -> bool:
         """Whether there is a journal: begun here, or made by who waits."""
         try:
-            self._have_journal(make=False)
+            self._own_journal(make=False)
         except FileNotFoundError:
             return False
         return True
@@ -173,7 +184,7 @@ class FileClaim:
                 return False
         except FileNotFoundError:
             return False
-        if ours.st_nlink > 1 or not stat.S_ISREG(ours.st_mode):  # not to be written through: it is somebody else's
+        if not _is_single(ours):  # not to be written through: it is somebody else's
             _unlink(self.partial)
             return False
         self._was_left = ours.st_size > 0
@@ -207,21 +218,35 @@ _CLAIMS: Final[WeakSet[FileClaim]] = WeakSet()
 def _forget_all() -> None:
     for claim in _CLAIMS:
         claim.forget()
+    _close({os.path.basename(claim.partial) for claim in _CLAIMS})  # noqa: PTH119 - as above
+
+
+def _close(names: set[str]) -> None:
+    """Close what another thread was about to open when the process was forked, where the system tells of it."""
+    with suppress(OSError):
+        for number in os.listdir(_DESCRIPTORS) if names else ():  # noqa: PTH208 - as above
+            with suppress(OSError):
+                if os.path.basename(os.readlink(f"{_DESCRIPTORS}/{number}")) in names:  # noqa: PTH115, PTH119 - as above
+                    os.close(int(number))
 
 
 # Else a child would hold the lock for as long as it lives, also when its parent is killed.
 os.register_at_fork(after_in_child=_forget_all)
 
 
-def _opened(partial: str) -> int:
-    """Return a descriptor of the partial file: what else has that name is taken out of the way."""
+def _opened(name: str, flags: int) -> int:
+    """Return a descriptor of a file: a link that has its name is taken out of the way."""
     try:
-        return os.open(partial, _OPEN | os.O_CREAT, 0o666)  # the umask decides, as for any new file
+        return os.open(name, _OPEN | flags, 0o666)  # the umask decides, as for any new file
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
-        _unlink(partial)
-        return os.open(partial, _OPEN | os.O_CREAT, 0o666)
+        _unlink(name)
+        return os.open(name, _OPEN | flags, 0o666)
+
+
+def _is_single(found: os.stat_result) -> bool:
+    return found.st_nlink <= 1 and stat.S_ISREG(found.st_mode)
 
 
 def _unlink(name: str) -> None:
