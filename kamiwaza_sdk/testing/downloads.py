@@ -15,8 +15,15 @@ from kamiwaza_sdk.services.download._disk import disk_errors, refuse_all_but_fil
 from kamiwaza_sdk.services.download._order import Order, order_of
 from kamiwaza_sdk.services.download.exceptions import DownloadStatusException
 from kamiwaza_sdk.services.download.progress import reporting
-from kamiwaza_sdk.services.download.schemas import DownloadRequest, DownloadResult, ProgressCallback, Validators
-from kamiwaza_sdk.services.download.services import DownloadService
+from kamiwaza_sdk.services.download.schemas import (
+    DownloadRequest,
+    DownloadResult,
+    ProgressCallback,
+    RangeSchema,
+    ResponseSchema,
+    Validators,
+)
+from kamiwaza_sdk.services.download.services import DownloadService, _check_range
 from kamiwaza_sdk.services.download.urls import check_url, redact
 
 if TYPE_CHECKING:
@@ -32,10 +39,12 @@ class DownloadCall:
 
     Attributes:
         url: As it was given.
-        path: As it was given; `None` for ``read``.
+        path: As it was given; `None` for ``read``, ``get`` and ``read_range``.
         sha256: As it was given.
         size: As it was given.
         max_size: As it was given. `kamiwaza_sdk.ModelService.download_model` gives the registry's limit.
+        offset: As it was given to ``read_range``.
+        length: As it was given to ``read_range``.
     """
 
     url: str
@@ -43,6 +52,8 @@ class DownloadCall:
     sha256: str | None = None
     size: int | None = None
     max_size: int | None = None
+    offset: int | None = None
+    length: int | None = None
 
 
 class FakeDownloads(DownloadService):
@@ -96,6 +107,63 @@ class FakeDownloads(DownloadService):
         wanted.check_whole(len(body), hashlib.sha256(body).hexdigest(), url=shown)
         return body
 
+    async def get(self, url: str, *, max_size: int) -> ResponseSchema:
+        """Return an answer, 200 with a file or else 404, and note the call.
+
+        Args:
+            url: Which.
+            max_size: The largest number of bytes accepted.
+
+        Returns:
+            The answer; its headers are ``content-length`` and, with a file, ``etag``.
+
+        Raises:
+            ServiceException: What `error` is.
+            InvalidInputException: An argument is not acceptable (`kamiwaza_sdk.InvalidUrlException` for the URL).
+            DownloadTooLargeException: The file is larger than allowed.
+
+        Example:
+            >>> from kamiwaza_sdk.testing import FakeDownloads
+            >>> downloads = FakeDownloads({"tiny.onnx": b"weights"})
+            >>> asyncio.run(downloads.get("https://example.org/tiny.onnx", max_size=10)).body
+            b'weights'
+            >>> asyncio.run(downloads.get("https://example.org/other.onnx", max_size=10)).status
+            404
+        """
+        self._note(DownloadCall(url, max_size=max_size))
+        wanted, target = demands(limit=max_size), check_url(url)
+        body = self._find(url, redact(target))
+        wanted.check_announced(len(body or b""), url=redact(target))
+        return _response(str(target.with_user(None)), body)
+
+    async def read_range(self, url: str, *, offset: int, length: int) -> RangeSchema:
+        """Return a part of a file, and note the call.
+
+        Args:
+            url: Which.
+            offset: Where the part begins, in bytes.
+            length: How many bytes it has, 1 or more. Where the file ends before, fewer are returned.
+
+        Returns:
+            The bytes, and how many the file has.
+
+        Raises:
+            ServiceException: What `error` is.
+            InvalidInputException: An argument is not acceptable (`kamiwaza_sdk.InvalidUrlException` for the URL).
+            DownloadStatusException: There is no such file.
+
+        Example:
+            >>> from kamiwaza_sdk.testing import FakeDownloads
+            >>> downloads = FakeDownloads({"tiny.onnx": b"weights"})
+            >>> part = asyncio.run(downloads.read_range("https://example.org/tiny.onnx", offset=2, length=3))
+            >>> part.body, part.size
+            (b'igh', 7)
+        """
+        self._note(DownloadCall(url, offset=offset, length=length))
+        _check_range(offset, length)  # the real one's own, so that both refuse in the same words
+        body = self._body(url, redact(check_url(url)))
+        return RangeSchema(offset=offset, size=len(body), body=body[offset : offset + length])
+
     async def _fly(
         self,
         request: DownloadRequest,
@@ -124,15 +192,29 @@ class FakeDownloads(DownloadService):
             raise self.error
 
     def _body(self, url: str, shown: str) -> bytes:
-        body = self.files.get(url, self.files.get(shown.rpartition("/")[2]))
+        body = self._find(url, shown)
         if body is None:
             raise DownloadStatusException(url=shown, status=HTTPStatus.NOT_FOUND, reason="Not Found")
         return body
 
+    def _find(self, url: str, shown: str) -> bytes | None:
+        return self.files.get(url, self.files.get(shown.rpartition("/")[2]))
+
+
+def _etag(digest: str) -> str:
+    return f'"{digest}"'
+
+
+def _response(url: str, body: bytes | None) -> ResponseSchema:
+    if body is None:
+        return ResponseSchema(url=url, status=HTTPStatus.NOT_FOUND, headers={"content-length": "0"}, body=b"")
+    headers = {"content-length": str(len(body)), "etag": _etag(hashlib.sha256(body).hexdigest())}
+    return ResponseSchema(url=url, status=HTTPStatus.OK, headers=headers, body=body)
+
 
 def _result(order: Order, body: bytes) -> DownloadResult:
     digest = hashlib.sha256(body).hexdigest()
-    current = Validators(etag=f'"{digest}"')
+    current = Validators(etag=_etag(digest))
     same = order.validators is not None and order.validators.etag == current.etag
     return DownloadResult(
         url=order.shown,

@@ -3,9 +3,10 @@
 import asyncio
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, Literal
 
 from kamiwaza_sdk._validation import check_sha256
 from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
@@ -14,31 +15,46 @@ from kamiwaza_sdk.services.download.schemas import DownloadProgress, ProgressCal
 from kamiwaza_sdk.services.download.urls import redact_text
 from kamiwaza_sdk.services.hub._planning import Question, make_plan
 from kamiwaza_sdk.services.hub._results import result_of
+from kamiwaza_sdk.services.hub._search import RepositorySort, check_search
 from kamiwaza_sdk.services.hub._selection import patterns, select
 from kamiwaza_sdk.services.hub.config import HubConfig
 from kamiwaza_sdk.services.hub.exceptions import SourceTooLargeException
+from kamiwaza_sdk.services.hub.schemas.adopted import Adopted, AdoptedFile
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched, FetchedFile
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
 from kamiwaza_sdk.services.hub.schemas.policy import Policy
+from kamiwaza_sdk.services.hub.schemas.repository import RepositorySchema
 from kamiwaza_sdk.services.hub.services import HubService, Source
 from kamiwaza_sdk.services.hub.sources.context import SourceContext
+from kamiwaza_sdk.services.storage.config import StorageConfig
 from kamiwaza_sdk.services.storage.services import StorageService
 
 __all__ = ["FakeHub", "HubCall"]
 
+#: Below what is no directory, so that nothing is ever kept there: the real default would be this user's own store.
+_NOWHERE: Final = Path(os.devnull) / "store"
+
 
 @dataclass(frozen=True)
 class HubCall:
-    """What `FakeHub.fetch` was asked for.
+    """What `FakeHub.fetch`, `FakeHub.adopt` or `FakeHub.search` was asked for.
 
     Attributes:
-        source: As it was given.
+        source: As it was given; empty for ``search``, which has none.
         sha256: As it was given.
         max_size: As it was given. `kamiwaza_sdk.ModelService.pull_model` gives the registry's limit.
         progress: As it was given.
         allow: As it was given.
         ignore: As it was given.
+        method: Which of the three it was.
+        cache: As it was given to ``adopt``.
+        query: As it was given to ``search``.
+        hub: As it was given to ``search``.
+        task: As it was given to ``search``.
+        author: As it was given to ``search``.
+        sort: As it was given to ``search``.
+        limit: As it was given to ``search``.
     """
 
     source: str | os.PathLike[str] | Sequence[str] | ManifestSchema | PlanSchema
@@ -47,10 +63,20 @@ class HubCall:
     progress: bool | ProgressCallback = False
     allow: str | Iterable[str] | None = None
     ignore: str | Iterable[str] | None = None
+    method: Literal["adopt", "fetch", "search"] = "fetch"
+    cache: str | os.PathLike[str] | None = None
+    query: str | None = None
+    hub: str | None = None
+    task: str | None = None
+    author: str | None = None
+    sort: RepositorySort | None = None
+    limit: int | None = None
 
 
 class FakeHub(HubService):
-    """Brings the same files whatever it is asked for, without network, and keeps what it was asked.
+    """Brings the same files whatever it is asked for, and keeps what it was asked.
+
+    It opens no connection, and looks into nothing of this user's: no other tool's cache, no store but the one given.
 
     Patterns, digests and limits are heeded as the real one heeds them. A function given as ``progress`` is called twice
     for each file, when it begins and when it is here; bars are not drawn.
@@ -64,7 +90,7 @@ class FakeHub(HubService):
         files: What it brings. May be changed.
         name: As it was given. May be changed.
         error: What it raises instead, if it is not `None`.
-        calls: What it was asked, oldest first.
+        calls: What `fetch`, `adopt` and `search` were asked, oldest first.
 
     Example:
         >>> from kamiwaza_sdk.testing import FakeHub
@@ -78,7 +104,7 @@ class FakeHub(HubService):
     def __init__(
         self, files: Mapping[str, bytes] | None = None, *, name: str = "fake", storage: StorageService | None = None
     ) -> None:
-        super().__init__(storage=storage)
+        super().__init__(storage=storage or StorageService(StorageConfig(root=_NOWHERE)))
         self.files: dict[str, bytes] = {"model.bin": b"weights"} if files is None else dict(files)
         self.name: str = name
         self.error: ServiceException | None = None
@@ -115,9 +141,7 @@ class FakeHub(HubService):
             ChecksumMismatchException: A file has another digest.
             SourceTooLargeException: The files have over `max_size` bytes together.
         """
-        self.calls.append(HubCall(source, sha256, max_size, progress, allow, ignore))
-        if self.error is not None:
-            raise self.error
+        self._note(HubCall(source, sha256, max_size, progress, allow, ignore))
         manifest = self._manifest(source, allow=allow, ignore=ignore)
         fetched = _fetched(manifest)
         if max_size is not None and fetched.size > max_size:
@@ -128,6 +152,85 @@ class FakeHub(HubService):
         if not isinstance(progress, bool):
             _report(fetched, progress)
         return fetched
+
+    async def adopt(
+        self,
+        source: str,
+        *,
+        cache: str | os.PathLike[str] | None = None,
+        allow: str | Iterable[str] | None = None,
+        ignore: str | Iterable[str] | None = None,
+    ) -> Adopted:
+        """Return the files as if another tool had them, and note the call. No cache is looked into.
+
+        They are the same files that `fetch` brings, because code that adopts can only be tested as far as it gets
+        something. For a cache that has nothing set `error` to a `kamiwaza_sdk.NotInCacheException`.
+
+        Args:
+            source: Whatever: it is noted, and stands in the result.
+            cache: It is noted.
+            allow: Patterns of the files to take over.
+            ignore: Patterns of those to leave out.
+
+        Returns:
+            The files, as if all of them had been copied.
+
+        Raises:
+            ServiceException: What `error` is.
+            InvalidInputException: An argument is of a wrong kind.
+            InvalidSourceException: The patterns leave no file.
+
+        Example:
+            >>> from kamiwaza_sdk.testing import FakeHub
+            >>> adopted = asyncio.run(FakeHub({"model.onnx": b"weights"}).adopt("ollama://tiny"))
+            >>> [(file.path, file.by) for file in adopted.files], adopted.bytes_fetched
+            ([('model.onnx', 'copy')], 0)
+        """
+        self._note(HubCall(source, allow=allow, ignore=ignore, method="adopt", cache=cache))
+        adopted = _adopted(self._manifest(source, allow=allow, ignore=ignore))
+        if self._keeps:
+            await asyncio.to_thread(self._keep)
+        return adopted
+
+    async def search(
+        self,
+        query: str | None = None,
+        *,
+        hub: str | None = None,
+        task: str | None = None,
+        author: str | None = None,
+        sort: RepositorySort | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[RepositorySchema]:
+        """Yield the one model there is, if `name` contains what is searched for, and note the call.
+
+        What the fake does not know of its model, as the task, rules nothing out, and is not told either.
+
+        Args:
+            query: Words that `name` must contain, in upper or lower case.
+            hub: It is noted.
+            task: It is noted.
+            author: What `name` must have before its ``/``.
+            sort: It is noted.
+            limit: It is noted: there is only one.
+
+        Raises:
+            ServiceException: What `error` is.
+            InvalidInputException: An argument is of a wrong kind, or `sort` unknown.
+
+        Example:
+            >>> from kamiwaza_sdk.testing import FakeHub
+            >>> async def names(query: str) -> list[str]:
+            ...     return [found.name async for found in FakeHub(name="org/minilm").search(query)]
+            >>> asyncio.run(names("minilm")), asyncio.run(names("llama"))
+            (['org/minilm'], [])
+        """
+        self._note(HubCall("", method="search", query=query, hub=hub, task=task, author=author, sort=sort, limit=limit))
+        check_search(hub=hub, sort=sort, limit=limit, query=query, task=task, author=author)
+        owner = self.name.rpartition("/")[0] or None
+        has_words = all(word in self.name.lower() for word in (query or "").lower().split())
+        if has_words and (not author or author == owner):
+            yield RepositorySchema(name=self.name, source=f"hf://{self.name}", author=owner)
 
     async def resolve(
         self,
@@ -195,6 +298,11 @@ class FakeHub(HubService):
         context = SourceContext(config=config, downloads=DownloadService(), storage=self.storage)
         return await make_plan(manifest, question, context, self.storage)
 
+    def _note(self, call: HubCall) -> None:
+        self.calls.append(call)
+        if self.error is not None:
+            raise self.error
+
     def _manifest(
         self, source: Source, *, allow: str | Iterable[str] | None, ignore: str | Iterable[str] | None
     ) -> ManifestSchema:
@@ -221,6 +329,13 @@ class FakeHub(HubService):
 def _fetched(manifest: ManifestSchema) -> Fetched:
     files = tuple(FetchedFile(path=file.path, size=file.size or 0, sha256=file.sha256 or "") for file in manifest.files)
     return result_of(manifest, Fetched, files, bytes_fetched=sum(file.size for file in files), bytes_reused=0)
+
+
+def _adopted(manifest: ManifestSchema) -> Adopted:
+    files = tuple(
+        AdoptedFile(path=file.path, size=file.size or 0, sha256=file.sha256 or "", by="copy") for file in manifest.files
+    )
+    return result_of(manifest, Adopted, files, bytes_fetched=0, bytes_reused=sum(file.size for file in files))
 
 
 def _report(fetched: Fetched, progress: ProgressCallback) -> None:

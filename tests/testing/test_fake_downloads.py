@@ -18,13 +18,14 @@ from kamiwaza_sdk import (
     DownloadTimeoutException,
     DownloadTooLargeException,
     HubService,
+    InvalidInputException,
     InvalidUrlException,
     ModelService,
     ServiceConfig,
     SizeMismatchException,
     StorageService,
 )
-from kamiwaza_sdk.testing import DownloadCall, FakeDownloads
+from kamiwaza_sdk.testing import DownloadCall, FakeDownloads, FaultyServer
 
 URL = "https://user:secret@example.org/m/model.bin?token=secret"
 SHOWN = "https://example.org/m/model.bin"
@@ -53,7 +54,7 @@ def test_they_are_asked_like_the_real_ones(name: str) -> None:
 
 def test_all_that_they_do_in_place_of_the_real_ones_is_what_those_do() -> None:
     """So that nothing here stays behind when something there is renamed."""
-    own = {name for name in ("_fly", "read") if inspect.isfunction(vars(FakeDownloads)[name])}
+    own = {name for name in ("_fly", "get", "read", "read_range") if inspect.isfunction(vars(FakeDownloads)[name])}
     assert {name: inspect.signature(vars(FakeDownloads)[name]).parameters.keys() for name in own} == {
         name: inspect.signature(vars(DownloadService)[name]).parameters.keys() for name in own
     }
@@ -140,10 +141,62 @@ async def test_they_refuse_as_the_real_ones_do(downloads: FakeDownloads, place: 
     assert list(place.iterdir()) == []
 
 
+@pytest.mark.parametrize(("offset", "length"), [(0, 3), (2, 3), (5, 10), (7, 1), (100, 1)])
+async def test_a_part_is_the_one_that_a_server_sends(
+    faulty_server: FaultyServer, downloads: FakeDownloads, offset: int, length: int
+) -> None:
+    url = faulty_server.add("/m/model.bin", body=b"weights")
+    real = await DownloadService().read_range(url, offset=offset, length=length)
+    assert await downloads.read_range(url, offset=offset, length=length) == real
+    assert downloads.calls == [DownloadCall(url, offset=offset, length=length)]
+
+
+async def test_a_part_of_what_is_empty_is_empty(faulty_server: FaultyServer, downloads: FakeDownloads) -> None:
+    url, downloads.files["empty"] = faulty_server.add("/empty"), b""
+    real = await DownloadService().read_range(url, offset=0, length=1)
+    assert await downloads.read_range(url, offset=0, length=1) == real
+
+
+async def test_an_answer_is_the_one_that_a_server_gives(faulty_server: FaultyServer, downloads: FakeDownloads) -> None:
+    for path, size in (("/m/model.bin?token=1", 7), ("/other", 0)):
+        faulty_server.add("/m/model.bin", body=b"weights")
+        url = faulty_server.url(path)
+        real, fake = await DownloadService().get(url, max_size=100), await downloads.get(url, max_size=7)
+        assert (fake.url, fake.status, type(fake.status)) == (real.url, real.status, int)
+        assert (fake.headers["content-length"], len(fake.body)) == (str(size), size)
+    assert [call.max_size for call in downloads.calls] == [7, 7]
+    assert (await downloads.get(URL, max_size=7)).url == f"{SHOWN}?token=secret"
+
+
+@pytest.mark.parametrize("service", [DownloadService, FakeDownloads])
+async def test_parts_and_answers_are_refused_alike(faulty_server: FaultyServer, service: type[DownloadService]) -> None:
+    url = faulty_server.add("/model.bin", body=b"weights")
+    downloads = FakeDownloads({"model.bin": b"weights"}) if service is FakeDownloads else service()
+    for offset, length, field in ((-1, 1, "offset"), (True, 1, "offset"), (0, 0, "length")):
+        with pytest.raises(InvalidInputException, match=f"^{field} is .* a whole number of bytes"):
+            await downloads.read_range(url, offset=offset, length=length)
+    with pytest.raises(InvalidUrlException):
+        await downloads.read_range("ftp://example.org/m", offset=0, length=1)
+    with pytest.raises(DownloadStatusException) as missing:
+        await downloads.read_range(faulty_server.url("/other"), offset=0, length=1)
+    assert missing.value.status == 404
+    with pytest.raises(InvalidInputException, match="max_size"):
+        await downloads.get(url, max_size=-1)
+    with pytest.raises(InvalidUrlException):
+        await downloads.get("ftp://example.org/m", max_size=7)
+    with pytest.raises(DownloadTooLargeException) as large:
+        await downloads.get(url, max_size=6)
+    assert (large.value.announced, large.value.received) == (7, 0)
+
+
 async def test_they_raise_what_they_are_told_to(downloads: FakeDownloads, place: Path) -> None:
     downloads.error = DownloadTimeoutException(url=SHOWN, seconds=60, received=3, setting="stall_timeout")
     with pytest.raises(DownloadTimeoutException):
         await downloads.read(URL, max_size=7)
     with pytest.raises(DownloadTimeoutException):
         await downloads.start(URL, place / "m")
-    assert len(downloads.calls) == 2
+    with pytest.raises(DownloadTimeoutException):
+        await downloads.get(URL, max_size=7)
+    with pytest.raises(DownloadTimeoutException):
+        await downloads.read_range(URL, offset=0, length=1)
+    assert len(downloads.calls) == 4

@@ -1,5 +1,6 @@
 """The fake hub: it looks like the real one, and shows what it was asked."""
 
+import asyncio
 import hashlib
 import inspect
 from pathlib import Path
@@ -16,6 +17,7 @@ from kamiwaza_sdk import (
     InvalidSourceException,
     ModelService,
     NothingFitsException,
+    NotInCacheException,
     Policy,
     PolicyViolationException,
     ServiceConfig,
@@ -28,9 +30,9 @@ URL = "https://user:secret@example.org/m.bin?token=secret"
 DIGEST = hashlib.sha256(b"weights").hexdigest()
 
 
-def test_it_is_asked_like_the_real_one() -> None:
-    assert inspect.signature(FakeHub.fetch) == inspect.signature(HubService.fetch)
-    assert inspect.signature(FakeHub.resolve) == inspect.signature(HubService.resolve)
+@pytest.mark.parametrize("name", [name for name in vars(HubService) if not name.startswith("_")])
+def test_it_is_asked_like_the_real_one(name: str) -> None:
+    assert inspect.signature(getattr(FakeHub, name)) == inspect.signature(getattr(HubService, name))
 
 
 async def test_patterns_choose_and_are_noted() -> None:
@@ -127,3 +129,79 @@ async def test_a_policy_is_asked_of_what_it_has(storage: StorageService, mock_db
     assert [objection.path for objection in refused.value.objections] == ["b.bin"]
     forced = await models.pull_model("anything", policy=policy, force=True)
     assert forced.status == "ready"
+
+
+def search(hub: FakeHub, query: str | None = None, *, author: str | None = None, task: str | None = None) -> list[str]:
+    async def names() -> list[str]:
+        return [found.source async for found in hub.search(query, author=author, task=task)]
+
+    return asyncio.run(names())
+
+
+def test_its_model_is_found_by_words_and_author() -> None:
+    hub = FakeHub(name="org/MiniLM-L6")
+    for query in (None, "", "minilm", "l6 org", "org/minilm"):
+        assert search(hub, query) == ["hf://org/MiniLM-L6"]
+    assert search(hub, "minilm llama") == []
+    assert (search(hub, author="org"), search(hub, author="other")) == (["hf://org/MiniLM-L6"], [])
+    assert search(hub, "minilm", task="fill-mask") == ["hf://org/MiniLM-L6"]  # who knows?
+    assert hub.calls[-1] == HubCall("", method="search", query="minilm", task="fill-mask")
+
+
+async def test_a_search_is_refused_as_by_the_real_one_and_fails_as_it_is_told_to(fake_hub: FakeHub) -> None:
+    with pytest.raises(InvalidInputException, match="limit"):
+        await anext(fake_hub.search(limit=0))
+    with pytest.raises(InvalidInputException, match="hub"):
+        await anext(fake_hub.search(hub="nowhere"))
+    found = await anext(fake_hub.search())
+    assert (found.name, found.author, found.task) == ("fake", None, None)
+    fake_hub.error = DownloadTimeoutException(url="x", seconds=1, received=0, setting="stall_timeout")
+    with pytest.raises(DownloadTimeoutException):
+        await anext(fake_hub.search())
+    assert len(fake_hub.calls) == 4
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    """A cache of ``huggingface_hub`` where it is looked for by default, with one file of a model."""
+    cache = tmp_path / "huggingface" / "hub"
+    repository, commit = cache / "models--org--tiny", "a" * 40
+    for path, text in ((f"snapshots/{commit}/config.json", '{"of": "this user"}'), ("refs/main", commit)):
+        (repository / path).parent.mkdir(parents=True)
+        (repository / path).write_text(text)
+    return cache
+
+
+@pytest.mark.parametrize("given", [True, False])
+async def test_it_adopts_what_it_has_and_looks_into_no_cache(cache: Path, given: bool) -> None:
+    hub = FakeHub({"b.bin": b"weights", "a.json": b"{}"}, name="tiny")
+    adopted = await hub.adopt("hf://org/tiny", cache=cache if given else None, ignore="*.json")
+    assert [(file.path, file.sha256, file.by) for file in adopted.files] == [("b.bin", DIGEST, "copy")]
+    assert (adopted.name, adopted.bytes_fetched, adopted.bytes_reused) == ("tiny", 0, 7)
+    assert hub.calls == [HubCall("hf://org/tiny", ignore="*.json", method="adopt", cache=cache if given else None)]
+
+
+async def test_a_registry_takes_what_it_adopts_and_a_store_has_it(
+    mock_db: Session, storage: StorageService, tmp_path: Path
+) -> None:
+    hub = FakeHub({"model.bin": b"weights"}, storage=storage)
+    version = ModelService(mock_db, hub=hub).register(await hub.adopt("hf://org/tiny"))
+    assert (storage.materialize(version, tmp_path / "out") / "model.bin").read_bytes() == b"weights"
+
+
+async def test_it_adopts_nothing_where_it_is_told_to_or_the_patterns_leave_none(fake_hub: FakeHub) -> None:
+    with pytest.raises(InvalidSourceException):
+        await fake_hub.adopt("hf://org/tiny", ignore="*")
+    fake_hub.error = NotInCacheException(source="hf://org/tiny", cache="~/.cache", reason="there is none")
+    with pytest.raises(NotInCacheException):
+        await fake_hub.adopt("hf://org/tiny")
+    assert len(fake_hub.calls) == 2
+
+
+async def test_without_a_store_it_plans_without_this_users(tmp_path: Path) -> None:
+    mine = StorageService()  # the default, which is in a directory of this test
+    (tmp_path / "model.bin").write_bytes(b"weights")
+    mine.add(tmp_path / "model.bin")
+    assert mine.root.is_relative_to(tmp_path)
+    assert [file.kept for file in (await FakeHub().plan("anything")).files] == [False]
+    assert [file.kept for file in (await FakeHub(storage=mine).plan("anything")).files] == [True]
