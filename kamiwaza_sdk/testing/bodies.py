@@ -134,9 +134,20 @@ class BytesBody:
         return BytesBody(self.content.translate(bytes((byte + by) % _BYTES for byte in range(_BYTES))))
 
 
-def body_of(content: bytes | GeneratedBody) -> Body:
-    """Return what `content` is served as."""
-    return content if isinstance(content, GeneratedBody) else BytesBody(bytes(content))
+def body_of(content: bytes | GeneratedBody, *, field: str = "body") -> Body:
+    """Return what `content` is served as.
+
+    Raises:
+        InvalidInputException: It is neither bytes nor generated.
+    """
+    if isinstance(content, GeneratedBody):
+        return content
+    try:
+        # Not of anything: of a number, bytes() makes as many zeros.
+        return BytesBody(content if isinstance(content, bytes) else bytes(memoryview(content)))
+    except TypeError:
+        reason = f"is a {type(content).__name__}; give bytes (of a text, text.encode()), or a GeneratedBody"
+        raise InvalidInputException(field, reason) from None
 
 
 def _marked(number: int) -> bytes:

@@ -115,6 +115,9 @@ class HuggingFaceServer(FaultyServer):
         Returns:
             40 hexadecimal digits.
 
+        Raises:
+            InvalidInputException: The content of a file is neither bytes nor a `GeneratedBody`.
+
         Example:
             >>> from kamiwaza_sdk.testing import HuggingFaceServer
             >>> with HuggingFaceServer() as server:
@@ -123,13 +126,13 @@ class HuggingFaceServer(FaultyServer):
             ...     (len(first), first == second)
             (40, False)
         """
+        bodies = {path: body_of(body, field=f"files.{path}") for path, body in files.items()}
         with self._lock:
             number = len(self._repositories) + 1
             repository = self._repositories.setdefault((kind, name), Repository(name, kind, number))
             repository.private, repository.gated, repository.license = private, gated, license
             repository.task, repository.tags = task, tuple(tags)
             repository.downloads, repository.likes = downloads, likes
-            bodies = {path: body_of(body) for path, body in files.items()}
             commit = repository.commit(bodies, branch=branch, lfs=lfs, xet=xet)
             repository.refs.setdefault("main", commit)
         for entry in repository.commits[commit].entries.values():
@@ -171,7 +174,8 @@ class HuggingFaceServer(FaultyServer):
             always: As for `FaultyServer.add`: what befalls every request, besides.
 
         Raises:
-            InvalidInputException: The path does not begin with ``/``, or has a query.
+            InvalidInputException: The path does not begin with ``/``, or has a query; or `faults` or `always` is, or
+                has among its items, something of a wrong kind.
         """
         if not path.startswith("/") or "?" in path:
             raise InvalidInputException("path", f"{path!r} is none; begin it with '/', and leave out any query")

@@ -2,7 +2,7 @@
 
 import ssl
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from itertools import pairwise
 from typing import Self
@@ -97,14 +97,16 @@ class FaultyServer:
             body: The content.
             headers: Headers of its own; `None` leaves one out. ``ETag`` and ``Last-Modified`` can be set so, too.
             faults: Each request takes the next of these: a fault, several as a tuple, or `None` for none. Afterwards
-                there are none. It may be endless: ``itertools.repeat(fault)``, ``itertools.cycle(faults)``.
+                there are none. It may be endless: ``itertools.repeat(fault)``, ``itertools.cycle(faults)``. What an
+                iterator yields is looked at when a request takes it, and leaving the server raises what is wrong then.
             always: What befalls every request, besides.
 
         Returns:
             The URL.
 
         Raises:
-            InvalidInputException: The path does not begin with ``/``, or has a query.
+            InvalidInputException: The path does not begin with ``/``, or has a query; or `body`, `faults` or `always`
+                is, or has among its items, something of a wrong kind.
 
         Example:
             >>> from kamiwaza_sdk.testing import Changed, FaultyServer, Rate, Status
@@ -218,7 +220,11 @@ _NOTHING = State(body_of(b""), 0, {})
 
 
 class Resource:
-    """What is served under a path, and what is still to go wrong with it."""
+    """What is served under a path, and what is still to go wrong with it.
+
+    Raises:
+        InvalidInputException: `faults` or `always` is, or has among its items, something of a wrong kind.
+    """
 
     def __init__(
         self,
@@ -229,13 +235,13 @@ class Resource:
     ) -> None:
         self.state: State = State(body, 0, headers)
         self._original = body
-        self._faults = iter(faults)
-        self._always = _several(always)
+        self._faults = _script(faults)
+        self._always = _several(always, "always", "give a fault, or several as a tuple")
 
     def next_plan(self) -> Plan:
         """Return what befalls the next request, from which on the content may be another."""
         plan = Plan()
-        for fault in (*self._always, *_several(next(self._faults, None))):
+        for fault in (*self._always, *next(self._faults, ())):
             fault._change(plan)
         for body in plan.changes:
             changes = self.state.changes + 1
@@ -244,10 +250,33 @@ class Resource:
         return plan
 
 
-def _several(step: Step) -> tuple[Fault, ...]:
-    if step is None:
-        return ()
-    return step if isinstance(step, tuple) else (step,)
+def _script(faults: Iterable[Step]) -> Iterator[tuple[Fault, ...]]:
+    """Return what befalls one request after the other. Only a collection is looked at now: others may be endless."""
+    try:
+        steps = iter(faults)
+    except TypeError:
+        reason = f"is {_kind(faults)}; give a list of what befalls one request each, such as [Status(503), None]"
+        raise InvalidInputException("faults", reason) from None
+    if isinstance(faults, Collection):
+        for step in faults:
+            _step(step)
+    return map(_step, steps)
+
+
+def _step(step: Step) -> tuple[Fault, ...]:
+    return _several(step, "faults", "give for each request a fault, several as a tuple, or None")
+
+
+def _several(step: Step, field: str, way_out: str) -> tuple[Fault, ...]:
+    several = () if step is None else step if isinstance(step, tuple) else (step,)
+    for fault in several:
+        if not isinstance(fault, Fault):
+            raise InvalidInputException(field, f"has {_kind(fault)} for a fault; {way_out}")
+    return several
+
+
+def _kind(value: object) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
 
 
 def _quoted(path: str) -> str:

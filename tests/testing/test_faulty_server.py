@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
@@ -21,6 +22,8 @@ from kamiwaza_sdk.testing import (
     Delay,
     FaultyServer,
     GeneratedBody,
+    HangUp,
+    HuggingFaceServer,
     NoLength,
     Rate,
     RecordedRequest,
@@ -214,6 +217,67 @@ def test_what_makes_no_sense_is_refused(faulty_server: FaultyServer) -> None:
         FaultyServer().url("/")
     with pytest.raises(InvalidInputException, match="not open"):
         FaultyServer().another_origin()
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"body": "text"}, "body is a str; give bytes"),
+        ({"body": 7}, "body is a int; give bytes"),
+        ({"body": None}, "body is a NoneType; give bytes"),
+        ({"faults": Status(503)}, "faults is a Status; give a list"),
+        ({"faults": lambda: iter([None])}, "faults is a function; give a list"),
+        ({"faults": ["x"]}, "faults has a str for a fault; give .* a tuple, or None"),
+        ({"faults": "x"}, "faults has a str for a fault; give .* a tuple, or None"),
+        ({"faults": [None, [Status(503)]]}, "faults has a list for a fault; give .* a tuple, or None"),
+        ({"faults": [(Status(503), "x")]}, "faults has a str for a fault; give .* a tuple, or None"),
+        ({"faults": [HangUp]}, "faults has the class HangUp for a fault; give"),
+        ({"always": [Status(503)]}, "always has a list for a fault; give a fault, or several as a tuple"),
+        ({"always": (Status(503), None)}, "always has a NoneType for a fault; give a fault, or several as a tuple"),
+        ({"always": "x"}, "always has a str for a fault; give a fault, or several as a tuple"),
+    ],
+)
+def test_what_is_of_a_wrong_kind_is_refused_at_once(
+    faulty_server: FaultyServer,
+    given: dict[str, Any],  # Any: what a caller without a type checker may give
+    reason: str,
+) -> None:
+    with pytest.raises(InvalidInputException, match=f"^{reason}"):
+        faulty_server.add("/m", **given)
+    assert ask(faulty_server.url("/m")).status == 404
+
+
+def test_what_is_of_a_wrong_kind_is_refused_by_a_hub_too(hugging_face_server: HuggingFaceServer) -> None:
+    wrong: Any = "text"  # Any: as above
+    with pytest.raises(InvalidInputException, match=r"^files\.config\.json is a str; give bytes"):
+        hugging_face_server.add_repository("org/tiny", {"config.json": wrong})
+    assert ask(hugging_face_server.url("/api/models")).body == b"[]"
+    with pytest.raises(InvalidInputException, match="^faults has a str"):
+        hugging_face_server.add_faults("/api/models", [wrong])
+    with pytest.raises(InvalidInputException, match="^always has a str"):
+        hugging_face_server.add_faults("/api/models", always=wrong)
+
+
+def test_what_an_iterator_yields_is_looked_at_when_it_is_taken() -> None:
+    taken: list[int] = []
+
+    def script() -> Iterator[Any]:  # Any: as above
+        for number, step in enumerate((Status(503), "x", Status(500))):
+            taken.append(number)
+            yield step
+
+    with FaultyServer() as server:
+        url = server.add("/m", body=b"weights", faults=script())
+        assert taken == []
+        assert [ask(url).status for _ in range(3)] == [503, None, 500]
+        assert (ask(url).status, taken) == (200, [0, 1, 2])
+        with pytest.raises(InvalidInputException, match="^faults has a str for a fault"):
+            server.close()
+
+
+@pytest.mark.parametrize("body", [bytearray(b"weights"), memoryview(b"weights"), memoryview(b"w.e.i.g.h.t.s")[::2]])
+def test_whatever_holds_bytes_is_served(faulty_server: FaultyServer, body: Any) -> None:  # Any: as above
+    assert ask(faulty_server.add("/m", body=body)).body == b"weights"
 
 
 def test_nonsense_is_no_request(faulty_server: FaultyServer) -> None:
