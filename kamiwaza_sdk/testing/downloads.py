@@ -9,6 +9,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kamiwaza_sdk._validation import check_count
 from kamiwaza_sdk.services.download._claim import Place
 from kamiwaza_sdk.services.download._demands import demands
 from kamiwaza_sdk.services.download._disk import disk_errors, refuse_all_but_files
@@ -23,7 +24,7 @@ from kamiwaza_sdk.services.download.schemas import (
     ResponseSchema,
     Validators,
 )
-from kamiwaza_sdk.services.download.services import DownloadService, _check_range
+from kamiwaza_sdk.services.download.services import DownloadService
 from kamiwaza_sdk.services.download.urls import check_url, redact
 
 if TYPE_CHECKING:
@@ -160,7 +161,8 @@ class FakeDownloads(DownloadService):
             (b'igh', 7)
         """
         self._note(DownloadCall(url, offset=offset, length=length))
-        _check_range(offset, length)  # the real one's own, so that both refuse in the same words
+        check_count(offset, field="offset")
+        check_count(length, field="length", least=1)
         body = self._body(url, redact(check_url(url)))
         return RangeSchema(offset=offset, size=len(body), body=body[offset : offset + length])
 

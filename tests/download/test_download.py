@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from kamiwaza_sdk import DownloadConfig, DownloadRequest, DownloadService, DownloadTooLargeException, Validators
+from kamiwaza_sdk.testing import FaultyServer, Headers, Status
 from tests.download.helpers import digest, entries
 from tests.serving import Server
 
@@ -80,6 +81,16 @@ async def test_state_that_has_not_changed_is_not_sent_again(
     assert (result.not_modified, result.size, result.sha256, result.bytes_fetched) == (True, None, None, 0)
     assert (result.validators, entries(target.parent)) == (known, [])
     assert server.requests[-1].headers["if-none-match"] == 'W/"1"'
+
+
+async def test_state_that_has_not_changed_keeps_its_name_where_the_server_does_not_repeat_it(
+    downloads: DownloadService, faulty_server: FaultyServer, target: Path
+) -> None:
+    """As Python's own http.server, whose 304 has no Last-Modified."""
+    known = Validators(etag='"1"', last_modified="Wed, 21 Oct 2015 07:28:00 GMT")
+    url = faulty_server.add("/m", body=BODY, always=(Status(304), Headers({"ETag": None, "Last-Modified": None})))
+    result = await downloads.download(url, target, validators=known)
+    assert (result.not_modified, result.validators) == (True, known)
 
 
 async def test_date_of_the_last_change_is_a_validator_too(

@@ -202,10 +202,21 @@ async def test_two_contents_for_one_path_wait_in_two_places(
     assert (outcome.result.sha256, target.read_bytes()) == (digest(b"ours"), b"ours")
 
 
-async def test_the_same_path_twice_is_refused(downloads: DownloadService, tmp_path: Path) -> None:
-    twice = [DownloadRequest(url="https://example.org/m", path=tmp_path / "m")] * 2
+@pytest.mark.parametrize("other", ["m", "../{here}/m", "link/m"])
+async def test_the_same_path_twice_is_refused(other: str, downloads: DownloadService, target: Path) -> None:
+    here = target.parent
+    (here / "link").symlink_to(here)
+    paths = [here / "m", here / other.format(here=here.name)]
+    twice = [DownloadRequest(url="https://example.org/m", path=path) for path in paths]
     with pytest.raises(InvalidInputException, match="2 with the path"):
         await downloads.download_many(twice)
+
+
+@pytest.mark.parametrize("wrong", ["https://example.org/m", DownloadRequest(url="https://e.org/m", path=Path("m")), 7])
+async def test_what_is_no_list_of_requests_is_refused(wrong: object, downloads: DownloadService) -> None:
+    for requests in (wrong, [wrong] if not isinstance(wrong, DownloadRequest) else [("url", "m")]):
+        with pytest.raises(InvalidInputException, match=r"requests (is|holds) .*DownloadRequest\(url=…, path=…\)"):
+            await downloads.download_many(requests)  # type: ignore[arg-type]  # the mistake under test
 
 
 async def test_none_is_none(downloads: DownloadService) -> None:

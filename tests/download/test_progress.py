@@ -13,6 +13,7 @@ from kamiwaza_sdk import (
     DownloadProgress,
     DownloadService,
     DownloadStatusException,
+    InvalidInputException,
     Validators,
 )
 from kamiwaza_sdk.exceptions import MissingDependencyException
@@ -38,6 +39,19 @@ async def test_callback_is_called_at_most_some_ten_times_a_second(
     began = time.monotonic()
     await downloads.download(server.add("/m", body=BODY), target, progress=seen.append)
     assert len(seen) <= (time.monotonic() - began) * 10 + 2  # the first and the last are told whenever they are
+
+
+async def _await_me(_: DownloadProgress) -> None:
+    """Would never be awaited."""
+
+
+@pytest.mark.parametrize("wrong", ["yes", 5, _await_me])
+async def test_what_cannot_be_told_is_refused_at_once(wrong: object, downloads: DownloadService, target: Path) -> None:
+    url = "https://example.org/m"
+    with pytest.raises(InvalidInputException, match="progress is .*give"):
+        await downloads.download(url, target, progress=wrong)  # type: ignore[arg-type]  # the mistake under test
+    with pytest.raises(InvalidInputException, match="progress is .*give"):
+        await downloads.download_many([], progress=wrong)  # type: ignore[arg-type]  # as above
 
 
 async def test_callback_is_called_on_the_event_loop(downloads: DownloadService, server: Server, target: Path) -> None:

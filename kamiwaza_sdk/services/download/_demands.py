@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from kamiwaza_sdk._validation import check_sha256
-from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk._validation import check_count, check_sha256
 from kamiwaza_sdk.services.download.exceptions import (
     ChecksumMismatchException,
     DownloadTooLargeException,
@@ -55,7 +54,7 @@ def demands(*, limit: int, size: int | None = None, sha256: str | None = None) -
     Raises:
         InvalidInputException: A size is negative, or the digest is none.
     """
-    for field, value in (("max_size", limit), ("size", size)):
-        if value is not None and value < 0:
-            raise InvalidInputException(field, f"is {value}; give a number of bytes, 0 or more")
+    check_count(limit, field="max_size")
+    if size is not None:
+        check_count(size, field="size")
     return Demands(limit=limit, size=size, sha256=None if sha256 is None else check_sha256(sha256))

@@ -30,7 +30,7 @@ from kamiwaza_sdk.services.download.exceptions import (
     SizeMismatchException,
 )
 from kamiwaza_sdk.services.download.progress import Reporter
-from kamiwaza_sdk.services.download.schemas import DownloadResult
+from kamiwaza_sdk.services.download.schemas import DownloadResult, Validators
 from kamiwaza_sdk.services.download.urls import redact
 
 if TYPE_CHECKING:
@@ -244,7 +244,8 @@ class Flight:
     def _not_modified(self, response: "aiohttp.ClientResponse", exchange: Exchange) -> DownloadResult:
         self._reporter.finish(exchange.received, exchange.announced)
         header = self._said(response, size=None, sha256=None)
-        return self._result(header, self._order.path, size=None, sha256=None, reused=0)
+        result = self._result(header, self._order.path, size=None, sha256=None, reused=0)
+        return result.model_copy(update={"validators": _kept(self._order.validators, header.validators)})
 
     def _result(
         self, header: Header, path: Path, *, size: int | None, sha256: str | None, reused: int
@@ -276,3 +277,10 @@ class Flight:
         if cancelled is not None:
             raise cancelled
         leaving.result()
+
+
+def _kept(known: Validators | None, said: Validators) -> Validators:
+    """Return what names a state that has not changed: not every server says it again with its 304."""
+    if known is None:
+        return said
+    return Validators(etag=said.etag or known.etag, last_modified=said.last_modified or known.last_modified)

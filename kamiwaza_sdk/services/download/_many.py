@@ -17,7 +17,7 @@ from kamiwaza_sdk.services.download._journal import key_of
 from kamiwaza_sdk.services.download.schemas import DownloadOutcome, DownloadRequest, DownloadResult
 from kamiwaza_sdk.services.download.urls import redact_text
 
-__all__ = ["Many"]
+__all__ = ["Many", "refuse_twice"]
 
 
 #: A device, a number on it, and the time of the last change.
@@ -34,15 +34,9 @@ class Many:
         bring: How one is brought.
         concurrency: How many requests are under way at once, which `bring` sees to; here twice as many are in work, so
             that while some wait for the disk others use the network.
-
-    Raises:
-        InvalidInputException: Two have the same path.
     """
 
     def __init__(self, requests: list[DownloadRequest], bring: Bring, *, concurrency: int) -> None:
-        path, count = Counter(request.path for request in requests).most_common(1)[0] if requests else (None, 1)
-        if count > 1:
-            raise InvalidInputException("requests", f"has {count} with the path {path}; give each its own")
         self._requests = requests
         self._bring = bring
         self._workers = 2 * concurrency
@@ -88,6 +82,19 @@ class Many:
 
         await all_or_first_error(worker() for _ in range(min(self._workers, len(order))))
         return [outcomes[index] for index in range(len(order))]
+
+
+def refuse_twice(requests: list[DownloadRequest]) -> None:
+    """Refuse two with the same path, however it is written. Blocks.
+
+    Raises:
+        InvalidInputException: There are.
+    """
+    real = {parent: os.path.realpath(parent) for parent in {request.path.parent for request in requests}}
+    places = Counter((real[request.path.parent], request.path.name) for request in requests)
+    place, count = places.most_common(1)[0] if places else (("", ""), 1)
+    if count > 1:
+        raise InvalidInputException("requests", f"has {count} with the path {Path(*place)}; give each its own")
 
 
 def _size(request: DownloadRequest) -> float:

@@ -5,13 +5,16 @@ import importlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Final, Protocol
 
 from kamiwaza_sdk._dependencies import require
+from kamiwaza_sdk._validation import shown
+from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.download.schemas import DownloadProgress, DownloadRequest, ProgressCallback
 
-__all__ = ["Reporter", "reporting"]
+__all__ = ["Reporter", "check_progress", "reporting", "reporting_all"]
 
 _INTERVAL: Final = 0.1
 
@@ -90,6 +93,18 @@ class Reporter:
                 url=self._url, path=self.path, received=received, reused=self.reused, total=total, finished=finished
             )
             self.callback(glance)
+
+
+def check_progress(progress: object) -> None:
+    """Refuse what could not be told how far a download is, before it begins.
+
+    Raises:
+        InvalidInputException: It is neither true nor false, nor a function; or one that would have to be awaited.
+    """
+    if not (progress is None or isinstance(progress, bool) or callable(progress)):
+        raise InvalidInputException("progress", f"is {shown(progress)}; give True for a bar, or a function")
+    if iscoroutinefunction(progress):
+        raise InvalidInputException("progress", "is a coroutine function, which nobody awaits; give a plain one")
 
 
 class reporting:  # noqa: N801 - reads as what it does

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 
 from kamiwaza_sdk._tasks import settled
-from kamiwaza_sdk._validation import shown
+from kamiwaza_sdk._validation import check_count, shown
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.download._demands import Demands, demands
 from kamiwaza_sdk.services.download._order import order_of
@@ -20,7 +20,7 @@ from kamiwaza_sdk.services.download._slots import Slots
 from kamiwaza_sdk.services.download.config import DownloadConfig
 from kamiwaza_sdk.services.download.exceptions import DownloadInterruptedException
 from kamiwaza_sdk.services.download.handle import Download
-from kamiwaza_sdk.services.download.progress import Reporter, reporting, reporting_all
+from kamiwaza_sdk.services.download.progress import Reporter, check_progress, reporting, reporting_all
 from kamiwaza_sdk.services.download.schemas import (
     AttemptCallback,
     DownloadOutcome,
@@ -153,6 +153,7 @@ class DownloadService:
             UnexpectedEncodingException: It is compressed although that was declined.
             DownloadDiskException: It could not be written.
         """
+        check_progress(progress)
         request = DownloadRequest(
             url=url, path=path, sha256=sha256, size=size, max_size=max_size, validators=validators
         )
@@ -222,7 +223,8 @@ class DownloadService:
             MissingDependencyException: Bars were asked for and tqdm is not installed.
             DownloadException: One failed, and it was to be all or nothing.
         """
-        asked = list(requests)
+        asked = _checked(requests)
+        check_progress(progress)
         bringing = self._bring_many(asked, all_or_nothing=all_or_nothing, progress=progress)
         return await self._owned(bringing, url=_first(asked))
 
@@ -230,9 +232,10 @@ class DownloadService:
         self, asked: list[DownloadRequest], *, all_or_nothing: bool, progress: bool | ProgressCallback
     ) -> list[DownloadOutcome]:
         config = await self._ready()
-        from kamiwaza_sdk.services.download._many import Many
+        from kamiwaza_sdk.services.download._many import Many, refuse_twice
 
         asked = await _placed(asked)
+        await asyncio.to_thread(refuse_twice, asked)
         async with reporting_all(progress, asked) as progress_of, self._resources() as resources:
             many = Many(
                 asked,
@@ -321,7 +324,8 @@ class DownloadService:
             >>> part.body, part.size
             (b'weig', 7)
         """
-        _check_range(offset, length)
+        check_count(offset, field="offset")
+        check_count(length, field="length", least=1)
         config = await self._ready()
         target = check_url(url)
         attempts = Attempts(config, url=redact(target), on_attempt=self._on_attempt)
@@ -450,6 +454,17 @@ class DownloadService:
         return self._slots[1]
 
 
+def _checked(requests: object) -> list[DownloadRequest]:
+    way_out = "give a list of DownloadRequest(url=…, path=…)"
+    if isinstance(requests, DownloadRequest | str) or not isinstance(requests, Iterable):
+        raise InvalidInputException("requests", f"is {shown(requests)}; {way_out}")
+    asked = list(requests)
+    for request in asked:
+        if not isinstance(request, DownloadRequest):
+            raise InvalidInputException("requests", f"holds {shown(request)}; {way_out}")
+    return asked
+
+
 def load() -> None:
     """Import what the first call needs. Reads files."""
     for name in _LATER:
@@ -462,12 +477,6 @@ async def _placed(requests: list[DownloadRequest]) -> list[DownloadRequest]:
         return requests
     here = await asyncio.to_thread(Path.cwd)
     return [request.model_copy(update={"path": here / request.path}) for request in requests]
-
-
-def _check_range(offset: int, length: int) -> None:
-    for field, value, least in (("offset", offset, 0), ("length", length, 1)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise InvalidInputException(field, f"is {shown(value)}; give a whole number of bytes, {least} or more")
 
 
 def _first(requests: list[DownloadRequest]) -> str:
