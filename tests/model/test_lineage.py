@@ -1,18 +1,25 @@
 """What versions were made from: noted, walked both ways, never in a circle."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.orm import Session
 
 from kamiwaza_sdk import (
     AsyncModelService,
     CreateModel,
     CreateParent,
     CreateVersion,
+    DatabaseBusyException,
     InvalidInputException,
     LineageCycleException,
+    ModelService,
     ModelVersionSchema,
     Relation,
+    UpdateModel,
     VersionNotFoundException,
 )
 from tests.backends import Backend
@@ -169,3 +176,65 @@ async def test_a_list_of_relatives_has_a_limit(backend: Backend, limit: int) -> 
         for listing in (models.list_ancestors, models.list_descendants):
             with pytest.raises(InvalidInputException, match="^limit must be a whole number from 1 to 1000"):
                 await listing(made["a"].id, limit=limit)
+
+
+@pytest.fixture
+def snapshots(postgresql_tables: str) -> Iterator[Engine]:
+    """An engine whose transactions see the database as it was when they began."""
+    engine = create_engine(postgresql_tables, isolation_level="REPEATABLE READ")
+    yield engine
+    engine.dispose()
+
+
+def committed(engine: Engine, namespace: str, names: str, edges: str) -> dict[str, UUID]:
+    """Models of one letter with a version each, and edges between these: ``ab`` says that `a` was made from `b`."""
+    with Session(engine) as db, db.begin():
+        models = ModelService(db, namespace=namespace)
+        ids = {
+            name: models.create_version(
+                models.create_model(CreateModel(name=name)).id, CreateVersion(status="draft")
+            ).id
+            for name in names
+        }
+        for edge in edges.split():
+            models.set_parent(ids[edge[0]], parent(ids[edge[1]]))
+    return ids
+
+
+@pytest.mark.parametrize(
+    ("before", "at_once"),
+    [("", "ab ba"), ("", "ab bc ca"), ("ab cd", "bc da"), ("ab bc de", "ef cd fa"), ("ab", "cd bc da")],
+)
+def test_of_those_that_close_a_circle_at_once_one_is_to_try_again(snapshots: Engine, before: str, at_once: str) -> None:
+    namespace = f"circle-{uuid4().hex}"
+    ids = committed(snapshots, namespace, "abcdef", before)
+    refused: list[DatabaseBusyException] = []
+    with ExitStack() as stack:
+        services = [ModelService(stack.enter_context(Session(snapshots)), namespace=namespace) for _ in at_once.split()]
+        for models in services:
+            models.list_models()  # from here on, all see this
+        for models, edge in zip(services, at_once.split(), strict=True):
+            try:
+                models.set_parent(ids[edge[0]], parent(ids[edge[1]]))
+                models.db.commit()
+            except DatabaseBusyException as error:
+                refused.append(error)
+                models.db.rollback()
+        ancestors = {name: services[0].list_ancestors(ids[name]) for name in ids}
+    assert {(error.code, error.transaction_usable) for error in refused} == {("40001", False)}
+    assert not [name for name, above in ancestors.items() if name in {found.model_name for found in above}]
+
+
+def test_who_looks_for_a_circle_waits_for_no_writer_and_keeps_none_waiting(snapshots: Engine) -> None:
+    namespace = f"circle-{uuid4().hex}"
+    ids = committed(snapshots, namespace, "abc", "bc")
+    with Session(snapshots) as first, Session(snapshots) as second:
+        for db in (first, second):
+            db.connection().exec_driver_sql("SET LOCAL lock_timeout = '1s'")
+        one, other = (ModelService(db, namespace=namespace) for db in (first, second))
+        other.update_model(other.get_model_by_name("b").id, UpdateModel(task="chat"))
+        one.set_parent(ids["a"], parent(ids["b"]))
+        other.update_model(other.get_model_by_name("c").id, UpdateModel(task="chat"))
+        first.commit()
+        second.commit()
+        assert [found.model_name for found in one.list_ancestors(ids["a"])] == ["b", "c"]

@@ -257,6 +257,8 @@ class VersionMethods(Bound):
         Raises:
             VersionNotFoundException: One of them is not in this namespace, or its model is deleted.
             LineageCycleException: The one it would derive from derives from it.
+            DatabaseBusyException: Another transaction is in the way, or has changed what the parent derives from, and
+                this one's isolation level hides that.
             InvalidInputException: `version_id` is no UUID, or the version would have over 100 parents.
             DatabaseException: The database could not do it.
 

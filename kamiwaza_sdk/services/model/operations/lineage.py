@@ -48,10 +48,11 @@ def set_parent(scope: Scope, version_id: UUID, parent: CreateParent) -> None:
     edge = {"_version_id": version_id, "_parent_id": parent.version_id}
     with scope.writing() as writing:
         change = hold_owner(writing, version_id)
-        if writing.dialect == "postgresql":
-            writing.execute(statements.LOCK_LINEAGE)
+        hides = writing.dialect == "postgresql" and writing.execute(statements.LOCK_LINEAGE).scalar_one()
         _check_parent(writing, parent.version_id)
         _check_circle(writing, version_id, parent.version_id)
+        if hides:
+            _check_unchanged_above(writing, parent.version_id)
         before = writing.execute(statements.PARENT, **edge).scalar_one_or_none()
         if before == parent.relation:
             return
@@ -79,6 +80,18 @@ def _check_circle(scope: Scope, version_id: UUID, parent_id: UUID) -> None:
     )
     if circle:
         raise LineageCycleException(version=version_id, parent=parent_id)
+
+
+def _check_unchanged_above(scope: Scope, version_id: UUID) -> None:
+    """Fail where the snapshot may hide that something above a version has been given a parent since.
+
+    That changes the row of its model, as every change does. A circle that is closed by several transactions at once has
+    one such row above the last one's parent, however many versions it goes over. Whatever else changed such a row makes
+    this fail too, for nothing: trying again is what transactions of that isolation level are ready for.
+    """
+    scope.execute(statements.TRY)
+    scope.execute(statements.MODELS_ABOVE, _version_id=version_id)
+    scope.execute(statements.TRY_UNDONE)  # held on, those rows would keep others from writing
 
 
 def delete_parent(scope: Scope, version_id: UUID, parent_id: UUID) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from sqlalchemy import CTE, Integer, Select, bindparam, delete, func, insert, literal, select, text
+from sqlalchemy import CTE, Integer, Select, bindparam, delete, func, insert, literal, or_, select, text
 
 from kamiwaza_sdk.services.model.schemas.lineage import RelativeSchema
 from kamiwaza_sdk.services.model.statements.constructs import LINEAGE, MODEL, VERSION, bound
@@ -16,9 +16,12 @@ __all__ = [
     "INSERT_PARENTS",
     "IS_ANCESTOR",
     "LOCK_LINEAGE",
+    "MODELS_ABOVE",
     "PARENT",
     "PARENTS_OF_VERSION",
     "RELATIVE_KEYS",
+    "TRY",
+    "TRY_UNDONE",
 ]
 
 RELATIVE_KEYS: Final = tuple(RelativeSchema.model_fields)
@@ -54,9 +57,14 @@ HOLD_PARENT: Final = (
     .with_for_update(read=True, key_share=True, of=VERSION)
 )
 #: PostgreSQL: who adds a parent to a version that may have children waits for others who do, in the same namespace.
+#: Tells whether what they committed meanwhile is hidden, as all statements of the transaction see one snapshot.
 LOCK_LINEAGE: Final = text(
-    "SELECT pg_advisory_xact_lock(hashtextextended('kamiwaza_model_lineage ' || :_namespace, 0))"
+    "SELECT current_setting('transaction_isolation') IN ('repeatable read', 'serializable'), "
+    "pg_advisory_xact_lock(hashtextextended('kamiwaza_model_lineage ' || :_namespace, 0))"
 )
+#: PostgreSQL: around what takes locks only to see whether it can.
+TRY: Final = text("SAVEPOINT kamiwaza_lineage")
+TRY_UNDONE: Final = text("ROLLBACK TO SAVEPOINT kamiwaza_lineage")
 
 
 def _walk(near: str, far: str) -> CTE:
@@ -90,14 +98,26 @@ ANCESTORS: Final = _relatives(_walk("version_id", "parent_id"))
 DESCENDANTS: Final = _relatives(_walk("parent_id", "version_id"))
 
 
-def _ancestor() -> Select[Any]:  # Any: a number
-    """Tell whether a version is above another: only who is there, so that a diamond is walked once."""
+def _above() -> CTE:
+    """Go to all that a version was made from: only who is there, so that a diamond is walked once."""
     start = select(LINEAGE.c.parent_id.label("id")).where(
         _IN_NAMESPACE, LINEAGE.c.version_id == bound(LINEAGE, "version_id")
     )
     walk = start.cte("above", recursive=True)
-    walk = walk.union(select(LINEAGE.c.parent_id).where(_IN_NAMESPACE, LINEAGE.c.version_id == walk.c.id))
-    return select(literal(1)).select_from(walk).where(walk.c.id == bound(LINEAGE, "parent_id")).limit(1)
+    return walk.union(select(LINEAGE.c.parent_id).where(_IN_NAMESPACE, LINEAGE.c.version_id == walk.c.id))
 
 
-IS_ANCESTOR: Final = _ancestor()
+_ABOVE: Final = _above()
+#: Tells whether a version is above another.
+IS_ANCESTOR: Final = select(literal(1)).select_from(_ABOVE).where(_ABOVE.c.id == bound(LINEAGE, "parent_id")).limit(1)
+_ITSELF: Final = VERSION.c.id == bound(LINEAGE, "version_id")
+_MODELS_ABOVE: Final = select(VERSION.c.model_id).where(
+    VERSION.c.namespace == bound(LINEAGE, "namespace"), or_(_ITSELF, VERSION.c.id.in_(select(_ABOVE.c.id)))
+)
+#: PostgreSQL: the models of a version and of all above it. The lock fails with 40001 where one was changed since the
+#: snapshot. It waits for nobody: whoever else has set a parent has committed by then.
+MODELS_ABOVE: Final = (
+    select(MODEL.c.id)
+    .where(MODEL.c.namespace == bound(LINEAGE, "namespace"), MODEL.c.id.in_(_MODELS_ABOVE))
+    .with_for_update(read=True, skip_locked=True)
+)
