@@ -1,8 +1,10 @@
 """The registry as a guest in hosts that are unusual, and given what is: each of these once went wrong."""
 
+import json
 import pickle
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -110,6 +112,35 @@ async def test_a_number_in_json_comes_back_as_the_number_it_was(backend: Backend
         again = await models.update_version(version.id, UpdateVersion(details=version.details))
         assert again == version
         assert len((await models.list_events(model.id)).items) == before
+
+
+def read_with_decimals(text: str | bytes) -> Any:  # Any: JSON
+    """Read JSON as a host may like it."""
+    return json.loads(text, parse_float=Decimal)
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_a_host_that_reads_json_in_its_own_way_has_no_say_in_ours(
+    database: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url = f"sqlite:///{tmp_path}/guests.db" if database == "sqlite" else request.getfixturevalue("postgresql_tables")
+    engine = create_engine(url, json_deserializer=read_with_decimals)
+    setup_database(engine)
+    with Session(engine) as db:
+        models = ModelService(db, namespace=f"json-{uuid4().hex}")
+        model = models.create_model(CreateModel(name="m"))
+        details: dict[str, Any] = {"x": 1.5, "of": [{"parameters": 1}, 0.1]}  # Any: JSON
+        version = models.create_version(model.id, CreateVersion(files=(file(),), details=details))
+        created = CreateModelConfig(name="c", config={"t": 0.7}, system_config={"u": 2.5})
+        config = models.create_config(created, model_id=model.id)
+        assert (config.config, config.system_config) == ({"t": 0.7}, {"u": 2.5})
+        models.update_config(config.id, UpdateModelConfig(config={"t": 0.75}))
+        (found,) = models.list_versions(model.id)
+        assert details == version.details == found.details == models.resolve("m").details
+        assert type(found.details["x"]) is float
+        updated = models.list_events(model.id).items[-1]
+        assert (updated.before["config"], updated.after["config"]) == ({"t": 0.7}, {"t": 0.75})
+    engine.dispose()
 
 
 class HostBase(DeclarativeBase):

@@ -21,6 +21,7 @@ from kamiwaza_sdk.services.model.models import (
     DBModelVersion,
     DBModelVersionTag,
 )
+from kamiwaza_sdk.services.model.models.base import JSONObject
 
 __all__ = [
     "ALIAS",
@@ -53,11 +54,6 @@ CONFIG: Final = cast("Table", DBModelConfig.__table__)
 EVENT: Final = cast("Table", DBModelEvent.__table__)
 LINEAGE: Final = cast("Table", DBModelLineage.__table__)
 DOCUMENT: Final = cast("Table", DBModelDocument.__table__)
-
-
-def raw(table: Table, keys: tuple[str, ...]) -> list[ColumnElement[Any]]:  # Any: columns of several types
-    """Return columns without result processing."""
-    return [type_coerce(table.c[key], NullType()).label(key) for key in keys]
 
 
 def bound(table: Table, key: str) -> BindParameter[Any]:  # Any: of the column's type
@@ -118,6 +114,23 @@ class words_of(_Spelled):  # noqa: N801 - as above
     inherit_cache: bool | None = True
     sqlite: str = "%s"
     postgresql: str = "array_to_tsvector(string_to_array(%s, ' '))"
+
+
+class _json_as_text(_Spelled):  # noqa: N801 - as above
+    """The text of a JSON column. PostgreSQL's drivers would read it as the host has told them to, not as we do."""
+
+    inherit_cache: bool | None = True
+    sqlite: str = "%s"
+    postgresql: str = "%s::text"
+
+
+def raw(table: Table, keys: tuple[str, ...]) -> list[ColumnElement[Any]]:  # Any: columns of several types
+    """Return columns without result processing."""
+    return [_raw(table.c[key]).label(key) for key in keys]
+
+
+def _raw(column: ColumnElement[Any]) -> ColumnElement[Any]:  # Any: of the column's type
+    return _json_as_text(column) if isinstance(column.type, JSONObject) else type_coerce(column, NullType())
 
 
 def json_text(**columns: ColumnElement[Any]) -> ColumnElement[Any]:  # Any: columns of several types
