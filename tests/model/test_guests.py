@@ -10,7 +10,18 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import Delete, Engine, ForeignKeyConstraint, Insert, Update, create_engine, event
+from sqlalchemy import (
+    Column,
+    Delete,
+    Engine,
+    ForeignKeyConstraint,
+    FromClause,
+    Insert,
+    Table,
+    Update,
+    create_engine,
+    event,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session, sessionmaker
 
 import kamiwaza_sdk
@@ -21,14 +32,20 @@ from kamiwaza_sdk import (
     CreateParent,
     CreateVersion,
     DBModel,
+    DBModelAlias,
+    DBModelConfig,
     DBModelFile,
+    DBModelLineage,
+    DBModelTag,
     DBModelVersion,
+    DBModelVersionTag,
     Fetched,
     FetchedFile,
     Filter,
     HubService,
     InvalidInputException,
     ModelAlreadyExistsException,
+    ModelInUseException,
     ModelNotFoundException,
     ModelService,
     ServiceException,
@@ -162,6 +179,19 @@ class Report(HostBase):
     path: Mapped[str]
 
 
+def referring(name: str, table: FromClause, *keys: str) -> Table:
+    """Return a table of the host's whose rows refer to those of one of ours."""
+    columns = [Column(key, table.c[key].type) for key in keys]
+    return Table(name, HostBase.metadata, *columns, ForeignKeyConstraint(keys, [table.c[key] for key in keys]))
+
+
+CONFIG = referring("guest_config", DBModelConfig.__table__, "id")
+ALIAS = referring("guest_alias", DBModelAlias.__table__, "model_id", "alias")
+TAG = referring("guest_tag", DBModelTag.__table__, "model_id", "key")
+VERSION_TAG = referring("guest_version_tag", DBModelVersionTag.__table__, "version_id", "key")
+PARENT = referring("guest_parent", DBModelLineage.__table__, "version_id", "parent_id")
+
+
 @pytest.fixture
 def engine(tmp_path: Path) -> Any:
     engine = kamiwaza_sdk.create_engine(f"sqlite:///{tmp_path}/guest.db")
@@ -188,6 +218,58 @@ def test_a_file_that_the_host_refers_to_stays_where_it_stays_and_else_is_in_use(
                 models.update_version(version.id, UpdateVersion(files=(file("o.bin"),), **label))
         assert models.get_version(version.id) == more
         db.commit()
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_what_belongs_to_a_model_is_in_use_where_the_hosts_rows_refer_to_it(
+    database: str, request: pytest.FixtureRequest
+) -> None:
+    on_sqlite = database == "sqlite"
+    engine = (
+        request.getfixturevalue("engine") if on_sqlite else create_engine(request.getfixturevalue("postgresql_tables"))
+    )
+    with Session(engine) as db:
+        HostBase.metadata.create_all(db.connection())
+        models = ModelService(db, namespace=f"in-use-{uuid4().hex}")
+        model = models.create_model(CreateModel(name="m", tags={"k": "v"}))
+        base = models.create_version(model.id, CreateVersion(files=(file(digest="cd"),)))
+        parents = (CreateParent(version_id=base.id, relation="merged"),)
+        version = models.create_version(model.id, CreateVersion(files=(file(),), tags={"k": "v"}, derived_from=parents))
+        models.set_alias(version.id, "live")
+        of_model = models.create_config(CreateModelConfig(name="c"), model_id=model.id)
+        of_version = models.create_config(CreateModelConfig(name="c"), version_id=version.id)
+        for config in (of_model, of_version):
+            db.execute(CONFIG.insert(), {"id": config.id})
+        db.execute(ALIAS.insert(), {"model_id": model.id, "alias": "live"})
+        db.execute(TAG.insert(), {"model_id": model.id, "key": "k"})
+        db.execute(VERSION_TAG.insert(), {"version_id": version.id, "key": "k"})
+        db.execute(PARENT.insert(), {"version_id": version.id, "parent_id": base.id})
+        models.set_parent(version.id, CreateParent(version_id=base.id, relation="converted"))
+        model, version = models.get_model(model.id), models.get_version(version.id)
+        refusals: list[tuple[type[ModelInUseException | VersionInUseException], str, Callable[[], None]]] = [
+            (ModelInUseException, "configuration 'c'", lambda: models.delete_config(of_model.id)),
+            (VersionInUseException, "configuration 'c'", lambda: models.delete_config(of_version.id)),
+            (ModelInUseException, "alias 'live'", lambda: models.delete_alias(model.id, "live")),
+            (ModelInUseException, "tag 'k'", lambda: models.delete_model_tag(model.id, "k")),
+            (ModelInUseException, "tag 'k'", lambda: models.replace_model_tags(model.id, {"other": "v"})),
+            (VersionInUseException, "tag 'k'", lambda: models.delete_version_tag(version.id, "k")),
+            (VersionInUseException, "tag 'k'", lambda: models.replace_version_tags(version.id, {})),
+            (VersionInUseException, f"parent {base.id}", lambda: models.delete_parent(version.id, base.id)),
+        ]
+        events = models.list_events(model.id).items
+        for kind, what, attempt in refusals:
+            with pytest.raises(kind, match=f"rows of the application's own refer to its {what}; remove") as refused:
+                attempt()
+            assert refused.value.transaction_usable
+        assert (models.get_model(model.id), models.get_version(version.id)) == (model, version)
+        assert models.list_events(model.id).items == events
+        assert version.derived_from[0].relation == "converted"
+        for table in (CONFIG, ALIAS, TAG, VERSION_TAG, PARENT):
+            db.execute(table.delete())
+        for _, _, attempt in refusals[:3]:
+            attempt()
+        db.rollback()
+    engine.dispose()
 
 
 def test_a_loaded_row_that_is_purged_or_deleted_is_looked_at_anew(engine: Engine) -> None:

@@ -41,15 +41,17 @@ class RevisionConflictException(ConflictException):
 
 
 class ModelInUseException(ConflictException):
-    """The model is not deleted, or something refers to it that would be left behind. Nothing was written.
+    """The model is not deleted, or something refers to it, or to what is its own, that would be left behind.
+
+    Nothing was written.
 
     Attributes:
         model: The model's id.
         reason: What is in the way, and the way out.
     """
 
-    def __init__(self, *, model: UUID, reason: str) -> None:
-        super().__init__(f"Model {model} cannot be purged: {reason}")
+    def __init__(self, *, model: UUID, reason: str, what: str = "purged") -> None:
+        super().__init__(f"Model {model} cannot be {what}: {reason}")
         self.model = model
         self.reason = reason
 

@@ -73,6 +73,7 @@ class LabelMethods(Bound):
         Raises:
             AliasNotFoundException: The model has no such alias.
             ModelNotFoundException: There is no such model in this namespace, or it is deleted.
+            ModelInUseException: Rows of your own refer to the alias.
             InvalidNameException: There can be no such alias.
             InvalidInputException: `model_id` is no UUID.
             DatabaseException: The database could not do it.
@@ -146,6 +147,7 @@ class LabelMethods(Bound):
 
         Raises:
             ModelNotFoundException: There is no such model in this namespace, or it is deleted.
+            ModelInUseException: Rows of your own refer to a tag that would be deleted.
             InvalidInputException: They cannot be kept, or `model_id` is no UUID.
             DatabaseException: The database could not do it.
 
@@ -167,6 +169,7 @@ class LabelMethods(Bound):
         Raises:
             TagNotFoundException: The model has no tag of that key.
             ModelNotFoundException: There is no such model in this namespace, or it is deleted.
+            ModelInUseException: Rows of your own refer to the tag.
             InvalidInputException: There can be no such key, or `model_id` is no UUID.
             DatabaseException: The database could not do it.
 
@@ -206,6 +209,7 @@ class LabelMethods(Bound):
 
         Raises:
             VersionNotFoundException: There is no such version in this namespace, or its model is deleted.
+            VersionInUseException: Rows of your own refer to a tag that would be deleted.
             InvalidInputException: They cannot be kept, or `version_id` is no UUID.
             DatabaseException: The database could not do it.
 
@@ -227,6 +231,7 @@ class LabelMethods(Bound):
         Raises:
             TagNotFoundException: The version has no tag of that key.
             VersionNotFoundException: There is no such version in this namespace, or its model is deleted.
+            VersionInUseException: Rows of your own refer to the tag.
             InvalidInputException: There can be no such key, or `version_id` is no UUID.
             DatabaseException: The database could not do it.
 

@@ -129,6 +129,8 @@ class RecordMethods(Bound):
 
         Raises:
             ModelConfigNotFoundException: There is none in this namespace, or its model is deleted.
+            ModelInUseException: It is of a model, and rows of your own refer to it.
+            VersionInUseException: It is of a version, and rows of your own refer to it.
             InvalidInputException: `config_id` is no UUID.
             DatabaseException: The database could not do it.
 

@@ -279,6 +279,7 @@ class VersionMethods(Bound):
 
         Raises:
             VersionNotFoundException: The version is not in this namespace, or is not noted to derive from the other.
+            VersionInUseException: Rows of your own refer to what notes that.
             InvalidInputException: An id is no UUID.
             DatabaseException: The database could not do it.
 

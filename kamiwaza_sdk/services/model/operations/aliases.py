@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
+from kamiwaza_sdk._validation import shown
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.model.exceptions import (
     AliasAlreadyExistsException,
@@ -14,7 +15,7 @@ from kamiwaza_sdk.services.model.exceptions import (
 )
 from kamiwaza_sdk.services.model.models import DBModelAlias, DBModelVersion
 from kamiwaza_sdk.services.model.operations import versions
-from kamiwaza_sdk.services.model.operations.changes import ModelChange, hold, hold_owner
+from kamiwaza_sdk.services.model.operations.changes import ModelChange, hold, hold_owner, remove
 from kamiwaza_sdk.services.model.operations.policies import objections_of, refusal
 from kamiwaza_sdk.services.model.schemas.event import EventKind
 from kamiwaza_sdk.services.model.schemas.fields import MAX_ALIASES, check_alias
@@ -98,7 +99,8 @@ def delete(scope: Scope, model_id: UUID, alias: str) -> None:
     with scope.writing() as writing:
         change = hold(writing, model_id)
         before = _existing(change, alias)
-        writing.execute(statements.DELETE_ALIAS, _model_id=model_id, _alias=alias)
+        keys = {"_model_id": model_id, "_alias": alias}
+        remove(change, statements.DELETE_ALIAS, f"alias {shown(alias)}", version_id=None, **keys)
         change.record("alias.deleted", before=_shown(before), version_id=before[0], alias=alias)
         change.write(stale=("aliases",))
         refresh(scope.db, DBModelAlias, (model_id, alias))

@@ -6,9 +6,15 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import JsonValue
-from sqlalchemy import RowMapping
+from sqlalchemy import Delete, RowMapping
+from sqlalchemy.exc import IntegrityError
 
-from kamiwaza_sdk.services.model.exceptions import ModelNotFoundException, VersionNotFoundException
+from kamiwaza_sdk.services.model.exceptions import (
+    ModelInUseException,
+    ModelNotFoundException,
+    VersionInUseException,
+    VersionNotFoundException,
+)
 from kamiwaza_sdk.services.model.models import DBModel
 from kamiwaza_sdk.services.model.schemas.event import EventKind
 from kamiwaza_sdk.services.model.scope import Scope, check_id
@@ -17,7 +23,7 @@ from kamiwaza_sdk.services.model.statements.events import INSERT_EVENTS
 from kamiwaza_sdk.services.model.statements.models import LOCK_MODEL, UPDATE_MODEL
 from kamiwaza_sdk.services.model.statements.versions import VERSION_OWNER
 
-__all__ = ["ModelChange", "event_row", "hold", "hold_any", "hold_owner", "missing", "missing_version", "same"]
+__all__ = ["ModelChange", "event_row", "hold", "hold_any", "hold_owner", "missing", "missing_version", "remove", "same"]
 
 
 class ModelChange:
@@ -124,6 +130,24 @@ def hold_owner(scope: Scope, version_id: UUID) -> ModelChange:
         if change.row["deleted_at"] is None and _owner(scope, version_id) is not None:
             return change
     raise missing_version(scope, version_id)
+
+
+def remove(
+    change: ModelChange,
+    statement: Delete,
+    what: str,
+    *,
+    version_id: UUID | None,
+    **keys: Any,  # Any: values of several columns
+) -> None:
+    """Delete what belongs to a model, or to a version of it; refuse where rows of the application's own refer to it."""
+    try:
+        change.scope.execute(statement, **keys)
+    except IntegrityError as error:
+        reason = f"rows of the application's own refer to its {what}; remove those first"
+        if version_id is not None:
+            raise VersionInUseException(version=version_id, reason=reason) from error
+        raise ModelInUseException(model=change.id, reason=reason, what="changed") from error
 
 
 def _owner(scope: Scope, version_id: UUID) -> UUID | None:

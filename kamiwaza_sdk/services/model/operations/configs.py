@@ -7,12 +7,12 @@ from uuid import UUID
 from sqlalchemy import Row
 
 from kamiwaza_sdk._ids import uuid7
-from kamiwaza_sdk._validation import revalidated
+from kamiwaza_sdk._validation import revalidated, shown
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.model.exceptions import ModelConfigAlreadyExistsException, ModelConfigNotFoundException
 from kamiwaza_sdk.services.model.models import DBModelConfig, DBModelVersion
 from kamiwaza_sdk.services.model.operations import models, versions
-from kamiwaza_sdk.services.model.operations.changes import ModelChange, hold, hold_owner, same
+from kamiwaza_sdk.services.model.operations.changes import ModelChange, hold, hold_owner, remove, same
 from kamiwaza_sdk.services.model.schemas.config import CreateModelConfig, ModelConfigSchema, UpdateModelConfig
 from kamiwaza_sdk.services.model.scope import MAX_LIMIT, Scope, check_id
 from kamiwaza_sdk.services.model.session import refresh
@@ -145,7 +145,8 @@ def delete(scope: Scope, config_id: UUID) -> None:
     with scope.writing() as writing:
         change = hold(writing, get(writing, config_id).model_id)
         current = get(writing, config_id)
-        writing.execute(statements.DELETE_CONFIG, _id=config_id)
+        what = f"configuration {shown(current.name)}"
+        remove(change, statements.DELETE_CONFIG, what, version_id=current.version_id, _id=config_id)
         before = current.model_dump(mode="json", include=set(CreateModelConfig.model_fields))
         change.record("config.deleted", before=before, version_id=current.version_id)
         change.write(stale=("configs",))

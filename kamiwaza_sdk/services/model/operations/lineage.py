@@ -10,7 +10,7 @@ from kamiwaza_sdk.services.model.exceptions import (
     VersionInUseException,
     VersionNotFoundException,
 )
-from kamiwaza_sdk.services.model.operations.changes import hold_owner, missing_version
+from kamiwaza_sdk.services.model.operations.changes import hold_owner, missing_version, remove
 from kamiwaza_sdk.services.model.schemas.lineage import RelativeSchema
 from kamiwaza_sdk.services.model.schemas.version import MAX_PARENTS, CreateParent
 from kamiwaza_sdk.services.model.scope import Scope, check_id, check_limit
@@ -58,8 +58,9 @@ def set_parent(scope: Scope, version_id: UUID, parent: CreateParent) -> None:
             return
         if before is None:
             _check_room(writing, version_id)
-        writing.execute(statements.DELETE_PARENT, **edge)
-        insert_parents(writing, version_id, [parent])
+            insert_parents(writing, version_id, [parent])
+        else:
+            writing.execute(statements.UPDATE_PARENT, **edge, relation=parent.relation)
         was = {} if before is None else {"version_id": str(parent.version_id), "relation": before}
         change.record("parent.set", before=was, after=parent.model_dump(mode="json"), version_id=version_id)
         change.write()
@@ -103,7 +104,7 @@ def delete_parent(scope: Scope, version_id: UUID, parent_id: UUID) -> None:
         if before is None:
             way_out = f"nothing says that {version_id} derives from it; its derived_from tells what it does"
             raise VersionNotFoundException(version=parent_id, namespace=scope.namespace, way_out=way_out)
-        writing.execute(statements.DELETE_PARENT, **edge)
+        remove(change, statements.DELETE_PARENT, f"parent {parent_id}", version_id=version_id, **edge)
         change.record(
             "parent.deleted", before={"version_id": str(parent_id), "relation": before}, version_id=version_id
         )

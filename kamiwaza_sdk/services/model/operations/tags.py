@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from uuid import UUID
 
+from kamiwaza_sdk._validation import shown
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.model.exceptions import TagNotFoundException
 from kamiwaza_sdk.services.model.models import DBModel, DBModelTag, DBModelVersion, DBModelVersionTag
 from kamiwaza_sdk.services.model.models.tag import VALUE_START
-from kamiwaza_sdk.services.model.operations.changes import ModelChange, hold, hold_owner
+from kamiwaza_sdk.services.model.operations.changes import ModelChange, hold, hold_owner, remove
 from kamiwaza_sdk.services.model.operations.documents import update_document
 from kamiwaza_sdk.services.model.schemas.fields import MAX_TAGS, check_tag_key, check_tag_value, check_tags
 from kamiwaza_sdk.services.model.scope import Scope
@@ -121,12 +122,17 @@ def _write(
         return False
     scope, owner = change.scope, f"_{statements.owner}"
     for key in gone:
-        scope.execute(statements.delete, **{owner: owner_id}, _key=key)
+        keys = {owner: owner_id, "_key": key}
+        remove(change, statements.delete, f"tag {shown(key)}", version_id=_version_id(statements, owner_id), **keys)
     for key, value in other.items():
         scope.execute(statements.update, **{owner: owner_id}, _key=key, **_value(value))
     scope.execute_many(statements.insert, tag_rows(scope, statements.owner, owner_id, new))
     _record(change, statements, owner_id, gone=gone, new=new, other=other, before=before)
     return True
+
+
+def _version_id(statements: TagStatements, owner_id: UUID) -> UUID | None:
+    return None if statements is MODEL_TAGS else owner_id
 
 
 def _record(
@@ -142,9 +148,11 @@ def _record(
     of_model = statements is MODEL_TAGS
     kind, owner_kind = (DBModelTag, DBModel) if of_model else (DBModelVersionTag, DBModelVersion)
     was = {key: before[key] for key in (*gone, *other)}
-    version_id = None if of_model else owner_id
     change.record(
-        "tag.set" if new or other else "tag.deleted", before=was, after={**new, **other}, version_id=version_id
+        "tag.set" if new or other else "tag.deleted",
+        before=was,
+        after={**new, **other},
+        version_id=_version_id(statements, owner_id),
     )
     change.write(stale=("tags",) if of_model else ())
     if of_model:

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from sqlalchemy import CTE, Integer, Select, bindparam, delete, func, insert, literal, or_, select, text
+from sqlalchemy import CTE, Integer, Select, bindparam, delete, func, insert, literal, or_, select, text, update
 
 from kamiwaza_sdk.services.model.schemas.lineage import RelativeSchema
 from kamiwaza_sdk.services.model.statements.constructs import LINEAGE, MODEL, VERSION, bound
@@ -22,6 +22,7 @@ __all__ = [
     "RELATIVE_KEYS",
     "TRY",
     "TRY_UNDONE",
+    "UPDATE_PARENT",
 ]
 
 RELATIVE_KEYS: Final = tuple(RelativeSchema.model_fields)
@@ -33,6 +34,7 @@ _EDGE: Final = (
     LINEAGE.c.parent_id == bound(LINEAGE, "parent_id"),
 )
 INSERT_PARENTS: Final = insert(LINEAGE)
+UPDATE_PARENT: Final = update(LINEAGE).where(*_EDGE)
 DELETE_PARENT: Final = delete(LINEAGE).where(*_EDGE)
 PARENT: Final = select(LINEAGE.c.relation).where(*_EDGE)
 CHILDREN_OF_VERSION: Final = (
