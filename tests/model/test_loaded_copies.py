@@ -1,9 +1,9 @@
 """What the host has loaded of our tables shows what the service changed, without asking, and what it took back."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import ObjectDeletedError
 
@@ -12,16 +12,20 @@ from kamiwaza_sdk import (
     CreateFile,
     CreateModel,
     CreateModelConfig,
+    CreateParent,
     CreateVersion,
     DBModel,
     DBModelAlias,
     DBModelConfig,
+    DBModelDocument,
+    DBModelLineage,
     DBModelTag,
     DBModelVersion,
     DBModelVersionTag,
     ModelSchema,
     ModelService,
     ModelVersionSchema,
+    UpdateModel,
     UpdateModelConfig,
     UpdateVersion,
 )
@@ -146,6 +150,37 @@ def test_the_state_of_a_deleted_restored_and_purged_model_shows(loaded: Loaded) 
     models.purge_model(row.id)
     with pytest.raises(ObjectDeletedError):
         str(row.name)
+
+
+def test_what_a_version_was_made_from_shows_what_it_became(loaded: Loaded) -> None:
+    models, db = loaded.models, loaded.db
+    first, second = (version.id for version in loaded.versions)
+    models.set_parent(second, CreateParent(version_id=first, relation="merged"))
+    row = db.get_one(DBModelLineage, (second, first))
+    models.set_parent(second, CreateParent(version_id=first, relation="converted"))
+    assert row.relation == "converted"
+    models.delete_parent(second, first)
+    assert db.get(DBModelLineage, (second, first)) is None
+    models.set_parent(second, CreateParent(version_id=first, relation="copied"))
+    assert db.get_one(DBModelLineage, (second, first)).relation == "copied"
+
+
+def test_what_a_model_is_found_by_shows_what_it_became(loaded: Loaded) -> None:
+    models, db = loaded.models, loaded.db
+    row = db.scalars(select(DBModelDocument).where(DBModelDocument.model_id == loaded.model.id)).one()
+    calls: list[Callable[[], object]] = [
+        lambda: models.update_model(loaded.model.id, UpdateModel(description="quick foxes")),
+        lambda: models.set_model_tag(loaded.model.id, "lang", "ja"),
+        lambda: models.create_models([CreateModel(name="m", tags={"k": "v"})], on_conflict="update"),
+        lambda: models.delete_model(loaded.model.id),
+        lambda: models.restore_model(loaded.model.id),
+    ]
+    for call in calls:
+        before = row.words
+        call()
+        shown = row.words
+        db.refresh(row)
+        assert before != shown == row.words
 
 
 def test_what_a_refused_call_had_changed_before_does_not_show(loaded: Loaded) -> None:

@@ -5,7 +5,9 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
+from kamiwaza_sdk.services.model.models import DBModelDocument
 from kamiwaza_sdk.services.model.scope import Scope
+from kamiwaza_sdk.services.model.session import refresh
 from kamiwaza_sdk.services.model.statements import documents as statements
 from kamiwaza_sdk.services.model.words import document_words
 
@@ -38,7 +40,8 @@ def update_document(scope: Scope, model_id: UUID) -> None:
     )
     if scope.dialect == "sqlite":
         scope.execute(statements.SEARCH_DELETE, _model_id=model_id)
-    scope.execute(statements.UPDATE_DOCUMENT, _model_id=model_id, _words=words)
+    for written in scope.execute(statements.UPDATE_DOCUMENT, _model_id=model_id, _words=words):
+        refresh(scope.db, DBModelDocument, written.id, {"words": written.words})
     if scope.dialect == "sqlite":
         scope.execute(statements.SEARCH_INSERT, _model_id=model_id)
 

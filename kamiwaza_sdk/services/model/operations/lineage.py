@@ -10,10 +10,12 @@ from kamiwaza_sdk.services.model.exceptions import (
     VersionInUseException,
     VersionNotFoundException,
 )
+from kamiwaza_sdk.services.model.models import DBModelLineage
 from kamiwaza_sdk.services.model.operations.changes import hold_owner, missing_version, remove
 from kamiwaza_sdk.services.model.schemas.lineage import RelativeSchema
 from kamiwaza_sdk.services.model.schemas.version import MAX_PARENTS, CreateParent
 from kamiwaza_sdk.services.model.scope import Scope, check_id, check_limit
+from kamiwaza_sdk.services.model.session import refresh
 from kamiwaza_sdk.services.model.statements import lineage as statements
 from kamiwaza_sdk.services.model.statements.versions import VERSION_BY_ID
 
@@ -62,6 +64,7 @@ def set_parent(scope: Scope, version_id: UUID, parent: CreateParent) -> None:
         else:
             writing.execute(statements.UPDATE_PARENT, **edge, relation=parent.relation)
         was = {} if before is None else {"version_id": str(parent.version_id), "relation": before}
+        refresh(scope.db, DBModelLineage, tuple(edge.values()), {"relation": parent.relation})
         change.record("parent.set", before=was, after=parent.model_dump(mode="json"), version_id=version_id)
         change.write()
 
@@ -105,6 +108,7 @@ def delete_parent(scope: Scope, version_id: UUID, parent_id: UUID) -> None:
             way_out = f"nothing says that {version_id} derives from it; its derived_from tells what it does"
             raise VersionNotFoundException(version=parent_id, namespace=scope.namespace, way_out=way_out)
         remove(change, statements.DELETE_PARENT, f"parent {parent_id}", version_id=version_id, **edge)
+        refresh(scope.db, DBModelLineage, tuple(edge.values()))
         change.record(
             "parent.deleted", before={"version_id": str(parent_id), "relation": before}, version_id=version_id
         )

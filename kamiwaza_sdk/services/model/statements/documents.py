@@ -36,7 +36,10 @@ DOCUMENT_SOURCE: Final = select(
     .label("tags"),
 ).where(MODEL.c.namespace == bound(MODEL, "namespace"), MODEL.c.id == bound(MODEL, "id"))
 INSERT_DOCUMENT: Final = insert(DOCUMENT).values(words=_WORDS)
-UPDATE_DOCUMENT: Final = update(DOCUMENT).where(*_OF_MODEL).values(words=_WORDS)
+#: Returns the words as the database has made them of what it was given, which is what a loaded row shows.
+UPDATE_DOCUMENT: Final = (
+    update(DOCUMENT).where(*_OF_MODEL).values(words=_WORDS).returning(DOCUMENT.c.id, DOCUMENT.c.words)
+)
 #: SQLite's index: what it has of a model is taken out while its words are as they were, and put in once they are new.
 SEARCH_DELETE: Final = insert(SEARCH).from_select(
     ["kamiwaza_model_search", "rowid", "words"],
