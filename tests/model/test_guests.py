@@ -3,6 +3,7 @@
 import json
 import pickle
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +23,7 @@ from sqlalchemy import (
     create_engine,
     event,
 )
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session, sessionmaker
 
 import kamiwaza_sdk
@@ -56,7 +58,7 @@ from kamiwaza_sdk import (
     setup_database,
 )
 from kamiwaza_sdk.services.model.operations import aliases, lineage
-from tests.backends import Backend
+from tests.backends import Backend, Order
 
 
 def file(path: str = "m.bin", digest: str = "ab", format: str | None = None) -> CreateFile:  # noqa: A002 - its name
@@ -269,6 +271,26 @@ def test_what_belongs_to_a_model_is_in_use_where_the_hosts_rows_refer_to_it(
         for _, _, attempt in refusals[:3]:
             attempt()
         db.rollback()
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("changes", "waits"),
+    [(UpdateModel(task="chat"), False), (UpdateModel(name="renamed"), True)],
+    ids=["another task", "another name"],
+)
+def test_the_hosts_rows_wait_for_a_model_they_refer_to_only_while_it_is_renamed(
+    postgresql_tables: str, changes: UpdateModel, *, waits: bool
+) -> None:
+    engine = create_engine(postgresql_tables, connect_args={"options": "-c lock_timeout=200ms"})
+    with Session(engine) as ours, Session(engine) as theirs:
+        models = ModelService(ours, namespace=f"refer-{uuid4().hex}")
+        model = models.create_model(CreateModel(name="m"))
+        ours.commit()
+        models.update_model(model.id, changes)
+        theirs.add(Order(text=uuid4().hex, model_id=model.id))
+        with pytest.raises(OperationalError, match="lock timeout") if waits else nullcontext():
+            theirs.flush()
     engine.dispose()
 
 
