@@ -416,6 +416,34 @@ def test_merging_shares_nothing_with_what_was_merged(mock_db: Session) -> None:
     assert config.config == {"a": {"b": [1]}}
 
 
+FETCHED = Fetched(
+    source="s",
+    name="m",
+    files=(FetchedFile(path="a", size=1, sha256="ab" * 32),),
+    bytes_fetched=1,
+    bytes_reused=0,
+)
+
+
+@pytest.mark.parametrize(
+    "fetched",
+    [
+        FETCHED.model_copy(update={"details": None}),
+        FETCHED.model_copy(update={"files": None}),
+        FETCHED.model_copy(update={"files": (FetchedFile.model_construct(),)}),
+        FETCHED.model_copy(update={"license": 5}),
+        Fetched.model_construct(),
+    ],
+    ids=["details", "files", "a file", "license", "nothing"],
+)
+def test_what_was_fetched_is_validated_once_more(mock_db: Session, fetched: Fetched) -> None:
+    models = ModelService(mock_db)
+    with pytest.raises(InvalidInputException):
+        models.register(fetched)
+    assert models.list_models() == []
+    assert models.register(FETCHED).number == 1
+
+
 def test_a_fetched_model_of_a_deleted_name_is_refused_as_before(mock_db: Session) -> None:
     models = ModelService(mock_db)
     model = models.create_model(CreateModel(name="m"))

@@ -5,12 +5,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 
 from kamiwaza_sdk._ids import uuid7
-from kamiwaza_sdk._validation import revalidated, shown
+from kamiwaza_sdk._validation import revalidated, shown, translated
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched, manifest_digest
 from kamiwaza_sdk.services.model.exceptions import (
@@ -120,11 +120,14 @@ def register(
 
 
 def check_fetched(fetched: Fetched) -> Fetched:
-    """Return what was fetched, or refuse what is something else."""
+    """Return what was fetched, validated once more, or refuse what is something else."""
     if not isinstance(fetched, Fetched):
         reason = f"must be a Fetched, not {shown(fetched)}; Fetched.model_validate() makes one of JSON"
         raise InvalidInputException("fetched", reason)
-    return fetched
+    try:
+        return Fetched.model_validate(fetched.model_dump(warnings=False))
+    except ValidationError as error:
+        raise translated(error) from None
 
 
 def _insert_failed(change: ModelChange, version: CreateVersion) -> ModelVersionSchema:
