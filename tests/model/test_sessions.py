@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, NullPool, create_engine, event, func, select, text
+from sqlalchemy import Engine, NullPool, QueuePool, create_engine, event, func, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
@@ -187,6 +187,25 @@ def test_a_lost_connection_is_typed_and_chained(postgresql_tables: str) -> None:
     engine.dispose()
     assert (lost.value.retryable, lost.value.transaction_usable) == (True, False)
     assert lost.value.__cause__ is not None
+
+
+def test_a_pool_that_is_exhausted_is_typed_retryable(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/pool.db"
+    engine = create_engine(url, poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=0.1)
+    setup_database(engine)
+    calls: list[Callable[[ModelService], object]] = [
+        lambda models: models.list_models(),
+        lambda models: models.create_model(CreateModel(name="m")),
+    ]
+    with Session(engine) as db:
+        for call in calls:
+            with engine.connect(), pytest.raises(DatabaseConnectionException, match="the engine's pool") as exhausted:
+                call(ModelService(db))
+            assert (exhausted.value.retryable, exhausted.value.transaction_usable) == (True, False)
+            db.rollback()
+            call(ModelService(db))
+            db.commit()
+    engine.dispose()
 
 
 def test_a_database_that_cannot_be_reached_is_typed() -> None:

@@ -11,6 +11,7 @@ from weakref import WeakSet, ref
 from sqlalchemy import Connection, CursorResult, Executable, event, false, update
 from sqlalchemy import inspect as inspect_state
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, SessionTransaction, object_session, scoped_session
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -291,7 +292,10 @@ def _expire(db: Session, altered: Iterable[DBBase]) -> None:
 
 def _connection(db: Session, statement: Executable | None = None) -> Connection:
     """Return the session's connection for our tables; hosts may route by the statement too."""
-    return db.connection(bind_arguments={"mapper": _MAPPER, "clause": statement})
+    try:
+        return db.connection(bind_arguments={"mapper": _MAPPER, "clause": statement})
+    except PoolTimeoutError as error:
+        raise DatabaseConnectionException(f"the engine's pool has none to give: {error}") from error
 
 
 def raise_translated(error: DBAPIError) -> NoReturn:

@@ -148,7 +148,8 @@ class DatabaseConnectionException(DatabaseException):
     """The database cannot be reached, or the connection was lost.
 
     Attributes:
-        reason: Why, where SQLite says it; `None` elsewhere: other drivers repeat what may be secret.
+        reason: Why, where SQLite or the engine's pool says it; `None` elsewhere: other drivers repeat what may be
+            secret.
     """
 
     retryable: bool = True
