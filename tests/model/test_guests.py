@@ -332,6 +332,17 @@ def test_a_call_from_within_a_flush_works(engine: Engine) -> None:
     assert seen == [1]
 
 
+def test_a_scoped_session_is_called_from_within_a_flush_too(engine: Engine) -> None:
+    scoped = scoped_session(sessionmaker(engine))
+    models = ModelService(scoped)  # type: ignore[arg-type]  # SQLAlchemy's own stand-in for a Session
+    version = models.create_version(models.create_model(CreateModel(name="m")).id, CreateVersion(files=(file(),)))
+    event.listen(scoped(), "before_flush", lambda *_: models.set_version_tag(version.id, "reported", "yes"))
+    scoped.add(Report(version_id=version.id, path="m.bin"))
+    scoped.commit()
+    assert models.get_version(version.id).tags == {"reported": "yes"}
+    scoped.remove()
+
+
 async def test_a_rename_onto_its_own_name_is_not_blamed_for_what_else_is_refused(backend: Backend) -> None:
     async with backend.begin() as models:
         model = await models.create_model(CreateModel(name="m"))

@@ -81,6 +81,7 @@ def _flushes(db: object) -> bool | None:
 
 def flush(db: Session) -> None:
     """Flush what the host has pending, where the host would have it flushed. What fails here is its own row."""
+    db = db() if isinstance(db, scoped_session) else db  # which does not tell whether it flushes
     if db.autoflush and not getattr(db, "_flushing", False):  # as SQLAlchemy's own autoflush, which asks that too
         db.flush()
 
