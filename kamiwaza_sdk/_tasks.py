@@ -9,23 +9,28 @@ __all__ = ["all_or_first_error", "settled", "thread_to_its_end"]
 _T = TypeVar("_T")
 
 
-async def settled(future: asyncio.Future[Any]) -> asyncio.CancelledError | None:  # Any: of whatever it holds
-    """Wait for the end of `future` through any number of cancellations, and return the last of them."""
+async def settled(
+    future: asyncio.Future[Any],  # Any: of whatever it holds
+    cancel: Callable[[], object] | None = None,
+) -> asyncio.CancelledError | None:
+    """Wait for the end of `future` through any number of cancellations, call `cancel` at each, return the last."""
     cancelled: asyncio.CancelledError | None = None
     while not future.done():
         try:
             await asyncio.wait([future])
         except asyncio.CancelledError as error:
             cancelled = error
+            if cancel is not None:
+                cancel()
     if not future.cancelled():
         future.exception()  # marked as seen: whoever was to see it has
     return cancelled
 
 
-async def thread_to_its_end(function: Callable[[], _T]) -> _T:
-    """Return what `function` returns in a thread, and be cancelled only once it is done."""
+async def thread_to_its_end(function: Callable[[], _T], cancel: Callable[[], object] | None = None) -> _T:
+    """Return what `function` returns in a thread, and be cancelled only once it is done, which `cancel` may hasten."""
     running = asyncio.ensure_future(asyncio.to_thread(function))
-    cancelled = await settled(running)
+    cancelled = await settled(running, cancel)
     if cancelled is not None:
         raise cancelled from running.exception()
     return running.result()

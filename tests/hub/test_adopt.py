@@ -26,7 +26,7 @@ from kamiwaza_sdk.testing import HuggingFaceServer
 from tests.hub.conftest import Asking
 from tests.hub.test_huggingface_hub import FILES, run
 from tests.loops import watched
-from tests.storage.helpers import no_clone
+from tests.storage.helpers import no_clone, sparse
 
 WEIGHTS = b"weights" * 1000
 LAYERS = {
@@ -142,6 +142,27 @@ async def test_the_cache_is_found_where_its_tool_keeps_it(
     name, above = variables
     monkeypatch.setenv(name, str((place / above).resolve()))
     assert (await hub.adopt("hf://org/tiny", allow="*.json")).bytes_copied == 0
+
+
+async def test_an_adoption_that_is_cancelled_leaves_the_other_tools_files_as_they_were(
+    hub: HubService, storage: StorageService, tmp_path: Path
+) -> None:
+    """When it has ended, so have its threads: mode and time are what they were before, and stay so."""
+    small, large = (tmp_path / "theirs/org/tiny" / name for name in ("a.gguf", "b.gguf"))
+    sparse(small, 1)
+    sparse(large, 2 * 1024**3)
+    large.chmod(0o640)
+    before = large.stat()
+    task = asyncio.create_task(hub.adopt("lmstudio://org/tiny", cache=tmp_path / "theirs"))
+    while not task.done() and large.stat().st_mode == before.st_mode:  # noqa: ASYNC110 - the disk tells
+        await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    after = large.stat()
+    assert (after.st_mode, after.st_mtime_ns, after.st_nlink) == (before.st_mode, before.st_mtime_ns, 1)
+    assert {path.stat().st_size for path in storage.root.glob("blobs/*/*/*")} <= {1}
+    assert list((storage.root / "staging").iterdir()) == []
 
 
 async def test_a_revision_is_a_branch_a_pull_request_or_a_commit(hub: HubService, cache: Path) -> None:

@@ -35,6 +35,7 @@ from kamiwaza_sdk.services.hub import sources
 from kamiwaza_sdk.services.hub.sources import Source, local
 from kamiwaza_sdk.services.hub.sources.local import resolve_path
 from tests.serving import Server
+from tests.storage.helpers import sparse
 
 pytestmark = pytest.mark.usefixtures("blockbuster")
 
@@ -236,6 +237,21 @@ async def test_a_fetch_that_is_cancelled_leaves_nothing_and_can_be_repeated(
     assert (leftovers(storage), blobs(storage)) == ([], [])
     server.add("/a.bin", body=BODY)
     assert (await hub.fetch(url)).bytes_fetched == len(BODY)
+
+
+async def test_a_fetch_of_local_files_that_is_cancelled_stops_between_pieces(
+    hub: HubService, storage: StorageService, tmp_path: Path
+) -> None:
+    """When it has ended, so have its threads: nothing is copied any more, and nothing of it is left."""
+    for name in "abc":
+        sparse(tmp_path / "m" / name, 2 * 1024**3)
+    task = asyncio.create_task(hub.fetch(tmp_path / "m"))
+    while not task.done() and not any(path.is_file() for path in leftovers(storage)):  # noqa: ASYNC110 - the disk tells
+        await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (leftovers(storage), blobs(storage)) == ([], [])
 
 
 async def test_progress_is_told_of_every_file(hub: HubService, server: Server) -> None:

@@ -64,6 +64,13 @@ def same_size(path: Path) -> None:
     path.write_bytes(b"x" * 400)
 
 
+def sparse(path: Path, size: int) -> None:
+    """Make a file that takes long to read and no room."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    os.truncate(path, size)
+
+
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 

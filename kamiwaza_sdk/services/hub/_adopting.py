@@ -8,6 +8,7 @@ from kamiwaza_sdk.services.download.schemas import Validators
 from kamiwaza_sdk.services.hub._git import check_git_blob
 from kamiwaza_sdk.services.hub._kept import KeptFiles
 from kamiwaza_sdk.services.hub._results import result_of
+from kamiwaza_sdk.services.hub._threads import in_thread
 from kamiwaza_sdk.services.hub.schemas.adopted import Adopted, AdoptedFile
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.sources.local import check_inside
@@ -25,7 +26,7 @@ async def adopt_all(manifest: ManifestSchema, storage: StorageService) -> Adopte
 
     async def adopt(file: ManifestFileSchema) -> AdoptedFile:
         async with slots:
-            return await asyncio.to_thread(_adopt, file, storage)
+            return await in_thread(lambda: _adopt(file, storage))
 
     files = await all_or_first_error(adopt(file) for file in manifest.files)
     return result_of(manifest, Adopted, files, bytes_fetched=0, bytes_reused=sum(file.size for file in files))

@@ -14,6 +14,7 @@ from kamiwaza_sdk.services.hub._git import check_git_blob
 from kamiwaza_sdk.services.hub._kept import Kept, KeptFiles
 from kamiwaza_sdk.services.hub._results import result_of
 from kamiwaza_sdk.services.hub._streaming import open_stream, written
+from kamiwaza_sdk.services.hub._threads import in_thread
 from kamiwaza_sdk.services.hub.exceptions import (
     OfflineException,
     RepositoryGatedException,
@@ -66,7 +67,7 @@ class Fetching:
         # A cheap early word: what counts is what was copied, as files grow.
         self._refuse_over_limit(sum(file.size or 0 for file in self._manifest.files))
         if self._context.offline:
-            await asyncio.to_thread(self._refuse_missing)
+            await in_thread(self._refuse_missing)
         slots = asyncio.Semaphore(_MAX_STAGED)
         files = await all_or_first_error(self._take(file, slots) for file in self._manifest.files)
         return result_of(self._manifest, Fetched, files, bytes_fetched=self._fetched, bytes_reused=self._reused)
@@ -77,7 +78,7 @@ class Fetching:
         return FetchedFile(path=file.path, size=blob.size, sha256=blob.sha256)
 
     async def _copy(self, file: ManifestFileSchema) -> "BlobSchema":
-        return self._reused_whole(await asyncio.to_thread(self._add, file))
+        return self._reused_whole(await in_thread(lambda: self._add(file)))
 
     def _add(self, file: ManifestFileSchema) -> "BlobSchema":
         """Copy a file into the store, unless it leads elsewhere by now. Blocks."""
@@ -90,7 +91,7 @@ class Fetching:
     async def _bring(self, file: ManifestFileSchema) -> "BlobSchema":
         """Bring what is not on this machine: from the store where it must be, over HTTP, or by its own source."""
         if self._context.offline:
-            return self._reused_whole((await asyncio.to_thread(self._found, file)).blob)
+            return self._reused_whole((await in_thread(lambda: self._found(file))).blob)
         if file.scheme not in {"http", "https"}:
             return await self._stream(file)
         try:
@@ -122,7 +123,7 @@ class Fetching:
         return kept
 
     async def _stream(self, file: ManifestFileSchema) -> "BlobSchema":
-        kept = await asyncio.to_thread(self._kept.find, file)
+        kept = await in_thread(lambda: self._kept.find(file))
         if kept is not None and file.is_pinned:
             return self._reused_whole(kept.blob)
         pieces = await asyncio.to_thread(open_stream, file, self._context)
@@ -131,10 +132,10 @@ class Fetching:
             result = await written(pieces, path, file=file, max_size=limit)
             self._fetched += result.bytes_fetched
             self._count(result.bytes_fetched, reused=0)
-            return await asyncio.to_thread(self._publish, file, path, result)
+            return await in_thread(lambda: self._publish(file, path, result))
 
     async def _transfer(self, file: ManifestFileSchema) -> "BlobSchema":
-        kept = await asyncio.to_thread(self._kept.find, file)
+        kept = await in_thread(lambda: self._kept.find(file))
         if kept is not None and file.has_digest:
             return self._reused_whole(kept.blob)
         async with self._staged(file.sha256 or file.url) as place:
@@ -152,7 +153,7 @@ class Fetching:
         assert result.size is not None
         self._fetched += result.bytes_fetched
         self._count(result.size, reused=result.bytes_reused)
-        return await asyncio.to_thread(self._publish, file, path, result)
+        return await in_thread(lambda: self._publish(file, path, result))
 
     async def _download(
         self, file: ManifestFileSchema, path: Path, validators: "Validators | None"

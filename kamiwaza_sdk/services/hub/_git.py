@@ -7,6 +7,7 @@ from typing import Final
 from kamiwaza_sdk.services.hub.addresses import redacted
 from kamiwaza_sdk.services.hub.exceptions import GitBlobMismatchException
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema
+from kamiwaza_sdk.services.storage._stopping import go_on
 
 __all__ = ["check_git_blob", "git_blob_id"]
 
@@ -19,6 +20,7 @@ def git_blob_id(path: Path) -> str:
     with path.open("rb") as file:
         while piece := file.read(_PIECE):
             digest.update(piece)
+            go_on()
     return digest.hexdigest()
 
 

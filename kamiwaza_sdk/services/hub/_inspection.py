@@ -16,6 +16,7 @@ from kamiwaza_sdk.services.hub._quantisations import format_by_name
 from kamiwaza_sdk.services.hub._ranges import Allowance, RangeReader, SpentException
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema
 from kamiwaza_sdk.services.hub.sources.context import SourceContext
+from kamiwaza_sdk.services.storage._stopping import go_on
 
 __all__ = ["Findings", "Inspection", "inspect_here"]
 
@@ -161,6 +162,7 @@ def inspect_here(files: Mapping[str, Path]) -> Findings:
     """Return what files on this machine say, also those that are weights only by their bytes. Blocks."""
     findings = Findings()
     for path, place in files.items():
+        go_on()
         try:
             if path in DESCRIBING_FILES:
                 with place.open("rb") as opened:

@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from kamiwaza_sdk.exceptions import InvalidInputException
@@ -13,6 +14,7 @@ from kamiwaza_sdk.services.hub._details import with_details
 from kamiwaza_sdk.services.hub._fetching import Fetching
 from kamiwaza_sdk.services.hub._planning import Question, make_plan
 from kamiwaza_sdk.services.hub._search import RepositorySort, check_search, find
+from kamiwaza_sdk.services.hub._threads import in_thread
 from kamiwaza_sdk.services.hub._wanted import Wanted
 from kamiwaza_sdk.services.hub.caches import resolve_cached
 from kamiwaza_sdk.services.hub.config import HubConfig
@@ -364,7 +366,7 @@ class HubService:
                 progress=progress,
             )
             fetched = await fetching.run()
-        return await asyncio.to_thread(with_details, fetched, self.storage)
+        return await in_thread(lambda: with_details(fetched, self.storage))
 
     async def adopt(
         self,
@@ -388,9 +390,9 @@ class HubService:
         wanted = Wanted(sha256=None, allow=allow, ignore=ignore)
         if self._config is None:
             self._config = await asyncio.to_thread(HubConfig)
-        found = await asyncio.to_thread(resolve_cached, source, cache, self._config)
+        found = await in_thread(partial(resolve_cached, source, cache, self._config))
         adopted = await adopt_all(await asyncio.to_thread(wanted.select, found), self.storage)
-        return await asyncio.to_thread(with_details, adopted, self.storage)
+        return await in_thread(lambda: with_details(adopted, self.storage))
 
     @asynccontextmanager
     async def _opened(self) -> "AsyncIterator[_Opened]":

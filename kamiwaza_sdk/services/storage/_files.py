@@ -4,11 +4,13 @@ import errno
 import hashlib
 import os
 import sys
+from collections.abc import Generator
 from io import FileIO
 from pathlib import Path
 from typing import Final
 
 from kamiwaza_sdk.services.storage._errors import DENIED
+from kamiwaza_sdk.services.storage._stopping import go_on
 
 __all__ = ["copy", "digest", "open_file", "set_mode", "sync", "sync_directory"]
 
@@ -25,17 +27,27 @@ def open_file(path: Path, *, follow_symlinks: bool = False) -> FileIO:
 def digest(file: FileIO) -> str:
     """Return the SHA-256 of the whole file."""
     file.seek(0)
-    return hashlib.file_digest(file, "sha256").hexdigest()
+    read = hashlib.sha256()
+    for piece in _pieces(file):
+        read.update(piece)
+    return read.hexdigest()
 
 
 def copy(source: FileIO, target: FileIO) -> str:
     """Append what `source` holds to `target`, and return the SHA-256 of just these bytes, whoever edits `source`."""
     written = hashlib.sha256()
-    buffer = memoryview(bytearray(_CHUNK))
-    while count := source.readinto(buffer):
-        written.update(buffer[:count])
-        _write(target, buffer[:count])
+    for piece in _pieces(source):
+        written.update(piece)
+        _write(target, piece)
     return written.hexdigest()
+
+
+def _pieces(file: FileIO) -> Generator[memoryview]:
+    """Yield the rest of a file, each piece in the place of the one before."""
+    buffer = memoryview(bytearray(_CHUNK))
+    while count := file.readinto(buffer):
+        yield buffer[:count]
+        go_on()
 
 
 def _write(target: FileIO, data: memoryview) -> None:

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, cast
 
 from kamiwaza_sdk._validation import MAX_FILES
 from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.services.hub._threads import in_thread
 from kamiwaza_sdk.services.hub.addresses import is_address, redacted, refuse_unless_address, scheme_of
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema
@@ -46,7 +47,7 @@ async def resolve_source(source: Source, context: SourceContext) -> ManifestSche
             raise InvalidSourceException(redacted(source), f"was resolved to a {kind}; its source is at fault")
         return manifest
     if isinstance(source, str | os.PathLike):
-        return await asyncio.to_thread(resolve_path, _path(source))
+        return await in_thread(lambda: resolve_path(_path(source)))
     return await asyncio.to_thread(resolve_urls, _urls(source))
 
 

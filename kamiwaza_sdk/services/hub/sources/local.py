@@ -1,6 +1,5 @@
 """``file://`` and paths: one file or a directory tree on this machine."""
 
-import asyncio
 import os
 import stat
 from collections.abc import Generator, Iterator
@@ -10,10 +9,12 @@ from typing import NamedTuple
 
 from kamiwaza_sdk._validation import MAX_FILES, check_path
 from kamiwaza_sdk.exceptions import ServiceException
+from kamiwaza_sdk.services.hub._threads import in_thread
 from kamiwaza_sdk.services.hub.addresses import displayed, path_of, redacted, suggested
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.sources.context import SourceContext
+from kamiwaza_sdk.services.storage._stopping import go_on
 
 __all__ = ["LocalSource", "check_inside", "readable", "resolve_path"]
 
@@ -23,7 +24,7 @@ class LocalSource:
 
     async def resolve(self, reference: str, context: SourceContext) -> ManifestSchema:
         """Return the one file, or those below the directory."""
-        return await asyncio.to_thread(resolve_path, path_of(reference))
+        return await in_thread(lambda: resolve_path(path_of(reference)))
 
 
 def resolve_path(root: Path) -> ManifestSchema:
@@ -84,6 +85,7 @@ def _below(root: Path, mode: int, real: Path) -> Iterator[_Found]:
         raise InvalidSourceException(str(root), "is neither a file nor a directory; give one of those")
     with closing(_walk(root, real)) as entries:
         for count, entry in enumerate(entries):
+            go_on()
             if count >= MAX_FILES:
                 raise InvalidSourceException(str(root), f"has over {MAX_FILES} files; fetch a part of it")
             file = Path(entry.path)
