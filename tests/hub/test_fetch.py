@@ -31,6 +31,7 @@ from kamiwaza_sdk import (
     StorageService,
     fetch,
 )
+from kamiwaza_sdk.services.download._claim import Place
 from kamiwaza_sdk.services.hub import sources
 from kamiwaza_sdk.services.hub.sources import Source, local
 from kamiwaza_sdk.services.hub.sources.local import resolve_path
@@ -322,6 +323,50 @@ async def test_what_leads_out_of_a_directory_or_is_no_file_is_refused(hub: HubSe
     (root / "a\nb").touch()
     with pytest.raises(InvalidPathException, match="control character"):
         await hub.fetch(root)
+
+
+async def test_an_unfinished_download_is_no_file_of_its_directory(
+    hub: HubService, server: Server, tmp_path: Path
+) -> None:
+    """Its bytes are refused until it is finished; what it has without bytes is left out."""
+    (tmp_path / "config.json").write_text("{}")
+    large = os.urandom(4 * 1024**2)
+    url = server.add("/model.gguf", body=large, etag='"1"', stall_after=3 * 1024**2)
+    async with DownloadService() as downloads:
+        download = downloads.start(url, tmp_path / "model.gguf")
+        async for progress in download:
+            if progress.received > 2 * 1024**2:
+                await download.cancel()
+        (partial,) = tmp_path.glob(".kamiwaza-*.partial")
+        for call in (hub.fetch, hub.plan):
+            with pytest.raises(InvalidSourceException, match="finish the download, or remove the file") as refused:
+                await call(tmp_path)
+            assert refused.value.source == str(partial)
+        server.add("/model.gguf", body=large, etag='"1"')
+        await downloads.download(url, tmp_path / "model.gguf")
+    assert [file.path for file in (await hub.fetch(tmp_path)).files] == ["config.json", "model.gguf"]
+
+
+@pytest.mark.parametrize("suffix", [".partial", f"-{'ab' * 8}.partial", ".whole"])
+@pytest.mark.parametrize("below", ["", "onnx"])
+async def test_of_what_downloads_leave_only_bytes_are_refused(
+    hub: HubService, tmp_path: Path, suffix: str, below: str
+) -> None:
+    place = Place(tmp_path / below / "model.gguf")
+    Path(place.directory).mkdir(exist_ok=True)
+    left = Path(place.beside(suffix))
+    left.touch()
+    for silent in (".journal", "-sealed.journal", f"-{'ab' * 8}.journal", ".lease"):
+        Path(place.beside(silent)).write_text("{}")
+    others = {tmp_path / below / name for name in (".kamiwaza-1.partial", f"{place.stem}.partial.txt", ".hidden")}
+    for other in others:
+        other.write_text("x")
+    files = (await hub.fetch(tmp_path)).files
+    assert {tmp_path / file.path for file in files} == others
+    left.write_text("x")
+    with pytest.raises(InvalidSourceException, match="holds the bytes of an unfinished download") as refused:
+        await hub.fetch(tmp_path)
+    assert refused.value.source == str(left)
 
 
 async def test_a_source_whose_name_is_no_text_can_still_be_told(hub: HubService, tmp_path: Path) -> None:

@@ -102,9 +102,9 @@ async def fetch(
 
     Args:
         source: An address, such as ``https://…``, ``hf://org/repo@revision`` or ``file://…``; several of http or https;
-            a file or directory on this machine; or a `ManifestSchema` or a `PlanSchema`, of which just the files are
-            fetched that it names. Files of several URLs are named from the directory that all URLs lie in, or, from
-            several hosts, each by its last segment.
+            a file or directory on this machine, in which no download is unfinished; or a `ManifestSchema` or a
+            `PlanSchema`, of which just the files are fetched that it names. Files of several URLs are named from the
+            directory that all URLs lie in, or, from several hosts, each by its last segment.
         sha256: The digest that the file must have; for several files a mapping from path to digest.
         allow: Fetch only files whose path matches a pattern, or one of several: ``*.safetensors``. ``*`` matches ``/``
             too, and what ends with ``/`` names all below it, as in ``huggingface_hub``.
@@ -117,7 +117,8 @@ async def fetch(
         The files, the bytes that travelled, a name that the source suggests, and what the files say of the model.
 
     Raises:
-        InvalidSourceException: The source is empty, missing, or leads out of itself, or nothing of it is wanted.
+        InvalidSourceException: The source is empty, missing, or leads out of itself, a download into it is
+            unfinished, or nothing of it is wanted.
         SourceEntryPointException: The package that is to bring such sources does not.
         HubException: The hub does not bring it: see its leaves.
         InvalidUrlException: It is a URL, but none that can be fetched.
@@ -224,7 +225,8 @@ class HubService:
             The wanted files, with what is known of them beforehand, pinned to a revision where the source has any.
 
         Raises:
-            InvalidSourceException: The source is empty, missing, or leads out of itself, or nothing of it is wanted.
+            InvalidSourceException: The source is empty, missing, or leads out of itself, a download into it is
+                unfinished, or nothing of it is wanted.
             InvalidInputException: An argument is of a wrong kind, or `sha256` does not fit the files.
             InvalidPathException: A file has a path that cannot stand in a model, or beside another one.
             SourceEntryPointException: The package that is to bring such sources does not.

@@ -1,11 +1,12 @@
 """``file://`` and paths: one file or a directory tree on this machine."""
 
 import os
+import re
 import stat
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from kamiwaza_sdk._validation import MAX_FILES, check_path
 from kamiwaza_sdk.exceptions import ServiceException
@@ -17,6 +18,11 @@ from kamiwaza_sdk.services.hub.sources.context import SourceContext
 from kamiwaza_sdk.services.storage._stopping import go_on
 
 __all__ = ["LocalSource", "check_inside", "readable", "resolve_path"]
+
+#: What downloads have beside their paths while they are unfinished (`Place`). Only these two hold bytes of a file.
+_OF_DOWNLOADS: Final = re.compile(
+    r"\.kamiwaza-[0-9a-f]{32}(?:(?P<bytes>(?:-[0-9a-f]{16})?\.partial|\.whole)|(?:-[0-9a-z]+)?\.journal|\.lease.*)"
+)
 
 
 class LocalSource:
@@ -31,7 +37,8 @@ def resolve_path(root: Path) -> ManifestSchema:
     """Return the files that a path leads to. Looks at the file system, and opens no file. Blocks.
 
     Raises:
-        InvalidSourceException: It is empty, missing, neither file nor directory, or leads out of itself.
+        InvalidSourceException: It is empty, missing, neither file nor directory, leads out of itself, or holds the
+            bytes of an unfinished download.
         InvalidPathException: A file's path cannot stand in a model.
     """
     with readable(root):
@@ -103,11 +110,21 @@ def _walk(root: Path, real: Path) -> Generator["os.DirEntry[str]"]:
                 if entry.is_dir(follow_symlinks=False):
                     directories.append(entry.path)
                 elif entry.is_file():
-                    yield entry
+                    if not _is_of_a_download(entry):
+                        yield entry
                 else:
                     raise InvalidSourceException(entry.path, "is no regular file; leave it out")
                 if len(directories) > MAX_FILES:
                     raise InvalidSourceException(str(root), f"has over {MAX_FILES} directories; fetch a part of it")
+
+
+def _is_of_a_download(entry: "os.DirEntry[str]") -> bool:
+    """Return whether it is no file of the directory's; raise where one is to become of it."""
+    named = _OF_DOWNLOADS.fullmatch(entry.name)
+    if named and named["bytes"] and entry.stat().st_size:
+        reason = "holds the bytes of an unfinished download; finish the download, or remove the file"
+        raise InvalidSourceException(entry.path, reason)
+    return named is not None
 
 
 def _lies_in(file: "os.PathLike[str]", directory: Path) -> bool:
