@@ -3,6 +3,7 @@
 import asyncio
 import json
 import pickle
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from kamiwaza_sdk import (
     ServiceException,
     StorageService,
 )
+from kamiwaza_sdk.services.hub._details import check_fetched
 from kamiwaza_sdk.testing import FaultyServer, GeneratedBody, HuggingFaceServer
 from tests.hub.conftest import Asking
 from tests.hub.models import CONFIG, gguf_model, safetensors_model
@@ -247,6 +249,46 @@ async def test_a_plan_tells_what_a_policy_has_against_it_and_is_not_fetched(
     assert refused.value.objections == plan.objections
     assert not (storage.root / "blobs").exists()
     assert len((await hub.fetch(plan.manifest)).files) == 3
+
+
+@pytest.mark.parametrize("more", [0, 200])
+@pytest.mark.parametrize("fits", [None, "1 GiB"])
+async def test_what_is_here_is_looked_into_whatever_it_is_called(
+    hub: HubService, storage: StorageService, tmp_path: Path, fits: str | None, more: int
+) -> None:
+    """A plan of it has against it what registering it would, and so of what the store has already."""
+    harm = pickle.dumps(subprocess.Popen, protocol=4)
+    names = ("weights.dat", "noext", "onnx/README.md", "LICENSE")
+    files = {
+        **dict.fromkeys(names, harm),
+        "model.gguf": gguf_model(tmp_path / "8", "Q8_0", blocks=10),
+        "mmproj.gguf": harm,
+        "broken": (9).to_bytes(8, "little") + b"{no JSON}",
+        "config.json": b"[1]",
+        **{f"{number}.txt": b"%d" % number for number in range(more)},
+    }
+    for name, content in files.items():
+        (tmp_path / "model" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "model" / name).write_bytes(content)
+    policy = Policy(worst_pickle="safe", formats=("safetensors", "gguf"))
+    plan = await hub.plan(tmp_path / "model", policy=policy, fits=fits)
+    found = {one.path for one in plan.objections if one.rule == "worst_pickle"}
+    assert found == {*names, "mmproj.gguf", "broken"}
+    assert {file.path for file in plan.files if file.format == "pickle"} == found - {"broken"}
+    assert "config.json" in (next(file for file in plan.files if file.path == "config.json").problem or "")
+    fetched = await hub.fetch(plan.manifest)
+    assert plan.objections == await asyncio.to_thread(check_fetched, fetched, policy, storage)
+
+
+async def test_what_the_store_has_of_a_repository_is_looked_into_whatever_it_is_called(
+    hf: HuggingFaceServer, asking: Asking
+) -> None:
+    hf.add_repository("org/tiny", {"noext": pickle.dumps(subprocess.Popen), "model.safetensors": WEIGHTS})
+    hub = await asking()
+    policy = Policy(worst_pickle="safe")
+    assert (await hub.plan("hf://org/tiny", policy=policy)).objections == ()
+    await hub.fetch("hf://org/tiny")
+    assert [one.path for one in (await hub.plan("hf://org/tiny", policy=policy)).objections] == ["noext"]
 
 
 @pytest.fixture

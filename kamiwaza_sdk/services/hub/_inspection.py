@@ -14,6 +14,7 @@ from kamiwaza_sdk.formats.repository import DESCRIBING_FILES, describe_repositor
 from kamiwaza_sdk.formats.schemas import PickleSchema, PickleVerdict, RepositoryDetailsSchema
 from kamiwaza_sdk.services.hub._quantisations import format_by_name
 from kamiwaza_sdk.services.hub._ranges import Allowance, RangeReader, SpentException
+from kamiwaza_sdk.services.hub._threads import in_thread
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema
 from kamiwaza_sdk.services.hub.sources.context import SourceContext
 from kamiwaza_sdk.services.storage._stopping import go_on
@@ -32,8 +33,9 @@ class Findings:
     Attributes:
         schemas: What files of weights say, by path.
         texts: The texts that describe a model, by name.
-        others: Files that are called like weights and are none.
+        others: Files that are no weights, whatever they are called.
         problems: Why the inside of a file is not known, by path.
+        unreadable: Why a text says nothing, by name.
         sizes: Sizes that no listing told, by path.
     """
 
@@ -41,6 +43,7 @@ class Findings:
     texts: dict[str, bytes] = field(default_factory=dict[str, bytes])
     others: set[str] = field(default_factory=set[str])
     problems: dict[str, str] = field(default_factory=dict[str, str])
+    unreadable: dict[str, str] = field(default_factory=dict[str, str])
     sizes: dict[str, int] = field(default_factory=dict[str, int])
 
     def format(self, path: str) -> str | None:
@@ -58,6 +61,10 @@ class Findings:
         by_dtype = getattr(self.schemas.get(path), "parameters_by_dtype", None) or {}
         return max(by_dtype, key=lambda dtype: by_dtype[dtype], default=None)
 
+    def problem(self, path: str) -> str | None:
+        """Return what is the matter with a file, be it weights or a text."""
+        return self.problems.get(path) or self.unreadable.get(path)
+
     def described(self, weights: Iterable[str]) -> RepositoryDetailsSchema:
         """Return what the files say together: of parameters only where all these weights were read."""
         known = {path: self.schemas[path] for path in weights if path in self.schemas}
@@ -74,7 +81,7 @@ class Findings:
             try:
                 describe_repository({name: text}, {})
             except FormatException as error:
-                self.problems[name] = str(error)
+                self.unreadable[name] = str(error)
             else:
                 texts[name] = text
         return texts
@@ -118,6 +125,15 @@ class Inspection:
         ordered = sorted(wanted, key=lambda file: (_ORDER[format_by_name(file.path) or ""], file.path))
         for _, group in groupby(ordered, key=lambda file: format_by_name(file.path)):
             await asyncio.gather(*(self._guarded(file, self._look) for file in group))
+
+    async def look_into_others(self, files: Iterable[ManifestFileSchema]) -> None:
+        """Read the headers of those files that are here and were not looked into: their names prove nothing."""
+        seen = self.findings.schemas.keys() | self.findings.others
+        places = {file.path: self._kept[file.path] for file in files if file.path in self._kept.keys() - seen}
+        found = await in_thread(lambda: inspect_here(places))
+        self.findings.schemas |= found.schemas
+        self.findings.others |= found.others
+        self.findings.problems |= found.problems
 
     async def _look(self, file: ManifestFileSchema) -> None:
         schema = await (self._look_here(file) if file.path in self._kept else self._look_there(file))

@@ -110,6 +110,7 @@ class _Planning:
         if choice is None:
             await self._look_at_all()
         files = self._manifest.files if choice is None else self._left(choice.offer)
+        await self._inspection.look_into_others(files)
         return await asyncio.to_thread(self._plan, files, choice)
 
     @property
@@ -186,7 +187,10 @@ class _Planning:
     @property
     def _known(self) -> RepositoryDetailsSchema:
         """What the headers say that have been read: of the cache, one of several models says the same as another."""
-        return self._inspection.findings.described(list(self._inspection.findings.schemas))
+        offered = {file.path for offer in self._offers for file in offer.files}
+        return self._inspection.findings.described(
+            [path for path in self._inspection.findings.schemas if path in offered]
+        )
 
     def _memory(self, offer: Offer, details: RepositoryDetailsSchema | None = None) -> MemoryEstimateSchema:
         details = self._known if details is None else details
@@ -238,7 +242,7 @@ class _Planning:
             format=findings.format(file.path),
             dtype=findings.dtype(file.path),
             verdict=findings.verdict(file.path),
-            problem=findings.problems.get(file.path),
+            problem=findings.problem(file.path),
         )
 
     def _objections(
@@ -247,8 +251,10 @@ class _Planning:
         if self._question.policy is None:
             return ()
         digests = {file.path: file.has_digest for file in manifest.files}
+        problems = self._inspection.findings.problems
         known = [
-            Known(file.path, file.size, file.format, file.verdict, digests[file.path], file.problem) for file in files
+            Known(file.path, file.size, file.format, file.verdict, digests[file.path], problems.get(file.path))
+            for file in files
         ]
         subject = Subject(
             source=manifest.source,
@@ -256,7 +262,7 @@ class _Planning:
             hub=manifest.hub,
             license=manifest.license or details.licence,
             files=known,
-            final=False,
+            final=all(file.path in self._kept for file in manifest.files),
         )
         return objections_to(subject, self._question.policy)
 
