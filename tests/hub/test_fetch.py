@@ -347,7 +347,7 @@ async def test_an_unfinished_download_is_no_file_of_its_directory(
     assert [file.path for file in (await hub.fetch(tmp_path)).files] == ["config.json", "model.gguf"]
 
 
-@pytest.mark.parametrize("suffix", [".partial", f"-{'ab' * 8}.partial", ".whole"])
+@pytest.mark.parametrize("suffix", [".partial", f"-{'ab' * 8}.partial", f"-{'ab' * 8}.whole"])
 @pytest.mark.parametrize("below", ["", "onnx"])
 async def test_of_what_downloads_leave_only_bytes_are_refused(
     hub: HubService, tmp_path: Path, suffix: str, below: str

@@ -21,7 +21,7 @@ __all__ = ["LocalSource", "check_inside", "readable", "resolve_path"]
 
 #: What downloads have beside their paths while they are unfinished (`Place`). Only these two hold bytes of a file.
 _OF_DOWNLOADS: Final = re.compile(
-    r"\.kamiwaza-[0-9a-f]{32}(?:(?P<bytes>(?:-[0-9a-f]{16})?\.partial|\.whole)|(?:-[0-9a-z]+)?\.journal|\.lease.*)"
+    r"\.kamiwaza-[0-9a-f]{32}(?:(?P<bytes>(?:-[0-9a-f]{16})?\.(?:partial|whole))|(?:-[0-9a-z]+)?\.journal|\.lease.*)"
 )
 
 
