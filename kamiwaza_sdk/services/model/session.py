@@ -3,19 +3,19 @@
 import inspect
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, NoReturn, TypeVar
 from uuid import UUID
 from weakref import WeakSet, ref
 
-from sqlalchemy import Connection, CursorResult, Executable, event, false, update
+from sqlalchemy import Connection, CursorResult, Executable, Transaction, event, false, update
 from sqlalchemy import inspect as inspect_state
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, SessionTransaction, object_session, scoped_session
 from sqlalchemy.orm.attributes import set_committed_value
 
-from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
 from kamiwaza_sdk.services.model.exceptions import (
     DatabaseBusyException,
     DatabaseConnectionException,
@@ -55,6 +55,8 @@ _SAVEPOINT: Final = "kamiwaza"
 _ALTERED: Final = "kamiwaza_sdk.altered"
 #: Where it keeps those that the call at work has given new values.
 _TOUCHED: Final = "kamiwaza_sdk.touched"
+#: Where it keeps the transaction that the database has undone of its own accord.
+_LOST: Final = "kamiwaza_sdk.lost"
 
 
 def check_session(db: Session) -> Session:
@@ -97,10 +99,9 @@ def execute(
         DatabaseException: The database's own error, where it is one that a caller can act on.
     """
     flush(db)
-    try:
-        return _connection(db, statement).execute(statement, parameters)
-    except DBAPIError as error:
-        raise_translated(error)
+    connection = _connection(db, statement)
+    with _noticing_loss(db, connection):
+        return execute_on(connection, statement, parameters)
 
 
 def execute_on(
@@ -142,7 +143,7 @@ def dialect_name(db: Session) -> str:
 
 def in_transaction(db: Session) -> bool:
     """Tell whether a transaction is open: the session's, or that of a connection it was given."""
-    db = db() if isinstance(db, scoped_session) else db  # which has no such method of its own
+    db = _own(db)  # a scoped one has no such method
     bind = db.get_bind(mapper=_MAPPER)
     return db.in_transaction() or (isinstance(bind, Connection) and bind.in_transaction())
 
@@ -158,6 +159,9 @@ def atomic(db: Session) -> Iterator[Connection]:
     then outlive the transaction's rollback. So here it is begun, for writing: one that has read before could not write
     any more once others have.
 
+    Where the call cannot be undone, because SQLite has rolled the whole transaction back by itself, as it does at some
+    errors, the error says so, and the session refuses all but a rollback.
+
     Yields:
         The session's connection for our tables.
 
@@ -165,22 +169,30 @@ def atomic(db: Session) -> Iterator[Connection]:
         TransactionRequiredException: The connection commits every statement by itself.
     """
     flush(db)
-    try:
-        connection = _connection(db, _WRITING)
-        refuse_autocommit(connection)
-        _begin(connection)
-        connection.exec_driver_sql(f"SAVEPOINT {_SAVEPOINT}")
-    except DBAPIError as error:
-        raise_translated(error)
+    connection = _connection(db, _WRITING)
+    with _noticing_loss(db, connection):
+        _set_savepoint(connection)
     db.info[_TOUCHED] = WeakSet[DBBase]()
     try:
         yield connection
         _release(connection)
     except BaseException as error:
-        if _undo(connection) and isinstance(error, DatabaseException):
-            error._undone()
-        _expire(db, db.info[_TOUCHED])
+        if _undo(connection):
+            _expire(db, db.info[_TOUCHED])
+            if isinstance(error, DatabaseException):
+                error._undone()
+        else:
+            _give_up(db, connection, error)
         raise
+
+
+def _set_savepoint(connection: Connection) -> None:
+    refuse_autocommit(connection)
+    try:
+        _begin(connection)
+        connection.exec_driver_sql(f"SAVEPOINT {_SAVEPOINT}")
+    except DBAPIError as error:
+        raise_translated(error)
 
 
 def _release(connection: Connection) -> None:
@@ -200,18 +212,89 @@ def _undo(connection: Connection) -> bool:
     return True
 
 
+@contextmanager
+def _noticing_loss(db: Session, connection: Connection) -> Iterator[None]:
+    """Give the transaction up where a statement that no savepoint guards has made SQLite roll it back.
+
+    A read can do that too, where memory or the disk fails it.
+    """
+    was_open = _is_open_sqlite(connection)
+    try:
+        yield
+    except BaseException as error:
+        if was_open and not connection.invalidated and not _is_open_sqlite(connection):
+            _give_up(db, connection, error)
+        raise
+
+
+def _give_up(db: Session, connection: Connection, error: BaseException) -> None:
+    """Let nothing but a rollback be done with a transaction that is undone, or cannot be undone in part.
+
+    The driver would begin a new one at the next row that is written, and what is committed then would lack all that
+    was there before. Nothing that SQLAlchemy documents keeps it from that: a transaction that is rolled back makes
+    room for another at the next statement, and a connection that is invalidated is closed, with which a database in
+    memory is gone. So its transaction is put into the state that SQLAlchemy leaves one in whose commit has failed: it
+    is not active, but still the connection's. All that is executed then raises `PendingRollbackError`.
+    """
+    if isinstance(error, DatabaseException):
+        error._lost()
+    elif isinstance(error, ServiceException):
+        error.transaction_usable = False
+    transaction = connection.get_transaction()
+    if transaction is not None:
+        _roll_back_driver(connection)
+        transaction.is_active = False
+        _refuse_commits(_own(db), transaction)
+    _expire(db, _ours(db))
+
+
+def _roll_back_driver(connection: Connection) -> None:
+    """Undo what the driver may still hold, such as where going back to a savepoint was interrupted in its turn.
+
+    A transaction that is not active is not rolled back again when the host does that.
+    """
+    if not connection.invalidated:
+        with suppress(SQLAlchemyError, connection.dialect.loaded_dbapi.Error):
+            connection.connection.rollback()
+
+
+def _refuse_commits(db: Session, lost: Transaction) -> None:
+    """Refuse a session's commit until a transaction is rolled back.
+
+    The transaction itself refuses only where it is the session's to commit: not where the session was given a
+    connection that had one, or has other databases too, which it might commit first.
+    """
+    if _LOST not in db.info:
+        event.listen(db, "before_commit", _refuse_commit)
+    db.info[_LOST] = lost
+
+
+def _refuse_commit(db: Session) -> None:
+    lost: Transaction | None = db.info[_LOST]
+    if lost is not None and lost.connection.get_transaction() is lost:
+        raise PendingRollbackError("The database has undone the whole transaction; roll back before going on")
+    db.info[_LOST] = None
+
+
 def _begin(connection: Connection) -> None:
     """Have SQLite's lock for writing, before anything is read: after that SQLite would not wait for it."""
     if connection.dialect.name != "sqlite":
         return
-    driver_connection: Any = connection.connection.driver_connection  # Any: of the driver in use
     known = connection.info.get(_WRITER)
     transaction = connection.get_transaction()
-    if not driver_connection.in_transaction:
+    if not _is_open_sqlite(connection):
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     elif known is None or known() is not transaction:
         connection.execute(_LOCK)
     connection.info[_WRITER] = None if transaction is None else ref(transaction)
+
+
+def _is_open_sqlite(connection: Connection) -> bool:
+    """Tell whether SQLite has a transaction open, whatever SQLAlchemy takes for one."""
+    if connection.dialect.name != "sqlite" or connection.invalidated:
+        return False
+    driver_connection: Any = connection.connection.driver_connection  # Any: of the driver in use
+    return bool(driver_connection.in_transaction)
 
 
 def refuse_autocommit(connection: Connection) -> None:
@@ -258,8 +341,8 @@ def forget(db: Session, **keys: Collection[UUID]) -> None:
         db: The host's session.
         keys: Values by the columns that tell which they are, such as ``version_id``.
     """
-    for loaded in list(db.identity_map.values()):
-        if isinstance(loaded, DBBase) and any(vars(loaded).get(key) in values for key, values in keys.items()):
+    for loaded in _ours(db):
+        if any(vars(loaded).get(key) in values for key, values in keys.items()):
             _note(db, loaded)
             db.expire(loaded)
 
@@ -285,6 +368,11 @@ def _expire_altered(db: Session, _previous: SessionTransaction) -> None:
     _expire(db, db.info[_ALTERED])
 
 
+def _ours(db: Session) -> list[DBBase]:
+    """Return the host's loaded copies of rows of ours."""
+    return [loaded for loaded in db.identity_map.values() if isinstance(loaded, DBBase)]
+
+
 def _expire(db: Session, altered: Iterable[DBBase]) -> None:
     for loaded in altered:
         if loaded in db and inspect_state(loaded).persistent:
@@ -297,6 +385,13 @@ def _connection(db: Session, statement: Executable | None = None) -> Connection:
         return db.connection(bind_arguments={"mapper": _MAPPER, "clause": statement})
     except PoolTimeoutError as error:
         raise DatabaseConnectionException(f"the engine's pool has none to give: {error}") from error
+    except DBAPIError as error:
+        raise_translated(error)
+
+
+def _own(db: Session) -> Session:
+    """Return the session that a scoped one stands for now."""
+    return db() if isinstance(db, scoped_session) else db
 
 
 def raise_translated(error: DBAPIError) -> NoReturn:

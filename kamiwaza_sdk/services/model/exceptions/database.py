@@ -28,6 +28,12 @@ class DatabaseException(ServiceException):
         """Note that the call is undone: the transaction can go on now."""
         self.transaction_usable = True
 
+    def _lost(self) -> None:
+        """Note that the call could not be undone alone: the transaction is lost with it."""
+        if self.transaction_usable:
+            self.transaction_usable = False
+            self.args = (f"{self}; the whole transaction is undone, so roll back",)
+
 
 class DatabaseNotReadyException(DatabaseException):
     """The registry's tables are missing or of an older schema version: `setup_database` was not called.
@@ -142,6 +148,11 @@ class DatabaseBusyException(DatabaseException):
         if self.code == _LOCK_TIMEOUT:
             self.transaction_usable = True
             super().__init__(self._message(self.code, transaction_usable=True))  # the message alone
+
+    def _lost(self) -> None:
+        """Note that the transaction is lost with the call."""
+        self.transaction_usable = False
+        super().__init__(self._message(self.code, transaction_usable=False))  # as above
 
 
 class DatabaseConnectionException(DatabaseException):
