@@ -4,9 +4,9 @@ import inspect
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 from uuid import UUID
-from weakref import WeakSet, ref
+from weakref import WeakKeyDictionary, WeakSet, ref
 
 from sqlalchemy import Connection, CursorResult, Executable, Transaction, event, false, update
 from sqlalchemy import inspect as inspect_state
@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, Pending
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, SessionTransaction, object_session, scoped_session
 from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy.orm.collections import InstrumentedList
 
 from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
 from kamiwaza_sdk.services.model.exceptions import (
@@ -43,6 +44,7 @@ __all__ = [
 ]
 
 _AnyAsyncSession = TypeVar("_AnyAsyncSession")
+_Touched: TypeAlias = WeakKeyDictionary[DBBase, dict[str, Any]]  # Any: values of several columns
 _MAPPER: Final = DBModel.__mapper__
 #: What a host that routes by statement is shown where a call is going to write.
 _WRITING: Final = update(DBModel)
@@ -53,7 +55,7 @@ _WRITER: Final = "kamiwaza_sdk.writer"
 _SAVEPOINT: Final = "kamiwaza"
 #: Where a session keeps which loaded rows a rollback to a savepoint makes stale.
 _ALTERED: Final = "kamiwaza_sdk.altered"
-#: Where it keeps those that the call at work has given new values.
+#: Where it keeps those that the call at work has given new values, with what was loaded of them before.
 _TOUCHED: Final = "kamiwaza_sdk.touched"
 #: Where it keeps the transaction that the database has undone of its own accord.
 _LOST: Final = "kamiwaza_sdk.lost"
@@ -172,18 +174,21 @@ def atomic(db: Session) -> Iterator[Connection]:
     connection = _connection(db, _WRITING)
     with _noticing_loss(db, connection):
         _set_savepoint(connection)
-    db.info[_TOUCHED] = WeakSet[DBBase]()
+    touched: _Touched = WeakKeyDictionary()
+    db.info[_TOUCHED] = touched
     try:
         yield connection
         _release(connection)
     except BaseException as error:
         if _undo(connection):
-            _expire(db, db.info[_TOUCHED])
+            _restore(db, touched)
             if isinstance(error, DatabaseException):
                 error._undone()
         else:
             _give_up(db, connection, error)
         raise
+    finally:
+        db.info.pop(_TOUCHED, None)  # with the values, which hold on to other rows
 
 
 def _set_savepoint(connection: Connection) -> None:
@@ -348,9 +353,37 @@ def forget(db: Session, **keys: Collection[UUID]) -> None:
 
 
 def _note(db: Session, loaded: DBBase) -> None:
-    """Note a row that is no longer as it was loaded, for when the call is undone, or what it is part of."""
-    db.info.setdefault(_TOUCHED, WeakSet[DBBase]()).add(loaded)
+    """Note a row that will no longer be as it was loaded, for when the call is undone, or what it is part of."""
+    touched: _Touched = db.info.setdefault(_TOUCHED, WeakKeyDictionary())
+    if loaded not in touched:
+        touched[loaded] = _values(loaded)
     _expire_on_rollback(loaded)
+
+
+def _values(loaded: DBBase) -> dict[str, Any]:  # Any: values of several columns
+    """Return what is loaded of a row, but for what the host has changed and not flushed, which is not the row's.
+
+    Lists of related rows are copied: SQLAlchemy changes them in place.
+    """
+    values = {key: vars(loaded)[key] for key in _loaded_keys(loaded)}
+    return {key: list(value) if isinstance(value, InstrumentedList) else value for key, value in values.items()}
+
+
+def _loaded_keys(loaded: DBBase) -> set[str]:
+    return inspect_state(loaded).unmodified & vars(loaded).keys()
+
+
+def _restore(db: Session, touched: _Touched) -> None:
+    """Put back what was loaded of rows before a call that is undone, and let the rest be read when next looked at.
+
+    Not all is left to be read, for the same reason as in `refresh`.
+    """
+    for loaded, before in touched.items():
+        if loaded in db and inspect_state(loaded).persistent:
+            for key, value in before.items():
+                set_committed_value(loaded, key, value)
+            if unknown := _loaded_keys(loaded) - before.keys():  # of none, SQLAlchemy would make all
+                db.expire(loaded, unknown)
 
 
 def _expire_on_rollback(loaded: DBBase) -> None:
