@@ -57,9 +57,7 @@ _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 def shown(value: object, *, limit: int = 80) -> str:
     """Return `value` as a short literal that is safe to print, whatever it contains."""
-    # Of integers those that are short: Python refuses to write out what has thousands of digits.
-    is_plain = isinstance(value, str | bytes | float | None) or (isinstance(value, int) and abs(value) <= MAX_SIZE)
-    literal = ascii(value) if is_plain else type(value).__name__
+    literal = ascii(value) if isinstance(value, str | bytes | float | None) else type(value).__name__
     return literal if len(literal) <= limit else f"{literal[:limit]}… ({len(literal)} characters)"
 
 
@@ -167,7 +165,9 @@ def check_layout(paths: Iterable[str], *, field: str = "files") -> None:
 def check_count(value: int, *, field: str, least: int = 0) -> int:
     """Return `value`, or refuse what is no number of bytes."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise InvalidInputException(field, f"is {shown(value)}; give a whole number of bytes, {least} or more")
+        # Python refuses to write out what has thousands of digits.
+        given = str(value) if type(value) is int and value >= -MAX_SIZE else shown(value)
+        raise InvalidInputException(field, f"is {given}; give a whole number of bytes, {least} or more")
     return value
 
 

@@ -9,7 +9,14 @@ from typing import Literal
 import aiohttp
 import pytest
 
-from kamiwaza_sdk import DownloadConfig, DownloadRequest, DownloadService, DownloadTooLargeException, Validators
+from kamiwaza_sdk import (
+    DownloadConfig,
+    DownloadRequest,
+    DownloadService,
+    DownloadTooLargeException,
+    InvalidInputException,
+    Validators,
+)
 from kamiwaza_sdk.testing import FaultyServer, Headers, Status
 from tests.download.helpers import digest, entries
 from tests.serving import Server
@@ -235,3 +242,11 @@ async def test_a_relative_path_is_meant_where_the_download_began(
     await downloads.download_many(many, progress=lambda _: os.chdir(tmp_path / "two"))
     assert result.path == tmp_path / "one" / "m.bin"
     assert (entries(tmp_path / "one"), entries(tmp_path / "two")) == (["m.bin", "n.bin"], [])
+
+
+@pytest.mark.parametrize(("wrong", "told"), [(-1, "is -1"), ("1MB", "is '1MB'"), (True, "is bool")])
+async def test_a_size_that_is_no_number_of_bytes_is_refused(wrong: int, told: str, downloads: DownloadService) -> None:
+    with pytest.raises(InvalidInputException, match=f"max_size {told}; give a whole number of bytes, 0 or more"):
+        await downloads.read("https://example.org/m", max_size=wrong)
+    with pytest.raises(InvalidInputException, match=f"length {told}; give a whole number of bytes, 1 or more"):
+        await downloads.read_range("https://example.org/m", offset=0, length=wrong)
