@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 from uuid import UUID
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, CursorResult, Executable, Transaction, event,
 from sqlalchemy import inspect as inspect_state
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.orm import Session, SessionTransaction, object_session, scoped_session
+from sqlalchemy.orm import Session, SessionTransaction, scoped_session
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.orm.collections import InstrumentedList
 
@@ -53,8 +53,8 @@ _LOCK: Final = update(DBModel.__table__).values(id=DBModel.__table__.c.id).where
 #: Where a connection keeps which transaction has that lock.
 _WRITER: Final = "kamiwaza_sdk.writer"
 _SAVEPOINT: Final = "kamiwaza"
-#: Where a session keeps which loaded rows a rollback to a savepoint makes stale.
-_ALTERED: Final = "kamiwaza_sdk.altered"
+#: Where a session keeps the nested transactions that a call has written in.
+_WRITTEN: Final = "kamiwaza_sdk.written"
 #: Where it keeps those that the call at work has given new values, with what was loaded of them before.
 _TOUCHED: Final = "kamiwaza_sdk.touched"
 #: Where it keeps the transaction that the database has undone of its own accord.
@@ -174,6 +174,7 @@ def atomic(db: Session) -> Iterator[Connection]:
     connection = _connection(db, _WRITING)
     with _noticing_loss(db, connection):
         _set_savepoint(connection)
+    _expire_on_rollback(_own(db))
     touched: _Touched = WeakKeyDictionary()
     db.info[_TOUCHED] = touched
     try:
@@ -250,7 +251,7 @@ def _give_up(db: Session, connection: Connection, error: BaseException) -> None:
         _roll_back_driver(connection)
         transaction.is_active = False
         _refuse_commits(_own(db), transaction)
-    _expire(db, _ours(db))
+    _expire(db)
 
 
 def _roll_back_driver(connection: Connection) -> None:
@@ -353,11 +354,10 @@ def forget(db: Session, **keys: Collection[UUID]) -> None:
 
 
 def _note(db: Session, loaded: DBBase) -> None:
-    """Note a row that will no longer be as it was loaded, for when the call is undone, or what it is part of."""
+    """Note a row that will no longer be as it was loaded, for when the call is undone."""
     touched: _Touched = db.info.setdefault(_TOUCHED, WeakKeyDictionary())
     if loaded not in touched:
         touched[loaded] = _values(loaded)
-    _expire_on_rollback(loaded)
 
 
 def _values(loaded: DBBase) -> dict[str, Any]:  # Any: values of several columns
@@ -386,19 +386,23 @@ def _restore(db: Session, touched: _Touched) -> None:
                 db.expire(loaded, unknown)
 
 
-def _expire_on_rollback(loaded: DBBase) -> None:
-    """Let a loaded row be read anew after a rollback to a savepoint, which SQLAlchemy only does for its own changes."""
-    db = object_session(loaded)
-    if db is None or not db.in_nested_transaction():
-        return
-    if _ALTERED not in db.info:
-        db.info[_ALTERED] = WeakSet[DBBase]()
-        event.listen(db, "after_soft_rollback", _expire_altered)
-    db.info[_ALTERED].add(loaded)
+def _expire_on_rollback(db: Session) -> None:
+    """Let all rows of ours be read anew after a rollback to a savepoint of the host's.
+
+    SQLAlchemy only does that for its own changes. All, because until then the host may load what a call has written.
+    """
+    written: SessionTransaction | None = db.get_nested_transaction()
+    if written is not None and _WRITTEN not in db.info:
+        db.info[_WRITTEN] = WeakSet[SessionTransaction]()
+        event.listen(db, "after_soft_rollback", _expire_ours)
+    while written is not None:  # and those around it, which what is written belongs to once this one is released
+        db.info[_WRITTEN].add(written)
+        written = written.parent
 
 
-def _expire_altered(db: Session, _previous: SessionTransaction) -> None:
-    _expire(db, db.info[_ALTERED])
+def _expire_ours(db: Session, rolled_back: SessionTransaction) -> None:
+    if rolled_back in db.info[_WRITTEN]:
+        _expire(db)
 
 
 def _ours(db: Session) -> list[DBBase]:
@@ -406,9 +410,9 @@ def _ours(db: Session) -> list[DBBase]:
     return [loaded for loaded in db.identity_map.values() if isinstance(loaded, DBBase)]
 
 
-def _expire(db: Session, altered: Iterable[DBBase]) -> None:
-    for loaded in altered:
-        if loaded in db and inspect_state(loaded).persistent:
+def _expire(db: Session) -> None:
+    for loaded in _ours(db):
+        if inspect_state(loaded).persistent:
             db.expire(loaded)
 
 
