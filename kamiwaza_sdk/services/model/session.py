@@ -1,31 +1,25 @@
-"""How the registry uses the host's session: it flushes, executes, refreshes what it changed, and never commits."""
+"""How the registry uses the host's session: it flushes, executes, guards what it writes, and never commits."""
 
 import inspect
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Final, NoReturn, TypeAlias, TypeVar
-from uuid import UUID
-from weakref import WeakKeyDictionary, WeakSet, ref
+from typing import Any, Final, TypeVar
+from weakref import ref
 
 from sqlalchemy import Connection, CursorResult, Executable, Transaction, event, false, update
-from sqlalchemy import inspect as inspect_state
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.orm import Session, SessionTransaction, scoped_session
-from sqlalchemy.orm.attributes import set_committed_value
-from sqlalchemy.orm.collections import InstrumentedList
+from sqlalchemy.orm import Session, scoped_session
 
 from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
 from kamiwaza_sdk.services.model.exceptions import (
-    DatabaseBusyException,
     DatabaseConnectionException,
     DatabaseException,
-    DatabaseNotReadyException,
-    DatabaseRefusedException,
     TransactionRequiredException,
 )
-from kamiwaza_sdk.services.model.models import DBBase, DBModel
+from kamiwaza_sdk.services.model.loaded import expire, expire_on_rollback, restore, watching
+from kamiwaza_sdk.services.model.models import DBModel
+from kamiwaza_sdk.services.model.translation import raise_translated
 
 __all__ = [
     "atomic",
@@ -36,15 +30,11 @@ __all__ = [
     "execute_driver_sql",
     "execute_on",
     "flush",
-    "forget",
     "in_transaction",
-    "raise_translated",
-    "refresh",
     "refuse_autocommit",
 ]
 
 _AnyAsyncSession = TypeVar("_AnyAsyncSession")
-_Touched: TypeAlias = WeakKeyDictionary[DBBase, dict[str, Any]]  # Any: values of several columns
 _MAPPER: Final = DBModel.__mapper__
 #: What a host that routes by statement is shown where a call is going to write.
 _WRITING: Final = update(DBModel)
@@ -53,11 +43,7 @@ _LOCK: Final = update(DBModel.__table__).values(id=DBModel.__table__.c.id).where
 #: Where a connection keeps which transaction has that lock.
 _WRITER: Final = "kamiwaza_sdk.writer"
 _SAVEPOINT: Final = "kamiwaza"
-#: Where a session keeps the nested transactions that a call has written in.
-_WRITTEN: Final = "kamiwaza_sdk.written"
-#: Where it keeps those that the call at work has given new values, with what was loaded of them before.
-_TOUCHED: Final = "kamiwaza_sdk.touched"
-#: Where it keeps the transaction that the database has undone of its own accord.
+#: Where a session keeps the transaction that the database has undone of its own accord.
 _LOST: Final = "kamiwaza_sdk.lost"
 
 
@@ -174,22 +160,19 @@ def atomic(db: Session) -> Iterator[Connection]:
     connection = _connection(db, _WRITING)
     with _noticing_loss(db, connection):
         _set_savepoint(connection)
-    _expire_on_rollback(_own(db))
-    touched: _Touched = WeakKeyDictionary()
-    db.info[_TOUCHED] = touched
-    try:
-        yield connection
-        _release(connection)
-    except BaseException as error:
-        if _undo(connection):
-            _restore(db, touched)
-            if isinstance(error, DatabaseException):
-                error._undone()
-        else:
-            _give_up(db, connection, error)
-        raise
-    finally:
-        db.info.pop(_TOUCHED, None)  # with the values, which hold on to other rows
+    expire_on_rollback(_own(db))
+    with watching(db) as touched:
+        try:
+            yield connection
+            _release(connection)
+        except BaseException as error:
+            if _undo(connection):
+                restore(db, touched)
+                if isinstance(error, DatabaseException):
+                    error._undone()
+            else:
+                _give_up(db, connection, error)
+            raise
 
 
 def _set_savepoint(connection: Connection) -> None:
@@ -251,7 +234,7 @@ def _give_up(db: Session, connection: Connection, error: BaseException) -> None:
         _roll_back_driver(connection)
         transaction.is_active = False
         _refuse_commits(_own(db), transaction)
-    _expire(db)
+    expire(db)
 
 
 def _roll_back_driver(connection: Connection) -> None:
@@ -314,108 +297,6 @@ def refuse_autocommit(connection: Connection) -> None:
         raise TransactionRequiredException
 
 
-def refresh(
-    db: Session,
-    kind: type[DBBase],
-    identity: object,
-    values: Mapping[str, Any] | None = None,  # Any: values of several columns
-    *,
-    stale: Sequence[str] = (),
-) -> None:
-    """Give the host's loaded copy of a row its new values; what is not known of it is read when next looked at.
-
-    Not all is left to be read: a coroutine's session cannot, in the middle of an attribute's access. Without values,
-    the row is gone, and whoever looks at it is told.
-    """
-    loaded = db.identity_map.get(Session.identity_key(kind, identity))
-    if not isinstance(loaded, DBBase):
-        return
-    _note(db, loaded)
-    if values is None:
-        db.expire(loaded)
-        return
-    for key in values.keys() & vars(loaded).keys():
-        set_committed_value(loaded, key, values[key])
-    if stale:  # of nothing, SQLAlchemy would make everything
-        db.expire(loaded, stale)
-
-
-def forget(db: Session, **keys: Collection[UUID]) -> None:
-    """Let the host's loaded copies of rows that are gone, or replaced, be looked at anew.
-
-    Args:
-        db: The host's session.
-        keys: Values by the columns that tell which they are, such as ``version_id``.
-    """
-    for loaded in _ours(db):
-        if any(vars(loaded).get(key) in values for key, values in keys.items()):
-            _note(db, loaded)
-            db.expire(loaded)
-
-
-def _note(db: Session, loaded: DBBase) -> None:
-    """Note a row that will no longer be as it was loaded, for when the call is undone."""
-    touched: _Touched = db.info.setdefault(_TOUCHED, WeakKeyDictionary())
-    if loaded not in touched:
-        touched[loaded] = _values(loaded)
-
-
-def _values(loaded: DBBase) -> dict[str, Any]:  # Any: values of several columns
-    """Return what is loaded of a row, but for what the host has changed and not flushed, which is not the row's.
-
-    Lists of related rows are copied: SQLAlchemy changes them in place.
-    """
-    values = {key: vars(loaded)[key] for key in _loaded_keys(loaded)}
-    return {key: list(value) if isinstance(value, InstrumentedList) else value for key, value in values.items()}
-
-
-def _loaded_keys(loaded: DBBase) -> set[str]:
-    return inspect_state(loaded).unmodified & vars(loaded).keys()
-
-
-def _restore(db: Session, touched: _Touched) -> None:
-    """Put back what was loaded of rows before a call that is undone, and let the rest be read when next looked at.
-
-    Not all is left to be read, for the same reason as in `refresh`.
-    """
-    for loaded, before in touched.items():
-        if loaded in db and inspect_state(loaded).persistent:
-            for key, value in before.items():
-                set_committed_value(loaded, key, value)
-            if unknown := _loaded_keys(loaded) - before.keys():  # of none, SQLAlchemy would make all
-                db.expire(loaded, unknown)
-
-
-def _expire_on_rollback(db: Session) -> None:
-    """Let all rows of ours be read anew after a rollback to a savepoint of the host's.
-
-    SQLAlchemy only does that for its own changes. All, because until then the host may load what a call has written.
-    """
-    written: SessionTransaction | None = db.get_nested_transaction()
-    if written is not None and _WRITTEN not in db.info:
-        db.info[_WRITTEN] = WeakSet[SessionTransaction]()
-        event.listen(db, "after_soft_rollback", _expire_ours)
-    while written is not None:  # and those around it, which what is written belongs to once this one is released
-        db.info[_WRITTEN].add(written)
-        written = written.parent
-
-
-def _expire_ours(db: Session, rolled_back: SessionTransaction) -> None:
-    if rolled_back in db.info[_WRITTEN]:
-        _expire(db)
-
-
-def _ours(db: Session) -> list[DBBase]:
-    """Return the host's loaded copies of rows of ours."""
-    return [loaded for loaded in db.identity_map.values() if isinstance(loaded, DBBase)]
-
-
-def _expire(db: Session) -> None:
-    for loaded in _ours(db):
-        if inspect_state(loaded).persistent:
-            db.expire(loaded)
-
-
 def _connection(db: Session, statement: Executable | None = None) -> Connection:
     """Return the session's connection for our tables; hosts may route by the statement too."""
     try:
@@ -429,59 +310,3 @@ def _connection(db: Session, statement: Executable | None = None) -> Connection:
 def _own(db: Session) -> Session:
     """Return the session that a scoped one stands for now."""
     return db() if isinstance(db, scoped_session) else db
-
-
-def raise_translated(error: DBAPIError) -> NoReturn:
-    """Raise our error for a driver's, by its code; the driver's own where it is none that we know."""
-    sqlite_code = getattr(error.orig, "sqlite_errorname", None)
-    if sqlite_code is not None:
-        translated = _from_sqlite(sqlite_code, str(error.orig))
-    else:
-        # psycopg gives no code where it never came to speak with the server.
-        code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)  # psycopg2's name for it
-        unreachable = code is None and isinstance(error, OperationalError | InterfaceError)
-        translated = _from_postgresql(code or "", lost=error.connection_invalidated or unreachable)
-    if translated is None:
-        raise error
-    raise translated from error
-
-
-def _from_sqlite(code: str, message: str) -> DatabaseException | None:
-    if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        # A snapshot that others have written over stays so until the transaction ends.
-        return DatabaseBusyException(code=code, transaction_usable=code != "SQLITE_BUSY_SNAPSHOT")
-    if code == "SQLITE_ERROR" and _SHAPE.match(message):
-        return DatabaseNotReadyException()
-    if code.startswith("SQLITE_CANTOPEN"):
-        return DatabaseConnectionException(message)
-    refusal = _REFUSALS.get("_".join(code.split("_")[:2]))  # SQLITE_READONLY_DBMOVED is SQLITE_READONLY too
-    return None if refusal is None else DatabaseRefusedException(code=code, reason=refusal, transaction_usable=True)
-
-
-def _from_postgresql(code: str, *, lost: bool) -> DatabaseException | None:
-    if code in {"40001", "40P01", "55P03"}:
-        return DatabaseBusyException(code=code, transaction_usable=False)
-    if code in {"42P01", "42703"}:
-        return DatabaseNotReadyException(transaction_usable=False)
-    if lost or code.startswith(("08", "57P")):
-        return DatabaseConnectionException()
-    refusal = _REFUSALS.get(code)
-    return None if refusal is None else DatabaseRefusedException(code=code, reason=refusal, transaction_usable=False)
-
-
-#: What SQLite says where a table or a column of ours is missing.
-_SHAPE: Final = re.compile(r"no such (table|column)|table kamiwaza_\w+ has no column named")
-_READ_ONLY: Final = "it is read-only; connect where it can be written"
-_FULL: Final = "its disk is full; make room"
-_STOPPED: Final = "the statement was stopped; raise the limit that stopped it, or try again"
-#: Why a database refuses, and the way out, by the code it gives.
-_REFUSALS: Final = {
-    "25006": _READ_ONLY,
-    "25P02": "an earlier statement has failed; roll back, and look at that one's error",
-    "53100": _FULL,
-    "57014": _STOPPED,
-    "SQLITE_FULL": _FULL,
-    "SQLITE_INTERRUPT": _STOPPED,
-    "SQLITE_NOTADB": "the file is no SQLite database; name another",
-    "SQLITE_READONLY": _READ_ONLY,
-}

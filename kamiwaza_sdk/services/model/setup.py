@@ -15,7 +15,8 @@ from kamiwaza_sdk.services.model.exceptions import (
     DatabaseNotReadyException,
     DatabaseUnsupportedException,
 )
-from kamiwaza_sdk.services.model.session import raise_translated, refuse_autocommit
+from kamiwaza_sdk.services.model.session import refuse_autocommit
+from kamiwaza_sdk.services.model.translation import raise_translated
 
 __all__ = ["check_database", "setup_database"]
 

@@ -13,6 +13,7 @@ from kamiwaza_sdk.services.model.exceptions import (
     VersionNotFoundException,
     VersionStatusException,
 )
+from kamiwaza_sdk.services.model.loaded import refresh
 from kamiwaza_sdk.services.model.models import DBModelAlias, DBModelVersion
 from kamiwaza_sdk.services.model.operations import versions
 from kamiwaza_sdk.services.model.operations.changes import ModelChange, hold, hold_owner, remove
@@ -21,7 +22,6 @@ from kamiwaza_sdk.services.model.schemas.event import EventKind
 from kamiwaza_sdk.services.model.schemas.fields import MAX_ALIASES, check_alias
 from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema
 from kamiwaza_sdk.services.model.scope import Scope
-from kamiwaza_sdk.services.model.session import refresh
 from kamiwaza_sdk.services.model.statements import aliases as statements
 
 __all__ = ["at_moment", "create", "delete", "roll_back", "set_"]

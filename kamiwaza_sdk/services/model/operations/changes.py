@@ -15,10 +15,10 @@ from kamiwaza_sdk.services.model.exceptions import (
     VersionInUseException,
     VersionNotFoundException,
 )
+from kamiwaza_sdk.services.model.loaded import refresh
 from kamiwaza_sdk.services.model.models import DBModel
 from kamiwaza_sdk.services.model.schemas.event import EventKind
 from kamiwaza_sdk.services.model.scope import Scope, check_id
-from kamiwaza_sdk.services.model.session import refresh
 from kamiwaza_sdk.services.model.statements.events import INSERT_EVENTS
 from kamiwaza_sdk.services.model.statements.models import LOCK_MODEL, UPDATE_MODEL
 from kamiwaza_sdk.services.model.statements.versions import VERSION_OWNER

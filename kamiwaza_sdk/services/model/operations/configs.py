@@ -10,12 +10,12 @@ from kamiwaza_sdk._ids import uuid7
 from kamiwaza_sdk._validation import revalidated, shown
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.model.exceptions import ModelConfigAlreadyExistsException, ModelConfigNotFoundException
+from kamiwaza_sdk.services.model.loaded import refresh
 from kamiwaza_sdk.services.model.models import DBModelConfig, DBModelVersion
 from kamiwaza_sdk.services.model.operations import models, versions
 from kamiwaza_sdk.services.model.operations.changes import ModelChange, hold, hold_owner, remove, same
 from kamiwaza_sdk.services.model.schemas.config import CreateModelConfig, ModelConfigSchema, UpdateModelConfig
 from kamiwaza_sdk.services.model.scope import MAX_LIMIT, Scope, check_id
-from kamiwaza_sdk.services.model.session import refresh
 from kamiwaza_sdk.services.model.statements import configs as statements
 
 __all__ = ["create", "default", "delete", "get", "list_", "update"]

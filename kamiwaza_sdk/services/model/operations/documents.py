@@ -5,9 +5,9 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
+from kamiwaza_sdk.services.model.loaded import refresh
 from kamiwaza_sdk.services.model.models import DBModelDocument
 from kamiwaza_sdk.services.model.scope import Scope
-from kamiwaza_sdk.services.model.session import refresh
 from kamiwaza_sdk.services.model.statements import documents as statements
 from kamiwaza_sdk.services.model.words import document_words
 

@@ -8,10 +8,10 @@ from pydantic import JsonValue
 
 from kamiwaza_sdk._validation import MAX_SIZE
 from kamiwaza_sdk.services.hub.schemas.fetched import manifest_digest
+from kamiwaza_sdk.services.model.loaded import refresh
 from kamiwaza_sdk.services.model.models import DBModelFile
 from kamiwaza_sdk.services.model.schemas.version import CreateFile, ModelFileSchema
 from kamiwaza_sdk.services.model.scope import Scope
-from kamiwaza_sdk.services.model.session import refresh
 from kamiwaza_sdk.services.model.statements.versions import DELETE_FILE, INSERT_FILES, UPDATE_FILE
 
 __all__ = ["facts", "insert_files", "replace_files"]

@@ -10,12 +10,12 @@ from kamiwaza_sdk.services.model.exceptions import (
     VersionInUseException,
     VersionNotFoundException,
 )
+from kamiwaza_sdk.services.model.loaded import refresh
 from kamiwaza_sdk.services.model.models import DBModelLineage
 from kamiwaza_sdk.services.model.operations.changes import hold_owner, missing_version, remove
 from kamiwaza_sdk.services.model.schemas.lineage import RelativeSchema
 from kamiwaza_sdk.services.model.schemas.version import MAX_PARENTS, CreateParent
 from kamiwaza_sdk.services.model.scope import Scope, check_id, check_limit
-from kamiwaza_sdk.services.model.session import refresh
 from kamiwaza_sdk.services.model.statements import lineage as statements
 from kamiwaza_sdk.services.model.statements.versions import VERSION_BY_ID
 

@@ -17,12 +17,13 @@ from kamiwaza_sdk.services.model.exceptions import (
     ModelNotFoundException,
     RevisionConflictException,
 )
+from kamiwaza_sdk.services.model.loaded import forget
 from kamiwaza_sdk.services.model.operations.changes import ModelChange, event_row, hold, hold_any, missing
 from kamiwaza_sdk.services.model.operations.documents import forget_document, insert_document, update_document
 from kamiwaza_sdk.services.model.operations.tags import tag_rows
 from kamiwaza_sdk.services.model.schemas.model import CreateModel, ModelSchema, UpdateModel
 from kamiwaza_sdk.services.model.scope import MAX_NUMBER, Scope, check_id, check_limit, check_number
-from kamiwaza_sdk.services.model.session import flush, forget
+from kamiwaza_sdk.services.model.session import flush
 from kamiwaza_sdk.services.model.statements import models as statements
 from kamiwaza_sdk.services.model.statements.events import INSERT_EVENTS
 from kamiwaza_sdk.services.model.statements.tags import MODEL_TAGS

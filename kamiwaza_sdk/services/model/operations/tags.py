@@ -6,13 +6,13 @@ from uuid import UUID
 from kamiwaza_sdk._validation import shown
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.model.exceptions import TagNotFoundException
+from kamiwaza_sdk.services.model.loaded import refresh
 from kamiwaza_sdk.services.model.models import DBModel, DBModelTag, DBModelVersion, DBModelVersionTag
 from kamiwaza_sdk.services.model.models.tag import VALUE_START
 from kamiwaza_sdk.services.model.operations.changes import ModelChange, hold, hold_owner, remove
 from kamiwaza_sdk.services.model.operations.documents import update_document
 from kamiwaza_sdk.services.model.schemas.fields import MAX_TAGS, check_tag_key, check_tag_value, check_tags
 from kamiwaza_sdk.services.model.scope import Scope
-from kamiwaza_sdk.services.model.session import refresh
 from kamiwaza_sdk.services.model.statements.tags import MODEL_TAGS, VERSION_TAGS, TagStatements
 
 __all__ = [

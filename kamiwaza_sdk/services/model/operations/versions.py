@@ -19,6 +19,7 @@ from kamiwaza_sdk.services.model.exceptions import (
     VersionInUseException,
     VersionStatusException,
 )
+from kamiwaza_sdk.services.model.loaded import forget, refresh
 from kamiwaza_sdk.services.model.models import DBModelVersion
 from kamiwaza_sdk.services.model.operations import models
 from kamiwaza_sdk.services.model.operations.changes import ModelChange, hold, hold_owner, missing_version, same
@@ -37,7 +38,7 @@ from kamiwaza_sdk.services.model.schemas.version import (
     check_version_label,
 )
 from kamiwaza_sdk.services.model.scope import MAX_NUMBER, Scope, check_id, check_limit, check_number
-from kamiwaza_sdk.services.model.session import flush, forget, refresh
+from kamiwaza_sdk.services.model.session import flush
 from kamiwaza_sdk.services.model.statements import versions as statements
 from kamiwaza_sdk.services.model.statements.aliases import ALIASES_OF_VERSION
 from kamiwaza_sdk.services.model.statements.models import insert_or_nothing

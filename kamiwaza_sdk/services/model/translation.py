@@ -1,0 +1,72 @@
+"""Errors of our own for those of drivers."""
+
+import re
+from typing import Final, NoReturn
+
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from kamiwaza_sdk.services.model.exceptions import (
+    DatabaseBusyException,
+    DatabaseConnectionException,
+    DatabaseException,
+    DatabaseNotReadyException,
+    DatabaseRefusedException,
+)
+
+__all__ = ["raise_translated"]
+
+
+def raise_translated(error: DBAPIError) -> NoReturn:
+    """Raise our error for a driver's, by its code; the driver's own where it is none that we know."""
+    sqlite_code = getattr(error.orig, "sqlite_errorname", None)
+    if sqlite_code is not None:
+        translated = _from_sqlite(sqlite_code, str(error.orig))
+    else:
+        # psycopg gives no code where it never came to speak with the server.
+        code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)  # psycopg2's name for it
+        unreachable = code is None and isinstance(error, OperationalError | InterfaceError)
+        translated = _from_postgresql(code or "", lost=error.connection_invalidated or unreachable)
+    if translated is None:
+        raise error
+    raise translated from error
+
+
+def _from_sqlite(code: str, message: str) -> DatabaseException | None:
+    if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        # A snapshot that others have written over stays so until the transaction ends.
+        return DatabaseBusyException(code=code, transaction_usable=code != "SQLITE_BUSY_SNAPSHOT")
+    if code == "SQLITE_ERROR" and _SHAPE.match(message):
+        return DatabaseNotReadyException()
+    if code.startswith("SQLITE_CANTOPEN"):
+        return DatabaseConnectionException(message)
+    refusal = _REFUSALS.get("_".join(code.split("_")[:2]))  # SQLITE_READONLY_DBMOVED is SQLITE_READONLY too
+    return None if refusal is None else DatabaseRefusedException(code=code, reason=refusal, transaction_usable=True)
+
+
+def _from_postgresql(code: str, *, lost: bool) -> DatabaseException | None:
+    if code in {"40001", "40P01", "55P03"}:
+        return DatabaseBusyException(code=code, transaction_usable=False)
+    if code in {"42P01", "42703"}:
+        return DatabaseNotReadyException(transaction_usable=False)
+    if lost or code.startswith(("08", "57P")):
+        return DatabaseConnectionException()
+    refusal = _REFUSALS.get(code)
+    return None if refusal is None else DatabaseRefusedException(code=code, reason=refusal, transaction_usable=False)
+
+
+#: What SQLite says where a table or a column of ours is missing.
+_SHAPE: Final = re.compile(r"no such (table|column)|table kamiwaza_\w+ has no column named")
+_READ_ONLY: Final = "it is read-only; connect where it can be written"
+_FULL: Final = "its disk is full; make room"
+_STOPPED: Final = "the statement was stopped; raise the limit that stopped it, or try again"
+#: Why a database refuses, and the way out, by the code it gives.
+_REFUSALS: Final = {
+    "25006": _READ_ONLY,
+    "25P02": "an earlier statement has failed; roll back, and look at that one's error",
+    "53100": _FULL,
+    "57014": _STOPPED,
+    "SQLITE_FULL": _FULL,
+    "SQLITE_INTERRUPT": _STOPPED,
+    "SQLITE_NOTADB": "the file is no SQLite database; name another",
+    "SQLITE_READONLY": _READ_ONLY,
+}
