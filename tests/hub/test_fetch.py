@@ -262,6 +262,52 @@ async def test_progress_is_told_of_every_file(hub: HubService, server: Server) -
     assert finished == [(server.url(f"/m/{name}"), len(BODY)) for name in "ab"]
 
 
+async def test_progress_is_told_of_files_that_are_here(hub: HubService, server: Server, tmp_path: Path) -> None:
+    """Of each at the end, and of those that are copied at the beginning, too."""
+    for name in "ab":
+        (tmp_path / "m" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "m" / name).write_bytes(BODY)
+    told: list[DownloadProgress] = []
+    for source in (tmp_path / "m", tmp_path / "m" / "a"):
+        told.clear()
+        await hub.fetch(source, progress=told.append)
+        names = sorted(path.name for path in tmp_path.glob("m/*")) if source.is_dir() else ["a"]
+        assert sorted((str(one.path), one.received, one.reused, one.total, one.finished) for one in told) == [
+            glance
+            for name in names
+            for glance in ((name, 0, 0, len(BODY), False), (name, len(BODY), len(BODY), len(BODY), True))
+        ]
+        assert {one.url for one in told} == {(tmp_path / "m" / name).as_uri() for name in names}
+    told.clear()
+    await hub.fetch(server.url("/a"), sha256=SHA256, progress=told.append)
+    assert server.requests == []
+    assert [(one.received, one.reused, one.finished) for one in told] == [(len(BODY), len(BODY), True)]
+
+
+async def test_what_progress_raises_ends_a_fetch_of_local_files(
+    hub: HubService, storage: StorageService, tmp_path: Path
+) -> None:
+    def complain(_: DownloadProgress) -> None:
+        raise LookupError("enough")
+
+    (tmp_path / "a").write_bytes(BODY)
+    with pytest.raises(LookupError, match="enough"):
+        await hub.fetch(tmp_path / "a", progress=complain)
+    assert (leftovers(storage), blobs(storage)) == ([], [])
+
+
+async def test_files_that_are_here_have_bars(
+    hub: HubService, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in "ab":
+        (tmp_path / "m" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "m" / name).write_bytes(BODY)
+    await hub.fetch(tmp_path / "m", progress=True)
+    shown = capsys.readouterr().err
+    assert "a: 100%" in shown
+    assert "b: 100%" in shown
+
+
 async def test_a_hub_uses_the_downloads_it_is_given(storage: StorageService, server: Server) -> None:
     downloads = DownloadService(await asyncio.to_thread(DownloadConfig, max_size=10))
     with pytest.raises(DownloadTooLargeException):

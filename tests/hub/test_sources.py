@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from kamiwaza_sdk import (
     ChecksumMismatchException,
+    DownloadProgress,
     DownloadTooLargeException,
     GitBlobMismatchException,
     HubService,
@@ -97,10 +98,14 @@ async def test_a_source_may_bring_the_bytes_itself(
     hub: HubService, storage: StorageService, installed: Callable[..., None]
 ) -> None:
     installed("memory_plugin", MEMORY, "memory = memory_plugin:MemorySource")
-    fetched = await hub.fetch("memory://anything")
+    told: list[DownloadProgress] = []
+    fetched = await hub.fetch("memory://anything", progress=told.append)
+    assert (told[0].received, told[0].finished, told[-1].received, told[-1].finished) == (7, False, len(BODY), True)
     assert (fetched.files[0].sha256, fetched.bytes_fetched) == (SHA256, len(BODY))
     assert (await asyncio.to_thread(storage.get, SHA256)).path.read_bytes() == BODY
-    again = await hub.fetch("memory://anything", sha256=SHA256)
+    told.clear()
+    again = await hub.fetch("memory://anything", sha256=SHA256, progress=told.append)
+    assert [(one.received, one.reused, one.finished) for one in told] == [(len(BODY), len(BODY), True)]
     assert (again.bytes_fetched, again.bytes_reused) == (0, len(BODY))
 
 

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Final
 from kamiwaza_sdk._tasks import all_or_first_error, thread_to_its_end
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.download.exceptions import DownloadDiskException, DownloadStatusException
+from kamiwaza_sdk.services.download.progress import Reporter, reporting
 from kamiwaza_sdk.services.download.schemas import Validators
 from kamiwaza_sdk.services.hub._git import check_git_blob
 from kamiwaza_sdk.services.hub._kept import Kept, KeptFiles
 from kamiwaza_sdk.services.hub._results import result_of
 from kamiwaza_sdk.services.hub._streaming import open_stream, written
 from kamiwaza_sdk.services.hub._threads import in_thread
+from kamiwaza_sdk.services.hub.addresses import redacted
 from kamiwaza_sdk.services.hub.exceptions import (
     OfflineException,
     RepositoryGatedException,
@@ -78,7 +80,9 @@ class Fetching:
         return FetchedFile(path=file.path, size=blob.size, sha256=blob.sha256)
 
     async def _copy(self, file: ManifestFileSchema) -> "BlobSchema":
-        return self._reused_whole(await in_thread(lambda: self._add(file)))
+        async with self._reporting(file) as reporter:
+            reporter.advance(0, file.size)
+            return self._here(await in_thread(lambda: self._add(file)), reporter)
 
     def _add(self, file: ManifestFileSchema) -> "BlobSchema":
         """Copy a file into the store, unless it leads elsewhere by now. Blocks."""
@@ -91,7 +95,7 @@ class Fetching:
     async def _bring(self, file: ManifestFileSchema) -> "BlobSchema":
         """Bring what is not on this machine: from the store where it must be, over HTTP, or by its own source."""
         if self._context.offline:
-            return self._reused_whole((await in_thread(lambda: self._found(file))).blob)
+            return await self._reused_whole(file, (await in_thread(lambda: self._found(file))).blob)
         if file.scheme not in {"http", "https"}:
             return await self._stream(file)
         try:
@@ -125,19 +129,21 @@ class Fetching:
     async def _stream(self, file: ManifestFileSchema) -> "BlobSchema":
         kept = await in_thread(lambda: self._kept.find(file))
         if kept is not None and file.is_pinned:
-            return self._reused_whole(kept.blob)
+            return await self._reused_whole(file, kept.blob)
         pieces = await asyncio.to_thread(open_stream, file, self._context)
-        async with self._staged(None) as path:
+        async with self._staged(None) as path, self._reporting(file) as reporter:
             limit = None if self._max_size is None else self._max_size - self._size
-            result = await written(pieces, path, file=file, max_size=limit)
+            result = await written(pieces, path, file=file, max_size=limit, reporter=reporter)
             self._fetched += result.bytes_fetched
             self._count(result.bytes_fetched, reused=0)
-            return await in_thread(lambda: self._publish(file, path, result))
+            blob = await in_thread(lambda: self._publish(file, path, result))
+            reporter.finish(blob.size, blob.size)
+            return blob
 
     async def _transfer(self, file: ManifestFileSchema) -> "BlobSchema":
         kept = await in_thread(lambda: self._kept.find(file))
         if kept is not None and file.has_digest:
-            return self._reused_whole(kept.blob)
+            return await self._reused_whole(file, kept.blob)
         async with self._staged(file.sha256 or file.url) as place:
             path = place.with_name(PurePosixPath(file.path).name)  # what a progress bar shows
             try:
@@ -149,7 +155,8 @@ class Fetching:
     async def _brought(self, file: ManifestFileSchema, path: Path, kept: Kept | None) -> "BlobSchema":
         result = await self._download(file, path, None if kept is None else kept.validators)
         if kept is not None and result.not_modified:
-            return self._reused_whole(kept.blob)
+            self._count(kept.blob.size, reused=kept.blob.size)
+            return kept.blob
         assert result.size is not None
         self._fetched += result.bytes_fetched
         self._count(result.size, reused=result.bytes_reused)
@@ -189,8 +196,18 @@ class Fetching:
             check_git_blob(file, blob.path)
             return blob
 
-    def _reused_whole(self, blob: "BlobSchema") -> "BlobSchema":
+    def _reporting(self, file: ManifestFileSchema) -> reporting:
+        """Return whom to tell of a file that the download service does not bring, and so tells nobody of."""
+        return reporting(self._progress, redacted(file.url), Path(file.path))
+
+    async def _reused_whole(self, file: ManifestFileSchema, blob: "BlobSchema") -> "BlobSchema":
+        async with self._reporting(file) as reporter:
+            return self._here(blob, reporter)
+
+    def _here(self, blob: "BlobSchema", reporter: Reporter) -> "BlobSchema":
         self._count(blob.size, reused=blob.size)
+        reporter.reused = blob.size
+        reporter.finish(blob.size, blob.size)
         return blob
 
     def _count(self, size: int, *, reused: int) -> None:

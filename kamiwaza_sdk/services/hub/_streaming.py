@@ -25,6 +25,8 @@ from kamiwaza_sdk.services.storage.exceptions import raise_as_storage_error
 if TYPE_CHECKING:
     from io import BufferedWriter
 
+    from kamiwaza_sdk.services.download.progress import Reporter
+
 __all__ = ["open_stream", "written"]
 
 
@@ -43,9 +45,14 @@ def open_stream(file: ManifestFileSchema, context: SourceContext) -> AsyncIterat
 
 
 async def written(
-    pieces: AsyncIterator[bytes], path: Path, *, file: ManifestFileSchema, max_size: int | None
+    pieces: AsyncIterator[bytes],
+    path: Path,
+    *,
+    file: ManifestFileSchema,
+    max_size: int | None,
+    reporter: "Reporter",
 ) -> DownloadResult:
-    """Write a file piece by piece, off the event loop, and return what it turned out to be.
+    """Write a file piece by piece, off the event loop, tell how far it is, and return what it turned out to be.
 
     Raises:
         DownloadTooLargeException: It has over `max_size` bytes (default: ``DOWNLOAD_SERVICE_MAX_SIZE``).
@@ -60,6 +67,7 @@ async def written(
         try:
             async for piece in pieces:
                 await to_thread(writer.write, piece)
+                reporter.advance(writer.size, file.size)
         finally:
             await to_thread(writer.close)
     except OSError as error:
@@ -68,7 +76,11 @@ async def written(
 
 
 class _Writer:
-    """A file on its way in. Every method blocks."""
+    """A file on its way in. Every method blocks.
+
+    Attributes:
+        size: Bytes that have come so far.
+    """
 
     def __init__(self, path: Path, file: ManifestFileSchema, limit: int) -> None:
         self._path = path
@@ -76,16 +88,16 @@ class _Writer:
         self._limit = limit
         self._url = redacted(file.url)
         self._digest = hashlib.sha256()
-        self._size = 0
+        self.size = 0
         self._file: BufferedWriter = path.open("xb")
 
     def write(self, piece: bytes) -> None:
         """Take a piece, unless it is one too many."""
-        self._size += len(piece)
-        if self._size > self._limit:
-            raise DownloadTooLargeException(url=self._url, limit=self._limit, announced=None, received=self._size)
-        if self._wanted.size is not None and self._size > self._wanted.size:
-            raise SizeMismatchException(url=self._url, expected=self._wanted.size, actual=self._size)
+        self.size += len(piece)
+        if self.size > self._limit:
+            raise DownloadTooLargeException(url=self._url, limit=self._limit, announced=None, received=self.size)
+        if self._wanted.size is not None and self.size > self._wanted.size:
+            raise SizeMismatchException(url=self._url, expected=self._wanted.size, actual=self.size)
         self._digest.update(piece)
         self._file.write(piece)
 
@@ -96,17 +108,17 @@ class _Writer:
     def result(self, seconds: float) -> DownloadResult:
         """Return what is there, once it is what was wanted."""
         sha256, wanted = self._digest.hexdigest(), self._wanted
-        if wanted.size is not None and self._size != wanted.size:
-            raise SizeMismatchException(url=self._url, expected=wanted.size, actual=self._size)
+        if wanted.size is not None and self.size != wanted.size:
+            raise SizeMismatchException(url=self._url, expected=wanted.size, actual=self.size)
         if wanted.sha256 is not None and sha256 != wanted.sha256:
             raise ChecksumMismatchException(url=self._url, expected=wanted.sha256, actual=sha256)
         return DownloadResult(
             url=self._url,
             final_url=self._url,
             path=self._path,
-            size=self._size,
+            size=self.size,
             sha256=sha256,
-            bytes_fetched=self._size,
+            bytes_fetched=self.size,
             validators=Validators(),
             seconds=seconds,
         )

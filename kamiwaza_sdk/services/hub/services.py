@@ -111,7 +111,8 @@ async def fetch(
         ignore: Leave out files whose path matches a pattern, or one of several.
         max_size: The most bytes to accept, all files together; 0 accepts empty files only. Default: no limit for local
             files, and ``DOWNLOAD_SERVICE_MAX_SIZE`` for each file that travels.
-        progress: `True` for a progress bar a file (extra ``notebook``), or what to call with `DownloadProgress`.
+        progress: `True` for a progress bar a file (extra ``notebook``), or what to call with `DownloadProgress`: of a
+            file on this machine at its beginning and end, of one that is kept at its end.
 
     Returns:
         The files, the bytes that travelled, a name that the source suggests, and what the files say of the model.
