@@ -404,6 +404,7 @@ async def test_of_what_downloads_leave_only_bytes_are_refused(
     left.touch()
     for silent in (".journal", "-sealed.journal", f"-{'ab' * 8}.journal", ".lease"):
         Path(place.beside(silent)).write_text("{}")
+    (tmp_path / below / f".kamiwaza-{'ab' * 8}.tmp").write_text("of materialize")
     others = {tmp_path / below / name for name in (".kamiwaza-1.partial", f"{place.stem}.partial.txt", ".hidden")}
     for other in others:
         other.write_text("x")

@@ -19,9 +19,11 @@ from kamiwaza_sdk.services.storage._stopping import go_on
 
 __all__ = ["LocalSource", "check_inside", "readable", "resolve_path"]
 
-#: What downloads have beside their paths while they are unfinished (`Place`). Only these two hold bytes of a file.
-_OF_DOWNLOADS: Final = re.compile(
+#: What downloads have beside their paths while they are unfinished (`Place`), and what an interrupted `materialize`
+#: leaves. Only of the first two something is to become.
+_OURS: Final = re.compile(
     r"\.kamiwaza-[0-9a-f]{32}(?:(?P<bytes>(?:-[0-9a-f]{16})?\.(?:partial|whole))|(?:-[0-9a-z]+)?\.journal|\.lease.*)"
+    r"|\.kamiwaza-[0-9a-f]{16}\.tmp"
 )
 
 
@@ -110,7 +112,7 @@ def _walk(root: Path, real: Path) -> Generator["os.DirEntry[str]"]:
                 if entry.is_dir(follow_symlinks=False):
                     directories.append(entry.path)
                 elif entry.is_file():
-                    if not _is_of_a_download(entry):
+                    if not _is_ours(entry):
                         yield entry
                 else:
                     raise InvalidSourceException(entry.path, "is no regular file; leave it out")
@@ -118,9 +120,9 @@ def _walk(root: Path, real: Path) -> Generator["os.DirEntry[str]"]:
                     raise InvalidSourceException(str(root), f"has over {MAX_FILES} directories; fetch a part of it")
 
 
-def _is_of_a_download(entry: "os.DirEntry[str]") -> bool:
+def _is_ours(entry: "os.DirEntry[str]") -> bool:
     """Return whether it is no file of the directory's; raise where one is to become of it."""
-    named = _OF_DOWNLOADS.fullmatch(entry.name)
+    named = _OURS.fullmatch(entry.name)
     if named and named["bytes"] and entry.stat().st_size:
         reason = "holds the bytes of an unfinished download; finish the download, or remove the file"
         raise InvalidSourceException(entry.path, reason)
