@@ -31,8 +31,8 @@ class DatabaseException(ServiceException):
     def _lost(self) -> None:
         """Note that the call could not be undone alone: the transaction is lost with it."""
         if self.transaction_usable:
-            self.transaction_usable = False
-            self.args = (f"{self}; the whole transaction is undone, so roll back",)
+            self.transaction_usable: bool = False
+            ServiceException.__init__(self, f"{self}; the whole transaction is undone, so roll back")
 
 
 class DatabaseNotReadyException(DatabaseException):
