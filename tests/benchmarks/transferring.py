@@ -13,8 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from kamiwaza_sdk.services.download.services import load
-
 PIECE: Final = 1024**2
 CONCURRENCY: Final = 8
 #: What prepares a transfer, and returns it.
@@ -38,8 +36,9 @@ def hashing(path: str, size: int) -> Transfer:
 def ours(url: str, path: str, sha256: str, reused: int = 0) -> Transfer:
     """Download and verify with the service."""
     from kamiwaza_sdk import DownloadConfig, DownloadService
+    from kamiwaza_sdk.services.download import services
 
-    load()
+    services.load()
 
     def run() -> None:
         result = asyncio.run(DownloadService(DownloadConfig()).download(url, Path(path), sha256=sha256))
@@ -51,8 +50,9 @@ def ours(url: str, path: str, sha256: str, reused: int = 0) -> Transfer:
 def fetching(url: str, store: str, sha256: str) -> Transfer:
     """Bring it into a store."""
     from kamiwaza_sdk import HubService, StorageConfig, StorageService
+    from kamiwaza_sdk.services.download import services
 
-    load()
+    services.load()
     hub = HubService(storage=StorageService(StorageConfig(root=Path(store))))
     return lambda: asyncio.run(hub.fetch(url, sha256=sha256))
 
@@ -60,9 +60,10 @@ def fetching(url: str, store: str, sha256: str) -> Transfer:
 def ours_many(urls: list[str], directory: str) -> Transfer:
     """Download many files, without a digest."""
     from kamiwaza_sdk import DownloadConfig, DownloadService
+    from kamiwaza_sdk.services.download import services
     from kamiwaza_sdk.services.download.schemas import DownloadRequest
 
-    load()
+    services.load()
 
     async def bring() -> None:
         requests = [DownloadRequest(url=url, path=Path(directory, url.rpartition("/")[2])) for url in urls]

@@ -88,8 +88,11 @@ def execute(
     """
     flush(db)
     connection = _connection(db, statement)
-    with _noticing_loss(db, connection):
+    try:
         return execute_on(connection, statement, parameters)
+    except BaseException as error:
+        _notice_loss(db, connection, error)
+        raise
 
 
 def execute_on(
@@ -158,8 +161,11 @@ def atomic(db: Session) -> Iterator[Connection]:
     """
     flush(db)
     connection = _connection(db, _WRITING)
-    with _noticing_loss(db, connection):
+    try:
         _set_savepoint(connection)
+    except BaseException as error:
+        _notice_loss(db, connection, error)
+        raise
     expire_on_rollback(_own(db))
     with watching(db) as touched:
         try:
@@ -201,19 +207,16 @@ def _undo(connection: Connection) -> bool:
     return True
 
 
-@contextmanager
-def _noticing_loss(db: Session, connection: Connection) -> Iterator[None]:
+def _notice_loss(db: Session, connection: Connection, error: BaseException) -> None:
     """Give the transaction up where a statement that no savepoint guards has made SQLite roll it back.
 
     A read can do that too, where memory or the disk fails it.
     """
-    was_open = _is_open_sqlite(connection)
-    try:
-        yield
-    except BaseException as error:
-        if was_open and not connection.invalidated and not _is_open_sqlite(connection):
-            _give_up(db, connection, error)
-        raise
+    if connection.invalidated or connection.dialect.name != "sqlite" or _is_open_sqlite(connection):
+        return
+    writer = connection.info.get(_WRITER)
+    if writer is not None and writer() is connection.get_transaction():
+        _give_up(db, connection, error)
 
 
 def _give_up(db: Session, connection: Connection, error: BaseException) -> None:
