@@ -5,10 +5,11 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime, formatdate, parsedate_to_datetime
+from email.utils import format_datetime, formatdate
 from http import HTTPStatus
 from typing import Final
 
+from kamiwaza_sdk.services.download._dates import parse_date
 from kamiwaza_sdk.testing._plan import Plan
 from kamiwaza_sdk.testing.bodies import Body, BytesBody
 
@@ -152,10 +153,7 @@ def _same(condition: str | None, described: Mapping[str, str | None]) -> bool:
 
 
 def _moment(date: str | None) -> datetime | None:
-    try:
-        moment = None if date is None else parsedate_to_datetime(date)
-    except (ValueError, OverflowError):
-        return None
+    moment = None if date is None else parse_date(date)
     return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

@@ -9,6 +9,7 @@ With the partial file's new name the next may lead already. So the journal has m
 
 import hashlib
 import os
+import re
 from collections.abc import Callable
 from enum import Enum, auto
 from pathlib import Path
@@ -16,7 +17,13 @@ from typing import Final, Protocol
 
 from kamiwaza_sdk.services.download._journal import Journal
 
-__all__ = ["Claim", "Place", "Turn"]
+__all__ = ["BESIDE", "Claim", "Place", "Turn"]
+
+
+#: The names that a `Place` gives; those of ``bytes`` are of what a file is to become of.
+BESIDE: Final = re.compile(
+    r"\.kamiwaza-[0-9a-f]{32}(?:(?P<bytes>(?:-[0-9a-f]{16})?\.(?:partial|whole))|(?:-[0-9a-z]+)?\.journal|\.lease.*)"
+)
 
 
 class Turn(Enum):

@@ -15,12 +15,12 @@ import os
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from kamiwaza_sdk.services.download._dates import parse_date
 from kamiwaza_sdk.services.download.schemas import Validators
 
 __all__ = ["Header", "Journal", "key_of", "parse", "parse_tail", "read_journal", "read_journal_at"]
@@ -93,11 +93,8 @@ def _is_strong(last_modified: str | None, date: str | None) -> bool:
 
 
 def _moment(text: str | None) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(text or "")
-    except (ValueError, OverflowError):  # the latter of a year or a zone too large
-        return None
-    return moment if moment.tzinfo else None
+    moment = parse_date(text or "")
+    return moment if moment is not None and moment.tzinfo else None
 
 
 def key_of(url: str) -> str:

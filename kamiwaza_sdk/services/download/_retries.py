@@ -1,7 +1,6 @@
 """Trying again: what can succeed later, after a pause that grows, within a budget of attempts and seconds."""
 
 import asyncio
-import email.utils
 import logging
 import random
 import re
@@ -10,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
+from kamiwaza_sdk.services.download._dates import parse_date
 from kamiwaza_sdk.services.download.config import DownloadConfig
 from kamiwaza_sdk.services.download.exceptions import DownloadException, DownloadStatusException
 from kamiwaza_sdk.services.download.schemas import AttemptCallback, DownloadAttempt
@@ -98,9 +98,8 @@ def parse_retry_after(value: str | None) -> float | None:
     text = (value or "").strip()
     if _SECONDS.fullmatch(text):
         return float(text)
-    try:
-        moment = email.utils.parsedate_to_datetime(text)
-    except (ValueError, OverflowError):  # the latter of a year or a zone too large
+    moment = parse_date(text)
+    if moment is None:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

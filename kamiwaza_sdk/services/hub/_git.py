@@ -2,25 +2,21 @@
 
 import hashlib
 from pathlib import Path
-from typing import Final
 
 from kamiwaza_sdk.services.hub.addresses import redacted
 from kamiwaza_sdk.services.hub.exceptions import GitBlobMismatchException
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema
-from kamiwaza_sdk.services.storage._stopping import go_on
+from kamiwaza_sdk.services.storage._files import pieces
 
 __all__ = ["check_git_blob", "git_blob_id"]
-
-_PIECE: Final = 1024**2
 
 
 def git_blob_id(path: Path) -> str:
     r"""Return the SHA-1 of ``blob <size>\0`` and the bytes of a file, in hexadecimal (`ManifestFileSchema`). Blocks."""
     digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
-    with path.open("rb") as file:
-        while piece := file.read(_PIECE):
+    with path.open("rb", buffering=0) as file:
+        for piece in pieces(file):
             digest.update(piece)
-            go_on()
     return digest.hexdigest()
 
 

@@ -71,7 +71,7 @@ def _flushes(db: object) -> bool | None:
 
 def flush(db: Session) -> None:
     """Flush what the host has pending, where the host would have it flushed. What fails here is its own row."""
-    db = db() if isinstance(db, scoped_session) else db  # which does not tell whether it flushes
+    db = _own(db)  # a scoped one does not tell whether it flushes
     if db.autoflush and not getattr(db, "_flushing", False):  # as SQLAlchemy's own autoflush, which asks that too
         db.flush()
 
@@ -212,10 +212,7 @@ def _notice_loss(db: Session, connection: Connection, error: BaseException) -> N
 
     A read can do that too, where memory or the disk fails it.
     """
-    if connection.invalidated or connection.dialect.name != "sqlite" or _is_open_sqlite(connection):
-        return
-    writer = connection.info.get(_WRITER)
-    if writer is not None and writer() is connection.get_transaction():
+    if not connection.invalidated and _has_locked(connection) and not _is_open_sqlite(connection):
         _give_up(db, connection, error)
 
 
@@ -272,13 +269,18 @@ def _begin(connection: Connection) -> None:
     """Have SQLite's lock for writing, before anything is read: after that SQLite would not wait for it."""
     if connection.dialect.name != "sqlite":
         return
-    known = connection.info.get(_WRITER)
-    transaction = connection.get_transaction()
     if not _is_open_sqlite(connection):
         connection.exec_driver_sql("BEGIN IMMEDIATE")
-    elif known is None or known() is not transaction:
+    elif not _has_locked(connection):
         connection.execute(_LOCK)
+    transaction = connection.get_transaction()
     connection.info[_WRITER] = None if transaction is None else ref(transaction)
+
+
+def _has_locked(connection: Connection) -> bool:
+    """Tell whether the transaction, as SQLAlchemy sees it, is one that has taken SQLite's lock."""
+    writer, transaction = connection.info.get(_WRITER), connection.get_transaction()
+    return writer is not None and transaction is not None and writer() is transaction
 
 
 def _is_open_sqlite(connection: Connection) -> bool:

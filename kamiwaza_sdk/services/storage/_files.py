@@ -12,7 +12,7 @@ from typing import Final
 from kamiwaza_sdk.services.storage._errors import DENIED
 from kamiwaza_sdk.services.storage._stopping import go_on
 
-__all__ = ["copy", "digest", "open_file", "set_mode", "sync", "sync_directory"]
+__all__ = ["copy", "digest", "open_file", "pieces", "set_mode", "sync", "sync_directory"]
 
 #: Larger than what any layer below transfers at once, smaller than the caches of a core's hash.
 _CHUNK: Final = 1024**2
@@ -28,7 +28,7 @@ def digest(file: FileIO) -> str:
     """Return the SHA-256 of the whole file."""
     file.seek(0)
     read = hashlib.sha256()
-    for piece in _pieces(file):
+    for piece in pieces(file):
         read.update(piece)
     return read.hexdigest()
 
@@ -36,14 +36,14 @@ def digest(file: FileIO) -> str:
 def copy(source: FileIO, target: FileIO) -> str:
     """Append what `source` holds to `target`, and return the SHA-256 of just these bytes, whoever edits `source`."""
     written = hashlib.sha256()
-    for piece in _pieces(source):
+    for piece in pieces(source):
         written.update(piece)
         _write(target, piece)
     return written.hexdigest()
 
 
-def _pieces(file: FileIO) -> Generator[memoryview]:
-    """Yield the rest of a file, each piece in the place of the one before."""
+def pieces(file: FileIO) -> Generator[memoryview]:
+    """Yield the rest of a file, each piece in the place of the one before, until told to stop (`go_on`)."""
     buffer = memoryview(bytearray(_CHUNK))
     while count := file.readinto(buffer):
         yield buffer[:count]

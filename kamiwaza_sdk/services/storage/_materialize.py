@@ -6,6 +6,7 @@ by directory descriptors and follows no symbolic link, so nobody can lead it ast
 """
 
 import os
+import re
 import secrets
 import stat
 from collections.abc import Callable, Generator
@@ -28,11 +29,13 @@ from kamiwaza_sdk.services.storage.exceptions import (
 )
 from kamiwaza_sdk.services.storage.schemas import BlobSchema, FileLike, HasFiles
 
-__all__ = ["lay_out"]
+__all__ = ["TEMPORARY", "lay_out"]
 
 _WRITABLE_MODE: Final = 0o644
 _READ_ONLY_MODE: Final = 0o444
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+#: The names that `_temporary` gives.
+TEMPORARY: Final = re.compile(r"\.kamiwaza-[0-9a-f]{16}\.tmp")
 _NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 

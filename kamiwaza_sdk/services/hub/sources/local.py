@@ -1,30 +1,24 @@
 """``file://`` and paths: one file or a directory tree on this machine."""
 
 import os
-import re
 import stat
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from kamiwaza_sdk._validation import MAX_FILES, check_path
 from kamiwaza_sdk.exceptions import ServiceException
+from kamiwaza_sdk.services.download._claim import BESIDE
 from kamiwaza_sdk.services.hub._threads import in_thread
 from kamiwaza_sdk.services.hub.addresses import displayed, path_of, redacted, suggested
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.sources.context import SourceContext
+from kamiwaza_sdk.services.storage._materialize import TEMPORARY
 from kamiwaza_sdk.services.storage._stopping import go_on
 
 __all__ = ["LocalSource", "check_inside", "readable", "resolve_path"]
-
-#: What downloads have beside their paths while they are unfinished (`Place`), and what an interrupted `materialize`
-#: leaves. Only of the first two something is to become.
-_OURS: Final = re.compile(
-    r"\.kamiwaza-[0-9a-f]{32}(?:(?P<bytes>(?:-[0-9a-f]{16})?\.(?:partial|whole))|(?:-[0-9a-z]+)?\.journal|\.lease.*)"
-    r"|\.kamiwaza-[0-9a-f]{16}\.tmp"
-)
 
 
 class LocalSource:
@@ -122,11 +116,11 @@ def _walk(root: Path, real: Path) -> Generator["os.DirEntry[str]"]:
 
 def _is_ours(entry: "os.DirEntry[str]") -> bool:
     """Return whether it is no file of the directory's; raise where one is to become of it."""
-    named = _OURS.fullmatch(entry.name)
+    named = BESIDE.fullmatch(entry.name)
     if named and named["bytes"] and entry.stat().st_size:
         reason = "holds the bytes of an unfinished download; finish the download, or remove the file"
         raise InvalidSourceException(entry.path, reason)
-    return named is not None
+    return named is not None or TEMPORARY.fullmatch(entry.name) is not None
 
 
 def _lies_in(file: "os.PathLike[str]", directory: Path) -> bool:
