@@ -1,6 +1,7 @@
 """Many files at once."""
 
 import asyncio
+import errno
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,14 @@ from kamiwaza_sdk import (
     DownloadInterruptedException,
     DownloadProgress,
     DownloadRequest,
+    DownloadResult,
     DownloadService,
     DownloadStatusException,
     InvalidInputException,
     InvalidUrlException,
     Validators,
 )
+from kamiwaza_sdk.services.download._many import Many
 from kamiwaza_sdk.testing import Delay, FaultyServer, Rate, Stall, Status
 from tests.download.helpers import digest, entries, visible
 
@@ -29,6 +32,14 @@ def requests_for(server: FaultyServer, directory: Path) -> list[DownloadRequest]
         DownloadRequest(url=server.add(f"/{name}", body=body), path=directory / name, size=len(body))
         for name, body in BODIES.items()
     ]
+
+
+def slow_request(faulty_server: FaultyServer, beside: Path, *, seconds: float) -> DownloadRequest:
+    """Return one that others have to wait for."""
+    name = "slow" if beside.name == "model.bin" else f"slow-{beside.name}"
+    return DownloadRequest(
+        url=faulty_server.add(f"/{name}", body=b"slow", always=Delay(seconds)), path=beside.with_name(name)
+    )
 
 
 async def test_all_arrive_and_are_told_of_in_order(
@@ -282,25 +293,65 @@ async def test_what_waited_in_vain_does_not_replace_a_file_that_is_not_modified(
     assert path.read_bytes() == b"new"
 
 
-async def test_a_file_that_another_took_away_is_not_told_of_as_brought(
+async def test_all_or_nothing_brings_again_what_another_took_away(
     faulty_server: FaultyServer, downloads: DownloadService, target: Path
 ) -> None:
+    """Of two calls that wait for files without a digest by the same names, one fails and removes its own."""
     url = faulty_server.add("/m", body=b"body")
-    slow, other = target.with_name("slow"), target.with_name("other")
-    ours = [
-        DownloadRequest(url=url, path=target),
-        DownloadRequest(url=faulty_server.add("/slow", body=b"slow", always=Delay(2)), path=slow),
-    ]
+    ours = [DownloadRequest(url=url, path=target), slow_request(faulty_server, target, seconds=2)]
     theirs = [
         DownloadRequest(url=url, path=target),
-        DownloadRequest(url=faulty_server.add("/n", always=(Delay(0.5), Status(404))), path=other),
+        DownloadRequest(url=faulty_server.add("/n", always=(Delay(0.5), Status(404))), path=target.with_name("other")),
     ]
     brought = asyncio.create_task(downloads.download_many(ours, all_or_nothing=True))
     with pytest.raises(DownloadStatusException):
         await downloads.download_many(theirs, all_or_nothing=True)
-    with pytest.raises(DownloadDiskException):
-        await brought
-    assert entries(target.parent) == []
+    assert [outcome.result and outcome.result.sha256 for outcome in await brought] == [digest(b"body"), digest(b"slow")]
+    assert (target.read_bytes(), entries(target.parent)) == (b"body", ["model.bin", "slow"])
+
+
+@pytest.mark.parametrize("theirs", [b"body", b"else"])
+async def test_all_or_nothing_names_its_own_where_another_has_brought_the_file_anew(
+    theirs: bytes, faulty_server: FaultyServer, downloads: DownloadService, target: Path
+) -> None:
+    """Another call replaces what waits, by the same or by a new content, and is not done when names are given."""
+    request = DownloadRequest(url=faulty_server.add("/m", body=b"body"), path=target)
+    slow = slow_request(faulty_server, target, seconds=1)
+    ours = asyncio.create_task(downloads.download_many([request, slow], all_or_nothing=True))
+    await asyncio.sleep(0.4)
+    faulty_server.add("/m", body=theirs)
+    slower = slow_request(faulty_server, target.with_name("slower"), seconds=2)
+    other = asyncio.create_task(downloads.download_many([request, slower], all_or_nothing=True))
+    outcome, _ = await ours
+    assert outcome.result is not None
+    assert (outcome.result.sha256, target.read_bytes()) == (digest(theirs), theirs)
+    outcome, _ = await other
+    assert outcome.result is not None
+    assert (outcome.result.sha256, target.read_bytes()) == (digest(theirs), theirs)
+    assert [name for name in entries(target.parent) if name.startswith(".")] == []
+
+
+async def test_all_or_nothing_says_so_where_others_take_away_each_time_what_it_brings(target: Path) -> None:
+    brought: list[Path] = []
+
+    async def bring(request: DownloadRequest, into: Path) -> DownloadResult:
+        brought.append(into)
+        url, nothing = request.url, Validators()
+        return DownloadResult(
+            url=url,
+            final_url=url,
+            path=into,
+            size=4,
+            sha256=digest(b"body"),
+            bytes_fetched=4,
+            validators=nothing,
+            seconds=1,
+        )
+
+    many = Many([DownloadRequest(url="https://example.org/m", path=target)], bring, concurrency=1)
+    with pytest.raises(DownloadDiskException, match="taken away what was brought, 5 times; try again") as caught:
+        await many.all_or_nothing()
+    assert (caught.value.errno, caught.value.path, len(brought)) == (errno.ESTALE, target, 5)
 
 
 async def test_all_or_nothing_twice_at_once_gives_all_to_both(

@@ -1,29 +1,28 @@
 """Many files: a bounded number at once, the largest first, each for itself or all or nothing."""
 
 import errno
-import hashlib
 import math
 import os
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
+from typing import Final, TypeVar
 
 from kamiwaza_sdk._tasks import all_or_first_error, thread_to_its_end
 from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
-from kamiwaza_sdk.services.download._claim import Place
-from kamiwaza_sdk.services.download._disk import disk_errors, refuse_all_but_files, sync_directory
-from kamiwaza_sdk.services.download._journal import key_of
+from kamiwaza_sdk.services.download._whole import Whole, give_names, let_go
+from kamiwaza_sdk.services.download.exceptions import DownloadDiskException
 from kamiwaza_sdk.services.download.schemas import DownloadOutcome, DownloadRequest, DownloadResult
 from kamiwaza_sdk.services.download.urls import redact_text
 
 __all__ = ["Many", "refuse_twice"]
 
 
-#: A device, a number on it, and the time of the last change.
-_Identity = tuple[int, int, int]
 #: How one file is brought, and where to, unless it stands where it belongs already.
 Bring = Callable[[DownloadRequest, Path], Awaitable[DownloadResult]]
+#: How often what other calls took away is brought, where they do so each time.
+_ROUNDS: Final = 5
+_T = TypeVar("_T")
 
 
 class Many:
@@ -50,38 +49,57 @@ class Many:
             except ServiceException as error:
                 return DownloadOutcome(request=request, error=error)
 
-        return await self._each(outcome)
+        return await _each(self._requests, outcome, workers=self._workers)
 
     async def all_or_nothing(self) -> list[DownloadOutcome]:
         """Return what was brought, or raise the first error."""
-        brought: dict[Path, _Identity | None] = {}
+        wholes = {request.path: Whole(request) for request in self._requests}
+        outcomes: dict[Path, DownloadOutcome] = {}
 
-        async def bring(request: DownloadRequest) -> DownloadOutcome:
-            aside = _aside(request)
-            result = await self._bring(request, aside)
-            if result.path == aside:
-                brought[request.path] = await thread_to_its_end(lambda: _identity(aside))
-            return DownloadOutcome(request=request, result=result)
+        async def bring(request: DownloadRequest) -> None:
+            whole = wholes[request.path]
+            result = await self._bring(request, whole.aside)
+            await thread_to_its_end(lambda: whole.brought(result))
+            own = result.model_copy(update={"path": request.path})
+            outcomes[request.path] = DownloadOutcome(request=request, result=own)
 
         try:
-            outcomes = await self._each(bring)
-            return await thread_to_its_end(lambda: _named(outcomes, brought))
-        finally:  # what a digest tells to be right is of use to the next try
-            unsure = [request for request in self._requests if request.sha256 is None]
-            await thread_to_its_end(lambda: _forget(unsure))
+            await self._until_named(wholes.values(), bring)
+            return [outcomes[request.path] for request in self._requests]
+        finally:
+            await thread_to_its_end(lambda: let_go(wholes.values()))
 
-    async def _each(self, work: Callable[[DownloadRequest], Awaitable[DownloadOutcome]]) -> list[DownloadOutcome]:
-        """Work on all, the largest first; at the first error end the others, and raise it bare."""
-        order = sorted(range(len(self._requests)), key=lambda index: -_size(self._requests[index]))
-        outcomes: dict[int, DownloadOutcome] = {}
-        waiting = iter(order)
+    async def _until_named(
+        self, wholes: Collection[Whole], bring: Callable[[DownloadRequest], Awaitable[None]]
+    ) -> None:
+        missing = self._requests
+        for _ in range(_ROUNDS):
+            await _each(missing, bring, workers=self._workers)
+            missing = await thread_to_its_end(lambda: give_names(wholes))
+            if not missing:
+                return
+        raise DownloadDiskException(
+            url=redact_text(missing[0].url),
+            path=missing[0].path,
+            code=errno.ESTALE,
+            detail=f"other downloads of it have taken away what was brought, {_ROUNDS} times",
+        )
 
-        async def worker() -> None:
-            for index in waiting:
-                outcomes[index] = await work(self._requests[index])
 
-        await all_or_first_error(worker() for _ in range(min(self._workers, len(order))))
-        return [outcomes[index] for index in range(len(order))]
+async def _each(
+    requests: list[DownloadRequest], work: Callable[[DownloadRequest], Awaitable[_T]], *, workers: int
+) -> list[_T]:
+    """Work on all, the largest first; at the first error end the others, and raise it bare."""
+    order = sorted(range(len(requests)), key=lambda index: -_size(requests[index]))
+    results: dict[int, _T] = {}
+    waiting = iter(order)
+
+    async def worker() -> None:
+        for index in waiting:
+            results[index] = await work(requests[index])
+
+    await all_or_first_error(worker() for _ in range(min(workers, len(order))))
+    return [results[index] for index in range(len(order))]
 
 
 def refuse_twice(requests: list[DownloadRequest]) -> None:
@@ -99,68 +117,3 @@ def refuse_twice(requests: list[DownloadRequest]) -> None:
 
 def _size(request: DownloadRequest) -> float:
     return math.inf if request.size is None else request.size
-
-
-def _aside(request: DownloadRequest) -> Path:
-    """Return where a whole file waits for the others: two contents for one path do so in two places."""
-    content = request.url if request.sha256 is None else request.sha256.lower()
-    return Path(Place(request.path).beside(f"-{key_of(content)[:16]}.whole"))
-
-
-def _identity(path: Path) -> _Identity | None:
-    """Return what tells a file from any other that has its name later; `None` where there is none. Blocks."""
-    try:
-        found = path.lstat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino, found.st_mtime_ns
-
-
-def _named(outcomes: list[DownloadOutcome], brought: Mapping[Path, _Identity | None]) -> list[DownloadOutcome]:
-    """Give what was brought its names, all of it, and tell of each file by its own. Blocks."""
-    new = [outcome for outcome in outcomes if outcome.request.path in brought]
-    for step in (_look, _put):
-        for outcome in new:
-            with disk_errors(outcome.request.path, url=redact_text(outcome.request.url)):
-                step(outcome, brought[outcome.request.path])
-    for directory in {outcome.request.path.parent for outcome in new}:
-        with disk_errors(directory, url=""):
-            sync_directory(directory)
-    _forget([outcome.request for outcome in outcomes])  # of what stood here something may be left from an earlier try
-    return [_placed(outcome) for outcome in outcomes]
-
-
-def _placed(outcome: DownloadOutcome) -> DownloadOutcome:
-    assert outcome.result is not None, "else it is nothing"
-    result = outcome.result.model_copy(update={"path": outcome.request.path})
-    return outcome.model_copy(update={"result": result})
-
-
-def _look(outcome: DownloadOutcome, brought: _Identity | None) -> None:
-    """Raise now what `_put` would raise when some have their names already."""
-    refuse_all_but_files(outcome.request.path)
-    if brought is None or _identity(_aside(outcome.request)) != brought:
-        _refuse_another(outcome)
-
-
-def _put(outcome: DownloadOutcome, brought: _Identity | None) -> None:
-    aside = _aside(outcome.request)
-    if brought is not None and _identity(aside) == brought:
-        os.replace(aside, outcome.request.path)  # noqa: PTH105 - the bare call, atomic
-    else:
-        _refuse_another(outcome)
-
-
-def _refuse_another(outcome: DownloadOutcome) -> None:
-    """Who asked for the same at the same time may have named it, or taken it away: only the former is well."""
-    request, result = outcome.request, outcome.result
-    with request.path.open("rb") as file:
-        if result is None or hashlib.file_digest(file, "sha256").hexdigest() != result.sha256:
-            raise FileNotFoundError(errno.ENOENT, "Another download took it away", str(request.path))
-
-
-def _forget(requests: list[DownloadRequest]) -> None:
-    """Remove what waits for others. Blocks."""
-    for request in requests:
-        with suppress(OSError, ValueError):  # the latter of a path that was refused
-            _aside(request).unlink(missing_ok=True)

@@ -261,6 +261,8 @@ def _disk_advice(code: int | None, free: int | None) -> str:
         return "choose a directory this process may write to"
     if code in _NO_DIRECTORY:
         return "create its directory first"
+    if code == errno.ESTALE:
+        return "try again"
     if code in {errno.EISDIR, errno.EEXIST}:
         return "name a file"
     return "choose another place"
