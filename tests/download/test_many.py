@@ -331,6 +331,15 @@ async def test_all_or_nothing_names_its_own_where_another_has_brought_the_file_a
     assert [name for name in entries(target.parent) if name.startswith(".")] == []
 
 
+async def test_what_the_disk_refuses_is_told_by_its_own_name(
+    faulty_server: FaultyServer, downloads: DownloadService, target: Path
+) -> None:
+    request = DownloadRequest(url=faulty_server.add("/m", body=b"body"), path=target.with_name("missing") / "m")
+    with pytest.raises(DownloadDiskException, match="missing/m: No such file") as caught:
+        await downloads.download_many([request], all_or_nothing=True)
+    assert caught.value.path == request.path
+
+
 async def test_all_or_nothing_says_so_where_others_take_away_each_time_what_it_brings(target: Path) -> None:
     brought: list[Path] = []
 

@@ -38,7 +38,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def begun(path: Path) -> Partial:
     claim = FileClaim(Place(path))
     assert claim.attempt() is Turn.OURS
-    partial = Partial(claim, path, url="https://example.org/m", stopped=Stop())
+    partial = Partial(claim, path, path=path, url="https://example.org/m", stopped=Stop())
     partial.recover(claim.read())
     partial.expect(HEADER, None)
     return partial

@@ -29,6 +29,7 @@ from kamiwaza_sdk.testing import (
     Headers,
     IgnoreRange,
     Rate,
+    Redirect,
     Reset,
     Status,
     Step,
@@ -302,6 +303,21 @@ async def test_another_address_is_another_content_without_a_digest(
     result = await downloads.download(faulty_server.add("/copy", body=BODY), target)
     check(result, target)
     assert result.bytes_reused == 0
+
+
+@pytest.mark.parametrize("answer", [Status(404), Status(200), Redirect("ftp://127.0.0.1/m")])
+async def test_another_address_that_brings_nothing_costs_nothing_of_what_is_here(
+    answer: Fault, faulty_server: FaultyServer, downloads: DownloadService, target: Path
+) -> None:
+    url = faulty_server.add("/m", body=BODY, faults=[BROKEN])
+    await break_off(downloads, url, target)
+    left = entries(target.parent)
+    with pytest.raises(DownloadException):
+        await downloads.download(faulty_server.add("/copy", always=answer), target, size=BODY.size)
+    assert entries(target.parent) == left
+    result = await downloads.download(url, target)
+    check(result, target)
+    assert result.bytes_reused >= 4 * MIB
 
 
 async def test_a_file_whose_last_byte_is_here_needs_no_request_but_a_name(

@@ -35,27 +35,28 @@ class Approach:
     Every method blocks.
 
     Args:
-        path: Where the file is to be brought.
+        into: Where the file is to be brought.
         demands: What it must be.
         url: Where it comes from, redacted.
         key: The same, in the words of a journal.
-        standing: Where it may stand already, but for `path`.
+        path: Where it is to stand in the end, and may stand already.
 
     Attributes:
         partial: What to add to, once the right is taken.
         stopped: Lets whatever runs come to its end soon. From any thread.
     """
 
-    def __init__(self, path: Path, demands: Demands, *, url: str, key: str, standing: Path) -> None:
+    def __init__(self, into: Path, demands: Demands, *, url: str, key: str, path: Path) -> None:
         self.partial: Partial | None = None
         self.stopped = Stop()
+        self._into = into
         self._path = path
-        self._places = dict.fromkeys((standing, path))
+        self._places = dict.fromkeys((path, into))
         self._demands = demands
         self._url = url
         self._key = key
         self._waited = False
-        self._claim: Claim = FileClaim(Place(path))
+        self._claim: Claim = FileClaim(Place(into))
 
     @property
     def left(self) -> bool:
@@ -103,7 +104,7 @@ class Approach:
         except Locks:
             from kamiwaza_sdk.services.download._lease import LeaseClaim
 
-            self._claim = LeaseClaim(Place(self._path))
+            self._claim = LeaseClaim(Place(self._into))
             return self._claim.attempt()
 
     def _standing(self) -> Standing | None:
@@ -149,14 +150,16 @@ class Approach:
         size, actual = outcome.published
         if sha256 not in {actual, None}:
             return None
-        return Standing(self._path, outcome.header if same else self._unsaid(), size, actual)
+        return Standing(self._into, outcome.header if same else self._unsaid(), size, actual)
 
     def _begun(self) -> Standing | Partial:
-        self.partial = Partial(self._claim, self._path, url=self._url, stopped=self.stopped)
+        self.partial = Partial(self._claim, self._into, path=self._path, url=self._url, stopped=self.stopped)
         if self._waited and (standing := self._standing()):
             self.partial.discard()
             return standing
         journal = self._claim.read()
         if journal.header is not None and journal.header.leads_to(url=self._key, sha256=self._demands.sha256):
             self.partial.recover(journal)
+        elif journal.offset:
+            self.partial.spare()
         return self.partial

@@ -77,7 +77,7 @@ class Flight:
         self._reporter = reporter
         self._url = order.shown
         self._key = key_of(str(order.url))
-        self._approach = Approach(order.into, order.demands, url=self._url, key=self._key, standing=order.path)
+        self._approach = Approach(order.into, order.demands, url=self._url, key=self._key, path=order.path)
         self._began = time.monotonic()
         self._fetched = 0
         self._connections = config.max_connections

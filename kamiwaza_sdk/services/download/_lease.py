@@ -119,6 +119,8 @@ class LeaseClaim:
             self.release()
 
     def release(self) -> None:
+        if self._own != _NONE and not os.fstat(self._own).st_size:  # nothing came of it
+            self.journal.unlink(missing_ok=True)
         self._close()
         self._lease.release()
 

@@ -50,7 +50,8 @@ class Partial:
 
     Args:
         claim: The right to bring it, already taken.
-        path: Where the file is to stand.
+        into: Where the whole file is brought to.
+        path: Where it is to stand in the end, for errors.
         url: What it is a download of, redacted, for errors.
         stopped: Once set, whatever runs comes to its end soon, and nothing is published any more.
 
@@ -65,14 +66,14 @@ class Partial:
         DownloadDiskException: By every method: the file system refused.
     """
 
-    def __init__(self, claim: Claim, path: Path, *, url: str, stopped: Stop) -> None:
+    def __init__(self, claim: Claim, into: Path, *, path: Path, url: str, stopped: Stop) -> None:
         self.offset = 0
         self.reused = 0
         self.header: Header | None = None
         self.pieced = False
         self._claim = claim
         self._path = path
-        self._target = os.fspath(path)
+        self._target = os.fspath(into)
         self._directory = os.path.dirname(self._target)  # noqa: PTH120 - a tenth of what a Path costs
         self._url = url
         self._descriptor = _NONE
@@ -105,6 +106,10 @@ class Partial:
             self._verify(source, journal, copy=source != self._descriptor)
             if not self._stopped.is_set():
                 self._go_on(journal)
+
+    def spare(self) -> None:
+        """Leave what is there, which is of another content, until something of this one arrives."""
+        self._untouched = True
 
     def _verify(self, source: int, journal: Journal, *, copy: bool = False) -> None:
         """Hash it up to the first line that disagrees; go on from the last one that agreed."""
@@ -152,11 +157,15 @@ class Partial:
             refuse_all_but_files(self._target)
             if size is not None:
                 make_room(self._path, size - self.offset, url=self._url)
-            if self._descriptor == _NONE:
-                self._descriptor = self._claim.fresh()
+            self._open()
             if not self.offset:
                 self.header = header
                 self._claim.begin(header.line())
+
+    def _open(self) -> None:
+        if self._descriptor == _NONE:
+            self._descriptor = self._claim.fresh()
+            self._untouched = False
 
     def write(self, piece: memoryview, offset: int) -> None:
         """Put `piece` where it belongs, and hash what follows on what is hashed, as soon as nothing is missing before.
@@ -211,8 +220,7 @@ class Partial:
         pieces = body.body()
         with disk_errors(self._path, url=self._url):
             refuse_all_but_files(self._target)
-            if self._descriptor == _NONE:
-                self._descriptor = self._claim.fresh()
+            self._open()
             write_all(self._descriptor, pieces, 0)
         self.header, self.offset, self._hash = header, len(pieces), body.hash
         self.publish()
@@ -232,7 +240,7 @@ class Partial:
             try:
                 sync_directory(self._directory)
             except OSError:
-                self._path.unlink()
+                os.unlink(self._target)  # noqa: PTH108 - as above
                 self._let_go(bytes)
                 raise
         self._let_go(lambda: self._last_word("published", self.sha256()))
