@@ -23,6 +23,8 @@ __all__ = [
     "ModelName",
     "Sha256",
     "Text",
+    "check_count",
+    "check_given",
     "check_label",
     "check_layout",
     "check_name",
@@ -52,6 +54,7 @@ MAX_SIZE: Final = 2**63 - 1
 _FORBIDDEN_IN_NAMES: Final = re.compile(r'[:@\\?#%*<>|"]')
 #: Names as most are, which need no closer look: no characters but these, and no segment that begins with a dot.
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_+=,-][A-Za-z0-9._+=,-]*(?:/[A-Za-z0-9_+=,-][A-Za-z0-9._+=,-]*)*")
+_Given = TypeVar("_Given")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -168,6 +171,13 @@ def check_count(value: int, *, field: str, least: int = 0) -> int:
         # Python refuses to write out what has thousands of digits.
         given = str(value) if type(value) is int and value >= -MAX_SIZE else shown(value)
         raise InvalidInputException(field, f"is {given}; give a whole number of bytes, {least} or more")
+    return value
+
+
+def check_given(value: _Given, kind: type, *, field: str, way_out: str) -> _Given:
+    """Return what a service is made with: `None`, or an instance of `kind`; refuse all else before it is used."""
+    if value is not None and not isinstance(value, kind):
+        raise InvalidInputException(field, f"must be a {kind.__name__}, not {shown(value)}; {way_out}")
     return value
 
 

@@ -7,7 +7,17 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from kamiwaza_sdk import ConfigurationException, DownloadConfig, ServiceConfig, StorageConfig
+from kamiwaza_sdk import (
+    ConfigurationException,
+    DownloadConfig,
+    DownloadService,
+    HubConfig,
+    HubService,
+    InvalidInputException,
+    ServiceConfig,
+    StorageConfig,
+    StorageService,
+)
 
 GIB = 1024**3
 
@@ -152,3 +162,25 @@ def test_a_pipe_or_directory_in_the_place_of_dotenv_is_no_file_of_settings(make:
 def test_a_byte_order_mark_is_no_part_of_the_first_name() -> None:
     Path(".env").write_text("MODEL_SERVICE_DATABASE_POOL_SIZE=3\n", encoding="utf-8-sig")
     assert ServiceConfig().database_pool_size == 3
+
+
+@pytest.mark.parametrize(
+    ("service", "given", "problem"),
+    [
+        (StorageService, {"config": "store"}, "config must be a StorageConfig, not 'store'; write StorageConfig"),
+        (DownloadService, {"config": HubConfig()}, "config must be a DownloadConfig, not HubConfig; write Download"),
+        (HubService, {"config": DownloadConfig()}, "config must be a HubConfig, not DownloadConfig; write HubConfig"),
+        (HubService, {"storage": StorageConfig()}, "storage must be a StorageService, not StorageConfig; write Sto"),
+    ],
+)
+def test_what_a_service_is_made_with_is_looked_at_when_it_is_made(
+    service: Callable[..., object], given: dict[str, object], problem: str
+) -> None:
+    with pytest.raises(InvalidInputException, match=problem):
+        service(**given)
+
+
+async def test_what_a_hub_downloads_through_is_looked_at_with_the_first_call(tmp_path: Path) -> None:
+    hub = HubService(storage=StorageService(StorageConfig(root=tmp_path)), downloads=DownloadConfig())  # type: ignore[arg-type]  # the mistake under test
+    with pytest.raises(InvalidInputException, match="downloads must be a DownloadService, not DownloadConfig"):
+        await hub.fetch("https://example.org/m")

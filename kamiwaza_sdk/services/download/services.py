@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 
 from kamiwaza_sdk._tasks import settled
-from kamiwaza_sdk._validation import check_count, shown
+from kamiwaza_sdk._validation import check_count, check_given, shown
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.download._demands import Demands, demands
 from kamiwaza_sdk.services.download._order import order_of
@@ -58,6 +58,9 @@ class DownloadService:
             here. Timeouts, redirects and decompression follow this service's rules all the same, and nothing the
             session adds by itself follows a redirect to another origin.
 
+    Raises:
+        InvalidInputException: `config` is no `DownloadConfig`.
+
     Example:
         >>> async def fetch() -> str | None:
         ...     async with DownloadService() as downloads:
@@ -74,7 +77,7 @@ class DownloadService:
         session: "aiohttp.ClientSession | None" = None,
         on_attempt: AttemptCallback | None = None,
     ) -> None:
-        self._config = config
+        self._config = check_given(config, DownloadConfig, field="config", way_out="write DownloadConfig(…)")
         self._on_attempt = on_attempt
         self._given = session
         self._shared: Resources | None = None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from kamiwaza_sdk._validation import check_given
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.hub._adopting import adopt_all
 from kamiwaza_sdk.services.hub._details import with_details
@@ -189,6 +190,9 @@ class HubService:
             the configured hub. One that is handed in sends what it was configured with.
         config: Default: read from the environment (``HUB_SERVICE_…``) with the first call.
 
+    Raises:
+        InvalidInputException: `storage` or `config` is of another kind, or, with the first call, `downloads`.
+
     Example:
         >>> hub = HubService(storage=StorageService(StorageConfig(root=directory / "store")))
         >>> asyncio.run(hub.fetch(directory / "model.onnx")).size
@@ -202,9 +206,12 @@ class HubService:
         downloads: "DownloadService | None" = None,
         config: HubConfig | None = None,
     ) -> None:
-        self.storage: StorageService = storage or StorageService()
+        way_out = "write StorageService(StorageConfig(root=…))"
+        self.storage: StorageService = (
+            check_given(storage, StorageService, field="storage", way_out=way_out) or StorageService()
+        )
         self._downloads = downloads
-        self._config = config
+        self._config = check_given(config, HubConfig, field="config", way_out="write HubConfig(…)")
 
     async def resolve(
         self,
@@ -412,7 +419,8 @@ class HubService:
         if self._config is None:
             self._config = await asyncio.to_thread(HubConfig)
         if self._downloads is not None:
-            return self._config, self._downloads
+            way_out = "write DownloadService(DownloadConfig(…))"
+            return self._config, check_given(self._downloads, DownloadService, field="downloads", way_out=way_out)
         return self._config, DownloadService(await asyncio.to_thread(_download_config, self._config))
 
 

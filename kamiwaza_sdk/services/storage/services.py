@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 
-from kamiwaza_sdk._validation import check_sha256
+from kamiwaza_sdk._validation import check_given, check_sha256
 from kamiwaza_sdk.services.storage import _blobs
 from kamiwaza_sdk.services.storage._adoption import adopt, as_adopted
 from kamiwaza_sdk.services.storage._errors import translated
@@ -34,6 +34,7 @@ class StorageService:
         config: Where the store lies. Default: read from ``STORAGE_SERVICE_…`` when first needed.
 
     Raises:
+        InvalidInputException: `config` is no `StorageConfig`.
         StorageFullException: By every method that writes: there is no room.
         StoragePermissionException: By every method: the operating system does not let this user read or write there.
 
@@ -49,7 +50,7 @@ class StorageService:
     """
 
     def __init__(self, config: StorageConfig | None = None) -> None:
-        self._config = config
+        self._config = check_given(config, StorageConfig, field="config", way_out="write StorageConfig(root=…)")
 
     @cached_property
     def root(self) -> Path:

@@ -40,6 +40,8 @@ class HuggingFaceReference:
         repository, at, revision = reference.removeprefix("hf://").partition("@")
         kind, _, rest = repository.partition("/")
         name = rest if kind in _KINDS else repository
+        if re.search("[?#]", repository):
+            raise _refusal(reference, "has a query or a fragment, and a revision stands behind '@'")
         segments = name.split("/")
         if not all(map(_SEGMENT.fullmatch, segments)):
             raise _refusal(reference, "names no repository")
