@@ -169,6 +169,15 @@ def test_a_server_that_cannot_be_reached_is_typed() -> None:
             call(engine)
 
 
+def test_a_pool_that_has_no_connection_left_is_typed(tmp_path: Path) -> None:
+    engine = create_stock_engine(f"sqlite:///{tmp_path}/r.db", pool_size=1, max_overflow=0, pool_timeout=0.05)
+    with engine.connect():
+        for call in (setup_database, check_database):
+            with pytest.raises(DatabaseConnectionException, match="the engine's pool has none to give"):
+                call(engine)
+    engine.dispose()
+
+
 def test_setting_up_anything_but_an_engine_or_a_connection_says_how(tmp_path: Path) -> None:
     engine = create_async_engine(f"sqlite:///{tmp_path}/r.db")
     with pytest.raises(InvalidInputException, match=r"not AsyncEngine; from an AsyncConnection, await it"):

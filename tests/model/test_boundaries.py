@@ -302,6 +302,25 @@ def test_a_database_that_refuses_says_why(postgresql_tables: str, tmp_path: Path
     engine.dispose()
 
 
+def test_a_user_without_rights_is_told_to_be_granted_them(postgresql_tables: str) -> None:
+    engine = create_engine(postgresql_tables, connect_args={"options": "-c role=pg_monitor"})
+    with Session(engine) as db, pytest.raises(DatabaseRefusedException, match="42501.*grant it the rights"):
+        ModelService(db).list_models()
+    engine.dispose()
+
+
+def test_a_damaged_file_is_told_to_be_restored(tmp_path: Path) -> None:
+    file = tmp_path / "r.db"
+    engine = create_engine(f"sqlite:///{file}")
+    setup_database(engine)
+    engine.dispose()
+    head = file.read_bytes()[:4096]
+    file.write_bytes(head + b"x" * (file.stat().st_size - len(head)))
+    with Session(engine) as db, pytest.raises(DatabaseRefusedException, match="SQLITE_CORRUPT.*restore"):
+        ModelService(db).list_models()
+    engine.dispose()
+
+
 def test_the_host_may_delete_what_it_was_given(mock_db: Session) -> None:
     """A row that the host deletes by itself is not missed by what follows."""
     HostBase.metadata.create_all(mock_db.connection())

@@ -1,5 +1,6 @@
 """SQLite undoes a whole transaction of its own accord at some errors: the host is told, and cannot go on by mistake."""
 
+import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, Literal
@@ -42,6 +43,17 @@ def fill_up(connection: Connection) -> None:
 def make_room(connection: Connection) -> None:
     """Take that back."""
     connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
+
+
+@contextmanager
+def no_file_larger_than(size: int) -> Iterator[None]:
+    """Have the system refuse this process to write any further into a file, as a disk does that fails."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @contextmanager
@@ -112,6 +124,21 @@ async def test_a_disk_that_is_full_undoes_the_transaction_and_the_host_cannot_co
     assert error.value.transaction_usable is False
     assert isinstance(error.value.__cause__, DatabaseRefusedException)
     assert (error.value.__cause__.code, error.value.__cause__.transaction_usable) == ("SQLITE_FULL", False)
+    assert await names(backend) == ["again"]
+
+
+@every_sqlite
+async def test_a_disk_that_fails_is_typed_and_nothing_of_the_transaction_is_committed(backend: Backend) -> None:
+    async with backend.session() as db:
+        models = backend.service(db)
+        await models.create_model(CreateModel(name="earlier"))
+        with no_file_larger_than(2**20), pytest.raises(BulkException, match="SQLITE_IOERR.*look at its disk") as error:
+            await models.create_models(MANY)
+        assert isinstance(error.value.__cause__, DatabaseRefusedException)
+        assert error.value.transaction_usable is False
+        await refused(db, models)
+        await models.create_model(CreateModel(name="again"))
+        await db.commit()
     assert await names(backend) == ["again"]
 
 

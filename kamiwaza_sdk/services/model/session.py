@@ -8,18 +8,16 @@ from weakref import ref
 
 from sqlalchemy import Connection, CursorResult, Executable, Transaction, event, false, update
 from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, scoped_session
 
 from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
 from kamiwaza_sdk.services.model.exceptions import (
-    DatabaseConnectionException,
     DatabaseException,
     TransactionRequiredException,
 )
 from kamiwaza_sdk.services.model.loaded import expire, expire_on_rollback, restore, watching
 from kamiwaza_sdk.services.model.models import DBModel
-from kamiwaza_sdk.services.model.translation import raise_translated
+from kamiwaza_sdk.services.model.translation import FAILURES, raise_translated
 
 __all__ = [
     "atomic",
@@ -306,9 +304,7 @@ def _connection(db: Session, statement: Executable | None = None) -> Connection:
     """Return the session's connection for our tables; hosts may route by the statement too."""
     try:
         return db.connection(bind_arguments={"mapper": _MAPPER, "clause": statement})
-    except PoolTimeoutError as error:
-        raise DatabaseConnectionException(f"the engine's pool has none to give: {error}") from error
-    except DBAPIError as error:
+    except FAILURES as error:
         raise_translated(error)
 
 

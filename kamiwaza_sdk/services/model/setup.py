@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import Final
 
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import DBAPIError
 
 from kamiwaza_sdk import migrations
 from kamiwaza_sdk.exceptions import InvalidInputException
@@ -16,7 +15,7 @@ from kamiwaza_sdk.services.model.exceptions import (
     DatabaseUnsupportedException,
 )
 from kamiwaza_sdk.services.model.session import refuse_autocommit
-from kamiwaza_sdk.services.model.translation import raise_translated
+from kamiwaza_sdk.services.model.translation import FAILURES, raise_translated
 
 __all__ = ["check_database", "setup_database"]
 
@@ -66,7 +65,7 @@ def _upgrade(bind: Engine | Connection) -> None:
             refuse_autocommit(connection)
             _lock(connection)
             migrations.upgrade(connection)
-    except DBAPIError as error:
+    except FAILURES as error:
         raise_translated(error)
 
 
@@ -90,7 +89,7 @@ def check_database(bind: Engine | Connection) -> None:
     try:
         with _begun(bind) as connection:
             revision = migrations.current_revision(connection)
-    except DBAPIError as error:
+    except FAILURES as error:
         raise_translated(error)
     if revision != migrations.REVISIONS[-1]:
         raise DatabaseNotReadyException(revision=revision)

@@ -4,6 +4,7 @@ import re
 from typing import Final, NoReturn
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from kamiwaza_sdk.services.model.exceptions import (
     DatabaseBusyException,
@@ -13,11 +14,16 @@ from kamiwaza_sdk.services.model.exceptions import (
     DatabaseRefusedException,
 )
 
-__all__ = ["raise_translated"]
+__all__ = ["FAILURES", "raise_translated"]
+
+#: What connecting and executing raise.
+FAILURES: Final = (DBAPIError, PoolTimeoutError)
 
 
-def raise_translated(error: DBAPIError) -> NoReturn:
-    """Raise our error for a driver's, by its code; the driver's own where it is none that we know."""
+def raise_translated(error: DBAPIError | PoolTimeoutError) -> NoReturn:
+    """Raise our error for a driver's, by its code, or for the pool's; their own where it is none that we know."""
+    if isinstance(error, PoolTimeoutError):
+        raise DatabaseConnectionException(f"the engine's pool has none to give: {error}") from error
     sqlite_code = getattr(error.orig, "sqlite_errorname", None)
     if sqlite_code is not None:
         translated = _from_sqlite(sqlite_code, str(error.orig))
@@ -48,7 +54,7 @@ def _from_postgresql(code: str, *, lost: bool) -> DatabaseException | None:
         return DatabaseBusyException(code=code, transaction_usable=False)
     if code in {"42P01", "42703"}:
         return DatabaseNotReadyException(transaction_usable=False)
-    if lost or code.startswith(("08", "57P")):
+    if lost or code.startswith(("08", "28", "57P")) or code in {"3D000", "53300"}:
         return DatabaseConnectionException()
     refusal = _REFUSALS.get(code)
     return None if refusal is None else DatabaseRefusedException(code=code, reason=refusal, transaction_usable=False)
@@ -58,15 +64,25 @@ def _from_postgresql(code: str, *, lost: bool) -> DatabaseException | None:
 _SHAPE: Final = re.compile(r"no such (table|column)|table kamiwaza_\w+ has no column named")
 _READ_ONLY: Final = "it is read-only; connect where it can be written"
 _FULL: Final = "its disk is full; make room"
+_MEMORY: Final = "it has no memory left for this; give it more, or ask for less at once"
+_DISK: Final = "its files cannot be read or written as they should; look at its disk"
+_DAMAGED: Final = "its files are damaged; restore them from a copy"
 _STOPPED: Final = "the statement was stopped; raise the limit that stopped it, or try again"
 #: Why a database refuses, and the way out, by the code it gives.
 _REFUSALS: Final = {
     "25006": _READ_ONLY,
     "25P02": "an earlier statement has failed; roll back, and look at that one's error",
+    "42501": "its user may not do this; grant it the rights to the registry's tables",
     "53100": _FULL,
+    "53200": _MEMORY,
     "57014": _STOPPED,
+    "58030": _DISK,
+    "XX001": _DAMAGED,
+    "SQLITE_CORRUPT": _DAMAGED,
     "SQLITE_FULL": _FULL,
     "SQLITE_INTERRUPT": _STOPPED,
+    "SQLITE_IOERR": _DISK,
+    "SQLITE_NOMEM": _MEMORY,
     "SQLITE_NOTADB": "the file is no SQLite database; name another",
     "SQLITE_READONLY": _READ_ONLY,
 }

@@ -67,7 +67,7 @@ class DatabaseTooNewException(DatabaseException):
 
 
 class DatabaseRefusedException(DatabaseException):
-    """The database is there, and refuses to do what was asked: it is read-only, full, or was told to stop.
+    """The database is there, and refuses to do what was asked: it is read-only, full or damaged, or was told to stop.
 
     Attributes:
         code: The database's own: an SQLSTATE, or SQLite's error name.
