@@ -1,6 +1,5 @@
 """`FakeDownloads`: downloads without a network, for tests of code that downloads."""
 
-import asyncio
 import hashlib
 import os
 from collections.abc import Callable, Mapping
@@ -9,6 +8,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kamiwaza_sdk._tasks import thread_to_its_end
 from kamiwaza_sdk._validation import check_count
 from kamiwaza_sdk.services.download._claim import Place
 from kamiwaza_sdk.services.download._demands import demands
@@ -184,7 +184,7 @@ class FakeDownloads(DownloadService):
                 order.demands.check_announced(len(body), url=order.shown)
                 reporter.advance(0, len(body))
                 order.demands.check_whole(len(body), str(result.sha256), url=order.shown)
-                await asyncio.to_thread(_write, order, body)
+                await thread_to_its_end(lambda: _write(order, body))
             reporter.finish(result.size or 0, result.size)
         return result
 

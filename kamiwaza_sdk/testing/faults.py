@@ -14,7 +14,7 @@ from typing import ClassVar, Final, TypeAlias
 
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.testing._plan import Cut, Pace, Plan, Reply
-from kamiwaza_sdk.testing.bodies import GeneratedBody
+from kamiwaza_sdk.testing.bodies import GeneratedBody, body_of
 
 __all__ = [
     "Changed",
@@ -76,6 +76,9 @@ class Status(Fault):
         retry_after: ``Retry-After``: seconds, or a moment (aware), or a text to be sent as it is.
         body: What is sent along.
 
+    Raises:
+        InvalidInputException: The body is not bytes.
+
     Example:
         >>> from kamiwaza_sdk.testing import Status
         >>> burst = [Status(503, retry_after=1), Status(503, retry_after=1), None]
@@ -84,6 +87,11 @@ class Status(Fault):
     status: int
     retry_after: int | datetime | str | None = None
     body: bytes = b"not what was asked for\n"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.body, bytes):
+            raise InvalidInputException("body", f"of Status is a {type(self.body).__name__}; give bytes")
 
     def _change(self, plan: Plan) -> None:
         after = self.retry_after
@@ -299,9 +307,17 @@ class Changed(Fault):
 
     Attributes:
         body: The new content. Default: as many bytes as before, each of them another.
+
+    Raises:
+        InvalidInputException: The body is neither bytes nor generated.
     """
 
     body: bytes | GeneratedBody | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.body is not None:
+            body_of(self.body)
 
     def _change(self, plan: Plan) -> None:
         plan.changes.append(self.body)

@@ -120,6 +120,20 @@ async def test_many_have_a_result_or_an_error_each(downloads: FakeDownloads, pla
     assert sorted(entry.name for entry in place.iterdir()) == ["model.bin", "x"]
 
 
+async def test_what_is_still_written_when_another_ends_them_all_leaves_nothing(
+    downloads: FakeDownloads, place: Path
+) -> None:
+    def complain(report: DownloadProgress) -> None:
+        if report.finished:
+            raise LookupError(report.path.name)
+
+    downloads.files.update({"model.bin": bytes(64 * 1024**2), "small": b""})
+    requests = [DownloadRequest(url=f"https://example.org/{name}", path=place / name) for name in downloads.files]
+    with pytest.raises(LookupError, match="small"):
+        await downloads.download_many(requests, all_or_nothing=True, progress=complain)
+    assert list(place.iterdir()) == []
+
+
 async def test_they_refuse_as_the_real_ones_do(downloads: FakeDownloads, place: Path) -> None:
     target = place / "m"
     with pytest.raises(ChecksumMismatchException):

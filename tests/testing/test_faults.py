@@ -293,3 +293,10 @@ def test_faults_of_a_body_leave_an_answer_without_one_alone(faulty_server: Fault
 def test_a_fault_that_makes_no_sense_is_refused(make: type[Fault]) -> None:
     with pytest.raises(InvalidInputException, match="give"):
         make()
+
+
+def test_a_body_that_is_text_is_refused_when_the_fault_is_made() -> None:
+    with pytest.raises(InvalidInputException, match="body of Status is a str; give bytes"):
+        Status(503, body="busy")  # type: ignore[arg-type]  # the mistake under test
+    with pytest.raises(InvalidInputException, match="body is a str; give bytes"):
+        Changed(body="new")  # type: ignore[arg-type]  # the mistake under test
