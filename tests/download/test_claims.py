@@ -10,6 +10,7 @@ import pytest
 
 from kamiwaza_sdk.services.download._claim import Place, Turn
 from kamiwaza_sdk.services.download._journal import Header
+from kamiwaza_sdk.services.download._lease import LeaseClaim
 from kamiwaza_sdk.services.download._lock import FileClaim
 from tests.download.helpers import entries
 
@@ -256,4 +257,13 @@ def test_what_was_sealed_and_then_given_up_leaves_nothing(target: Path, claim: C
     leader.begin(HEADER)
     leader.seal()
     leader.abandon(bytes)
+    assert entries(target.parent) == []
+
+
+def test_a_lease_of_which_nothing_came_leaves_nothing(target: Path) -> None:
+    """As of who is cancelled while it looks at what another has left."""
+    lease = LeaseClaim(Place(target))
+    assert lease.attempt() is Turn.OURS
+    lease.file()
+    lease.release()
     assert entries(target.parent) == []

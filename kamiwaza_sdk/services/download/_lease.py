@@ -121,6 +121,7 @@ class LeaseClaim:
     def release(self) -> None:
         if self._own != _NONE and not os.fstat(self._own).st_size:  # nothing came of it
             self.journal.unlink(missing_ok=True)
+            Path(self.partial).unlink(missing_ok=True)
         self._close()
         self._lease.release()
 
