@@ -128,8 +128,9 @@ def _metadata(source: ByteSource, value: object) -> dict[str, str] | None:
 def _columns(source: ByteSource, entries: dict[str, Any]) -> _Columns:  # Any: what is about to be checked
     """Return the entries as columns whose types are right.
 
-    That no number is negative or too large, and that there are no other keys, shows elsewhere: by the dashes and colons
-    of the header, by where the tensors end.
+    That no number is negative, and that there are no other keys, shows elsewhere: by the dashes and colons of the
+    header. That none is too large has to show here: with thousands of digits, Python reckons for long, and refuses to
+    write them into a message.
     """
     if not entries:
         return _Columns((), (), (), (), ())
@@ -138,8 +139,8 @@ def _columns(source: ByteSource, entries: dict[str, Any]) -> _Columns:  # Any: w
         dtypes, shapes, offsets = (tuple(map(itemgetter(key), rows)) for key in _KEYS)
         widths = tuple(map(_WIDTHS.__getitem__, dtypes))
         begins, ends = zip(*offsets, strict=True)
-        numbers = chain(begins, ends, chain.from_iterable(shapes))
-        if set(map(type, numbers)) == {int} and set(map(type, shapes)) == {list}:
+        numbers = (*begins, *ends, *chain.from_iterable(shapes))
+        if set(map(type, numbers)) == {int} and set(map(type, shapes)) == {list} and max(numbers) < _OVERFLOW:
             return _Columns(dtypes, widths, shapes, begins, ends)
     except (KeyError, TypeError, ValueError):
         pass

@@ -53,6 +53,9 @@ REFUSED: dict[str, bytes] = {
     "two negatives": safetensors_file({"a": T("U8", [-1, -1], 0, 1)}, b"1"),
     "minus nothing": safetensors_file('{"a":{"dtype":"U8","shape":[-0],"data_offsets":[0,0]}}'),
     "over 64 bits": safetensors_file({"a": T("U8", [2**64], 0, 1)}, b"1"),
+    "offsets of thousands of digits": safetensors_file(
+        f'{{"a":{{"dtype":"U8","shape":[{"9" * 4300}],"data_offsets":[0,{"9" * 4300}]}}}}'
+    ),
     "over 64 bits, times nothing": safetensors_file({"a": T("U8", [0, 2**64], 0, 0)}),
     "overflow": safetensors_file({"a": T("U8", [2**63, 2], 0, 0)}),
     "overflow, times nothing": safetensors_file({"a": T("U8", [2**63, 2, 0], 0, 0)}),
