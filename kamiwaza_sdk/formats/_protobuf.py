@@ -80,6 +80,7 @@ def read_varints(cursor: Cursor, field: Field, *, most: int) -> Reading[list[int
     end = cursor.offset + field.value
     numbers = list[int]()
     while cursor.offset < end:
+        cursor.source.step(cursor.offset)
         numbers.append(_signed((yield from _read_varint(cursor, end))))
         if len(numbers) > most:
             cursor.source.exceed(f"more than {most} numbers follow each other", most, cursor.offset)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from kamiwaza_sdk import FormatException, FormatLimitException, MalformedFileException, ONNXSchema, inspect_file
+from kamiwaza_sdk.formats import _source
 from kamiwaza_sdk.formats._onnx_values import DTYPES
 from tests.formats.making import Ranges, inspect_bytes
 
@@ -146,6 +147,14 @@ HOSTILE: dict[str, bytes] = {
 def test_what_is_hostile_is_refused(data: bytes, tmp_path: Path) -> None:
     with pytest.raises((MalformedFileException, FormatLimitException)):
         inspect_bytes(data, tmp_path / "a.onnx")
+
+
+def test_packed_dimensions_of_many_weights_are_refused_in_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(_source, "MAX_STEPS", 10_000)
+    weights = (b"\x2a\x42\x0a\x40" + b"\x01" * 63 + b"\x00") * 1_000  # some 3,000 fields, and 64,000 numbers in them
+    length = bytes([len(weights) & 0x7F | 0x80, len(weights) >> 7 & 0x7F | 0x80, len(weights) >> 14])
+    with pytest.raises(FormatLimitException, match="no ordinary file"):
+        inspect_bytes(b"\x08\x08\x3a" + length + weights, tmp_path / "a.onnx")
 
 
 @settings(max_examples=300, deadline=None)
