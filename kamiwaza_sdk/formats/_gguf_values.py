@@ -36,6 +36,8 @@ KEPT_TEXT: Final = 65_536
 #: What is kept of one file in all.
 MAX_KEPT: Final = 16 * 1024**2
 _BYTE: Final = 7
+#: What a kept number counts for, at least the pointer to it.
+_NUMBER: Final = 8
 
 
 class ValueReader:
@@ -77,12 +79,15 @@ class ValueReader:
         return self._keep((yield from self.cursor.take(length)))
 
     def _keep(self, text: bytes) -> str:
-        self._kept += len(text)
-        if self._kept > MAX_KEPT:
-            what = f"keys and short texts take more than {MAX_KEPT} bytes; that is no ordinary file"
-            self.cursor.source.exceed(what, MAX_KEPT, self.cursor.offset)
+        self._charge(len(text))
         # Vocabularies of bytes are not all text; nothing is decided by what could not be decoded.
         return text.decode(errors="replace")
+
+    def _charge(self, size: int) -> None:
+        self._kept += size
+        if self._kept > MAX_KEPT:
+            what = f"keys, short texts and short arrays take more than {MAX_KEPT} bytes; that is no ordinary file"
+            self.cursor.source.exceed(what, MAX_KEPT, self.cursor.offset)
 
     def _read_value(self, kind: int) -> Reading[GGUFValue]:
         if kind in SCALARS:
@@ -119,6 +124,7 @@ class ValueReader:
         if kind in SCALARS:
             letter, name = SCALARS[kind]
             if count <= KEPT_NUMBERS:
+                self._charge(count * _NUMBER)  # not its bytes in the file: of one byte, Python makes at least eight
                 return (yield from self._read_numbers(kind, count))
             yield from self._skip(count * struct.calcsize(f"={letter}"))
             return GGUFArraySchema(type=name, length=count)

@@ -177,6 +177,12 @@ def test_what_is_made_to_mislead_is_refused(data: bytes, tmp_path: Path) -> None
     assert raised.value.format == "gguf"
 
 
+def test_arrays_that_are_each_short_are_refused_when_all_of_them_are_not(tmp_path: Path) -> None:
+    keys = b"".join(pack_text(b"%d" % index) + struct.pack("<IIQ", 9, 0, 1024) + bytes(1024) for index in range(3000))
+    with pytest.raises(FormatLimitException, match="short arrays take more than"):
+        inspect_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 3000) + keys, tmp_path / "a.gguf")
+
+
 def test_a_type_that_is_not_known_yet_is_no_error(tmp_path: Path) -> None:
     schema = inspect_bytes(tensors(info("a", [8], 99, 0), size=32), tmp_path / "a.gguf")
     assert isinstance(schema, GGUFSchema)
