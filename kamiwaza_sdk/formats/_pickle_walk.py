@@ -19,6 +19,8 @@ __all__ = ["Walked", "walk_pickles"]
 MAX_NAME: Final = 1024
 MAX_LINE: Final = 1024**2
 MAX_IMPORTS: Final = 10_000
+#: What the memos may hold: a pickler stores only what it has just made, so half as much as there are instructions.
+MAX_MEMO: Final = 2_500_000
 
 
 class _Code(NamedTuple):
@@ -75,16 +77,21 @@ class _Stack:
     def __init__(self) -> None:
         self.top = self.below = _NOTHING
         self.just_read: str | None = None
-        self.new: dict[int, str | None] = {}
         self.kept: dict[int, str | None] = {}
+        self.new = self.kept  # the same until the first pickle has ended
+
+    @property
+    def remembered(self) -> int:
+        """How much the memos hold."""
+        return len(self.kept) if self.new is self.kept else len(self.kept) + len(self.new)
 
     def push(self, known: _Known, *, read: str | None = None) -> None:
         self.below, self.top, self.just_read = self.top, known, read
 
     def store(self, key: int | None) -> None:
         """Remember the top. Only of text that was just read it is sure what it is, to everyone who looks at this."""
-        self.new[len(self.new) if key is None else key] = self.just_read
-        self.kept[len(self.kept) if key is None else key] = self.just_read
+        for memo in (self.kept,) if self.new is self.kept else (self.kept, self.new):
+            memo[len(memo) if key is None else key] = self.just_read
         self.just_read = None
 
     def forget(self) -> None:
@@ -111,7 +118,7 @@ def walk_pickles(cursor: Cursor, walked: Walked, *, most: int | None = None, res
             if not (yield from cursor.more()):
                 return
             stack.forget()
-            stack.new = {}
+            stack.new = {} if stack.kept else stack.kept
             yield from _walk_one(cursor, walked, stack)
             walked.pickles += 1
             done += 1
@@ -139,6 +146,9 @@ def _walk_one(cursor: Cursor, walked: Walked, stack: _Stack) -> Reading[None]:
         _follow(code, raw, walked, stack)
         if len(walked.imports) > MAX_IMPORTS:
             cursor.source.exceed(f"it imports more than {MAX_IMPORTS} names", MAX_IMPORTS, cursor.offset)
+        if stack.remembered > MAX_MEMO:
+            what = f"it stores more than {MAX_MEMO} values in its memo; that is no ordinary file"
+            cursor.source.exceed(what, MAX_MEMO, cursor.offset)
 
 
 def _read_argument(cursor: Cursor, code: _Code) -> Reading[bytes | None]:

@@ -26,7 +26,7 @@ from kamiwaza_sdk import (
     UnknownFormatException,
     inspect_file,
 )
-from kamiwaza_sdk.formats import _source
+from kamiwaza_sdk.formats import _pickle_walk, _source
 from kamiwaza_sdk.formats._pickle_rules import ALLOWED, judge
 from kamiwaza_sdk.formats._pickle_walk import _CODES
 from tests.formats.making import Ranges, inspect_bytes
@@ -236,6 +236,16 @@ def test_a_pickle_without_end_is_refused_in_time(few_steps: int, tmp_path: Path)
     with pytest.raises(FormatLimitException, match="no ordinary file") as caught:
         inspect_bytes(b"\x80\x04" + b"N0" * few_steps, tmp_path / "a.pkl")
     assert caught.value.limit == few_steps
+
+
+@pytest.mark.parametrize("before", [b"", pickle.dumps("one"), pickle.dumps(None)])
+def test_a_pickle_that_fills_the_memo_is_refused(
+    before: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(_pickle_walk, "MAX_MEMO", 1000)
+    assert verdict(before + b"\x80\x04N" + b"\x94" * 400 + b".", tmp_path / "a.pickles.bin") == "safe"
+    with pytest.raises(FormatLimitException, match="memo"):
+        inspect_bytes(before + b"\x80\x04N" + b"\x94" * 1001 + b".", tmp_path / "b.pickles.bin")
 
 
 async def test_a_remote_archive_is_looked_through_without_its_weights() -> None:
