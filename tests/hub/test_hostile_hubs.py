@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
 from kamiwaza_sdk import (
     DownloadTooLargeException,
@@ -13,7 +14,9 @@ from kamiwaza_sdk import (
     InvalidSourceException,
     StorageService,
 )
+from kamiwaza_sdk.services.hub import _search
 from kamiwaza_sdk.services.hub.sources import hugging_face
+from kamiwaza_sdk.services.hub.sources._ollama_images import Image
 from kamiwaza_sdk.testing import GeneratedBody, Headers, HuggingFaceServer, Redirect, Status
 from tests.hub.conftest import Asking
 
@@ -119,6 +122,25 @@ async def test_a_listing_of_what_cannot_be_is_refused(
     commit = hf.add_repository("org/tiny", {"config.json": b"{}"})
     hf.add(f"/api/models/org/tiny/tree/{commit}", body=json.dumps(entries).encode())
     assert complaint in (await refused(asking, storage)).reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "before"),
+    [
+        (hugging_face._TREE, b"["),
+        (_search._FOUND, b"["),
+        (TypeAdapter(Image), b'{"config":{"mediaType":"a","digest":"sha256:%s","size":1},"layers":[' % (b"ab" * 32)),
+    ],
+    ids=["tree", "search", "image"],
+)
+def test_of_a_list_that_is_wrong_throughout_only_the_first_error_is_made(
+    kind: TypeAdapter[object], before: bytes
+) -> None:
+    """Errors take a hundred times as much memory as the answer that has them."""
+    after = b"]}" if before.startswith(b"{") else b"]"
+    with pytest.raises(ValidationError) as caught:
+        kind.validate_json(before + b",".join([b"{}"] * 1000) + after)
+    assert caught.value.error_count() < 10
 
 
 async def test_names_that_some_file_systems_cannot_tell_apart_are_refused(

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Final, Literal, TypeAlias, get_args
 from urllib.parse import urlencode
 
-from pydantic import BeforeValidator, Field, TypeAdapter
+from pydantic import BeforeValidator, FailFast, Field, TypeAdapter
 
 from kamiwaza_sdk._validation import shown
 from kamiwaza_sdk.exceptions import InvalidInputException
@@ -68,7 +68,8 @@ class _Found(Described):
         )
 
 
-_FOUND: Final = TypeAdapter(list[_Found])
+#: Only the first thing that is wrong is looked for, as in listings of files.
+_FOUND: Final = TypeAdapter(Annotated[list[_Found], FailFast()])
 
 
 def check_search(*, hub: object, sort: object, limit: object, **texts: object) -> None:

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import ClassVar, Final, Self
+from typing import Annotated, ClassVar, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, FailFast, Field
 
 from kamiwaza_sdk._validation import shown
 from kamiwaza_sdk.exceptions import InvalidInputException
@@ -101,7 +101,8 @@ class Image(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     config: Layer
-    layers: tuple[Layer, ...] = Field(min_length=1)
+    #: Only the first thing that is wrong is looked for, as in listings of files.
+    layers: Annotated[tuple[Layer, ...], Field(min_length=1), FailFast()]
 
 
 def files_of(

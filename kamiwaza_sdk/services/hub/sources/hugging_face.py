@@ -7,10 +7,10 @@ What is asked, and what it says, is the hub's HTTP API as ``huggingface_hub`` us
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import quote
 
-from pydantic import TypeAdapter
+from pydantic import FailFast, Field, TypeAdapter
 
 from kamiwaza_sdk._validation import check_path
 from kamiwaza_sdk.exceptions import InvalidInputException
@@ -31,7 +31,8 @@ __all__ = ["HuggingFaceSource", "manifest_of"]
 MAX_ENTRIES: Final = 100_000
 _HUGGING_FACE: Final = "https://huggingface.co"
 _INFO: Final = TypeAdapter(Info)
-_TREE: Final = TypeAdapter(list[Entry])
+#: Of what is wrong, the first thing is told: an error for each of millions of entries would take gigabytes.
+_TREE: Final = TypeAdapter(Annotated[list[Entry], Field(max_length=MAX_ENTRIES), FailFast()])
 
 
 class HuggingFaceSource:
