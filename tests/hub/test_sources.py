@@ -233,6 +233,8 @@ async def test_a_file_address_names_a_file_or_a_directory(
     ("address", "complaint"),
     [
         ("file://server/share/a", "names another machine"),
+        ("file://[", "names another machine"),
+        ("file://[share]/a", "names another machine"),
         ("file:///a?b", "has a query; write '[?]' as %3F"),
         ("file://", "names no absolute path"),
         ("file:///nowhere", "cannot be read"),

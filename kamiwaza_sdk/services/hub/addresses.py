@@ -50,8 +50,11 @@ def path_of(address: str) -> Path:
     Raises:
         InvalidSourceException: It names another machine, or no absolute path, or has a query.
     """
-    parts = urlsplit(address)
-    if parts.netloc.lower() not in _LOCAL:
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # brackets that hold no address
+        parts = None
+    if parts is None or parts.netloc.lower() not in _LOCAL:
         raise InvalidSourceException(redacted(address), "names another machine; write file:///path, or give the path")
     if parts.query or parts.fragment:
         raise InvalidSourceException(redacted(address), "has a query; write '?' as %3F and '#' as %23")
