@@ -395,9 +395,13 @@ async def test_adopting_never_blocks_the_event_loop(hub: HubService, cache: Path
         await hub.adopt("lmstudio://org/tiny", cache=tmp_path / "lm")
 
 
-@pytest.mark.parametrize("folder", ["", "models--org--tiny", "models--org--tiny/snapshots"])
+SNAPSHOT = f"models--org--tiny/snapshots/{'ab' * 20}"
+
+
+@pytest.mark.parametrize("folder", ["", "models--org--tiny", "models--org--tiny/snapshots", f"{SNAPSHOT}/onnx"])
 async def test_a_cache_that_this_user_may_not_read_is_told(hub: HubService, unprivileged: Path, folder: str) -> None:
-    (unprivileged / "models--org--tiny/snapshots" / ("ab" * 20)).mkdir(parents=True)
+    (unprivileged / SNAPSHOT / "onnx").mkdir(parents=True)
+    (unprivileged / SNAPSHOT / "config.json").write_text("{}")
     (unprivileged / folder).chmod(0o000)
     try:
         with pytest.raises(InvalidSourceException, match="cannot be read: Permission denied"):

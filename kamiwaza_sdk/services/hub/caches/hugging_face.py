@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from kamiwaza_sdk._validation import MAX_FILES
 from kamiwaza_sdk.formats.exceptions import FormatException
@@ -84,9 +84,13 @@ def _refuse_incomplete(wanted: HuggingFaceReference, repository: Path, place: Pa
             raise _missing(wanted, place, f"its {path} is the rest of a download that broke off; finish or remove it")
 
 
+def _refuse(error: OSError) -> NoReturn:
+    raise error
+
+
 def _below(snapshot: Path) -> Iterator[Path]:
     count = 0
-    for folder, folders, names in os.walk(snapshot):
+    for folder, folders, names in os.walk(snapshot, onerror=_refuse):  # which else would leave out what it may not read
         if links := [name for name in folders if Path(folder, name).is_symlink()]:
             raise InvalidSourceException(str(Path(folder, links[0])), "is a link to a directory; remove it")
         count += len(names) + len(folders)
