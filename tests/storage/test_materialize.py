@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -310,6 +311,13 @@ def test_a_blob_set_aside_between_the_passes(
     assert tree(tmp_path / "model") == {}
 
 
+@pytest.mark.parametrize("name", ["x" * 256, "x/" * 3000 + "x", "x\0y"], ids=lambda name: ascii(name[:5]))
+def test_a_directory_that_cannot_be(store: StorageService, tmp_path: Path, name: str) -> None:
+    """A name that no directory can have is wrong input."""
+    with pytest.raises(InvalidInputException, match="directory cannot be created"):
+        store.materialize(version(store, CONTENTS), tmp_path / name)
+
+
 def test_another_store_in_the_directory(store: StorageService, tmp_path: Path) -> None:
     """Two stores can lay out the same version in the same directory."""
     other = StorageService(StorageConfig(root=tmp_path / "other"))
@@ -347,3 +355,9 @@ def test_blob_replaced_by_its_equal_while_it_is_linked(
     monkeypatch.setattr(_links.os, "link", replaced)  # type: ignore[attr-defined]  # the module's own os
     directory = store.materialize(version(store, CONTENTS), tmp_path / "model")
     assert (directory / "config.json").read_bytes() == CONTENTS["config.json"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_a_directory_where_none_can_be_made(store: StorageService) -> None:
+    with pytest.raises(InvalidInputException, match="directory cannot be created"):
+        store.materialize(version(store, CONTENTS), "/proc/none/model")

@@ -5,6 +5,7 @@ under a temporary name and gives it its own with ``link``, which, unlike ``renam
 by directory descriptors and follows no symbolic link, so nobody can lead it astray between the two.
 """
 
+import errno
 import os
 import re
 import secrets
@@ -52,7 +53,7 @@ class _Placement:
 def lay_out(version: HasFiles, directory: Path, *, blob_of: Callable[[FileLike], BlobSchema], writable: bool) -> None:
     """Make the files of `version` appear in `directory`; the public docstring is that of `StorageService`."""
     with translated(directory):
-        base = _real(directory)
+        base = _base(directory)
         placements = _plan(version, base, blob_of=blob_of, writable=writable)
         _create(base)
     for placement in placements:
@@ -125,10 +126,23 @@ def _is_copy(target: Path, status: os.stat_result, blob: BlobSchema) -> bool:
         return digest(file) == blob.sha256
 
 
+def _base(directory: Path) -> Path:
+    try:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            directory.lstat()
+    except ValueError as error:  # NUL
+        raise InvalidInputException("directory", f"cannot be created: {error}; choose another one") from error
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise InvalidInputException("directory", f"cannot be created: {error.strerror}; choose another one") from error
+    return _real(directory)
+
+
 def _create(base: Path) -> None:
     try:
         base.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
+    except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:  # not found: as below /proc
         reason = f"cannot be created: {error.filename} is no directory; choose another one"
         raise InvalidInputException("directory", reason) from error
 
