@@ -83,6 +83,14 @@ def test_add_refuses_what_is_no_file(store: StorageService, tmp_path: Path, make
         store.add(tmp_path / "thing")
 
 
+def test_add_refuses_a_name_that_no_file_can_have(store: StorageService, tmp_path: Path) -> None:
+    for name in ("x" * 256, "x/" * 3000 + "x", "x\0y"):
+        with pytest.raises(InvalidInputException, match="is no file"):
+            store.add(tmp_path / name)
+        with pytest.raises(InvalidInputException, match="is no file"):
+            store.adopt(tmp_path / name, sha256=DIGEST)
+
+
 def test_source_that_changes_while_it_is_read(
     store: StorageService, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

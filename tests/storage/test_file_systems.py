@@ -131,7 +131,9 @@ def test_forbidden_directories(unprivileged: Path) -> None:
     closed = unprivileged / "closed"
     closed.mkdir(mode=0o555)
     (unprivileged / "secret").touch(mode=0o000)
+    (unprivileged / "locked").mkdir(mode=0o000)
     for use in (
+        lambda: store.adopt(unprivileged / "locked/file", sha256=DIGEST),
         lambda: keep(_store(closed / "store"), DATA),
         lambda: store.materialize(files, closed / "model"),
         lambda: store.add(unprivileged / "secret"),

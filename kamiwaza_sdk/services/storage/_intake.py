@@ -1,5 +1,6 @@
 """How a local file comes into the staging area: cloned or copied, and hashed as it arrived."""
 
+import errno
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -12,18 +13,29 @@ from kamiwaza_sdk.services.storage._files import copy, digest, open_file
 from kamiwaza_sdk.services.storage._links import reflink
 from kamiwaza_sdk.services.storage.exceptions import DigestMismatchException
 
-__all__ = ["compare", "open_source", "take_in"]
+__all__ = ["compare", "is_file", "open_source", "take_in"]
 
 
 @contextmanager
 def open_source(path: Path) -> Generator[FileIO]:
     """Open a file of the user's, or raise `InvalidInputException` where it is none."""
+    if not is_file(path):
+        raise InvalidInputException("source", f"{path} is no file; give the path of a regular file")
     with translated(path):
-        if not path.is_file():
-            raise InvalidInputException("source", f"{path} is no file; give the path of a regular file")
         file = open_file(path, follow_symlinks=True)
     with file:
         yield file
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a regular file is there, or a link to one."""
+    with translated(path):
+        try:
+            return path.is_file()
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:  # a name that nothing can have
+                raise
+            return False
 
 
 def take_in(source: FileIO, staged: Path) -> tuple[str, int]:

@@ -10,7 +10,7 @@ from kamiwaza_sdk.services.storage import _blobs
 from kamiwaza_sdk.services.storage._adoption import adopt, as_adopted
 from kamiwaza_sdk.services.storage._errors import translated
 from kamiwaza_sdk.services.storage._files import digest
-from kamiwaza_sdk.services.storage._intake import compare, open_source, take_in
+from kamiwaza_sdk.services.storage._intake import compare, is_file, open_source, take_in
 from kamiwaza_sdk.services.storage._materialize import lay_out
 from kamiwaza_sdk.services.storage.config import StorageConfig
 from kamiwaza_sdk.services.storage.exceptions import (
@@ -276,7 +276,7 @@ class StorageService:
         """
         source = Path(source)
         expected = None if sha256 is None else check_sha256(sha256)
-        if expected is not None and source.is_file() and (kept := self.find(expected)) is not None:
+        if expected is not None and is_file(source) and (kept := self.find(expected)) is not None:
             return as_adopted(kept, "kept")
         return adopt(self, source, expected=expected)
 
