@@ -83,6 +83,17 @@ def test_add_refuses_what_is_no_file(store: StorageService, tmp_path: Path, make
         store.add(tmp_path / "thing")
 
 
+@pytest.mark.parametrize("make", [folder, fifo, nothing])
+def test_add_refuses_what_is_no_file_any_more(
+    store: StorageService, tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What became of a file between the first look and opening is not taken for an empty file."""
+    monkeypatch.setattr(_intake, "is_file", lambda _: True)
+    make(tmp_path / "thing")
+    with pytest.raises(InvalidInputException, match="thing is no file"):
+        store.add(tmp_path / "thing")
+
+
 def test_add_refuses_a_name_that_no_file_can_have(store: StorageService, tmp_path: Path) -> None:
     for name in ("x" * 256, "x/" * 3000 + "x", "x\0y"):
         with pytest.raises(InvalidInputException, match="is no file"):

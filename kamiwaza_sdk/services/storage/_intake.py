@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 from collections.abc import Generator
 from contextlib import contextmanager
 from io import FileIO
@@ -20,11 +21,20 @@ __all__ = ["compare", "is_file", "open_source", "take_in"]
 def open_source(path: Path) -> Generator[FileIO]:
     """Open a file of the user's, or raise `InvalidInputException` where it is none."""
     if not is_file(path):
-        raise InvalidInputException("source", f"{path} is no file; give the path of a regular file")
+        raise _no_file(path)
     with translated(path):
-        file = open_file(path, follow_symlinks=True)
+        try:
+            file = open_file(path, follow_symlinks=True)
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):  # since it was looked at
+            raise _no_file(path) from None
     with file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # of a FIFO, nothing would be read, and be taken for all
+            raise _no_file(path)
         yield file
+
+
+def _no_file(path: Path) -> InvalidInputException:
+    return InvalidInputException("source", f"{path} is no file; give the path of a regular file")
 
 
 def is_file(path: Path) -> bool:
