@@ -19,6 +19,7 @@ from kamiwaza_sdk import (
     InvalidInputException,
     InvalidSourceException,
     NotInCacheException,
+    StoragePermissionException,
     StorageService,
 )
 from kamiwaza_sdk.services.storage import _adoption
@@ -408,6 +409,19 @@ async def test_a_cache_that_this_user_may_not_read_is_told(hub: HubService, unpr
             await hub.adopt(f"hf://org/tiny@{'ab' * 20}", cache=unprivileged)
     finally:
         (unprivileged / folder).chmod(0o755)
+
+
+@pytest.mark.parametrize("name", ["ab" * 20, "cd" * 32], ids=["git", "lfs"])
+async def test_a_cached_file_that_this_user_may_not_read_is_told(
+    hub: HubService, unprivileged: Path, name: str
+) -> None:
+    (unprivileged / SNAPSHOT).mkdir(parents=True)
+    blob = unprivileged / "models--org--tiny/blobs" / name
+    blob.parent.mkdir()
+    blob.touch(mode=0o000)
+    (unprivileged / SNAPSHOT / "config.json").symlink_to(blob)
+    with pytest.raises(StoragePermissionException, match=name):
+        await hub.adopt(f"hf://org/tiny@{'ab' * 20}", cache=unprivileged)
 
 
 @pytest.mark.parametrize(
