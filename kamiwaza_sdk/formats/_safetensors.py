@@ -27,6 +27,9 @@ MAX_HEADER: Final = 100_000_000
 MAX_TENSORS: Final = 250_000
 #: An entry of an ordinary tensor has some ten brackets and commas.
 MAX_MEMBERS: Final = 12 * MAX_TENSORS
+#: An ordinary tensor has four pairs in all. In memory, a pair of texts takes more than any other two members do.
+MAX_PAIRS: Final = 5 * MAX_TENSORS
+MAX_METADATA: Final = 100_000
 #: As many dimensions as NumPy's arrays can have.
 MAX_RANK: Final = 64
 LENGTH: Final = 8
@@ -80,6 +83,8 @@ def read_safetensors(source: ByteSource) -> Reading[SafetensorsSchema]:
     header = yield from source.read(LENGTH, length)
     if not header.startswith(b"{"):
         source.refuse("the header does not begin with '{'", LENGTH)
+    if length > MAX_PAIRS and header.count(b":") > MAX_PAIRS:
+        source.exceed(f"the header has more than {MAX_PAIRS} pairs; that is no ordinary file", MAX_PAIRS, LENGTH)
     entries = read_json(source, header, at=LENGTH, most=MAX_MEMBERS)
     metadata = _metadata(source, entries.pop("__metadata__", None))
     if len(entries) > MAX_TENSORS:
@@ -122,6 +127,8 @@ def _metadata(source: ByteSource, value: object) -> dict[str, str] | None:
         return None
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
         source.refuse("__metadata__ is to be an object of texts", LENGTH)
+    if len(value) > MAX_METADATA:
+        source.exceed(f"__metadata__ has more than {MAX_METADATA} texts", MAX_METADATA, LENGTH)
     return value
 
 
