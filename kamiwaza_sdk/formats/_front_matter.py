@@ -33,9 +33,19 @@ def read_front_matter(text: str) -> dict[str, tuple[str, ...]]:
 
 
 def _values(text: str) -> tuple[str, ...]:
-    text = text if text[:1] in {'"', "'"} else text.split(" #", maxsplit=1)[0].rstrip()
+    text = _uncommented(text)
+    if text.startswith("[") and text.endswith("]"):  # lists in lists are passed over, however many there are
+        return tuple(value for part in text[1:-1].split(",") for value in _value(_uncommented(part.strip())))
+    return _value(text)
+
+
+def _uncommented(text: str) -> str:
+    return text if text[:1] in {'"', "'"} else text.split(" #", maxsplit=1)[0].rstrip()
+
+
+def _value(text: str) -> tuple[str, ...]:
     if text.startswith("[") and text.endswith("]"):
-        return tuple(value for part in text[1:-1].split(",") for value in _values(part.strip()))
+        return ()
     if text in _EMPTY or text.startswith("#"):
         return ()
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":

@@ -192,6 +192,11 @@ def test_a_card_is_read_as_yaml_reads_it() -> None:
         assert ours[key] == (tuple(value) if isinstance(value, list) else (value,))
 
 
+def test_lists_in_lists_are_passed_over_however_deep() -> None:
+    card = f"---\ntags: {'[' * 20_000}{']' * 20_000}\nlicense: [[mit], apache-2.0]\n---\n"
+    assert describe_repository({"README.md": card.encode()}, {}).licence == "apache-2.0"
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.text(st.characters(codec="utf-8"), max_size=60) | st.text("-: []\n#'\"ab", max_size=60))
 def test_any_card_is_read_or_passed_over(text: str) -> None:
