@@ -1,6 +1,7 @@
 """Whatever a version says its files are called, nothing outside the directory changes."""
 
 import tempfile
+import tracemalloc
 import unicodedata
 from collections.abc import Generator
 from pathlib import Path
@@ -101,3 +102,14 @@ def test_accepted_paths_live_together_anywhere(chosen: list[str]) -> None:
     folded = [_folded(path) + "/" for path in chosen]
     assert not any(path.is_absolute() or ".." in path.parts for path in accepted)
     assert [(one, two) for one in folded for two in folded if one is not two and one.startswith(two)] == []
+
+
+def test_long_paths_are_not_multiplied_in_memory() -> None:
+    """Of the directories above a file, there can be hundreds; of files, ten thousand."""
+    files = [File(f"{index}/{'a/' * 500}b", 0, "") for index in range(100)]
+    tracemalloc.start()
+    try:
+        assert len(checked_paths(files)) == 100
+        assert tracemalloc.get_traced_memory()[1] < 8 * 1024**2
+    finally:
+        tracemalloc.stop()

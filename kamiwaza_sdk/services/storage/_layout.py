@@ -18,21 +18,23 @@ def checked_paths(files: Sequence[FileLike]) -> list[PurePosixPath]:
             or normalises Unicode, or one is a directory of another.
     """
     names: dict[str, str] = {}
-    folders: dict[str, str] = {}
     for index, file in enumerate(files):
-        _check(file.path, f"files.{index}.path", names, folders)
+        check_path(file.path, field=_field(index))
+        key = folded(file.path)
+        _refuse_clash(file.path, index, names.get(key))
+        names[key] = file.path
+    # Directories are looked up one by one: those of long paths, kept as texts, would take gigabytes.
+    for index, (key, path) in enumerate(names.items()):
+        above = (key[:end] for end, character in enumerate(key) if character == "/")
+        _refuse_clash(path, index, next(filter(None, map(names.get, above)), None))
     return [PurePosixPath(file.path) for file in files]
 
 
-def _check(path: str, field: str, names: dict[str, str], folders: dict[str, str]) -> None:
-    check_path(path, field=field)
-    key, *above = [folded(str(prefix)) for prefix in (PurePosixPath(path), *PurePosixPath(path).parents)][:-1]
-    _refuse_clash(path, field, names.get(key) or folders.get(key) or next(filter(None, map(names.get, above)), None))
-    names[key] = path
-    folders.update(dict.fromkeys(above, path))
+def _field(index: int) -> str:
+    return f"files.{index}.path"
 
 
-def _refuse_clash(path: str, field: str, other: str | None) -> None:
+def _refuse_clash(path: str, index: int, other: str | None) -> None:
     if other is not None:
         reason = f"{shown(path)} cannot stand beside {shown(other)} on every file system; rename one of them"
-        raise InvalidPathException(field, reason, value=path)
+        raise InvalidPathException(_field(index), reason, value=path)
