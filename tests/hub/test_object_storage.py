@@ -4,7 +4,9 @@ import asyncio
 import json
 import logging
 import sys
+import tracemalloc
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, cast
 from xml.sax.saxutils import escape
 
 import boto3  # type: ignore[import-untyped]  # it comes with moto, and has no types
@@ -26,6 +28,9 @@ from kamiwaza_sdk import (
 )
 from kamiwaza_sdk.services.hub.sources import object_storage
 from kamiwaza_sdk.testing import FaultyServer
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
 
 pytestmark = pytest.mark.usefixtures("blockbuster")
 
@@ -141,6 +146,17 @@ async def test_the_empty_objects_of_consoles_are_no_files(put: Put, hub: HubServ
     for key in ("m/", "m/onnx/", "m/onnx/a", "m/empty"):
         put(key, b"" if key != "m/onnx/a" else b"a")
     assert [file.path for file in (await hub.fetch("s3://bucket/m")).files] == ["empty", "onnx/a"]
+
+
+def test_long_keys_are_not_multiplied_in_memory() -> None:
+    """What stands above a key of hundreds of segments is hundreds of keys, and a listing has a hundred thousand."""
+    objects = [{"path": f"{index}/{'a/' * 500}b", "size": index % 2} for index in range(100)]
+    tracemalloc.start()
+    try:
+        assert object_storage._without_folders(cast("list[ObjectMeta]", objects)) == objects
+        assert tracemalloc.get_traced_memory()[1] < 1024**2
+    finally:
+        tracemalloc.stop()
 
 
 async def test_patterns_choose_objects(put: Put, hub: HubService) -> None:

@@ -6,11 +6,11 @@
 
 import asyncio
 import re
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import accumulate
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, Self
 
@@ -190,8 +190,13 @@ def _refuse_another(found: "ObjectMeta", file: ManifestFileSchema, size: int, pl
 def _without_folders(objects: "Iterable[ObjectMeta]") -> "list[ObjectMeta]":
     """Return the objects but for the empty ones that consoles put where a file system has directories."""
     found = list(objects)
-    folders = {folder for one in found for folder in accumulate(one["path"].split("/")[:-1], "{}/{}".format)}
-    return [one for one in found if one["size"] or one["path"] not in folders]
+    keys = sorted(one["path"] for one in found)
+
+    def is_folder(key: str) -> bool:  # looked up, not listed: what stands above all keys can be gigabytes of text
+        at = bisect_left(keys, f"{key}/")
+        return at < len(keys) and keys[at].startswith(f"{key}/")
+
+    return [one for one in found if one["size"] or not is_folder(one["path"])]
 
 
 def _file(found: "ObjectMeta", place: _Place) -> ManifestFileSchema:
