@@ -175,6 +175,14 @@ async def test_a_hub_whose_pages_lead_in_a_circle_is_left(
     assert len(hf.requests_to("/page/1")) == 2  # once for each of the two calls
 
 
+async def test_a_next_page_that_is_no_url_is_refused(
+    hf: HuggingFaceServer, asking: Asking, storage: StorageService, commit: str
+) -> None:
+    for link in ("http://[", "//[x]/page"):
+        hf.add(f"/api/models/org/tiny/tree/{commit}", body=b"[]", headers={"Link": f'<{link}>; rel="next"'})
+        assert (await refused(asking, storage)).reason == "leads to what is no URL for its next page"
+
+
 async def test_a_listing_longer_than_can_be_held_is_left(
     hf: HuggingFaceServer, asking: Asking, commit: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -146,8 +146,13 @@ def _next(page: "ResponseSchema", *, first: str) -> str | None:
     for match in _LINK.finditer(page.headers.get("link", "")):
         relation = _REL.search(match[2])
         if relation is not None and "next" in (relation[1] or relation[2] or "").lower().split():
-            url: str = urljoin(page.url, match[1])
-            if urlsplit(url)[:2] != urlsplit(first)[:2]:
+            try:
+                url: str = urljoin(page.url, match[1])
+                origin = urlsplit(url)[:2]
+            except ValueError:  # brackets that hold no address
+                reason = "leads to what is no URL for its next page"
+                raise InvalidAnswerException(url=redact_text(first), reason=reason) from None
+            if origin != urlsplit(first)[:2]:
                 raise InvalidAnswerException(url=redact_text(first), reason="leads to another origin for its next page")
             return url
     return None
