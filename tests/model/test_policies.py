@@ -239,6 +239,8 @@ def _fetched(source: str, **known: str) -> Fetched:
         ("https://example.org/a and 1 more", "example.org", False),
         ("https://hub.example.org/a", "*.example.org", True),
         ("https://example.com/example.org", "example.org", False),
+        ("https://[example.org", "example.org", False),
+        ("https://example.org\u2100/a", "*.org", False),
         ("/srv/models/m", "/srv/models/", True),
         ("/srv/models/../m", "/srv/models/", False),
         ("/srv/models/m", "localhost", True),

@@ -133,7 +133,10 @@ def _hosts(subject: Subject) -> set[str]:
 
 
 def _host(address: str) -> str:
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # no host can be told, so that none is allowed
+        return ""
     return "localhost" if parts.scheme == "file" else (parts.hostname or "")
 
 
