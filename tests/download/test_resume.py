@@ -340,6 +340,36 @@ async def test_a_file_whose_last_byte_is_here_needs_no_request_but_a_name(
     assert result.validators.etag is not None
 
 
+@pytest.mark.parametrize(
+    ("size", "max_size", "error"), [(None, MIB, DownloadTooLargeException), (MIB, None, SizeMismatchException)]
+)
+async def test_a_file_whose_last_byte_is_here_gets_no_name_against_a_demand(
+    *,
+    size: int | None,
+    max_size: int | None,
+    error: type[DownloadException],
+    faulty_server: FaultyServer,
+    downloads: DownloadService,
+    target: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url = faulty_server.add("/m", body=BODY)
+
+    def refuse(*_: object) -> None:
+        raise OSError(5, "as if it had died here")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.replace", refuse)
+        with pytest.raises(DownloadException):
+            await downloads.download(url, target, sha256=SHA256)
+    with pytest.raises(error):
+        await downloads.download(url, target, sha256=SHA256, size=size, max_size=max_size)
+    assert visible(target.parent) == []
+    result = await downloads.download(url, target, sha256=SHA256)
+    check(result, target)
+    assert (result.bytes_reused, len(faulty_server.requests)) == (BODY.size, 1)
+
+
 async def test_a_file_with_the_digest_at_the_path_is_the_result(
     faulty_server: FaultyServer, downloads: DownloadService, target: Path
 ) -> None:

@@ -132,6 +132,7 @@ class Flight:
 
     async def _bring(self, partial: Partial, network: Network) -> DownloadResult:
         if self._is_whole(partial):
+            self._order.demands.check_announced(partial.offset, url=self._url)  # who left it may have demanded less
             return await self._published(
                 partial, partial.publish, size=partial.offset, total=partial.offset, answered=None
             )
