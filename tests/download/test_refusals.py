@@ -225,6 +225,13 @@ async def test_encoded_body(encoding: str, downloads: DownloadService, server: S
     assert caught.value.encoding == encoding
 
 
+async def test_encoding_on_a_line_of_its_own(downloads: DownloadService, server: Server, target: Path) -> None:
+    url = server.add("/m", body=BODY, headers={"Content-Encoding": "identity", "content-encoding": "gzip"})
+    with pytest.raises(UnexpectedEncodingException) as caught:
+        await downloads.download(url, target)
+    assert (caught.value.encoding, entries(target.parent)) == ("identity, gzip", [])
+
+
 async def test_encoding_that_is_none_is_fine(downloads: DownloadService, server: Server) -> None:
     url = server.add("/m", body=b"x", headers={"Content-Encoding": "Identity"})
     assert await downloads.read(url, max_size=1) == b"x"

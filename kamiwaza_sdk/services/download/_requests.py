@@ -97,7 +97,7 @@ def _refuse_status(response: aiohttp.ClientResponse, exchange: Exchange, *, any_
 
 
 def _refuse_encoding(response: aiohttp.ClientResponse, exchange: Exchange) -> None:
-    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    encoding = ", ".join(response.headers.getall("Content-Encoding", ())).strip().lower()  # one a line is a list, too
     if encoding not in {"", "identity"}:
         raise UnexpectedEncodingException(url=exchange.url, encoding=_plain(encoding))
 
