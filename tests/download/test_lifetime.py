@@ -58,6 +58,27 @@ async def test_download_cancelled_at_any_step_leaves_nothing_or_the_whole_file(
     assert completed < 200
 
 
+async def test_small_file_cancelled_before_it_has_its_name_leaves_nothing(
+    downloads: DownloadService, server: Server, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though it is of a content that could be gone on with, there is no journal to do so by."""
+    syncing, go_on = threading.Event(), threading.Event()
+
+    def slow_sync(_: int) -> None:
+        syncing.set()
+        go_on.wait(PATIENCE)
+
+    monkeypatch.setattr(os, "fsync", slow_sync)
+    call = asyncio.create_task(downloads.download(server.add("/m", body=b"x", etag='"1"'), target))
+    assert await asyncio.to_thread(syncing.wait, PATIENCE)
+    call.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert entries(target.parent) == []
+
+
 async def test_second_cancellation_does_not_interrupt_the_cleaning_up(
     downloads: DownloadService, server: Server, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

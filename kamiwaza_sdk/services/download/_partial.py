@@ -223,7 +223,10 @@ class Partial:
             self._open()
             write_all(self._descriptor, pieces, 0)
         self.header, self.offset, self._hash = header, len(pieces), body.hash
-        self.publish()
+        try:
+            self.publish()
+        finally:
+            self.discard()  # what got no name: without a journal nobody could go on with it
 
     def publish(self) -> None:
         """Make the file durable and give it its name, unless it was told to stop."""
