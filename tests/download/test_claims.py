@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from kamiwaza_sdk.services.download._approach import Approach
 from kamiwaza_sdk.services.download._claim import Place, Turn
+from kamiwaza_sdk.services.download._demands import demands
 from kamiwaza_sdk.services.download._journal import Header
 from kamiwaza_sdk.services.download._lease import LeaseClaim
 from kamiwaza_sdk.services.download._lock import FileClaim
@@ -31,6 +33,10 @@ def claim(target: Path) -> Generator[Callable[[], FileClaim]]:
     yield make
     for one in made:
         one.release()
+
+
+def approach(target: Path) -> Approach:
+    return Approach(target, demands(limit=1000), url="https://example.org/m", key="u", path=target)
 
 
 def published(leader: FileClaim, target: Path, last_word: bytes = PUBLISHED) -> None:
@@ -75,6 +81,30 @@ def test_who_comes_after_the_last_word_leads(target: Path, claim: Callable[[], F
     assert follower.attempt() is Turn.OURS
     follower.abandon(bytes)
     assert entries(target.parent) == [target.name]
+
+
+def test_who_gives_up_waiting_leaves_no_journal(target: Path, claim: Callable[[], FileClaim]) -> None:
+    leader, follower = claim(), approach(target)
+    assert leader.attempt() is Turn.OURS
+    leader.seal()  # as above
+    assert follower.attempt() is None
+    Path(leader.partial).rename(target)
+    leader.retire(lambda: PUBLISHED)
+    follower.leave(keep=True)
+    assert entries(target.parent) == [target.name]
+
+
+def test_who_gives_up_waiting_leaves_what_somebody_left_who_died(target: Path, claim: Callable[[], FileClaim]) -> None:
+    leader, follower = claim(), approach(target)
+    assert leader.attempt() is Turn.OURS
+    leader.begin(HEADER + LINE)
+    os.write(leader.file(), b"abc")
+    assert follower.attempt() is None
+    leader.release()
+    left = entries(target.parent)
+    follower.leave(keep=True)
+    assert entries(target.parent) == left
+    assert Path(leader.journal).read_bytes() == HEADER + LINE
 
 
 def test_the_next_may_lead_before_the_last_has_let_go(target: Path, claim: Callable[[], FileClaim]) -> None:

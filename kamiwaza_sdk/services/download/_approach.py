@@ -1,6 +1,7 @@
 """What comes before the first request: whether the file is there, who else brings it, and what is left of it."""
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -92,11 +93,22 @@ class Approach:
     def leave(self, *, keep: bool) -> None:
         """Give back what is held. What is unfinished stays where that is worth it, unless it is not to be kept."""
         if self.partial is None:
-            self._claim.release()
+            self._stop_waiting()
         elif keep:
             self.partial.keep()
         else:
             self.partial.discard()
+
+    def _stop_waiting(self) -> None:
+        """Let go, and leave no journal that was made to follow somebody by who had just come to an end."""
+        try:
+            with suppress(OSError):
+                if self._waited and self._claim.outcome is None and self._turn() is Turn.OURS:
+                    self._claim.read()
+                    if self._claim.left() is None:
+                        self._claim.abandon(bytes)
+        finally:
+            self._claim.release()
 
     def _turn(self) -> Turn:
         try:
