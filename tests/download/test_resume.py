@@ -1,6 +1,7 @@
 """Going on where an earlier download broke off: only with the same content, and never mixing two."""
 
 import asyncio
+import errno
 import json
 import os
 import threading
@@ -20,6 +21,7 @@ from kamiwaza_sdk import (
     SizeMismatchException,
     Validators,
 )
+from kamiwaza_sdk.services.download._approach import Approach
 from kamiwaza_sdk.testing import (
     Changed,
     Chunked,
@@ -377,6 +379,21 @@ async def test_a_file_with_the_digest_at_the_path_is_the_result(
     result = await downloads.download(faulty_server.add("/m", body=BODY), target, sha256=SHA256)
     check(result, target)
     assert (result.bytes_fetched, result.bytes_reused, faulty_server.requests) == (0, BODY.size, [])
+
+
+async def test_a_file_that_may_not_be_read_is_replaced(
+    faulty_server: FaultyServer, downloads: DownloadService, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Just as it is where no digest is given: only the directory says who may."""
+    target.write_bytes(b"somebody else's")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    url = faulty_server.add("/m", body=BODY)
+    monkeypatch.setattr(Approach, "_digest", refuse)  # as root would not be
+    result = await downloads.download(url, target, sha256=SHA256)
+    check(result, target)
 
 
 async def test_a_file_with_another_digest_at_the_path_is_replaced(

@@ -132,7 +132,7 @@ class Approach:
         try:
             size = path.stat().st_size
             is_right = self._demands.admit(size) and self._digest(path) == sha256
-        except FileNotFoundError:  # who brought it has moved it on: into the store, for one
+        except (FileNotFoundError, PermissionError):  # moved on, into the store for one; or not ours to read
             return None
         return Standing(path, self._unsaid(), size, sha256) if is_right else None
 
