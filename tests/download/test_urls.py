@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kamiwaza_sdk import DownloadException, DownloadService, InvalidUrlException
 from kamiwaza_sdk.exceptions import InvalidInputException
-from kamiwaza_sdk.services.download.urls import check_url, redact, redact_text
+from kamiwaza_sdk.services.download.urls import check_url, redact, redact_text, resolve
 from tests.serving import Server
 
 
@@ -82,6 +82,14 @@ async def test_url_that_cannot_be_asked_for(url: str, downloads: DownloadService
 )
 def test_url_is_asked_for_as_it_was_written(url: str, asked: str) -> None:
     assert str(check_url(url)).partition("#")[0] == asked
+
+
+@pytest.mark.parametrize("reference", ["/b", "b", "", "//example.org/b", "https://example.org/b"])
+def test_a_redirect_is_followed_as_it_was_written(reference: str) -> None:
+    """A signature may cover each character of it."""
+    query = "path=%2Fm%3a&signature=%7Ea%2Fb%2B+c%3D"
+    target = resolve(f"{reference}?{query}", base=check_url("https://example.org/a"))
+    assert target.raw_query_string == query
 
 
 SECRETS = st.text(string.ascii_letters + string.digits + "?#/:@&=%\\ \n[]", min_size=1).map(lambda text: f"QZ{text}QZ")

@@ -92,9 +92,11 @@ def _parsed(text: str) -> "URL":
 
     try:
         url = URL(text)
-        if not text.isascii() or not url.raw_host:
+        if not text.isascii():
             return url
         # Signatures cover what was written: yarl would, for one, turn %2F in a query into a slash.
+        if not url.raw_host:
+            return URL(text, encoded=True)
         parts = urlsplit(text)
         return _asked_at(url, parts.path, parts.query)
     except (ValueError, IndexError):  # yarl 1.25 raises the latter for "http://[me]@/"
