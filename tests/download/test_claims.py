@@ -94,6 +94,14 @@ def test_who_gives_up_waiting_leaves_no_journal(target: Path, claim: Callable[[]
     assert entries(target.parent) == [target.name]
 
 
+def test_who_does_not_mean_to_follow_makes_no_journal(target: Path, claim: Callable[[], FileClaim]) -> None:
+    """Else several who give up at once would make it for each other."""
+    leader, other = claim(), claim()
+    assert leader.attempt() is Turn.OURS
+    assert other.attempt(follow=False) is Turn.THEIRS
+    assert [Path(name).suffix for name in entries(target.parent)] == [".partial"]
+
+
 def test_who_gives_up_waiting_leaves_what_somebody_left_who_died(target: Path, claim: Callable[[], FileClaim]) -> None:
     leader, follower = claim(), approach(target)
     assert leader.attempt() is Turn.OURS

@@ -103,7 +103,7 @@ class Approach:
         """Let go, and leave no journal that was made to follow somebody by who had just come to an end."""
         try:
             with suppress(OSError):
-                if self._waited and self._claim.outcome is None and self._turn() is Turn.OURS:
+                if self._waited and self._claim.outcome is None and self._claim.attempt(follow=False) is Turn.OURS:
                     self._claim.read()
                     if self._claim.left() is None:
                         self._claim.abandon(bytes)

@@ -59,8 +59,12 @@ class Claim(Protocol):
     partial: str
     outcome: Journal | None
 
-    def attempt(self) -> Turn:
-        """Take it, unless somebody else has it."""
+    def attempt(self, *, follow: bool = True) -> Turn:
+        """Take it, unless somebody else has it.
+
+        Args:
+            follow: Whether to be ready, then, to follow how far they are.
+        """
         ...
 
     def read(self) -> Journal:

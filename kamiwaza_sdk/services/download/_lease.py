@@ -43,11 +43,12 @@ class LeaseClaim:
         self._old: Path | None = None
         self._own = self._followed = self._left = self._file = _NONE
 
-    def attempt(self) -> Turn:
+    def attempt(self, *, follow: bool = True) -> Turn:
         try:
             self._lease.acquire(blocking=False)
         except Timeout:
-            self._follow()
+            if follow:
+                self._follow()
             return Turn.THEIRS
         last = Journal() if self._followed == _NONE else read_journal(self._followed)
         self._close()

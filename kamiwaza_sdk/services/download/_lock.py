@@ -54,12 +54,13 @@ class FileClaim:
         self._size: int | None = None
         _CLAIMS.add(self)
 
-    def attempt(self) -> Turn:
+    def attempt(self, *, follow: bool = True) -> Turn:
         while True:
             if self._file == _NONE:
                 self._file = _opened(self.partial, os.O_CREAT)
             if not self._lock():
-                self._have_journal()  # to follow them by
+                if follow:
+                    self._have_journal()
                 return Turn.THEIRS
             if self._stands():
                 return Turn.OURS
