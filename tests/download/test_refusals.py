@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Generator
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -270,3 +271,23 @@ async def test_tls_is_verified_with_the_callers_own_certificates(
     async with aiohttp.ClientSession(connector=connector) as session:
         body = await DownloadService(config, session=session).read(tls_server.add("/m", body=b"x"), max_size=1)
     assert body == b"x"
+
+
+async def test_interim_answers_without_end_are_no_answer(config: DownloadConfig) -> None:
+    ended = asyncio.Event()
+
+    async def hint(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while True:  # until the client has enough of it
+                writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+        writer.close()
+        ended.set()
+
+    impatient = config.model_copy(update={"connect_timeout": 0.4, "stall_timeout": 0.2, "max_attempts": 1})
+    async with await asyncio.start_server(hint, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/m"
+        with pytest.raises(DownloadTimeoutException):
+            await asyncio.wait_for(DownloadService(impatient).read(url, max_size=10), 10)
+        await asyncio.wait_for(ended.wait(), 10)

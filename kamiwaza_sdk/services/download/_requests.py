@@ -1,5 +1,6 @@
 """Asking for a URL: the session, the headers, the redirects, and what the answer's headers say."""
 
+import asyncio
 import itertools
 import warnings
 from collections.abc import Mapping
@@ -155,17 +156,21 @@ async def _get(
     foreign = network.given and not at_home
     with translated(exchange):
         try:
-            return await network.session.get(
-                target,
-                headers=headers if foreign else {**headers, **network.token_header(target)},
-                timeout=_timeout(exchange.connect_timeout, exchange.stall_timeout),
-                proxy=network.proxy(target),
-                allow_redirects=False,
-                raise_for_status=False,
-                auto_decompress=False,
-                read_bufsize=_READ_SIZE,
-                middlewares=(network.middleware(target, keep=frozenset(map(str.lower, headers))),) if foreign else None,
-            )
+            # aiohttp's own timers begin anew with each byte, also with those of interim answers without end.
+            async with asyncio.timeout(exchange.connect_timeout + exchange.stall_timeout):
+                return await network.session.get(
+                    target,
+                    headers=headers if foreign else {**headers, **network.token_header(target)},
+                    timeout=_timeout(exchange.connect_timeout, exchange.stall_timeout),
+                    proxy=network.proxy(target),
+                    allow_redirects=False,
+                    raise_for_status=False,
+                    auto_decompress=False,
+                    read_bufsize=_READ_SIZE,
+                    middlewares=(network.middleware(target, keep=frozenset(map(str.lower, headers))),)
+                    if foreign
+                    else None,
+                )
         except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError) as error:
             network.explain(error, target, exchange)
             raise

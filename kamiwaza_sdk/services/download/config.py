@@ -52,7 +52,8 @@ class DownloadConfig(Settings):
 
     Attributes:
         connect_timeout: Seconds to establish a connection, name resolution included.
-        stall_timeout: Seconds without a byte before a transfer counts as stalled. Slow but steady is no stall.
+        stall_timeout: Seconds without a byte before a transfer counts as stalled. Slow but steady is no stall; but an
+            answer's headers are to be here whole in that time after the connection is.
         max_attempts: How often a file is asked for before its error is raised. Only what can succeed later is tried
             again: the statuses 408, 425, 429 and from 500 on, a connection that is not made or breaks, and a stall.
         retry_pause: Seconds that the pause before the second attempt may last; before each further one twice as many,
