@@ -1,8 +1,9 @@
-"""SQLite undoes a whole transaction of its own accord at some errors: the host is told, and cannot go on by mistake."""
+"""A whole transaction is undone, as by SQLite at some errors: the host is told, and cannot go on by mistake."""
 
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from typing import Any, Final, Literal
 
 import pytest
@@ -193,6 +194,38 @@ async def test_a_call_that_cannot_be_undone_undoes_the_transaction(backend: Back
         await db.commit()
     assert error.value.transaction_usable is False
     assert await names(backend) == ["again"]
+
+
+class TimeIsUpError(Exception):
+    """What a host raises that gives its requests so much time, and no more."""
+
+
+@pytest.mark.parametrize("number", [3, 6])
+async def test_a_call_whose_way_back_a_listener_interrupts_undoes_the_transaction(
+    backend: Backend, number: int
+) -> None:
+    sent = count(1)
+
+    def before(*_: object) -> None:
+        if next(sent) >= number:
+            raise TimeIsUpError
+
+    async with backend.session() as db:
+        models = backend.service(db)
+        model = await models.create_model(CreateModel(name="earlier", tags={"a": "b"}))
+        await db.commit()
+        add(db, Order(text="the host's"))
+        await db.flush()
+        event.listen(engine_of(backend), "before_cursor_execute", before)
+        try:
+            with pytest.raises(TimeIsUpError):
+                await models.set_model_tag(model.id, "a", "c")
+        finally:
+            event.remove(engine_of(backend), "before_cursor_execute", before)
+        await refused(db, models)
+        assert (await models.get_model(model.id)).tags == {"a": "b"}
+        assert len((await models.list_events(model.id)).items) == 1
+        assert (await db.execute(select(Order))).all() == []
 
 
 @every_sqlite

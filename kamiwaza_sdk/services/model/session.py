@@ -170,7 +170,12 @@ def atomic(db: Session) -> Iterator[Connection]:
             yield connection
             _release(connection)
         except BaseException as error:
-            if _undo(connection):
+            try:
+                undone = _undo(connection)
+            except BaseException:  # the way back was interrupted, as by a listener of the host's
+                _give_up(db, connection, error)
+                raise
+            if undone:
                 restore(db, touched)
                 if isinstance(error, DatabaseException):
                     error._undone()
