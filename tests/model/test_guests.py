@@ -124,9 +124,10 @@ async def test_a_number_in_json_comes_back_as_the_number_it_was(backend: Backend
     numbers = [1.2345678901234567e17, -(2.0**62), 2.0**53, 1e300, -1e-300, 0.1, 2.0, 2**63 - 1, -(2**63), 1e16, 1e19]
     async with backend.begin() as models:
         model = await models.create_model(CreateModel(name="m"))
-        details = {"x": numbers}
-        version = await models.create_version(model.id, CreateVersion(files=(file(),), details={"x": [*numbers]}))
+        details: dict[str, Any] = {"x": [*numbers], "zero": -0.0}  # Any: JSON
+        version = await models.create_version(model.id, CreateVersion(files=(file(),), details=details))
         assert version.details == details
+        assert str((await models.get_version(version.id)).details["zero"]) == "0.0"
         before = len((await models.list_events(model.id)).items)
         again = await models.update_version(version.id, UpdateVersion(details=version.details))
         assert again == version

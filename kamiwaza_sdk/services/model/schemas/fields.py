@@ -123,13 +123,15 @@ def _exact(value: JsonValue) -> JsonValue:
     """Return a value as both databases give it back.
 
     A large float is written with an exponent, and PostgreSQL keeps the digits that are written. The integer that it is
-    survives.
+    survives. A zero of PostgreSQL's has no sign.
     """
     if isinstance(value, dict):
         return {key: _exact(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_exact(inner) for inner in value]
-    return int(value) if isinstance(value, float) and 2.0**53 <= abs(value) < 2.0**63 else value
+    if not isinstance(value, float):
+        return value
+    return int(value) if 2.0**53 <= abs(value) < 2.0**63 else value or 0.0
 
 
 def _restored(value: JsonValue) -> JsonValue:
