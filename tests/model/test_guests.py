@@ -363,6 +363,7 @@ async def test_moments_that_utc_does_not_have_and_arguments_of_odd_types_are_ref
             models.create_models(None),  # type: ignore[arg-type]  # as above
             models.search_models(sort=["name"]),  # type: ignore[arg-type]  # as above
             models.list_configs(version_id="x"),  # type: ignore[arg-type]  # as above
+            models.search_models(cursor=10**5000),  # type: ignore[arg-type]  # as above
         ]
         for attempt in attempts:
             with pytest.raises(InvalidInputException):

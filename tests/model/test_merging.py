@@ -1,5 +1,6 @@
 """What overrides make of a configuration: RFC 7396."""
 
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
-from kamiwaza_sdk import ModelConfigSchema
+from kamiwaza_sdk import InvalidInputException, ModelConfigSchema
 
 NUMBERS = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
 JSON = st.recursive(
@@ -74,3 +75,9 @@ def test_the_examples_of_rfc_7396_come_out_as_it_says(
 ) -> None:
     """Those of its appendix A that begin and end with an object."""
     assert with_config(config).merged(patch) == merged
+
+
+@pytest.mark.parametrize("overrides", [None, [("a", 1)], "a"])
+def test_overrides_that_are_no_object_are_refused(overrides: Any) -> None:  # Any: the mistake under test
+    with pytest.raises(InvalidInputException, match="must be a dict"):
+        with_config({"a": 1}).merged(overrides)

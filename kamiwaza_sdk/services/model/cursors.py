@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import Final
 from uuid import UUID
 
-from kamiwaza_sdk._validation import check_text
+from kamiwaza_sdk._validation import check_text, shown
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.model.exceptions import InvalidCursorException
 
@@ -60,7 +60,7 @@ def decode(cursor: str, query: str, kinds: tuple[type, ...]) -> Position:
         InvalidCursorException: It is none, or one of another query.
     """
     if not isinstance(cursor, str) or len(cursor) > _MAX_LENGTH:
-        raise InvalidCursorException(str(cursor)[:80], "is no cursor")
+        raise InvalidCursorException(cursor[:80] if isinstance(cursor, str) else shown(cursor), "is no cursor")
     try:
         packed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         check, body = packed[:_CHECK_LENGTH], packed[_CHECK_LENGTH:]

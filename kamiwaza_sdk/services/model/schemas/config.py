@@ -6,7 +6,8 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
-from kamiwaza_sdk._validation import InputSchema, check_name
+from kamiwaza_sdk._validation import InputSchema, check_name, shown
+from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.model.schemas.fields import Details, Moment, ReadDetails
 from kamiwaza_sdk.services.model.schemas.updates import UpdateSchema, required
 
@@ -50,11 +51,16 @@ class ModelConfigSchema(BaseModel):
         Args:
             overrides: What a single call wants otherwise.
 
+        Raises:
+            InvalidInputException: They are no dict.
+
         Example:
             >>> fast = CreateModelConfig(name="fast", config={"a": {"b": 1, "c": 2}})
             >>> models.create_config(fast, model_id=model.id).merged({"a": {"c": None, "d": 3}})
             {'a': {'b': 1, 'd': 3}}
         """
+        if not isinstance(overrides, dict):
+            raise InvalidInputException("overrides", f"must be a dict, not {shown(overrides)}; {{}} changes nothing")
         return _merge(deepcopy(self.config), deepcopy(overrides))
 
 
