@@ -237,11 +237,15 @@ def revalidated_quickly(value: _Input, kind: type[_Input], field: str) -> _Input
         checked = _checker(kind).validate_python(value.__dict__)
     except ValidationError as error:
         raise translated(error) from None
-    if checked.__dict__ == value.__dict__:
+    if checked.__dict__ == value.__dict__ and _types(checked) == _types(value):  # 1 is equal to True
         return value
     # Frozen, but ours: it is to say what was given, not what was validated.
     object.__setattr__(checked, "__pydantic_fields_set__", value.model_fields_set)
     return cast("_Input", checked)  # cast: the validator is one of `kind`
+
+
+def _types(value: InputSchema) -> list[type]:
+    return [*map(type, value.__dict__.values())]
 
 
 @cache

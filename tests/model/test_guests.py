@@ -118,6 +118,9 @@ async def test_what_was_copied_past_its_validation_is_kept_as_it_would_be_with_i
         assert (await models.create_models([given], on_conflict="update")).updated == 1
         kept = await models.get_model_by_name("café")
         assert (kept.private, kept.license, kept.task) == (False, "mit", "old")
+        await models.create_models([CreateModel(name="n").model_copy(update={"private": 1})])
+        event_ = (await models.list_events((await models.get_model_by_name("n")).id)).items[0]
+        assert event_.after["private"] is True
 
 
 async def test_a_number_in_json_comes_back_as_the_number_it_was(backend: Backend) -> None:
