@@ -65,6 +65,16 @@ async def test_a_parent_is_set_said_anew_and_taken_back(backend: Backend) -> Non
         assert missing.value.version == made["a"].id
 
 
+async def test_relations_to_the_same_relative_are_listed_in_their_order(backend: Backend) -> None:
+    async with backend.begin() as models:
+        made = await family(models, a="", b="", c="", d="", e="", f="bcde")
+        relations: tuple[Relation, ...] = ("quantised", "converted", "merged", "copied")
+        for letter, relation in zip("bcde", relations, strict=True):
+            await models.set_parent(made[letter].id, parent(made["a"].id, relation))
+        found = await models.list_ancestors(made["f"].id)
+        assert [each.relation for each in found if each.distance == 2] == sorted(relations)
+
+
 async def test_relatives_are_listed_both_ways_nearest_first(backend: Backend) -> None:
     """A diamond with a long way round: `d` comes from `a` over `b`, over `c`, and over `x` and `y`."""
     async with backend.begin() as models:

@@ -91,7 +91,7 @@ def _relatives(walk: CTE) -> Select[Any]:  # Any: values of several columns
         .join_from(found, VERSION, VERSION.c.id == found.c.id)
         .join(MODEL, (VERSION.c.namespace == MODEL.c.namespace) & (VERSION.c.model_id == MODEL.c.id))
         .where(VERSION.c.namespace == bound(VERSION, "namespace"), MODEL.c.deleted_at.is_(None))
-        .order_by(found.c.distance, VERSION.c.id)
+        .order_by(found.c.distance, VERSION.c.id, found.c.relation)
         .limit(bindparam("_limit"))
     )
 
