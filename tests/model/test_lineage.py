@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.orm import Session
 
 from kamiwaza_sdk import (
@@ -49,6 +49,17 @@ async def test_what_a_version_was_made_from_is_noted_when_it_is_created(backend:
         expected = {(made["a"].id, "merged"), (made["b"].id, "quantised")}  # the last that is said of one counts
         for version in (child, await models.get_version(child.id), (await models.list_versions(model_id))[-1]):
             assert {(each.version_id, each.relation) for each in version.derived_from} == expected
+
+
+async def test_parents_are_told_in_one_order_however_the_database_finds_them(backend: Backend) -> None:
+    async with backend.session() as db:
+        models = backend.service(db)
+        made = await family(models, a="", b="", c="", d="cba")
+        await db.execute(text("ANALYZE"))  # after which PostgreSQL reads such a small table as it lies
+        found = await models.get_version(made["d"].id)
+        assert found == made["d"]
+        assert [each.version_id for each in found.derived_from] == [made[letter].id for letter in "abc"]
+        await db.rollback()
 
 
 async def test_a_parent_is_set_said_anew_and_taken_back(backend: Backend) -> None:

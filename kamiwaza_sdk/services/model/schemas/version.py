@@ -66,6 +66,10 @@ class ParentSchema(BaseModel):
     relation: Relation
 
 
+def _by_id(parents: tuple[ParentSchema, ...]) -> tuple[ParentSchema, ...]:
+    return tuple(sorted(parents, key=lambda parent: parent.version_id))
+
+
 class ModelVersionSchema(BaseModel):
     """A version of a model, with its files, as it was when it was read.
 
@@ -89,7 +93,7 @@ class ModelVersionSchema(BaseModel):
         updated_at: UTC.
         tags: Keys and values.
         aliases: Those that lead here, sorted.
-        derived_from: What it was made from.
+        derived_from: What it was made from, sorted by its ids.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
@@ -112,7 +116,7 @@ class ModelVersionSchema(BaseModel):
     updated_at: Moment
     tags: Annotated[dict[str, str], FromJSON()] = Field(default_factory=dict)
     aliases: Annotated[tuple[str, ...], FromJSON(), AfterValidator(lambda value: tuple(sorted(value)))] = ()
-    derived_from: Annotated[tuple[ParentSchema, ...], FromJSON()] = ()
+    derived_from: Annotated[tuple[ParentSchema, ...], FromJSON(), AfterValidator(_by_id)] = ()
 
 
 class CreateFile(InputSchema):
