@@ -191,6 +191,7 @@ def referring(name: str, table: FromClause, *keys: str) -> Table:
     return Table(name, HostBase.metadata, *columns, ForeignKeyConstraint(keys, [table.c[key] for key in keys]))
 
 
+NAME = referring("guest_name", DBModel.__table__, "namespace", "name")
 CONFIG = referring("guest_config", DBModelConfig.__table__, "id")
 ALIAS = referring("guest_alias", DBModelAlias.__table__, "model_id", "alias")
 TAG = referring("guest_tag", DBModelTag.__table__, "model_id", "key")
@@ -274,6 +275,28 @@ def test_what_belongs_to_a_model_is_in_use_where_the_hosts_rows_refer_to_it(
             db.execute(table.delete())
         for _, _, attempt in refusals[:3]:
             attempt()
+        db.rollback()
+    engine.dispose()
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_a_name_that_the_hosts_rows_refer_to_is_in_use(database: str, request: pytest.FixtureRequest) -> None:
+    on_sqlite = database == "sqlite"
+    engine = (
+        request.getfixturevalue("engine") if on_sqlite else create_engine(request.getfixturevalue("postgresql_tables"))
+    )
+    with Session(engine) as db:
+        HostBase.metadata.create_all(db.connection())
+        models = ModelService(db, namespace="names")
+        model = models.create_model(CreateModel(name="m"))
+        db.execute(NAME.insert(), {"namespace": "names", "name": "m"})
+        for changes in (UpdateModel(name="n"), UpdateModel(name="n", task="chat")):
+            with pytest.raises(ModelInUseException, match="cannot be renamed: rows of") as refused:
+                models.update_model(model.id, changes)
+            assert refused.value.transaction_usable
+        assert models.get_model(model.id) == model
+        db.execute(NAME.delete())
+        assert models.update_model(model.id, UpdateModel(name="n")).name == "n"
         db.rollback()
     engine.dispose()
 

@@ -24,6 +24,7 @@ from kamiwaza_sdk import (
     DBModelVersion,
     Fetched,
     FetchedFile,
+    ModelAlreadyExistsException,
     ModelService,
     UpdateModel,
     setup_database,
@@ -173,6 +174,25 @@ def test_a_serialization_failure_is_typed_retryable_and_asks_for_a_rollback(post
             ModelService(second, namespace="serial").update_model(model.id, UpdateModel(task="b"))
     engine.dispose()
     assert (busy.value.code, busy.value.retryable, busy.value.transaction_usable) == ("40001", True, False)
+
+
+@pytest.mark.parametrize("level", ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
+def test_a_rename_onto_a_name_that_the_snapshot_hides_is_refused_as_any_other(
+    postgresql_tables: str, level: str
+) -> None:
+    engine = create_engine(postgresql_tables, isolation_level=level)
+    with Session(engine) as first, Session(engine) as second:
+        ours, theirs = (ModelService(db, namespace=f"hidden-{level}") for db in (first, second))
+        model = ours.create_model(CreateModel(name="m"))
+        first.commit()
+        assert ours.list_models() == [model]
+        theirs.create_model(CreateModel(name="taken"))
+        second.commit()
+        with pytest.raises(ModelAlreadyExistsException, match="'taken'") as refused:
+            ours.update_model(model.id, UpdateModel(name="taken"))
+        assert ours.get_model(model.id) == model
+    engine.dispose()
+    assert refused.value.transaction_usable is True
 
 
 def test_a_lost_connection_is_typed_and_chained(postgresql_tables: str) -> None:

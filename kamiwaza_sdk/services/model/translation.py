@@ -14,7 +14,7 @@ from kamiwaza_sdk.services.model.exceptions import (
     DatabaseRefusedException,
 )
 
-__all__ = ["FAILURES", "raise_translated"]
+__all__ = ["FAILURES", "is_reference", "raise_translated"]
 
 #: What connecting and executing raise.
 FAILURES: Final = (DBAPIError, PoolTimeoutError)
@@ -35,6 +35,11 @@ def raise_translated(error: DBAPIError | PoolTimeoutError) -> NoReturn:
     if translated is None:
         raise error
     raise translated from error
+
+
+def is_reference(error: DBAPIError) -> bool:
+    """Tell whether a statement was refused because other rows refer to what it was to change."""
+    return bool(_REFERENCES & {getattr(error.orig, key, None) for key in ("sqlite_errorname", "sqlstate", "pgcode")})
 
 
 def _from_sqlite(code: str, message: str) -> DatabaseException | None:
@@ -60,6 +65,7 @@ def _from_postgresql(code: str, *, lost: bool) -> DatabaseException | None:
     return None if refusal is None else DatabaseRefusedException(code=code, reason=refusal, transaction_usable=False)
 
 
+_REFERENCES: Final = {"SQLITE_CONSTRAINT_FOREIGNKEY", "23001", "23503"}
 #: What SQLite says where a table or a column of ours is missing.
 _SHAPE: Final = re.compile(r"no such (table|column)|table kamiwaza_\w+ has no column named")
 _READ_ONLY: Final = "it is read-only; connect where it can be written"

@@ -246,6 +246,7 @@ class ModelMethods(Bound):
         Raises:
             ModelNotFoundException: There is none in this namespace, or it is deleted.
             ModelAlreadyExistsException: The new name is taken.
+            ModelInUseException: Rows of your own refer to the old name.
             RevisionConflictException: The model has another revision than the one expected.
             InvalidInputException: `model_id` is no UUID, or `expected_revision` no number.
             DatabaseException: The database could not do it.
