@@ -7,7 +7,7 @@ from threading import Barrier
 from uuid import UUID
 
 import pytest
-from sqlalchemy import NullPool, create_engine
+from sqlalchemy import NullPool, create_engine, event
 from sqlalchemy.orm import Session
 
 from kamiwaza_sdk import (
@@ -25,7 +25,7 @@ from kamiwaza_sdk import (
     VersionAlreadyExistsException,
     VersionNotFoundException,
 )
-from tests.model.world import files
+from tests.model.world import fetched, files
 from tests.processes import FRESH
 
 COUNT = 8
@@ -130,9 +130,9 @@ def test_one_of_eight_processes_wins_and_all_commit_what_else_they_wrote(
     with Session(engine) as db:
         models = ModelService(db)
         own = {found.name for found in models.list_models() if found.name.startswith("own-")}
-        events = [event for found in models.iter_models() for event in models.list_events(found.id).items]
-        by_model = {event.model_id: [e.sequence for e in events if e.model_id == event.model_id] for event in events}
-        changed = {event.actor for event in events if event.sequence > 1 and event.actor}
+        events = [each for found in models.iter_models() for each in models.list_events(found.id).items]
+        by_model = {one.model_id: [e.sequence for e in events if e.model_id == one.model_id] for one in events}
+        changed = {each.actor for each in events if each.sequence > 1 and each.actor}
         versions = [version.number for version in models.list_versions(model.id)]
         revision = models.get_model(model.id).revision
     engine.dispose()
@@ -150,3 +150,43 @@ def test_one_of_eight_processes_wins_and_all_commit_what_else_they_wrote(
         assert versions == []
     if race not in {"a model's name", "a configuration's new name"}:
         assert changed == {f"worker {winners[0]}"}
+
+
+def _rename(models: ModelService, model_id: UUID) -> None:
+    models.update_model(model_id, UpdateModel(name="renamed"))
+
+
+def _delete(models: ModelService, model_id: UUID) -> None:
+    models.delete_model(model_id)
+
+
+def _purge(models: ModelService, model_id: UUID) -> None:
+    models.delete_model(model_id)
+    models.purge_model(model_id)
+
+
+@pytest.mark.parametrize("act", [_rename, _delete, _purge])
+def test_files_are_registered_under_no_other_name_whatever_becomes_of_the_model_meanwhile(
+    postgresql_tables: str, act: Callable[[ModelService, UUID], None]
+) -> None:
+    engine, others = create_engine(postgresql_tables), create_engine(postgresql_tables)
+    namespace = f"race{act.__name__}"
+    with Session(others) as db:
+        model = ModelService(db, namespace=namespace).create_model(CreateModel(name="m"))
+        db.commit()
+
+    def before(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "FOR NO KEY UPDATE" in statement:
+            with Session(others) as db:
+                act(ModelService(db, namespace=namespace), model.id)
+                db.commit()
+
+    event.listen(engine, "before_cursor_execute", before)
+    with Session(engine) as db:
+        models = ModelService(db, namespace=namespace)
+        with pytest.raises(ModelAlreadyExistsException, match="Model 'm'") as refused:
+            models.register(fetched("a", name="m"))
+        assert models.count_versions() == 0
+    for each in (engine, others):
+        each.dispose()
+    assert refused.value.transaction_usable is True

@@ -20,10 +20,21 @@ from kamiwaza_sdk.services.model.models import DBModel
 from kamiwaza_sdk.services.model.schemas.event import EventKind
 from kamiwaza_sdk.services.model.scope import Scope, check_id
 from kamiwaza_sdk.services.model.statements.events import INSERT_EVENTS
-from kamiwaza_sdk.services.model.statements.models import LOCK_MODEL, UPDATE_MODEL
+from kamiwaza_sdk.services.model.statements.models import LOCK_MODEL, LOCK_MODEL_BY_NAME, UPDATE_MODEL
 from kamiwaza_sdk.services.model.statements.versions import VERSION_OWNER
 
-__all__ = ["ModelChange", "event_row", "hold", "hold_any", "hold_owner", "missing", "missing_version", "remove", "same"]
+__all__ = [
+    "ModelChange",
+    "event_row",
+    "hold",
+    "hold_any",
+    "hold_named",
+    "hold_owner",
+    "missing",
+    "missing_version",
+    "remove",
+    "same",
+]
 
 
 class ModelChange:
@@ -119,6 +130,12 @@ def hold_any(scope: Scope, model_id: UUID) -> ModelChange:
     if row is None:
         raise missing(scope, model_id)
     return ModelChange(scope, row)
+
+
+def hold_named(scope: Scope, name: str) -> ModelChange | None:
+    """Hold the row of the model that has a name, deleted or not, until the transaction ends; `None` where none has."""
+    row = scope.execute(LOCK_MODEL_BY_NAME, _name=name).mappings().one_or_none()
+    return None if row is None else ModelChange(scope, row)
 
 
 def hold_owner(scope: Scope, version_id: UUID) -> ModelChange:

@@ -33,7 +33,6 @@ __all__ = [
     "change_fields",
     "create",
     "delete",
-    "find_by_name",
     "get",
     "get_by_name",
     "insert",

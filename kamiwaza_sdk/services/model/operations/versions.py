@@ -22,7 +22,14 @@ from kamiwaza_sdk.services.model.exceptions import (
 from kamiwaza_sdk.services.model.loaded import forget, refresh
 from kamiwaza_sdk.services.model.models import DBModelVersion
 from kamiwaza_sdk.services.model.operations import models
-from kamiwaza_sdk.services.model.operations.changes import ModelChange, hold, hold_owner, missing_version, same
+from kamiwaza_sdk.services.model.operations.changes import (
+    ModelChange,
+    hold,
+    hold_named,
+    hold_owner,
+    missing_version,
+    same,
+)
 from kamiwaza_sdk.services.model.operations.files import facts, insert_files, replace_files
 from kamiwaza_sdk.services.model.operations.lineage import check_childless, insert_parents
 from kamiwaza_sdk.services.model.operations.policies import POLICY, objections_of, refusal, verdict
@@ -111,10 +118,10 @@ def register(
     if fetched.size > max_size:
         raise ModelTooLargeException(name=create_model.name, size=fetched.size, limit=max_size)
     with scope.writing() as writing:
-        model = models.insert(writing, create_model) or models.find_by_name(writing, create_model.name)
-        if model is None or model.deleted_at is not None:
+        models.insert(writing, create_model)
+        change = hold_named(writing, create_model.name)  # by its name: another may give it to something else meanwhile
+        if change is None or change.row["deleted_at"] is not None:
             raise models.taken(writing, create_model.name)
-        change = hold(writing, model.id)
         if objections and not force:
             return _insert_failed(change, create_version)
         return _insert_or_find(change, create_version, unless_refused=objections is None and not force)

@@ -29,6 +29,7 @@ __all__ = [
     "DELETE_BELONGINGS",
     "DELETE_MODEL",
     "LOCK_MODEL",
+    "LOCK_MODEL_BY_NAME",
     "MODEL_BY_ID",
     "MODEL_BY_NAME",
     "MODEL_COLUMNS",
@@ -73,9 +74,10 @@ MODEL_COLUMNS: Final[list[ColumnElement[Any]]] = [  # Any: columns of several ty
 ]
 _IN_NAMESPACE: Final = MODEL.c.namespace == bound(MODEL, "namespace")
 _WITH_ID: Final = MODEL.c.id == bound(MODEL, "id")
+_WITH_NAME: Final = MODEL.c.name == bound(MODEL, "name")
 
 MODEL_BY_ID: Final = select(*MODEL_COLUMNS).where(_IN_NAMESPACE, _WITH_ID)
-MODEL_BY_NAME: Final = select(*MODEL_COLUMNS).where(_IN_NAMESPACE, MODEL.c.name == bound(MODEL, "name"))
+MODEL_BY_NAME: Final = select(*MODEL_COLUMNS).where(_IN_NAMESPACE, _WITH_NAME)
 MODEL_PAGE: Final = (
     select(*MODEL_COLUMNS)
     .where(_IN_NAMESPACE, MODEL.c.deleted_at.is_(None), MODEL.c.name > bound(MODEL, "name"))
@@ -85,6 +87,7 @@ MODEL_PAGE: Final = (
 #: Every change of a model, or of anything that belongs to it, begins by holding its row until the transaction ends.
 #: SQLite, which locks no rows, has only one writer at a time.
 LOCK_MODEL: Final = select(MODEL).where(_IN_NAMESPACE, _WITH_ID).with_for_update(key_share=True)
+LOCK_MODEL_BY_NAME: Final = select(MODEL).where(_IN_NAMESPACE, _WITH_NAME).with_for_update(key_share=True)
 #: The values to set are named by the parameters that it is executed with.
 UPDATE_MODEL: Final = update(MODEL).where(_IN_NAMESPACE, _WITH_ID)
 DELETE_MODEL: Final = delete(MODEL).where(_IN_NAMESPACE, _WITH_ID)
