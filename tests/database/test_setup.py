@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 import kamiwaza_sdk
 from kamiwaza_sdk import (
     CreateModel,
+    DatabaseBusyException,
     DatabaseNotReadyException,
     DatabaseTooNewException,
     DatabaseUnsupportedException,
@@ -104,6 +105,27 @@ def test_on_a_hosts_connection_it_commits_or_vanishes_with_the_host(engine: Engi
     assert OUR_TABLES.isdisjoint(inspect(engine).get_table_names())
     with engine.begin() as connection:
         setup_database(connection)
+    check_database(engine)
+
+
+@pytest.mark.parametrize("empty_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("known", [(), ("0001",)], ids=["empty", "older"])
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_a_hosts_transaction_that_does_not_see_what_another_has_set_up_is_to_be_tried_again(
+    engine: Engine, level: str, known: tuple[str, ...]
+) -> None:
+    with engine.begin() as connection:
+        for revision in known:
+            migrations.upgrade(connection, to=revision)
+    with engine.connect().execution_options(isolation_level=level) as connection:
+        connection.execute(text("SELECT 1"))
+        setup_database(engine)
+        with pytest.raises(DatabaseBusyException, match="try the whole transaction again") as busy:
+            setup_database(connection)
+        connection.rollback()
+        setup_database(connection)
+        connection.commit()
+    assert (busy.value.retryable, busy.value.transaction_usable) == (True, False)
     check_database(engine)
 
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import ProgrammingError
 
 from kamiwaza_sdk import migrations
 from kamiwaza_sdk.exceptions import InvalidInputException
@@ -23,6 +24,12 @@ __all__ = ["check_database", "setup_database"]
 _PATIENCE: Final = 30.0
 #: "kamiwaza" in ASCII, as the 64-bit key of PostgreSQL's advisory lock.
 _LOCK_KEY: Final = int.from_bytes(b"kamiwaza")
+_LOCK: Final = text(
+    "SELECT current_setting('transaction_isolation') IN ('repeatable read', 'serializable'), "
+    "pg_advisory_xact_lock(:key)"
+)
+#: What PostgreSQL says of a table, a column or an index that is there already.
+_THERE_ALREADY: Final = frozenset({"42P07", "42701", "42710"})
 
 
 def setup_database(bind: Engine | Connection) -> None:
@@ -63,10 +70,22 @@ def _upgrade(bind: Engine | Connection) -> None:
     try:
         with _begun(bind) as connection:
             refuse_autocommit(connection)
-            _lock(connection)
-            migrations.upgrade(connection)
+            hides = _lock(connection)
+            try:
+                migrations.upgrade(connection)
+            except ProgrammingError as error:
+                if hides:
+                    _refuse_hidden(error)
+                raise
     except FAILURES as error:
         raise_translated(error)
+
+
+def _refuse_hidden(error: ProgrammingError) -> None:
+    """Raise `DatabaseBusyException` where another has set up what the snapshot did not show."""
+    code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
+    if code in _THERE_ALREADY:
+        raise DatabaseBusyException(code=code, transaction_usable=False) from error
 
 
 def check_database(bind: Engine | Connection) -> None:
@@ -116,13 +135,17 @@ def _refuse_unsupported(bind: Engine | Connection) -> None:
         raise DatabaseUnsupportedException(dialect=bind.dialect.name)
 
 
-def _lock(connection: Connection) -> None:
-    """Let one process at a time look and upgrade, until the transaction ends."""
+def _lock(connection: Connection) -> bool:
+    """Let one process at a time look and upgrade, until the transaction ends.
+
+    Tells whether what others have committed meanwhile is hidden, as all statements of the transaction see one snapshot.
+    """
     if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
-    elif not _in_transaction(connection):
+        return bool(connection.execute(_LOCK, {"key": _LOCK_KEY}).scalar_one())
+    if not _in_transaction(connection):
         # The driver begins only before a row is written: two processes could both find no tables.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+    return False
 
 
 def _in_transaction(connection: Connection) -> bool:
