@@ -351,6 +351,19 @@ async def test_a_cursor_that_was_spoilt_is_refused_and_the_database_not_asked(ba
         await db.commit()
 
 
+async def test_whatever_is_true_means_descending_on_the_way_back_too(backend: Backend) -> None:
+    odd: Any = 2  # Any: not what is asked for, as from the query of an address
+    async with backend.begin() as models:
+        for name in "abc":
+            model = await models.create_model(CreateModel(name=name))
+            await models.create_version(model.id, CreateVersion(status="draft"))
+        for listing in (models.search_models, models.search_versions, models.list_events):
+            first = await listing(descending=odd, limit=1)
+            second = await listing(descending=True, cursor=first.next_cursor, limit=1)
+            assert second.items != first.items
+            assert (await listing(descending=odd, cursor=second.previous_cursor, limit=1)).items == first.items
+
+
 async def test_a_cursor_is_good_for_pages_of_another_length(backend: Backend) -> None:
     async with backend.begin() as models:
         corpus = await create_corpus(models)

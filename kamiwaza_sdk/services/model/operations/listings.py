@@ -93,6 +93,7 @@ def search_models(
     deleted: bool,
 ) -> Page[ModelSchema]:
     """Return a page of models."""
+    descending, deleted = bool(descending), bool(deleted)  # whatever is true: 2 is, and yet is not equal to True
     where = _checked(where)
     query = _Query(
         scope=scope,
@@ -103,8 +104,8 @@ def search_models(
         convert=models.schemas,
         page=Page[ModelSchema],
         condition=None if where is None else model_condition(where, scope.dialect),
-        deleted=bool(deleted),
-        words=() if text is None else tuple(query_words(scope.namespace, text, deleted=bool(deleted))),
+        deleted=deleted,
+        words=() if text is None else tuple(query_words(scope.namespace, text, deleted=deleted)),
         identity=("models", scope.namespace, where, text, sort, descending, deleted),
     )
     return _page(query, cursor, with_total=with_total)
@@ -121,6 +122,7 @@ def search_versions(
     with_total: bool,
 ) -> Page[ModelVersionSchema]:
     """Return a page of the versions of all models."""
+    descending = bool(descending)  # as above
     where = _checked(where)
     query = _Query(
         scope=scope,
@@ -140,6 +142,7 @@ def list_events(
     scope: Scope, model_id: UUID | None, *, descending: bool, cursor: str | None, limit: int
 ) -> Page[ModelEventSchema]:
     """Return a page of the history of a model, or of the namespace."""
+    descending = bool(descending)  # as above
     of_model = model_id is not None
     query = _Query(
         scope=scope,
