@@ -18,6 +18,7 @@ from kamiwaza_sdk import (
     ModelAlreadyExistsException,
     ModelConfigAlreadyExistsException,
     ModelService,
+    ModelVersionSchema,
     RevisionConflictException,
     ServiceException,
     UpdateModel,
@@ -190,3 +191,42 @@ def test_files_are_registered_under_no_other_name_whatever_becomes_of_the_model_
     for each in (engine, others):
         each.dispose()
     assert refused.value.transaction_usable is True
+
+
+READS: dict[str, Callable[[ModelService, ModelVersionSchema], list[ModelVersionSchema]]] = {
+    "get_version": lambda models, version: [models.get_version(version.id)],
+    "resolve": lambda models, _: [models.resolve("m")],
+    "list_versions": lambda models, version: models.list_versions(version.model_id, after=1, limit=1),
+    "search_versions": lambda models, _: list(models.search_versions(descending=True, limit=1).items),
+}
+
+
+@pytest.mark.parametrize("read", READS)
+def test_a_version_that_is_deleted_while_it_is_read_is_not_told_of_without_its_files(
+    postgresql_tables: str, read: str
+) -> None:
+    engine, others = create_engine(postgresql_tables), create_engine(postgresql_tables)
+    namespace = f"read-{read}"
+    with Session(others) as db:
+        models = ModelService(db, namespace=namespace)
+        model = models.create_model(CreateModel(name="m"))
+        kept, gone = (models.create_version(model.id, CreateVersion(files=files(letter))) for letter in "ab")
+        doomed = [gone.id]
+        db.commit()
+
+    def before(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "FROM kamiwaza_model_file" in statement and doomed:
+            with Session(others) as db:
+                ModelService(db, namespace=namespace).delete_version(doomed.pop())
+                db.commit()
+
+    event.listen(engine, "before_cursor_execute", before)
+    with Session(engine) as db:
+        models = ModelService(db, namespace=namespace)
+        if read == "get_version":
+            with pytest.raises(VersionNotFoundException):
+                READS[read](models, gone)
+        else:
+            assert READS[read](models, gone) == ([] if read == "list_versions" else [kept])
+    for each in (engine, others):
+        each.dispose()

@@ -213,6 +213,8 @@ def _page(query: _Query[_Item], cursor: str | None, *, with_total: bool) -> Page
     has_more = len(rows) > query.limit
     rows = rows[: query.limit][:: -1 if backwards else 1]
     items = query.convert(rows)
+    if rows and not items:  # all deleted meanwhile: once more, as an empty page would be the last
+        return _page(query, cursor, with_total=with_total)
     total: int | None = None
     # Where nothing is on the page, nothing has told how many have the words; without filter or cursor, none have.
     if with_total or (query.words and not rows and (query.condition is not None or position is not None)):

@@ -28,13 +28,13 @@ def resolve(scope: Scope, reference: str, *, at: datetime | None) -> ModelVersio
     parsed = parse_reference(reference)
     if at is not None:
         return _resolve_at(scope, reference, parsed, at)
-    row = _find(scope, parsed)
-    if row is None:
-        model = models.get_by_name(scope, parsed.name)  # raises where it is the model that is missing
-        if parsed.alias not in {None, _LATEST}:
-            raise AliasNotFoundException(alias=str(parsed.alias), model=model.name, namespace=scope.namespace)
-        raise VersionNotFoundException(version=reference, namespace=scope.namespace, way_out=_way_out(parsed))
-    return versions.with_files(scope, [row])[0]
+    while (row := _find(scope, parsed)) is not None:
+        for version in versions.with_files(scope, [row]):  # none where it was deleted meanwhile: look once more
+            return version
+    model = models.get_by_name(scope, parsed.name)  # raises where it is the model that is missing
+    if parsed.alias not in {None, _LATEST}:
+        raise AliasNotFoundException(alias=str(parsed.alias), model=model.name, namespace=scope.namespace)
+    raise VersionNotFoundException(version=reference, namespace=scope.namespace, way_out=_way_out(parsed))
 
 
 def _resolve_at(scope: Scope, reference: str, parsed: Reference, at: datetime) -> ModelVersionSchema:

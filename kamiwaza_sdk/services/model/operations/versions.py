@@ -27,6 +27,7 @@ from kamiwaza_sdk.services.model.operations.changes import (
     hold,
     hold_named,
     hold_owner,
+    is_there,
     missing_version,
     same,
 )
@@ -56,6 +57,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check_fetched", "copy", "create", "delete", "get", "page", "register", "update", "with_files"]
 
+#: The digest of a version without files.
+_OF_NO_FILES: Final = manifest_digest(())
 #: What a version may become, by what it is.
 _NEXT: Final = {
     "draft": {"ready", "failed"},
@@ -75,9 +78,9 @@ def create(scope: Scope, model_id: UUID, version: CreateVersion) -> ModelVersion
 def get(scope: Scope, version_id: UUID) -> ModelVersionSchema:
     """Return a version by its id."""
     row = scope.execute(statements.VERSION_BY_ID, _id=check_id(version_id, "version_id")).one_or_none()
-    if row is None:
-        raise missing_version(scope, version_id)
-    return with_files(scope, [row])[0]
+    for version in with_files(scope, [] if row is None else [row]):
+        return version
+    raise missing_version(scope, version_id)
 
 
 def page(scope: Scope, model_id: UUID, *, after: int, limit: int) -> list[ModelVersionSchema]:
@@ -88,7 +91,9 @@ def page(scope: Scope, model_id: UUID, *, after: int, limit: int) -> list[ModelV
     ).all()
     if not rows:
         models.get(scope, model_id)  # raises where it is the model that is missing
-    return with_files(scope, rows)
+    found = with_files(scope, rows)
+    # Once more where all were deleted meanwhile, as an empty page would be the last.
+    return found if found or not rows else page(scope, model_id, after=after, limit=limit)
 
 
 def register(
@@ -361,7 +366,10 @@ def delete(scope: Scope, version_id: UUID) -> None:
 
 
 def with_files(scope: Scope, rows: Iterable[Row[Any]]) -> list[ModelVersionSchema]:  # Any: values of several columns
-    """Return rows as versions, each with its files, which one more statement reads."""
+    """Return rows as versions, each with its files, which one more statement reads.
+
+    What another transaction has deleted between the two is left out, or it would be a version without its files.
+    """
     versions = [dict(zip(statements.VERSION_KEYS, row, strict=True)) for row in rows]
     by_id: dict[UUID, list[dict[str, object]]] = {UUID(str(version["id"])): [] for version in versions}
     if by_id:
@@ -370,4 +378,5 @@ def with_files(scope: Scope, rows: Iterable[Row[Any]]) -> list[ModelVersionSchem
     return [
         ModelVersionSchema.model_validate({**version, "files": files})
         for version, files in zip(versions, by_id.values(), strict=True)
+        if files or version["digest"] == _OF_NO_FILES or is_there(scope, UUID(str(version["id"])))
     ]
