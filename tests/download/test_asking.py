@@ -1,6 +1,8 @@
 """Asking an API: whatever the status, with headers, redirects followed, and a host's token for that host only."""
 
 import asyncio
+from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -57,6 +59,19 @@ async def test_an_answer_is_bounded(downloads: DownloadService, server: Server) 
 async def test_what_is_no_url_is_refused(downloads: DownloadService) -> None:
     with pytest.raises(InvalidUrlException):
         await downloads.get("ftp://host/api", max_size=1)
+
+
+@pytest.mark.parametrize("url", [None, 1, b"https://host/token", Path("api"), ["https://host/api"]])
+async def test_what_is_no_text_is_no_url(downloads: DownloadService, url: Any) -> None:
+    calls = (
+        lambda: downloads.get(url, max_size=1),
+        lambda: downloads.read(url, max_size=1),
+        lambda: downloads.read_range(url, offset=0, length=1),
+    )
+    for call in calls:
+        with pytest.raises(InvalidUrlException, match=f"must be text, not {type(url).__name__}") as caught:
+            await call()
+        assert caught.value.value == type(url).__name__
 
 
 async def test_a_token_is_for_its_host_and_port_wherever_redirects_lead(server: Server) -> None:

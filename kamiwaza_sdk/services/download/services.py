@@ -160,7 +160,7 @@ class DownloadService:
         request = DownloadRequest(
             url=url, path=path, sha256=sha256, size=size, max_size=max_size, validators=validators
         )
-        return await self._owned(self._bring(request, progress=progress), url=redact_text(url))
+        return await self._owned(self._bring(request, progress=progress), url=redact_text(request.url))
 
     def start(
         self,
@@ -350,11 +350,12 @@ class DownloadService:
             return await read_part(response, exchange=exchange, offset=offset, length=length)
 
     async def _small(self, url: str, wanted: Demands, *, any_status: bool) -> ResponseSchema:
-        return await self._owned(self._ask(url, wanted, any_status=any_status), url=redact_text(url))
-
-    async def _ask(self, url: str, wanted: Demands, *, any_status: bool) -> ResponseSchema:
-        config = await self._ready()
+        await self._ready()
         target = check_url(url)
+        return await self._owned(self._ask(target, wanted, any_status=any_status), url=redact(target))
+
+    async def _ask(self, target: "URL", wanted: Demands, *, any_status: bool) -> ResponseSchema:
+        config = await self._ready()
         attempts = Attempts(config, url=redact(target), on_attempt=self._on_attempt)
         return await attempts.run(lambda: self._read(target, wanted, any_status=any_status))
 

@@ -47,13 +47,16 @@ def check_url(text: str) -> "URL":
     """Return `text` as a URL that can be asked for, its path and query exactly as they were written.
 
     Raises:
-        InvalidUrlException: It is not http or https, names no host, has a bad port, or contains white space, control
-            characters or lone surrogates.
+        InvalidUrlException: It is no text, not http or https, names no host, has a bad port, or contains white space,
+            control characters or lone surrogates.
 
     Example:
         >>> check_url("https://example.org/a%2Fb?signature=x%2By").raw_query_string
         'signature=x%2By'
     """
+    if not isinstance(text, str):
+        kind = type(text).__name__  # not what it holds, which may be a secret
+        raise InvalidUrlException("url", f"must be text, not {kind}; write https://…", value=kind)
     plain = _PLAIN.fullmatch(text)
     try:
         if plain is not None:
