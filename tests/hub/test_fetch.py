@@ -284,6 +284,17 @@ async def test_progress_is_told_of_files_that_are_here(hub: HubService, server: 
     assert [(one.received, one.reused, one.finished) for one in told] == [(len(BODY), len(BODY), True)]
 
 
+@pytest.mark.parametrize("progress", ["bar", 1, ()])
+async def test_what_cannot_be_told_how_far_it_is_is_refused_before_anything_is_fetched(
+    progress: Any, hub: HubService, storage: StorageService, tmp_path: Path
+) -> None:
+    (tmp_path / "a").write_bytes(BODY)
+    with pytest.raises(InvalidInputException, match="give True for a bar, or a function") as caught:
+        await hub.fetch(tmp_path / "a", progress=progress)
+    assert caught.value.field == "progress"
+    assert blobs(storage) == []
+
+
 async def test_what_progress_raises_ends_a_fetch_of_local_files(
     hub: HubService, storage: StorageService, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from kamiwaza_sdk._validation import check_given
 from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.services.download.progress import check_progress
 from kamiwaza_sdk.services.hub._adopting import adopt_all
 from kamiwaza_sdk.services.hub._details import with_details
 from kamiwaza_sdk.services.hub._fetching import Fetching
@@ -361,6 +362,7 @@ class HubService:
             ServiceException: Whatever the function raises.
         """
         _check_max_size(max_size)
+        check_progress(progress)
         if isinstance(source, PlanSchema) and source.objections:
             way_out = "fetch(plan.manifest) brings it all the same"
             raise PolicyViolationException(subject=source.source, objections=source.objections, way_out=way_out)
