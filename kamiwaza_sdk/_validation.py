@@ -1,9 +1,11 @@
 """What names, texts, paths and digests may look like: the rules every service shares, as Pydantic types."""
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, TypeVar, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
@@ -30,6 +32,7 @@ __all__ = [
     "check_name",
     "check_namespace",
     "check_path",
+    "check_place",
     "check_sha256",
     "check_text",
     "folded",
@@ -172,6 +175,17 @@ def check_count(value: int, *, field: str, least: int = 0) -> int:
         given = str(value) if type(value) is int and value >= -MAX_SIZE else shown(value)
         raise InvalidInputException(field, f"is {given}; give a whole number of bytes, {least} or more")
     return value
+
+
+def check_place(value: str | os.PathLike[str], *, field: str) -> Path:
+    """Return where something is, or is to be, on this machine; refuse what no file system could be asked for."""
+    try:
+        path = Path(value)
+        if b"\0" not in os.fsencode(path):
+            return path
+    except (TypeError, UnicodeEncodeError):
+        pass  # refused below, as what has NUL in it
+    raise InvalidInputException(field, f"must be a path on this machine, not {shown(value)}; give text or a Path")
 
 
 def check_given(value: _Given, kind: type, *, field: str, way_out: str) -> _Given:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -95,11 +96,21 @@ def test_add_refuses_what_is_no_file_any_more(
 
 
 def test_add_refuses_a_name_that_no_file_can_have(store: StorageService, tmp_path: Path) -> None:
-    for name in ("x" * 256, "x/" * 3000 + "x", "x\0y"):
+    for name in ("x" * 256, "x/" * 3000 + "x"):
         with pytest.raises(InvalidInputException, match="is no file"):
             store.add(tmp_path / name)
         with pytest.raises(InvalidInputException, match="is no file"):
             store.adopt(tmp_path / name, sha256=DIGEST)
+
+
+@pytest.mark.parametrize("source", [None, 1, b"bytes", ["a"], "a\0b", "a\ud800"])
+def test_what_is_no_path_is_refused(store: StorageService, source: Any) -> None:
+    """By the name of the argument, whichever method it is given to."""
+    for method in (store.add, store.adopt):
+        with pytest.raises(InvalidInputException, match="^source must be a path on this machine"):
+            method(source)
+    with pytest.raises(InvalidInputException, match="^path must be a path on this machine"):
+        store.publish(source, sha256=DIGEST, size=1)
 
 
 def test_source_that_changes_while_it_is_read(

@@ -17,6 +17,7 @@ from kamiwaza_sdk import (
     OutsideStoreException,
     StorageConfig,
     StorageService,
+    UpdateVersion,
 )
 from kamiwaza_sdk.exceptions import InvalidInputException, InvalidPathException
 from kamiwaza_sdk.services.storage import _links, _materialize
@@ -69,6 +70,21 @@ def test_a_version_without_files(store: StorageService, tmp_path: Path) -> None:
     """A version without files is an empty directory."""
     store.materialize(Version([]), tmp_path / "model")
     assert tree(tmp_path / "model") == {}
+
+
+@pytest.mark.parametrize("thing", [None, "org/minilm", {"files": []}, UpdateVersion(version="v1")])
+def test_what_has_no_files_is_refused(store: StorageService, tmp_path: Path, thing: Any) -> None:
+    """A name, say, or a model in the place of its version: nothing is made."""
+    with pytest.raises(InvalidInputException, match="give what resolve\\(\\) or fetch\\(\\) returned") as caught:
+        store.materialize(thing, tmp_path / "model")
+    assert caught.value.field == "version"
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("directory", [None, 1, b"model", "a\0b", "a\ud800"])
+def test_a_directory_that_is_no_path_is_refused(store: StorageService, directory: Any) -> None:
+    with pytest.raises(InvalidInputException, match="^directory must be a path on this machine"):
+        store.materialize(Version([]), directory)
 
 
 @pytest.mark.usefixtures("no_reflink")

@@ -5,7 +5,8 @@ from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 
-from kamiwaza_sdk._validation import check_given, check_sha256
+from kamiwaza_sdk._validation import check_given, check_place, check_sha256, shown
+from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.storage import _blobs
 from kamiwaza_sdk.services.storage._adoption import adopt, as_adopted
 from kamiwaza_sdk.services.storage._errors import translated
@@ -203,9 +204,9 @@ class StorageService:
         Example:
             See `stage`.
         """
-        target = self.path(sha256)
+        target, staged_at = self.path(sha256), check_place(path, field="path")
         with translated(target):
-            return _blobs.publish(self.root, Path(path), sha256=target.name, size=size)
+            return _blobs.publish(self.root, staged_at, sha256=target.name, size=size)
 
     def add(self, source: str | os.PathLike[str], *, sha256: str | None = None) -> BlobSchema:
         """Copy a local file into the store, sharing its blocks where the file system can (never as a hard link).
@@ -232,7 +233,7 @@ class StorageService:
             ...     store.add(Path(directory, "config.json")).sha256[:8]
             '44136fa3'
         """
-        source = Path(source)
+        source = check_place(source, field="source")
         expected = None if sha256 is None else check_sha256(sha256)
         with open_source(source) as file:
             if expected is not None and (kept := self.find(expected)) is not None:
@@ -274,7 +275,7 @@ class StorageService:
             ...     store.adopt(Path(directory, "config.json")).by in {"reflink", "link"}
             True
         """
-        source = Path(source)
+        source = check_place(source, field="source")
         expected = None if sha256 is None else check_sha256(sha256)
         if expected is not None and is_file(source) and (kept := self.find(expected)) is not None:
             return as_adopted(kept, "kept")
@@ -302,7 +303,8 @@ class StorageService:
             BlobCorruptException: A blob is not what its name says. Nothing was written.
             FileConflictException: Something else stands where a file is to be. It was left alone, and nothing was
                 written, unless it appeared during the call.
-            InvalidInputException: A size is not that of the blob, a digest is none, or `directory` is a file.
+            InvalidInputException: A size is not that of the blob, a digest is none, `version` has no files, or
+                `directory` is a file.
             InvalidPathException: A path is absolute, has a ``..`` segment or the like, or two clash.
             OutsideStoreException: A symbolic link in `directory` would lead a file out of it.
             StorageFullException: There is no room.
@@ -321,7 +323,10 @@ class StorageService:
             ...     (model / "onnx/config.json").read_text()
             '{}'
         """
-        directory = Path(directory)
+        directory = check_place(directory, field="directory")
+        if getattr(version, "files", None) is None:
+            reason = f"must be something with files, not {shown(version)}; give what resolve() or fetch() returned"
+            raise InvalidInputException("version", reason)
         lay_out(version, directory, blob_of=self._blob_of, writable=writable)
         return directory
 
