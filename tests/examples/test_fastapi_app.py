@@ -168,7 +168,7 @@ async def test_taken_name_is_409(client: Client) -> None:
     [
         ("POST /models", {"name": "a:b"}, "InvalidNameException", "name 'a:b' contains ':'"),
         ("POST /models", {}, "InvalidInputException", "name is not acceptable"),
-        ("POST /models", {"name": "a", "nmae": "b"}, "InvalidInputException", "nmae is not acceptable"),
+        ("POST /models", {"name": "a", "nmae": "b"}, "InvalidInputException", "nmae is no field of CreateModel"),
         ("POST /models/pull", {}, "InvalidInputException", "body.url is not acceptable"),
         ("GET /models/tiny", None, "InvalidInputException", "path.model_id is not acceptable"),
         (

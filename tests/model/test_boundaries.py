@@ -19,6 +19,7 @@ from kamiwaza_sdk import (
     BulkException,
     CreateFile,
     CreateModel,
+    CreateParent,
     CreateVersion,
     DatabaseRefusedException,
     DBModel,
@@ -176,6 +177,22 @@ async def test_what_a_call_cannot_take_is_refused_before_the_database_is_asked(b
             await WRONG[call](models)
         assert await models.list_models() == [model]
         assert await models.list_versions(model.id) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "complaint"),
+    [
+        (CreateModel, "nmae", "is no field of CreateModel; did you mean 'name'?"),
+        (UpdateModel, "licence", "is no field of UpdateModel; did you mean 'license'?"),
+        (CreateParent, "xyz", "is no field of CreateParent; known are version_id, relation"),
+    ],
+)
+def test_a_field_that_is_misspelt_is_named_before_the_one_that_is_missing(
+    kind: Callable[..., object], field: str, complaint: str
+) -> None:
+    with pytest.raises(InvalidInputException) as refused:
+        kind(**{field: "m"})
+    assert (refused.value.field, refused.value.reason) == (field, complaint)
 
 
 async def test_the_longest_names_and_paths_fit_into_every_database(backend: Backend) -> None:
