@@ -1,6 +1,8 @@
 """Says what a file is, and what it says about itself, wherever it lies."""
 
+import errno
 import os
+import stat
 from collections.abc import Awaitable, Callable
 from typing import Final, Literal, TypeAlias
 
@@ -73,10 +75,12 @@ def inspect_file(path: str | os.PathLike[str], *, name: str | None = None) -> Fo
     # A pipe would keep whoever opens it waiting for a writer; opened so, it is an empty file.
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
-        size = os.fstat(file).st_size
+        status = os.fstat(file)
+        if stat.S_ISDIR(status.st_mode):  # reading it would fail without its name
+            raise IsADirectoryError(errno.EISDIR, "Is a directory, which inspect_directory() looks into", path)
         source = ByteSource(
             path=os.fspath(path) if name is None else name,
-            size=size,
+            size=status.st_size,
             byte_budget=_LOCAL_BYTES,
             request_budget=_LOCAL_REQUESTS,
             remote=False,

@@ -58,8 +58,8 @@ def estimate_memory(model: HasWeights, *, context_length: int, cache_dtype: str 
         The parts and their sum, in bytes.
 
     Raises:
-        InvalidInputException: `context_length` is negative, `cache_dtype` is none of these, or the model does not say
-            how many layers and heads it has.
+        InvalidInputException: `context_length` is negative or no number, `cache_dtype` is none of these, or `model`
+            does not say how many layers and heads it has, or is no description.
 
     Example:
         >>> attention = AttentionSchema(kv_heads=(8,) * 32, key_length=128, value_length=128)  # Llama 3 8B
@@ -68,10 +68,16 @@ def estimate_memory(model: HasWeights, *, context_length: int, cache_dtype: str 
         >>> estimate.cache_per_token // 1024, estimate.cache // 1024**2
         (128, 1024)
     """
-    if cache_dtype not in _SIZES:
+    if cache_dtype not in list(_SIZES):  # a list asks for no hash, which what is no text may not have
         raise InvalidInputException("cache_dtype", f"is none that is known; use one of {', '.join(_SIZES)}")
+    if not isinstance(context_length, int) or isinstance(context_length, bool):
+        kind = type(context_length).__name__
+        raise InvalidInputException("context_length", f"must be a whole number of tokens, not {kind}; convert it first")
     if context_length < 0:
         raise InvalidInputException("context_length", f"is {context_length}; give the tokens of a context, from 0 on")
+    if not (hasattr(model, "attention") and hasattr(model, "size")):  # such as one safetensors file
+        reason = f"is of kind {type(model).__name__}, which tells of no layers and heads"
+        raise InvalidInputException("model", f"{reason}; give what inspect_directory() returned, or a GGUFSchema")
     if model.attention is None and context_length:
         reason = "does not say how many layers and heads it has; give a context_length of 0 for its weights alone"
         raise InvalidInputException("model", reason)

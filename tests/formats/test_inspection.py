@@ -88,8 +88,9 @@ def test_a_description_says_its_format_in_json_too(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_the_systems_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         inspect_file(tmp_path / "none.gguf")
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(IsADirectoryError, match="inspect_directory") as caught:
         inspect_file(tmp_path)
+    assert caught.value.filename == tmp_path
 
 
 def test_a_pipe_keeps_nobody_waiting(tmp_path: Path) -> None:

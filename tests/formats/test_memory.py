@@ -9,6 +9,7 @@ from kamiwaza_sdk import (
     AttentionSchema,
     InvalidInputException,
     RepositoryDetailsSchema,
+    SafetensorsSchema,
     describe_repository,
     estimate_memory,
 )
@@ -84,8 +85,23 @@ def test_weights_and_cache_add_up_and_quantised_caches_are_smaller() -> None:
     assert estimate_memory(model, context_length=8192, cache_dtype="Q8_0").cache == 1024**3 * 34 // 64
 
 
-@pytest.mark.parametrize(("length", "dtype", "field"), [(-1, "F16", "context_length"), (1, "FP3", "cache_dtype")])
-def test_what_makes_no_sense_is_refused(length: int, dtype: str, field: str) -> None:
+@pytest.mark.parametrize(
+    ("length", "dtype", "field"),
+    [
+        (-1, "F16", "context_length"),
+        ("8192", "F16", "context_length"),
+        (None, "F16", "context_length"),
+        (1, "FP3", "cache_dtype"),
+        (1, ["F16"], "cache_dtype"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(length: Any, dtype: Any, field: str) -> None:
     with pytest.raises(InvalidInputException) as raised:
         estimate_memory(repository(LLAMA_3_8B), context_length=length, cache_dtype=dtype)
     assert raised.value.field == field
+
+
+@pytest.mark.parametrize("model", ["model.gguf", None, SafetensorsSchema.model_construct()])
+def test_what_tells_of_no_layers_is_refused_by_its_kind(model: Any) -> None:
+    with pytest.raises(InvalidInputException, match=f"^model is of kind {type(model).__name__}, .* inspect_directory"):
+        estimate_memory(model, context_length=1)
