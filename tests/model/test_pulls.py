@@ -5,6 +5,7 @@ import errno
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -43,7 +44,9 @@ async def test_a_pull_fetches_and_registers_and_the_next_transfers_nothing(
     urls = [server.add("/tiny/model.onnx", body=BODY, etag='"1"'), server.add("/tiny/empty", etag='"2"')]
     async with backend.session() as db:
         models = backend.service(db, hub=hub)
-        version = await models.pull_model(urls, name="org/tiny", version="v1", sha256={"model.onnx": SHA256})
+        version = await models.pull_model(
+            urls, name="org/tiny", version="v1", sha256=MappingProxyType({"model.onnx": SHA256})
+        )
         await db.commit()
         assert await models.pull_model(urls, name="org/tiny") == version
         await db.commit()

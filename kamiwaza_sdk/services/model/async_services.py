@@ -363,7 +363,7 @@ class AsyncModelService:
         *,
         name: str | None = None,
         version: str | None = None,
-        sha256: "str | dict[str, str] | None" = None,
+        sha256: "str | Mapping[str, str] | None" = None,
         allow: "str | Iterable[str] | None" = None,
         ignore: "str | Iterable[str] | None" = None,
         progress: "bool | ProgressCallback" = False,

@@ -16,7 +16,7 @@ from kamiwaza_sdk.services.model.session import in_transaction
 from kamiwaza_sdk.services.model.transfers import Transfers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from kamiwaza_sdk.services.download.schemas import ProgressCallback
     from kamiwaza_sdk.services.download.services import DownloadService
@@ -119,7 +119,7 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
         *,
         name: str | None = None,
         version: str | None = None,
-        sha256: "str | dict[str, str] | None" = None,
+        sha256: "str | Mapping[str, str] | None" = None,
         allow: "str | Iterable[str] | None" = None,
         ignore: "str | Iterable[str] | None" = None,
         progress: "bool | ProgressCallback" = False,

@@ -10,7 +10,7 @@ from kamiwaza_sdk.services.model.operations.versions import check_fetched
 from kamiwaza_sdk.services.model.schemas.version import check_version_label
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from kamiwaza_sdk.services.download.schemas import ProgressCallback
     from kamiwaza_sdk.services.download.services import DownloadService
@@ -53,7 +53,7 @@ class Transfers:
         self,
         source: "Source",
         *,
-        sha256: "str | dict[str, str] | None",
+        sha256: "str | Mapping[str, str] | None",
         allow: "str | Iterable[str] | None",
         ignore: "str | Iterable[str] | None",
         progress: "bool | ProgressCallback",
