@@ -15,6 +15,7 @@ from sqlalchemy import URL, AsyncAdaptedQueuePool, Connection, Engine, QueuePool
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from kamiwaza_sdk._dependencies import require
+from kamiwaza_sdk._validation import check_given
 from kamiwaza_sdk.exceptions import ConfigurationException
 from kamiwaza_sdk.services.model.config import ServiceConfig, parse_database_url
 from kamiwaza_sdk.services.model.exceptions import DatabaseUnsupportedException
@@ -52,13 +53,14 @@ def create_engine(url: str | URL | None = None, *, config: ServiceConfig | None 
     Raises:
         ConfigurationException: A setting is unknown, its value cannot be used, or no driver takes `url`.
         DatabaseUnsupportedException: It is neither SQLite nor PostgreSQL.
+        InvalidInputException: `config` is no `ServiceConfig`.
         MissingDependencyException: The driver is not installed; the error names the extra.
 
     Example:
         >>> create_engine("sqlite:///registry.db").dialect.name
         'sqlite'
     """
-    config = config or ServiceConfig()
+    config = check_given(config, ServiceConfig, field="config", way_out="write ServiceConfig(…)") or ServiceConfig()
     resolved = _resolve(url, config, is_async=False)
     engine = sqlalchemy.create_engine(resolved, **_pool_options(resolved, config, QueuePool))
     return _prepared(engine, makes_directory=_is_default(url, config))
@@ -77,6 +79,7 @@ def create_async_engine(url: str | URL | None = None, *, config: ServiceConfig |
     Raises:
         ConfigurationException: A setting is unknown, its value cannot be used, or no driver takes `url`.
         DatabaseUnsupportedException: It is neither SQLite nor PostgreSQL.
+        InvalidInputException: `config` is no `ServiceConfig`.
         MissingDependencyException: greenlet or the driver is not installed; the error names the extra.
 
     Example:
@@ -86,7 +89,7 @@ def create_async_engine(url: str | URL | None = None, *, config: ServiceConfig |
     require("greenlet", extra="async")
     from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-    config = config or ServiceConfig()
+    config = check_given(config, ServiceConfig, field="config", way_out="write ServiceConfig(…)") or ServiceConfig()
     resolved = _resolve(url, config, is_async=True)
     options = _pool_options(resolved, config, AsyncAdaptedQueuePool)
     engine = sqlalchemy_asyncio.create_async_engine(resolved, **options)

@@ -184,6 +184,12 @@ def test_setting_up_anything_but_an_engine_or_a_connection_says_how(tmp_path: Pa
         setup_database(engine)  # type: ignore[arg-type]  # the mistake under test
 
 
+@pytest.mark.parametrize("create", [create_engine, create_async_engine])
+def test_settings_of_another_kind_are_refused(create: Callable[..., object]) -> None:
+    with pytest.raises(InvalidInputException, match=r"config must be a ServiceConfig, not dict; write ServiceConfig\("):
+        create("sqlite://", config={"database_pool_size": 3})
+
+
 @pytest.mark.parametrize("name", ["sqlite", "sqlite+pysqlite", "sqlite+aiosqlite"])
 def test_one_sqlite_url_serves_both_colours_whatever_driver_it_names(name: str) -> None:
     assert create_engine(f"{name}:///r.db").dialect.driver == "pysqlite"
