@@ -116,6 +116,7 @@ async def test_a_refusal_is_raised(hf: HuggingFaceServer, asking: Asking, status
         ({"limit": 0}, "limit is 0; give 1 or more"),
         ({"limit": True}, "limit is True"),
         ({"query": 3}, "query is a int; give text"),
+        ({"author": "\ud800"}, "author contains a lone surrogate"),
         ({"hub": "huggingface.co"}, "hub is no http or https URL"),
         ({"hub": "https://user:secret@huggingface.co"}, "hub has credentials"),
     ],

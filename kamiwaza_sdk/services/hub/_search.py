@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from pydantic import BeforeValidator, FailFast, Field, TypeAdapter
 
-from kamiwaza_sdk._validation import shown
+from kamiwaza_sdk._validation import check_text, shown
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.download.urls import redact_text
 from kamiwaza_sdk.services.hub.config import checked_endpoint
@@ -81,6 +81,7 @@ def check_search(*, hub: object, sort: object, limit: object, **texts: object) -
     for field, value in texts.items():
         if value is not None and not isinstance(value, str):
             raise InvalidInputException(field, f"is a {type(value).__name__}; give text")
+        check_text(value or "", field=field)
     if sort is not None and sort not in get_args(RepositorySort):
         raise InvalidInputException("sort", f"is {shown(sort)}; known are {', '.join(get_args(RepositorySort))}")
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
