@@ -307,8 +307,8 @@ class ModelMethods(Bound):
 
         Raises:
             ModelNotFoundException: There is none in this namespace.
-            ModelInUseException: It is not deleted, or rows of your own refer to it or its versions, or versions of
-                other models derive from its own.
+            ModelInUseException: It is not deleted, or rows of your own refer to it or its versions, which SQLite looks
+                for only where its foreign keys are on, or versions of other models derive from its own.
             InvalidInputException: `model_id` is no UUID.
             DatabaseException: The database could not do it.
 

@@ -206,7 +206,7 @@ class VersionMethods(Bound):
         Raises:
             VersionNotFoundException: There is none in this namespace, or its model is deleted.
             VersionInUseException: An alias leads to it, another version derives from it, or rows of your own refer to
-                it.
+                it, which SQLite looks for only where its foreign keys are on.
             InvalidInputException: `version_id` is no UUID.
             DatabaseException: The database could not do it.
 
