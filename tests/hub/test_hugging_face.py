@@ -295,8 +295,9 @@ async def test_a_revision_that_is_not_there_is_told_apart_from_a_repository(
         ("hf://org/m?x=hunter2", "has a query or a fragment"),
         ("hf://org/m#main", "a revision stands behind"),
         ("hf://org/m/file.bin", "has more than an organisation and a name; choose files with allow="),
-        ("hf://org/m@", "names no revision after its '@'"),
-        ("hf://org/m@a..b", "names no revision"),
+        ("hf://org/m@", "'hf://org/m@' names no revision after its '@'"),
+        ("hf://datasets/org/m@a..b", "'hf://datasets/org/m@' names no revision"),
+        ("hf://hunter2@host:80/m", "'hf://host:80/m' names no revision"),
         ("hf://org/m@a b", "names no revision"),
     ],
 )

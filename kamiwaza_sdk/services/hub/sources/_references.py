@@ -41,14 +41,16 @@ class HuggingFaceReference:
         kind, _, rest = repository.partition("/")
         name = rest if kind in _KINDS else repository
         if re.search("[?#]", repository):
-            raise _refusal(reference, "has a query or a fragment, and a revision stands behind '@'")
+            raise _refusal(redacted(reference), "has a query or a fragment, and a revision stands behind '@'")
         segments = name.split("/")
         if not all(map(_SEGMENT.fullmatch, segments)):
-            raise _refusal(reference, "names no repository")
+            raise _refusal(redacted(reference), "names no repository")
         if len(segments) not in _NAME_AND_REPOSITORY:
-            raise _refusal(reference, "has more than an organisation and a name; choose files with allow=")
+            raise _refusal(redacted(reference), "has more than an organisation and a name; choose files with allow=")
         if at and not _REVISION.fullmatch(revision):
-            raise _refusal(reference, "names no revision after its '@'")
+            # An organisation and a name before the '@' are no user information, and can be shown.
+            shown = f"hf://{repository}@" if "/" in name else redacted(reference)
+            raise _refusal(shown, "names no revision after its '@'")
         return cls(kind if kind in _KINDS else "models", name, revision or "main")
 
     def at(self, commit: str) -> Self:
@@ -64,5 +66,5 @@ class HuggingFaceReference:
         return f"hf://{self.repository}@{self.revision}"
 
 
-def _refusal(reference: str, problem: str) -> InvalidSourceException:
-    return InvalidSourceException(redacted(reference), f"{problem}; write hf://org/repo or hf://org/repo@revision")
+def _refusal(shown: str, problem: str) -> InvalidSourceException:
+    return InvalidSourceException(shown, f"{problem}; write hf://org/repo or hf://org/repo@revision")
