@@ -104,7 +104,7 @@ def _check_folders(base: Path, folders: tuple[str, ...], blob: BlobSchema) -> No
         folder = base.joinpath(*folders[:depth])
         with suppress(FileNotFoundError, NotADirectoryError):
             if not stat.S_ISDIR(folder.lstat().st_mode):
-                raise FileConflictException(path=folder, sha256=blob.sha256)
+                raise FileConflictException(path=folder, sha256=blob.sha256) if depth else _no_directory(folder)
 
 
 def _standing(target: Path, blob: BlobSchema) -> os.stat_result | None:
@@ -131,11 +131,11 @@ def _base(directory: Path) -> Path:
         with suppress(FileNotFoundError, NotADirectoryError):
             directory.lstat()
     except ValueError as error:  # NUL
-        raise InvalidInputException("directory", f"cannot be created: {error}; choose another one") from error
+        raise _cannot_be_created(error) from error
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
-        raise InvalidInputException("directory", f"cannot be created: {error.strerror}; choose another one") from error
+        raise _cannot_be_created(error.strerror) from error
     return _real(directory)
 
 
@@ -143,8 +143,15 @@ def _create(base: Path) -> None:
     try:
         base.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:  # not found: as below /proc
-        reason = f"cannot be created: {error.filename} is no directory; choose another one"
-        raise InvalidInputException("directory", reason) from error
+        raise _no_directory(error.filename) from error
+
+
+def _no_directory(path: object) -> InvalidInputException:
+    return _cannot_be_created(f"{path} is no directory")
+
+
+def _cannot_be_created(reason: object) -> InvalidInputException:
+    return InvalidInputException("directory", f"cannot be created: {reason}; choose another one")
 
 
 def _place(placement: _Placement, base: Path, *, writable: bool) -> None:
