@@ -1,6 +1,5 @@
 """What names, texts, paths and digests may look like: the rules every service shares, as Pydantic types."""
 
-import difflib
 import os
 import re
 import unicodedata
@@ -228,13 +227,15 @@ class InputSchema(BaseModel):
 
 def _unknown_field(kind: type[BaseModel], error: ValidationError) -> InvalidInputException | None:
     """Return what is wrong where a field is none of `kind`: that goes before the one it was perhaps meant to be."""
+    from difflib import get_close_matches  # of use only where something is wrong
+
     problems = error.errors(include_url=False, include_input=False, include_context=False)
     unknown = next(
         (each["loc"] for each in problems if each["type"] == "extra_forbidden" and len(each["loc"]) == 1), None
     )
     if unknown is None:
         return None
-    close = difflib.get_close_matches(str(unknown[0]), kind.model_fields, n=1)
+    close = get_close_matches(str(unknown[0]), kind.model_fields, n=1)
     way_out = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(kind.model_fields)}"
     return InvalidInputException(str(unknown[0]), f"is no field of {kind.__name__}; {way_out}")
 
