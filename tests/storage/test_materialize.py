@@ -327,7 +327,7 @@ def test_a_blob_set_aside_between_the_passes(
     assert tree(tmp_path / "model") == {}
 
 
-@pytest.mark.parametrize("name", ["x" * 256, "x/" * 3000 + "x", "x\0y"], ids=lambda name: ascii(name[:5]))
+@pytest.mark.parametrize("name", ["x" * 256, "x/" * 3000 + "x"], ids=lambda name: ascii(name[:5]))
 def test_a_directory_that_cannot_be(store: StorageService, tmp_path: Path, name: str) -> None:
     """A name that no directory can have is wrong input."""
     with pytest.raises(InvalidInputException, match="directory cannot be created"):

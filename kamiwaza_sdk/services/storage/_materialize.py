@@ -130,8 +130,6 @@ def _base(directory: Path) -> Path:
     try:
         with suppress(FileNotFoundError, NotADirectoryError):
             directory.lstat()
-    except ValueError as error:  # NUL
-        raise _cannot_be_created(error) from error
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
