@@ -146,7 +146,7 @@ def _schema(source: ByteSource, header: _Header, start: int) -> GGUFSchema:
         byte_order="little" if header.order == "<" else "big",
         architecture=architecture,
         name=texts.get("general.name"),
-        licence=texts.get("general.license"),
+        license=texts.get("general.license"),
         tensors=TensorTable(header.rows, _Maker(start)),
         parameters=totals.total(),
         parameters_by_dtype=dict(sorted(totals.items())),

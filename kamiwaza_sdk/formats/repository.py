@@ -148,7 +148,7 @@ def describe_repository(
     Example:
         >>> card = b"---\nlicense: mit\nlanguage:\n- en\n- de\n---\n# A model\n"
         >>> described = describe_repository({"README.md": card}, {})
-        >>> described.licence, described.languages
+        >>> described.license, described.languages
         ('mit', ('en', 'de'))
     """
     config = _json(path, texts, "config.json")
@@ -170,7 +170,7 @@ def describe_repository(
         model_type=_text(config, "model_type"),
         task=_first(card, "pipeline_tag") or _task(architecture),
         languages=card.get("language", ()),
-        licence=_first(card, "license") or next(filter(None, licences), None) or gguf.licence,
+        license=_first(card, "license") or next(filter(None, licences), None) or gguf.license,
         library=_first(card, "library_name"),
         base_models=card.get("base_model", ()),
         tags=card.get("tags", ()),

@@ -81,7 +81,7 @@ def test_a_file_of_the_reference_library_is_read_as_it_reads_it(endian: GGUFEndi
 
 def test_the_facts_that_people_ask_for_are_named(tmp_path: Path) -> None:
     schema = inspected(write(tmp_path / "called-Q8_0.gguf"))
-    assert (schema.version, schema.architecture, schema.name, schema.licence) == (3, "llama", "Tiny", "mit")
+    assert (schema.version, schema.architecture, schema.name, schema.license) == (3, "llama", "Tiny", "mit")
     assert (schema.context_length, schema.tokenizer, schema.has_chat_template) == (4096, "gpt2", True)
     assert (schema.quantisation, schema.claimed_quantisation) == ("Q4_K", "Q4_K_M")
     assert schema.parameters_by_dtype == {"F16": 96, "F32": 64, "Q4_K": 2048}

@@ -70,7 +70,7 @@ def test_a_repository_says_what_its_parts_say(tmp_path: Path) -> None:
     (tmp_path / "extra/other.bin").write_bytes(bytes(100))
     found = inspect_directory(tmp_path)
     assert (found.architecture, found.model_type, found.task) == ("BertModel", "bert", "sentence-similarity")
-    assert (found.languages, found.licence, found.library) == (("en", "de"), "apache-2.0", "sentence-transformers")
+    assert (found.languages, found.license, found.library) == (("en", "de"), "apache-2.0", "sentence-transformers")
     assert (found.tags, found.base_models) == (("embedding", "fast: very"), ("org/base",))
     assert (found.context_length, found.vocabulary_size, found.dtype) == (512, 30522, "float32")
     assert (found.tokenizer, found.has_chat_template) == ("BertTokenizer", True)
@@ -88,7 +88,7 @@ def test_a_repository_of_gguf_files_says_what_the_first_says_for_each_is_a_whole
     found = inspect_directory(tmp_path)
     assert (found.architecture, found.quantisation, found.context_length) == ("llama", "Q4_K", 4096)
     assert (found.parameters, found.size) == (2208, (tmp_path / "a.gguf").stat().st_size)
-    assert (found.tokenizer, found.licence, found.has_chat_template) == ("gpt2", "mit", True)
+    assert (found.tokenizer, found.license, found.has_chat_template) == ("gpt2", "mit", True)
 
 
 def test_a_cache_that_consists_of_links_is_read_and_a_directory_that_holds_itself_is_not_for_ever(
@@ -194,7 +194,7 @@ def test_a_card_is_read_as_yaml_reads_it() -> None:
 
 def test_lists_in_lists_are_passed_over_however_deep() -> None:
     card = f"---\ntags: {'[' * 20_000}{']' * 20_000}\nlicense: [[mit], apache-2.0]\n---\n"
-    assert describe_repository({"README.md": card.encode()}, {}).licence == "apache-2.0"
+    assert describe_repository({"README.md": card.encode()}, {}).license == "apache-2.0"
 
 
 @settings(max_examples=200, deadline=None)

@@ -41,7 +41,7 @@ class GGUFSchema(FileSchema):
         byte_order: ``little`` or ``big``.
         architecture: What ``general.architecture`` names: ``llama``, ``qwen2``…
         name: What ``general.name`` says.
-        licence: What ``general.license`` says.
+        license: What ``general.license`` says.
         tensors: By name.
         parameters: How many elements all tensors have.
         parameters_by_dtype: The same by type, sorted by name: ``{"F32": 266240, "Q4_K": 6563561472}``.
@@ -65,7 +65,7 @@ class GGUFSchema(FileSchema):
     byte_order: Literal["little", "big"]
     architecture: str | None = None
     name: str | None = None
-    licence: str | None = None
+    license: str | None = None
     tensors: TensorTable
     parameters: int = 0
     parameters_by_dtype: dict[str, int]

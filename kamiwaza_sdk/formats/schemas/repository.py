@@ -18,7 +18,7 @@ class RepositoryDetailsSchema(FileSchema):
         model_type: What ``config.json`` calls its kind: ``llama``, ``bert``.
         task: What the README says (``pipeline_tag``), or what the architecture is made for: ``text-generation``.
         languages: What the README says, as codes: ``("en", "de")``.
-        licence: What the README says, or which known text the file ``LICENSE`` is, as Hugging Face writes it:
+        license: What the README says, or which known text the file ``LICENSE`` is, as Hugging Face writes it:
             ``apache-2.0``, ``llama3``. It is what was found, and no legal advice.
         library: What the README says (``library_name``): ``transformers``.
         base_models: What the README says that it was made from.
@@ -35,7 +35,7 @@ class RepositoryDetailsSchema(FileSchema):
         verdicts: Of files that are pickles: which can do harm, by path.
 
     Example:
-        >>> RepositoryDetailsSchema(size=0, licence="mit").licence
+        >>> RepositoryDetailsSchema(size=0, license="mit").license
         'mit'
     """
 
@@ -44,7 +44,7 @@ class RepositoryDetailsSchema(FileSchema):
     model_type: str | None = None
     task: str | None = None
     languages: tuple[str, ...] = ()
-    licence: str | None = None
+    license: str | None = None
     library: str | None = None
     base_models: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()

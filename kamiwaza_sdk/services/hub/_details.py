@@ -119,6 +119,6 @@ def _known(path: str, size: int, findings: Findings, problems: Mapping[str, str]
 
 def _licence(findings: Findings) -> str | None:
     try:
-        return findings.described(()).licence
+        return findings.described(()).license
     except ServiceException:
         return None

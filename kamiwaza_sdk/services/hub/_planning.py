@@ -260,7 +260,7 @@ class _Planning:
             source=manifest.source,
             addresses=[file.url for file in manifest.files],
             hub=manifest.hub,
-            license=manifest.license or details.licence,
+            license=manifest.license or details.license,
             files=known,
             final=all(file.path in self._kept for file in manifest.files),
         )

@@ -118,7 +118,7 @@ def _card(snapshot: Path, repository: Path) -> tuple[str | None, str | None]:
     text = read_small(snapshot / "README.md", inside=repository, limit=_MAX_CARD)
     with suppress(FormatException):
         described = describe_repository({"README.md": text or b""}, {})
-        return word(described.licence), word(described.task)
+        return word(described.license), word(described.task)
     return None, None
 
 

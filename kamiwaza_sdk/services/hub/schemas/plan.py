@@ -111,7 +111,7 @@ class PlanSchema(InputSchema):
     @property
     def license(self) -> str | None:
         """The licence, as the hub says, or else the files."""
-        return self.manifest.license or self.details.licence
+        return self.manifest.license or self.details.license
 
     @property
     def formats(self) -> tuple[str, ...]:
