@@ -196,6 +196,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.storage.exceptions import DigestMismatchException as DigestMismatchException
     from kamiwaza_sdk.services.storage.exceptions import FileConflictException as FileConflictException
     from kamiwaza_sdk.services.storage.exceptions import OutsideStoreException as OutsideStoreException
+    from kamiwaza_sdk.services.storage.exceptions import StorageDiskException as StorageDiskException
     from kamiwaza_sdk.services.storage.exceptions import StorageException as StorageException
     from kamiwaza_sdk.services.storage.exceptions import StorageFullException as StorageFullException
     from kamiwaza_sdk.services.storage.exceptions import StoragePermissionException as StoragePermissionException
@@ -365,6 +366,7 @@ __all__ = [
     "SourceEntryPointException",
     "SourceTooLargeException",
     "StorageConfig",
+    "StorageDiskException",
     "StorageException",
     "StorageFullException",
     "StoragePermissionException",
@@ -564,6 +566,7 @@ _MODULES = {
     "SourceEntryPointException": "kamiwaza_sdk.services.hub.exceptions",
     "SourceTooLargeException": "kamiwaza_sdk.services.hub.exceptions",
     "StorageConfig": "kamiwaza_sdk.services.storage.config",
+    "StorageDiskException": "kamiwaza_sdk.services.storage.exceptions",
     "StorageException": "kamiwaza_sdk.services.storage.exceptions",
     "StorageFullException": "kamiwaza_sdk.services.storage.exceptions",
     "StoragePermissionException": "kamiwaza_sdk.services.storage.exceptions",

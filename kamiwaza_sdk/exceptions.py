@@ -80,6 +80,7 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
         ├── DigestMismatchException
         ├── FileConflictException
         ├── OutsideStoreException (ValueError)
+        ├── StorageDiskException (OSError)
         ├── StorageFullException (OSError)
         └── StoragePermissionException (PermissionError)
 

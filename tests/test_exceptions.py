@@ -210,6 +210,7 @@ def test_the_tree_that_is_drawn_is_the_tree_that_is() -> None:
         (MissingDependencyException, ImportError),
         (kamiwaza_sdk.DownloadTimeoutException, TimeoutError),
         (kamiwaza_sdk.DownloadInterruptedException, ConnectionError),
+        (kamiwaza_sdk.StorageDiskException, OSError),
         (kamiwaza_sdk.StorageFullException, OSError),
         (kamiwaza_sdk.StoragePermissionException, PermissionError),
         (kamiwaza_sdk.OutsideStoreException, ValueError),

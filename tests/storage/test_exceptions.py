@@ -12,6 +12,7 @@ from kamiwaza_sdk import (
     DigestMismatchException,
     FileConflictException,
     OutsideStoreException,
+    StorageDiskException,
     StorageException,
     StorageFullException,
     StoragePermissionException,
@@ -28,6 +29,8 @@ ERRORS = [
     DigestMismatchException(expected=ONE, actual=TWO, path=PATH),
     FileConflictException(path=PATH, sha256=ONE),
     OutsideStoreException(path=PATH, directory=Path("/srv")),
+    StorageDiskException(path=PATH, errno=errno.EIO),
+    StorageDiskException(path=PATH, errno=errno.EMFILE),
     StorageFullException(path=PATH, errno=errno.ENOSPC, needed=2, free=1),
     StorageFullException(path=PATH, errno=errno.EDQUOT),
     StoragePermissionException(path=PATH, errno=errno.EROFS),
@@ -58,6 +61,7 @@ def test_messages_name_the_path(error: StorageException) -> None:
         (BlobNotFoundException, NotFoundException),
         (BlobNotFoundException, LookupError),
         (OutsideStoreException, ValueError),
+        (StorageDiskException, OSError),
         (StorageFullException, OSError),
         (StoragePermissionException, PermissionError),
     ],
@@ -82,6 +86,9 @@ def test_messages_in_full() -> None:
 @pytest.mark.parametrize(
     ("number", "kind"),
     [
+        (errno.EIO, StorageDiskException),
+        (errno.ESTALE, StorageDiskException),
+        (errno.EMFILE, StorageDiskException),
         (errno.ENOSPC, StorageFullException),
         (errno.EDQUOT, StorageFullException),
         (errno.EACCES, StoragePermissionException),
@@ -90,7 +97,7 @@ def test_messages_in_full() -> None:
     ],
 )
 def test_what_is_translated(number: int, kind: type[StorageFullException]) -> None:
-    """Five error numbers become ours, with the original as the cause; ours pass as they are."""
+    """What says nothing about the files themselves becomes ours, with the original as the cause; ours pass."""
     original = OSError(number, "no")
     with pytest.raises(kind) as caught, translated(Path("/elsewhere")), translated(PATH):
         raise original
@@ -98,8 +105,8 @@ def test_what_is_translated(number: int, kind: type[StorageFullException]) -> No
 
 
 def test_what_is_not_translated() -> None:
-    """An error that says nothing about room or rights passes through untouched."""
-    original = OSError(errno.EIO, "the disk is dying")
-    with pytest.raises(OSError, match="dying") as caught, translated(PATH, needed=1):
+    """What says something about the files passes through untouched, for those who know what it means there."""
+    original = FileExistsError(errno.EEXIST, "there is one")
+    with pytest.raises(FileExistsError, match="there is one") as caught, translated(PATH, needed=1):
         raise original
     assert caught.value is original

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 import shutil
 import stat
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from kamiwaza_sdk import (
     DigestMismatchException,
     StorageConfig,
+    StorageDiskException,
     StorageFullException,
     StoragePermissionException,
     StorageService,
@@ -173,3 +175,17 @@ def test_shared_blocks(cloning: Path) -> None:
         file.write(b"edited")
     assert store.verify(blob.sha256) == blob
     assert (model / "a").read_bytes() == source.read_bytes()
+
+
+def test_a_file_system_that_takes_no_file_so_large(store: StorageService, tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(bytes(MIB))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MIB // 2, before[1]))
+    try:
+        with pytest.raises(StorageDiskException, match="File too large; look at the disk") as caught:
+            store.add(tmp_path / "large")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.errno == errno.EFBIG
+    assert misnamed(store.root) == []
+    assert store.add(tmp_path / "large").size == MIB

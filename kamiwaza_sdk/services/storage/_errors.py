@@ -12,7 +12,7 @@ __all__ = ["DENIED", "FULL", "translated"]
 
 @contextmanager
 def translated(path: Path, *, needed: int | None = None) -> Generator[None]:
-    """Raise a full or forbidden file system as ours, about `path`; let every other error through.
+    """Raise a full, forbidden or failing file system as ours, about `path`; let every other error through.
 
     Args:
         path: What is about to be read or written.
@@ -21,6 +21,7 @@ def translated(path: Path, *, needed: int | None = None) -> Generator[None]:
     Raises:
         StorageFullException: The system said ``ENOSPC`` or ``EDQUOT``.
         StoragePermissionException: The system said ``EACCES``, ``EPERM`` or ``EROFS``.
+        StorageDiskException: The system said ``EIO``, ``ESTALE``, ``EMFILE`` or the like.
     """
     free = None if needed is None else _free(path)  # before: what is half written by then would count as used
     try:

@@ -15,6 +15,7 @@ __all__ = [
     "DigestMismatchException",
     "FileConflictException",
     "OutsideStoreException",
+    "StorageDiskException",
     "StorageException",
     "StorageFullException",
     "StoragePermissionException",
@@ -24,6 +25,18 @@ __all__ = [
 
 FULL: Final = frozenset({system.ENOSPC, system.EDQUOT})
 DENIED: Final = frozenset({system.EACCES, system.EPERM, system.EROFS})
+_TOO_MANY: Final = frozenset({system.EMFILE, system.ENFILE})
+#: What says nothing about the files, but that the file system or what is beneath it fails.
+_FAILED: Final[frozenset[int]] = _TOO_MANY | {
+    system.EFBIG,
+    system.EIO,
+    system.ENODEV,
+    system.ENOMEM,
+    system.ENXIO,
+    system.ESTALE,
+    system.ETIMEDOUT,
+    getattr(system, "EUCLEAN", system.EIO),  # which only Linux has
+}
 
 
 class StorageException(ServiceException):
@@ -133,6 +146,21 @@ class _SystemException(StorageException, OSError):
         self.filename = str(path)
 
 
+class StorageDiskException(_SystemException):
+    """The file system failed at a file: its disk is dying, its server is gone, or too many files are open.
+
+    Attributes:
+        path: What was to be read or written.
+        errno: Such as ``EIO``, ``ESTALE``, ``EFBIG`` or ``EMFILE``.
+    """
+
+    def __init__(self, *, path: Path, errno: int) -> None:
+        way_out = (
+            "close files, or raise the limit (ulimit -n)" if errno in _TOO_MANY else "look at the disk, and try again"
+        )
+        super().__init__(f"{path} failed: {os.strerror(errno)}; {way_out}", path=path, errno=errno)
+
+
 class StorageFullException(_SystemException):
     """The file system, or the user's quota on it, has no room.
 
@@ -175,9 +203,11 @@ class StoragePermissionException(_SystemException, PermissionError):
 def raise_as_storage_error(
     error: OSError, path: Path, *, needed: int | None = None, free: int | None = None
 ) -> NoReturn:
-    """Raise what says that the store is full or forbidden, by the system's error number; any other as it is."""
+    """Raise what says that the file system is full, forbidden or failing, by its error number; any other as it is."""
     if error.errno in FULL:
         raise StorageFullException(path=path, errno=error.errno, needed=needed, free=free) from error
     if error.errno in DENIED:
         raise StoragePermissionException(path=path, errno=error.errno) from error
+    if error.errno in _FAILED:
+        raise StorageDiskException(path=path, errno=error.errno) from error
     raise error

@@ -37,6 +37,7 @@ class StorageService:
     Raises:
         InvalidInputException: `config` is no `StorageConfig`.
         StorageFullException: By every method that writes: there is no room.
+        StorageDiskException: By every method: the file system fails, or too many files are open.
         StoragePermissionException: By every method: the operating system does not let this user read or write there.
 
     Example:
