@@ -36,6 +36,18 @@ async def test_file_is_there_with_its_digest_and_size(downloads: DownloadService
     assert result.seconds > 0
 
 
+async def test_a_path_may_be_text_and_what_is_none_is_refused(
+    downloads: DownloadService, server: Server, target: Path
+) -> None:
+    url = server.add("/m", body=b"body")
+    assert (await downloads.download(url, str(target))).path == target
+    for wrong in (None, 7, b"m", "a\0b", "a\ud800"):
+        with pytest.raises(InvalidInputException, match="^path must be a path on this machine"):
+            await downloads.download(url, wrong)  # type: ignore[arg-type]  # the mistake under test
+        with pytest.raises(InvalidInputException, match="^path must be a path on this machine"):
+            downloads.start(url, wrong)  # type: ignore[arg-type, unused-awaitable]  # as above
+
+
 async def test_nothing_else_is_left_beside_the_file(downloads: DownloadService, server: Server, target: Path) -> None:
     await downloads.download(server.add("/model.bin", body=BODY), target)
     assert entries(target.parent) == ["model.bin"]

@@ -3,13 +3,14 @@
 import asyncio
 import importlib
 import logging
+import os
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 
 from kamiwaza_sdk._tasks import settled
-from kamiwaza_sdk._validation import check_count, check_given, shown
+from kamiwaza_sdk._validation import check_count, check_given, check_place, shown
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.download._demands import Demands, demands
 from kamiwaza_sdk.services.download._order import order_of
@@ -107,7 +108,7 @@ class DownloadService:
     async def download(
         self,
         url: str,
-        path: Path,
+        path: str | os.PathLike[str],
         *,
         sha256: str | None = None,
         size: int | None = None,
@@ -157,15 +158,16 @@ class DownloadService:
             DownloadDiskException: It could not be written.
         """
         check_progress(progress)
+        place = check_place(path, field="path")
         request = DownloadRequest(
-            url=url, path=path, sha256=sha256, size=size, max_size=max_size, validators=validators
+            url=url, path=place, sha256=sha256, size=size, max_size=max_size, validators=validators
         )
         return await self._owned(self._bring(request, progress=progress), url=redact_text(request.url))
 
     def start(
         self,
         url: str,
-        path: Path,
+        path: str | os.PathLike[str],
         *,
         sha256: str | None = None,
         size: int | None = None,
@@ -188,8 +190,9 @@ class DownloadService:
         Raises:
             InvalidInputException: An argument is of a wrong kind.
         """
+        place = check_place(path, field="path")
         request = DownloadRequest(
-            url=url, path=path, sha256=sha256, size=size, max_size=max_size, validators=validators
+            url=url, path=place, sha256=sha256, size=size, max_size=max_size, validators=validators
         )
         shown = redact_text(request.url)
 
