@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -233,7 +234,8 @@ def _result(order: Order, body: bytes) -> DownloadResult:
 
 def _write(order: Order, body: bytes) -> None:
     """Write it aside, and give it its name when it is whole. Blocks."""
-    aside = Path(Place(order.into).beside(".fake"))
+    # Of a name of its own: two calls for one path may write at once.
+    aside = Path(Place(order.into).beside(f"-{secrets.token_hex(8)}.fake"))
     with disk_errors(order.into, url=order.shown):
         refuse_all_but_files(order.into)
         aside.write_bytes(body)

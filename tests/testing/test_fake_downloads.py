@@ -107,6 +107,12 @@ async def test_what_has_not_changed_is_not_brought(downloads: FakeDownloads, pla
     assert (again.not_modified, (place / "again").exists()) == (True, False)
 
 
+async def test_several_calls_can_bring_the_same_to_one_path_at_once(downloads: FakeDownloads, place: Path) -> None:
+    results = await asyncio.gather(*(downloads.download(URL, place / "model.bin") for _ in range(32)))
+    assert {result.size for result in results} == {7}
+    assert [path.name for path in place.iterdir()] == ["model.bin"]
+
+
 async def test_many_have_a_result_or_an_error_each(downloads: FakeDownloads, place: Path) -> None:
     requests = [DownloadRequest(url=f"https://example.org/{name}", path=place / name) for name in ("model.bin", "x")]
     good, missing = await downloads.download_many(requests)
