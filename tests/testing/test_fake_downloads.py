@@ -13,6 +13,7 @@ from kamiwaza_sdk import (
     DownloadDiskException,
     DownloadProgress,
     DownloadRequest,
+    DownloadResult,
     DownloadService,
     DownloadStatusException,
     DownloadTimeoutException,
@@ -105,6 +106,26 @@ async def test_what_has_not_changed_is_not_brought(downloads: FakeDownloads, pla
     first = await downloads.download(URL, place / "m")
     again = await downloads.download(URL, place / "again", validators=first.validators)
     assert (again.not_modified, (place / "again").exists()) == (True, False)
+
+
+async def test_a_file_that_is_there_with_its_digest_is_the_result_as_of_the_real_ones(
+    faulty_server: FaultyServer, downloads: FakeDownloads, place: Path
+) -> None:
+    told = list[tuple[DownloadResult, list[DownloadProgress]]]()
+    (place / "m").write_bytes(b"weights")
+    for service in (DownloadService(), downloads):
+        seen: list[DownloadProgress] = []
+        url = faulty_server.url("/nothing-is-here")
+        result = await service.download(url, place / "m", sha256=DIGEST, progress=seen.append)
+        told.append((result.model_copy(update={"seconds": 0.0}), seen))
+    assert told[0] == told[1]
+    assert (told[1][0].bytes_fetched, told[1][0].bytes_reused, faulty_server.requests) == (0, 7, [])
+    (place / "m").write_bytes(b"another")
+    assert (await downloads.download(URL, place / "m", sha256=DIGEST)).bytes_fetched == 7
+    request = DownloadRequest(url="https://example.org/gone", path=place / "m", sha256=DIGEST)
+    (outcome,) = await downloads.download_many([request], all_or_nothing=True)
+    assert outcome.result is not None
+    assert outcome.result.bytes_reused == 7
 
 
 async def test_several_calls_can_bring_the_same_to_one_path_at_once(downloads: FakeDownloads, place: Path) -> None:
