@@ -41,7 +41,7 @@ class DownloadCall:
 
     Attributes:
         url: As it was given.
-        path: As it was given; `None` for ``read``, ``get`` and ``read_range``.
+        path: Where the file was to be written, absolute; `None` for ``read``, ``get`` and ``read_range``.
         sha256: As it was given.
         size: As it was given.
         max_size: As it was given. `kamiwaza_sdk.ModelService.download_model` gives the registry's limit.

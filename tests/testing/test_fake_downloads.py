@@ -128,6 +128,14 @@ async def test_a_file_that_is_there_with_its_digest_is_the_result_as_of_the_real
     assert outcome.result.bytes_reused == 7
 
 
+async def test_a_call_notes_an_absolute_path(
+    downloads: FakeDownloads, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place)
+    await downloads.download(URL, Path("m"))
+    assert [call.path for call in downloads.calls] == [place / "m"]
+
+
 async def test_several_calls_can_bring_the_same_to_one_path_at_once(downloads: FakeDownloads, place: Path) -> None:
     results = await asyncio.gather(*(downloads.download(URL, place / "model.bin") for _ in range(32)))
     assert {result.size for result in results} == {7}
