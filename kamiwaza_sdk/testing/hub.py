@@ -148,7 +148,7 @@ class FakeHub(HubService):
             raise SourceTooLargeException(source=fetched.source, size=fetched.size, limit=max_size)
         _check_digests(fetched, sha256)
         if self._keeps:
-            await asyncio.to_thread(self._keep)
+            await asyncio.to_thread(self._keep, fetched)
         if not isinstance(progress, bool):
             _report(fetched, progress)
         return fetched
@@ -189,7 +189,7 @@ class FakeHub(HubService):
         self._note(HubCall(source, allow=allow, ignore=ignore, method="adopt", cache=cache))
         adopted = _adopted(self._manifest(source, allow=allow, ignore=ignore))
         if self._keeps:
-            await asyncio.to_thread(self._keep)
+            await asyncio.to_thread(self._keep, adopted)
         return adopted
 
     async def search(
@@ -319,8 +319,8 @@ class FakeHub(HubService):
         manifest = ManifestSchema(source=shown, name=self.name, files=files)
         return select(manifest, allow=patterns(allow, field="allow"), ignore=patterns(ignore, field="ignore"))
 
-    def _keep(self) -> None:
-        for content in self.files.values():
+    def _keep(self, fetched: Fetched) -> None:
+        for content in (self.files[file.path] for file in fetched.files):
             with self.storage.stage() as place:
                 place.write_bytes(content)
                 self.storage.publish(place, sha256=hashlib.sha256(content).hexdigest(), size=len(content))

@@ -78,6 +78,14 @@ async def test_it_keeps_files_in_a_store(storage: StorageService, tmp_path: Path
     assert storage.get(DIGEST).size == 7
 
 
+@pytest.mark.parametrize("method", ["fetch", "adopt"])
+async def test_it_keeps_no_file_that_the_patterns_leave_out(storage: StorageService, method: str) -> None:
+    hub = FakeHub({"model.bin": b"weights", "notes.txt": b"notes"}, storage=storage)
+    await getattr(hub, method)("hf://org/tiny", ignore="*.txt")
+    assert storage.find(DIGEST) is not None
+    assert storage.find(hashlib.sha256(b"notes").hexdigest()) is None
+
+
 async def test_without_a_store_it_touches_none(tmp_path: Path) -> None:
     await FakeHub().fetch("anything")
     assert not (tmp_path / "data").exists()
