@@ -18,7 +18,7 @@ from kamiwaza_sdk.services.hub._results import result_of
 from kamiwaza_sdk.services.hub._search import RepositorySort, check_search
 from kamiwaza_sdk.services.hub._selection import patterns, select
 from kamiwaza_sdk.services.hub.config import HubConfig
-from kamiwaza_sdk.services.hub.exceptions import SourceTooLargeException
+from kamiwaza_sdk.services.hub.exceptions import PolicyViolationException, SourceTooLargeException
 from kamiwaza_sdk.services.hub.schemas.adopted import Adopted, AdoptedFile
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched, FetchedFile
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
@@ -139,9 +139,13 @@ class FakeHub(HubService):
             InvalidInputException: `sha256` does not fit the files.
             InvalidSourceException: The patterns leave no file.
             ChecksumMismatchException: A file has another digest.
+            PolicyViolationException: The source is a plan that a policy speaks against.
             SourceTooLargeException: The files have over `max_size` bytes together.
         """
         self._note(HubCall(source, sha256, max_size, progress, allow, ignore))
+        if isinstance(source, PlanSchema) and source.objections:
+            way_out = "fetch(plan.manifest) brings it all the same"
+            raise PolicyViolationException(subject=source.source, objections=source.objections, way_out=way_out)
         manifest = self._manifest(source, allow=allow, ignore=ignore)
         fetched = _fetched(manifest)
         if max_size is not None and fetched.size > max_size:

@@ -139,6 +139,14 @@ async def test_a_policy_is_asked_of_what_it_has(storage: StorageService, mock_db
     assert forced.status == "ready"
 
 
+async def test_a_plan_that_a_policy_speaks_against_is_refused_as_by_the_real_one(fake_hub: FakeHub) -> None:
+    plan = await fake_hub.plan("anything", policy=Policy(formats=("gguf",)))
+    assert plan.objections
+    with pytest.raises(PolicyViolationException, match="plan.manifest"):
+        await fake_hub.fetch(plan)
+    assert (await fake_hub.fetch(plan.manifest)).size == 7
+
+
 def search(hub: FakeHub, query: str | None = None, *, author: str | None = None, task: str | None = None) -> list[str]:
     async def names() -> list[str]:
         return [found.source async for found in hub.search(query, author=author, task=task)]
