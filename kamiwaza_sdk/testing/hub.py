@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from kamiwaza_sdk._validation import check_sha256
+from kamiwaza_sdk._validation import check_count
 from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
 from kamiwaza_sdk.services.download.exceptions import ChecksumMismatchException
+from kamiwaza_sdk.services.download.progress import check_progress
 from kamiwaza_sdk.services.download.schemas import DownloadProgress, ProgressCallback
 from kamiwaza_sdk.services.download.urls import redact_text
+from kamiwaza_sdk.services.hub._digests import expected
 from kamiwaza_sdk.services.hub._planning import Question, make_plan
 from kamiwaza_sdk.services.hub._results import result_of
 from kamiwaza_sdk.services.hub._search import RepositorySort, check_search
@@ -136,13 +138,16 @@ class FakeHub(HubService):
 
         Raises:
             ServiceException: What `error` is.
-            InvalidInputException: `sha256` does not fit the files.
+            InvalidInputException: An argument is of a wrong kind, or `sha256` does not fit the files.
             InvalidSourceException: The patterns leave no file.
             ChecksumMismatchException: A file has another digest.
             PolicyViolationException: The source is a plan that a policy speaks against.
             SourceTooLargeException: The files have over `max_size` bytes together.
         """
         self._note(HubCall(source, sha256, max_size, progress, allow, ignore))
+        check_progress(progress)
+        if max_size is not None:
+            check_count(max_size, field="max_size")
         if isinstance(source, PlanSchema) and source.objections:
             way_out = "fetch(plan.manifest) brings it all the same"
             raise PolicyViolationException(subject=source.source, objections=source.objections, way_out=way_out)
@@ -153,7 +158,7 @@ class FakeHub(HubService):
         _check_digests(fetched, sha256)
         if self._keeps:
             await asyncio.to_thread(self._keep, fetched)
-        if not isinstance(progress, bool):
+        if callable(progress):
             _report(fetched, progress)
         return fetched
 
@@ -350,14 +355,14 @@ def _report(fetched: Fetched, progress: ProgressCallback) -> None:
 
 
 def _check_digests(fetched: Fetched, sha256: str | Mapping[str, str] | None) -> None:
-    actual = {file.path: file.sha256 for file in fetched.files}
-    if isinstance(sha256, str) and len(actual) != 1:
+    actual, digests = {file.path: file.sha256 for file in fetched.files}, expected(sha256)
+    if isinstance(digests, str) and len(actual) != 1:
         raise InvalidInputException(
             "sha256", f"is one digest for {len(actual)} files; give a mapping from path to digest"
         )
-    expected = dict.fromkeys(actual, sha256) if isinstance(sha256, str) else dict(sha256 or {})
-    for path, digest in expected.items():
+    wanted = dict.fromkeys(actual, digests) if isinstance(digests, str) else digests or {}
+    for path, digest in wanted.items():
         if path not in actual:
             raise InvalidInputException("sha256", f"names {path!r}, which is not among the files; see FakeHub.files")
-        if check_sha256(digest) != actual[path]:
-            raise ChecksumMismatchException(url=fetched.source, expected=check_sha256(digest), actual=actual[path])
+        if digest != actual[path]:
+            raise ChecksumMismatchException(url=fetched.source, expected=digest, actual=actual[path])

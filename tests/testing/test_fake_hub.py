@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import inspect
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session
@@ -103,6 +104,23 @@ async def test_it_refuses_as_the_real_one_does(fake_hub: FakeHub) -> None:
     with pytest.raises(InvalidInputException):
         await FakeHub({"a": b"", "b": b""}).fetch("x", sha256=DIGEST)
     assert (await fake_hub.fetch("x", sha256={"model.bin": DIGEST}, max_size=7)).size == 7
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("max_size", -1), ("max_size", "7"), ("sha256", 7), ("sha256", {"model.bin": 7}), ("progress", 7)],
+)
+async def test_it_refuses_arguments_of_a_wrong_kind_as_the_real_one_does(
+    fake_hub: FakeHub, storage: StorageService, tmp_path: Path, field: str, value: Any
+) -> None:
+    (tmp_path / "model.bin").write_bytes(b"weights")
+    for hub in (HubService(storage=storage), fake_hub):
+        with pytest.raises(InvalidInputException, match=field):
+            await hub.fetch(tmp_path / "model.bin", **{field: value})
+
+
+async def test_no_progress_is_as_good_as_none(fake_hub: FakeHub) -> None:
+    assert (await fake_hub.fetch("x", progress=None)).size == 7  # type: ignore[arg-type] # the real one takes it, too
 
 
 async def test_it_fails_as_it_is_told_to(fake_hub: FakeHub) -> None:
