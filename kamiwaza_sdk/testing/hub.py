@@ -18,7 +18,7 @@ from kamiwaza_sdk.services.hub._digests import expected
 from kamiwaza_sdk.services.hub._planning import Question, make_plan
 from kamiwaza_sdk.services.hub._results import result_of
 from kamiwaza_sdk.services.hub._search import RepositorySort, check_search
-from kamiwaza_sdk.services.hub._selection import patterns, select
+from kamiwaza_sdk.services.hub._wanted import Wanted
 from kamiwaza_sdk.services.hub.config import HubConfig
 from kamiwaza_sdk.services.hub.exceptions import PolicyViolationException, SourceTooLargeException
 from kamiwaza_sdk.services.hub.schemas.adopted import Adopted, AdoptedFile
@@ -139,7 +139,7 @@ class FakeHub(HubService):
         Raises:
             ServiceException: What `error` is.
             InvalidInputException: An argument is of a wrong kind, or `sha256` does not fit the files.
-            InvalidSourceException: The patterns leave no file.
+            InvalidSourceException: There is no file, or the patterns leave none.
             ChecksumMismatchException: A file has another digest.
             PolicyViolationException: The source is a plan that a policy speaks against.
             SourceTooLargeException: The files have over `max_size` bytes together.
@@ -187,7 +187,7 @@ class FakeHub(HubService):
         Raises:
             ServiceException: What `error` is.
             InvalidInputException: An argument is of a wrong kind.
-            InvalidSourceException: The patterns leave no file.
+            InvalidSourceException: There is no file, or the patterns leave none.
 
         Example:
             >>> from kamiwaza_sdk.testing import FakeHub
@@ -263,7 +263,7 @@ class FakeHub(HubService):
         Raises:
             ServiceException: What `error` is.
             InvalidInputException: `sha256` does not fit the files.
-            InvalidSourceException: The patterns leave no file.
+            InvalidSourceException: There is no file, or the patterns leave none.
         """
         if self.error is not None:
             raise self.error
@@ -297,7 +297,7 @@ class FakeHub(HubService):
             ServiceException: What `error` is.
             NothingFitsException: The files do not fit.
             InvalidInputException: An argument is of a wrong kind.
-            InvalidSourceException: The patterns leave no file.
+            InvalidSourceException: There is no file, or the patterns leave none.
         """
         from kamiwaza_sdk.services.download.services import DownloadService
 
@@ -326,7 +326,7 @@ class FakeHub(HubService):
         )
         shown = source.source if isinstance(source, ManifestSchema | PlanSchema) else redact_text(str(source))
         manifest = ManifestSchema(source=shown, name=self.name, files=files)
-        return select(manifest, allow=patterns(allow, field="allow"), ignore=patterns(ignore, field="ignore"))
+        return Wanted(sha256=None, allow=allow, ignore=ignore).select(manifest)
 
     def _keep(self, fetched: Fetched) -> None:
         for content in (self.files[file.path] for file in fetched.files):

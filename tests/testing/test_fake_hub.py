@@ -15,6 +15,7 @@ from kamiwaza_sdk import (
     DownloadTimeoutException,
     HubService,
     InvalidInputException,
+    InvalidPathException,
     InvalidSourceException,
     ModelService,
     NothingFitsException,
@@ -117,6 +118,15 @@ async def test_it_refuses_arguments_of_a_wrong_kind_as_the_real_one_does(
     for hub in (HubService(storage=storage), fake_hub):
         with pytest.raises(InvalidInputException, match=field):
             await hub.fetch(tmp_path / "model.bin", **{field: value})
+
+
+@pytest.mark.parametrize("method", ["fetch", "adopt", "resolve", "plan"])
+async def test_it_brings_only_what_a_model_can_be_as_the_real_one_does(method: str) -> None:
+    with pytest.raises(InvalidSourceException, match="no files"):
+        await getattr(FakeHub({}), method)("x")
+    for twins in ({"a": b"", "A": b""}, {"a": b"", "a/b": b""}):
+        with pytest.raises(InvalidPathException):
+            await getattr(FakeHub(twins), method)("x")
 
 
 async def test_no_progress_is_as_good_as_none(fake_hub: FakeHub) -> None:
