@@ -234,7 +234,7 @@ class Resource:
         always: Fault | tuple[Fault, ...],
     ) -> None:
         self.state: State = State(body, 0, headers)
-        self._original = body
+        self._given, self._times = body, 0  # what was given last, and how often it has changed since
         self._faults = _script(faults)
         self._always = _several(always, "always", "give a fault, or several as a tuple")
 
@@ -244,9 +244,11 @@ class Resource:
         for fault in (*self._always, *next(self._faults, ())):
             fault._change(plan)
         for body in plan.changes:
-            changes = self.state.changes + 1
-            changed = self._original.changed(changes) if body is None else body_of(body)
-            self.state = State(changed, changes, self.state.headers)
+            self._times = self._times + 1 if body is None else 0
+            if body is not None:
+                self._given = body_of(body)
+            changed = self._given.changed(self._times) if self._times else self._given
+            self.state = State(changed, self.state.changes + 1, self.state.headers)
         return plan
 
 

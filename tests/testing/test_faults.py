@@ -295,6 +295,12 @@ def test_a_fault_that_makes_no_sense_is_refused(make: type[Fault]) -> None:
         make()
 
 
+def test_content_that_was_given_changes_like_any_other(faulty_server: FaultyServer) -> None:
+    url = faulty_server.add("/m", body=b"aaa", faults=[Changed(b"ccccc"), Changed(), Changed()])
+    bodies = [ask(url).body for _ in range(3)]
+    assert bodies == [b"ccccc", b"ddddd", b"eeeee"]
+
+
 def test_a_body_that_is_text_is_refused_when_the_fault_is_made() -> None:
     with pytest.raises(InvalidInputException, match="body of Status is a str; give bytes"):
         Status(503, body="busy")  # type: ignore[arg-type]  # the mistake under test
