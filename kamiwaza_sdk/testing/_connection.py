@@ -89,8 +89,9 @@ class Connection(BaseHTTPRequestHandler):
             return
         size = -(-len(head) // _HEAD_PIECES)
         for start in range(0, len(head), size):
-            self._gate.pause(plan.head_seconds / _HEAD_PIECES, self.connection)
-            self.connection.sendall(head[start : start + size])
+            piece = head[start : start + size]
+            self._gate.pause(plan.head_seconds * len(piece) / len(head), self.connection)
+            self.connection.sendall(piece)
 
     def _send_body(self, record: RecordedRequest, plan: Plan, answer: Answer) -> None:
         body = _Body(self.connection, self._gate, record, plan, size=answer.size)

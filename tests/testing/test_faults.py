@@ -106,6 +106,11 @@ def test_slow_head(faulty_server: FaultyServer) -> None:
     assert len(got.moments) > 10
 
 
+def test_a_short_head_is_as_slow(faulty_server: FaultyServer) -> None:
+    got = served(faulty_server, SlowHead(0.5), Status(204))
+    assert (got.status, got.moments[-1] >= 0.49) == (204, True)
+
+
 @pytest.mark.parametrize("at", [0, 1, 9, 1_500_000])
 def test_truncate(faulty_server: FaultyServer, at: int) -> None:
     got = served(faulty_server, Truncate(at), body=LARGE)
