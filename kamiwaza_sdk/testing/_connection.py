@@ -80,7 +80,7 @@ class Connection(BaseHTTPRequestHandler):
         self._send_head(answer.head(), plan)
         if answer.pieces is not None:
             self._send_body(record, plan, answer)
-        if answer.headers.get("Connection", "").lower() == "close":
+        if any((name.lower(), value.lower()) == ("connection", "close") for name, value in answer.headers.items()):
             self.close_connection = True
 
     def _send_head(self, head: bytes, plan: Plan) -> None:

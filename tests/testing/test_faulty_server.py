@@ -173,6 +173,15 @@ def test_redirects_in_a_chain(faulty_server: FaultyServer, hops: int) -> None:
     assert [request.status for request in faulty_server.requests] == [307] * hops + [200]
 
 
+def test_a_connection_that_is_said_to_close_closes(faulty_server: FaultyServer) -> None:
+    url = faulty_server.add("/m", body=b"weights", headers={"connection": "close"})
+    with connect(url) as connection:
+        connection.settimeout(2)
+        send(connection, url)
+        got = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert got.endswith(b"weights")
+
+
 def test_redirects_in_a_circle(faulty_server: FaultyServer) -> None:
     url = faulty_server.add_redirect("/loop", "/loop", hops=2)
     first = ask(url)
