@@ -138,9 +138,9 @@ class FaultyServer:
         """
         if hops < 1:
             raise InvalidInputException("hops", f"is {hops}; give 1 or more")
-        places = [path, *(f"{path}/{hop}" for hop in range(1, hops)), to]
+        places = [path, *(f"{path.rstrip('/')}/{hop}" for hop in range(1, hops)), to]
         for here, there in pairwise(places):
-            self.add(here, always=Redirect(there, status))
+            self.add(here, always=Redirect(_quoted(there) if there.startswith("/") else there, status))
         return self.url(path)
 
     def another_origin(self) -> "FaultyServer":

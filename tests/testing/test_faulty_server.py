@@ -182,6 +182,13 @@ def test_a_connection_that_is_said_to_close_closes(faulty_server: FaultyServer) 
     assert got.endswith(b"weights")
 
 
+@pytest.mark.parametrize("start", ["/", "/der Anfang", "/始"])
+def test_redirects_between_paths_as_people_write_them(faulty_server: FaultyServer, start: str) -> None:
+    faulty_server.add("/das Ende/終", body=b"weights")
+    with urlopen(faulty_server.add_redirect(start, "/das Ende/終", hops=3)) as response:
+        assert response.read() == b"weights"
+
+
 def test_redirects_in_a_circle(faulty_server: FaultyServer) -> None:
     url = faulty_server.add_redirect("/loop", "/loop", hops=2)
     first = ask(url)
