@@ -13,7 +13,7 @@ from kamiwaza_sdk.testing._repositories import Commit, Entry, Kind, Repository, 
 from kamiwaza_sdk.testing.bodies import BytesBody, GeneratedBody, body_of
 from kamiwaza_sdk.testing.faults import Fault, Step
 from kamiwaza_sdk.testing.records import RecordedRequest
-from kamiwaza_sdk.testing.server import FaultyServer, Resource
+from kamiwaza_sdk.testing.server import FaultyServer, Resource, quoted
 
 __all__ = ["HuggingFaceServer"]
 
@@ -179,7 +179,7 @@ class HuggingFaceServer(FaultyServer):
         """
         if not path.startswith("/") or "?" in path:
             raise InvalidInputException("path", f"{path!r} is none; begin it with '/', and leave out any query")
-        self._faults[path] = Resource(BytesBody(b""), {}, faults, always)
+        self._faults[quoted(path)] = Resource(BytesBody(b""), {}, faults, always)
 
     def _take(self, record: RecordedRequest) -> tuple[Plan, Answer]:
         """Note a request, and return how it is answered."""

@@ -17,7 +17,7 @@ from kamiwaza_sdk.testing.bodies import Body, GeneratedBody, body_of
 from kamiwaza_sdk.testing.faults import Fault, Redirect, Step
 from kamiwaza_sdk.testing.records import RecordedRequest
 
-__all__ = ["FaultyServer", "Resource"]
+__all__ = ["FaultyServer", "Resource", "quoted"]
 
 _NOT_FOUND = Reply(404, {}, b"nothing is served here\n")
 _NOT_ALLOWED = Reply(405, {"Allow": "GET, HEAD", "Connection": "close"}, b"GET and HEAD are\n")
@@ -118,7 +118,7 @@ class FaultyServer:
         if not path.startswith("/") or "?" in path or "#" in path:
             raise InvalidInputException("path", f"{path!r} is none; begin it with '/', and leave out any query")
         resource = Resource(body_of(body), dict(headers or {}), faults, always)
-        self._resources[_quoted(path)] = resource
+        self._resources[quoted(path)] = resource
         return self.url(path)
 
     def add_redirect(self, path: str, to: str, *, hops: int = 1, status: int = 302) -> str:
@@ -140,7 +140,7 @@ class FaultyServer:
             raise InvalidInputException("hops", f"is {hops}; give 1 or more")
         places = [path, *(f"{path.rstrip('/')}/{hop}" for hop in range(1, hops)), to]
         for here, there in pairwise(places):
-            self.add(here, always=Redirect(_quoted(there) if there.startswith("/") else there, status))
+            self.add(here, always=Redirect(quoted(there) if there.startswith("/") else there, status))
         return self.url(path)
 
     def another_origin(self) -> "FaultyServer":
@@ -164,7 +164,7 @@ class FaultyServer:
         """
         if self._listener is None:
             raise InvalidInputException("server", "has no address yet; enter it: with FaultyServer() as server")
-        return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self._listener.port}{_quoted(path)}"
+        return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self._listener.port}{quoted(path)}"
 
     def sha256(self, path: str) -> str:
         """Return the SHA-256 of what a path serves by now, without faults, in hexadecimal.
@@ -175,7 +175,7 @@ class FaultyServer:
         Raises:
             InvalidInputException: Nothing was added there.
         """
-        resource = self._resources.get(_quoted(path))
+        resource = self._resources.get(quoted(path))
         if resource is None:
             raise InvalidInputException("path", f"{path!r} serves nothing; add() it first")
         return resource.state.body.sha256()
@@ -186,7 +186,7 @@ class FaultyServer:
         Args:
             path: As it was added.
         """
-        return [request for request in list(self.requests) if request.path.partition("?")[0] == _quoted(path)]
+        return [request for request in list(self.requests) if request.path.partition("?")[0] == quoted(path)]
 
     def wait_for_stall(self, timeout: float = 10.0) -> None:
         """Wait until an answer is stalled, by the fault `Stall`. In a coroutine, `asyncio.to_thread` it.
@@ -281,6 +281,6 @@ def _kind(value: object) -> str:
     return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
 
 
-def _quoted(path: str) -> str:
+def quoted(path: str) -> str:
     """Return a path as clients ask for it (RFC 3986, section 2.1); what is quoted already stays as it is."""
     return quote(path, safe="/%!$&'()*+,;=:@~?")

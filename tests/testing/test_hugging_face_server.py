@@ -147,5 +147,13 @@ def test_faults_befall_what_it_answers(hugging_face_server: HuggingFaceServer) -
         hub.add_faults("org/tiny")
 
 
+def test_faults_befall_a_path_as_people_write_it(hugging_face_server: HuggingFaceServer) -> None:
+    hub = hugging_face_server
+    hub.add_repository("org/tiny", {"my file.txt": b"1"})
+    hub.add_faults("/org/tiny/resolve/main/my file.txt", [Status(503)])
+    url = f"{hub.endpoint}/org/tiny/resolve/main/my%20file.txt"
+    assert [ask(url).status for _ in range(2)] == [503, 200]
+
+
 def test_it_writes_nothing(hugging_face_server: HuggingFaceServer) -> None:
     assert ask(f"{hugging_face_server.endpoint}/api/repos/create", method="POST").status == 405
