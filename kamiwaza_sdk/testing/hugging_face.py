@@ -170,7 +170,8 @@ class HuggingFaceServer(FaultyServer):
 
         Args:
             path: As clients ask for it, without its query.
-            faults: As for `FaultyServer.add`: each request takes the next.
+            faults: As for `FaultyServer.add`: each request takes the next. Not `Changed`: to have other content, commit
+                it with `add_repository`. Leaving the server raises what is wrong with a fault that a request took.
             always: As for `FaultyServer.add`: what befalls every request, besides.
 
         Raises:
@@ -189,6 +190,8 @@ class HuggingFaceServer(FaultyServer):
         with self._lock:
             self.requests.append(record)
             plan = self._faults[path].next_plan() if path in self._faults else Plan()
+            if plan.changes:
+                raise InvalidInputException("faults", "has Changed, which no repository follows; add other files to it")
             state, reply = self._answered(record)
         plan.reply = plan.reply or reply
         return plan, answer(record.method, record.headers, state, plan)

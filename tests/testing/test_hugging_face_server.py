@@ -2,14 +2,14 @@
 
 import hashlib
 import json
-from http.client import HTTPResponse
+from http.client import HTTPResponse, RemoteDisconnected
 from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 import pytest
 
 from kamiwaza_sdk import InvalidInputException
-from kamiwaza_sdk.testing import GeneratedBody, HuggingFaceServer, Status
+from kamiwaza_sdk.testing import Changed, GeneratedBody, HuggingFaceServer, Status
 
 FILES: dict[str, bytes | GeneratedBody] = {"config.json": b"{}", "a/b/model.bin": GeneratedBody(5000), "a/c": b"c"}
 
@@ -153,6 +153,16 @@ def test_faults_befall_a_path_as_people_write_it(hugging_face_server: HuggingFac
     hub.add_faults("/org/tiny/resolve/main/my file.txt", [Status(503)])
     url = f"{hub.endpoint}/org/tiny/resolve/main/my%20file.txt"
     assert [ask(url).status for _ in range(2)] == [503, 200]
+
+
+def test_a_fault_that_could_do_nothing_is_told_when_the_server_closes() -> None:
+    with HuggingFaceServer() as hub:
+        hub.add_repository("org/tiny", {"a": b"1"})
+        hub.add_faults("/org/tiny/resolve/main/a", [Changed()])
+        with pytest.raises(RemoteDisconnected):
+            ask(f"{hub.endpoint}/org/tiny/resolve/main/a")
+        with pytest.raises(InvalidInputException, match="Changed"):
+            hub.close()
 
 
 def test_it_writes_nothing(hugging_face_server: HuggingFaceServer) -> None:
