@@ -176,12 +176,13 @@ class _Body:
 
     def _wait_until_delivered(self) -> None:
         """Wait until the client's system has everything, where this one can tell: a reset overtakes what it has not."""
+        end = time.monotonic() + self._gate.patience
         with suppress(ImportError, OSError):
             import fcntl
             import termios
 
             waiting = b"1234"
-            while struct.unpack("i", waiting)[0]:
+            while time.monotonic() < end and struct.unpack("i", waiting)[0]:
                 waiting = fcntl.ioctl(self._connection, termios.TIOCOUTQ, bytes(4))
                 if struct.unpack("i", waiting)[0]:
                     self._gate.pause(0.001, self._connection)

@@ -27,6 +27,7 @@ from kamiwaza_sdk.testing import (
     NoLength,
     Rate,
     RecordedRequest,
+    Reset,
     Stall,
     Status,
     Step,
@@ -124,6 +125,17 @@ def test_waiting_ends_with_patience() -> None:
         assert ask(url).body == b"wei"
         assert ask(url).status is None
     assert [request.outcome for request in server.requests] == ["stalled", "closed"]
+
+
+def test_a_reset_waits_no_longer_for_a_client_that_does_not_read() -> None:
+    with FaultyServer(patience=0.3) as server, connect(server.url("/m")) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        url = server.add("/m", body=bytes(300_000), always=Reset(200_000))
+        send(client, url)
+        until = time.monotonic() + 5
+        while not server.requests and time.monotonic() < until:
+            time.sleep(0.01)
+        assert eventually(server.requests[0], "reset")
 
 
 def test_nothing_stalls(faulty_server: FaultyServer) -> None:
