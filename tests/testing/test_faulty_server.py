@@ -10,8 +10,10 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import pytest
@@ -136,6 +138,17 @@ def test_a_reset_waits_no_longer_for_a_client_that_does_not_read() -> None:
         while not server.requests and time.monotonic() < until:
             time.sleep(0.01)
         assert eventually(server.requests[0], "reset")
+
+
+def test_what_is_sent_along_is_no_request(faulty_server: FaultyServer) -> None:
+    url = faulty_server.add("/m", body=b"weights")
+    connection = HTTPConnection(urlsplit(url).netloc, timeout=10)
+    for method, body, status in (("GET", b"{}", 200), ("GET", None, 200), ("POST", bytes(8 * 1024**2), 405)):
+        connection.request(method, "/m", body=body)
+        with connection.getresponse() as response:
+            assert (response.status, len(response.read()) > 0) == (status, True)
+    connection.close()
+    assert [request.method for request in faulty_server.requests] == ["GET", "GET", "POST"]
 
 
 def test_nothing_stalls(faulty_server: FaultyServer) -> None:
