@@ -18,13 +18,13 @@ __all__ = ["fake_downloads", "fake_hub", "faulty_server", "hugging_face_server",
 @pytest.fixture
 def mock_db() -> "Iterator[Session]":
     """A real session on a database of its own, in memory, with the registry's tables. Gone after the test."""
-    from sqlalchemy import StaticPool, create_engine
     from sqlalchemy.orm import Session
 
-    from kamiwaza_sdk import setup_database
+    from kamiwaza_sdk import create_engine, setup_database
 
-    # One connection for every thread: a web framework's test client calls from another one.
-    engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+    # Not SQLAlchemy's own: on SQLite that minds no foreign keys, and a savepoint may outlive the rollback around it.
+    # It has one connection for every thread: a web framework's test client calls from another one.
+    engine = create_engine("sqlite://")
     setup_database(engine)
     with Session(engine) as db:
         yield db

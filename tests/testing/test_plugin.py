@@ -8,6 +8,7 @@ from unittest.mock import AsyncMock, Mock
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from kamiwaza_sdk import (
@@ -47,6 +48,17 @@ def test_each_test_has_a_database_of_its_own(service: ModelService, mock_db: Ses
 
 async def test_the_session_serves_another_thread(service: ModelService, mock_model: ModelSchema) -> None:
     assert await asyncio.to_thread(service.get_model, mock_model.id) == mock_model
+
+
+def test_a_savepoint_ends_with_the_rollback_around_it(service: ModelService, mock_db: Session) -> None:
+    with mock_db.begin_nested():
+        service.create_model(CreateModel(name="tiny"))
+    mock_db.rollback()
+    assert service.list_models() == []
+
+
+def test_foreign_keys_hold_as_in_production(mock_db: Session) -> None:
+    assert mock_db.execute(text("PRAGMA foreign_keys")).scalar() == 1
 
 
 def test_the_plugin_is_found_by_being_installed_and_imports_nothing_of_ours(tmp_path: Path) -> None:
