@@ -4,6 +4,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -238,17 +239,15 @@ def _result(order: Order, body: bytes) -> DownloadResult:
 
 def _standing(order: Order) -> DownloadResult | None:
     """Return the file that is here already, if its digest is the one demanded, as the real one does. Blocks."""
-    path, sha256 = order.path, order.demands.sha256
-    if sha256 is None or path.is_symlink() or not path.is_file() or not order.demands.admit(path.stat().st_size):
+    sha256 = order.demands.sha256
+    with disk_errors(order.path, url=order.shown):
+        size = None if sha256 is None else _size_of(order.path, sha256)
+    if size is None or not order.demands.admit(size):
         return None
-    with disk_errors(path, url=order.shown), path.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-            return None
-        size = file.tell()
     return DownloadResult(
         url=order.shown,
         final_url=order.shown,
-        path=path,
+        path=order.path,
         size=size,
         sha256=sha256,
         bytes_fetched=0,
@@ -256,6 +255,16 @@ def _standing(order: Order) -> DownloadResult | None:
         validators=Validators(),
         seconds=0.0,
     )
+
+
+def _size_of(path: Path, sha256: str) -> int | None:
+    """Return the size of a file with this digest; `None` where there is none, or it may not be read."""
+    if path.is_symlink() or not path.is_file():
+        return None
+    with suppress(FileNotFoundError, PermissionError), path.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() == sha256:
+            return file.tell()
+    return None
 
 
 def _write(order: Order, body: bytes) -> None:

@@ -128,6 +128,12 @@ async def test_a_file_that_is_there_with_its_digest_is_the_result_as_of_the_real
     assert outcome.result.bytes_reused == 7
 
 
+@pytest.mark.parametrize("service", [DownloadService, FakeDownloads])
+async def test_a_name_that_no_file_can_have_is_told_alike(place: Path, service: type[DownloadService]) -> None:
+    with pytest.raises(DownloadDiskException):
+        await service().download(URL, place / ("m" * 300), sha256=DIGEST)
+
+
 async def test_a_call_notes_an_absolute_path(
     downloads: FakeDownloads, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
