@@ -305,3 +305,19 @@ def test_a_lease_of_which_nothing_came_leaves_nothing(target: Path) -> None:
     lease.file()
     lease.release()
     assert entries(target.parent) == []
+
+
+def test_a_lease_is_let_go_also_where_its_journal_is_out_of_reach(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease, other = LeaseClaim(Place(target)), LeaseClaim(Place(target))
+    assert lease.attempt() is Turn.OURS
+
+    def stale(_: int) -> None:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("kamiwaza_sdk.services.download._lease.os.fstat", stale)
+        lease.release()
+    assert other.attempt() is Turn.OURS
+    other.release()

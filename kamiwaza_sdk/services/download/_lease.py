@@ -120,9 +120,10 @@ class LeaseClaim:
             self.release()
 
     def release(self) -> None:
-        if self._own != _NONE and not os.fstat(self._own).st_size:  # nothing came of it
-            self.journal.unlink(missing_ok=True)
-            Path(self.partial).unlink(missing_ok=True)
+        with suppress(OSError):  # whatever cannot be removed: others are not to wait for it
+            if self._own != _NONE and not os.fstat(self._own).st_size:  # nothing came of it
+                self.journal.unlink(missing_ok=True)
+                Path(self.partial).unlink(missing_ok=True)
         self._close()
         self._lease.release()
 
