@@ -135,7 +135,8 @@ async def test_who_wants_something_else_at_the_same_path_comes_next(
     url = faulty_server.add("/m", body=BODY, always=Rate(60 * MIB))
     other = faulty_server.add("/other", body=SMALL)
     first = downloads.start(url, target)
-    await asyncio.sleep(0.05)
+    while not faulty_server.requests:
+        await asyncio.sleep(0.01)
     second = downloads.start(other, target)
     assert ((await first).size, (await second).size) == (BODY.size, SMALL.size)
     assert target.read_bytes() == SMALL.read(0, SMALL.size)
