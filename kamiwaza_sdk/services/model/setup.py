@@ -16,7 +16,7 @@ from kamiwaza_sdk.services.model.exceptions import (
     DatabaseUnsupportedException,
 )
 from kamiwaza_sdk.services.model.session import refuse_autocommit
-from kamiwaza_sdk.services.model.translation import FAILURES, raise_translated
+from kamiwaza_sdk.services.model.translation import FAILURES, code_of, raise_translated
 
 __all__ = ["check_database", "setup_database"]
 
@@ -83,8 +83,7 @@ def _upgrade(bind: Engine | Connection) -> None:
 
 def _refuse_hidden(error: ProgrammingError) -> None:
     """Raise `DatabaseBusyException` where another has set up what the snapshot did not show."""
-    code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
-    if code in _THERE_ALREADY:
+    if (code := code_of(error)) in _THERE_ALREADY:
         raise DatabaseBusyException(code=code, transaction_usable=False) from error
 
 

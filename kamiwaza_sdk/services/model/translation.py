@@ -14,7 +14,7 @@ from kamiwaza_sdk.services.model.exceptions import (
     DatabaseRefusedException,
 )
 
-__all__ = ["FAILURES", "is_reference", "raise_translated"]
+__all__ = ["FAILURES", "code_of", "is_reference", "raise_translated"]
 
 #: What connecting and executing raise.
 FAILURES: Final = (DBAPIError, PoolTimeoutError)
@@ -24,14 +24,13 @@ def raise_translated(error: DBAPIError | PoolTimeoutError) -> NoReturn:
     """Raise our error for a driver's, by its code, or for the pool's; their own where it is none that we know."""
     if isinstance(error, PoolTimeoutError):
         raise DatabaseConnectionException(f"the engine's pool has none to give: {error}") from error
-    sqlite_code = getattr(error.orig, "sqlite_errorname", None)
-    if sqlite_code is not None:
-        translated = _from_sqlite(sqlite_code, str(error.orig))
+    code = code_of(error)
+    if code.startswith("SQLITE_"):
+        translated = _from_sqlite(code, str(error.orig))
     else:
         # psycopg gives no code where it never came to speak with the server.
-        code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)  # psycopg2's name for it
-        unreachable = code is None and isinstance(error, OperationalError | InterfaceError)
-        translated = _from_postgresql(code or "", lost=error.connection_invalidated or unreachable)
+        unreachable = not code and isinstance(error, OperationalError | InterfaceError)
+        translated = _from_postgresql(code, lost=error.connection_invalidated or unreachable)
     if translated is None:
         raise error
     raise translated from error
@@ -39,7 +38,13 @@ def raise_translated(error: DBAPIError | PoolTimeoutError) -> NoReturn:
 
 def is_reference(error: DBAPIError) -> bool:
     """Tell whether a statement was refused because other rows refer to what it was to change."""
-    return bool(_REFERENCES & {getattr(error.orig, key, None) for key in ("sqlite_errorname", "sqlstate", "pgcode")})
+    return code_of(error) in _REFERENCES
+
+
+def code_of(error: DBAPIError) -> str:
+    """Return what the database calls an error: an SQLSTATE, or SQLite's name for it; nothing where it does not say."""
+    keys = ("sqlite_errorname", "sqlstate", "pgcode")  # the last of psycopg2
+    return next(filter(None, (getattr(error.orig, key, None) for key in keys)), "")
 
 
 def _from_sqlite(code: str, message: str) -> DatabaseException | None:
