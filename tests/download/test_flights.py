@@ -135,7 +135,7 @@ async def test_who_wants_something_else_at_the_same_path_comes_next(
     url = faulty_server.add("/m", body=BODY, always=Rate(60 * MIB))
     other = faulty_server.add("/other", body=SMALL)
     first = downloads.start(url, target)
-    while not faulty_server.requests:
+    while not faulty_server.requests:  # noqa: ASYNC110 - it listens in a thread
         await asyncio.sleep(0.01)
     second = downloads.start(other, target)
     assert ((await first).size, (await second).size) == (BODY.size, SMALL.size)
