@@ -39,6 +39,7 @@ __all__ = [
     "revalidated",
     "revalidated_quickly",
     "shown",
+    "suggestion",
     "translated",
 ]
 
@@ -58,6 +59,8 @@ _FORBIDDEN_IN_NAMES: Final = re.compile(r'[:@\\?#%*<>|"]')
 #: Names as most are, which need no closer look: no characters but these, and no segment that begins with a dot.
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_+=,-][A-Za-z0-9._+=,-]*(?:/[A-Za-z0-9_+=,-][A-Za-z0-9._+=,-]*)*")
 _Given = TypeVar("_Given")
+#: A longer name is no slip of the fingers, and takes long to compare.
+_LONGEST_GUESSED: Final = 64
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -65,6 +68,15 @@ def shown(value: object, *, limit: int = 80) -> str:
     """Return `value` as a short literal that is safe to print, whatever it contains."""
     literal = ascii(value) if isinstance(value, str | bytes | float | None) else type(value).__name__
     return literal if len(literal) <= limit else f"{literal[:limit]}… ({len(literal)} characters)"
+
+
+def suggestion(name: object, known: Iterable[str]) -> str:
+    """Return the question what was meant by a name, or which there are."""
+    from difflib import get_close_matches  # of use only where something is wrong
+
+    names = list(known)
+    close = get_close_matches(name, names, n=1) if isinstance(name, str) and len(name) <= _LONGEST_GUESSED else []
+    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names)}"
 
 
 def check_text(value: str, *, field: str = "text") -> str:
@@ -227,17 +239,12 @@ class InputSchema(BaseModel):
 
 def _unknown_field(kind: type[BaseModel], error: ValidationError) -> InvalidInputException | None:
     """Return what is wrong where a field is none of `kind`: that goes before the one it was perhaps meant to be."""
-    from difflib import get_close_matches  # of use only where something is wrong
-
-    problems = error.errors(include_url=False, include_input=False, include_context=False)
-    unknown = next(
-        (each["loc"] for each in problems if each["type"] == "extra_forbidden" and len(each["loc"]) == 1), None
-    )
-    if unknown is None:
-        return None
-    close = get_close_matches(str(unknown[0]), kind.model_fields, n=1)
-    way_out = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(kind.model_fields)}"
-    return InvalidInputException(str(unknown[0]), f"is no field of {kind.__name__}; {way_out}")
+    for problem in error.errors(include_url=False, include_input=False, include_context=False):
+        if problem["type"] == "extra_forbidden" and len(problem["loc"]) == 1:
+            name = str(problem["loc"][0])
+            reason = f"is no field of {kind.__name__}; {suggestion(name, kind.model_fields)}"
+            return InvalidInputException(name, reason)
+    return None
 
 
 _Input = TypeVar("_Input", bound=InputSchema)

@@ -184,7 +184,7 @@ async def test_what_a_call_cannot_take_is_refused_before_the_database_is_asked(b
     [
         (CreateModel, "nmae", "is no field of CreateModel; did you mean 'name'?"),
         (UpdateModel, "licence", "is no field of UpdateModel; did you mean 'license'?"),
-        (CreateParent, "xyz", "is no field of CreateParent; known are version_id, relation"),
+        (CreateParent, "xyz", "is no field of CreateParent; there are: version_id, relation"),
     ],
 )
 def test_a_field_that_is_misspelt_is_named_before_the_one_that_is_missing(

@@ -3,11 +3,10 @@
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import islice
 from typing import Final
 
-from kamiwaza_sdk._validation import check_text, shown
+from kamiwaza_sdk._validation import check_text, shown, suggestion
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.model.exceptions import InvalidFilterException
 from kamiwaza_sdk.services.model.schemas.fields import check_alias, check_tag_key
@@ -21,25 +20,17 @@ from kamiwaza_sdk.services.model.schemas.filters.nodes import (
     Value,
 )
 
-__all__ = ["MISSING", "checked_alias", "checked_condition", "checked_tag", "inner", "suggestion"]
+__all__ = ["MISSING", "checked_alias", "checked_condition", "checked_tag", "inner"]
 
 #: Stands for a value that was not given, as `None` may have been.
 MISSING: Final = object()
 
-_LONGEST_NAME: Final = 64
 _TAG: Final = FieldInfo(TAG)
 
 
 def inner(place: str, *keys: str | int) -> str:
     """Return the place of what stands in another."""
     return ".".join([*([place] if place else []), *map(str, keys)])
-
-
-def suggestion(name: object, known: Iterable[str]) -> str:
-    """Return the question what was meant, or what there is."""
-    names = list(known)
-    close = get_close_matches(name, names, n=1) if isinstance(name, str) and len(name) <= _LONGEST_NAME else []
-    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names)}"
 
 
 def checked_condition(field: object, op: object, value: object = MISSING, *, place: str = "") -> Condition:

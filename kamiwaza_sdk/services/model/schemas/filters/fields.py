@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Generic, NoReturn, TypeVar
 
+from kamiwaza_sdk._validation import suggestion
 from kamiwaza_sdk.services.model.exceptions import InvalidFilterException
 from kamiwaza_sdk.services.model.schemas.filters.checks import (
     MISSING,
     checked_alias,
     checked_condition,
     checked_tag,
-    suggestion,
 )
 from kamiwaza_sdk.services.model.schemas.filters.expression import Filter
 from kamiwaza_sdk.services.model.schemas.filters.kinds import FIELDS

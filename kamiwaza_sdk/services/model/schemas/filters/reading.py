@@ -5,7 +5,7 @@ from typing import Final, Literal, TypeAlias
 
 from pydantic import RootModel
 
-from kamiwaza_sdk._validation import shown
+from kamiwaza_sdk._validation import shown, suggestion
 from kamiwaza_sdk.services.model.exceptions import InvalidFilterException
 from kamiwaza_sdk.services.model.schemas.filters.checks import (
     MISSING,
@@ -13,7 +13,6 @@ from kamiwaza_sdk.services.model.schemas.filters.checks import (
     checked_condition,
     checked_tag,
     inner,
-    suggestion,
 )
 from kamiwaza_sdk.services.model.schemas.filters.nodes import (
     MAX_FILTER_CONDITIONS,
