@@ -2,7 +2,6 @@
 
 import errno
 import os
-import resource
 import shutil
 import stat
 import subprocess
@@ -19,6 +18,7 @@ from kamiwaza_sdk import (
     StoragePermissionException,
     StorageService,
 )
+from tests.limits import no_file_larger_than
 from tests.storage.helpers import File, Version, keep, misnamed, sha256, tree, version
 
 DATA = b"weights" * 1000
@@ -179,13 +179,9 @@ def test_shared_blocks(cloning: Path) -> None:
 
 def test_a_file_system_that_takes_no_file_so_large(store: StorageService, tmp_path: Path) -> None:
     (tmp_path / "large").write_bytes(bytes(MIB))
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (MIB // 2, before[1]))
-    try:
-        with pytest.raises(StorageDiskException, match="File too large; look at the disk") as caught:
-            store.add(tmp_path / "large")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    refused = pytest.raises(StorageDiskException, match="File too large; choose a place")
+    with no_file_larger_than(MIB // 2), refused as caught:
+        store.add(tmp_path / "large")
     assert caught.value.errno == errno.EFBIG
     assert misnamed(store.root) == []
     assert store.add(tmp_path / "large").size == MIB

@@ -147,7 +147,7 @@ class _SystemException(StorageException, OSError):
 
 
 class StorageDiskException(_SystemException):
-    """The file system failed at a file: its disk is dying, its server is gone, or too many files are open.
+    """The file system failed at a file: its disk is dying, its server is gone, or a file is too large or one too many.
 
     Attributes:
         path: What was to be read or written.
@@ -155,10 +155,15 @@ class StorageDiskException(_SystemException):
     """
 
     def __init__(self, *, path: Path, errno: int) -> None:
-        way_out = (
-            "close files, or raise the limit (ulimit -n)" if errno in _TOO_MANY else "look at the disk, and try again"
-        )
-        super().__init__(f"{path} failed: {os.strerror(errno)}; {way_out}", path=path, errno=errno)
+        super().__init__(f"{path} failed: {os.strerror(errno)}; {_disk_advice(errno)}", path=path, errno=errno)
+
+
+def _disk_advice(code: int) -> str:
+    if code in _TOO_MANY:
+        return "close files, or raise the limit (ulimit -n)"
+    if code == system.EFBIG:  # FAT, for one, ends at 4 GiB
+        return "choose a place that takes files so large, or raise the limit (ulimit -f)"
+    return "look at the disk, and try again"
 
 
 class StorageFullException(_SystemException):
