@@ -1,6 +1,5 @@
 """A whole transaction is undone, as by SQLite at some errors: the host is told, and cannot go on by mistake."""
 
-import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -24,6 +23,7 @@ from kamiwaza_sdk import (
     setup_database,
 )
 from tests.backends import Backend, Order, add
+from tests.limits import no_file_larger_than
 
 JoinMode = Literal["conditional_savepoint", "rollback_only", "control_fully", "create_savepoint"]
 
@@ -44,17 +44,6 @@ def fill_up(connection: Connection) -> None:
 def make_room(connection: Connection) -> None:
     """Take that back."""
     connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
-
-
-@contextmanager
-def no_file_larger_than(size: int) -> Iterator[None]:
-    """Have the system refuse this process to write any further into a file, as a disk does that fails."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @contextmanager
