@@ -322,18 +322,25 @@ async def test_another_address_that_brings_nothing_costs_nothing_of_what_is_here
     assert result.bytes_reused >= 4 * MIB
 
 
-async def test_a_file_whose_last_byte_is_here_needs_no_request_but_a_name(
-    faulty_server: FaultyServer, downloads: DownloadService, target: Path, monkeypatch: pytest.MonkeyPatch
+async def die_before_it_has_its_name(
+    downloads: DownloadService, url: str, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = faulty_server.add("/m", body=BODY)
+    """Bring all of the file but for its name, which a digest says."""
 
     def refuse(*_: object) -> None:
-        raise OSError(5, "as if it had died here")
+        raise OSError(errno.EIO, "as if it had died here")
 
     with monkeypatch.context() as patched:
         patched.setattr("os.replace", refuse)
         with pytest.raises(DownloadException):
             await downloads.download(url, target, sha256=SHA256)
+
+
+async def test_a_file_whose_last_byte_is_here_needs_no_request_but_a_name(
+    faulty_server: FaultyServer, downloads: DownloadService, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = faulty_server.add("/m", body=BODY)
+    await die_before_it_has_its_name(downloads, url, target, monkeypatch)
     seen: list[DownloadProgress] = []
     result = await downloads.download(url, target, sha256=SHA256, progress=seen.append)
     assert [(glance.received, glance.reused) for glance in seen] == [(BODY.size, BODY.size)]
@@ -356,14 +363,7 @@ async def test_a_file_whose_last_byte_is_here_gets_no_name_against_a_demand(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     url = faulty_server.add("/m", body=BODY)
-
-    def refuse(*_: object) -> None:
-        raise OSError(5, "as if it had died here")
-
-    with monkeypatch.context() as patched:
-        patched.setattr("os.replace", refuse)
-        with pytest.raises(DownloadException):
-            await downloads.download(url, target, sha256=SHA256)
+    await die_before_it_has_its_name(downloads, url, target, monkeypatch)
     with pytest.raises(error):
         await downloads.download(url, target, sha256=SHA256, size=size, max_size=max_size)
     assert visible(target.parent) == []
