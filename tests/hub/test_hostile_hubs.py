@@ -183,12 +183,10 @@ async def test_a_next_page_that_is_no_url_is_refused(
         assert (await refused(asking, storage)).reason == "leads to what is no URL for its next page"
 
 
-async def test_a_listing_longer_than_can_be_held_is_left(
-    hf: HuggingFaceServer, asking: Asking, commit: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(hugging_face, "MAX_ENTRIES", 3)
-    hf.add(f"/api/models/org/tiny/tree/{commit}", body=json.dumps([file(str(number)) for number in range(4)]).encode())
-    with pytest.raises(InvalidSourceException, match="has over 3 files and directories"):
+async def test_a_listing_longer_than_can_be_held_is_left(hf: HuggingFaceServer, asking: Asking, commit: str) -> None:
+    entries = [file(str(number)) for number in range(hugging_face.MAX_ENTRIES + 1)]
+    hf.add(f"/api/models/org/tiny/tree/{commit}", body=json.dumps(entries, separators=(",", ":")).encode())
+    with pytest.raises(InvalidSourceException, match="has over 100000 files and directories; fetch some by"):
         await (await asking()).resolve("hf://org/tiny")
 
 

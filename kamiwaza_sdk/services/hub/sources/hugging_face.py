@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import quote
 
-from pydantic import FailFast, Field, TypeAdapter
+from pydantic import FailFast, TypeAdapter
 
 from kamiwaza_sdk._validation import check_path
 from kamiwaza_sdk.exceptions import InvalidInputException
@@ -32,7 +32,7 @@ MAX_ENTRIES: Final = 100_000
 _HUGGING_FACE: Final = "https://huggingface.co"
 _INFO: Final = TypeAdapter(Info)
 #: Of what is wrong, the first thing is told: an error for each of millions of entries would take gigabytes.
-_TREE: Final = TypeAdapter(Annotated[list[Entry], Field(max_length=MAX_ENTRIES), FailFast()])
+_TREE: Final = TypeAdapter(Annotated[list[Entry], FailFast()])
 
 
 class HuggingFaceSource:
