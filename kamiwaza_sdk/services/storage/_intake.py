@@ -7,6 +7,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
+from typing import Final
 
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.storage._errors import translated
@@ -15,6 +16,9 @@ from kamiwaza_sdk.services.storage._links import reflink
 from kamiwaza_sdk.services.storage.exceptions import DigestMismatchException
 
 __all__ = ["compare", "is_file", "open_source", "take_in"]
+
+#: What the system says where nothing is, or can be.
+_NOTHING: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
 
 
 @contextmanager
@@ -41,9 +45,9 @@ def is_file(path: Path) -> bool:
     """Return whether a regular file is there, or a link to one."""
     with translated(path):
         try:
-            return path.is_file()
+            return stat.S_ISREG(path.stat().st_mode)  # is_file() would hide, from Python 3.14 on, what is forbidden
         except OSError as error:
-            if error.errno != errno.ENAMETOOLONG:  # a name that nothing can have
+            if error.errno not in _NOTHING:
                 raise
             return False
 
