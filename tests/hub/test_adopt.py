@@ -449,6 +449,6 @@ async def test_what_is_no_address_of_a_cache_is_refused(hub: HubService, tmp_pat
 async def test_arguments_of_a_wrong_kind_are_told(hub: HubService, tmp_path: Path) -> None:
     with pytest.raises(InvalidInputException, match="source"):
         await hub.adopt(7)  # type: ignore[arg-type]  # what is tested
-    for cache in (7, b"/tmp", "a\0b"):
+    for cache in (7, b"/tmp", "a\0b", "a\ud800"):
         with pytest.raises(InvalidInputException, match="cache"):
             await hub.adopt("hf://org/tiny", cache=cache)  # type: ignore[arg-type]  # what is tested

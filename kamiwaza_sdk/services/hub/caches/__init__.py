@@ -1,10 +1,10 @@
 """What other tools on this machine have: their caches, turned into manifests of local files."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from kamiwaza_sdk._validation import check_place
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.hub.addresses import redacted, scheme_of
 from kamiwaza_sdk.services.hub.caches import hugging_face, lm_studio, ollama
@@ -42,8 +42,4 @@ def resolve_cached(source: Any, cache: Any, config: HubConfig) -> ManifestSchema
 
 
 def _place(cache: Any) -> Path | None:  # Any: as above
-    if cache is None:
-        return None
-    if not isinstance(cache, str | os.PathLike) or not isinstance(path := os.fspath(cache), str) or "\0" in path:
-        raise InvalidInputException("cache", f"is a {type(cache).__name__} that is no path; give that of a directory")
-    return Path(path).expanduser().absolute()
+    return None if cache is None else check_place(cache, field="cache").expanduser().absolute()
