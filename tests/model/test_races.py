@@ -23,8 +23,10 @@ from kamiwaza_sdk import (
     ServiceException,
     UpdateModel,
     UpdateModelConfig,
+    UpdateVersion,
     VersionAlreadyExistsException,
     VersionNotFoundException,
+    manifest_digest,
 )
 from tests.model.world import fetched, files
 from tests.processes import FRESH
@@ -228,5 +230,37 @@ def test_a_version_that_is_deleted_while_it_is_read_is_not_told_of_without_its_f
                 READS[read](models, gone)
         else:
             assert READS[read](models, gone) == ([] if read == "list_versions" else [kept])
+    for each in (engine, others):
+        each.dispose()
+
+
+@pytest.mark.parametrize("read", READS)
+def test_a_version_whose_files_are_replaced_while_it_is_read_is_told_of_with_those_that_its_digest_is_of(
+    postgresql_tables: str, read: str
+) -> None:
+    engine, others = create_engine(postgresql_tables), create_engine(postgresql_tables)
+    namespace = f"replaced-{read}"
+    with Session(others) as db:
+        models = ModelService(db, namespace=namespace)
+        model = models.create_model(CreateModel(name="m"))
+        models.create_version(model.id, CreateVersion(files=files("a")))
+        draft = models.create_version(model.id, CreateVersion(files=files("b"), status="draft"))
+        others_files = [files("c", "d")]
+        db.commit()
+
+    def before(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "FROM kamiwaza_model_file" in statement and others_files:
+            with Session(others) as db:
+                changes = UpdateVersion(files=others_files.pop(), status="ready", details={"format": "onnx"})
+                ModelService(db, namespace=namespace).update_version(draft.id, changes)
+                db.commit()
+
+    event.listen(engine, "before_cursor_execute", before)
+    with Session(engine) as db:
+        models = ModelService(db, namespace=namespace)
+        (found,) = [models.resolve("m:2")] if read == "resolve" else READS[read](models, draft)
+        assert not others_files
+        assert found.digest == manifest_digest(found.files)
+        assert found == models.get_version(draft.id)
     for each in (engine, others):
         each.dispose()

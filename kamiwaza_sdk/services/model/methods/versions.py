@@ -67,7 +67,7 @@ class VersionMethods(Bound):
         return versions.get(self._scope, version_id)
 
     def list_versions(self, model_id: UUID, *, after: int = 0, limit: int = 100) -> list[ModelVersionSchema]:
-        """Return a page of a model's versions with their files, by number, in two statements.
+        """Return a page of a model's versions with their files, by number, in one statement.
 
         Args:
             model_id: The model.
@@ -95,7 +95,7 @@ class VersionMethods(Bound):
         limit: int = 100,
         with_total: bool = False,
     ) -> Page[ModelVersionSchema]:
-        """Return a page of the versions that a filter finds, of all models, with their files, in two statements.
+        """Return a page of the versions that a filter finds, of all models, with their files, in one statement.
 
         Args:
             where: What they are like. Default: anything. Conditions on models speak of the version's model; those on

@@ -30,7 +30,6 @@ __all__ = [
     "hold_any",
     "hold_named",
     "hold_owner",
-    "is_there",
     "missing",
     "missing_version",
     "remove",
@@ -171,11 +170,6 @@ def remove(
 def _owner(scope: Scope, version_id: UUID) -> UUID | None:
     owner: UUID | None = scope.execute(VERSION_OWNER, _id=check_id(version_id, "version_id")).scalar_one_or_none()
     return owner
-
-
-def is_there(scope: Scope, version_id: UUID) -> bool:
-    """Tell whether there is a version, be its model deleted or not."""
-    return _owner(scope, version_id) is not None
 
 
 def missing_version(scope: Scope, version_id: UUID) -> VersionNotFoundException:

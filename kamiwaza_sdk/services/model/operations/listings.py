@@ -130,7 +130,7 @@ def search_versions(
         sort=_checked_sort(sort, statements.VERSIONS),
         descending=descending,
         limit=check_limit(limit, "page on with cursor="),
-        convert=lambda rows: versions.with_files(scope, rows),
+        convert=versions.schemas,
         page=Page[ModelVersionSchema],
         condition=None if where is None else version_condition(where, scope.dialect),
         identity=("versions", scope.namespace, where, sort, descending),
@@ -213,8 +213,6 @@ def _page(query: _Query[_Item], cursor: str | None, *, with_total: bool) -> Page
     has_more = len(rows) > query.limit
     rows = rows[: query.limit][:: -1 if backwards else 1]
     items = query.convert(rows)
-    if rows and not items:  # all deleted meanwhile: once more, as an empty page would be the last
-        return _page(query, cursor, with_total=with_total)
     total: int | None = None
     # Where nothing is on the page, nothing has told how many have the words; without filter or cursor, none have.
     if with_total or (query.words and not rows and (query.condition is not None or position is not None)):

@@ -28,9 +28,8 @@ def resolve(scope: Scope, reference: str, *, at: datetime | None) -> ModelVersio
     parsed = parse_reference(reference)
     if at is not None:
         return _resolve_at(scope, reference, parsed, at)
-    while (row := _find(scope, parsed)) is not None:
-        for version in versions.with_files(scope, [row]):  # none where it was deleted meanwhile: look once more
-            return version
+    if (row := _find(scope, parsed)) is not None:
+        return versions.schema(row)
     model = models.get_by_name(scope, parsed.name)  # raises where it is the model that is missing
     if parsed.alias not in {None, _LATEST}:
         raise AliasNotFoundException(alias=str(parsed.alias), model=model.name, namespace=scope.namespace)

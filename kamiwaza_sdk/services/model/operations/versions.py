@@ -27,7 +27,6 @@ from kamiwaza_sdk.services.model.operations.changes import (
     hold,
     hold_named,
     hold_owner,
-    is_there,
     missing_version,
     same,
 )
@@ -55,10 +54,8 @@ from kamiwaza_sdk.services.model.statements.tags import VERSION_TAGS
 if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema
 
-__all__ = ["check_fetched", "copy", "create", "delete", "get", "page", "register", "update", "with_files"]
+__all__ = ["check_fetched", "copy", "create", "delete", "get", "page", "register", "schema", "schemas", "update"]
 
-#: The digest of a version without files.
-_OF_NO_FILES: Final = manifest_digest(())
 #: What a version may become, by what it is.
 _NEXT: Final = {
     "draft": {"ready", "failed"},
@@ -78,22 +75,20 @@ def create(scope: Scope, model_id: UUID, version: CreateVersion) -> ModelVersion
 def get(scope: Scope, version_id: UUID) -> ModelVersionSchema:
     """Return a version by its id."""
     row = scope.execute(statements.VERSION_BY_ID, _id=check_id(version_id, "version_id")).one_or_none()
-    for version in with_files(scope, [] if row is None else [row]):
-        return version
-    raise missing_version(scope, version_id)
+    if row is None:
+        raise missing_version(scope, version_id)
+    return schema(row)
 
 
 def page(scope: Scope, model_id: UUID, *, after: int, limit: int) -> list[ModelVersionSchema]:
-    """Return a model's versions by number, from the one after `after` on, in two statements."""
+    """Return a model's versions by number, from the one after `after` on."""
     check_number(after, "after", low=0, high=MAX_NUMBER, way_out="it is the last version's number; begin with 0")
     rows = scope.execute(
         statements.VERSION_PAGE, _model_id=check_id(model_id, "model_id"), _number=after, _limit=check_limit(limit)
     ).all()
     if not rows:
         models.get(scope, model_id)  # raises where it is the model that is missing
-    found = with_files(scope, rows)
-    # Once more where all were deleted meanwhile, as an empty page would be the last.
-    return found if found or not rows else page(scope, model_id, after=after, limit=limit)
+    return schemas(rows)
 
 
 def register(
@@ -166,7 +161,7 @@ def _of_these_files(change: ModelChange, version: CreateVersion, status: str) ->
     rows = change.scope.execute(
         statements.VERSIONS_BY_DIGEST, _model_id=change.id, _digest=digest, _status=status
     ).all()
-    return with_files(change.scope, rows)
+    return schemas(rows)
 
 
 def copy(scope: Scope, version_id: UUID, model_id: UUID, *, version: str | None) -> ModelVersionSchema:
@@ -365,18 +360,11 @@ def delete(scope: Scope, version_id: UUID) -> None:
     forget(scope.db, id={version_id}, version_id={version_id})
 
 
-def with_files(scope: Scope, rows: Iterable[Row[Any]]) -> list[ModelVersionSchema]:  # Any: values of several columns
-    """Return rows as versions, each with its files, which one more statement reads.
+def schemas(rows: Iterable[Row[Any]]) -> list[ModelVersionSchema]:  # Any: values of several columns
+    """Return rows as versions, each with its files."""
+    return [schema(row) for row in rows]
 
-    What another transaction has deleted between the two is left out, or it would be a version without its files.
-    """
-    versions = [dict(zip(statements.VERSION_KEYS, row, strict=True)) for row in rows]
-    by_id: dict[UUID, list[dict[str, object]]] = {UUID(str(version["id"])): [] for version in versions}
-    if by_id:
-        for row in scope.execute(statements.FILES_OF_VERSIONS, _version_ids=list(by_id)):
-            by_id[UUID(str(row.version_id))].append(dict(zip(statements.FILE_KEYS, row[1:], strict=True)))
-    return [
-        ModelVersionSchema.model_validate({**version, "files": files})
-        for version, files in zip(versions, by_id.values(), strict=True)
-        if files or version["digest"] == _OF_NO_FILES or is_there(scope, UUID(str(version["id"])))
-    ]
+
+def schema(row: Row[Any]) -> ModelVersionSchema:  # Any: as above
+    """Return a row as a version with its files."""
+    return ModelVersionSchema.model_validate(dict(zip(statements.VERSION_KEYS, row, strict=True)))

@@ -70,6 +70,10 @@ def _by_id(parents: tuple[ParentSchema, ...]) -> tuple[ParentSchema, ...]:
     return tuple(sorted(parents, key=lambda parent: parent.version_id))
 
 
+def _by_path(files: tuple[ModelFileSchema, ...]) -> tuple[ModelFileSchema, ...]:
+    return tuple(sorted(files, key=lambda file: file.path))
+
+
 class ModelVersionSchema(BaseModel):
     """A version of a model, with its files, as it was when it was read.
 
@@ -111,7 +115,7 @@ class ModelVersionSchema(BaseModel):
     format: str | None = None
     parameters: int | None = None
     details: ReadDetails
-    files: tuple[ModelFileSchema, ...]
+    files: Annotated[tuple[ModelFileSchema, ...], FromJSON(), AfterValidator(_by_path)]
     created_at: Moment
     updated_at: Moment
     tags: Annotated[dict[str, str], FromJSON()] = Field(default_factory=dict)

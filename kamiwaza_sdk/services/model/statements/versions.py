@@ -24,8 +24,6 @@ __all__ = [
     "DELETE_FILE",
     "DELETE_VERSION",
     "DELETE_VERSION_BELONGINGS",
-    "FILES_OF_VERSIONS",
-    "FILE_KEYS",
     "INSERT_FILES",
     "LATEST_VERSION",
     "UPDATE_FILE",
@@ -41,12 +39,16 @@ __all__ = [
     "VERSION_SELECT",
 ]
 
-#: What a row's values are called in the schema, but for its files, in their order.
-VERSION_KEYS: Final = tuple(key for key in ModelVersionSchema.model_fields if key != "files")
-FILE_KEYS: Final = tuple(ModelFileSchema.model_fields)
+#: What a row's values are called in the schema, in their order.
+VERSION_KEYS: Final = tuple(ModelVersionSchema.model_fields)
 
 _AGGREGATED: Final[dict[str, ColumnElement[Any]]] = {  # Any: JSON, and a name
     "model_name": MODEL.c.name,
+    # With the row, not after it: another transaction may replace the files of a draft, or delete it, in between.
+    "files": select(json_array(json_object.of(**{key: FILE.c[key] for key in ModelFileSchema.model_fields})))
+    .where(FILE.c.namespace == VERSION.c.namespace, FILE.c.version_id == VERSION.c.id)
+    .correlate(VERSION)
+    .scalar_subquery(),
     "tags": select(json_map(VERSION_TAG.c.key, VERSION_TAG.c.value))
     .where(VERSION_TAG.c.namespace == VERSION.c.namespace, VERSION_TAG.c.version_id == VERSION.c.id)
     .correlate(VERSION)
@@ -109,20 +111,9 @@ DELETE_VERSION_BELONGINGS: Final = tuple(
     for table in (LINEAGE, VERSION_TAG, CONFIG, FILE)
 )
 
-_FILE_COLUMNS: Final = raw(FILE, FILE_KEYS)
-_FILE_IN_NAMESPACE: Final = FILE.c.namespace == bound(FILE, "namespace")
-#: The files of a page of versions, each row led by its version.
-FILES_OF_VERSIONS: Final = (
-    select(*raw(FILE, ("version_id",)), *_FILE_COLUMNS)
-    .where(
-        _FILE_IN_NAMESPACE,
-        FILE.c.version_id.in_(bindparam("_version_ids", type_=FILE.c.version_id.type, expanding=True)),
-    )
-    .order_by(FILE.c.version_id, FILE.c.path)
-)
 INSERT_FILES: Final = insert(FILE)
 _ONE_FILE: Final = (
-    _FILE_IN_NAMESPACE,
+    FILE.c.namespace == bound(FILE, "namespace"),
     FILE.c.version_id == bound(FILE, "version_id"),
     FILE.c.path == bound(FILE, "path"),
 )
