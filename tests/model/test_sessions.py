@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, NullPool, QueuePool, create_engine, event, func, select, text
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 import kamiwaza_sdk
@@ -276,6 +276,19 @@ async def test_an_error_in_a_call_that_is_cancelled_yields_to_the_cancellation(b
         await models.create_model(CreateModel(name="m"))
         await _cancel_after(partial(models.create_model, CreateModel(name="m")), 3)
         assert len(await models.list_models()) == 1
+
+
+def test_coroutines_take_turns_in_one_event_loop_after_the_other(shared_url: str) -> None:
+    engine = create_async_engine(shared_url.replace("sqlite:", "sqlite+aiosqlite:"), poolclass=NullPool)
+    db = AsyncSession(engine)
+
+    async def count_at_once() -> list[int]:
+        models = [AsyncModelService(db) for _ in range(3)]
+        counts = await asyncio.gather(*(each.count_models() for each in models))
+        await db.close()
+        return counts
+
+    assert [asyncio.run(count_at_once()) for _ in range(3)] == [[0, 0, 0]] * 3
 
 
 def _register_versions(url: str, worker: int) -> list[int]:

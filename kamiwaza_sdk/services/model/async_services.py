@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncModelService"]
 
-#: One session serves one call at a time, also where several services share it.
-_locks: "WeakKeyDictionary[AsyncSession, asyncio.Lock]" = WeakKeyDictionary()
+#: One session serves one call at a time, also where several services share it: by the lock of its event loop.
+_locks: "WeakKeyDictionary[AsyncSession, tuple[asyncio.AbstractEventLoop, asyncio.Lock]]" = WeakKeyDictionary()
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -397,7 +397,7 @@ class AsyncModelService:
             return method(service, *args, **kwargs)
 
         db = _own(self.db)
-        async with _locks.setdefault(db, asyncio.Lock()):
+        async with _lock(db):
             task = asyncio.ensure_future(db.run_sync(call))
             try:
                 return await asyncio.shield(task)
@@ -408,6 +408,15 @@ class AsyncModelService:
 
 def _write_batch(service: ModelService, bulk: BulkCreation, batch: list[CreateModel]) -> None:
     bulk.write(service._scope, batch)
+
+
+def _lock(db: "AsyncSession") -> asyncio.Lock:
+    """Return a session's lock. A session may serve one event loop after the other, which a lock refuses."""
+    loop = asyncio.get_running_loop()
+    known = _locks.get(db)
+    if known is None or known[0] is not loop:
+        known = _locks[db] = (loop, asyncio.Lock())
+    return known[1]
 
 
 def _own(db: "AsyncSession | async_scoped_session[AsyncSession]") -> "AsyncSession":
