@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from threading import Event
 
 import pytest
 from pydantic import ValidationError
@@ -28,6 +29,7 @@ from kamiwaza_sdk import (
     StorageService,
     StreamingSource,
 )
+from kamiwaza_sdk.services.hub import _streaming
 from kamiwaza_sdk.services.hub.sources import registry
 from tests.serving import Server
 
@@ -192,6 +194,36 @@ async def test_files_of_a_scheme_whose_source_brings_no_bytes_are_refused(hub: H
     file = ManifestFileSchema(path="m", url="hf://org/m")
     with pytest.raises(InvalidSourceException, match="brings no bytes: it has no stream()"):
         await hub.fetch(ManifestSchema(source="hf://org/m", name="m", files=(file,)))
+
+
+@pytest.mark.parametrize("step", ["open", "write", "close"])
+async def test_a_source_that_brings_the_bytes_itself_is_cancelled_once_its_thread_is_done(
+    hub: HubService,
+    storage: StorageService,
+    installed: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+) -> None:
+    installed("memory_plugin", MEMORY, "memory = memory_plugin:MemorySource")
+    begun, go_on, ended = Event(), Event(), Event()
+    act = getattr(_streaming._Writer, step)
+
+    def slowly(*args: object) -> None:
+        begun.set()
+        go_on.wait(20)
+        act(*args)
+        ended.set()
+
+    monkeypatch.setattr(_streaming._Writer, step, slowly)
+    task = asyncio.create_task(hub.fetch("memory://anything"))
+    assert await asyncio.to_thread(begun.wait, 20)
+    task.cancel()
+    await asyncio.wait({task}, timeout=0.1)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended.is_set()
+    assert list((storage.root / "staging").glob("**/*")) == []
 
 
 def test_ours_are_sources() -> None:

@@ -4,9 +4,11 @@ import hashlib
 import time
 from asyncio import to_thread
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kamiwaza_sdk._tasks import thread_to_its_end
 from kamiwaza_sdk.services.download.config import DownloadConfig
 from kamiwaza_sdk.services.download.exceptions import (
     ChecksumMismatchException,
@@ -54,6 +56,8 @@ async def written(
 ) -> DownloadResult:
     """Write a file piece by piece, off the event loop, tell how far it is, and return what it turned out to be.
 
+    Every piece to its end: cancelled, nothing writes any more where the caller clears.
+
     Raises:
         DownloadTooLargeException: It has over `max_size` bytes (default: ``DOWNLOAD_SERVICE_MAX_SIZE``).
         SizeMismatchException: It has another size than the manifest says.
@@ -63,20 +67,21 @@ async def written(
     started = time.monotonic()
     limit = (await to_thread(DownloadConfig)).max_size if max_size is None else max_size
     try:
-        writer = await to_thread(_Writer, path, file, limit)
+        writer = _Writer(path, file, limit)
         try:
+            await thread_to_its_end(writer.open)
             async for piece in pieces:
-                await to_thread(writer.write, piece)
+                await thread_to_its_end(partial(writer.write, piece))
                 reporter.advance(writer.size, file.size)
         finally:
-            await to_thread(writer.close)
+            await thread_to_its_end(writer.close)
     except OSError as error:
         raise_as_storage_error(error, path)
     return writer.result(time.monotonic() - started)
 
 
 class _Writer:
-    """A file on its way in. Every method blocks.
+    """A file on its way in. `open`, `write` and `close` block.
 
     Attributes:
         size: Bytes that have come so far.
@@ -89,7 +94,11 @@ class _Writer:
         self._url = redacted(file.url)
         self._digest = hashlib.sha256()
         self.size = 0
-        self._file: BufferedWriter = path.open("xb")
+        self._file: BufferedWriter | None = None
+
+    def open(self) -> None:
+        """Make the file."""
+        self._file = self._path.open("xb")
 
     def write(self, piece: bytes) -> None:
         """Take a piece, unless it is one too many."""
@@ -99,11 +108,13 @@ class _Writer:
         if self._wanted.size is not None and self.size > self._wanted.size:
             raise SizeMismatchException(url=self._url, expected=self._wanted.size, actual=self.size)
         self._digest.update(piece)
+        assert self._file is not None
         self._file.write(piece)
 
     def close(self) -> None:
         """Write what is still in memory."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
     def result(self, seconds: float) -> DownloadResult:
         """Return what is there, once it is what was wanted."""
