@@ -5,10 +5,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import pytest
 
 from kamiwaza_sdk import HubService, OfflineException, StorageService, fetch
+from kamiwaza_sdk.services.hub.manifests import KnownManifests
 from kamiwaza_sdk.testing import HuggingFaceServer
 from tests.hub.conftest import Asking
 
@@ -26,6 +29,31 @@ async def test_what_was_fetched_is_found_by_branch_and_by_commit(hf: HuggingFace
         assert (offline.files, offline.source_revision) == (online.files, commit)
         assert (offline.bytes_fetched, offline.bytes_reused) == (0, online.size)
     assert (len(hf.requests), len(hf.storage.requests)) == asked
+
+
+async def test_a_resolution_is_cancelled_once_what_it_led_to_is_remembered(
+    hf: HuggingFaceServer, asking: Asking, storage: StorageService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When it has ended, so has its thread: nothing is written beside the store any more."""
+    hf.add_repository("org/tiny", FILES)
+    begun, go_on = Event(), Event()
+    put = KnownManifests.put
+
+    def slowly(*args: Any) -> None:  # Any: as the method takes them
+        begun.set()
+        go_on.wait(20)
+        put(*args)
+
+    monkeypatch.setattr(KnownManifests, "put", slowly)
+    task = asyncio.create_task((await asking()).resolve("hf://org/tiny"))
+    assert await asyncio.to_thread(begun.wait, 20)
+    task.cancel()
+    await asyncio.wait({task}, timeout=0.1)
+    assert not task.done()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(list(storage.root.glob("references/*/*"))) == 1  # of two: by branch and by commit
 
 
 def test_no_socket_is_opened_and_no_name_looked_up(hf: HuggingFaceServer, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin, urlsplit
 
+from kamiwaza_sdk._tasks import thread_to_its_end
 from kamiwaza_sdk.services.download.urls import redact_text
 from kamiwaza_sdk.services.hub.config import HubConfig
 from kamiwaza_sdk.services.hub.exceptions import InvalidAnswerException, OfflineException
@@ -124,7 +125,7 @@ class SourceContext:
             reference: Whatever identifies it, with its hub, for whoever asks again.
             manifest: It is kept as it is: without secrets, please.
         """
-        await asyncio.to_thread(self._manifests.put, reference, manifest)
+        await thread_to_its_end(lambda: self._manifests.put(reference, manifest))
 
     async def recall(self, reference: str) -> ManifestSchema:
         """Return the manifest that was remembered last by this reference.
