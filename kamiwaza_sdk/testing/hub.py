@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from kamiwaza_sdk._tasks import thread_to_its_end
 from kamiwaza_sdk._validation import check_count
 from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
 from kamiwaza_sdk.services.download.exceptions import ChecksumMismatchException
@@ -157,7 +158,7 @@ class FakeHub(HubService):
             raise SourceTooLargeException(source=fetched.source, size=fetched.size, limit=max_size)
         _check_digests(fetched, sha256)
         if self._keeps:
-            await asyncio.to_thread(self._keep, fetched)
+            await thread_to_its_end(lambda: self._keep(fetched))
         if callable(progress):
             _report(fetched, progress)
         return fetched
@@ -198,7 +199,7 @@ class FakeHub(HubService):
         self._note(HubCall(source, allow=allow, ignore=ignore, method="adopt", cache=cache))
         adopted = _adopted(self._manifest(source, allow=allow, ignore=ignore))
         if self._keeps:
-            await asyncio.to_thread(self._keep, adopted)
+            await thread_to_its_end(lambda: self._keep(adopted))
         return adopted
 
     async def search(

@@ -4,12 +4,14 @@ import asyncio
 import hashlib
 import inspect
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session
 
 from kamiwaza_sdk import (
+    BlobSchema,
     ChecksumMismatchException,
     DownloadProgress,
     DownloadTimeoutException,
@@ -55,6 +57,30 @@ async def test_it_tells_beforehand_what_it_brings() -> None:
     hub.error = InvalidInputException("source", "is none")
     with pytest.raises(InvalidInputException):
         await hub.resolve("hf://org/m")
+
+
+@pytest.mark.parametrize("method", ["fetch", "adopt"])
+async def test_what_is_cancelled_keeps_nothing_any_more(
+    storage: StorageService, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    begun, go_on = Event(), Event()
+    publish = storage.publish
+
+    def slowly(path: Path, *, sha256: str, size: int) -> BlobSchema:
+        begun.set()
+        go_on.wait(20)
+        return publish(path, sha256=sha256, size=size)
+
+    monkeypatch.setattr(storage, "publish", slowly)
+    task = asyncio.create_task(getattr(FakeHub({"model.bin": b"weights"}, storage=storage), method)("ollama://tiny"))
+    assert await asyncio.to_thread(begun.wait, 20)
+    task.cancel()
+    await asyncio.wait({task}, timeout=0.1)
+    assert not task.done()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert list((storage.root / "staging").iterdir()) == []
 
 
 async def test_a_registry_takes_it(mock_db: Session, fake_hub: FakeHub) -> None:
