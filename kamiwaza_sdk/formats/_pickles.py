@@ -26,9 +26,20 @@ _NUMPY: Final = b"\x93NUMPY"
 _NAMED: Final = (".pkl", ".pickle", ".joblib", ".dat", ".data", ".npy", ".pt", ".pth", ".bin", ".ckpt")
 #: Who reads a file with such a name reads one pickle; what follows it is then out of place.
 _PLAIN: Final = (".pkl", ".pickle", ".joblib")
+#: What headers of arrays of plain numbers are made of. There are more ways to write that an array is one of objects
+#: (by another name, escaped, in pieces) than need to be known.
+_FORMAT: Final = rb"'[<>|=]?[?bBhHiIlLqQefdgcuSaUVmM]\d*(?:\[\w+\])?'"
+_SHAPE: Final = rb"\([\d, ]*\)"
+_FIELD: Final = rb"\('[^'\\]*', ?" + _FORMAT + rb"(?:, ?" + _SHAPE + rb")?\)"
+_NUMBERS: Final = re.compile(
+    rb"\{'descr': ?(?:" + _FORMAT + rb"|\[" + _FIELD + rb"(?:, ?" + _FIELD + rb")*\]), ?"
+    rb"'fortran_order': ?(?:True|False), ?'shape': ?" + _SHAPE + rb",? ?\}\s*"
+)
+_PLAINLY_NUMBERS: Final = re.compile(rb"[^Oo\\]*")
 #: PyTorch's weights, which its loader never takes for pickles.
 _STORAGE: Final = re.compile(r"(.*/)?data/\d+")
 _PEEK: Final = 8
+_MAX_DESCRIPTION: Final = 65_536
 _ORDER: Final[tuple[PickleVerdict, ...]] = ("safe", "suspicious", "dangerous")
 _MAX_FINDINGS: Final = 20
 
@@ -141,7 +152,12 @@ def _look_through_array(cursor: Cursor, walked: Walked) -> Reading[None]:
     start = yield from cursor.take(_PEEK)
     width = 2 if start[6] == 1 else 4
     length = int.from_bytes((yield from cursor.take(width)), "little")
-    description = yield from cursor.take(min(length, cursor.end - cursor.offset, 65_536))
+    description = yield from cursor.take(min(length, cursor.end - cursor.offset, _MAX_DESCRIPTION))
     yield from cursor.skip(length - len(description))
-    if b"O" in description.replace(b"fortran_order", b""):
+    if len(description) < length or not _is_of_numbers(description):
         yield from walk_pickles(cursor, walked)
+
+
+def _is_of_numbers(description: bytes) -> bool:
+    plain = description.replace(b"fortran_order", b"")
+    return bool(_NUMBERS.fullmatch(description) or _PLAINLY_NUMBERS.fullmatch(plain))

@@ -187,6 +187,25 @@ def test_an_array_of_objects_is_looked_through_and_one_of_numbers_is_not(tmp_pat
     assert verdict(zipped({"a.npy": objects.getvalue()}), tmp_path / "c.npz") == "dangerous"
 
 
+@pytest.mark.parametrize(
+    "descr",
+    ["'object'", r"'|\x4f'", "'obj' 'ect'", " " * 70_000 + "'|O'", "[('a', 'object')]", "('object', (1,))"],
+    ids=["by name", "escaped", "in pieces", "far behind", "in a field", "in an array"],
+)
+def test_an_array_of_objects_is_looked_through_however_its_header_says_so(descr: str, tmp_path: Path) -> None:
+    header = f"{{'descr': {descr}, 'fortran_order': False, 'shape': (1,), }}\n".encode()
+    data = b"\x93NUMPY\x02\x00" + struct.pack("<I", len(header)) + header + named("os", "system")
+    assert verdict(data, tmp_path / "model.npy") == "dangerous"
+    assert verdict(zipped({"model.npy": data}), tmp_path / "model.npz") == "dangerous"
+
+
+@pytest.mark.parametrize("descr", ["'<f4'", "'|b1'", "'<M8[ns]'", "[('pos', '<f4', (3,)), ('Of', '|u1')]"])
+def test_an_array_of_numbers_is_safe_whatever_its_fields_are_called(descr: str, tmp_path: Path) -> None:
+    header = f"{{'descr': {descr}, 'fortran_order': False, 'shape': (1, 2), }}   \n".encode()
+    data = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(64)
+    assert verdict(data, tmp_path / "model.npy") == "safe"
+
+
 def test_a_pickle_is_recognised_whatever_it_is_called(tmp_path: Path) -> None:
     assert verdict(stack_global("os", "system"), tmp_path / "model.safetensors") == "dangerous"
     assert verdict(pickle.dumps([1], 0), tmp_path / "unnamed") == "safe"
