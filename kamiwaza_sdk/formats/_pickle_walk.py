@@ -36,6 +36,7 @@ _NAMED: Final = {"GLOBAL", "INST"}
 _STORES: Final = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}
 _FETCHES: Final = {"GET", "BINGET", "LONG_BINGET"}
 _NUMBERED: Final = {"PUT", "BINPUT", "LONG_BINPUT", "GET", "BINGET", "LONG_BINGET"}
+_NO_NUMBER: Final = -1
 _EXTENSIONS: Final = {"EXT1", "EXT2", "EXT4"}
 #: How long the length is that stands before an argument, and whether it is signed.
 _LENGTHS: Final = {
@@ -185,10 +186,13 @@ def _follow(code: _Code, raw: bytes | None, walked: Walked, stack: _Stack) -> No
     if code.reads_text:
         text = _decoded(code, raw)
         stack.push((text, text), read=text)
+    elif code.name in _STORES | _FETCHES and (key := _number(code, raw)) == _NO_NUMBER:
+        # Python's unpickler reads "1\0" as 1, so that nothing in the memo is sure any more.
+        walked.imports.add((UNRESOLVED, UNRESOLVED))
+        stack.forget()
     elif code.name in _STORES:
-        stack.store(_number(code, raw))
+        stack.store(key)
     elif code.name in _FETCHES:
-        key = _number(code, raw)
         stack.push(_NOTHING if key is None else (stack.new.get(key), stack.kept.get(key)))
     else:
         if code.name in _NAMED:
@@ -216,7 +220,7 @@ def _number(code: _Code, raw: bytes | None) -> int | None:
     try:
         return int(code.descriptor.reader(io.BytesIO(raw)))
     except (ValueError, TypeError):
-        return -1
+        return _NO_NUMBER
 
 
 def _named(raw: bytes | None) -> tuple[str, str]:

@@ -88,6 +88,9 @@ DANGEROUS: dict[str, bytes] = {
     "a memo that is empty": b"\x80\x04h\x05\x8c\x06system\x93.",
     "a memo that was stored over": b"\x80\x04\x8c\x02os\x94K\x010h\x00\x8c\x06system\x93.",
     "a module from the memo": b"\x80\x04\x8c\x02os\x94\x8c\x06system\x940" + b"0h\x00h\x01\x93)R.",
+    "memo keys that end in NUL": (
+        b"\x80\x04S'collections'\np1\n0S'OrderedDict'\np2\n0S'os'\np1\0\n0S'system'\np2\0\n0g1\ng2\n\x93)R."
+    ),
     "texts that are doubled": b"\x80\x04\x8c\x06systemK\x01\x85\x8c\x02os2\x93.",
     "an escape that does not exist": b"S'o\\q'\nS'system'\n\x93.",
     "a long name": named("os", "x" * 5000),
