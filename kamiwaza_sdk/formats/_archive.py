@@ -50,15 +50,13 @@ class Allowance:
 
 def find_members(source: ByteSource) -> Reading[list[Member] | None]:
     """Return what the central directory lists; `None` where there is none, so that it is no archive."""
-    start = max(0, source.size - _END.size - _LONGEST_COMMENT)
+    start = max(0, source.size - _END.size - _LONGEST_COMMENT - _LOCATOR64.size - _END64.size)
     tail = yield from source.read(start, source.size - start)
     at = tail.rfind(b"PK\x05\x06")
     if at < 0 or len(tail) - at < _END.size:
         return None
     _, _, _, _, count, size, offset, _ = _END.unpack_from(tail, at)
-    end = start + at
-    if _UNSET in {size, offset} or count == _UNSET_COUNT:
-        end, count, size, offset = yield from _read_end64(source, end, (end, count, size, offset))
+    end, count, size, offset = _read_end64(source, tail[:at], start, (count, size, offset))
     if count > MAX_MEMBERS or size > MAX_DIRECTORY:
         source.exceed(f"the archive claims {count} members, over the limit of {MAX_MEMBERS}", MAX_MEMBERS, start + at)
     # Offsets count from where the archive begins, and something may stand before it.
@@ -68,17 +66,25 @@ def find_members(source: ByteSource) -> Reading[list[Member] | None]:
     return _members(source, (yield from source.read(before + offset, size)), before)
 
 
-def _read_end64(source: ByteSource, end: int, plain: tuple[int, int, int, int]) -> Reading[tuple[int, int, int, int]]:
-    at = end - _LOCATOR64.size
-    if at < 0:
-        return plain
-    mark, _, place, _ = _LOCATOR64.unpack((yield from source.read(at, _LOCATOR64.size)))
-    if mark != b"PK\x06\x07":
-        return plain
-    record = _END64.unpack((yield from source.read(place, _END64.size)))
-    if record[0] != b"PK\x06\x06":
+def _read_end64(source: ByteSource, tail: bytes, start: int, plain: tuple[int, int, int]) -> tuple[int, int, int, int]:
+    """Return where the directory ends, and what is said of it: in long numbers, wherever there are any.
+
+    Some programs look for these only where the short ones are unset, some always; and some where they are said to be,
+    some just before the end. So all have to come to the same directory.
+    """
+    at = len(tail) - _LOCATOR64.size
+    if at < 0 or not tail.startswith(b"PK\x06\x07", at):
+        return start + len(tail), *plain
+    place = start + at - _END64.size
+    if at < _END64.size or _LOCATOR64.unpack_from(tail, at)[2] != place:
+        source.refuse("the archive's end is not where it is said to be", start + at)
+    mark, *_, count, size, offset = _END64.unpack_from(tail, at - _END64.size)
+    if mark != b"PK\x06\x06":
         source.refuse("the archive's end is not where it is said to be", place)
-    return place, record[7], record[8], record[9]
+    unset = (_UNSET_COUNT, _UNSET, _UNSET)
+    if any(short not in {none, long} for short, none, long in zip(plain, unset, (count, size, offset), strict=True)):
+        source.refuse("the archive's end tells of two directories", place)
+    return place, count, size, offset
 
 
 def _members(source: ByteSource, directory: bytes, before: int) -> list[Member]:

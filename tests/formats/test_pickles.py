@@ -399,6 +399,26 @@ def test_an_archive_that_counts_in_64_bits_is_looked_through(tmp_path: Path) -> 
     assert verdict(lost, tmp_path / "b.pt") == "suspicious"
 
 
+def test_an_archive_whose_end_tells_of_two_directories_is_suspicious(tmp_path: Path) -> None:
+    data = zipped({"a.pkl": WEIGHTS, "b.pkl": named("os", "system")})
+    body, (_, _, _, _, _, size, offset, _) = data[:-22], struct.unpack("<4s4H2IH", data[-22:])
+    both = body[offset:]
+    comment = len(both) + 76  # the directory that the short numbers name has one member, and hides all that follows
+    harmless = bytearray(both[: both.index(b"PK\1\2", 4)])
+    harmless[32:34] = struct.pack("<H", comment)
+    place = len(body) + len(harmless)
+    record = struct.pack("<4sQ2H2I4Q", b"PK\6\6", 44, 45, 45, 0, 0, 2, 2, size, offset + len(harmless))
+    locator = struct.pack("<4sIQI", b"PK\6\7", 0, place, 1)
+    end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 1, 1, len(harmless) + comment, offset, 0)
+    whole = body[:offset] + harmless + both + record + locator + end
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+        assert archive.namelist() == ["a.pkl", "b.pkl"]
+    assert verdict(whole, tmp_path / "a.pt") == "suspicious"
+    unset = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 2**16 - 1, 2**16 - 1, 2**32 - 1, 2**32 - 1, 0)
+    elsewhere = struct.pack("<4sIQI", b"PK\6\7", 0, place + 1, 1)
+    assert verdict(whole.replace(locator, elsewhere).replace(end, unset), tmp_path / "b.pt") == "suspicious"
+
+
 @pytest.mark.parametrize("place", [6, 8])
 def test_a_member_that_is_encrypted_or_packed_in_another_way_is_suspicious(place: int, tmp_path: Path) -> None:
     data = bytearray(zipped({"m/data.pkl": WEIGHTS}))
