@@ -39,6 +39,7 @@ _PLAINLY_NUMBERS: Final = re.compile(rb"[^Oo\\]*")
 #: PyTorch's weights, which its loader never takes for pickles.
 _STORAGE: Final = re.compile(r"(.*/)?data/\d+")
 _PEEK: Final = 8
+_TAR_BLOCK: Final = 512
 _MAX_DESCRIPTION: Final = 65_536
 _ORDER: Final[tuple[PickleVerdict, ...]] = ("safe", "suspicious", "dangerous")
 _MAX_FINDINGS: Final = 20
@@ -52,6 +53,9 @@ def read_pickle(source: ByteSource, head: bytes) -> Reading[PickleSchema]:
     walked = Walked()
     container = yield from _look_through(source, head, walked)
     whole = bool(walked.pickles) and not walked.findings
+    if container != "zip":  # to a program that looks at the end first, it can be one all the same
+        yield from _look_through_archive(source, walked, required=False)
+    walked.findings += _disguises(head)
     # A name like .bin says little, and no name less: what is no pickle from the first byte on is something else.
     if not (marked or is_pickle_name(source.path) or whole or (source.format and walked.imports)):
         _refuse(source)
@@ -94,9 +98,37 @@ def _look_through(source: ByteSource, head: bytes, walked: Walked) -> Reading[_C
         yield from _look_at_rest(cursor, walked)
         return "torch"
     yield from walk_pickles(cursor, walked, resumes=_TORCH_PICKLES + 1)
-    if walked.findings:  # something follows: to a program that looks at the end first, it can be an archive
-        yield from _look_through_archive(source, walked, required=False)
     return "pickle"
+
+
+def _disguises(head: bytes) -> list[str]:
+    """Return what else a file is to programs that look for it first, and that load what they find inside."""
+    disguises = list[str]()
+    if head.startswith(b"BZh"):
+        disguises.append("it begins as what bzip2 has packed, and can be unpacked before it is loaded")
+    if _is_tar(head):
+        disguises.append("it begins as a tar archive, and can be loaded as one")
+    return disguises
+
+
+def _is_tar(head: bytes) -> bool:
+    """Return whether a tar archive's first header is here, by the checksum that the standard library looks at.
+
+    It counts its own bytes as blanks, and the others as signed or not; it is octal, or binary where it says so.
+    """
+    header, told = head[:_TAR_BLOCK], head[148:156]
+    if len(header) < _TAR_BLOCK:
+        return False
+    try:
+        if told[0] in {0x80, 0xFF}:
+            number = int.from_bytes(told[told[0] == 0x80 :], "big", signed=told[0] == 0xFF)  # noqa: PLR2004
+        else:
+            number = int(told.partition(b"\0")[0].decode("ascii").strip() or "0", 8)
+    except ValueError:
+        return False
+    others = header[:148] + header[156:]
+    unsigned = sum(others) + len(told) * ord(" ")
+    return number in {unsigned, unsigned - 256 * sum(byte >= 0x80 for byte in others)}  # noqa: PLR2004
 
 
 def _look_at_rest(cursor: Cursor, walked: Walked) -> Reading[None]:

@@ -1,14 +1,17 @@
 """Pickles: the verdict is never safer than picklescan's, nothing is executed, and what is hostile costs little."""
 
+import bz2
 import collections
 import io
 import pickle
 import pickletools
 import random
 import struct
+import tarfile
 import warnings
 import zipfile
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -102,9 +105,35 @@ DANGEROUS: dict[str, bytes] = {
     "a deflated archive": zipped({"x.pkl": named("os", "system")}, method=zipfile.ZIP_DEFLATED),
     "an archive after a pickle": WEIGHTS + zipped({"x.pkl": named("os", "system")}),
     "torch's old format": old_torch(pickle.dumps(Call(eval, "1"), 2)),
+    "an archive inside a pickle": b"\x80\x04B"
+    + struct.pack("<I", len(zipped({"x.pkl": named("os", "system")})))
+    + zipped({"x.pkl": named("os", "system")})[:-2]
+    + b"\1\0.",
+    "an archive after torch's weights": old_torch(WEIGHTS) + zipped({"x.pkl": named("os", "system")}),
     "after long data": pickle.dumps([b"x" * 300_000, Call(eval, "1")]),
 }
+
+
+def tarred(checksum: Callable[[int, int], bytes]) -> bytes:
+    """Return a pickle that PyTorch's oldest format, a tar archive, is inside of."""
+    header = bytearray(512)
+    header[:4] = b"\x80\x04C\x9c"  # bytes, up to the name of what is linked to
+    header[124:135] = b"0" * 11
+    header[345:500] = b"\x80" * 155
+    evil = tarfile.TarInfo("storages")
+    evil.size = len(named("os", "system"))
+    rest = evil.tobuf() + named("os", "system").ljust(512, b"\0") + bytes(1024)
+    header[160:165] = b"B" + struct.pack("<I", 512 - 165 + len(rest))
+    header[148:156] = b" " * 8
+    header[148:156] = checksum(sum(header), sum(byte - 256 * (byte > 127) for byte in header))
+    return bytes(header) + rest + b"."
+
+
 SUSPICIOUS: dict[str, bytes] = {
+    "a tar archive": tarred(lambda unsigned, _: b"%06o\0 " % unsigned),
+    "a tar archive that counts in signed bytes": tarred(lambda _, signed: b"%7o " % signed),
+    "a tar archive that counts in binary": tarred(lambda unsigned, _: b"\x80" + unsigned.to_bytes(7, "big")),
+    "a tar archive that counts in negative numbers": tarred(lambda _, signed: signed.to_bytes(8, "big", signed=True)),
     "a class of the host's": named("myapp.models", "Net"),
     "a class beside the weights": b"\x80\x02ctorch._utils\n_rebuild_parameter\n.",
     "a set": pickle.dumps({1, 2}, 2),
@@ -152,6 +181,20 @@ def test_the_verdict_is_right_and_never_safer_than_that_of_picklescan(
     except (ValueError, zipfile.BadZipFile):  # it gives up on some
         return
     assert ORDER.index(expected) >= ORDER.index(theirs)
+
+
+def test_a_pickle_that_is_another_one_once_it_is_unpacked_is_suspicious(tmp_path: Path) -> None:
+    packed = bz2.compress(b"") + bz2.compress(named("os", "system"))
+    path = tmp_path / "model.joblib"
+    with path.open("wb") as file:  # to a pickle's reader, the first bytes tell a length
+        file.write(packed)
+        file.seek(5 + int.from_bytes(packed[1:5], "little"))
+        file.write(b".")
+    with bz2.open(path) as unpacked:
+        assert unpacked.read() == named("os", "system")
+    schema = inspect_file(path)
+    assert isinstance(schema, PickleSchema)
+    assert (schema.verdict, schema.pickles) == ("suspicious", 1)
 
 
 @pytest.mark.parametrize(("ending", "expected"), [(".pt", "safe"), (".bin", "safe"), (".pkl", "suspicious")])
