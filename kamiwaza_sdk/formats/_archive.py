@@ -97,6 +97,7 @@ def _members(source: ByteSource, directory: bytes, before: int) -> list[Member]:
         name, extra = at + _CENTRAL.size, at + _CENTRAL.size + fields[10]
         at = extra + fields[11] + fields[12]
         text = directory[name:extra].decode("utf-8" if fields[3] & 0x800 else "cp437", errors="replace")
+        text = text.partition("\0")[0]  # where the standard library ends a name, and its ending with it
         numbers = _long_numbers(directory[extra : extra + fields[11]], [fields[9], fields[8], fields[16]])
         members.append(Member(text, fields[3], fields[4], numbers[1], numbers[0], before + numbers[2]))
     if at != len(directory):

@@ -102,6 +102,7 @@ DANGEROUS: dict[str, bytes] = {
     "a second pickle": pickle.dumps([1]) + named("os", "system"),
     "an archive": zipped({"m/data.pkl": named("os", "system")}),
     "an archive without a telling name": zipped({"m/0": stack_global("os", "system")}),
+    "an archive with NUL in a name": zipped({"m/data.pkl_x": named("os", "system")}).replace(b"l_x", b"l\0x"),
     "a deflated archive": zipped({"x.pkl": named("os", "system")}, method=zipfile.ZIP_DEFLATED),
     "an archive after a pickle": WEIGHTS + zipped({"x.pkl": named("os", "system")}),
     "torch's old format": old_torch(pickle.dumps(Call(eval, "1"), 2)),
