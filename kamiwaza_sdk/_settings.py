@@ -60,7 +60,10 @@ class Settings(BaseSettings):
         try:
             super().__init__(_env_file=dotenv, **values)
         except ValidationError as error:
-            raise _translated(type(self), error, values) from None  # the original carries the input: it may be secret
+            refusal = _translated(type(self), error, values)
+        else:
+            return
+        raise refusal  # not there: the original, as its context, carries the input, which may be secret
 
     @classmethod
     def _refuse_unknown(cls, values: dict[str, Any], in_dotenv: list[str]) -> None:

@@ -192,6 +192,7 @@ def test_tokens_that_cannot_be_sent_are_refused_without_repeating_them(
     assert caught.value.setting == "DOWNLOAD_SERVICE_TOKENS"
     assert "SECRET" not in "".join(traceback.format_exception(caught.value, limit=0)) + repr(vars(caught.value))
     assert b"SECRET" not in pickle.dumps(caught.value)
+    assert caught.value.__context__ is None
 
 
 def test_settings_with_tokens_are_not_pickled_and_others_are() -> None:
@@ -250,3 +251,12 @@ async def test_no_secret_is_in_a_log_an_error_or_a_pickle(
     assert "SECRET" not in "".join(attempt.model_dump_json() + repr(attempt) for attempt in told)
     assert caplog.records
     assert "SECRET" not in "".join(f"{record.getMessage()} {record.args!r}" for record in caplog.records)
+
+
+async def test_token_is_in_nothing_that_an_error_leads_to(faulty_server: FaultyServer, config: DownloadConfig) -> None:
+    url = faulty_server.add("/m", body=b"x", faults=[Headers({"Transfer-Encoding": "chunked"})] * 3)
+    async with DownloadService(with_token(config, url)) as downloads:
+        with pytest.raises(DownloadException, match="no valid HTTP") as caught:
+            await downloads.read(f"{url}?signature=SECRET", max_size=1)
+    assert sent(faulty_server)[0] == BEARER
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)

@@ -148,3 +148,9 @@ async def test_no_error_shows_the_secrets_of_a_url(
     assert "SECRET" not in "".join(
         record.getMessage() for record in caplog.records if record.name.startswith("kamiwaza")
     )
+
+
+def test_what_cannot_be_parsed_leads_to_no_error_that_repeats_it() -> None:
+    with pytest.raises(InvalidUrlException, match="cannot be parsed") as caught:
+        check_url("https://me:secret@host:port/")
+    assert caught.value.__context__ is None

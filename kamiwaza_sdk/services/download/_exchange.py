@@ -67,10 +67,20 @@ class translated:  # noqa: N801 - reads as what it does
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         # Some of ours are a ConnectionError, too, and say already what happened.
-        if isinstance(error, aiohttp.ClientError | TimeoutError | ConnectionError) and not isinstance(
-            error, DownloadException
-        ):
-            _translate(error, self._exchange)
+        if isinstance(error, DownloadException):
+            _forget_context(error)
+        elif isinstance(error, aiohttp.ClientError | TimeoutError | ConnectionError):
+            try:
+                _translate(error, self._exchange)
+            except DownloadException as ours:
+                _forget_context(ours)
+                raise
+
+
+def _forget_context(error: DownloadException) -> None:
+    """Let go of what is not to be shown: aiohttp's errors hold the request, with its URL and its credentials."""
+    if error.__suppress_context__:
+        error.__context__ = None
 
 
 def _translate(error: Exception, exchange: Exchange) -> NoReturn:

@@ -103,8 +103,9 @@ def _parsed(text: str) -> "URL":
         parts = urlsplit(text)
         return _asked_at(url, parts.path, parts.query)
     except (ValueError, IndexError):  # yarl 1.25 raises the latter for "http://[me]@/"
-        # Not chained: the parser repeats what it was given.
-        raise _refusal(text, "cannot be parsed; its host or its port is malformed") from None
+        pass
+    # Not raised there: the parser repeats what it was given, and would be this error's context.
+    raise _refusal(text, "cannot be parsed; its host or its port is malformed")
 
 
 def _asked_at(origin: "URL", path: str | None, query: str) -> "URL":
