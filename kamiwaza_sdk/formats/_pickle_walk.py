@@ -37,6 +37,7 @@ _STORES: Final = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}
 _FETCHES: Final = {"GET", "BINGET", "LONG_BINGET"}
 _NUMBERED: Final = {"PUT", "BINPUT", "LONG_BINPUT", "GET", "BINGET", "LONG_BINGET"}
 _NO_NUMBER: Final = -1
+_CALLS: Final = {"REDUCE", "BUILD", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX"}
 _EXTENSIONS: Final = {"EXT1", "EXT2", "EXT4"}
 #: How long the length is that stands before an argument, and whether it is signed.
 _LENGTHS: Final = {
@@ -59,11 +60,13 @@ class Walked:
         imports: Modules and names.
         pickles: How many pickles came to their end.
         findings: What is not as it should be.
+        calls: Whether something imported may have been called.
     """
 
     imports: set[tuple[str, str]] = field(default_factory=set)
     pickles: int = 0
     findings: list[str] = field(default_factory=list)
+    calls: bool = False
 
 
 #: What is known of a value: its text, if the memo is new with each pickle, and if it is kept from one to the next. Both
@@ -201,6 +204,7 @@ def _follow(code: _Code, raw: bytes | None, walked: Walked, stack: _Stack) -> No
             walked.imports |= stack.imported()
         elif code.name in _EXTENSIONS:  # a number that the loading program has given to an import
             walked.imports.add(("copyreg", UNRESOLVED))
+        walked.calls |= code.name in _CALLS and bool(walked.imports)
         stack.forget()
 
 

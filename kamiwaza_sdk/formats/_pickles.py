@@ -1,5 +1,6 @@
 """Looks through pickle-based files: bare ones, PyTorch's old and new formats, archives, arrays of NumPy's."""
 
+import pickletools
 import re
 from typing import Final, Literal
 
@@ -20,6 +21,8 @@ _TORCH: Final = re.compile(rb"\x80[\x02-\x05]\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19\.")
 #: That number, a version, the system, the objects, the keys of the storages; picklescan looks at one more.
 _TORCH_PICKLES: Final = 5
 _PICKLE: Final = re.compile(rb"\x80[\x00-\x05]")
+#: The instructions that ask nothing of the stack, so that a pickle can begin with them; the oldest do, like text.
+_BEGINNINGS: Final = frozenset(ord(code.code) for code in pickletools.opcodes if not code.stack_before)
 _ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
 _NUMPY: Final = b"\x93NUMPY"
 #: Members with these names are looked through, whatever they begin with.
@@ -57,7 +60,8 @@ def read_pickle(source: ByteSource, head: bytes) -> Reading[PickleSchema]:
         yield from _look_through_archive(source, walked, required=False)
     walked.findings += _disguises(head)
     # A name like .bin says little, and no name less: what is no pickle from the first byte on is something else.
-    if not (marked or is_pickle_name(source.path) or whole or (source.format and walked.imports)):
+    likely = whole or _does_harm(walked) or (source.format and walked.imports)
+    if not (marked or is_pickle_name(source.path) or likely):
         _refuse(source)
     source.format = "pickle"
     imports = tuple(
@@ -76,8 +80,13 @@ def read_pickle(source: ByteSource, head: bytes) -> Reading[PickleSchema]:
 
 
 def _could_be_pickle(head: bytes) -> bool:
-    """Return whether a file without a name that says so may be one of the oldest protocol, which begins like text."""
-    return head[:1] in {b"(", b"c", b"]", b"}", b")", b"I", b"L", b"S", b"V", b"F", b"N", b"i"}
+    """Return whether a file without a name that says so may be one all the same: it begins with a value."""
+    return head[:1] != b"" and head[0] in _BEGINNINGS
+
+
+def _does_harm(walked: Walked) -> bool:
+    """Return whether something was called that can do harm: it has been, even where what follows is no pickle."""
+    return walked.calls and any(judge(*found) == "dangerous" for found in walked.imports)
 
 
 def _refuse(source: ByteSource) -> None:
@@ -169,14 +178,19 @@ def _look_through_member(source: ByteSource, member: Member, allowance: Allowanc
     head = cursor.data[cursor.position : cursor.position + _PEEK]
     if head.startswith(_NUMPY):
         yield from _look_through_array(cursor, walked)
-    elif _PICKLE.match(head) or member.name.lower().endswith(_NAMED):
-        inside = Walked()
-        yield from walk_pickles(cursor, inside)
-        walked.imports |= inside.imports
-        walked.pickles += inside.pickles
-        certain = bool(_PICKLE.match(head)) and not _STORAGE.fullmatch(member.name)
-        if certain or inside.imports or is_pickle_name(member.name):
-            walked.findings += inside.findings
+        return
+    likely = bool(_PICKLE.match(head)) or member.name.lower().endswith(_NAMED)
+    if not likely and (_STORAGE.fullmatch(member.name) or not _could_be_pickle(head)):
+        return
+    inside = Walked()
+    yield from walk_pickles(cursor, inside)
+    if not likely and not _does_harm(inside):
+        return
+    walked.imports |= inside.imports
+    walked.pickles += inside.pickles
+    certain = bool(_PICKLE.match(head)) and not _STORAGE.fullmatch(member.name)
+    if certain or inside.imports or is_pickle_name(member.name):
+        walked.findings += inside.findings
 
 
 def _look_through_array(cursor: Cursor, walked: Walked) -> Reading[None]:

@@ -253,6 +253,14 @@ def test_an_array_of_numbers_is_safe_whatever_its_fields_are_called(descr: str, 
     assert verdict(data, tmp_path / "model.npy") == "safe"
 
 
+@pytest.mark.parametrize("before", [b"", b"K\x010", b"X\0\0\0\x000", b"\x890"])
+@pytest.mark.parametrize("after", [b"", b"\xff", b".\xff"])
+def test_a_pickle_that_runs_before_it_breaks_off_is_recognised(before: bytes, after: bytes, tmp_path: Path) -> None:
+    data = before + named("os", "system").removesuffix(b".") + after
+    assert verdict(data, tmp_path / "model.th") == "dangerous"
+    assert verdict(zipped({"model/0": data}), tmp_path / "model.pt") == "dangerous"
+
+
 def test_a_pickle_is_recognised_whatever_it_is_called(tmp_path: Path) -> None:
     assert verdict(stack_global("os", "system"), tmp_path / "model.safetensors") == "dangerous"
     assert verdict(pickle.dumps([1], 0), tmp_path / "unnamed") == "safe"
