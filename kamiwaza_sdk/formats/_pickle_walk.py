@@ -7,7 +7,7 @@ reader takes long arguments, which are the weights, into memory, and cannot wait
 import io
 import pickletools
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, NoReturn
 
 from kamiwaza_sdk.formats._pickle_rules import UNRESOLVED
 from kamiwaza_sdk.formats._source import Cursor, Reading
@@ -37,6 +37,8 @@ _STORES: Final = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}
 _FETCHES: Final = {"GET", "BINGET", "LONG_BINGET"}
 _NUMBERED: Final = {"PUT", "BINPUT", "LONG_BINPUT", "GET", "BINGET", "LONG_BINGET"}
 _NO_NUMBER: Final = -1
+#: A frame holds no other, and nothing follows in it where a pickle ends.
+_ENDS_FRAME: Final = {"FRAME", "STOP"}
 _CALLS: Final = {"REDUCE", "BUILD", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX"}
 _EXTENSIONS: Final = {"EXT1", "EXT2", "EXT4"}
 #: How long the length is that stands before an argument, and whether it is signed.
@@ -135,24 +137,37 @@ def walk_pickles(cursor: Cursor, walked: Walked, *, most: int | None = None, res
 
 def _walk_one(cursor: Cursor, walked: Walked, stack: _Stack) -> Reading[None]:
     step = cursor.source.step
+    frame = 0  # where it ends
     while True:
         if cursor.position >= len(cursor.data):
             yield from cursor.need(1)
         number = cursor.data[cursor.position]
         code = _CODES.get(number)
-        step(cursor.offset)
+        begin = cursor.offset
+        step(begin)
         cursor.position += 1
         if code is None:
             cursor.source.refuse(f"there is no instruction {number:#04x}", cursor.offset - 1)
+        raw = yield from _read_argument(cursor, code)
+        if begin < frame and (cursor.offset > frame or code.name in _ENDS_FRAME) and cursor.offset != frame:
+            _refuse_to_follow(cursor, walked, begin)
         if code.name == "STOP":
             return
-        raw = yield from _read_argument(cursor, code)
+        if code.name == "FRAME":
+            frame = cursor.offset + int.from_bytes(raw or b"", "little")
         _follow(code, raw, walked, stack)
         if len(walked.imports) > MAX_IMPORTS:
             cursor.source.exceed(f"it imports more than {MAX_IMPORTS} names", MAX_IMPORTS, cursor.offset)
         if stack.remembered > MAX_MEMO:
             what = f"it stores more than {MAX_MEMO} values in its memo; that is no ordinary file"
             cursor.source.exceed(what, MAX_MEMO, cursor.offset)
+
+
+def _refuse_to_follow(cursor: Cursor, walked: Walked, begin: int) -> NoReturn:
+    """Note that what follows is hidden, and raise: the unpickler in C drops the rest of a frame that does not do."""
+    walked.imports.add((UNRESOLVED, UNRESOLVED))
+    walked.calls = True
+    cursor.source.refuse("an instruction does not end where its frame does", begin)
 
 
 def _read_argument(cursor: Cursor, code: _Code) -> Reading[bytes | None]:

@@ -94,6 +94,13 @@ DANGEROUS: dict[str, bytes] = {
     "memo keys that end in NUL": (
         b"\x80\x04S'collections'\np1\n0S'OrderedDict'\np2\n0S'os'\np1\0\n0S'system'\np2\0\n0g1\ng2\n\x93)R."
     ),
+    "a memo key across the end of a frame": (
+        b"\x80\x04\x8c\x0bcollectionsq\x01\x8c\x0bOrderedDictq\x02\x8c\x02os\x95\x02\0\0\0\0\0\0\0p21\n"
+        b"\x8c\x06system\x95\x02\0\0\0\0\0\0\0p22\nh\x01h\x02\x93)R."
+    ),
+    "a text across the end of a frame": (b"\x80\x04\x95\x05\0\0\0\0\0\0\0\x8c\x14aaaaaaaaaaaaaaaaaaaacos\nsystem\n)R."),
+    "a frame in a frame": b"\x80\x04\x95\x0c\0\0\0\0\0\0\0\x95\x10\0\0\0\0\0\0\0aaacos\nsystem\n)R.",
+    "a frame after the end": b"\x80\x04\x95\x02\0\0\0\0\0\0\0N.\x80\x04\x95\x20\0\0\0\0\0\0\0N." + bytes(40),
     "texts that are doubled": b"\x80\x04\x8c\x06systemK\x01\x85\x8c\x02os2\x93.",
     "an escape that does not exist": b"S'o\\q'\nS'system'\n\x93.",
     "a long name": named("os", "x" * 5000),
