@@ -164,7 +164,8 @@ def _look_through_archive(source: ByteSource, walked: Walked, *, required: bool)
     for member in members:
         if member.name.endswith("/") and not member.size:
             continue
-        if source.remote and _STORAGE.fullmatch(member.name):
+        # In archives of NumPy's, members with such names are arrays like all others.
+        if source.remote and _STORAGE.fullmatch(member.name) and not source.path.lower().endswith(".npz"):
             continue
         try:
             yield from _look_through_member(source, member, allowance, walked)

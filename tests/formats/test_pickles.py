@@ -339,6 +339,15 @@ async def test_a_remote_archive_is_looked_through_without_its_weights() -> None:
     assert sum(length for _, length in ranges.read) < 200_000
 
 
+async def test_a_remote_archive_of_arrays_is_looked_through_whatever_they_are_called() -> None:
+    header = b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }\n"
+    array = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + pickle.dumps(Call(eval, "1"))
+    data = zipped({"data/0": array})
+    schema = await Ranges(data, path="model.npz").inspect()
+    assert isinstance(schema, PickleSchema)
+    assert schema.verdict == "dangerous"
+
+
 async def test_a_remote_pickle_is_looked_through_without_its_data() -> None:
     ranges = Ranges(pickle.dumps([b"x" * 10_000_000, Call(eval, "1")]), path="a.pkl")
     schema = await ranges.inspect()
