@@ -313,11 +313,17 @@ def test_a_lease_is_let_go_also_where_its_journal_is_out_of_reach(
     lease, other = LeaseClaim(Place(target)), LeaseClaim(Place(target))
     assert lease.attempt() is Turn.OURS
 
-    def stale(_: int) -> None:
+    stale, fstat = list[int](), os.fstat
+
+    def look(descriptor: int) -> os.stat_result:
+        if stale:  # the lease's own look at its file, which is there
+            return fstat(descriptor)
+        stale.append(descriptor)
         raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
     with monkeypatch.context() as patched:
-        patched.setattr("kamiwaza_sdk.services.download._lease.os.fstat", stale)
+        patched.setattr("os.fstat", look)
         lease.release()
+    assert stale
     assert other.attempt() is Turn.OURS
     other.release()
