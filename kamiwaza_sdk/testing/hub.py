@@ -9,19 +9,18 @@ from pathlib import Path
 from typing import Final, Literal
 
 from kamiwaza_sdk._tasks import thread_to_its_end
-from kamiwaza_sdk._validation import check_count
 from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
 from kamiwaza_sdk.services.download.exceptions import ChecksumMismatchException
-from kamiwaza_sdk.services.download.progress import check_progress
 from kamiwaza_sdk.services.download.schemas import DownloadProgress, ProgressCallback
 from kamiwaza_sdk.services.download.urls import redact_text
 from kamiwaza_sdk.services.hub._digests import expected
+from kamiwaza_sdk.services.hub._fetching import check_fetch
 from kamiwaza_sdk.services.hub._planning import Question, make_plan
 from kamiwaza_sdk.services.hub._results import result_of
 from kamiwaza_sdk.services.hub._search import RepositorySort, check_search
 from kamiwaza_sdk.services.hub._wanted import Wanted
 from kamiwaza_sdk.services.hub.config import HubConfig
-from kamiwaza_sdk.services.hub.exceptions import PolicyViolationException, SourceTooLargeException
+from kamiwaza_sdk.services.hub.exceptions import SourceTooLargeException
 from kamiwaza_sdk.services.hub.schemas.adopted import Adopted, AdoptedFile
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched, FetchedFile
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
@@ -146,12 +145,7 @@ class FakeHub(HubService):
             SourceTooLargeException: The files have over `max_size` bytes together.
         """
         self._note(HubCall(source, sha256, max_size, progress, allow, ignore))
-        check_progress(progress)
-        if max_size is not None:
-            check_count(max_size, field="max_size")
-        if isinstance(source, PlanSchema) and source.objections:
-            way_out = "fetch(plan.manifest) brings it all the same"
-            raise PolicyViolationException(subject=source.source, objections=source.objections, way_out=way_out)
+        check_fetch(source, max_size=max_size, progress=progress)
         manifest = self._manifest(source, allow=allow, ignore=ignore)
         fetched = _fetched(manifest)
         if max_size is not None and fetched.size > max_size:

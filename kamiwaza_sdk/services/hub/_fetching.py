@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from kamiwaza_sdk._tasks import all_or_first_error, thread_to_its_end
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.download.exceptions import DownloadDiskException, DownloadStatusException
-from kamiwaza_sdk.services.download.progress import Reporter, reporting
+from kamiwaza_sdk.services.download.progress import Reporter, check_progress, reporting
 from kamiwaza_sdk.services.download.schemas import Validators
 from kamiwaza_sdk.services.hub._git import check_git_blob
 from kamiwaza_sdk.services.hub._kept import Kept, KeptFiles
@@ -19,11 +19,13 @@ from kamiwaza_sdk.services.hub._threads import in_thread
 from kamiwaza_sdk.services.hub.addresses import redacted
 from kamiwaza_sdk.services.hub.exceptions import (
     OfflineException,
+    PolicyViolationException,
     RepositoryGatedException,
     SourceTooLargeException,
 )
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched, FetchedFile
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
+from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
 from kamiwaza_sdk.services.hub.sources.context import SourceContext
 from kamiwaza_sdk.services.hub.sources.local import check_inside
 from kamiwaza_sdk.services.storage.exceptions import raise_as_storage_error
@@ -34,11 +36,32 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.download.services import DownloadService
     from kamiwaza_sdk.services.storage.schemas import BlobSchema
 
-__all__ = ["Fetching"]
+__all__ = ["Fetching", "check_fetch"]
 
 #: How many files are staged at once; how many of them travel is the download service's to say.
 _MAX_STAGED: Final = 32
 _REFUSED: Final = frozenset({401, 403})
+
+
+def check_fetch(source: object, *, max_size: object, progress: object) -> None:
+    """Refuse what cannot be fetched as it is asked for, or is not to be, before anything is looked for.
+
+    Raises:
+        InvalidInputException: `max_size` is no number of bytes, or `progress` can be told nothing.
+        PolicyViolationException: The source is a plan that a policy speaks against.
+    """
+    _check_max_size(max_size)
+    check_progress(progress)
+    if isinstance(source, PlanSchema) and source.objections:
+        way_out = "fetch(plan.manifest) brings it all the same"
+        raise PolicyViolationException(subject=source.source, objections=source.objections, way_out=way_out)
+
+
+def _check_max_size(value: object) -> None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        return
+    problem = value if type(value) is int else f"a {type(value).__name__}"
+    raise InvalidInputException("max_size", f"is {problem}; give a whole number of bytes, 0 or more, or None")
 
 
 class Fetching:

@@ -9,20 +9,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from kamiwaza_sdk._validation import check_given
-from kamiwaza_sdk.exceptions import InvalidInputException
-from kamiwaza_sdk.services.download.progress import check_progress
 from kamiwaza_sdk.services.hub._adopting import adopt_all
 from kamiwaza_sdk.services.hub._details import with_details
-from kamiwaza_sdk.services.hub._fetching import Fetching
+from kamiwaza_sdk.services.hub._fetching import Fetching, check_fetch
 from kamiwaza_sdk.services.hub._planning import Question, make_plan
 from kamiwaza_sdk.services.hub._search import RepositorySort, check_search, find
 from kamiwaza_sdk.services.hub._threads import in_thread
 from kamiwaza_sdk.services.hub._wanted import Wanted
 from kamiwaza_sdk.services.hub.caches import resolve_cached
 from kamiwaza_sdk.services.hub.config import HubConfig
-from kamiwaza_sdk.services.hub.exceptions import (
-    PolicyViolationException,
-)
 from kamiwaza_sdk.services.hub.schemas.adopted import Adopted
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema
@@ -361,11 +356,7 @@ class HubService:
         Raises:
             ServiceException: Whatever the function raises.
         """
-        _check_max_size(max_size)
-        check_progress(progress)
-        if isinstance(source, PlanSchema) and source.objections:
-            way_out = "fetch(plan.manifest) brings it all the same"
-            raise PolicyViolationException(subject=source.source, objections=source.objections, way_out=way_out)
+        check_fetch(source, max_size=max_size, progress=progress)
         wanted = Wanted(sha256=sha256, allow=allow, ignore=ignore)
         async with self._opened() as opened:
             manifest = await wanted.resolve(source, opened.context)
@@ -442,10 +433,3 @@ def _download_config(config: HubConfig) -> "DownloadConfig":
     if config.hf_token is None:
         return downloads
     return downloads.model_copy(update={"tokens": {config.hf_host: config.hf_token, **downloads.tokens}})
-
-
-def _check_max_size(value: object) -> None:
-    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
-        return
-    problem = value if type(value) is int else f"a {type(value).__name__}"
-    raise InvalidInputException("max_size", f"is {problem}; give a whole number of bytes, 0 or more, or None")
