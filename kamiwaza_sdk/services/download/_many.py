@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from kamiwaza_sdk._tasks import all_or_first_error, thread_to_its_end
 from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
-from kamiwaza_sdk.services.download._whole import Whole, give_names, let_go
+from kamiwaza_sdk.services.download._waiting import WaitingFile, give_names, let_go
 from kamiwaza_sdk.services.download.exceptions import DownloadDiskException
 from kamiwaza_sdk.services.download.schemas import DownloadOutcome, DownloadRequest, DownloadResult
 from kamiwaza_sdk.services.download.urls import redact_text
@@ -53,7 +53,7 @@ class Many:
 
     async def all_or_nothing(self) -> list[DownloadOutcome]:
         """Return what was brought, or raise the first error."""
-        wholes = {request.path: Whole(request) for request in self._requests}
+        wholes = {request.path: WaitingFile(request) for request in self._requests}
         outcomes: dict[Path, DownloadOutcome] = {}
 
         async def bring(request: DownloadRequest) -> None:
@@ -70,7 +70,7 @@ class Many:
             await thread_to_its_end(lambda: let_go(wholes.values()))
 
     async def _until_named(
-        self, wholes: Collection[Whole], bring: Callable[[DownloadRequest], Awaitable[None]]
+        self, wholes: Collection[WaitingFile], bring: Callable[[DownloadRequest], Awaitable[None]]
     ) -> None:
         missing = self._requests
         for _ in range(_ROUNDS):

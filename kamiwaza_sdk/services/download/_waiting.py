@@ -19,13 +19,13 @@ from kamiwaza_sdk.services.download._journal import key_of
 from kamiwaza_sdk.services.download.schemas import DownloadRequest, DownloadResult
 from kamiwaza_sdk.services.download.urls import redact_text
 
-__all__ = ["Whole", "give_names", "let_go"]
+__all__ = ["WaitingFile", "give_names", "let_go"]
 
 #: A device, a number on it, and the time of the last change.
 _Identity = tuple[int, int, int]
 
 
-class Whole:
+class WaitingFile:
     """One of the files. Every method blocks.
 
     Args:
@@ -90,7 +90,7 @@ class Whole:
             return False
 
 
-def give_names(wholes: Collection[Whole]) -> list[DownloadRequest]:
+def give_names(wholes: Collection[WaitingFile]) -> list[DownloadRequest]:
     """Give all files their names, or none; return those that are not there any more. Blocks.
 
     Raises:
@@ -107,13 +107,13 @@ def give_names(wholes: Collection[Whole]) -> list[DownloadRequest]:
     return gone
 
 
-def let_go(wholes: Collection[Whole]) -> None:
+def let_go(wholes: Collection[WaitingFile]) -> None:
     """Leave nothing of them but what is of use to the next try. Blocks."""
     for whole in wholes:
         whole.let_go()
 
 
-def _put(wholes: Collection[Whole]) -> None:
+def _put(wholes: Collection[WaitingFile]) -> None:
     for whole in wholes:
         with _errors(whole):
             whole.put()
@@ -122,7 +122,7 @@ def _put(wholes: Collection[Whole]) -> None:
             sync_directory(directory)
 
 
-def _errors(whole: Whole) -> disk_errors:
+def _errors(whole: WaitingFile) -> disk_errors:
     return disk_errors(whole.request.path, url=redact_text(whole.request.url))
 
 
