@@ -1,11 +1,17 @@
-"""A watch over the event loop."""
+"""A watch over the event loop, and over what is cancelled in it."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Event
+from typing import Any, Final
 
+import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
-__all__ = ["watched"]
+__all__ = ["Held", "watched"]
+
+_PATIENCE: Final = 20
 
 
 @contextmanager
@@ -14,3 +20,25 @@ def watched() -> Iterator[BlockBuster]:
     with blockbuster_ctx("kamiwaza_sdk") as blockbuster:
         blockbuster.functions["threading.Lock.acquire"].can_block_in("coverage/collector.py", "lock_data")
         yield blockbuster
+
+
+class Held:
+    """Holds a thread up, so that the task that waits for it can be cancelled in the middle."""
+
+    def __init__(self) -> None:
+        self._begun, self._go_on = Event(), Event()
+
+    def wait(self) -> None:
+        """Say that the thread is here, and wait until it may go on."""
+        self._begun.set()
+        self._go_on.wait(_PATIENCE)
+
+    async def cancel(self, task: asyncio.Task[Any]) -> None:  # Any: of whatever it would return
+        """Cancel the task while the thread is held, and see that it waits for the thread, and is cancelled then."""
+        assert await asyncio.to_thread(self._begun.wait, _PATIENCE)
+        task.cancel()
+        await asyncio.wait({task}, timeout=0.1)
+        assert not task.done()
+        self._go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from kamiwaza_sdk import HubService, OfflineException, StorageService, fetch
 from kamiwaza_sdk.services.hub.manifests import KnownManifests
 from kamiwaza_sdk.testing import HuggingFaceServer
 from tests.hub.conftest import Asking
+from tests.loops import Held
 
 pytestmark = pytest.mark.usefixtures("blockbuster")
 
@@ -36,23 +36,16 @@ async def test_a_resolution_is_cancelled_once_what_it_led_to_is_remembered(
 ) -> None:
     """When it has ended, so has its thread: nothing is written beside the store any more."""
     hf.add_repository("org/tiny", FILES)
-    begun, go_on = Event(), Event()
+    held = Held()
     put = KnownManifests.put
 
     def slowly(*args: Any) -> None:  # Any: as the method takes them
-        begun.set()
-        go_on.wait(20)
+        held.wait()
         put(*args)
 
     monkeypatch.setattr(KnownManifests, "put", slowly)
     task = asyncio.create_task((await asking()).resolve("hf://org/tiny"))
-    assert await asyncio.to_thread(begun.wait, 20)
-    task.cancel()
-    await asyncio.wait({task}, timeout=0.1)
-    assert not task.done()
-    go_on.set()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    await held.cancel(task)
     assert len(list(storage.root.glob("references/*/*"))) == 1  # of two: by branch and by commit
 
 

@@ -31,6 +31,7 @@ from kamiwaza_sdk import (
 )
 from kamiwaza_sdk.services.hub import _streaming
 from kamiwaza_sdk.services.hub.sources import registry
+from tests.loops import Held
 from tests.serving import Server
 
 pytestmark = pytest.mark.usefixtures("blockbuster")
@@ -205,23 +206,17 @@ async def test_a_source_that_brings_the_bytes_itself_is_cancelled_once_its_threa
     step: str,
 ) -> None:
     installed("memory_plugin", MEMORY, "memory = memory_plugin:MemorySource")
-    begun, go_on, ended = Event(), Event(), Event()
+    held, ended = Held(), Event()
     act = getattr(_streaming._Writer, step)
 
     def slowly(*args: object) -> None:
-        begun.set()
-        go_on.wait(20)
+        held.wait()
         act(*args)
         ended.set()
 
     monkeypatch.setattr(_streaming._Writer, step, slowly)
     task = asyncio.create_task(hub.fetch("memory://anything"))
-    assert await asyncio.to_thread(begun.wait, 20)
-    task.cancel()
-    await asyncio.wait({task}, timeout=0.1)
-    go_on.set()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    await held.cancel(task)
     assert ended.is_set()
     assert list((storage.root / "staging").glob("**/*")) == []
 

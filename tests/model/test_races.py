@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from threading import Barrier
 from uuid import UUID
 
 import pytest
-from sqlalchemy import NullPool, create_engine, event
+from sqlalchemy import Engine, NullPool, create_engine, event
 from sqlalchemy.orm import Session
 
 from kamiwaza_sdk import (
@@ -203,6 +204,20 @@ READS: dict[str, Callable[[ModelService, ModelVersionSchema], list[ModelVersionS
 }
 
 
+@contextmanager
+def meanwhile(engine: Engine, act: Callable[[], object]) -> Iterator[None]:
+    """Have somebody else act once, just before the files of versions are read."""
+    left = [act]
+
+    def before(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "FROM kamiwaza_model_file" in statement and left:
+            left.pop()()
+
+    event.listen(engine, "before_cursor_execute", before)
+    yield
+    assert not left
+
+
 @pytest.mark.parametrize("read", READS)
 def test_a_version_that_is_deleted_while_it_is_read_is_not_told_of_without_its_files(
     postgresql_tables: str, read: str
@@ -213,17 +228,14 @@ def test_a_version_that_is_deleted_while_it_is_read_is_not_told_of_without_its_f
         models = ModelService(db, namespace=namespace)
         model = models.create_model(CreateModel(name="m"))
         kept, gone = (models.create_version(model.id, CreateVersion(files=files(letter))) for letter in "ab")
-        doomed = [gone.id]
         db.commit()
 
-    def before(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        if "FROM kamiwaza_model_file" in statement and doomed:
-            with Session(others) as db:
-                ModelService(db, namespace=namespace).delete_version(doomed.pop())
-                db.commit()
+    def delete() -> None:
+        with Session(others) as db:
+            ModelService(db, namespace=namespace).delete_version(gone.id)
+            db.commit()
 
-    event.listen(engine, "before_cursor_execute", before)
-    with Session(engine) as db:
+    with meanwhile(engine, delete), Session(engine) as db:
         models = ModelService(db, namespace=namespace)
         if read == "get_version":
             with pytest.raises(VersionNotFoundException):
@@ -245,21 +257,17 @@ def test_a_version_whose_files_are_replaced_while_it_is_read_is_told_of_with_tho
         model = models.create_model(CreateModel(name="m"))
         models.create_version(model.id, CreateVersion(files=files("a")))
         draft = models.create_version(model.id, CreateVersion(files=files("b"), status="draft"))
-        others_files = [files("c", "d")]
         db.commit()
 
-    def before(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        if "FROM kamiwaza_model_file" in statement and others_files:
-            with Session(others) as db:
-                changes = UpdateVersion(files=others_files.pop(), status="ready", details={"format": "onnx"})
-                ModelService(db, namespace=namespace).update_version(draft.id, changes)
-                db.commit()
+    def replace() -> None:
+        with Session(others) as db:
+            changes = UpdateVersion(files=files("c", "d"), status="ready", details={"format": "onnx"})
+            ModelService(db, namespace=namespace).update_version(draft.id, changes)
+            db.commit()
 
-    event.listen(engine, "before_cursor_execute", before)
-    with Session(engine) as db:
+    with meanwhile(engine, replace), Session(engine) as db:
         models = ModelService(db, namespace=namespace)
         (found,) = [models.resolve("m:2")] if read == "resolve" else READS[read](models, draft)
-        assert not others_files
         assert found.digest == manifest_digest(found.files)
         assert found == models.get_version(draft.id)
     for each in (engine, others):

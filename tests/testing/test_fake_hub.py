@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import inspect
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import pytest
@@ -29,6 +28,7 @@ from kamiwaza_sdk import (
     StorageService,
 )
 from kamiwaza_sdk.testing import FakeHub, HubCall
+from tests.loops import Held
 
 URL = "https://user:secret@example.org/m.bin?token=secret"
 DIGEST = hashlib.sha256(b"weights").hexdigest()
@@ -63,23 +63,16 @@ async def test_it_tells_beforehand_what_it_brings() -> None:
 async def test_what_is_cancelled_keeps_nothing_any_more(
     storage: StorageService, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    begun, go_on = Event(), Event()
+    held = Held()
     publish = storage.publish
 
     def slowly(path: Path, *, sha256: str, size: int) -> BlobSchema:
-        begun.set()
-        go_on.wait(20)
+        held.wait()
         return publish(path, sha256=sha256, size=size)
 
     monkeypatch.setattr(storage, "publish", slowly)
     task = asyncio.create_task(getattr(FakeHub({"model.bin": b"weights"}, storage=storage), method)("ollama://tiny"))
-    assert await asyncio.to_thread(begun.wait, 20)
-    task.cancel()
-    await asyncio.wait({task}, timeout=0.1)
-    assert not task.done()
-    go_on.set()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    await held.cancel(task)
     assert list((storage.root / "staging").iterdir()) == []
 
 
