@@ -49,8 +49,8 @@ SETTINGS: Final = (
 )
 
 
-def _quantised() -> dict[str, bytes]:
-    """Return the files of one small model in three quantisations."""
+def _quantized() -> dict[str, bytes]:
+    """Return the files of one small model in three quantizations."""
     keys: dict[str, int | str] = {
         "general.architecture": "llama",
         "llama.context_length": 4096,
@@ -160,7 +160,7 @@ class World(ExitStack):
             "onnx/model.onnx": b"graph",
         }
         server.add_repository("org/minilm", files, license="apache-2.0", task="feature-extraction", downloads=100)
-        server.add_repository("org/llama-gguf", _quantised())
+        server.add_repository("org/llama-gguf", _quantized())
         return server
 
     @cached_property

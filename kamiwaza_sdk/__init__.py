@@ -106,7 +106,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema as ManifestSchema
     from kamiwaza_sdk.services.hub.schemas.plan import PlanFileSchema as PlanFileSchema
     from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema as PlanSchema
-    from kamiwaza_sdk.services.hub.schemas.plan import QuantisationSchema as QuantisationSchema
+    from kamiwaza_sdk.services.hub.schemas.plan import QuantizationSchema as QuantizationSchema
     from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema as ObjectionSchema
     from kamiwaza_sdk.services.hub.schemas.policy import Policy as Policy
     from kamiwaza_sdk.services.hub.schemas.repository import RepositorySchema as RepositorySchema
@@ -340,7 +340,7 @@ __all__ = [
     "PolicyViolationException",
     "PrivateAddressException",
     "ProgressCallback",
-    "QuantisationSchema",
+    "QuantizationSchema",
     "RangeNotSupportedException",
     "RangeSchema",
     "ReadRange",
@@ -540,7 +540,7 @@ _MODULES = {
     "PolicyViolationException": "kamiwaza_sdk.services.hub.exceptions",
     "PrivateAddressException": "kamiwaza_sdk.services.download.exceptions",
     "ProgressCallback": "kamiwaza_sdk.services.download.schemas",
-    "QuantisationSchema": "kamiwaza_sdk.services.hub.schemas.plan",
+    "QuantizationSchema": "kamiwaza_sdk.services.hub.schemas.plan",
     "RangeNotSupportedException": "kamiwaza_sdk.services.download.exceptions",
     "RangeSchema": "kamiwaza_sdk.services.download.schemas",
     "ReadRange": "kamiwaza_sdk.formats.inspection",

@@ -182,7 +182,7 @@ def describe_repository(
         or "chat_template.jinja" in texts
         or gguf.has_chat_template,
         dtype=_text(inner, "torch_dtype") or _text(inner, "dtype"),
-        quantisation=_quantisation(config) or gguf.quantisation,
+        quantization=_quantization(config) or gguf.quantization,
         parameters=totals.total() or None,
         parameters_by_dtype=dict(sorted(totals.items())),
         attention=config_attention(config) or gguf.attention,
@@ -232,6 +232,6 @@ def _task(architecture: str | None) -> str | None:
     return next((task for end, task in _TASKS.items() if (architecture or "").endswith(end)), None)
 
 
-def _quantisation(config: Mapping[str, object]) -> str | None:
+def _quantization(config: Mapping[str, object]) -> str | None:
     settings = config.get("quantization_config")
     return _text(settings, "quant_method") if isinstance(settings, dict) else None

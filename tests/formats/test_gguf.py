@@ -47,7 +47,7 @@ def write(path: Path, *, endian: GGUFEndian = GGUFEndian.LITTLE, words: int = 10
     writer.add_tensor("norm", np.ones(64, np.float32))
     writer.add_tensor("half", np.ones((3, 32), np.float16))
     blocks = np.zeros((8, 256 // 256 * 144), np.uint8)
-    writer.add_tensor("quantised", blocks, raw_dtype=GGMLQuantizationType.Q4_K)
+    writer.add_tensor("quantized", blocks, raw_dtype=GGMLQuantizationType.Q4_K)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -83,7 +83,7 @@ def test_the_facts_that_people_ask_for_are_named(tmp_path: Path) -> None:
     schema = inspected(write(tmp_path / "called-Q8_0.gguf"))
     assert (schema.version, schema.architecture, schema.name, schema.license) == (3, "llama", "Tiny", "mit")
     assert (schema.context_length, schema.tokenizer, schema.has_chat_template) == (4096, "gpt2", True)
-    assert (schema.quantisation, schema.claimed_quantisation) == ("Q4_K", "Q4_K_M")
+    assert (schema.quantization, schema.claimed_quantization) == ("Q4_K", "Q4_K_M")
     assert schema.parameters_by_dtype == {"F16": 96, "F32": 64, "Q4_K": 2048}
     assert schema.parameters == 2208
     assert schema.attention is not None
@@ -186,7 +186,7 @@ def test_arrays_that_are_each_short_are_refused_when_all_of_them_are_not(tmp_pat
 def test_a_type_that_is_not_known_yet_is_no_error(tmp_path: Path) -> None:
     schema = inspect_bytes(tensors(info("a", [8], 99, 0), size=32), tmp_path / "a.gguf")
     assert isinstance(schema, GGUFSchema)
-    assert (schema.tensors["a"].dtype, schema.tensors["a"].size, schema.quantisation) == ("type 99", None, "type 99")
+    assert (schema.tensors["a"].dtype, schema.tensors["a"].size, schema.quantization) == ("type 99", None, "type 99")
 
 
 def test_layers_that_a_header_merely_claims_are_not_allocated(tmp_path: Path) -> None:

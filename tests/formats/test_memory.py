@@ -77,7 +77,7 @@ def test_what_says_too_little_has_weights_and_no_cache(config: dict[str, Any]) -
         estimate_memory(model, context_length=1)
 
 
-def test_weights_and_cache_add_up_and_quantised_caches_are_smaller() -> None:
+def test_weights_and_cache_add_up_and_quantized_caches_are_smaller() -> None:
     attention = AttentionSchema(kv_heads=(8,) * 32, key_length=128, value_length=128)
     model = RepositoryDetailsSchema(size=16_060_522_496, attention=attention)
     estimate = estimate_memory(model, context_length=8192)

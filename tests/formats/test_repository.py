@@ -86,7 +86,7 @@ def test_a_repository_of_gguf_files_says_what_the_first_says_for_each_is_a_whole
     for name in ("a", "b"):
         write(tmp_path / f"{name}.gguf", words=70)
     found = inspect_directory(tmp_path)
-    assert (found.architecture, found.quantisation, found.context_length) == ("llama", "Q4_K", 4096)
+    assert (found.architecture, found.quantization, found.context_length) == ("llama", "Q4_K", 4096)
     assert (found.parameters, found.size) == (2208, (tmp_path / "a.gguf").stat().st_size)
     assert (found.tokenizer, found.license, found.has_chat_template) == ("gpt2", "mit", True)
 
@@ -139,7 +139,7 @@ def test_a_config_may_hold_anything_at_all() -> None:
     config = {"architectures": [1, None, "A"], "model_type": 7, "text_config": [], "num_hidden_layers": -1}
     config |= {"quantization_config": {"quant_method": "gptq"}, "max_position_embeddings": "many", "vocab_size": 1e9}
     found = describe_repository({"config.json": json.dumps(config).encode()}, {})
-    assert (found.architecture, found.model_type, found.quantisation) == ("A", None, "gptq")
+    assert (found.architecture, found.model_type, found.quantization) == ("A", None, "gptq")
     assert (found.context_length, found.vocabulary_size, found.attention) == (None, None, None)
 
 

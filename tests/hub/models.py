@@ -37,7 +37,7 @@ def safetensors_model(**tensors: tuple[str, list[int]]) -> bytes:
 
 
 def gguf_model(path: Path, kind: str = "Q4_K", *, blocks: int = 8, words: int = 10, parts: int = 1) -> bytes:
-    """Return a file of one quantised tensor, written by the reference library; its cache is that of `CONFIG`."""
+    """Return a file of one quantized tensor, written by the reference library; its cache is that of `CONFIG`."""
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_context_length(4096)
     writer.add_block_count(2)

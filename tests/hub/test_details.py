@@ -41,11 +41,11 @@ async def test_a_registered_version_has_what_its_files_say(hub: HubService, mock
     assert (version.format, version.parameters) == ("safetensors", 4160)
 
 
-async def test_of_a_gguf_file_the_type_of_its_tensors_is_the_quantisation(hub: HubService, tmp_path: Path) -> None:
+async def test_of_a_gguf_file_the_type_of_its_tensors_is_the_quantization(hub: HubService, tmp_path: Path) -> None:
     model = await asyncio.to_thread(gguf_model, tmp_path / "made", "Q4_K")
     root = await asyncio.to_thread(tree, tmp_path / "m", **{"model-Q8_0__gguf": model})
     details = (await hub.fetch(root)).details
-    assert (details["quantisation"], details["format"], details["context_length"]) == ("Q4_K", "gguf", 4096)
+    assert (details["quantization"], details["format"], details["context_length"]) == ("Q4_K", "gguf", 4096)
 
 
 @pytest.mark.parametrize(

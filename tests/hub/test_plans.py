@@ -44,8 +44,8 @@ def faulty() -> Iterator[FaultyServer]:
         yield server
 
 
-def quantised(directory: Path) -> dict[str, bytes]:
-    """Return the files of a repository with three quantisations, one of them split."""
+def quantized(directory: Path) -> dict[str, bytes]:
+    """Return the files of a repository with three quantizations, one of them split."""
     return {
         "README.md": b"# Tiny\n",
         "tiny-Q8_0.gguf": gguf_model(directory / "8", "Q8_0", blocks=10_000),
@@ -160,29 +160,29 @@ async def test_a_malformed_header_and_a_malformed_text_are_problems_of_their_fil
     assert {file.path: file.format for file in plan.files}["pytorch_model.bin"] is None
 
 
-async def test_quantisations_are_told_by_name_and_size_and_a_split_one_is_one(
+async def test_quantizations_are_told_by_name_and_size_and_a_split_one_is_one(
     hf: HuggingFaceServer, asking: Asking, tmp_path: Path
 ) -> None:
-    files = await asyncio.to_thread(quantised, tmp_path)
+    files = await asyncio.to_thread(quantized, tmp_path)
     hf.add_repository("org/tiny", files)
     plan = await (await asking()).plan("hf://org/tiny", context_length=1000)
-    assert [(one.name, len(one.files)) for one in plan.quantisations] == [("Q8_0", 1), ("Q4_K_M", 2), ("Q2_K", 1)]
-    sizes = [sum(len(files[path]) for path in one.files) for one in plan.quantisations]
-    assert [one.size for one in plan.quantisations] == sizes
-    assert [one.memory.total - one.size for one in plan.quantisations if one.memory] == [256_000] * 3
+    assert [(one.name, len(one.files)) for one in plan.quantizations] == [("Q8_0", 1), ("Q4_K_M", 2), ("Q2_K", 1)]
+    sizes = [sum(len(files[path]) for path in one.files) for one in plan.quantizations]
+    assert [one.size for one in plan.quantizations] == sizes
+    assert [one.memory.total - one.size for one in plan.quantizations if one.memory] == [256_000] * 3
     assert (plan.choice, plan.memory, len(plan.files)) == (None, None, 6)
 
 
 async def test_the_largest_that_fits_with_its_cache_is_chosen_and_fetched_alone(
     hf: HuggingFaceServer, asking: Asking, tmp_path: Path
 ) -> None:
-    files = await asyncio.to_thread(quantised, tmp_path)
+    files = await asyncio.to_thread(quantized, tmp_path)
     hf.add_repository("org/tiny", files)
     hub = await asking()
     split = [path for path in files if "of-00002" in path]
     weights = sum(len(files[path]) for path in split)
     plan = await hub.plan("hf://org/tiny", fits=weights + 256_000, context_length=1000)
-    assert (plan.choice, plan.details.quantisation) == ("Q4_K_M", "Q4_K")
+    assert (plan.choice, plan.details.quantization) == ("Q4_K_M", "Q4_K")
     assert [file.path for file in plan.files] == sorted(["README.md", "mmproj-F16.gguf", *split])
     assert plan.memory is not None
     assert plan.memory.total == weights + 256_000
@@ -192,14 +192,14 @@ async def test_the_largest_that_fits_with_its_cache_is_chosen_and_fetched_alone(
     assert len((await hub.fetch(plan)).files) == 4
     smaller = await hub.plan("hf://org/tiny", fits=f"{weights + 255_999} B", context_length=1000)
     assert (smaller.choice, smaller.files[0].path) == ("Q2_K", "Q2_K/tiny-Q2_K.gguf")
-    quantised_cache = await hub.plan("hf://org/tiny", fits=weights + 255_999, context_length=1000, cache_dtype="Q8_0")
-    assert quantised_cache.choice == "Q4_K_M"
+    quantized_cache = await hub.plan("hf://org/tiny", fits=weights + 255_999, context_length=1000, cache_dtype="Q8_0")
+    assert quantized_cache.choice == "Q4_K_M"
 
 
 async def test_where_nothing_fits_the_error_says_what_would(
     hf: HuggingFaceServer, asking: Asking, tmp_path: Path
 ) -> None:
-    files = await asyncio.to_thread(quantised, tmp_path)
+    files = await asyncio.to_thread(quantized, tmp_path)
     hf.add_repository("org/tiny", files)
     smallest = len(files["Q2_K/tiny-Q2_K.gguf"])
     with pytest.raises(NothingFitsException) as refused:
@@ -209,7 +209,7 @@ async def test_where_nothing_fits_the_error_says_what_would(
     assert sorted(refused.value.needed) == ["Q2_K", "Q4_K_M", "Q8_0"]
 
 
-async def test_weights_that_are_not_quantised_fit_or_do_not(hf: HuggingFaceServer, asking: Asking) -> None:
+async def test_weights_that_are_not_quantized_fit_or_do_not(hf: HuggingFaceServer, asking: Asking) -> None:
     hf.add_repository("org/tiny", {**TEXTS, "model.safetensors": WEIGHTS, "pytorch_model.bin": bytes(50_000)})
     hub = await asking()
     plan = await hub.plan("hf://org/tiny", fits="64 KiB", context_length=100)

@@ -247,9 +247,9 @@ MUTATIONS: dict[str, Mutation] = {
     ),
     "set_parent": Mutation(
         lambda models, world: models.set_parent(
-            world.spare.id, CreateParent(version_id=world.second.id, relation="quantised")
+            world.spare.id, CreateParent(version_id=world.second.id, relation="quantized")
         ),
-        lambda world, _: [("parent.set", {}, _parent(world.second, "quantised"), world.spare.id, None)],
+        lambda world, _: [("parent.set", {}, _parent(world.second, "quantized"), world.spare.id, None)],
     ),
     "set_parent, anew": Mutation(
         lambda models, world: models.set_parent(

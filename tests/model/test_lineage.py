@@ -44,9 +44,9 @@ async def test_what_a_version_was_made_from_is_noted_when_it_is_created(backend:
     async with backend.begin() as models:
         made = await family(models, a="", b="")
         model_id = made["a"].model_id
-        parents = (parent(made["a"].id, "fine-tuned"), parent(made["b"].id, "quantised"), parent(made["a"].id))
+        parents = (parent(made["a"].id, "fine-tuned"), parent(made["b"].id, "quantized"), parent(made["a"].id))
         child = await models.create_version(model_id, CreateVersion(status="draft", derived_from=parents))
-        expected = {(made["a"].id, "merged"), (made["b"].id, "quantised")}  # the last that is said of one counts
+        expected = {(made["a"].id, "merged"), (made["b"].id, "quantized")}  # the last that is said of one counts
         for version in (child, await models.get_version(child.id), (await models.list_versions(model_id))[-1]):
             assert {(each.version_id, each.relation) for each in version.derived_from} == expected
 
@@ -79,7 +79,7 @@ async def test_a_parent_is_set_said_anew_and_taken_back(backend: Backend) -> Non
 async def test_relations_to_the_same_relative_are_listed_in_their_order(backend: Backend) -> None:
     async with backend.begin() as models:
         made = await family(models, a="", b="", c="", d="", e="", f="bcde")
-        relations: tuple[Relation, ...] = ("quantised", "converted", "merged", "copied")
+        relations: tuple[Relation, ...] = ("quantized", "converted", "merged", "copied")
         for letter, relation in zip("bcde", relations, strict=True):
             await models.set_parent(made[letter].id, parent(made["a"].id, relation))
         found = await models.list_ancestors(made["f"].id)
@@ -117,9 +117,9 @@ async def test_relatives_are_listed_both_ways_nearest_first(backend: Backend) ->
 async def test_a_relative_that_is_met_in_two_ways_is_listed_with_each(backend: Backend) -> None:
     async with backend.begin() as models:
         made = await family(models, a="", b="a", c="", d="bc")
-        await models.set_parent(made["c"].id, parent(made["a"].id, "quantised"))
+        await models.set_parent(made["c"].id, parent(made["a"].id, "quantized"))
         up = [(found.model_name, found.relation, found.distance) for found in await models.list_ancestors(made["d"].id)]
-        assert sorted(up) == [("a", "merged", 2), ("a", "quantised", 2), ("b", "merged", 1), ("c", "merged", 1)]
+        assert sorted(up) == [("a", "merged", 2), ("a", "quantized", 2), ("b", "merged", 1), ("c", "merged", 1)]
 
 
 async def test_no_version_is_made_from_itself(backend: Backend) -> None:

@@ -45,8 +45,8 @@ class GGUFSchema(FileSchema):
         tensors: By name.
         parameters: How many elements all tensors have.
         parameters_by_dtype: The same by type, sorted by name: ``{"F32": 266240, "Q4_K": 6563561472}``.
-        quantisation: The type that most parameters have, whatever the file is called; `None` without a tensor.
-        claimed_quantisation: What ``general.file_type`` says: ``Q4_K_M``. It is written by hand or by a tool.
+        quantization: The type that most parameters have, whatever the file is called; `None` without a tensor.
+        claimed_quantization: What ``general.file_type`` says: ``Q4_K_M``. It is written by hand or by a tool.
         context_length: The tokens that the model was trained for.
         tokenizer: What ``tokenizer.ggml.model`` names: ``gpt2``, ``llama``…
         has_chat_template: Whether it brings ``tokenizer.chat_template``.
@@ -69,8 +69,8 @@ class GGUFSchema(FileSchema):
     tensors: TensorTable
     parameters: int = 0
     parameters_by_dtype: dict[str, int]
-    quantisation: str | None = None
-    claimed_quantisation: str | None = None
+    quantization: str | None = None
+    claimed_quantization: str | None = None
     context_length: int | None = None
     tokenizer: str | None = None
     has_chat_template: bool = False

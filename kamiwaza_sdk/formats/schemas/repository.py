@@ -28,7 +28,7 @@ class RepositoryDetailsSchema(FileSchema):
         tokenizer: The class that ``tokenizer_config.json`` names, or what the GGUF file says.
         has_chat_template: Whether there is one.
         dtype: The type that ``config.json`` says the weights are to be used in.
-        quantisation: How they are quantised: ``gptq``, or the type of the GGUF file's tensors.
+        quantization: How they are quantized: ``gptq``, or the type of the GGUF file's tensors.
         parameters: How many elements all tensors have; `None` where the files do not tell.
         parameters_by_dtype: The same by type, sorted by name.
         attention: What the memory of a context is computed from.
@@ -53,7 +53,7 @@ class RepositoryDetailsSchema(FileSchema):
     tokenizer: str | None = None
     has_chat_template: bool = False
     dtype: str | None = None
-    quantisation: str | None = None
+    quantization: str | None = None
     parameters: int | None = None
     parameters_by_dtype: dict[str, int] = Field(default_factory=dict)
     attention: AttentionSchema | None = None

@@ -13,7 +13,7 @@ from kamiwaza_sdk.formats.inspection import detect_format
 from kamiwaza_sdk.formats.repository import DESCRIBING_FILES
 from kamiwaza_sdk.formats.schemas import RepositoryDetailsSchema
 from kamiwaza_sdk.services.hub._inspection import Findings, inspect_here
-from kamiwaza_sdk.services.hub._quantisations import PREFERRED, format_by_name
+from kamiwaza_sdk.services.hub._quantizations import PREFERRED, format_by_name
 from kamiwaza_sdk.services.hub.policies import Known, Subject, objections_to
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched
 from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema, Policy
@@ -64,7 +64,7 @@ def _details(findings: Findings) -> dict[str, JsonValue]:
         "format": next((name for name in PREFERRED if name in formats), None),
         "architecture": _word(described.architecture),
         "parameters": _counts(described) if whole else None,
-        "quantisation": _word(described.quantisation),
+        "quantization": _word(described.quantization),
         "context_length": _number(described.context_length),
     }
     return {name: value for name, value in found.items() if value is not None}

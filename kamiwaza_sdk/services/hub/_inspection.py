@@ -12,7 +12,7 @@ from kamiwaza_sdk.formats.exceptions import FormatException, UnknownFormatExcept
 from kamiwaza_sdk.formats.inspection import FormatSchema, inspect_file, inspect_remote
 from kamiwaza_sdk.formats.repository import DESCRIBING_FILES, describe_repository
 from kamiwaza_sdk.formats.schemas import PickleSchema, PickleVerdict, RepositoryDetailsSchema
-from kamiwaza_sdk.services.hub._quantisations import format_by_name
+from kamiwaza_sdk.services.hub._quantizations import format_by_name
 from kamiwaza_sdk.services.hub._ranges import Allowance, RangeReader, SpentException
 from kamiwaza_sdk.services.hub._threads import in_thread
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema

@@ -15,12 +15,12 @@ from kamiwaza_sdk.formats.memory import estimate_memory
 from kamiwaza_sdk.formats.schemas import MemoryEstimateSchema, RepositoryDetailsSchema
 from kamiwaza_sdk.services.hub._inspection import Inspection
 from kamiwaza_sdk.services.hub._kept import KeptFiles
-from kamiwaza_sdk.services.hub._quantisations import Offer, format_by_name, offers_of
+from kamiwaza_sdk.services.hub._quantizations import Offer, format_by_name, offers_of
 from kamiwaza_sdk.services.hub._tables import shown_size
 from kamiwaza_sdk.services.hub.exceptions import NothingFitsException
 from kamiwaza_sdk.services.hub.policies import Known, Subject, objections_to
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
-from kamiwaza_sdk.services.hub.schemas.plan import PlanFileSchema, PlanSchema, QuantisationSchema
+from kamiwaza_sdk.services.hub.schemas.plan import PlanFileSchema, PlanSchema, QuantizationSchema
 from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema, Policy
 from kamiwaza_sdk.services.hub.sources.context import SourceContext
 from kamiwaza_sdk.services.storage.services import StorageService
@@ -75,7 +75,7 @@ async def make_plan(
     """Return the plan.
 
     Raises:
-        NothingFitsException: No quantisation does.
+        NothingFitsException: No quantization does.
     """
     kept = await asyncio.to_thread(_here, manifest.files, storage)
     requests = _MOST_REQUESTS_OF_MANY if len(manifest.files) > _MANY_FILES else _MOST_REQUESTS
@@ -218,15 +218,15 @@ class _Planning:
             manifest=manifest,
             files=known,
             details=details.model_copy(update={"formats": _formats(known)}),
-            quantisations=tuple(self._offered(offer) for offer in self._offers),
+            quantizations=tuple(self._offered(offer) for offer in self._offers),
             choice=None if choice is None else choice.offer.name,
             reason=None if choice is None else choice.reason,
             memory=self._memory(chosen, details) if chosen is not None and settled and _is_sized(chosen) else None,
             objections=self._objections(manifest, known, details),
         )
 
-    def _offered(self, offer: Offer) -> QuantisationSchema:
-        return QuantisationSchema(
+    def _offered(self, offer: Offer) -> QuantizationSchema:
+        return QuantizationSchema(
             name=offer.name,
             files=tuple(file.path for file in offer.files),
             size=offer.size,

@@ -64,12 +64,12 @@ def _row(cells: Sequence[str], tag: str) -> str:
 
 def _tables(plan: "PlanSchema") -> list[_Table]:
     tables = [_Table(("", ""), _facts(plan))]
-    if len(plan.quantisations) > 1:
+    if len(plan.quantizations) > 1:
         rows = [
             ("*" if one.name == plan.choice else "", one.name, shown_size(one.size), _memory(one.memory))
-            for one in plan.quantisations
+            for one in plan.quantizations
         ]
-        tables.append(_Table(("", "quantisation", "size", "memory"), _shortened(rows)))
+        tables.append(_Table(("", "quantization", "size", "memory"), _shortened(rows)))
     files = [
         (
             file.path,
@@ -108,7 +108,7 @@ def _facts(plan: "PlanSchema") -> list[tuple[str, str]]:
         "formats": ", ".join(plan.formats),
         "architecture": details.architecture,
         "parameters": f"{details.parameters:,} ({by_dtype})" if details.parameters else None,
-        "quantisation": details.quantisation,
+        "quantization": details.quantization,
         "context": f"{plan.context_length:,} tokens" if plan.context_length else None,
         "size": f"{shown_size(plan.size)} in {len(plan.files)} files",
         "to fetch": f"{shown_size(plan.bytes_to_fetch)} ({shown_size(plan.bytes_kept)} are here)",

@@ -68,7 +68,7 @@ class Fetched(BaseModel):
         author: Who made it, as the hub says.
         license: As the hub says, such as ``apache-2.0``.
         task: As the hub says, such as ``text-generation``.
-        details: What the files say: ``format``, ``architecture``, ``parameters`` by type, ``quantisation``,
+        details: What the files say: ``format``, ``architecture``, ``parameters`` by type, ``quantization``,
             ``context_length``, each only where it was found.
         digests_known: Whether it was known of each file before it travelled which bytes it has.
 

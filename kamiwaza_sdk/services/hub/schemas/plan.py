@@ -12,7 +12,7 @@ from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["PlanFileSchema", "PlanSchema", "QuantisationSchema"]
+__all__ = ["PlanFileSchema", "PlanSchema", "QuantizationSchema"]
 
 
 class PlanFileSchema(InputSchema):
@@ -42,7 +42,7 @@ class PlanFileSchema(InputSchema):
     problem: str | None = None
 
 
-class QuantisationSchema(InputSchema):
+class QuantizationSchema(InputSchema):
     """One of the models that a repository offers: the same weights, more or less exact.
 
     Attributes:
@@ -53,7 +53,7 @@ class QuantisationSchema(InputSchema):
         memory: What it takes with the context that was asked for.
 
     Example:
-        >>> QuantisationSchema(name="Q8_0", files=("model-Q8_0.gguf",), size=8_540_770_656).name
+        >>> QuantizationSchema(name="Q8_0", files=("model-Q8_0.gguf",), size=8_540_770_656).name
         'Q8_0'
     """
 
@@ -73,7 +73,7 @@ class PlanSchema(InputSchema):
         manifest: The files, where they lie, and which digests they must have.
         files: The same files, and what is known of them.
         details: What they say about the model together.
-        quantisations: What the source has to choose from, the largest first.
+        quantizations: What the source has to choose from, the largest first.
         choice: Which of them was chosen; `None` where nothing was to be.
         reason: Why.
         memory: What the model takes with the context that was asked for; `None` where it is not chosen yet, or not
@@ -92,7 +92,7 @@ class PlanSchema(InputSchema):
     manifest: ManifestSchema
     files: tuple[PlanFileSchema, ...]
     details: RepositoryDetailsSchema
-    quantisations: tuple[QuantisationSchema, ...] = ()
+    quantizations: tuple[QuantizationSchema, ...] = ()
     choice: str | None = None
     reason: str | None = None
     memory: MemoryEstimateSchema | None = None

@@ -29,7 +29,7 @@ __all__ = [
 MAX_PARENTS: Final = 100
 
 #: How one version came from another.
-Relation = Literal["fine-tuned", "quantised", "converted", "merged", "copied"]
+Relation = Literal["fine-tuned", "quantized", "converted", "merged", "copied"]
 #: ``draft`` is being put together, ``ready`` can be used, ``archived`` is kept for the record, ``failed`` went wrong.
 VersionStatus = Literal["draft", "ready", "archived", "failed"]
 
@@ -167,8 +167,8 @@ class CreateParent(InputSchema):
         InvalidInputException: The id or the relation is none.
 
     Example:
-        >>> CreateParent(version_id=version.id, relation="quantised").relation
-        'quantised'
+        >>> CreateParent(version_id=version.id, relation="quantized").relation
+        'quantized'
     """
 
     version_id: UUID

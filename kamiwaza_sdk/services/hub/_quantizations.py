@@ -15,7 +15,7 @@ __all__ = ["PREFERRED", "Offer", "format_by_name", "offers_of", "weights_of"]
 PREFERRED: Final = ("safetensors", "gguf", "onnx", "pickle")
 #: What llama.cpp's gguf-split appends to the name of each part.
 _PART: Final = re.compile(r"-\d{5}-of-\d{5}$")
-#: The types of llama.cpp as names of files have them, with the mark of dynamic quantisation.
+#: The types of llama.cpp as names of files have them, with the mark of dynamic quantization.
 _TYPE: Final = re.compile(
     r"(?:^|[^a-z0-9])((?:ud-)?(?:iq\d|tq\d|q\d|mxfp\d|nvfp\d)(?:_[a-z0-9]+)*|bf16|fp?16|fp?32)(?=$|[^a-z0-9_])",
     re.IGNORECASE,
