@@ -1,7 +1,13 @@
 """Where writers work: paths of their own, removed afterwards, by others if they died."""
 
+import errno
+import fcntl
 import os
+import shutil
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,10 +15,37 @@ import pytest
 
 from kamiwaza_sdk import StorageConfig, StorageService
 from kamiwaza_sdk.exceptions import ConfigurationException, InvalidInputException
-from kamiwaza_sdk.services.storage.setup import STALE_AFTER, prepare, sweep
+from kamiwaza_sdk.services.storage import _staging
+from kamiwaza_sdk.services.storage._staging import STALE_AFTER, sweep
+from kamiwaza_sdk.services.storage.setup import prepare
 from tests.storage.helpers import keep, sha256, tree
 
+#: Stages a file by a key, or by none, says where, and is then waited for or killed.
+_WRITER = """
+import sys, time
+from kamiwaza_sdk import StorageConfig, StorageService
+with StorageService(StorageConfig(root=sys.argv[1])).stage(*sys.argv[2:]) as path:
+    path.write_bytes(b"half")
+    print(path, flush=True)
+    sys.stdin.read()
+"""
+_FETCH = """
+import asyncio, sys
+from kamiwaza_sdk import HubService, StorageConfig, StorageService
+store = StorageService(StorageConfig(root=sys.argv[1] + "/store"))
+print(asyncio.run(HubService(storage=store).fetch(sys.argv[1] + "/source")).size)
+"""
 EMPTY = {"blobs": None, "blobs/sha256": None, "quarantine": None, "staging": None}
+
+
+def killed_writer(store: StorageService, key: str | None) -> Path:
+    """Return what a process that was killed while it wrote has left."""
+    command = [sys.executable, "-c", _WRITER, str(store.root), *([] if key is None else [key])]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        left = Path(writer.stdout.readline().strip())
+        writer.kill()
+    return left
 
 
 def _write_and_fail(path: Path) -> None:
@@ -39,30 +72,126 @@ def test_an_unused_context_creates_nothing(store: StorageService) -> None:
     assert not store.root.exists()
 
 
-def test_stale_leftovers_are_swept(store: StorageService) -> None:
-    """What a writer left goes a week after its last change, whatever time its files claim, and nothing else does."""
-    with store.stage() as path:
-        path.write_bytes(b"x")
-        os.utime(path, ns=(0, 0))
-        (store.root / "staging" / "not ours").write_bytes(b"x")
-        sweep(store.root, now=time.time() + STALE_AFTER - 60)
-        assert path.read_bytes() == b"x"
-        sweep(store.root, now=time.time() + STALE_AFTER + 60)
-        assert tree(store.root / "staging") == {"not ours": b"x"}
+def test_a_place_in_use_is_never_swept_whatever_the_clock_says(store: StorageService) -> None:
+    """A writer that has been silent for a thousand years keeps its place, alone or shared, and others' files stay."""
+    (store.root / "staging").mkdir(parents=True)
+    (store.root / "staging" / "not ours").write_bytes(b"x")
+    with store.stage() as alone, store.stage("abc") as shared:
+        alone.write_bytes(b"x")
+        sweep(store.root, now=time.time() + 1000 * 365 * 24 * 3600)
+        shared.write_bytes(b"x")
+        assert alone.read_bytes() == b"x"
+    sweep(store.root, now=time.time() + 1000 * 365 * 24 * 3600)
+    assert tree(store.root / "staging") == {"not ours": b"x"}
+
+
+@pytest.mark.parametrize("key", ["abc", None])
+def test_what_a_killed_writer_left_goes_a_week_after_its_last_change(store: StorageService, key: str | None) -> None:
+    """Its lock ends with it, whatever time its files claim; a week is what a later writer has to go on with them."""
+    left = killed_writer(store, key)
+    os.utime(left, ns=(0, 0))
+    sweep(store.root, now=time.time() + STALE_AFTER - 60)
+    assert left.read_bytes() == b"half"
+    sweep(store.root, now=time.time() + STALE_AFTER + 60)
+    assert tree(store.root / "staging") == {}
+
+
+def test_what_a_killed_writer_left_is_gone_on_with_and_starts_a_new_week(store: StorageService) -> None:
+    """Who gives the same key finds it, however long ago that was, and from then on it is in use."""
+    left = killed_writer(store, "abc")
+    with store.stage("abc") as path:
+        assert (path, path.read_bytes()) == (left, b"half")
+        sweep(store.root, now=time.time() + 2 * STALE_AFTER)
+        assert path.read_bytes() == b"half"
+        path.unlink()
+    assert [place.name for place in (store.root / "staging").iterdir() if place.suffix == ".lock"] != []
 
 
 def test_the_next_writer_sweeps(store: StorageService, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A later writer removes stale leftovers by itself."""
-    with store.stage() as path:
-        now = time.time()
-        monkeypatch.setattr(time, "time", lambda: now + STALE_AFTER + 60)
+    """A later writer removes stale leftovers by itself, and no place of another process that is at work."""
+    left = killed_writer(store, None)
+    writer = subprocess.Popen(
+        [sys.executable, "-c", _WRITER, str(store.root), "abc"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with writer:
+        assert writer.stdout is not None
+        working = Path(writer.stdout.readline().strip())
+        monkeypatch.setattr(_staging, "STALE_AFTER", -3600)
         keep(store, b"x")
-        assert not path.parent.exists()
+        assert not left.parent.exists()
+        assert working.read_bytes() == b"half"
+        writer.kill()
+    keep(store, b"y")
+    assert tree(store.root / "staging") == {}
+
+
+@pytest.mark.parametrize("offset", ["+8d", "+400d", "-400d"])
+def test_a_clock_that_is_wrong_costs_no_writer_its_place(tmp_path: Path, offset: str) -> None:
+    """Twenty files are stored at once by a process whose clock is far from the file system's."""
+    faketime = shutil.which("faketime")
+    if faketime is None:
+        assert not os.environ.get("CI"), "Debian's faketime is missing"
+        pytest.skip("needs Debian's faketime")
+    (tmp_path / "source").mkdir()
+    for number in range(20):
+        (tmp_path / "source" / f"{number}.bin").write_bytes(bytes([number]) * 2000)
+    command = [faketime, "-f", offset, sys.executable, "-c", _FETCH, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.returncode) == ("40000", 0), done.stderr
+
+
+def test_where_there_are_no_locks_the_clock_of_the_file_system_decides(
+    store: StorageService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All works as before, nothing but blobs is left, and only what has not changed for a week is swept."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    left = killed_writer(store, "old")
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with store.stage("abc") as one, store.stage("abc") as two, store.stage() as alone:
+        assert one == two
+        for path in (one, alone):
+            path.write_bytes(b"x")
+        sweep(store.root, now=time.time() + STALE_AFTER - 60)
+        assert (one.read_bytes(), alone.read_bytes(), left.read_bytes()) == (b"x", b"x", b"half")
+        one.unlink()
+    sweep(store.root, now=time.time() + STALE_AFTER + 60)
+    assert tree(store.root / "staging") == {}
+
+
+def test_an_error_while_clearing_up_is_not_raised(store: StorageService, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was written is kept all the same, and an error of the writer's own is the one that is raised."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    for key in ("abc", None):
+        with monkeypatch.context() as broken, store.stage(key) as path:
+            path.write_bytes(b"x")
+            blob = store.publish(path, sha256=sha256(b"x"), size=1)
+            for module, name in [(os, "unlink"), (os, "rmdir"), (os, "scandir"), (Path, "unlink"), (Path, "rmdir")]:
+                broken.setattr(module, name, refuse)
+            path.with_name("more").touch()
+            path.write_bytes(b"x")
+            assert store.publish(path, sha256=sha256(b"x"), size=1) == blob
+        with monkeypatch.context() as broken, pytest.raises(FileExistsError), store.stage(key) as path:
+            _break_and_fail(broken, path, refuse)
+
+
+def _break_and_fail(broken: pytest.MonkeyPatch, path: Path, refuse: Callable[..., None]) -> None:
+    broken.setattr(os, "rmdir", refuse)
+    broken.setattr(Path, "rmdir", refuse)
+    path.parent.mkdir()
 
 
 def test_sweeping_needs_no_store(tmp_path: Path) -> None:
     """Sweeping where there is no store does nothing."""
-    sweep(tmp_path / "none")
+    sweep(tmp_path / "none", now=time.time())
     assert not (tmp_path / "none").exists()
 
 
@@ -107,14 +236,13 @@ def test_a_shared_path_is_the_same_for_all_and_keeps_what_is_left(store: Storage
 
 
 def test_a_shared_place_stays_while_somebody_is_in_it(store: StorageService) -> None:
-    """Who leaves does not take it from the others, and a dead writer's is swept a week later."""
+    """Who leaves does not take it from the others, and the last who leaves takes it, unless something is left."""
     with store.stage("abc") as path:
         with store.stage("abc"):
             pass
         path.write_bytes(b"x")
-        sweep(store.root, now=time.time() + STALE_AFTER - 60)
-        assert path.read_bytes() == b"x"
-    sweep(store.root, now=time.time() + STALE_AFTER + 60)
+    with store.stage("abc") as path:
+        path.unlink()
     assert tree(store.root) == EMPTY
 
 

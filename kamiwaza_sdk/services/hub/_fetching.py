@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
@@ -173,7 +173,7 @@ class Fetching:
                 return await self._brought(file, path, kept)
             finally:
                 if file.sha256 is None:  # whole or not, by nothing could the next fetch tell that it is right
-                    await thread_to_its_end(lambda: path.unlink(missing_ok=True))
+                    await thread_to_its_end(lambda: _unlink(path))
 
     async def _brought(self, file: ManifestFileSchema, path: Path, kept: Kept | None) -> "BlobSchema":
         result = await self._download(file, path, None if kept is None else kept.validators)
@@ -253,3 +253,8 @@ class Fetching:
             yield await thread_to_its_end(lambda: with_stage.enter_context(self._storage.stage(key)))
         finally:
             await thread_to_its_end(with_stage.close)
+
+
+def _unlink(path: Path) -> None:
+    with suppress(OSError):  # what is raised, or was brought, matters more
+        path.unlink(missing_ok=True)

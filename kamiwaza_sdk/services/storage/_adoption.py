@@ -62,11 +62,21 @@ def _keep_linked(
         actual = _digest_as_published(file, path)
         adopted = _keep(store, path, staged, actual, expected=expected, by="link")
     finally:
-        is_blob = adopted is not None and os.path.samestat(before, adopted.path.stat())
+        is_blob = adopted is not None and _is_same(before, adopted.path)
         if not is_blob:
             _put_back(file, before)
     # Where the staging area is another file system than the blobs, it was copied across after all.
     return adopted if is_blob or adopted.by == "kept" else as_adopted(adopted, "copy")
+
+
+def _is_same(file: os.stat_result, path: Path) -> bool:
+    """Whether that file lies there. Where this cannot be told, it may: its mode and time then stay a blob's."""
+    try:
+        return os.path.samestat(file, path.stat())
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
 
 
 def _cloned(file: FileIO, staged: Path) -> str | None:

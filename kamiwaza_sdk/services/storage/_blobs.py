@@ -10,6 +10,7 @@ import logging
 import os
 import secrets
 import stat
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from typing import Final
@@ -153,7 +154,8 @@ def publish(root: Path, staged: Path, *, sha256: str, size: int) -> BlobSchema:
             return _arrive(root, staged, sha256=sha256, size=size)
         except FileNotFoundError:  # who shares the path was faster
             return inspect(root, sha256, size=size)
-    staged.unlink(missing_ok=True)
+    with suppress(OSError):  # the blob is kept, and the stage is cleared by who lent it
+        staged.unlink(missing_ok=True)
     return blob
 
 
@@ -200,5 +202,7 @@ def _move_across(staged: Path, path: Path) -> None:
             sync(target.fileno())
         arriving.rename(path)
     finally:
-        arriving.unlink(missing_ok=True)
-    staged.unlink()
+        with suppress(OSError):
+            arriving.unlink(missing_ok=True)
+    with suppress(OSError):
+        staged.unlink()

@@ -208,7 +208,7 @@ def _open_blob(blob: BlobSchema) -> FileIO:
 def _compare(actual: str, blob: BlobSchema) -> None:
     """Raise `BlobCorruptException` if the copy shows what the blob's status did not: a decayed disk, say."""
     if actual != blob.sha256:
-        with suppress(PermissionError):
+        with suppress(OSError):
             os.utime(blob.path)  # no longer as published: the next who asks for it hashes it, and sets it aside
         raise BlobCorruptException(sha256=blob.sha256, actual=actual, path=blob.path, quarantined=None)
 
@@ -220,7 +220,7 @@ def _temporary(folder: int) -> Generator[tuple[str, FileIO]]:
         try:
             yield name, file
         finally:
-            with suppress(FileNotFoundError):
+            with suppress(OSError):  # mostly it has its final name by now; what else resists may stay
                 os.unlink(name, dir_fd=folder)
 
 

@@ -13,13 +13,13 @@ from kamiwaza_sdk.services.storage._errors import translated
 from kamiwaza_sdk.services.storage._files import digest
 from kamiwaza_sdk.services.storage._intake import compare, is_file, open_source, take_in
 from kamiwaza_sdk.services.storage._materialize import lay_out
+from kamiwaza_sdk.services.storage._staging import staged
 from kamiwaza_sdk.services.storage.config import StorageConfig
 from kamiwaza_sdk.services.storage.exceptions import (
     BlobCorruptException,
     BlobNotFoundException,
 )
 from kamiwaza_sdk.services.storage.schemas import AdoptedBlobSchema, BlobSchema, FileLike, HasFiles
-from kamiwaza_sdk.services.storage.setup import staged
 
 __all__ = ["StorageService"]
 
@@ -28,8 +28,9 @@ class StorageService:
     """A directory of files named by their SHA-256, in which nothing unverified ever has its final name.
 
     Any number of threads and processes may use one store at once. A crash at any instruction leaves a blob kept whole,
-    or not at all; what a dead writer had staged is removed after a week, by another's next write. Every
-    method blocks: call it with `asyncio.to_thread` from a coroutine. A service can be pickled; it holds no handles.
+    or not at all; what a dead writer had staged is removed after a week, by another's next write; what is in use never
+    is. Every method blocks: call it with `asyncio.to_thread` from a coroutine. A service can be pickled; it holds no
+    handles.
 
     Args:
         config: Where the store lies. Default: read from ``STORAGE_SERVICE_…`` when first needed.
