@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,24 @@ with StorageService(StorageConfig(root=sys.argv[1])).stage(*sys.argv[2:]) as pat
     path.write_bytes(b"half")
     print(path, flush=True)
     sys.stdin.read()
+"""
+#: Finds its file where it wrote it, however many others sweep meanwhile.
+_COME_AND_GO = """
+import os, sys
+from kamiwaza_sdk import StorageConfig, StorageService
+from kamiwaza_sdk.services.storage import _staging
+_staging.STALE_AFTER = -3600
+store, seen = StorageService(StorageConfig(root=sys.argv[1])), 0
+for number in range(300):
+    with store.stage("abc" if number % 3 else None) as path:
+        mine = path.with_name(f"of-{os.getpid()}")
+        mine.write_bytes(b"x")
+        _staging.sweep(store.root, now=2**40)
+        seen += mine.read_bytes() == b"x"
+        mine.unlink()
+    if not number:
+        print("begun", flush=True)
+print(seen)
 """
 _FETCH = """
 import asyncio, sys
@@ -96,15 +115,15 @@ def test_what_a_killed_writer_left_goes_a_week_after_its_last_change(store: Stor
     assert tree(store.root / "staging") == {}
 
 
-def test_what_a_killed_writer_left_is_gone_on_with_and_starts_a_new_week(store: StorageService) -> None:
-    """Who gives the same key finds it, however long ago that was, and from then on it is in use."""
+def test_what_a_killed_writer_left_is_gone_on_with(store: StorageService) -> None:
+    """Who gives the same key finds it, and from then on it is in use; a place that nothing is left in goes."""
     left = killed_writer(store, "abc")
     with store.stage("abc") as path:
         assert (path, path.read_bytes()) == (left, b"half")
         sweep(store.root, now=time.time() + 2 * STALE_AFTER)
         assert path.read_bytes() == b"half"
         path.unlink()
-    assert [place.name for place in (store.root / "staging").iterdir() if place.suffix == ".lock"] != []
+    assert tree(store.root / "staging") == {}
 
 
 def test_the_next_writer_sweeps(store: StorageService, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,6 +278,21 @@ def test_many_enter_and_leave_a_shared_place_at_once(store: StorageService) -> N
     with ThreadPoolExecutor(8) as threads:
         assert list(threads.map(come_and_go, range(8))) == list(range(8))
     assert tree(store.root) == EMPTY
+
+
+def test_processes_that_sweep_everything_take_no_place_from_each_other(store: StorageService) -> None:
+    """Four processes, to whom all that is not in use is stale, come and go, alone and together; one is killed."""
+    command = [sys.executable, "-c", _COME_AND_GO, str(store.root)]
+    with ExitStack() as started:
+        processes = [
+            started.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+            for _ in range(4)
+        ]
+        assert processes[0].stdout is not None
+        assert processes[0].stdout.readline() == "begun\n"
+        processes[0].kill()
+        told = [process.communicate() for process in processes]
+    assert [(out.split(), error) for out, error in told[1:]] == [(["begun", "300"], "")] * 3
 
 
 def test_several_who_share_a_path_publish_it_once(store: StorageService) -> None:

@@ -57,50 +57,65 @@ def staged(root: Path, *, key: str | None = None) -> Generator[Path]:
 
 
 class _Use:
-    """One writer's use of a place, from `enter` to `leave`."""
+    """One writer's use of a place, from `enter` to `leave`.
+
+    Attributes:
+        place: The directory.
+        entered_at: By the clock of the file system, in seconds since 1970.
+    """
 
     def __init__(self, place: Path, *, is_shared: bool) -> None:
         self.place = place
-        #: By the clock of the file system, in seconds since 1970.
         self.entered_at = 0.0
-        # In a shared place, so that it is not empty, and stays, where there are no locks.
-        self._sign = place / f"in-use-{secrets.token_hex(8)}" if is_shared else None
+        self._is_shared = is_shared
         self._lock: int | None = None
+        self._sign: Path | None = None
 
     def enter(self) -> None:
         self._lock = _locked(self.place, fcntl.LOCK_SH)
         try:
-            self._make()
-            self.entered_at = self.place.stat().st_ctime
+            if self._lock is not None:
+                self.place.mkdir(exist_ok=self._is_shared)
+                os.utime(self._lock)  # what an earlier writer left is of use for another week
+                self.entered_at = os.fstat(self._lock).st_ctime
+            else:
+                self._make_without_lock()
+                self.entered_at = self.place.stat().st_ctime
         except BaseException:
             self.leave()
             raise
 
-    def _make(self) -> None:
-        if self._sign is None:
+    def _make_without_lock(self) -> None:
+        """Make the place; a shared one with a file of ours in it, so that it is not empty, and stays."""
+        if not self._is_shared:
             self.place.mkdir()
             return
+        sign = self.place / f"in-use-{secrets.token_hex(8)}"
         for _ in range(_ATTEMPTS):
             with suppress(FileNotFoundError, FileExistsError):  # removed again, or just now, by one who left
                 self.place.mkdir(exist_ok=True)
-                self._sign.touch(exist_ok=False)
+                sign.touch(exist_ok=False)
+                self._sign = sign
                 return
         raise FileNotFoundError(errno.ENOENT, "others keep removing it", str(self.place))
 
     def leave(self) -> None:
         """Remove what is of no use to anyone. What resists is swept later."""
-        if self._sign is None:
+        if not self._is_shared:
             shutil.rmtree(self.place, ignore_errors=True)
-        else:
+        if self._sign is not None:
             with suppress(OSError):
                 self._sign.unlink(missing_ok=True)
+        if self._lock is None:
             with suppress(OSError):  # it is not empty as long as anything is worth keeping, or others are in it
                 self.place.rmdir()
-        if self._lock is not None:
-            with suppress(OSError):  # others hold it, too
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _forget(self.place)
-            _release(self._lock)
+            return
+        with suppress(OSError):  # others hold it, too, or something is worth keeping
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if self._is_shared:
+                self.place.rmdir()
+            _forget(self.place)
+        _release(self._lock)
 
 
 def sweep(root: Path, *, now: float) -> None:
