@@ -1,6 +1,8 @@
 """``HUB_SERVICE_…``, and what ``huggingface_hub`` goes by: read when needed, and a token for its own host only."""
 
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,22 @@ def test_ours_beat_those_of_huggingface_hub(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("HUB_SERVICE_OFFLINE", "0")
     config = HubConfig()
     assert (config.hf_endpoint, token_of(config), config.offline) == ("https://b.org/hub", "hf_b", False)
+
+
+@pytest.mark.parametrize(
+    ("variables", "offline"),
+    [({"TRANSFORMERS_OFFLINE": "1"}, True), ({"TRANSFORMERS_OFFLINE": "1", "HF_HUB_OFFLINE": "0"}, False)],
+)
+def test_offline_is_what_huggingface_hub_takes_for_it(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], *, offline: bool
+) -> None:
+    """The variable of transformers counts where that of the hub is not set."""
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    told = "from huggingface_hub import is_offline_mode; print(is_offline_mode())"
+    done = subprocess.run([sys.executable, "-c", told], check=True, capture_output=True, text=True)
+    assert (HubConfig().offline, done.stdout.strip()) == (offline, str(offline))
 
 
 def test_a_token_of_huggingface_hub_is_for_the_endpoint_of_huggingface_hub_only(

@@ -56,10 +56,11 @@ def _checked_token(value: SecretStr | None) -> SecretStr | None:
 class HubConfig(Settings):
     """Settings of `HubService`, each also read from ``HUB_SERVICE_<NAME>``.
 
-    Where neither is given, what ``huggingface_hub`` goes by holds: ``HF_ENDPOINT``, ``HF_TOKEN``, ``HF_HUB_OFFLINE``,
-    and the token file of ``hf auth login``: ``HF_TOKEN_PATH``, ``HF_HOME/token`` or ``~/.cache/huggingface/token``;
-    ``HF_HUB_DISABLE_IMPLICIT_TOKEN`` leaves token and file alone. They are read when an instance is made. A token
-    found so is for the endpoint found so: an endpoint that is given as ``HUB_SERVICE_HF_ENDPOINT`` never gets it.
+    Where neither is given, what ``huggingface_hub`` goes by holds: ``HF_ENDPOINT``, ``HF_TOKEN``, ``HF_HUB_OFFLINE`` or
+    else ``TRANSFORMERS_OFFLINE``, and the token file of ``hf auth login``: ``HF_TOKEN_PATH``, ``HF_HOME/token`` or
+    ``~/.cache/huggingface/token``; ``HF_HUB_DISABLE_IMPLICIT_TOKEN`` leaves token and file alone. They are read when an
+    instance is made. A token found so is for the endpoint found so: an endpoint that is given as
+    ``HUB_SERVICE_HF_ENDPOINT`` never gets it.
 
     Attributes:
         hf_endpoint: The Hugging-Face-compatible hub that ``hf://`` names. Default: ``https://huggingface.co``.
@@ -84,7 +85,9 @@ class HubConfig(Settings):
     hf_token: Annotated[SecretStr | None, BeforeValidator(_blank_is_none), AfterValidator(_checked_token)] = None
     ollama_endpoint: Annotated[str, AfterValidator(checked_endpoint)] = _OLLAMA
     offline: bool = Field(
-        default_factory=lambda: os.environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE,
+        default_factory=lambda: (
+            (os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or "").upper() in _TRUE
+        )
     )
 
     @field_validator("hf_token")

@@ -223,7 +223,7 @@ class OfflineException(HubException):
         what = f"the files {named}{more} of {shown(source, limit=200)}" if missing else shown(source, limit=200)
         super().__init__(
             f"not kept here, and offline: {what}; fetch it once with a connection, "
-            "or unset HUB_SERVICE_OFFLINE (and HF_HUB_OFFLINE)"
+            "or unset HUB_SERVICE_OFFLINE (and HF_HUB_OFFLINE, TRANSFORMERS_OFFLINE)"
         )
         self.source = source
         self.missing: tuple[str, ...] = tuple(missing)
