@@ -102,6 +102,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.schemas.fetched import Fetched as Fetched
     from kamiwaza_sdk.services.hub.schemas.fetched import FetchedFile as FetchedFile
     from kamiwaza_sdk.services.hub.schemas.fetched import manifest_digest as manifest_digest
+    from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema as LeftOutSchema
     from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema as ManifestFileSchema
     from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema as ManifestSchema
     from kamiwaza_sdk.services.hub.schemas.plan import PlanFileSchema as PlanFileSchema
@@ -298,6 +299,7 @@ __all__ = [
     "InvalidSourceException",
     "InvalidUrlException",
     "LatestVersionSchema",
+    "LeftOutSchema",
     "LineageCycleException",
     "MalformedFileException",
     "ManifestFileSchema",
@@ -498,6 +500,7 @@ _MODULES = {
     "InvalidSourceException": "kamiwaza_sdk.services.hub.exceptions",
     "InvalidUrlException": "kamiwaza_sdk.services.download.exceptions",
     "LatestVersionSchema": "kamiwaza_sdk.services.model.schemas.model",
+    "LeftOutSchema": "kamiwaza_sdk.services.hub.schemas.manifest",
     "LineageCycleException": "kamiwaza_sdk.services.model.exceptions",
     "MalformedFileException": "kamiwaza_sdk.formats.exceptions",
     "ManifestFileSchema": "kamiwaza_sdk.services.hub.schemas.manifest",

@@ -22,6 +22,7 @@ from kamiwaza_sdk import (
     StoragePermissionException,
     StorageService,
 )
+from kamiwaza_sdk.services.hub.caches import ollama
 from kamiwaza_sdk.services.storage import _adoption
 from kamiwaza_sdk.testing import HuggingFaceServer
 from tests.hub.conftest import Asking
@@ -71,6 +72,10 @@ def repository(cache: Path) -> Path:
 
 def snapshot(cache: Path) -> Path:
     return next((repository(cache) / "snapshots").iterdir())
+
+
+def tree_of(cache: Path) -> Path:
+    return repository(cache) / "trees" / f"{snapshot(cache).name}.json"
 
 
 def damaged(path: Path) -> None:
@@ -196,14 +201,112 @@ async def test_a_link_to_nothing_is_half_a_model(hub: HubService, cache: Path, n
     assert not hub.storage.root.exists()
 
 
-async def test_a_download_that_broke_off_is_half_a_model(hub: HubService, cache: Path) -> None:
-    """Its rest is refused; a rest of what has arrived since is not."""
+async def test_a_download_that_broke_off_hinders_only_what_it_may_be_a_part_of(hub: HubService, cache: Path) -> None:
+    """With the commit's listing it is clear that nothing is missing; without one, not unless the files are named."""
     blobs = repository(cache) / "blobs"
-    whole = (snapshot(cache) / "config.json").resolve().name
-    (blobs / f"{whole}.1234.incomplete").touch()
-    assert (await hub.adopt("hf://org/tiny", cache=cache)).size
     (blobs / f"{'ab' * 32}.incomplete").touch()
+    assert (await hub.adopt("hf://org/tiny", cache=cache)).size
+    tree_of(cache).unlink()
     with pytest.raises(NotInCacheException, match="broke off"):
+        await hub.adopt("hf://org/tiny", cache=cache)
+    with pytest.raises(NotInCacheException, match="broke off"):
+        await hub.adopt("hf://org/tiny", cache=cache, allow=["*.json"])
+    assert len((await hub.adopt("hf://org/tiny", cache=cache, allow=["config.json", "model.safetensors"])).files) == 2
+    (blobs / f"{'ab' * 32}").touch()
+    assert (await hub.adopt("hf://org/tiny", cache=cache)).size
+
+
+async def test_a_part_of_a_repository_is_adopted_only_as_what_it_is(
+    hf: HuggingFaceServer, hub: HubService, tmp_path: Path
+) -> None:
+    """What ``huggingface_hub`` itself refuses offline, too, is refused, unless patterns leave what is there."""
+    hf.add_repository("org/tiny", FILES)
+    code = "from huggingface_hub import snapshot_download as download\ndownload('org/tiny', allow_patterns=['*.json'])"
+    run(hf, tmp_path / "home", code)
+    with pytest.raises(NotInCacheException, match=r"'README.md', 'empty'.* of [0-9a-f]{40} are not there") as caught:
+        await hub.adopt("hf://org/tiny", cache=tmp_path / "home/hub")
+    assert "allow= or ignore=" in caught.value.reason
+    assert not hub.storage.root.exists()
+    narrow: list[dict[str, list[str]]] = [
+        {"allow": ["*.json"]},
+        {"ignore": ["*.md", "empty", "*.safetensors", "*.onnx", ".gitattributes"]},
+    ]
+    for patterns in narrow:
+        adopted = await hub.adopt("hf://org/tiny", cache=tmp_path / "home/hub", **patterns)
+        assert [file.path for file in adopted.files] == ["config.json", "onnx/Ünïcode #1.json"]
+        assert adopted.digests_known
+
+
+@pytest.mark.parametrize("home", ["hub", ""])
+async def test_the_home_of_huggingface_hub_is_as_good_as_its_cache(hub: HubService, cache: Path, home: str) -> None:
+    assert len((await hub.adopt("hf://org/tiny", cache=cache.parent / home)).files) == len(FILES)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+@pytest.mark.parametrize("linked", [True, False])
+async def test_a_file_that_was_cut_or_changed_is_noticed(
+    hub: HubService, cache: Path, name: str, *, linked: bool
+) -> None:
+    """Also where a snapshot has the files themselves, as on systems without links: by the listing of the commit."""
+    path = snapshot(cache) / name
+    data = path.read_bytes()
+    if not linked:
+        path.unlink()
+        path.write_bytes(data)
+    assert (await hub.adopt("hf://org/tiny", cache=cache, allow=name)).digests_known
+    target = path.resolve()
+    target.chmod(0o644)
+    target.unlink()  # the store may have it by another name
+    target.write_bytes(data[:-1])
+    with pytest.raises(NotInCacheException, match=f"has {len(data) - 1} bytes and not {len(data)}"):
+        await hub.adopt("hf://org/tiny", cache=cache, allow=name)
+    target.write_bytes(data[:-1] + b"?")
+    hub.storage.path(sha256(data)).unlink()
+    with pytest.raises((DigestMismatchException, GitBlobMismatchException)):
+        await hub.adopt("hf://org/tiny", cache=cache, allow=name)
+
+
+async def test_what_is_in_a_snapshot_and_in_no_listing_of_its_commit_is_left_out(hub: HubService, cache: Path) -> None:
+    (snapshot(cache) / "notes.txt").write_text("mine")
+    (snapshot(cache) / ".DS_Store").write_bytes(b"x")
+    adopted = await hub.adopt("hf://org/tiny", cache=cache)
+    assert {file.path for file in adopted.files} == set(FILES)
+    assert [one.path for one in adopted.left_out] == ["notes.txt", ".DS_Store"]
+    assert "listing of that commit" in adopted.left_out[0].reason
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format_version": 2, "files": {}}', '{"format_version": 1}'])
+async def test_a_listing_that_cannot_be_read_tells_nothing(hub: HubService, cache: Path, text: str) -> None:
+    tree_of(cache).write_text(text)
+    (snapshot(cache) / "empty").unlink()
+    assert len((await hub.adopt("hf://org/tiny", cache=cache)).files) == len(FILES) - 1
+
+
+async def test_what_xet_shares_among_repositories_is_adopted(
+    hf: HuggingFaceServer, hub: HubService, cache: Path, tmp_path: Path
+) -> None:
+    """Its digest is the name of the repository's link, not that of the shared file, which is a Xet hash."""
+    blob = snapshot(cache) / snapshot(cache).joinpath("model.safetensors").readlink()
+    data, xet = blob.read_bytes(), "c0ffee" + "0" * 58
+    code = f"""
+from huggingface_hub.utils._shared_blobs import publish_blob_to_shared_store as publish
+blob, xet, cache = {os.path.normpath(blob)!r}, {xet!r}, {str(cache)!r}
+print(publish(blob_path=blob, xet_hash=xet, cache_dir=cache, expected_size={len(data)}, replace_existing=False))
+from huggingface_hub import snapshot_download
+print(snapshot_download("org/tiny", local_files_only=True))
+"""
+    assert run(hf, tmp_path / "home", code).splitlines() == ["True", str(snapshot(cache))]
+    assert (snapshot(cache) / "model.safetensors").resolve() == cache.resolve() / "blobs/c0" / xet
+    for listing in (True, False):
+        if not listing:
+            tree_of(cache).unlink()
+        adopted = await hub.adopt("hf://org/tiny", cache=cache)
+        digests = {file.path: file.sha256 for file in adopted.files}
+        assert (digests["model.safetensors"], adopted.digests_known) == (sha256(data), True)
+    target = cache / "blobs/c0" / xet
+    hub.storage.path(sha256(data)).unlink()
+    damaged(target)
+    with pytest.raises(DigestMismatchException):
         await hub.adopt("hf://org/tiny", cache=cache)
 
 
@@ -226,7 +329,8 @@ async def test_a_link_to_a_directory_and_a_fifo_are_refused(hub: HubService, cac
     with pytest.raises(InvalidSourceException, match="link to a directory"):
         await hub.adopt("hf://org/tiny", cache=cache)
     (snapshot(cache) / "more").unlink()
-    os.mkfifo(snapshot(cache) / "pipe")
+    (snapshot(cache) / "config.json").unlink()
+    os.mkfifo(snapshot(cache) / "config.json")
     with pytest.raises(InvalidSourceException, match="no regular file"):
         await hub.adopt("hf://org/tiny", cache=cache)
 
@@ -258,14 +362,16 @@ async def test_what_is_not_what_its_name_says_is_refused_and_left_alone(
     assert (after.st_mode, after.st_mtime_ns, after.st_nlink) == (before.st_mode, before.st_mtime_ns, 1)
 
 
-async def test_a_cache_without_links_is_adopted_too(hub: HubService, cache: Path) -> None:
+async def test_a_cache_without_links_or_listing_is_adopted_too(hub: HubService, cache: Path) -> None:
     """Where there are no symbolic links, a snapshot has the files themselves: then nothing names their content."""
     path = snapshot(cache) / "config.json"
     data = path.read_bytes()
     path.unlink()
     path.write_bytes(data)
-    (file,) = (await hub.adopt("hf://org/tiny", cache=cache, allow="config.json")).files
-    assert (file.sha256, file.by) == (sha256(data), "link")
+    tree_of(cache).unlink()
+    adopted = await hub.adopt("hf://org/tiny", cache=cache, allow="config.json")
+    (file,) = adopted.files
+    assert (file.sha256, file.by, adopted.digests_known) == (sha256(data), "link", False)
 
 
 async def test_ollamas_store_is_adopted(hub: HubService, tmp_path: Path) -> None:
@@ -293,6 +399,20 @@ async def test_ollamas_store_is_found_where_ollama_keeps_it(
     monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path / "ollama"))
     adopted = await hub.adopt("ollama://me/tiny:latest", ignore="LICENSE")
     assert (adopted.author, adopted.name, len(adopted.files)) == ("me", "me/tiny", 5)
+
+
+async def test_ollamas_directory_of_its_service_is_looked_at_too(
+    hub: HubService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And both places are named where neither has the model."""
+    monkeypatch.delenv("OLLAMA_MODELS", raising=False)
+    assert ollama._PLACES[1:] == ("/usr/share/ollama/.ollama/models",)
+    image(tmp_path / "service")
+    monkeypatch.setattr(ollama, "_PLACES", (str(tmp_path / "user"), str(tmp_path / "service")))
+    assert (await hub.adopt("ollama://tiny")).name == "tiny"
+    with pytest.raises(NotInCacheException) as caught:
+        await hub.adopt("ollama://other")
+    assert caught.value.cache == f"{tmp_path / 'user'} and {tmp_path / 'service'}"
 
 
 def _without_a_layer(place: Path) -> None:
@@ -374,6 +494,38 @@ async def test_lm_studios_directory_is_found_where_it_keeps_it(
     assert (await hub.adopt("lmstudio://org/tiny")).size == len(WEIGHTS)
     with pytest.raises(NotInCacheException, match="no directory of that name"):
         await hub.adopt("lmstudio://org/other")
+
+
+@pytest.mark.parametrize("is_chosen", [True, False])
+async def test_lm_studios_pointer_and_settings_are_followed(
+    hub: HubService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_chosen: bool
+) -> None:
+    """The pointer file names its home, and the settings there the directory of models, if another was chosen."""
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
+    (tmp_path / "user").mkdir()
+    (tmp_path / "user/.lmstudio-home-pointer").write_text(f"{tmp_path / 'home'}\n")
+    models = tmp_path / ("chosen" if is_chosen else "home/models")
+    (models / "org/tiny").mkdir(parents=True)
+    (models / "org/tiny/a.gguf").write_bytes(WEIGHTS)
+    if is_chosen:
+        (tmp_path / "home").mkdir()
+        (tmp_path / "home/settings.json").write_text(json.dumps({"downloadsFolder": str(models), "language": "en"}))
+    assert (await hub.adopt("lmstudio://org/tiny")).size == len(WEIGHTS)
+    with pytest.raises(NotInCacheException, match="no directory of that name") as caught:
+        await hub.adopt("lmstudio://org/other")
+    assert str(models) in caught.value.cache
+
+
+@pytest.mark.parametrize("text", ["", "relative", "\0", "\udcff"])
+async def test_a_pointer_that_names_no_home_is_not_followed(
+    hub: HubService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".lmstudio-home-pointer").write_bytes(text.encode(errors="surrogateescape"))
+    (tmp_path / ".lmstudio/models/org/tiny").mkdir(parents=True)
+    (tmp_path / ".lmstudio/models/org/tiny/a.gguf").write_bytes(WEIGHTS)
+    (tmp_path / ".lmstudio/settings.json").write_text("[]")
+    assert (await hub.adopt("lmstudio://org/tiny")).size == len(WEIGHTS)
 
 
 async def test_lm_studios_links_that_lead_out_are_refused(hub: HubService, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from kamiwaza_sdk import (
 )
 from kamiwaza_sdk.services.download._claim import Place
 from kamiwaza_sdk.services.hub import sources
+from kamiwaza_sdk.services.hub._selection import Selection
 from kamiwaza_sdk.services.hub.sources import Source, local
 from kamiwaza_sdk.services.hub.sources.local import resolve_path
 from tests.serving import Server
@@ -416,7 +417,7 @@ async def test_of_what_downloads_leave_only_bytes_are_refused(
     for silent in (".journal", "-sealed.journal", f"-{'ab' * 8}.journal", ".lease"):
         Path(place.beside(silent)).write_text("{}")
     (tmp_path / below / f".kamiwaza-{'ab' * 8}.tmp").write_text("of materialize")
-    others = {tmp_path / below / name for name in (".kamiwaza-1.partial", f"{place.stem}.partial.txt", ".hidden")}
+    others = {tmp_path / below / name for name in (".kamiwaza-1", f"{place.stem}.partial.txt", ".hidden")}
     for other in others:
         other.write_text("x")
     files = (await hub.fetch(tmp_path)).files
@@ -648,8 +649,8 @@ async def test_what_leads_out_of_the_directory_since_it_was_listed_is_refused(
         (place / "a.bin").write_bytes(BODY)
     (tmp_path / "m" / "a.bin").write_bytes(BODY)
 
-    def list_then_swap(source: Path) -> object:
-        manifest = resolve_path(source)
+    def list_then_swap(source: Path, selection: Selection) -> object:
+        manifest = resolve_path(source, selection)
         (tmp_path / "m" / swapped).rename(tmp_path / "moved")
         (tmp_path / "m" / swapped).symlink_to(tmp_path / "outside" / ("" if swapped == "sub" else swapped))
         return manifest

@@ -31,7 +31,6 @@ def run(server: HuggingFaceServer, home: Path, code: str, *, token: str | None =
         "PATH": os.environ["PATH"],
         "HF_ENDPOINT": server.endpoint,
         "HF_HOME": str(home),
-        "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         **({} if token is None else {"HF_TOKEN": token}),

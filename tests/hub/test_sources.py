@@ -222,7 +222,7 @@ async def test_a_source_that_brings_the_bytes_itself_is_cancelled_once_its_threa
 
 
 def test_ours_are_sources() -> None:
-    sources = {scheme: registry.source_for(scheme, address=f"{scheme}://x") for scheme in ("file", "hf", "http")}
+    sources = {scheme: registry.source_for(scheme, address=f"{scheme}://x") for scheme in ("hf", "http", "ollama")}
     assert all(isinstance(source, ModelSource) for source in sources.values())
     assert not any(isinstance(source, StreamingSource) for source in sources.values())
 

@@ -13,6 +13,7 @@ from kamiwaza_sdk.services.download.progress import Reporter, check_progress, re
 from kamiwaza_sdk.services.download.schemas import Validators
 from kamiwaza_sdk.services.hub._git import check_git_blob
 from kamiwaza_sdk.services.hub._kept import Kept, KeptFiles
+from kamiwaza_sdk.services.hub._local_origin import origin_of
 from kamiwaza_sdk.services.hub._results import result_of
 from kamiwaza_sdk.services.hub._streaming import open_stream, written
 from kamiwaza_sdk.services.hub._threads import in_thread
@@ -95,7 +96,15 @@ class Fetching:
             await in_thread(self._refuse_missing)
         slots = asyncio.Semaphore(_MAX_STAGED)
         files = await all_or_first_error(self._take(file, slots) for file in self._manifest.files)
-        return result_of(self._manifest, Fetched, files, bytes_fetched=self._fetched, bytes_reused=self._reused)
+        origin = await in_thread(lambda: origin_of(self._manifest, files, self._storage))
+        return result_of(
+            self._manifest if origin.commit is None else self._manifest.model_copy(update={"revision": origin.commit}),
+            Fetched,
+            files,
+            bytes_fetched=self._fetched,
+            bytes_reused=self._reused,
+            changed=origin.changed,
+        )
 
     async def _take(self, file: ManifestFileSchema, slots: asyncio.Semaphore) -> FetchedFile:
         async with slots:

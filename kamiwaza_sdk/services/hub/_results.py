@@ -18,6 +18,7 @@ def result_of(
     *,
     bytes_fetched: int,
     bytes_reused: int,
+    changed: Iterable[str] = (),
 ) -> _Result:
     """Return what was brought, with what the manifest says of where it is from."""
     return kind(
@@ -33,4 +34,6 @@ def result_of(
         bytes_fetched=bytes_fetched,
         bytes_reused=bytes_reused,
         digests_known=all(file.has_digest for file in manifest.files),
+        left_out=manifest.left_out,
+        changed=tuple(changed),
     )

@@ -81,6 +81,8 @@ def _tables(plan: "PlanSchema") -> list[_Table]:
         for file in plan.files
     ]
     tables.append(_Table(("file", "size", "", "format", ""), _shortened(files)))
+    if plan.left_out:
+        tables.append(_Table(("left out", "because it"), _shortened([(one.path, one.reason) for one in plan.left_out])))
     if plan.objections:
         against = [(one.path or "the model", one.reason, one.rule) for one in plan.objections]
         tables.append(_Table(("objection", "", "rule"), _shortened(against)))

@@ -1,10 +1,12 @@
 """What a caller wants of a source: which of its files, and with which digests."""
 
 import asyncio
+import os
 
 from kamiwaza_sdk._validation import MAX_FILES, check_layout
 from kamiwaza_sdk.services.hub._digests import expected, with_digests
-from kamiwaza_sdk.services.hub._selection import patterns, select
+from kamiwaza_sdk.services.hub._selection import Selection, patterns
+from kamiwaza_sdk.services.hub.addresses import scheme_of
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema
 from kamiwaza_sdk.services.hub.sources import Source, resolve_source
@@ -22,17 +24,21 @@ class Wanted:
 
     def __init__(self, *, sha256: object, allow: object, ignore: object) -> None:
         self._digests = expected(sha256)
-        self._allow = patterns(allow, field="allow")
-        self._ignore = patterns(ignore, field="ignore")
+        self.selection: Selection = Selection(patterns(allow, field="allow"), patterns(ignore, field="ignore"))
 
     async def resolve(self, source: Source, context: SourceContext) -> ManifestSchema:
         """Return the files that are wanted, which can stand beside each other."""
-        found = await resolve_source(source, context)
-        return await asyncio.to_thread(self.select, found)
+        found = await resolve_source(source, context, self.selection)
+        return await asyncio.to_thread(lambda: self.select(found, sift=_lists(source, found)))
 
-    def select(self, found: ManifestSchema) -> ManifestSchema:
-        """Return those that are wanted of all files. Blocks."""
-        manifest = select(found, allow=self._allow, ignore=self._ignore)
+    def select(self, found: ManifestSchema, *, sift: bool = True) -> ManifestSchema:
+        """Return those that are wanted of all files. Blocks.
+
+        Args:
+            found: All files.
+            sift: Whether nobody named them one by one, so that what is no part of a model is left out.
+        """
+        manifest = self.selection.of(found, sift=sift)
         if not manifest.files:
             raise InvalidSourceException(manifest.source, "has no files; give one that has")
         if len(manifest.files) > MAX_FILES:
@@ -40,3 +46,11 @@ class Wanted:
             raise InvalidSourceException(manifest.source, reason)
         check_layout([file.path for file in manifest.files])
         return manifest.model_copy(update={"files": with_digests(manifest.files, self._digests)})
+
+
+def _lists(source: Source, found: ManifestSchema) -> bool:
+    """Whether a source lists whatever is there, and was not one file, a list of them, or what was listed before."""
+    if not isinstance(source, str | os.PathLike) or scheme_of(os.fspath(source)) in {"http", "https"}:
+        return False
+    is_one = len(found.files) == 1 and found.files[0].inside is None
+    return not is_one or (found.files[0].scheme != "file" and found.files[0].url != found.source)

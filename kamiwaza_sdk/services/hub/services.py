@@ -48,13 +48,14 @@ async def adopt(
     Files that share blocks (btrfs, XFS), or are files of this user's on the store's file system, which get a second
     name there, take no room again; others are copied. Each is hashed. What its cache names it by is compared: the
     SHA-256 or git blob id of a Hugging Face cache, the SHA-256 of Ollama. LM Studio names none. `StorageService.adopt`
-    says what a second name means for the other tool.
+    says what a second name means for the other tool. What is no part of a model is left out, as `fetch` does.
 
     Args:
         source: ``hf://org/repo@revision``, of the cache of ``huggingface_hub`` (``datasets/`` and ``spaces/`` too);
             ``ollama://name:tag``, of Ollama's store; or ``lmstudio://publisher/repo``, of LM Studio's directory.
-        cache: Where that cache lies. Default: where its tool keeps it: ``HF_HUB_CACHE``, ``HF_HOME/hub`` or
-            ``~/.cache/huggingface/hub``; ``OLLAMA_MODELS`` or ``~/.ollama/models``; ``~/.lmstudio/models``.
+        cache: Where that cache lies; of ``huggingface_hub`` also its home, which has it as ``hub``. Default: where its
+            tool keeps it: ``HF_HUB_CACHE``, ``HF_HOME/hub`` or ``~/.cache/huggingface/hub``; ``OLLAMA_MODELS``, or
+            ``~/.ollama/models`` and that of its service; the home of LM Studio, as it names it, or ``~/.lmstudio``.
         allow: As `fetch` takes it.
         ignore: As `fetch` takes it.
 
@@ -63,7 +64,7 @@ async def adopt(
         tells them. Give it to `ModelService.register`.
 
     Raises:
-        NotInCacheException: The cache has it not, or not whole.
+        NotInCacheException: The cache has it not, or not all that is wanted of it.
         InvalidSourceException: `source` is no such address, or what the cache has of it leads out of the cache, or is
             damaged, or nothing of it is wanted.
         DigestMismatchException: A file is not what the cache names it.
@@ -96,6 +97,9 @@ async def fetch(
     its content (``ETag``, ``Last-Modified``) costs one conditional request. Any other travels again, and is kept once.
     One that broke off goes on where it stopped, as `DownloadService.download` says; what there is of it stays in the
     store for a week. Of several fetches of the same at once, one brings it.
+
+    What tools, file managers and editors leave among a model's files, and secrets, are left out (`Fetched.left_out`)
+    unless a pattern of `allow` names them; version control's own files (``.git``) always are.
 
     Args:
         source: An address, such as ``https://…``, ``hf://org/repo@revision`` or ``file://…``; several of http or https;
@@ -393,7 +397,7 @@ class HubService:
         wanted = Wanted(sha256=None, allow=allow, ignore=ignore)
         if self._config is None:
             self._config = await asyncio.to_thread(HubConfig)
-        found = await in_thread(partial(resolve_cached, source, cache, self._config))
+        found = await in_thread(partial(resolve_cached, source, cache, self._config, wanted.selection))
         adopted = await adopt_all(await asyncio.to_thread(wanted.select, found), self.storage)
         return await in_thread(lambda: with_details(adopted, self.storage))
 

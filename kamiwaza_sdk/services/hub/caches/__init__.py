@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from kamiwaza_sdk._validation import check_place
 from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.services.hub._selection import Selection
 from kamiwaza_sdk.services.hub.addresses import redacted, scheme_of
 from kamiwaza_sdk.services.hub.caches import hugging_face, lm_studio, ollama
 from kamiwaza_sdk.services.hub.config import HubConfig
@@ -15,15 +16,21 @@ from kamiwaza_sdk.services.hub.sources.local import readable
 
 __all__ = ["resolve_cached"]
 
-_CACHES: Final[dict[str, Callable[[str, Path | None, HubConfig], ManifestSchema]]] = {
+_CACHES: Final[dict[str, Callable[[str, Path | None, HubConfig, Selection], ManifestSchema]]] = {
     "hf": hugging_face.resolve,
     "lmstudio": lm_studio.resolve,
     "ollama": ollama.resolve,
 }
 
 
-def resolve_cached(source: Any, cache: Any, config: HubConfig) -> ManifestSchema:  # Any: what callers give
+def resolve_cached(source: Any, cache: Any, config: HubConfig, selection: Selection) -> ManifestSchema:
     """Return the files that another tool has of something. Blocks.
+
+    Args:
+        source: As `adopt` takes it.
+        cache: As `adopt` takes it.
+        config: The hub's settings.
+        selection: Which files are wanted: the others need not be there.
 
     Raises:
         InvalidInputException: An argument is of a wrong kind.
@@ -38,7 +45,7 @@ def resolve_cached(source: Any, cache: Any, config: HubConfig) -> ManifestSchema
         raise InvalidSourceException(redacted(source), reason)
     address, place = source.strip(), _place(cache)
     with readable(place or Path(address)):
-        return _CACHES[scheme](f"{scheme}{address[len(scheme) :]}", place, config)
+        return _CACHES[scheme](f"{scheme}{address[len(scheme) :]}", place, config, selection)
 
 
 def _place(cache: Any) -> Path | None:  # Any: as above

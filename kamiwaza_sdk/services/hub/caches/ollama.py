@@ -3,11 +3,13 @@
 import hashlib
 import os
 from pathlib import Path
+from typing import Final
 
 from pydantic import ValidationError
 
 from kamiwaza_sdk._validation import shown
 from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.services.hub._selection import Selection
 from kamiwaza_sdk.services.hub.caches._files import read_small, regular_size
 from kamiwaza_sdk.services.hub.config import HubConfig
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException, NotInCacheException
@@ -24,22 +26,35 @@ from kamiwaza_sdk.services.hub.sources._ollama_images import (
 __all__ = ["resolve"]
 
 
-def resolve(reference: str, cache: Path | None, config: HubConfig) -> ManifestSchema:
+#: Where it keeps models of a user's; and where, as its Linux service, of the user ``ollama`` that its installer makes.
+_PLACES: Final = ("~/.ollama/models", "/usr/share/ollama/.ollama/models")
+
+
+def resolve(reference: str, cache: Path | None, config: HubConfig, selection: Selection) -> ManifestSchema:
     """Return the layers of an image. Blocks.
 
     Raises:
         InvalidSourceException: The reference is none, or what is kept of it cannot be used.
         NotInCacheException: It is not kept, or not all of it.
     """
-    del config
+    del config, selection
     wanted = OllamaReference.parse(reference)
-    place = cache or Path(os.environ.get("OLLAMA_MODELS") or "~/.ollama/models").expanduser().absolute()
-    path = place / "manifests" / wanted.host / wanted.repository / wanted.tag
-    text = read_small(path, inside=place, limit=MAX_MANIFEST)
-    if text is None:
-        raise NotInCacheException(source=str(wanted), cache=str(place), reason=f"there is no {path}")
+    below = f"manifests/{wanted.host}/{wanted.repository}/{wanted.tag}"
+    places = [cache] if cache is not None else _places()
+    for place in places:
+        path = place / below
+        if (text := read_small(path, inside=place, limit=MAX_MANIFEST)) is not None:
+            break
+    else:
+        looked_in = " and ".join(map(str, places))
+        raise NotInCacheException(source=str(wanted), cache=looked_in, reason=f"there is no {below}")
     files = _files(_image(text, path), place, path, wanted)
     return manifest_of(wanted, files, digest=hashlib.sha256(text).hexdigest())
+
+
+def _places() -> list[Path]:
+    named = os.environ.get("OLLAMA_MODELS")
+    return [Path(place).expanduser().absolute() for place in ([named] if named else _PLACES)]
 
 
 def _image(text: bytes, path: Path) -> Image:

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from kamiwaza_sdk._validation import MAX_SIZE, FilePath, Sha256, check_layout
+from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema
 from kamiwaza_sdk.services.storage.schemas import FileLike
 
 __all__ = ["Fetched", "FetchedFile", "manifest_digest"]
@@ -62,7 +63,8 @@ class Fetched(BaseModel):
         files: Sorted by path.
         bytes_fetched: How many bytes travelled.
         bytes_reused: How many did not have to: the store had them, or the source is on this machine.
-        source_revision: What pins it at its source, such as a commit; `None` where nothing does.
+        source_revision: What pins it at its source, such as a commit; `None` where nothing does. Of a directory that
+            ``huggingface_hub`` filled, the commit that it noted, where all files are what it noted.
         source_repository: The repository's name at its hub, such as ``org/model``.
         hub: Where it was published, such as ``huggingface``.
         author: Who made it, as the hub says.
@@ -71,6 +73,9 @@ class Fetched(BaseModel):
         details: What the files say: ``format``, ``architecture``, ``parameters`` by type, ``quantization``,
             ``context_length``, each only where it was found.
         digests_known: Whether it was known of each file before it travelled which bytes it has.
+        left_out: What the source has besides, and is no part of the model, each with the reason.
+        changed: Paths of files that are not what ``huggingface_hub`` noted when it downloaded them into the directory
+            that was fetched: somebody edited them since.
 
     Example:
         >>> file = FetchedFile(path="model.onnx", size=3, sha256="ab" * 32)
@@ -94,6 +99,8 @@ class Fetched(BaseModel):
     task: str | None = None
     details: dict[str, JsonValue] = Field(default_factory=dict)
     digests_known: bool = False
+    left_out: tuple[LeftOutSchema, ...] = ()
+    changed: tuple[FilePath, ...] = ()
 
     @property
     def size(self) -> int:

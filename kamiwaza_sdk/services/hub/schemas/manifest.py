@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 from kamiwaza_sdk._validation import MAX_SIZE, FilePath, InputSchema, ModelName, Sha256, check_text
 from kamiwaza_sdk.services.hub.addresses import path_of, scheme_of
 
-__all__ = ["ManifestFileSchema", "ManifestSchema"]
+__all__ = ["LeftOutSchema", "ManifestFileSchema", "ManifestSchema"]
 
 _MAX_WORD_LENGTH: Final = 255
 _MAX_TAGS: Final = 1000
@@ -79,6 +79,22 @@ class ManifestFileSchema(InputSchema):
         return path_of(self.url) if self.scheme == "file" else None
 
 
+class LeftOutSchema(InputSchema):
+    """A file, or a directory with all that is in it, that stands in a source and does not belong to the model.
+
+    Attributes:
+        path: Relative to the source, with ``/`` between segments.
+        reason: Why it was left out, in one sentence without its subject.
+
+    Example:
+        >>> print(LeftOutSchema(path=".git", reason="is version control's"))
+        path='.git' reason="is version control's"
+    """
+
+    path: str
+    reason: str
+
+
 class ManifestSchema(InputSchema):
     """What a source consists of: `HubService.resolve` returns it, and `fetch` takes it and brings just this.
 
@@ -100,6 +116,8 @@ class ManifestSchema(InputSchema):
         gated: Whether its hub brings its files only to who has accepted conditions there.
         private: Whether its hub shows it to some only.
         page: Where people read about it.
+        left_out: What the source has besides, and is no part of the model: version control, notes of other tools,
+            secrets, leftovers of editors. Not what `allow` and `ignore` leave out.
 
     Raises:
         InvalidInputException: A field is not acceptable.
@@ -124,6 +142,7 @@ class ManifestSchema(InputSchema):
     gated: bool = False
     private: bool = False
     page: _Address | None = None
+    left_out: tuple[LeftOutSchema, ...] = ()
 
     @property
     def size(self) -> int | None:

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from kamiwaza_sdk._validation import MAX_SIZE, FilePath, InputSchema
 from kamiwaza_sdk.formats.schemas import MemoryEstimateSchema, PickleVerdict, RepositoryDetailsSchema
-from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema
+from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema
 
 if TYPE_CHECKING:
@@ -107,6 +107,11 @@ class PlanSchema(InputSchema):
     def revision(self) -> str | None:
         """What pins it, such as a commit."""
         return self.manifest.revision
+
+    @property
+    def left_out(self) -> tuple[LeftOutSchema, ...]:
+        """What the source has besides, and is no part of the model, each with the reason."""
+        return self.manifest.left_out
 
     @property
     def license(self) -> str | None:

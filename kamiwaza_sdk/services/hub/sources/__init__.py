@@ -9,8 +9,9 @@ from typing import Any, TypeAlias, cast
 
 from kamiwaza_sdk._validation import MAX_FILES
 from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.services.hub._selection import Selection
 from kamiwaza_sdk.services.hub._threads import in_thread
-from kamiwaza_sdk.services.hub.addresses import is_address, redacted, refuse_unless_address, scheme_of
+from kamiwaza_sdk.services.hub.addresses import is_address, path_of, redacted, refuse_unless_address, scheme_of
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema
 from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
@@ -25,8 +26,13 @@ __all__ = ["Source", "resolve_source"]
 Source: TypeAlias = "str | os.PathLike[str] | Sequence[str] | ManifestSchema | PlanSchema"
 
 
-async def resolve_source(source: Source, context: SourceContext) -> ManifestSchema:
+async def resolve_source(source: Source, context: SourceContext, selection: Selection) -> ManifestSchema:
     """Return the files that a source consists of.
+
+    Args:
+        source: As `fetch` takes it.
+        context: For sources on the network.
+        selection: Which files are wanted; of directories, what is not wanted need not be looked at.
 
     Raises:
         InvalidInputException: `source` is of a wrong kind.
@@ -40,6 +46,8 @@ async def resolve_source(source: Source, context: SourceContext) -> ManifestSche
         refuse_unless_address(source)
         scheme = scheme_of(source)
         reference = f"{scheme}{source[len(scheme) :]}"
+        if scheme == "file":
+            return await in_thread(lambda: resolve_path(path_of(reference), selection))
         model_source = await asyncio.to_thread(source_for, scheme, address=source)
         manifest: object = await model_source.resolve(reference, context)
         if not isinstance(manifest, ManifestSchema):
@@ -47,7 +55,7 @@ async def resolve_source(source: Source, context: SourceContext) -> ManifestSche
             raise InvalidSourceException(redacted(source), f"was resolved to a {kind}; its source is at fault")
         return manifest
     if isinstance(source, str | os.PathLike):
-        return await in_thread(lambda: resolve_path(_path(source)))
+        return await in_thread(lambda: resolve_path(_path(source), selection))
     return await asyncio.to_thread(resolve_urls, _urls(source))
 
 

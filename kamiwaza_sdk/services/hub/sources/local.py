@@ -2,35 +2,41 @@
 
 import os
 import stat
-from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from kamiwaza_sdk._validation import MAX_FILES, check_path
 from kamiwaza_sdk.exceptions import ServiceException
 from kamiwaza_sdk.services.download._claim import BESIDE
-from kamiwaza_sdk.services.hub._threads import in_thread
+from kamiwaza_sdk.services.hub._left_out import EMPTY_ALONE, HALF, half_of, rules_for
+from kamiwaza_sdk.services.hub._selection import EVERYTHING, Selection, left_out_as
 from kamiwaza_sdk.services.hub.addresses import displayed, path_of, redacted, suggested
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
-from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
-from kamiwaza_sdk.services.hub.sources.context import SourceContext
+from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema, ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.services.storage._materialize import TEMPORARY
 from kamiwaza_sdk.services.storage._stopping import go_on
 
-__all__ = ["LocalSource", "check_inside", "readable", "resolve_path"]
+__all__ = ["check_inside", "readable", "resolve_path"]
 
 
-class LocalSource:
-    """Files on this machine."""
-
-    async def resolve(self, reference: str, context: SourceContext) -> ManifestSchema:
-        """Return the one file, or those below the directory."""
-        return await in_thread(lambda: resolve_path(path_of(reference)))
+#: Of files that are left out, a directory may have more than a model may have.
+_MOST_NAMES: Final = 10 * MAX_FILES
+#: Makes the error about a path that tells that a download has not ended.
+Refusal: TypeAlias = Callable[[str, str], ServiceException]
 
 
-def resolve_path(root: Path) -> ManifestSchema:
+def resolve_path(
+    root: Path, selection: Selection = EVERYTHING, *, unfinished: Refusal = InvalidSourceException
+) -> ManifestSchema:
     """Return the files that a path leads to. Looks at the file system, and opens no file. Blocks.
+
+    Args:
+        root: A file or directory.
+        selection: Which files are wanted: what the others are does not matter.
+        unfinished: Makes the error where a file has not all arrived.
 
     Raises:
         InvalidSourceException: It is empty, missing, neither file nor directory, leads out of itself, or holds the
@@ -41,12 +47,31 @@ def resolve_path(root: Path) -> ManifestSchema:
         status = root.stat()
         real = Path(os.path.realpath(root))
         is_file = stat.S_ISREG(status.st_mode)
-        found = [_Found(root.name, root, status.st_size)] if is_file else sorted(_below(root, status.st_mode, real))
-        files = tuple(_described(one, None if is_file else real.as_uri()) for one in found)
+        _refuse_version_control(root, real)
+        listing = _Listing(root, real, selection)
+        if is_file:
+            listing.add_itself(status.st_size)
+        else:
+            listing.walk(status.st_mode)
+        listing.refuse_unfinished(unfinished)
+        files = tuple(_described(one, None if is_file else real.as_uri()) for one in sorted(listing.found))
     if not files:
-        raise InvalidSourceException(str(root), "is an empty directory; give one with files")
+        reason = "has nothing but what is left out" if listing.left_out else "is an empty directory"
+        raise InvalidSourceException(str(root), f"{reason}; give one with files{_shown(listing.left_out)}")
     name = suggested(real.stem if is_file else real.name)
-    return ManifestSchema(source=displayed(str(root)), name=name, files=files)
+    left_out = tuple(listing.left_out[path] for path in sorted(listing.left_out))
+    return ManifestSchema(source=displayed(str(root)), name=name, files=files, left_out=left_out)
+
+
+def _shown(left_out: dict[str, LeftOutSchema]) -> str:
+    return f", or name in allow what you want of {', '.join(map(ascii, sorted(left_out)[:5]))}" if left_out else ""
+
+
+def _refuse_version_control(root: Path, real: Path) -> None:
+    for name in {root.name, real.name}:
+        for rule in rules_for(name):
+            if not rule.can_be_named:
+                raise InvalidSourceException(str(root), f"{rule.reason}; give the directory that it stands in")
 
 
 def check_inside(file: ManifestFileSchema) -> Path:
@@ -83,44 +108,126 @@ class _Found(NamedTuple):
     size: int
 
 
-def _below(root: Path, mode: int, real: Path) -> Iterator[_Found]:
-    if not stat.S_ISDIR(mode):
-        raise InvalidSourceException(str(root), "is neither a file nor a directory; give one of those")
-    with closing(_walk(root, real)) as entries:
-        for count, entry in enumerate(entries):
-            go_on()
-            if count >= MAX_FILES:
-                raise InvalidSourceException(str(root), f"has over {MAX_FILES} files; fetch a part of it")
-            file = Path(entry.path)
-            yield _Found(file.relative_to(root).as_posix(), file, entry.stat().st_size)
+class _Listing:
+    """What there is below a path, or it alone.
+
+    Attributes:
+        found: The files that can be of the model.
+        left_out: What stands among them and is not, by its path.
+    """
+
+    def __init__(self, root: Path, real: Path, selection: Selection) -> None:
+        self._root = root
+        self._real = real
+        self._selection = selection
+        self._names: set[str] = set()  # of all files, those left out too
+        self._is_one_file = False
+        self.found: list[_Found] = []
+        self.left_out: dict[str, LeftOutSchema] = {}
+
+    def add_itself(self, size: int) -> None:
+        """Add the file that was named, and notice what stands beside it."""
+        name = self._root.name
+        self._is_one_file = True
+        self.found.append(_Found(name, self._root, size))
+        self._names.add(name)
+        beside = (f"{name}{end}" for end in HALF)
+        self._names.update(one for one in beside if os.path.lexists(self._root.with_name(one)))
+
+    def walk(self, mode: int) -> None:
+        """Add the regular files below a directory. Follows links that stay below it, and to files only."""
+        if not stat.S_ISDIR(mode):
+            raise InvalidSourceException(str(self._root), "is neither a file nor a directory; give one of those")
+        directories: list[str] = [os.fspath(self._root)]
+        for directory in directories:  # which grows meanwhile; a call for each level would exhaust the stack
+            with os.scandir(directory) as entries:
+                for entry in entries:
+                    go_on()
+                    if not self._is_left_out(entry) and self._is_directory(entry):
+                        directories.append(entry.path)
+            if len(directories) > MAX_FILES:
+                raise self._too_many("directories")
+
+    def _is_left_out(self, entry: "os.DirEntry[str]") -> bool:
+        path = self._path(entry)
+        if entry.is_dir(follow_symlinks=False):
+            reason = self._selection.closed(path)
+            path = f"{path}/"
+        elif BESIDE.fullmatch(entry.name) or TEMPORARY.fullmatch(entry.name):
+            return _is_of_no_use(entry)
+        else:
+            self._names.add(path)
+            if len(self._names) > _MOST_NAMES:
+                raise self._too_many("files")
+            reason = self._selection.left_out(path)
+        if reason is not None and self._selection.wants(path):
+            self._leave_out(reason)
+        return reason is not None
+
+    def _leave_out(self, reason: LeftOutSchema) -> None:
+        if len(self.left_out) >= MAX_FILES:
+            raise self._too_many("files that are none of a model's")
+        self.left_out[reason.path] = reason
+
+    def _is_directory(self, entry: "os.DirEntry[str]") -> bool:
+        """Whether to look into it; if it is a file, add it."""
+        if entry.is_symlink() and not _lies_in(entry, self._real):
+            raise _leads_out(entry)
+        if entry.is_dir(follow_symlinks=False):
+            return True
+        if not entry.is_file():
+            raise InvalidSourceException(entry.path, "is no regular file; leave it out")
+        self.found.append(_Found(self._path(entry), Path(entry.path), entry.stat().st_size))
+        if len(self.found) > MAX_FILES:
+            raise self._too_many("files")
+        return False
+
+    def _full(self, path: str) -> str:
+        return displayed(str(self._root if self._is_one_file else self._root / path))
+
+    def _path(self, entry: "os.DirEntry[str]") -> str:
+        return Path(entry.path).relative_to(self._root).as_posix()
+
+    def _too_many(self, of: str) -> InvalidSourceException:
+        return InvalidSourceException(str(self._root), f"has over {MAX_FILES} {of}; fetch a part of it")
+
+    def refuse_unfinished(self, refusal: Refusal) -> None:
+        """Raise where a wanted file has not all arrived; leave out what tells of downloads that are no more."""
+        found = {one.path: one for one in self.found}
+        for path in sorted(self._names):
+            package = path.removesuffix("/Info.plist")  # Safari's half download is a directory with this file
+            half = half_of(package)
+            if half is None:
+                continue
+            whole, end = half
+            if whole in found and self._selection.wants(whole):
+                reason = f"has not arrived yet, as {displayed(path)} beside it tells; finish the download"
+                raise refusal(self._full(whole), f"{reason}, or leave it out with ignore=")
+            if self._was_asked_for(path, end) or not self._selection.wants(path):
+                continue
+            if whole not in self._names and end not in EMPTY_ALONE:
+                reason = "has not arrived yet: it holds the bytes of an unfinished download; finish that"
+                raise refusal(self._full(path), f"{reason}, or leave it out with ignore=")
+            self._leave_out(left_out_as(path, "tells of a download that has not ended"))
+            found.pop(path, None)
+        self.found = list(found.values())
+
+    def _was_asked_for(self, path: str, end: str) -> bool:
+        """Whether a half download is what is wanted: by its own path, or by a pattern with its ending."""
+        if self._is_one_file:
+            return path == self._root.name
+        return any(
+            pattern.lower().endswith(end) and fnmatchcase(path, pattern) for pattern in self._selection.allow or ()
+        )
 
 
-def _walk(root: Path, real: Path) -> Generator["os.DirEntry[str]"]:
-    """Yield the regular files below a directory. Follows links that stay below it, and to files only."""
-    directories: list[str] = [os.fspath(root)]
-    for directory in directories:  # which grows meanwhile; a call for each level would exhaust the stack
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                if entry.is_symlink() and not _lies_in(entry, real):
-                    raise _leads_out(entry)
-                if entry.is_dir(follow_symlinks=False):
-                    directories.append(entry.path)
-                elif entry.is_file():
-                    if not _is_ours(entry):
-                        yield entry
-                else:
-                    raise InvalidSourceException(entry.path, "is no regular file; leave it out")
-                if len(directories) > MAX_FILES:
-                    raise InvalidSourceException(str(root), f"has over {MAX_FILES} directories; fetch a part of it")
-
-
-def _is_ours(entry: "os.DirEntry[str]") -> bool:
-    """Return whether it is no file of the directory's; raise where one is to become of it."""
+def _is_of_no_use(entry: "os.DirEntry[str]") -> bool:
+    """Return `True` for a file that this library left; raise where one of the model's is to become of it."""
     named = BESIDE.fullmatch(entry.name)
     if named and named["bytes"] and entry.stat().st_size:
         reason = "holds the bytes of an unfinished download; finish the download, or remove the file"
         raise InvalidSourceException(entry.path, reason)
-    return named is not None or TEMPORARY.fullmatch(entry.name) is not None
+    return True
 
 
 def _lies_in(file: "os.PathLike[str]", directory: Path) -> bool:

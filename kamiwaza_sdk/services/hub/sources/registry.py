@@ -16,7 +16,6 @@ GROUP: Final = "kamiwaza_sdk.sources"
 #: Loaded when first needed, and first in line: what is installed cannot take their place.
 _OWN: Final = {
     "az": ("kamiwaza_sdk.services.hub.sources.object_storage", "ObjectStorageSource"),
-    "file": ("kamiwaza_sdk.services.hub.sources.local", "LocalSource"),
     "gs": ("kamiwaza_sdk.services.hub.sources.object_storage", "ObjectStorageSource"),
     "hf": ("kamiwaza_sdk.services.hub.sources.hugging_face", "HuggingFaceSource"),
     "http": ("kamiwaza_sdk.services.hub.sources.web", "WebSource"),
@@ -37,7 +36,7 @@ def source_for(scheme: str, *, address: str) -> ModelSource:
         return _own(*_OWN[scheme])
     found = tuple(entry_points(group=GROUP, name=scheme))
     if not found:
-        others = sorted({*_OWN, *entry_points(group=GROUP).names})
+        others = sorted({*_OWN, "file", *entry_points(group=GROUP).names})
         known = ", ".join(others)
         way_out = f"write http://… or https://…, or install what brings {scheme}:// ({known} are known)"
         reason = f"is no http or https URL; {way_out}"

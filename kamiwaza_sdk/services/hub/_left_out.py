@@ -1,0 +1,110 @@
+"""What stands among a model's files and is none of them: by their names, and why.
+
+The names are those that the tools document or write: git, Mercurial, Subversion and others; ``huggingface_hub``
+(https://huggingface.co/docs/huggingface_hub/guides/download#download-files-to-a-local-folder), ModelScope and DVC
+(https://dvc.org/doc/user-guide/project-structure/internal-files); Finder, Explorer, editors and Python; and the usual
+places of secrets. Case does not matter, as it does not to some file systems.
+"""
+
+import re
+from typing import Final, NamedTuple
+
+__all__ = ["EMPTY_ALONE", "HALF", "Rule", "half_of", "rules_for"]
+
+
+class Rule(NamedTuple):
+    """Names of one kind."""
+
+    names: re.Pattern[str]
+    reason: str
+    #: Whether a pattern that names it brings it all the same.
+    can_be_named: bool
+
+    def part(self, path: str) -> str | None:
+        """Return the path down to the segment that has such a name; `None` where none has."""
+        found = self.names.search(path)
+        return None if found is None else path[: found.end()]
+
+    def is_named_by(self, pattern: str) -> bool:
+        """Whether a pattern is about such names, and does not merely match everything."""
+        texts = (pattern, pattern.replace("*", ""))
+        return self.can_be_named and any(self.names.search(text) for text in texts)
+
+
+def _rule(names: str, reason: str, *, can_be_named: bool = True) -> Rule:
+    """Return the rule for names with ``*`` for anything, separated by white space."""
+    alternatives = "|".join(re.escape(name).replace(r"\*", "[^/]*") for name in names.split())
+    return Rule(re.compile(rf"(?:^|(?<=/))(?:{alternatives})(?=/|$)", re.IGNORECASE), reason, can_be_named)
+
+
+_RULES: Final = (
+    _rule(
+        ".git .hg .svn .bzr .jj .pijul _darcs .fslckout",
+        "is version control's: it can hold the address of a remote with its token, and is never taken",
+        can_be_named=False,
+    ),
+    _rule(
+        ".env .env.* .envrc .netrc _netrc .git-credentials .dvc/config.local .npmrc .pypirc .pgpass .htpasswd .s3cfg "
+        ".boto .my.cnf .ssh .aws .azure .gnupg .kube .docker/config.json .config/gcloud .kaggle/kaggle.json "
+        ".streamlit/secrets.toml id_rsa id_dsa id_ecdsa id_ed25519 .bash_history .python_history",
+        "is where secrets are kept",
+    ),
+    _rule(
+        ".cache/huggingface .huggingface .locks *.incomplete .no_exist .dvc/cache .dvc/tmp .msc .mdl .mv ._____temp",
+        "is what a tool that downloads keeps for itself",
+    ),
+    _rule(
+        ".DS_Store ._* .AppleDouble .LSOverride __MACOSX .Spotlight-V100 .Trashes .fseventsd .TemporaryItems "
+        ".DocumentRevisions-V100 Thumbs.db ehthumbs.db desktop.ini $RECYCLE.BIN .directory .Trash-* "
+        ".nfs* .fuse_hidden* @eaDir lost+found",
+        "is what a file manager or file system leaves",
+    ),
+    _rule(
+        "__pycache__ *.pyc *.pyo .ipynb_checkpoints .mypy_cache .pytest_cache .ruff_cache .tox .nox .venv .idea "
+        ".vscode *~ *.swp *.swo .#* *.tmp",
+        "is what an editor or a program leaves",
+    ),
+    # Finder's icon: its name ends with a carriage return, which no path of a model can hold.
+    Rule(re.compile(r"(?:^|(?<=/))Icon\r(?=/|$)"), "is what a file manager leaves", can_be_named=False),
+)
+
+
+#: What most paths do not match: all rules at once, for listings of 100,000 files.
+_ANY: Final = re.compile("|".join(rule.names.pattern.lower() for rule in _RULES))
+
+
+def rules_for(path: str) -> list[Rule]:
+    """Return the rules by which a path is left out, the strictest first."""
+    if not _ANY.search(path.lower()):
+        return []
+    return [rule for rule in _RULES if rule.names.search(path)]
+
+
+#: Endings under which browsers and download managers write what has not all arrived, or note how far it is.
+HALF: Final = (
+    ".aria2",
+    ".aria2__temp",
+    ".part",
+    ".partial",
+    ".crdownload",
+    ".opdownload",
+    ".download",
+    ".incomplete",
+    ".filepart",
+    ".fdmdownload",
+    ".dlpart",
+    ".!qb",
+    ".!ut",
+    ".bc!",
+    ".ytdl",
+    ".wkdownload",
+    ".xltd",
+)
+#: Those of them that are no model where what they belong to is gone: notes, and what `_RULES` name.
+EMPTY_ALONE: Final = frozenset({".aria2", ".ytdl", ".incomplete"})
+
+
+def half_of(path: str) -> tuple[str, str] | None:
+    """Return the path of what a file is a part of, or notes about, and its ending; `None` where it is neither."""
+    lower = path.lower()
+    return next(((path[: -len(end)], end) for end in HALF if lower.endswith(end) and len(path) > len(end)), None)
