@@ -117,7 +117,7 @@ class ManifestSchema(InputSchema):
         private: Whether its hub shows it to some only.
         page: Where people read about it.
         left_out: What the source has besides, and is no part of the model: version control, notes of other tools,
-            secrets, leftovers of editors. Not what `allow` and `ignore` leave out.
+            secrets, leftovers of editors. Not what ``allow`` and ``ignore`` leave out.
 
     Raises:
         InvalidInputException: A field is not acceptable.
