@@ -2,6 +2,13 @@
 
 from kamiwaza_sdk.formats.schemas.attention import AttentionSchema, MemoryEstimateSchema
 from kamiwaza_sdk.formats.schemas.gguf import GGUFArraySchema, GGUFSchema, GGUFValue
+from kamiwaza_sdk.formats.schemas.layout import (
+    CompanionKind,
+    CompanionSchema,
+    IncompleteVariantSchema,
+    LayoutSchema,
+    VariantSchema,
+)
 from kamiwaza_sdk.formats.schemas.onnx import ONNXSchema, ONNXValueSchema
 from kamiwaza_sdk.formats.schemas.pickles import PickleImportSchema, PickleSchema, PickleVerdict
 from kamiwaza_sdk.formats.schemas.repository import RepositoryDetailsSchema
@@ -10,9 +17,13 @@ from kamiwaza_sdk.formats.schemas.tensors import TensorSchema, TensorTable
 
 __all__ = [
     "AttentionSchema",
+    "CompanionKind",
+    "CompanionSchema",
     "GGUFArraySchema",
     "GGUFSchema",
     "GGUFValue",
+    "IncompleteVariantSchema",
+    "LayoutSchema",
     "MemoryEstimateSchema",
     "ONNXSchema",
     "ONNXValueSchema",
@@ -24,4 +35,5 @@ __all__ = [
     "ShardedSafetensorsSchema",
     "TensorSchema",
     "TensorTable",
+    "VariantSchema",
 ]

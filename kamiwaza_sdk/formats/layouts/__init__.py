@@ -1,0 +1,1 @@
+"""What a repository consists of: variants, companions and the rest, by its indexes first, then by names."""

@@ -1,0 +1,71 @@
+"""Which variant loaders take when they are not told."""
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Final
+
+from kamiwaza_sdk.formats.layouts.candidates import Candidate
+from kamiwaza_sdk.formats.layouts.names import gguf_type
+
+__all__ = ["choose_default"]
+
+#: Transformers: https://github.com/huggingface/transformers/blob/main/src/transformers/modeling_utils.py, in the order
+#: in which it looks, in the root of the repository. Shards without an index are taken for indexed ones.
+_TRANSFORMERS: Final = (
+    "model.safetensors",
+    "model-*.safetensors",
+    "pytorch_model.bin",
+    "pytorch_model-*.bin",
+)
+#: llama.cpp's ``-hf``: https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md.
+_LLAMA_CPP: Final = ("Q4_K_M", "Q8_0")
+
+
+def choose_default(candidates: Sequence[Candidate]) -> tuple[str | None, str]:
+    """Return the name of the default, `None` where there is none, and why.
+
+    Where what a loader would take is not whole there is none, rather than another one.
+    """
+    name, reason = _chosen(candidates)
+    chosen = next((one for one in candidates if one.label == name), None)
+    if chosen is not None and chosen.missing:
+        return None, f"{name} would be the default, but {chosen.missing[0]} is missing"
+    return name, reason
+
+
+def _chosen(candidates: Sequence[Candidate]) -> tuple[str | None, str]:
+    if not candidates:
+        return None, "there is no whole model"
+    if len(candidates) == 1:
+        return candidates[0].label, "it is the only one"
+    by_label = {one.label: one for one in candidates}
+    if (plain := "pipeline") in by_label:
+        return plain, "a pipeline's plain components are loaded unless another variant is asked for"
+    for label in _TRANSFORMERS:
+        if label in by_label:
+            return label, f"Transformers looks for {label} first"
+    gguf = [one for one in candidates if one.format == "gguf"]
+    if gguf:
+        return _gguf_default(gguf)
+    names = ", ".join(sorted(by_label)[:10])
+    return None, f"there is no default; choose one of {names}"
+
+
+def _gguf_default(candidates: Sequence[Candidate]) -> tuple[str | None, str]:
+    ordered = sorted(candidates, key=lambda one: one.files)
+    for wanted in _LLAMA_CPP:
+        found = [one for one in ordered if one.quantization == wanted]
+        if len(found) == 1:
+            return found[0].label, f"llama.cpp takes {wanted}"
+        if found:
+            return None, f"there is no default, for {len(found)} models are of type {wanted}; choose one of them"
+    if len({_base(one) for one in ordered}) > 1:
+        return None, f"there is no default; choose one of {', '.join(one.label for one in ordered[:10])}"
+    return ordered[0].label, "llama.cpp takes the first where there is neither Q4_K_M nor Q8_0"
+
+
+def _base(one: Candidate) -> str:
+    """Return what a file is called without the type of its weights: the name of the model."""
+    stem = PurePosixPath(one.files[0]).name.lower()
+    kind = gguf_type(stem)
+    return stem if kind is None else stem.partition(kind.lower())[0].rstrip("-_.")

@@ -1,0 +1,190 @@
+"""What a repository consists of: the one definition that plans, inspections, adoptions and the registry share."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+from typing import Final
+
+from kamiwaza_sdk.formats.inspection import FormatSchema
+from kamiwaza_sdk.formats.layouts.candidates import Candidate, find_candidates, read_object
+from kamiwaza_sdk.formats.layouts.defaults import choose_default
+from kamiwaza_sdk.formats.layouts.names import (
+    companion_kind,
+    in_checkpoint,
+    is_cut_by_hand,
+    is_training_state,
+    weight_format,
+)
+from kamiwaza_sdk.formats.layouts.pipelines import find_pipelines
+from kamiwaza_sdk.formats.layouts.roles import header_role
+from kamiwaza_sdk.formats.schemas.layout import (
+    CompanionKind,
+    CompanionSchema,
+    IncompleteVariantSchema,
+    LayoutSchema,
+    VariantSchema,
+)
+
+__all__ = ["STRUCTURAL_FILES", "describe_layout", "is_structural"]
+
+#: The names of the small files that declare what belongs together.
+STRUCTURAL_FILES: Final = ("adapter_config.json", "model_index.json", "modules.json")
+#: What sentence-transformers calls the folder of a layer behind the model: https://sbert.net/docs/sentence_transformer.
+_MODULE: Final = re.compile(r"\d+_[A-Z]\w*")
+_TOGETHER: Final[frozenset[CompanionKind]] = frozenset({"tokenizer", "config", "voice"})
+
+
+def is_structural(path: str) -> bool:
+    """Return whether a file declares what belongs together, so that it is worth reading before weights are."""
+    name = PurePosixPath(path).name
+    return name in STRUCTURAL_FILES or (name.endswith(".json") and ".index." in name)
+
+
+def describe_layout(
+    files: Mapping[str, int | None],
+    *,
+    texts: Mapping[str, bytes] | None = None,
+    headers: Mapping[str, FormatSchema] | None = None,
+) -> LayoutSchema:
+    """Return what a repository consists of, wherever it lies: variants, companions, and the rest.
+
+    What files declare goes before what their names suggest: an index (``model.safetensors.index.json``), the components
+    of a pipeline (``model_index.json``), the layers of a sentence encoder (``modules.json``), a folder with a
+    ``genai_config.json``, the keys of a GGUF header. Sets of shards that are not whole are no variants. The default is
+    what the loaders of the format take: Transformers ``model.safetensors``, its shards, then ``pytorch_model.bin``;
+    llama.cpp ``Q4_K_M``, ``Q8_0``, then the first; a pipeline its plain components. Where several models lie in one
+    repository there is none.
+
+    Args:
+        files: Sizes in bytes by path, `None` where one is not known.
+        texts: Contents of those files for which `is_structural` holds, as far as they were read.
+        headers: What files of weights say about themselves, as far as they were read.
+
+    Returns:
+        The layout. Nothing in it depends on the order of the arguments.
+
+    Example:
+        >>> files = {"model-00001-of-00002.safetensors": 5, "model-00002-of-00002.safetensors": 5, "model.gguf": 3}
+        >>> layout = describe_layout(files)
+        >>> [(variant.name, variant.size) for variant in layout.variants], layout.default
+        ([('model-*.safetensors', 10), ('model.gguf', 3)], 'model-*.safetensors')
+    """
+    sorting = _Sorting(dict(sorted(files.items())), texts or {}, headers or {})
+    names = frozenset(files)
+    candidates, notes = find_candidates(sorting.weights, names, sorting.texts)
+    candidates, added = _without_modules(candidates, sorting.texts)
+    pipelines, single = find_pipelines(candidates, names, sorting.texts)
+    named = _named([*pipelines, *single])
+    whole = [replace(one, files=tuple(sorted({*one.files, *added}))) for one in named if not one.missing]
+    default, reason = choose_default(named)
+    return LayoutSchema(
+        variants=tuple(sorted((sorting.variant(one) for one in whole), key=lambda one: one.name)),
+        default=default,
+        reason=reason,
+        companions=sorting.companions,
+        incomplete=tuple(
+            IncompleteVariantSchema(name=one.label, files=one.files, missing=one.missing)
+            for one in named
+            if one.missing
+        ),
+        rest=tuple(sorting.rest),
+        notes=tuple(notes),
+    )
+
+
+@dataclass(slots=True)
+class _Sorting:
+    """The files of a repository, sorted by the role of each."""
+
+    files: Mapping[str, int | None]
+    texts: Mapping[str, bytes]
+    headers: Mapping[str, FormatSchema]
+    weights: list[str] = field(default_factory=list[str])
+    rest: list[str] = field(default_factory=list[str])
+    found: dict[CompanionKind, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def __post_init__(self) -> None:
+        names = frozenset(self.files)
+        components = {str(PurePosixPath(name).parent) for name in names if name.endswith("model_index.json")}
+        outside = any(weight_format(name, names) and not in_checkpoint(name) for name in names)
+        for path in self.files:
+            kind = self._kind(path, components)
+            if is_training_state(path) or is_cut_by_hand(path) or (outside and in_checkpoint(path)):
+                self.rest.append(path)
+            elif kind is not None:
+                self.found[kind].append(path)
+            elif weight_format(path, names):
+                self.weights.append(path)
+
+    def _kind(self, path: str, components: set[str]) -> CompanionKind | None:
+        role = header_role(self.headers.get(path))
+        kind = companion_kind(path) if role is None else None if role == "model" else role
+        folder = PurePosixPath(path).parent
+        # A component of a pipeline is what its index says, whatever its folder is called.
+        return None if kind == "vae" and str(folder.parent) in components and folder.name == "vae" else kind
+
+    def variant(self, one: Candidate) -> VariantSchema:
+        """Return a candidate as it is shown."""
+        return VariantSchema(
+            name=one.label,
+            format=one.format,
+            files=one.files,
+            size=self._size(one.files),
+            quantization=one.quantization,
+        )
+
+    def _size(self, paths: Iterable[str]) -> int | None:
+        sizes = [self.files.get(path) for path in paths]
+        return None if None in sizes else sum(size for size in sizes if size is not None)
+
+    @property
+    def companions(self) -> tuple[CompanionSchema, ...]:
+        """Tokenizers, configurations and voices together, of the others each file by itself; adapters by folder."""
+        companions = list[CompanionSchema]()
+        for kind, paths in sorted(self.found.items()):
+            groups = [paths] if kind in _TOGETHER else [[path] for path in paths]
+            companions += [
+                CompanionSchema(kind=kind, files=tuple(group), size=self._size(group), base=self._base(kind, group[0]))
+                for group in groups
+            ]
+        return tuple(companions)
+
+    def _base(self, kind: CompanionKind, path: str) -> str | None:
+        if kind != "adapter":
+            return None
+        config = read_object(self.texts.get(str(PurePosixPath(path).with_name("adapter_config.json"))))
+        base = config.get("base_model_name_or_path")
+        return base if isinstance(base, str) and base else None
+
+
+def _without_modules(candidates: list[Candidate], texts: Mapping[str, bytes]) -> tuple[list[Candidate], frozenset[str]]:
+    """Return what is a model by itself, and the weights of layers that every variant needs besides.
+
+    ``modules.json`` is a list, which `read_object` does not read; its folders are known by their names.
+    """
+    layers, models = list[Candidate](), list[Candidate]()
+    for one in candidates:
+        (layers if _MODULE.fullmatch(PurePosixPath(one.folder).name) else models).append(one)
+    preferred = {one.folder: one for one in sorted(layers, key=lambda one: one.format == "safetensors")}
+    return (
+        (models, frozenset(path for one in preferred.values() for path in one.files))
+        if models
+        else (layers, frozenset())
+    )
+
+
+def _named(candidates: list[Candidate]) -> list[Candidate]:
+    """Give each candidate a name of its own: of GGUF the type of its weights where no other has the same."""
+    types = Counter(one.quantization for one in candidates if one.format == "gguf")
+    labels = Counter(one.label.replace("-*", "") for one in candidates)
+    found = list[Candidate]()
+    for one in candidates:
+        if one.format == "gguf" and one.quantization is not None and types[one.quantization] == 1:
+            found.append(replace(one, label=one.quantization))
+        elif one.format == "gguf" and labels[one.label.replace("-*", "")] == 1:
+            found.append(replace(one, label=one.label.replace("-*", "")))
+        else:
+            found.append(one)
+    return found

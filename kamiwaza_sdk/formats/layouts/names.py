@@ -1,0 +1,242 @@
+"""What the name of a file says: which role it has, which format, and of which set of shards it is a part."""
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import PurePosixPath
+from typing import Final, NamedTuple
+
+from kamiwaza_sdk.formats.schemas.layout import CompanionKind
+
+__all__ = [
+    "Shard",
+    "Stem",
+    "companion_kind",
+    "gguf_type",
+    "in_checkpoint",
+    "is_cut_by_hand",
+    "is_training_state",
+    "missing_shards",
+    "onnx_suffix",
+    "parse_stem",
+    "weight_format",
+]
+
+#: Which formats of weights have which endings. ``.bin`` and ``.data`` say nothing by themselves.
+_FORMATS: Final = {
+    ".bin": "pickle",
+    ".ckpt": "pickle",
+    ".engine": "tensorrt",
+    ".gguf": "gguf",
+    ".h5": "keras",
+    ".hdf5": "keras",
+    ".joblib": "pickle",
+    ".keras": "keras",
+    ".mlmodel": "coreml",
+    ".msgpack": "flax",
+    ".nemo": "nemo",
+    ".npz": "numpy",
+    ".onnx": "onnx",
+    ".ot": "rust",
+    ".pickle": "pickle",
+    ".pkl": "pickle",
+    ".plan": "tensorrt",
+    ".pt": "pickle",
+    ".pt2": "pickle",
+    ".pte": "executorch",
+    ".pth": "pickle",
+    ".safetensors": "safetensors",
+    ".sft": "safetensors",
+    ".skops": "skops",
+    ".tflite": "tflite",
+}
+#: A set of shards as Transformers, llama.cpp and others number it: the total has five digits as a rule, and once six.
+_SHARD: Final = re.compile(r"(?P<stem>.+?)[-_.](?P<number>\d{4,6})[-_]of[-_](?P<total>\d{4,6})(?P<rest>(?:\.[^.]+)*)")
+#: Shards that only have a number: Meta's ``consolidated.00.pth``, MLC's ``params_shard_0.bin``.
+_NUMBERED: Final = re.compile(r"(?P<stem>consolidated|params_shard)[._](?P<number>\d{1,5})")
+#: What training leaves behind: https://huggingface.co/docs/transformers/main_classes/trainer, and DeepSpeed's states.
+_STATE: Final = re.compile(
+    r"(?:optimizer|optim|scheduler|scaler|training_args|trainer_state|rng_state(?:_\d+)?|random_states_\d+"
+    r"|zero_pp_rank_.*|mp_rank_.*_(?:model|optim)_states|bf16_zero_pp_rank_.*|events\.out\.tfevents\..*)(?:\..*)?"
+)
+_CHECKPOINT: Final = re.compile(r"(?:checkpoint|global_step|epoch|step)[-_]?\d+")
+#: Files cut into pieces by hand, which nothing loads: ``.part1of2``, ``-split-a``, ``.gguf.part-aa``.
+_CUT: Final = re.compile(r"[.-](?:part\d+of\d+|part[-_.]?(?:\d{1,3}|[a-z]{1,2})|split-[a-z]{1,2})$", re.IGNORECASE)
+#: The types of llama.cpp as names of files have them, with the mark of dynamic quantization.
+_TYPE: Final = re.compile(
+    r"(?:^|[^a-z0-9])((?:ud-)?(?:iq\d|tq\d|q\d|mxfp\d|nvfp\d)(?:_[a-z0-9]+)*|bf16|fp?16|fp?32)(?=$|[^a-z0-9_])",
+    re.IGNORECASE,
+)
+#: How Optimum, Transformers.js and sentence-transformers mark what was made of one ONNX graph.
+_ONNX_SUFFIX: Final = re.compile(
+    r"_(fp16|fp32|int8|uint8|int4|q4|q4f16|q8|bnb4|quantized|optimized|O[1-4]|q(?:u)?int8(?:_\w+)?)$"
+)
+_TOKENIZERS: Final = re.compile(
+    r"(?:tokenizer(?:_config)?\.json|tokenizer\.model(?:\.v\d+)?|tekken\.json|special_tokens_map\.json|added_tokens\.json"
+    r"|vocab(?:ulary)?\.(?:json|txt|bpe)|merges\.txt|(?:spiece|sentencepiece(?:\.bpe)?|source|target)\.(?:model|spm)"
+    r"|.*\.tiktoken|chat_template\.(?:jinja|json)|openvino_(?:de)?tokenizer\.(?:xml|bin))"
+)
+_CONFIGS: Final = re.compile(
+    r"(?:.*config.*|params|.*\.index(?:\.[^.]+)?|model_index|modules|mlc-chat-.*|ndarray-cache.*|tensor-cache.*|dtypes"
+    r"|.*args)\.(?:json|ya?ml)"
+)
+_MOST_SHOWN: Final = 20
+
+
+class Shard(NamedTuple):
+    """Which part of a set a file is."""
+
+    number: int
+    total: int | None
+
+
+class Stem(NamedTuple):
+    """A file's name taken apart.
+
+    Attributes:
+        folder: Where it lies; empty in the root.
+        name: Without its ending and its place in a set of shards.
+        ending: With its dot, in lower case.
+        shard: Its place, where it has one.
+    """
+
+    folder: str
+    name: str
+    ending: str
+    shard: Shard | None
+
+    @property
+    def label(self) -> str:
+        """The path that all shards of the set share."""
+        return f"{self.folder}/{self.name}{self.ending}" if self.folder else f"{self.name}{self.ending}"
+
+
+def parse_stem(path: str) -> Stem:
+    """Return a file's name, taken apart."""
+    pure = PurePosixPath(path)
+    folder = "" if str(pure.parent) == "." else str(pure.parent)
+    name, ending = pure.name.removesuffix(pure.suffix), pure.suffix.lower()
+    if found := _SHARD.fullmatch(name):
+        shard = Shard(int(found["number"]), int(found["total"]))
+        return Stem(folder, found["stem"] + found["rest"], ending, shard)
+    if found := _NUMBERED.fullmatch(name):
+        return Stem(folder, found["stem"], ending, Shard(int(found["number"]), None))
+    return Stem(folder, name, ending, None)
+
+
+def missing_shards(paths: Iterable[str]) -> tuple[str, ...]:
+    """Return which shards of a set are not there, the first of them; none where the set is whole.
+
+    The first is numbered 0 or 1. Where it is 0, the total may be the number of the last one.
+    """
+    shards = {shard.number: path for path in paths if (shard := parse_stem(path).shard) is not None}
+    if not shards:
+        return ()
+    shard = parse_stem(next(iter(shards.values()))).shard
+    declared = shard.total if shard is not None else None
+    first = 0 if 0 in shards or declared is None else 1
+    total = max(shards) if declared is None else declared
+    last = total if first == 1 or total in shards else total - 1
+    missing = (number for number in range(first, last + 1) if number not in shards)
+    example = next(iter(shards.items()))
+    return tuple(_renumbered(example, number) for number in islice(missing, _MOST_SHOWN))
+
+
+def _renumbered(example: tuple[int, str], number: int) -> str:
+    """Return the path of another shard of the same set."""
+    old, path = example
+    head, _, name = path.rpartition("/")
+    for width in (6, 5, 4, 3, 2, 1):
+        place = name.find(f"{old:0{width}d}")
+        if place >= 0:
+            renamed = name[:place] + f"{number:0{width}d}" + name[place + width :]
+            return f"{head}/{renamed}" if head else renamed
+    return path
+
+
+def weight_format(path: str, names: frozenset[str]) -> str | None:
+    """Return the format of weights that a file's name and its neighbours tell; `None` of what is none.
+
+    Args:
+        path: The file.
+        names: All paths of the repository, for what neighbours say of ``.bin``.
+    """
+    stem = parse_stem(path)
+    bundle = _bundle_format(path)
+    if bundle is not None:
+        return bundle
+    format_ = _FORMATS.get(stem.ending)
+    return _bin_format(stem, names) if stem.ending == ".bin" else format_
+
+
+def _bundle_format(path: str) -> str | None:
+    folders = PurePosixPath(path).parts[:-1]
+    return "coreml" if any(part.endswith((".mlpackage", ".mlmodelc")) for part in folders) else None
+
+
+def _bin_format(stem: Stem, names: frozenset[str]) -> str:
+    beside = f"{stem.folder}/" if stem.folder else ""
+    if f"{beside}{stem.name}.xml" in names:
+        return "openvino"
+    if stem.name == "params_shard":
+        return "mlc"
+    if stem.name.startswith("ggml-"):
+        return "ggml"
+    if stem.name == "model" and any(f"{beside}vocabulary.{kind}" in names for kind in ("json", "txt")):
+        return "ctranslate2"
+    return "pickle"
+
+
+def is_training_state(path: str) -> bool:
+    """Return whether only who goes on training needs a file."""
+    return bool(_STATE.fullmatch(PurePosixPath(path).name))
+
+
+def in_checkpoint(path: str) -> bool:
+    """Return whether a file lies in the folder of a moment of a training."""
+    return any(_CHECKPOINT.fullmatch(part) for part in PurePosixPath(path).parts[:-1])
+
+
+def is_cut_by_hand(path: str) -> bool:
+    """Return whether a file is a piece of one that has to be joined before anything loads it."""
+    return bool(_CUT.search(PurePosixPath(path).name))
+
+
+def companion_kind(path: str) -> CompanionKind | None:
+    """Return which companion of a model a file is by its name; `None` of all others."""
+    return next(_companion_kinds(PurePosixPath(path)), None)
+
+
+def _companion_kinds(path: PurePosixPath) -> Iterator[CompanionKind]:
+    name, folders = path.name.lower(), path.parts[:-1]
+    loads = path.suffix.lower() in _FORMATS
+    if "imatrix" in name and name.endswith((".gguf", ".gguf_file", ".dat")):
+        yield "importance matrix"
+    if name.endswith(".gguf") and "mmproj" in name:
+        yield "projector"
+    if name.endswith(".gguf") and name.startswith(("mtp-", "draft-")):
+        yield "draft model"
+    if name.startswith("adapter_model.") or (loads and re.search(r"(?:^|[-_.])lora(?:[-_.]|$)", name)):
+        yield "adapter"
+    if (loads and "voices" in folders) or name in {"voices.bin", "voices.npz"}:
+        yield "voice"
+    if name.endswith(".mlmodelc.zip"):
+        yield "encoder"
+    if loads and (name.startswith(("ae.", "vae.")) or any(part.startswith("vae_") for part in folders)):
+        yield "vae"
+    if _TOKENIZERS.fullmatch(name):
+        yield "tokenizer"
+    if _CONFIGS.fullmatch(name):
+        yield "config"
+
+
+def gguf_type(label: str) -> str | None:
+    """Return the type that the name of a GGUF file, or of its folder, ends with, in capitals."""
+    found = _TYPE.findall(label)
+    return found[-1].upper() if found else None
+
+
+def onnx_suffix(name: str) -> tuple[str, str]:
+    """Return the name of an ONNX graph without the mark of how it was converted, and that mark."""
+    found = _ONNX_SUFFIX.search(name)
+    return (name[: found.start()], found[1]) if found else (name, "")

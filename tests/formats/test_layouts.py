@@ -1,0 +1,50 @@
+"""What repositories consist of: shapes of well-known ones, and the rules that they follow from."""
+
+import random
+
+import pytest
+
+from kamiwaza_sdk.formats.layouts.describe import describe_layout
+from kamiwaza_sdk.formats.schemas import LayoutSchema
+from tests.formats.layouts import LAYOUTS, Layout, expand
+
+
+def _split(text: str) -> list[str]:
+    return sorted(filter(None, text.split("|")))
+
+
+def _described(layout: Layout) -> LayoutSchema:
+    texts = {path: text.encode() for path, text in layout.texts.items()}
+    return describe_layout(dict(expand(layout.files)), texts=texts)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
+def test_repository_has_these_variants_and_companions(layout: Layout) -> None:
+    found = _described(layout)
+    assert found.default == (layout.default or None)
+    assert sorted(one.name for one in found.variants) == sorted(
+        [*filter(None, [layout.default]), *_split(layout.others)]
+    )
+    shown = [f"{one.kind}:{','.join(one.files)}" for one in found.companions if one.kind not in {"config", "tokenizer"}]
+    assert sorted(shown) == _split(layout.companions)
+    assert [one.name for one in found.incomplete] == _split(layout.incomplete)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
+def test_no_file_is_in_two_roles_and_every_file_exists(layout: Layout) -> None:
+    files = dict(expand(layout.files))
+    found = _described(layout)
+    of_variants = {path for one in found.variants for path in one.files}
+    of_companions = [path for one in found.companions for path in one.files]
+    assert of_variants <= files.keys()
+    assert len(of_companions) == len(set(of_companions))
+    assert not of_variants & {*of_companions, *found.rest}
+
+
+def test_order_of_the_files_does_not_matter() -> None:
+    for layout in LAYOUTS:
+        files = list(expand(layout.files))
+        random.Random(layout.name).shuffle(files)
+        assert describe_layout(dict(files), texts={p: t.encode() for p, t in layout.texts.items()}) == _described(
+            layout
+        )
