@@ -32,15 +32,21 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.formats.inspection import detect_format as detect_format
     from kamiwaza_sdk.formats.inspection import inspect_file as inspect_file
     from kamiwaza_sdk.formats.inspection import inspect_remote as inspect_remote
+    from kamiwaza_sdk.formats.layouts.describe import describe_layout as describe_layout
     from kamiwaza_sdk.formats.memory import HasWeights as HasWeights
     from kamiwaza_sdk.formats.memory import estimate_memory as estimate_memory
+    from kamiwaza_sdk.formats.memory import longest_context as longest_context
     from kamiwaza_sdk.formats.repository import DESCRIBING_FILES as DESCRIBING_FILES
     from kamiwaza_sdk.formats.repository import describe_repository as describe_repository
     from kamiwaza_sdk.formats.repository import inspect_directory as inspect_directory
+    from kamiwaza_sdk.formats.schemas import AttentionLayersSchema as AttentionLayersSchema
     from kamiwaza_sdk.formats.schemas import AttentionSchema as AttentionSchema
+    from kamiwaza_sdk.formats.schemas import CompanionSchema as CompanionSchema
     from kamiwaza_sdk.formats.schemas import GGUFArraySchema as GGUFArraySchema
     from kamiwaza_sdk.formats.schemas import GGUFSchema as GGUFSchema
     from kamiwaza_sdk.formats.schemas import GGUFValue as GGUFValue
+    from kamiwaza_sdk.formats.schemas import IncompleteVariantSchema as IncompleteVariantSchema
+    from kamiwaza_sdk.formats.schemas import LayoutSchema as LayoutSchema
     from kamiwaza_sdk.formats.schemas import MemoryEstimateSchema as MemoryEstimateSchema
     from kamiwaza_sdk.formats.schemas import ONNXSchema as ONNXSchema
     from kamiwaza_sdk.formats.schemas import ONNXValueSchema as ONNXValueSchema
@@ -52,6 +58,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.formats.schemas import ShardedSafetensorsSchema as ShardedSafetensorsSchema
     from kamiwaza_sdk.formats.schemas import TensorSchema as TensorSchema
     from kamiwaza_sdk.formats.schemas import TensorTable as TensorTable
+    from kamiwaza_sdk.formats.schemas import VariantSchema as VariantSchema
     from kamiwaza_sdk.formats.sharded import combine_shards as combine_shards
     from kamiwaza_sdk.formats.sharded import inspect_shards as inspect_shards
     from kamiwaza_sdk.services.download.config import DownloadConfig as DownloadConfig
@@ -208,7 +215,6 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.storage.schemas import HasFiles as HasFiles
     from kamiwaza_sdk.services.storage.services import StorageService as StorageService
 
-
 __all__ = [
     "Adopted",
     "AdoptedBlobSchema",
@@ -219,6 +225,7 @@ __all__ = [
     "AlreadyExistsException",
     "AsyncModelService",
     "AttemptCallback",
+    "AttentionLayersSchema",
     "AttentionSchema",
     "BlobCorruptException",
     "BlobNotFoundException",
@@ -226,6 +233,7 @@ __all__ = [
     "BulkException",
     "BulkResult",
     "ChecksumMismatchException",
+    "CompanionSchema",
     "ConfigurationException",
     "ConflictException",
     "CreateFile",
@@ -289,6 +297,7 @@ __all__ = [
     "HubConfig",
     "HubException",
     "HubService",
+    "IncompleteVariantSchema",
     "InvalidAnswerException",
     "InvalidCursorException",
     "InvalidFilterException",
@@ -299,6 +308,7 @@ __all__ = [
     "InvalidSourceException",
     "InvalidUrlException",
     "LatestVersionSchema",
+    "LayoutSchema",
     "LeftOutSchema",
     "LineageCycleException",
     "MalformedFileException",
@@ -384,6 +394,7 @@ __all__ = [
     "UpdateModelConfig",
     "UpdateVersion",
     "Validators",
+    "VariantSchema",
     "VersionAlreadyExistsException",
     "VersionInUseException",
     "VersionNotFoundException",
@@ -395,6 +406,7 @@ __all__ = [
     "combine_shards",
     "create_async_engine",
     "create_engine",
+    "describe_layout",
     "describe_repository",
     "detect_format",
     "estimate_memory",
@@ -403,6 +415,7 @@ __all__ = [
     "inspect_file",
     "inspect_remote",
     "inspect_shards",
+    "longest_context",
     "manifest_digest",
     "migrations",
     "search",
@@ -420,6 +433,7 @@ _MODULES = {
     "AlreadyExistsException": "kamiwaza_sdk.exceptions",
     "AsyncModelService": "kamiwaza_sdk.services.model.async_services",
     "AttemptCallback": "kamiwaza_sdk.services.download.schemas",
+    "AttentionLayersSchema": "kamiwaza_sdk.formats.schemas",
     "AttentionSchema": "kamiwaza_sdk.formats.schemas",
     "BlobCorruptException": "kamiwaza_sdk.services.storage.exceptions",
     "BlobNotFoundException": "kamiwaza_sdk.services.storage.exceptions",
@@ -427,6 +441,7 @@ _MODULES = {
     "BulkException": "kamiwaza_sdk.services.model.exceptions",
     "BulkResult": "kamiwaza_sdk.services.model.schemas.bulk",
     "ChecksumMismatchException": "kamiwaza_sdk.services.download.exceptions",
+    "CompanionSchema": "kamiwaza_sdk.formats.schemas",
     "ConfigurationException": "kamiwaza_sdk.exceptions",
     "ConflictException": "kamiwaza_sdk.exceptions",
     "CreateFile": "kamiwaza_sdk.services.model.schemas.version",
@@ -490,6 +505,7 @@ _MODULES = {
     "HubConfig": "kamiwaza_sdk.services.hub.config",
     "HubException": "kamiwaza_sdk.services.hub.exceptions",
     "HubService": "kamiwaza_sdk.services.hub.services",
+    "IncompleteVariantSchema": "kamiwaza_sdk.formats.schemas",
     "InvalidAnswerException": "kamiwaza_sdk.services.hub.exceptions",
     "InvalidCursorException": "kamiwaza_sdk.services.model.exceptions",
     "InvalidFilterException": "kamiwaza_sdk.services.model.exceptions",
@@ -500,6 +516,7 @@ _MODULES = {
     "InvalidSourceException": "kamiwaza_sdk.services.hub.exceptions",
     "InvalidUrlException": "kamiwaza_sdk.services.download.exceptions",
     "LatestVersionSchema": "kamiwaza_sdk.services.model.schemas.model",
+    "LayoutSchema": "kamiwaza_sdk.formats.schemas",
     "LeftOutSchema": "kamiwaza_sdk.services.hub.schemas.manifest",
     "LineageCycleException": "kamiwaza_sdk.services.model.exceptions",
     "MalformedFileException": "kamiwaza_sdk.formats.exceptions",
@@ -585,6 +602,7 @@ _MODULES = {
     "UpdateModelConfig": "kamiwaza_sdk.services.model.schemas.config",
     "UpdateVersion": "kamiwaza_sdk.services.model.schemas.version",
     "Validators": "kamiwaza_sdk.services.download.schemas",
+    "VariantSchema": "kamiwaza_sdk.formats.schemas",
     "VersionAlreadyExistsException": "kamiwaza_sdk.services.model.exceptions",
     "VersionInUseException": "kamiwaza_sdk.services.model.exceptions",
     "VersionNotFoundException": "kamiwaza_sdk.services.model.exceptions",
@@ -596,6 +614,7 @@ _MODULES = {
     "combine_shards": "kamiwaza_sdk.formats.sharded",
     "create_async_engine": "kamiwaza_sdk.database",
     "create_engine": "kamiwaza_sdk.database",
+    "describe_layout": "kamiwaza_sdk.formats.layouts.describe",
     "describe_repository": "kamiwaza_sdk.formats.repository",
     "detect_format": "kamiwaza_sdk.formats.inspection",
     "estimate_memory": "kamiwaza_sdk.formats.memory",
@@ -604,6 +623,7 @@ _MODULES = {
     "inspect_file": "kamiwaza_sdk.formats.inspection",
     "inspect_remote": "kamiwaza_sdk.formats.inspection",
     "inspect_shards": "kamiwaza_sdk.formats.sharded",
+    "longest_context": "kamiwaza_sdk.formats.memory",
     "manifest_digest": "kamiwaza_sdk.services.hub.schemas.fetched",
     "search": "kamiwaza_sdk.services.hub.services",
     "setup_database": "kamiwaza_sdk.database",

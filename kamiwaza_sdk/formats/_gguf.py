@@ -9,10 +9,10 @@ from collections import Counter
 from math import prod
 from typing import Any, Final, NamedTuple
 
-from kamiwaza_sdk.formats._attention import gguf_attention
 from kamiwaza_sdk.formats._ggml import FILE_TYPES, TENSOR_TYPES, TensorType
 from kamiwaza_sdk.formats._gguf_values import ValueReader
 from kamiwaza_sdk.formats._source import ByteSource, Cursor, Reading
+from kamiwaza_sdk.formats.attention.gguf import gguf_attention
 from kamiwaza_sdk.formats.schemas.gguf import GGUFSchema, GGUFValue
 from kamiwaza_sdk.formats.schemas.tensors import TensorSchema, TensorTable
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final, NoReturn
 
-from kamiwaza_sdk.formats._attention import config_attention
 from kamiwaza_sdk.formats._front_matter import read_front_matter
 from kamiwaza_sdk.formats._json import read_json
 from kamiwaza_sdk.formats._licences import recognise_licence
 from kamiwaza_sdk.formats._source import ByteSource
+from kamiwaza_sdk.formats.attention.config import config_attention, text_configuration
 from kamiwaza_sdk.formats.exceptions import FormatLimitException, UnknownFormatException
 from kamiwaza_sdk.formats.inspection import FormatSchema, inspect_file
 from kamiwaza_sdk.formats.schemas import GGUFSchema, ONNXSchema, PickleSchema, SafetensorsSchema, TensorTable
@@ -157,8 +157,7 @@ def describe_repository(
     licences = (recognise_licence(texts[name].decode(errors="replace")) for name in texts if name.startswith("LICENSE"))
     gguf = next((schema for schema in files.values() if isinstance(schema, GGUFSchema)), _SILENT)
     architecture = _architecture(config) or gguf.architecture
-    inner = config.get("text_config")
-    inner = inner if isinstance(inner, dict) else config
+    inner = text_configuration(config)
     chosen = _chosen(files.values())
     totals = Counter[str]()
     for schema in chosen:

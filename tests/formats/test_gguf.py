@@ -223,16 +223,30 @@ def test_of_a_long_text_the_length_is_kept_and_of_arrays_of_arrays_the_number(tm
     assert schema.metadata["nested"] == GGUFArraySchema(type="array", length=2)
 
 
+#: DeepSeek-V3 as llama.cpp converts it.
+LATENT = {
+    "block_count": 61,
+    "attention.head_count": 128,
+    "attention.head_count_kv": 1,
+    "attention.kv_lora_rank": 512,
+    "attention.key_length": 576,
+    "attention.value_length": 512,
+    "rope.dimension_count": 64,
+}
+OLD_LATENT = 61 * 128 * (192 + 128)
+
+
 @pytest.mark.parametrize(
     ("keys", "elements"),
     [
+        (LATENT | {"attention.key_length_mla": 192, "attention.value_length_mla": 128}, 61 * 576),
         (
-            {"block_count": 61, "attention.head_count": 128, "attention.kv_lora_rank": 512, "rope.dimension_count": 64},
-            61 * 576,
+            LATENT | {"attention.head_count_kv": 128, "attention.key_length": 192, "attention.value_length": 128},
+            OLD_LATENT,
         ),
         ({"attention.head_count_kv": [8, 0, 8], "attention.key_length": 64, "attention.value_length": 32}, 16 * 96),
     ],
-    ids=["one latent vector", "heads by layer"],
+    ids=["one latent vector", "all heads, of a file from before the latent vector", "heads by layer"],
 )
 def test_models_with_other_caches_are_understood(keys: dict[str, Any], elements: int, tmp_path: Path) -> None:
     packed = pair("general.architecture", TEXT, pack_text(b"x"))

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from kamiwaza_sdk import (
+    AttentionLayersSchema,
     AttentionSchema,
     InvalidInputException,
     RepositoryDetailsSchema,
@@ -45,7 +46,7 @@ def repository(config: dict[str, Any]) -> RepositoryDetailsSchema:  # Any: what 
     ],
 )
 def test_a_token_takes_what_is_published(config: dict[str, Any], expected: int) -> None:
-    assert estimate_memory(repository(config), context_length=1, cache_dtype="BF16").cache == expected
+    assert estimate_memory(repository(config), context_length=1, cache_dtype="BF16", runtime="vllm").cache == expected
 
 
 def test_the_cache_of_llama_2_7b_takes_2_gib_at_4096_tokens() -> None:
@@ -72,13 +73,15 @@ def test_configurations_of_other_kinds_are_understood(config: dict[str, Any], el
 @pytest.mark.parametrize("config", [{}, {**LLAMA_3_8B, "is_encoder_decoder": True}, {"num_hidden_layers": 10**9}])
 def test_what_says_too_little_has_weights_and_no_cache(config: dict[str, Any]) -> None:
     model = repository(config)
-    assert estimate_memory(model, context_length=0).total == 0
-    with pytest.raises(InvalidInputException, match="context_length of 0"):
-        estimate_memory(model, context_length=1)
+    assert estimate_memory(model, context_length=0).weights == 0
+    estimate = estimate_memory(model, context_length=1)
+    assert estimate.total is None
+    assert estimate.reason
 
 
 def test_weights_and_cache_add_up_and_quantized_caches_are_smaller() -> None:
-    attention = AttentionSchema(kv_heads=(8,) * 32, key_length=128, value_length=128)
+    layers = (AttentionLayersSchema(count=32, kv_heads=8, key_length=128, value_length=128),)
+    attention = AttentionSchema(layers=layers)
     model = RepositoryDetailsSchema(size=16_060_522_496, attention=attention)
     estimate = estimate_memory(model, context_length=8192)
     assert estimate.total == 16_060_522_496 + 1024**3

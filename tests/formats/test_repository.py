@@ -78,7 +78,7 @@ def test_a_repository_says_what_its_parts_say(tmp_path: Path) -> None:
     assert found.formats == ("pickle", "safetensors")
     assert found.verdicts == {"extra/evil.pt": "dangerous", "extra/weights.pkl": "safe"}
     assert found.attention is not None
-    assert found.attention.elements_per_token == 6 * 2 * 384
+    assert found.attention.elements_per_token == 0  # an encoder answers at once
     assert RepositoryDetailsSchema.model_validate_json(found.model_dump_json()) == found
 
 

@@ -1,6 +1,6 @@
 """What files say about themselves, as Pydantic models."""
 
-from kamiwaza_sdk.formats.schemas.attention import AttentionSchema, MemoryEstimateSchema
+from kamiwaza_sdk.formats.schemas.attention import AttentionLayersSchema, AttentionSchema, MemoryEstimateSchema, Runtime
 from kamiwaza_sdk.formats.schemas.gguf import GGUFArraySchema, GGUFSchema, GGUFValue
 from kamiwaza_sdk.formats.schemas.layout import (
     CompanionKind,
@@ -16,6 +16,7 @@ from kamiwaza_sdk.formats.schemas.safetensors import SafetensorsSchema, ShardedS
 from kamiwaza_sdk.formats.schemas.tensors import TensorSchema, TensorTable
 
 __all__ = [
+    "AttentionLayersSchema",
     "AttentionSchema",
     "CompanionKind",
     "CompanionSchema",
@@ -31,6 +32,7 @@ __all__ = [
     "PickleSchema",
     "PickleVerdict",
     "RepositoryDetailsSchema",
+    "Runtime",
     "SafetensorsSchema",
     "ShardedSafetensorsSchema",
     "TensorSchema",

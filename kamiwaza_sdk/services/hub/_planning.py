@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from kamiwaza_sdk._settings import Size
 from kamiwaza_sdk._validation import revalidated
 from kamiwaza_sdk.exceptions import InvalidInputException
-from kamiwaza_sdk.formats.memory import estimate_memory
+from kamiwaza_sdk.formats.memory import estimate_memory, longest_context
 from kamiwaza_sdk.formats.schemas import MemoryEstimateSchema, RepositoryDetailsSchema
 from kamiwaza_sdk.services.hub._inspection import Inspection
 from kamiwaza_sdk.services.hub._kept import KeptFiles
@@ -134,12 +134,12 @@ class _Planning:
 
     def _largest(self, limit: int) -> Offer:
         for offer in self._offers:
-            if self._memory(offer).total <= limit:
+            if _total(self._memory(offer)) <= limit:
                 return offer
         raise NothingFitsException(
             source=self._manifest.source,
             limit=limit,
-            needed={offer.name: self._memory(offer).total for offer in self._offers},
+            needed={offer.name: _total(self._memory(offer)) for offer in self._offers},
             context_length=self._memory(self._offers[-1]).context_length,
             longest_context=self._longest(self._offers[-1], limit),
         )
@@ -147,12 +147,13 @@ class _Planning:
     def _longest(self, offer: Offer, limit: int) -> int | None:
         """Return the longest context with which a model would fit, `None` where none does or that is not known."""
         memory = self._memory(offer)
-        left = limit - memory.weights
-        return left // memory.cache_per_token if left > 0 and memory.cache_per_token else None
+        if not memory.cache_per_token:
+            return None
+        return longest_context(self._sized(offer), limit, cache_dtype=self._question.cache_dtype) or None
 
     def _reason(self, chosen: Offer, limit: int) -> str:
         memory = self._memory(chosen)
-        cache = f"{shown_size(memory.cache)} of cache for {memory.context_length:,} tokens"
+        cache = f"{shown_size(memory.cache or 0)} of cache for {memory.context_length:,} tokens"
         parts = f"{shown_size(memory.weights)} of weights and {cache if memory.cache else 'no cache that is known of'}"
         larger = [offer for offer in self._offers if offer.size > chosen.size]
         why_not = f"; {larger[-1].name} would take {shown_size(self._memory(larger[-1]).total)}" if larger else ""
@@ -194,11 +195,14 @@ class _Planning:
 
     def _memory(self, offer: Offer, details: RepositoryDetailsSchema | None = None) -> MemoryEstimateSchema:
         details = self._known if details is None else details
-        sized = details.model_copy(update={"size": offer.size})
+        sized = self._sized(offer, details)
         wanted = self._question.context_length
         usual = min(_USUAL_CONTEXT, details.context_length or _USUAL_CONTEXT)
         context = 0 if details.attention is None else usual if wanted is None else wanted
         return estimate_memory(sized, context_length=context, cache_dtype=self._question.cache_dtype)
+
+    def _sized(self, offer: Offer, details: RepositoryDetailsSchema | None = None) -> RepositoryDetailsSchema:
+        return (self._known if details is None else details).model_copy(update={"size": offer.size})
 
     def _plan(self, files: tuple[ManifestFileSchema, ...], choice: _Choice | None) -> PlanSchema:
         findings = self._inspection.findings
@@ -265,6 +269,11 @@ class _Planning:
             final=all(file.path in self._kept for file in manifest.files),
         )
         return objections_to(subject, self._question.policy)
+
+
+def _total(memory: MemoryEstimateSchema) -> int:
+    """Return what is known of what a model takes."""
+    return memory.weights + (memory.cache or 0) + (memory.state or 0)
 
 
 def _sized(offer: Offer, files: Sequence[ManifestFileSchema]) -> Offer:

@@ -125,6 +125,7 @@ def _memory(memory: "MemoryEstimateSchema | None") -> str:
     if memory is None:
         return ""
     if not memory.cache:
-        return f"{shown_size(memory.total)} of weights"
+        return f"{shown_size(memory.weights)} of weights"
     cache = f"{shown_size(memory.cache)} of cache for {memory.context_length:,} tokens in {memory.cache_dtype}"
-    return f"{shown_size(memory.total)}: {shown_size(memory.weights)} of weights, {cache}"
+    total = memory.weights + memory.cache + (memory.state or 0)
+    return f"{shown_size(total)}: {shown_size(memory.weights)} of weights, {cache}"
