@@ -1,6 +1,7 @@
 """The estimate of memory, against figures that others have published."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from kamiwaza_sdk import (
     describe_repository,
     estimate_memory,
 )
+from tests.formats.published import PUBLISHED, Published, elements, row
 
 LLAMA_2_7B = {"num_hidden_layers": 32, "num_attention_heads": 32, "hidden_size": 4096}
 LLAMA_3_8B = LLAMA_2_7B | {"num_key_value_heads": 8}
@@ -108,3 +110,16 @@ def test_what_makes_no_sense_is_refused(length: Any, dtype: Any, field: str) -> 
 def test_what_tells_of_no_layers_is_refused_by_its_kind(model: Any) -> None:
     with pytest.raises(InvalidInputException, match=f"^model is of kind {type(model).__name__}, .* inspect_directory"):
         estimate_memory(model, context_length=1)
+
+
+@pytest.mark.parametrize("model", PUBLISHED, ids=lambda model: f"{model.name} in {model.runtime}")
+@pytest.mark.parametrize("tokens", [8192, 131_072])
+def test_the_cache_of_a_published_model_is_what_its_layers_come_to(model: Published, tokens: int) -> None:
+    estimate = estimate_memory(repository(model.config), context_length=tokens, runtime=model.runtime)
+    assert estimate.cache == 2 * elements(model, tokens)
+
+
+def test_the_page_of_published_models_shows_these_figures() -> None:
+    page = (Path(__file__).parents[2] / "docs/reference/memory.md").read_text(encoding="utf-8")
+    shown = [line for line in page.splitlines() if line.startswith("| ") and " | `" in line]
+    assert shown == [row(model) for model in PUBLISHED]

@@ -25,7 +25,7 @@ _ENCODERS: Final = frozenset(
 _RECURRENT: Final = frozenset({"mamba", "mamba2", "falcon_mamba", "rwkv", "rwkv5", "rwkv6", "rwkv7", "xlstm"})
 _FAMILY_LAYERS: Final = ("num_hidden_layers", "n_layer", "num_layers", "n_layers", "decoder_layers")
 _FAMILY_HEADS: Final = ("num_attention_heads", "n_head", "n_heads", "num_heads", "decoder_attention_heads")
-_WIDTH: Final = ("hidden_size", "n_embd", "d_model", "model_dim")
+_WIDTH: Final = ("hidden_size", "n_embd", "n_embed", "d_model", "model_dim")
 
 
 class _Lengths(NamedTuple):
