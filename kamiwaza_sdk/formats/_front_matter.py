@@ -1,53 +1,124 @@
-"""Reads what stands at the head of a README: the part of YAML that model cards are written in.
+"""Reads the head of a model card: YAML between two lines of dashes, found where `huggingface_hub` finds it.
 
-Keys without indentation, with a text, a list in brackets or a list of lines with dashes. What is nested deeper, or
-folded over lines, is passed over: nothing that is looked for is written so.
+PyYAML takes it apart; nothing is constructed, so that tags name no types, and values keep the letters they were written
+with: the language ``no`` is no `False`.
 """
 
 import re
-from typing import Final
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+if TYPE_CHECKING:
+    import yaml
 
 __all__ = ["read_front_matter"]
 
-_FENCE: Final = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?)\r?\n---[ \t]*\r?(?:\n|\Z)", re.DOTALL)
-_KEY: Final = re.compile(r"([A-Za-z_][\w-]*):(?:[ \t]+(.*))?")
-_ITEM: Final = re.compile(r"[ \t]*-[ \t]+(.*)")
-_LONGEST: Final = 65_536
-_EMPTY: Final = {"", "~", "null", "|", ">"}
+_BLOCK: Final = re.compile(r"\A\s*---(?:\r\n|\r|\n)(.*?)(?:\r\n|\r|\n)---[ \t]*(?:\r\n|\n|\Z)", re.DOTALL)
+_LONGEST: Final = 1024**2
+_DEEPEST: Final = 64
+#: How many values a head may have, each alias counted as often as it is used.
+_MOST_VALUES: Final = 200_000
+_NULL: Final = {"", "~", "null", "Null", "NULL"}
+
+_Value: TypeAlias = "str | list[_Value] | dict[str, _Value] | None"
 
 
 def read_front_matter(text: str) -> dict[str, tuple[str, ...]]:
-    """Return the values of each key, one for a text."""
-    fenced = _FENCE.match(text[:_LONGEST])
-    found = dict[str, tuple[str, ...]]()
-    key = None
-    for line in fenced[1].splitlines() if fenced else ():
-        if matched := _KEY.fullmatch(line.rstrip()):
-            key = matched[1]
-            found[key] = _values((matched[2] or "").strip())
-        elif key and (item := _ITEM.fullmatch(line.rstrip())):
-            found[key] += _values(item[1].strip())
-        elif line and not line[0].isspace():
-            key = None
-    return found
+    """Return the texts of each key, one or those of a list; none where the head is no YAML, or asks for too much.
+
+    At most 1 MiB, 64 levels and 200,000 values, aliases unfolded.
+    """
+    from yaml import YAMLError
+
+    block = _BLOCK.match(text.removeprefix("\ufeff"))
+    if block is None or len(block[1]) > _LONGEST:
+        return {}
+    try:
+        head = _Builder(block[1]).build()
+    except (YAMLError, _TooMuchException):
+        return {}
+    return {key: _texts(value) for key, value in head.items()} if isinstance(head, dict) else {}
 
 
-def _values(text: str) -> tuple[str, ...]:
-    text = _uncommented(text)
-    if text.startswith("[") and text.endswith("]"):  # lists in lists are passed over, however many there are
-        return tuple(value for part in text[1:-1].split(",") for value in _value(_uncommented(part.strip())))
-    return _value(text)
+def _texts(value: _Value) -> tuple[str, ...]:
+    values = value if isinstance(value, list) else [value]
+    return tuple(one.strip() for one in values if isinstance(one, str) and one.strip())
 
 
-def _uncommented(text: str) -> str:
-    return text if text[:1] in {'"', "'"} else text.split(" #", maxsplit=1)[0].rstrip()
+class _TooMuchException(Exception):
+    """A head asks for more than it may."""
 
 
-def _value(text: str) -> tuple[str, ...]:
-    if text.startswith("[") and text.endswith("]"):
-        return ()
-    if text in _EMPTY or text.startswith("#"):
-        return ()
-    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
-        return (text[1:-1],)
-    return (text,)
+class _Builder:
+    """Puts the events of one document together, counting what they unfold to."""
+
+    def __init__(self, text: str) -> None:
+        import yaml
+
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        self._events: Iterator[yaml.Event] = yaml.parse(text, Loader=loader)
+        self._anchors = dict[str, tuple[_Value, int]]()
+        self._values = 0
+
+    def build(self) -> _Value:
+        import yaml
+
+        content = [e for e in (next(self._events), next(self._events)) if isinstance(e, yaml.DocumentStartEvent)]
+        value = self._value(next(self._events), 0) if content else None
+        if any(isinstance(event, yaml.DocumentStartEvent) for event in self._events):
+            raise _TooMuchException  # of several documents none is the head
+        return value
+
+    def _value(self, event: "yaml.Event", depth: int) -> _Value:
+        import yaml
+
+        before = self._values
+        self._count(1)
+        if isinstance(event, yaml.AliasEvent):
+            value, size = self._anchors.get(event.anchor, (None, 0))
+            self._count(size)
+            return value
+        if depth > _DEEPEST:
+            raise _TooMuchException
+        value = (
+            self._scalar(event)
+            if isinstance(event, yaml.ScalarEvent)
+            else self._list(depth)
+            if isinstance(event, yaml.SequenceStartEvent)
+            else self._mapping(depth)
+        )
+        if event.anchor is not None:  # type: ignore[attr-defined]  # every event of a value has one
+            self._anchors[event.anchor] = value, self._values - before  # type: ignore[attr-defined]
+        return value
+
+    def _count(self, values: int) -> None:
+        self._values += values
+        if self._values > _MOST_VALUES:
+            raise _TooMuchException
+
+    def _scalar(self, event: "yaml.ScalarEvent") -> str | None:
+        return None if event.implicit[0] and event.value in _NULL else str(event.value)
+
+    def _list(self, depth: int) -> _Value:
+        import yaml
+
+        found = list[_Value]()
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+            found.append(self._value(event, depth + 1))
+        return found
+
+    def _mapping(self, depth: int) -> _Value:
+        import yaml
+
+        found = dict[str, _Value]()
+        merged = dict[str, _Value]()
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            is_merge = isinstance(event, yaml.ScalarEvent) and event.implicit[0] and event.value == "<<"
+            key = self._value(event, depth + 1)
+            value = self._value(next(self._events), depth + 1)
+            if is_merge:
+                for one in reversed(value if isinstance(value, list) else [value]):
+                    merged |= one if isinstance(one, dict) else {}
+            elif isinstance(key, str):
+                found[key] = value
+        return merged | found

@@ -1,41 +1,254 @@
-"""Recognises licences by what stands in their texts."""
+"""Recognises a licence by the whole of its text, and joins what is said of licences into one expression.
 
-from typing import Final
+Texts are compared by the SPDX matching guidelines (https://spdx.github.io/spdx-spec/v3.0.1/annexes/license-matching-
+guidelines-and-templates/): words count, but not how they are set, punctuated, numbered or spelled; nor a title, a
+copyright notice, and what a template calls optional or lets be replaced, such as the holder's name.
+"""
 
-__all__ = ["recognise_licence"]
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Final, NamedTuple, TypeAlias
 
-#: What a text has to contain, all of it, white space made even; the first that fits is it. The names are those of
-#: https://huggingface.co/docs/hub/repositories-licenses.
-_MARKS: Final = (
-    ("llama2", ("Llama 2 Community License",)),
-    ("llama3.1", ("Llama 3.1 Community License",)),
-    ("llama3.2", ("Llama 3.2 Community License",)),
-    ("llama3.3", ("Llama 3.3 Community License",)),
-    ("llama4", ("Llama 4 Community License",)),
-    ("llama3", ("Meta Llama 3 Community License",)),
-    ("gemma", ("Gemma Terms of Use",)),
-    ("bigscience-bloom-rail-1.0", ("BigScience RAIL License v1.0",)),
-    ("creativeml-openrail-m", ("CreativeML Open RAIL-M",)),
-    ("apache-2.0", ("Apache License", "Version 2.0, January 2004")),
-    ("agpl-3.0", ("GNU Affero General Public License", "Version 3, 19 November 2007")),
-    ("lgpl-3.0", ("GNU Lesser General Public License", "Version 3, 29 June 2007")),
-    ("gpl-3.0", ("GNU General Public License", "Version 3, 29 June 2007")),
-    ("gpl-2.0", ("GNU General Public License", "Version 2, June 1991")),
-    ("mpl-2.0", ("Mozilla Public License Version 2.0",)),
-    ("cc-by-nc-sa-4.0", ("Attribution-NonCommercial-ShareAlike 4.0",)),
-    ("cc-by-nc-nd-4.0", ("Attribution-NonCommercial-NoDerivatives 4.0",)),
-    ("cc-by-nc-4.0", ("Attribution-NonCommercial 4.0",)),
-    ("cc-by-sa-4.0", ("Attribution-ShareAlike 4.0",)),
-    ("cc-by-4.0", ("Attribution 4.0 International",)),
-    ("cc0-1.0", ("CC0 1.0 Universal",)),
-    ("bsd-3-clause", ("Redistribution and use in source and binary forms", "Neither the name of")),
-    ("bsd-2-clause", ("Redistribution and use in source and binary forms",)),
-    ("mit", ("Permission is hereby granted, free of charge", "without restriction")),
+__all__ = ["TITLE_WORDS", "all_of", "digest_of", "is_licence_file", "recognise_licence", "title_length", "without_notices", "words_of"]
+
+#: Texts that are longer are no licence that is known.
+_LONGEST: Final = 512 * 1024
+#: How many words may stand where a template has a name to fill in.
+_MOST_FILLED_IN: Final = 16
+#: What titles consist of, besides the words of a licence's own name.
+TITLE_WORDS: Final = frozenset({"the", "license", "agreement", "public", "open", "source", "software", "text", "version"})
+
+_FILE: Final = re.compile(
+    r"(?:un)?(?:licen[cs]es?|copying|use[_-]policy)(?:[._-][\w.-]{1,40})?", re.IGNORECASE | re.ASCII
 )
-_LONGEST: Final = 100_000
+_CODE: Final = re.compile(r"\.(?:py|json|ya?ml|toml|js|ts|html?|xml|png|pdf|gz|zip|safetensors|bin|gguf|onnx)$", re.IGNORECASE)
+_NOTICE: Final = re.compile(
+    r"""[ \t>*\#/;|-]*
+    (?:(?:portions|the\ software\ is|parts|source\ code|documentation)[ ]+)?
+    (?: (?i:copyright|\(c\)|©)[ ]*:?[ ]* (?i:\(c\)|©|\d{4}|<|\[|\{|by\b)
+      | Copyright[ ]+(?!Holder|Owner|Notice|Licen|Law|Act\b|Right|Interest|Infring|Statement)(?:the[ ]+)?[A-Z]
+      | Copyright[ ][^.]*\b(?:contributors|authors|developers|team)\W*$
+      | © )""",
+    re.VERBOSE,
+)
+_RESERVED: Final = re.compile(r"\W*(?:all|some) rights reserved\W*", re.IGNORECASE)
+#: Below a notice: more years and holders.
+_MORE_NOTICE: Final = re.compile(r"\W*(?:\d{4}\b.*|and\b.*|.*<[^<>@]+@[^<>]+>\W*|.*\b(?:19|20)\d\d\W*)", re.IGNORECASE)
+#: Where a notice ends that stands in one line with what follows: behind it, or where a sentence begins.
+_AFTER_NOTICE: Final = re.compile(
+    r"(?i:reserved)\.?\s+(?=\S)|[\w>)]{2}[.;:!]\s+(?!(?i:all|some) (?i:rights))(?=[A-Z]\w*(?:[\s,]+\w+){3})"
+)
+#: What no notice says: a line that does is a clause.
+_CLAUSE: Final = re.compile(
+    r"\b(?:not|must|shall|may|only|unless|except|provided|prohibited|forbidden|permitted|granted|allowed|required|use|sell"
+    r"|used|sold|commercial|commercially)\b"
+)
+#: Where a text that was put into one line had others.
+_LINE_BEGINS: Final = re.compile(
+    r"[ \t]+(?=(?:Permission (?:is hereby granted|to use)|Redistribution and use|Licensed under the Apache)\b)"
+    r"|[ \t]+(?=Copyright[ ](?:\([Cc]\)|©|\d{4}))"
+)
+_HEAD: Final = 400
+_ADDRESS: Final = re.compile(
+    r"(?:51 franklin|59 temple|675 mass|31 milk)\b.{0,80}?\b(?:usa|0211\d(?:[- ]1\d{3})?|02139|02196)\b(?:[ ,]*usa\b)?"
+)
+_NUMBER: Final = re.compile(
+    r"(?<!\S)(?:[*•·o-]|(?:\d{1,2}(?:\.\d{1,2})*|[a-z]|[ivx]{1,4})[.)])(?=\s)|(?<![a-z])\((?:\d{1,2}|[a-z]|[ivx]{1,4})\)"
+)
+_ENTITY: Final = re.compile(r"https?://|©|[\"'`´‘’“”„]|&(?:quot|lt|gt|amp);|<br\s*/?>")
+_WORD: Final = re.compile(r"[^\W_]+")
+#: Words that SPDX says mean the same: https://spdx.org/licenses/equivalentwords.txt
+_SPELLINGS: Final = {
+    "acknowledgement": "acknowledgment",
+    "analogue": "analog",
+    "analyse": "analyze",
+    "artefact": "artifact",
+    "authorisation": "authorization",
+    "authorised": "authorized",
+    "calibre": "caliber",
+    "cancelled": "canceled",
+    "capitalisations": "capitalizations",
+    "catalogue": "catalog",
+    "categorise": "categorize",
+    "centre": "center",
+    "emphasised": "emphasized",
+    "favour": "favor",
+    "favourite": "favorite",
+    "fulfil": "fulfill",
+    "fulfilment": "fulfillment",
+    "initialise": "initialize",
+    "judgement": "judgment",
+    "labelling": "labeling",
+    "labour": "labor",
+    "licence": "license",
+    "licences": "licenses",
+    "maximise": "maximize",
+    "modelled": "modeled",
+    "modelling": "modeling",
+    "offence": "offense",
+    "optimise": "optimize",
+    "organisation": "organization",
+    "organise": "organize",
+    "practise": "practice",
+    "programme": "program",
+    "realise": "realize",
+    "recognise": "recognize",
+    "signalling": "signaling",
+    "utilisation": "utilization",
+    "whilst": "while",
+    "wilful": "willful",
+}
+_PHRASES: Final = {
+    " non commercial ": " noncommercial ",
+    " non infringement ": " noninfringement ",
+    " sub license ": " sublicense ",
+    " per cent ": " percent ",
+    " copyright owner ": " copyright holder ",
+    " copyright owners ": " copyright holders ",
+}
+
+#: A run of words as their number and digest, or words to fill in (`None`), or parts that may be left out (a list).
+_Part: TypeAlias = "tuple[int, str] | None | list[_Part]"
+
+
+class _Template(NamedTuple):
+    """A licence: its name, the words of its title, the fewest and the most words it has, and its parts."""
+
+    name: str
+    title: frozenset[str]
+    least: int
+    most: int
+    parts: "list[_Part]"
 
 
 def recognise_licence(text: str) -> str | None:
-    """Return the name of the licence that a text is, `None` where it is none that is known."""
-    even = " ".join(text[:_LONGEST].split()).lower()
-    return next((name for name, marks in _MARKS if all(mark.lower() in even for mark in marks)), None)
+    """Return the name of the licence that a whole text is, `None` where it is none that is known.
+
+    Names are Hugging Face's (https://huggingface.co/docs/hub/repositories-licenses): of what SPDX lists, its identifier
+    in lower case, without what a text does not tell ("only", "or later").
+    """
+    if len(text) > _LONGEST:
+        return None
+    words = words_of(text)
+    return next((template.name for template in _templates() if _fits(template, words)), None)
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a text that tell licences apart."""
+    flowing = " ".join(without_notices(text)).lower()
+    flowing = _ADDRESS.sub(" ", _NUMBER.sub(" ", _ENTITY.sub("", flowing)))
+    spelled = " ".join(_SPELLINGS.get(word, word) for word in _WORD.findall(flowing))
+    padded = f" {spelled} "
+    for phrase, same in _PHRASES.items():
+        padded = padded.replace(phrase, same)
+    return padded.split()
+
+
+def without_notices(text: str) -> Iterator[str]:
+    """Yield the lines of a text, but for notices of copyright."""
+    noticed = False
+    text = text.lstrip("\ufeff")
+    for line in (_LINE_BEGINS.sub("\n", text[:_HEAD]) + text[_HEAD:]).splitlines():
+        rest = _AFTER_NOTICE.search(line)
+        notice = line[: rest.end()] if rest else line
+        noticed = _is_notice(notice, noticed) and not _CLAUSE.search(notice)
+        if not noticed:
+            yield line
+        elif rest:
+            yield line[rest.end() :]
+
+
+def _is_notice(line: str, noticed: bool) -> bool:
+    begins = _NOTICE.match(line) or _RESERVED.fullmatch(line)
+    return bool(begins or (noticed and _MORE_NOTICE.fullmatch(line.strip())))
+
+
+def title_length(words: Sequence[str], title: frozenset[str]) -> int:
+    """Return how many words a text begins with that can stand in its title."""
+    return next((place for place, word in enumerate(words) if word not in title), len(words))
+
+
+def digest_of(words: Sequence[str]) -> str:
+    """Return what a run of words is known by."""
+    return hashlib.sha256(" ".join(words).encode()).hexdigest()[:24]
+
+
+def _fits(template: _Template, words: Sequence[str]) -> bool:
+    start = title_length(words, template.title)
+    if not template.least <= len(words) - start <= template.most:
+        return False
+    return len(words) in _ends(template.parts, words, {start})
+
+
+def _ends(parts: "Sequence[_Part]", words: Sequence[str], starts: set[int]) -> set[int]:
+    """Return where parts can end that begin at one of these places."""
+    for part in parts:
+        if part is None:
+            starts = {start + filled for start in starts for filled in range(_MOST_FILLED_IN + 1)}
+        elif isinstance(part, list):
+            starts = starts | _ends(part, words, starts)
+        else:
+            length, digest = part
+            starts = {start + length for start in starts if digest_of(words[start : start + length]) == digest}
+        starts = {start for start in starts if start <= len(words)}
+    return starts
+
+
+def _bounds(parts: "Iterable[_Part]") -> tuple[int, int]:
+    least = most = 0
+    for part in parts:
+        inside = _bounds(part) if isinstance(part, list) else (0, _MOST_FILLED_IN) if part is None else (part[0],) * 2
+        least += 0 if isinstance(part, list) else inside[0]
+        most += inside[1]
+    return least, most
+
+
+@cache
+def _templates() -> "tuple[_Template, ...]":
+    """Return all that are known: ``python -m tests.formats.licence_templates`` writes them."""
+    entries = json.loads(files(__package__).joinpath("licences.json").read_text("utf-8"))["licences"]
+    return tuple(
+        _Template(name, TITLE_WORDS | set(title.split()), *_bounds(parts), parts)
+        for name, title, stored in entries
+        for parts in [_parts(stored)]
+    )
+
+
+def _parts(stored: object) -> "list[_Part]":
+    assert isinstance(stored, list)
+    return [
+        None if part is None else (part[0], part[1]) if isinstance(part[0], int) else _parts(part) for part in stored
+    ]
+
+
+def is_licence_file(path: str) -> bool:
+    """Whether a file in the root of a repository is called as licences are: ``LICENSE``, ``license.txt``, ``COPYING``."""
+    return _FILE.fullmatch(path) is not None and _CODE.search(path) is None
+
+
+def all_of(licences: Iterable[str]) -> str | None:
+    """Return the expression that says that each of these has to be kept, `None` where there are none.
+
+    Example:
+        >>> all_of(["mit", "gpl-3.0", "mit"]), all_of(["mit"]), all_of(["mit OR apache-2.0", "cc-by-4.0"])
+        ('mit AND gpl-3.0', 'mit', '(mit OR apache-2.0) AND cc-by-4.0')
+    """
+    distinct = list({" ".join(licence.split()).lower(): " ".join(licence.split()) for licence in licences}.values())
+    distinct = [licence for licence in distinct if licence]
+    return " AND ".join(map(_operand, distinct)) if len(distinct) > 1 else next(iter(distinct), None)
+
+
+def _operand(licence: str) -> str:
+    """Return a licence as it can stand beside others; one that would break out of its place becomes a mere name."""
+    depth = 0
+    for sign in licence:
+        depth += (sign == "(") - (sign == ")")
+        if depth < 0:
+            break
+    if depth != 0 or "," in licence:
+        return re.sub(r"[^\w.+:-]+", "-", licence).strip("-") or "unknown"
+    return f"({licence})" if " " in licence else licence
