@@ -110,6 +110,22 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session
+def licences(session: nox.Session) -> None:
+    """Compare what is known of licences with the lists it was made from, which npm and PyPI hold."""
+    session.install("-e.", *groups("test"))
+    home = Path(session.create_tmp()).resolve()
+    with session.chdir(home):
+        session.run("npm", "pack", "--silent", "spdx-license-list@6.12.0", external=True)
+        session.run("tar", "xzf", "spdx-license-list-6.12.0.tgz", external=True)
+        wanted = "scancode-toolkit==32.5.0"
+        session.install("pip")
+        session.run("pip", "download", "--quiet", "--no-deps", "--no-build-isolation", "--no-binary", ":all:", wanted)
+        session.run("tar", "xzf", "scancode_toolkit-32.5.0.tar.gz", external=True)
+    env = {"KAMIWAZA_TEST_LICENCES": f"{home}/package {home}/scancode_toolkit-32.5.0"}
+    session.run("pytest", "tests/formats/test_licences.py", *session.posargs, env=env)
+
+
+@nox.session
 def quickstart(session: nox.Session) -> None:
     """Run the first example as a new user would, twice."""
     session.install("-e.[examples]")

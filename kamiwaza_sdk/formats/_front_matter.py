@@ -5,10 +5,11 @@ with: the language ``no`` is no `False`.
 """
 
 import re
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import yaml
 
 __all__ = ["read_front_matter"]
@@ -24,7 +25,7 @@ _Value: TypeAlias = "str | list[_Value] | dict[str, _Value] | None"
 
 
 def read_front_matter(text: str) -> dict[str, tuple[str, ...]]:
-    """Return the texts of each key, one or those of a list; none where the head is no YAML, or asks for too much.
+    """Return the texts of each key, one or those of lists; none where the head is no YAML, or asks for too much.
 
     At most 1 MiB, 64 levels and 200,000 values, aliases unfolded.
     """
@@ -41,8 +42,9 @@ def read_front_matter(text: str) -> dict[str, tuple[str, ...]]:
 
 
 def _texts(value: _Value) -> tuple[str, ...]:
-    values = value if isinstance(value, list) else [value]
-    return tuple(one.strip() for one in values if isinstance(one, str) and one.strip())
+    if isinstance(value, list):
+        return tuple(text for one in value for text in _texts(one))
+    return (value.strip(),) if isinstance(value, str) and value.strip() else ()
 
 
 class _TooMuchException(Exception):
@@ -75,7 +77,7 @@ class _Builder:
         before = self._values
         self._count(1)
         if isinstance(event, yaml.AliasEvent):
-            value, size = self._anchors.get(event.anchor, (None, 0))
+            value, size = self._anchors.get(str(event.anchor), (None, 0))
             self._count(size)
             return value
         if depth > _DEEPEST:

@@ -13,19 +13,35 @@ from functools import cache
 from importlib.resources import files
 from typing import Final, NamedTuple, TypeAlias
 
-__all__ = ["TITLE_WORDS", "all_of", "digest_of", "is_licence_file", "recognise_licence", "title_length", "without_notices", "words_of"]
+__all__ = [
+    "LONGEST",
+    "TITLE_WORDS",
+    "all_of",
+    "digest_of",
+    "is_licence_file",
+    "joined",
+    "recognise_licence",
+    "title_length",
+    "without_notices",
+    "words_of",
+]
 
 #: Texts that are longer are no licence that is known.
-_LONGEST: Final = 512 * 1024
+LONGEST: Final = 512 * 1024
 #: How many words may stand where a template has a name to fill in.
 _MOST_FILLED_IN: Final = 16
 #: What titles consist of, besides the words of a licence's own name.
-TITLE_WORDS: Final = frozenset({"the", "license", "agreement", "public", "open", "source", "software", "text", "version"})
-
-_FILE: Final = re.compile(
-    r"(?:un)?(?:licen[cs]es?|copying|use[_-]policy)(?:[._-][\w.-]{1,40})?", re.IGNORECASE | re.ASCII
+TITLE_WORDS: Final = frozenset(
+    {"the", "license", "agreement", "public", "open", "source", "software", "text", "version"}
 )
-_CODE: Final = re.compile(r"\.(?:py|json|ya?ml|toml|js|ts|html?|xml|png|pdf|gz|zip|safetensors|bin|gguf|onnx)$", re.IGNORECASE)
+
+#: ``LICENSE``, ``LICENCE.txt``, ``COPYING``, ``LICENSE-MODEL``, ``license.mit``, ``USE_POLICY.md``.
+_FILE: Final = re.compile(
+    r"(?:(?:un)?licen[cs]es?|copying|use[_-]policy)"
+    r"(?:[-_][a-z0-9][a-z0-9_+-]{0,40}(?:\.\d)?|\.(?:a?gpl|apache|bsd|code|data|lesser|lgpl|mit|model|mpl|weights)[\d.-]{0,6})?"
+    r"(?:\.(?:markdown|md|rst|text|txt))?",
+    re.IGNORECASE,
+)
 _NOTICE: Final = re.compile(
     r"""[ \t>*\#/;|-]*
     (?:(?:portions|the\ software\ is|parts|source\ code|documentation)[ ]+)?
@@ -59,7 +75,7 @@ _ADDRESS: Final = re.compile(
 _NUMBER: Final = re.compile(
     r"(?<!\S)(?:[*•·o-]|(?:\d{1,2}(?:\.\d{1,2})*|[a-z]|[ivx]{1,4})[.)])(?=\s)|(?<![a-z])\((?:\d{1,2}|[a-z]|[ivx]{1,4})\)"
 )
-_ENTITY: Final = re.compile(r"https?://|©|[\"'`´‘’“”„]|&(?:quot|lt|gt|amp);|<br\s*/?>")
+_ENTITY: Final = re.compile(r"https?://|©|[\"'`\u00b4\u2018\u2019\u201c\u201d\u201e]|&(?:quot|lt|gt|amp);|<br\s*/?>")
 _WORD: Final = re.compile(r"[^\W_]+")
 #: Words that SPDX says mean the same: https://spdx.org/licenses/equivalentwords.txt
 _SPELLINGS: Final = {
@@ -112,7 +128,7 @@ _PHRASES: Final = {
 }
 
 #: A run of words as their number and digest, or words to fill in (`None`), or parts that may be left out (a list).
-_Part: TypeAlias = "tuple[int, str] | None | list[_Part]"
+_Part: TypeAlias = "tuple[int, str] | list[_Part] | None"
 
 
 class _Template(NamedTuple):
@@ -131,7 +147,7 @@ def recognise_licence(text: str) -> str | None:
     Names are Hugging Face's (https://huggingface.co/docs/hub/repositories-licenses): of what SPDX lists, its identifier
     in lower case, without what a text does not tell ("only", "or later").
     """
-    if len(text) > _LONGEST:
+    if len(text) > LONGEST:
         return None
     words = words_of(text)
     return next((template.name for template in _templates() if _fits(template, words)), None)
@@ -226,8 +242,27 @@ def _parts(stored: object) -> "list[_Part]":
 
 
 def is_licence_file(path: str) -> bool:
-    """Whether a file in the root of a repository is called as licences are: ``LICENSE``, ``license.txt``, ``COPYING``."""
-    return _FILE.fullmatch(path) is not None and _CODE.search(path) is None
+    """Whether a file in the root of a repository is called as licences are: ``LICENSE``, ``COPYING``."""
+    return _FILE.fullmatch(path) is not None
+
+
+def joined(card: Iterable[str], texts: Iterable[str]) -> str | None:
+    """Return the expression for what a card names and which licences texts are: all of them have to be kept.
+
+    Where one says the same less exactly, as ``gpl`` of ``gpl-3.0``, and that of ``gpl-3.0-or-later``, it is left out.
+    """
+    named, found = list(card), list(texts)
+    lower = {name.lower() for name in named}
+    named = [name for name in named if name.lower() not in _FAMILIES or not any(_is_of(name, text) for text in found)]
+    return all_of([*named, *(text for text in found if not {f"{text}-only", f"{text}-or-later"} & lower)])
+
+
+#: What Hugging Face names without a version.
+_FAMILIES: Final = frozenset({"agpl", "bsd", "cc", "gfdl", "gpl", "lgpl"})
+
+
+def _is_of(family: str, licence: str) -> bool:
+    return licence.startswith(f"{family.lower()}-")
 
 
 def all_of(licences: Iterable[str]) -> str | None:
@@ -237,18 +272,42 @@ def all_of(licences: Iterable[str]) -> str | None:
         >>> all_of(["mit", "gpl-3.0", "mit"]), all_of(["mit"]), all_of(["mit OR apache-2.0", "cc-by-4.0"])
         ('mit AND gpl-3.0', 'mit', '(mit OR apache-2.0) AND cc-by-4.0')
     """
-    distinct = list({" ".join(licence.split()).lower(): " ".join(licence.split()) for licence in licences}.values())
-    distinct = [licence for licence in distinct if licence]
-    return " AND ".join(map(_operand, distinct)) if len(distinct) > 1 else next(iter(distinct), None)
+    given = [one for licence in licences if (one := " ".join(licence.split()))]
+    if len(given) == 1:
+        return given[0]
+    distinct = {part.lower(): part for licence in given for part in map(_operand, _conjuncts(licence))}
+    return " AND ".join(distinct.values()) or None
+
+
+def _conjuncts(expression: str) -> list[str]:
+    """Return what AND joins in an expression, parentheses aside."""
+    depth = 0
+    parts: list[list[str]] = [[]]
+    for word in expression.split():
+        outside = depth == 0
+        depth += word.count("(") - word.count(")")
+        if depth < 0 or (outside and word.upper() == "OR"):
+            return [expression]
+        if outside and word.upper() == "AND":
+            parts.append([])
+        else:
+            parts[-1].append(word)
+    return [" ".join(part) for part in parts] if depth == 0 and all(parts) else [expression]
 
 
 def _operand(licence: str) -> str:
     """Return a licence as it can stand beside others; one that would break out of its place becomes a mere name."""
-    depth = 0
-    for sign in licence:
-        depth += (sign == "(") - (sign == ")")
-        if depth < 0:
-            break
-    if depth != 0 or "," in licence:
+    if licence.startswith("(") and licence.endswith(")") and _is_balanced(licence[1:-1]):
+        return licence
+    if not _is_balanced(licence) or "," in licence:
         return re.sub(r"[^\w.+:-]+", "-", licence).strip("-") or "unknown"
     return f"({licence})" if " " in licence else licence
+
+
+def _is_balanced(text: str) -> bool:
+    depth = 0
+    for sign in text:
+        depth += (sign == "(") - (sign == ")")
+        if depth < 0:
+            return False
+    return depth == 0

@@ -8,7 +8,8 @@ from typing import Final, NoReturn
 
 from kamiwaza_sdk.formats._front_matter import read_front_matter
 from kamiwaza_sdk.formats._json import read_json
-from kamiwaza_sdk.formats._licences import recognise_licence
+from kamiwaza_sdk.formats._licences import LONGEST, is_licence_file, joined, recognise_licence
+from kamiwaza_sdk.formats._remote_code import remote_code
 from kamiwaza_sdk.formats._source import ByteSource
 from kamiwaza_sdk.formats.attention.config import config_attention, text_configuration
 from kamiwaza_sdk.formats.exceptions import FormatLimitException, UnknownFormatException
@@ -17,13 +18,17 @@ from kamiwaza_sdk.formats.schemas import GGUFSchema, ONNXSchema, PickleSchema, S
 from kamiwaza_sdk.formats.schemas.repository import RepositoryDetailsSchema
 from kamiwaza_sdk.formats.sharded import INDEX, combine_shards
 
-__all__ = ["DESCRIBING_FILES", "describe_repository", "inspect_directory"]
+__all__ = ["DESCRIBING_FILES", "describe_repository", "inspect_directory", "is_describing"]
 
-#: The small files that `describe_repository` reads, in the root of a repository.
+#: The small files that `describe_repository` reads, in the root of a repository; besides, what is called as licences
+#: are: ``LICENCE``, ``license.txt``, ``COPYING``, ``LICENSE-MODEL``, ``USE_POLICY.md``.
 DESCRIBING_FILES: Final = (
     "README.md",
     "config.json",
     "generation_config.json",
+    "model_index.json",
+    "preprocessor_config.json",
+    "processor_config.json",
     "tokenizer_config.json",
     "chat_template.jinja",
     "LICENSE",
@@ -77,12 +82,14 @@ def inspect_directory(directory: str | os.PathLike[str]) -> RepositoryDetailsSch
         'fill-mask'
     """
     root = Path(directory)
-    texts = {name: _read(root / name) for name in DESCRIBING_FILES if (root / name).is_file()}
+    texts = dict[str, bytes]()
     files = dict[str, FormatSchema]()
     indexes = dict[str, bytes]()
-    for path in _files(root):
-        name = path.relative_to(root).as_posix()
-        if name.endswith(INDEX):
+    paths = {path.relative_to(root).as_posix(): path for path in _files(root)}
+    for name, path in paths.items():
+        if is_describing(name):
+            texts[name] = _head(path) if is_licence_file(name) else _read(path)
+        elif name.endswith(INDEX):
             indexes[name] = _read(path)
         elif name.endswith(_WEIGHTS):
             try:
@@ -97,7 +104,12 @@ def inspect_directory(directory: str | os.PathLike[str]) -> RepositoryDetailsSch
             if PurePosixPath(file).parent == folder and isinstance(schema, SafetensorsSchema)
         }
         combine_shards(index, shards, path=name)
-    return describe_repository(texts, files, path=str(root))
+    return describe_repository(texts, files, path=str(root), paths=paths)
+
+
+def is_describing(path: str) -> bool:
+    """Whether a file is one of those whose text says what a repository is."""
+    return path in DESCRIBING_FILES or is_licence_file(path)
 
 
 def _refuse(error: OSError) -> NoReturn:
@@ -114,6 +126,12 @@ def _files(root: Path) -> list[Path]:
     return sorted(found)
 
 
+def _head(path: Path) -> bytes:
+    """Return a text as far as a licence goes: what is longer is none, and no reason to refuse the rest."""
+    with path.open("rb") as file:
+        return file.read(4 * LONGEST)
+
+
 def _read(path: Path) -> bytes:
     with path.open("rb") as file:
         text = file.read(MAX_TEXT + 1)
@@ -128,14 +146,15 @@ def _check_length(path: str, text: bytes) -> None:
 
 
 def describe_repository(
-    texts: Mapping[str, bytes], files: Mapping[str, FormatSchema], *, path: str = ""
+    texts: Mapping[str, bytes], files: Mapping[str, FormatSchema], *, path: str = "", paths: Iterable[str] = ()
 ) -> RepositoryDetailsSchema:
     r"""Return what texts and headers say about a model together, wherever they were read.
 
     Args:
-        texts: The contents of those of `DESCRIBING_FILES` that there are, by name.
+        texts: The contents of those of `DESCRIBING_FILES` that there are, and of licences, by name.
         files: What the files of weights say, by path.
         path: The repository, for messages.
+        paths: Of all its files, which tell the code among them.
 
     Returns:
         What was found. The sums are of the safetensors files where there are any, else of GGUF, of ONNX, of pickles,
@@ -154,7 +173,9 @@ def describe_repository(
     config = _json(path, texts, "config.json")
     tokenizer = _json(path, texts, "tokenizer_config.json")
     card = read_front_matter(texts.get("README.md", b"").decode(errors="replace"))
-    licences = (recognise_licence(texts[name].decode(errors="replace")) for name in texts if name.startswith("LICENSE"))
+    licences = (
+        recognise_licence(texts[name].decode(errors="replace")) for name in sorted(texts) if is_licence_file(name)
+    )
     gguf = next((schema for schema in files.values() if isinstance(schema, GGUFSchema)), _SILENT)
     architecture = _architecture(config) or gguf.architecture
     inner = text_configuration(config)
@@ -169,7 +190,7 @@ def describe_repository(
         model_type=_text(config, "model_type"),
         task=_first(card, "pipeline_tag") or _task(architecture),
         languages=card.get("language", ()),
-        license=_first(card, "license") or next(filter(None, licences), None) or gguf.license,
+        license=joined(card.get("license", ()), filter(None, licences)) or gguf.license,
         library=_first(card, "library_name"),
         base_models=card.get("base_model", ()),
         tags=card.get("tags", ()),
@@ -185,6 +206,7 @@ def describe_repository(
         parameters=totals.total() or None,
         parameters_by_dtype=dict(sorted(totals.items())),
         attention=config_attention(config) or gguf.attention,
+        remote_code={name: what for name, what in remote_code(texts, paths).items() if what is not None},
         verdicts={name: schema.verdict for name, schema in files.items() if isinstance(schema, PickleSchema)},
     )
 

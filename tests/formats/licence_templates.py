@@ -74,8 +74,9 @@ OPTIONAL: Final = (
     *(
         (
             r"\b(ty coon president of vice)(?! this)",
-            rf"\1 {OPEN} this general public license does not permit incorporating your program into proprietary programs "
-            "if your program is a subroutine library you may consider it more useful to permit linking proprietary "
+            rf"\1 {OPEN} this general public license does not permit incorporating your program into "
+            "proprietary programs if your program is a subroutine library you may consider it more useful "
+            "to permit linking proprietary "
             f"applications with the library if this is what you want to do use the gnu {which} general public license "
             f"instead of this license {CLOSE}",
         )

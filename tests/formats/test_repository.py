@@ -4,9 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-import yaml  # type: ignore[import-untyped]  # it has no types
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from kamiwaza_sdk import (
     FormatException,
@@ -20,8 +17,6 @@ from kamiwaza_sdk import (
     inspect_file,
     inspect_shards,
 )
-from kamiwaza_sdk.formats._front_matter import read_front_matter
-from kamiwaza_sdk.formats._licences import recognise_licence
 from tests.formats.making import entry, safetensors_file
 from tests.formats.test_gguf import write
 from tests.formats.test_pickles import WEIGHTS, named
@@ -183,38 +178,3 @@ def test_a_tensor_that_the_index_leaves_out_is_refused(tmp_path: Path) -> None:
         inspect_shards(index)
     with pytest.raises(MalformedFileException, match="'hidden'"):
         inspect_directory(tmp_path)
-
-
-def test_a_card_is_read_as_yaml_reads_it() -> None:
-    ours, theirs = read_front_matter(CARD), yaml.safe_load(CARD.split("---")[1])
-    for key in ("license", "language", "pipeline_tag", "library_name", "tags", "base_model"):
-        value = theirs[key]
-        assert ours[key] == (tuple(value) if isinstance(value, list) else (value,))
-
-
-def test_lists_in_lists_are_passed_over_however_deep() -> None:
-    card = f"---\ntags: {'[' * 20_000}{']' * 20_000}\nlicense: [[mit], apache-2.0]\n---\n"
-    assert describe_repository({"README.md": card.encode()}, {}).license == "apache-2.0"
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.text(st.characters(codec="utf-8"), max_size=60) | st.text("-: []\n#'\"ab", max_size=60))
-def test_any_card_is_read_or_passed_over(text: str) -> None:
-    read_front_matter(f"---\n{text}\n---\n")
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("   Apache License\n  Version 2.0, January 2004\n", "apache-2.0"),
-        ("META LLAMA 3 COMMUNITY LICENSE AGREEMENT", "llama3"),
-        ("LLAMA 3.1 COMMUNITY LICENSE AGREEMENT", "llama3.1"),
-        ("All rights reserved", None),
-    ],
-)
-def test_known_licences_are_recognised(text: str, expected: str | None) -> None:
-    assert recognise_licence(text) == expected
-
-
-def test_our_own_licence_is_recognised() -> None:
-    assert recognise_licence((Path(__file__).parents[2] / "LICENSE").read_text()) == "apache-2.0"

@@ -394,7 +394,7 @@ async def test_a_plan_prints_as_a_table_and_shows_strangers_texts_escaped(hub: H
     (tmp_path / "model" / "0<script>alert(1)<").write_bytes(b"")
     for number in range(30):
         (tmp_path / "model" / f"{number}.txt").write_bytes(bytes(2048))
-    card = "---\nlicense: '<b>\x1b[31m&'\n---\n"
+    card = '---\nlicense: "<b>\\x1b[31m&"\n---\n'
     (tmp_path / "model" / "README.md").write_text(card)
     plan = await hub.plan(tmp_path / "model", policy=Policy(licenses=("mit",)))
     text, html = str(plan), plan._repr_html_()

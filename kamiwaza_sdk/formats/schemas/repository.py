@@ -18,8 +18,9 @@ class RepositoryDetailsSchema(FileSchema):
         model_type: What ``config.json`` calls its kind: ``llama``, ``bert``.
         task: What the README says (``pipeline_tag``), or what the architecture is made for: ``text-generation``.
         languages: What the README says, as codes: ``("en", "de")``.
-        license: What the README says, or which known text the file ``LICENSE`` is, as Hugging Face writes it:
-            ``apache-2.0``, ``llama3``. It is what was found, and no legal advice.
+        license: What the README says and which known texts files such as ``LICENSE`` are, as Hugging Face writes it:
+            ``apache-2.0``, ``llama3``. Where they name several, or differ, an expression with all of them:
+            ``mit AND gpl-3.0``. A text is known only as a whole. It is what was found, and no legal advice.
         library: What the README says (``library_name``): ``transformers``.
         base_models: What the README says that it was made from.
         tags: What the README says.
@@ -32,6 +33,8 @@ class RepositoryDetailsSchema(FileSchema):
         parameters: How many elements all tensors have; `None` where the files do not tell.
         parameters_by_dtype: The same by type, sorted by name.
         attention: What the memory of a context is computed from.
+        remote_code: What would have a loader run code that comes with the model, or from another repository, by path:
+            files of Python, and configurations that name classes (``auto_map``, ``custom_pipeline``).
         verdicts: Of files that are pickles: which can do harm, by path.
 
     Example:
@@ -57,4 +60,5 @@ class RepositoryDetailsSchema(FileSchema):
     parameters: int | None = None
     parameters_by_dtype: dict[str, int] = Field(default_factory=dict)
     attention: AttentionSchema | None = None
+    remote_code: dict[str, str] = Field(default_factory=dict)
     verdicts: dict[str, str] = Field(default_factory=dict)

@@ -9,8 +9,9 @@ from pydantic import JsonValue
 
 from kamiwaza_sdk._validation import MAX_SIZE, check_text
 from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
+from kamiwaza_sdk.formats._licences import all_of
 from kamiwaza_sdk.formats.inspection import detect_format
-from kamiwaza_sdk.formats.repository import DESCRIBING_FILES
+from kamiwaza_sdk.formats.repository import is_describing
 from kamiwaza_sdk.formats.schemas import RepositoryDetailsSchema
 from kamiwaza_sdk.services.hub._inspection import Findings, inspect_here
 from kamiwaza_sdk.services.hub._quantizations import PREFERRED, format_by_name
@@ -26,6 +27,7 @@ __all__ = ["check_fetched", "with_details"]
 
 _logger: Final = logging.getLogger(__name__)
 _MAX_WORD_LENGTH: Final = 255
+_MOST_CODE: Final = 100
 _Fetched = TypeVar("_Fetched", bound=Fetched)
 
 
@@ -33,12 +35,14 @@ def with_details(fetched: _Fetched, storage: StorageService) -> _Fetched:
     """Return what was fetched with what its headers say. What cannot be read is not said; nothing is lost. Blocks."""
     try:
         kinds = {file.path: format_by_name(file.path) for file in fetched.files}
-        telling = [path for path, kind in kinds.items() if path in DESCRIBING_FILES or kind not in {None, "pickle"}]
-        details = _details(inspect_here(_places(fetched, storage, telling)))
+        telling = [path for path, kind in kinds.items() if is_describing(path) or kind not in {None, "pickle"}]
+        findings = inspect_here(_places(fetched, storage, telling))
+        findings.paths |= kinds.keys()
+        details = _details(findings)
         if "format" not in details:  # pickles tell nothing else, and to look through them takes long
             pickles = _places(fetched, storage, [path for path, kind in kinds.items() if kind == "pickle"])
             details |= {"format": "pickle"} if any(map(_is_pickle, pickles.values())) else {}
-        return fetched.model_copy(update={"details": details})
+        return fetched.model_copy(update={"details": details, "license": _word(_licence(fetched, findings))})
     except Exception:  # whatever hostile bytes do to a reader: they are verified and kept, and that is what was asked
         _logger.warning("%s could not be looked into", fetched.source, exc_info=True)
         return fetched
@@ -66,6 +70,7 @@ def _details(findings: Findings) -> dict[str, JsonValue]:
         "parameters": _counts(described) if whole else None,
         "quantization": _word(described.quantization),
         "context_length": _number(described.context_length),
+        "remote_code": _named_code(described),
     }
     return {name: value for name, value in found.items() if value is not None}
 
@@ -76,6 +81,12 @@ def _word(text: str | None) -> str | None:
         return None if text is None or len(text) > _MAX_WORD_LENGTH else check_text(text)
     except InvalidInputException:
         return None
+
+
+def _named_code(described: RepositoryDetailsSchema) -> dict[str, JsonValue] | None:
+    """Return what names code, as far as a database can hold it."""
+    named = {path: _word(what) or "names code" for path, what in described.remote_code.items() if _word(path)}
+    return dict(list(named.items())[:_MOST_CODE]) or None
 
 
 def _number(number: int | None) -> int | None:
@@ -98,27 +109,29 @@ def check_fetched(fetched: Fetched, policy: Policy, storage: StorageService) -> 
         source=fetched.source,
         addresses=(),
         hub=fetched.hub,
-        license=fetched.license or _licence(findings),
+        license=_licence(fetched, findings),
         files=[_known(file.path, file.size, findings, problems, fetched) for file in fetched.files],
         final=True,
+        remote_code=findings.remote_code(),
     )
     return objections_to(subject, policy)
 
 
 def _known(path: str, size: int, findings: Findings, problems: Mapping[str, str], fetched: Fetched) -> Known:
-    schema = findings.schemas.get(path)
     return Known(
         path,
         size,
-        None if schema is None else schema.format,
+        findings.known_format(path),
         findings.verdict(path),
         fetched.digests_known,
         problems.get(path),
     )
 
 
-def _licence(findings: Findings) -> str | None:
+def _licence(fetched: Fetched, findings: Findings) -> str | None:
+    """Return the licence that hub and files name, an expression where they name several."""
     try:
-        return findings.described(()).license
+        found = findings.described(()).license
     except ServiceException:
-        return None
+        found = None
+    return all_of(filter(None, (fetched.license, found)))

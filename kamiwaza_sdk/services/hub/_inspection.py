@@ -1,16 +1,18 @@
 """What the files of a source say about themselves, wherever they lie: here, in the store, or still at their server."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Final
 
 from kamiwaza_sdk.exceptions import ServiceException
+from kamiwaza_sdk.formats._programs import is_program
+from kamiwaza_sdk.formats._remote_code import remote_code
 from kamiwaza_sdk.formats.exceptions import FormatException, UnknownFormatException
 from kamiwaza_sdk.formats.inspection import FormatSchema, inspect_file, inspect_remote
-from kamiwaza_sdk.formats.repository import DESCRIBING_FILES, describe_repository
+from kamiwaza_sdk.formats.repository import describe_repository, is_describing
 from kamiwaza_sdk.formats.schemas import PickleSchema, PickleVerdict, RepositoryDetailsSchema
 from kamiwaza_sdk.services.hub._quantizations import format_by_name
 from kamiwaza_sdk.services.hub._ranges import Allowance, RangeReader, SpentException
@@ -23,6 +25,7 @@ __all__ = ["Findings", "Inspection", "inspect_here"]
 
 #: A text that is longer describes nothing.
 _MAX_TEXT: Final = 4 * 1024**2
+_MAX_HEAD: Final = 4096
 _ORDER: Final = {"safetensors": 0, "gguf": 1, "onnx": 2, "pickle": 3}
 
 
@@ -33,7 +36,9 @@ class Findings:
     Attributes:
         schemas: What files of weights say, by path.
         texts: The texts that describe a model, by name.
+        paths: Of all files, whether they were looked into or not.
         others: Files that are no weights, whatever they are called.
+        programs: Files that a machine executes.
         problems: Why the inside of a file is not known, by path.
         unreadable: Why a text says nothing, by name.
         sizes: Sizes that no listing told, by path.
@@ -41,15 +46,21 @@ class Findings:
 
     schemas: dict[str, FormatSchema] = field(default_factory=dict[str, FormatSchema])
     texts: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    paths: set[str] = field(default_factory=set[str])
     others: set[str] = field(default_factory=set[str])
+    programs: set[str] = field(default_factory=set[str])
     problems: dict[str, str] = field(default_factory=dict[str, str])
     unreadable: dict[str, str] = field(default_factory=dict[str, str])
     sizes: dict[str, int] = field(default_factory=dict[str, int])
 
     def format(self, path: str) -> str | None:
         """Return what a file is: as its bytes say, or else its name."""
+        return self.known_format(path) or (None if path in self.others else format_by_name(path))
+
+    def known_format(self, path: str) -> str | None:
+        """Return what a file is by its bytes."""
         schema = self.schemas.get(path)
-        return schema.format if schema is not None else None if path in self.others else format_by_name(path)
+        return "program" if path in self.programs else None if schema is None else schema.format
 
     def verdict(self, path: str) -> PickleVerdict | None:
         """Return whether loading a file could do harm, where it is a pickle that was looked through."""
@@ -69,10 +80,14 @@ class Findings:
         """Return what the files say together: of parameters only where all these weights were read."""
         known = {path: self.schemas[path] for path in weights if path in self.schemas}
         whole = all(path in self.schemas for path in weights)
-        details = describe_repository(self._readable(), known)
+        details = describe_repository(self._readable(), known, paths=self.paths)
         if whole:
             return details
         return details.model_copy(update={"parameters": None, "parameters_by_dtype": {}})
+
+    def remote_code(self) -> dict[str, str | None]:
+        """Return which code files bring or name; `None` for a configuration that cannot be read."""
+        return remote_code(self.texts, self.paths)
 
     def _readable(self) -> dict[str, bytes]:
         """Return those of the texts that can be read."""
@@ -109,14 +124,17 @@ class Inspection:
         self._kept = kept
         self._allowance = Allowance(requests)
 
-    async def describe(self, files: Sequence[ManifestFileSchema], *, remote: bool) -> None:
-        """Read the texts that describe a model, of those at a server only the configuration, and only if wanted."""
+    async def describe(
+        self, files: Sequence[ManifestFileSchema], *, remote: bool, texts: Container[str] = frozenset()
+    ) -> None:
+        """Read the texts that describe a model, of those at a server the configuration, if wanted, and these texts."""
+        self.findings.paths |= {file.path for file in files}
         for file in files:
-            if file.path not in DESCRIBING_FILES or file.path in self.findings.texts:
+            if not is_describing(file.path) or file.path in self.findings.texts:
                 continue
             if file.path in self._kept:
                 await asyncio.to_thread(self._read_here, file)
-            elif remote and file.path == "config.json":
+            elif (remote and file.path == "config.json") or file.path in texts:
                 await self._guarded(file, self._read_text)
 
     async def look_into(self, files: Iterable[ManifestFileSchema]) -> None:
@@ -133,6 +151,7 @@ class Inspection:
         found = await in_thread(lambda: inspect_here(places))
         self.findings.schemas |= found.schemas
         self.findings.others |= found.others
+        self.findings.programs |= found.programs
         self.findings.problems |= found.problems
 
     async def _look(self, file: ManifestFileSchema) -> None:
@@ -176,13 +195,16 @@ class Inspection:
 
 def inspect_here(files: Mapping[str, Path]) -> Findings:
     """Return what files on this machine say, also those that are weights only by their bytes. Blocks."""
-    findings = Findings()
+    findings = Findings(paths=set(files))
     for path, place in files.items():
         go_on()
         try:
-            if path in DESCRIBING_FILES:
-                with place.open("rb") as opened:
-                    findings.texts[path] = opened.read(_MAX_TEXT)
+            with place.open("rb") as opened:
+                head = opened.read(_MAX_TEXT if is_describing(path) else _MAX_HEAD)
+            if is_describing(path):
+                findings.texts[path] = head
+            if is_program(head):
+                findings.programs.add(path)
             findings.schemas[path] = inspect_file(place, name=path)
         except (ServiceException, OSError) as error:
             findings.note(path, error)

@@ -11,6 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 from kamiwaza_sdk._settings import Size
 from kamiwaza_sdk._validation import revalidated
 from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.formats._licences import all_of, is_licence_file
+from kamiwaza_sdk.formats._remote_code import CONFIGURATIONS
 from kamiwaza_sdk.formats.memory import estimate_memory, longest_context
 from kamiwaza_sdk.formats.schemas import MemoryEstimateSchema, RepositoryDetailsSchema
 from kamiwaza_sdk.services.hub._inspection import Inspection
@@ -31,6 +33,8 @@ __all__ = ["Question", "make_plan"]
 _MOST_REQUESTS: Final = 32
 _MANY_FILES: Final = 100
 _MOST_REQUESTS_OF_MANY: Final = 2
+#: How many of these go to texts that a policy is about.
+_MOST_TEXTS: Final = 8
 #: The context that memory is estimated for, unless one is given or the model's own is shorter.
 _USUAL_CONTEXT: Final = 8192
 _SIZE: Final = TypeAdapter(Size)
@@ -105,13 +109,23 @@ class _Planning:
         self._offers = offers_of(manifest.files)
 
     async def run(self) -> PlanSchema:
-        await self._inspection.describe(self._manifest.files, remote=not self._is_gguf)
+        await self._inspection.describe(self._manifest.files, remote=not self._is_gguf, texts=self._asked_for)
         choice = await self._choose()
         if choice is None:
             await self._look_at_all()
         files = self._manifest.files if choice is None else self._left(choice.offer)
         await self._inspection.look_into_others(files)
         return await asyncio.to_thread(self._plan, files, choice)
+
+    @property
+    def _asked_for(self) -> frozenset[str]:
+        """The texts that the policy is about, so that it says the same before and after they are fetched."""
+        policy = self._question.policy
+        licences = policy is not None and policy.licenses is not None
+        code = policy is not None and policy.remote_code is False
+        paths = (file.path for file in self._manifest.files)
+        asked = [path for path in paths if (licences and is_licence_file(path)) or (code and path in CONFIGURATIONS)]
+        return frozenset(asked[:_MOST_TEXTS])
 
     @property
     def _is_gguf(self) -> bool:
@@ -264,8 +278,9 @@ class _Planning:
             source=manifest.source,
             addresses=[file.url for file in manifest.files],
             hub=manifest.hub,
-            license=manifest.license or details.license,
+            license=all_of(filter(None, (manifest.license, details.license))),
             files=known,
+            remote_code=self._inspection.findings.remote_code(),
             final=all(file.path in self._kept for file in manifest.files),
         )
         return objections_to(subject, self._question.policy)

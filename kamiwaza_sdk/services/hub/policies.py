@@ -1,18 +1,23 @@
 """Checks a policy: on what is announced, and on the bytes."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Final, NamedTuple, Protocol
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
 
 from kamiwaza_sdk.formats.schemas import PickleVerdict
 from kamiwaza_sdk.services.hub.addresses import is_address, redacted
 from kamiwaza_sdk.services.hub.schemas.policy import VERDICTS, ObjectionSchema, Policy
+from kamiwaza_sdk.services.hub.sources._ollama_images import DEFAULT_HOST
 
 __all__ = ["Known", "Subject", "objections_to"]
 
-_HUGGING_FACE: Final = "huggingface.co"
+#: The hosts of hubs that are known by another name.
+_HUBS: Final = {"huggingface": "huggingface.co", "ollama": DEFAULT_HOST}
+#: Longer than any expression that the registry keeps.
+_LONGEST_EXPRESSION: Final = 1000
 #: How the source of files of several hosts is written.
 _AND_MORE: Final = re.compile(r" and \d+ more$")
 _CLIMBING: Final = re.compile(r"(?:^|/)\.\.(?:/|$)")
@@ -36,8 +41,9 @@ class Subject(NamedTuple):
         source: Where it comes from.
         addresses: Of its files, where they are known.
         hub: The host of the hub, where its source names none.
-        license: Its licence.
+        license: Its licence, or an expression of several.
         files: What is known of its files.
+        remote_code: Which code it brings or names, by the file that does; `None` for a file that could not be read.
         final: Whether nothing more will be known: then what is not known is an objection.
     """
 
@@ -47,6 +53,7 @@ class Subject(NamedTuple):
     license: str | None
     files: Sequence[Known]
     final: bool
+    remote_code: "Mapping[str, str | None]" = MappingProxyType({})
 
 
 class _Rule(Protocol):
@@ -63,9 +70,9 @@ def _formats(policy: Policy, subject: Subject) -> Iterator[ObjectionSchema]:
         return
     for file in subject.files:
         if file.format is not None and file.format not in policy.formats:
-            yield ObjectionSchema(rule="formats", path=file.path, reason=f"is {file.format}")
+            yield _bad("formats", file, f"is {file.format}")
         elif subject.final and file.problem is not None:
-            yield ObjectionSchema(rule="formats", path=file.path, reason=f"cannot be checked: {file.problem}")
+            yield _unreadable("formats", file, file.problem)
 
 
 def _pickles(policy: Policy, subject: Subject) -> Iterator[ObjectionSchema]:
@@ -73,17 +80,66 @@ def _pickles(policy: Policy, subject: Subject) -> Iterator[ObjectionSchema]:
         return
     for file in subject.files:
         if file.verdict is not None and VERDICTS.index(file.verdict) > VERDICTS.index(policy.worst_pickle):
-            yield ObjectionSchema(rule="worst_pickle", path=file.path, reason=f"is a pickle found {file.verdict}")
+            yield _bad("worst_pickle", file, f"is a pickle found {file.verdict}")
         elif subject.final and file.verdict is None and (file.format == "pickle" or file.problem is not None):
-            reason = f"cannot be checked: {file.problem or 'nothing is known of its inside'}"
-            yield ObjectionSchema(rule="worst_pickle", path=file.path, reason=reason)
+            yield _unreadable("worst_pickle", file, file.problem or "nothing is known of its inside")
+
+
+def _bad(rule: str, file: Known, reason: str) -> ObjectionSchema:
+    return ObjectionSchema(rule=rule, path=file.path, reason=reason)
+
+
+def _unreadable(rule: str, file: Known, problem: str) -> ObjectionSchema:
+    return ObjectionSchema(rule=rule, path=file.path, reason=f"cannot be checked: {problem}", kind="unreadable")
+
+
+def _remote_code(policy: Policy, subject: Subject) -> Iterator[ObjectionSchema]:
+    if policy.remote_code is not False:
+        return
+    for path, what in subject.remote_code.items():
+        if what is not None:
+            yield ObjectionSchema(rule="remote_code", path=path, reason=what)
+        elif subject.final:
+            reason = "cannot be checked: it is no JSON that could be read"
+            yield ObjectionSchema(rule="remote_code", path=path, reason=reason, kind="unreadable")
 
 
 def _licences(policy: Policy, subject: Subject) -> Iterator[ObjectionSchema]:
-    if policy.licenses is None or (subject.license or "").lower() in policy.licenses:
+    if policy.licenses is None or _allows(policy.licenses, subject.license or ""):
         return
-    reason = "has no known licence" if subject.license is None else f"has the licence {subject.license}"
-    yield ObjectionSchema(rule="licenses", reason=reason)
+    if subject.license is None:
+        yield ObjectionSchema(rule="licenses", reason="has no known licence", kind="unreadable")
+    else:
+        yield ObjectionSchema(rule="licenses", reason=f"has the licence {subject.license}")
+
+
+def _allows(allowed: Sequence[str], licence: str) -> bool:
+    """Whether a licence is allowed: of AND and of a list all have to be, of OR one, and WITH only as it is written."""
+    if licence.lower() in allowed:  # names of hubs, which need not be those of SPDX: openrail++
+        return True
+    if not 0 < len(licence) <= _LONGEST_EXPRESSION:
+        return False
+    if "," in licence:
+        return all(_allows(allowed, one.strip()) for one in licence.split(","))
+    from license_expression import (  # type: ignore[import-untyped]  # it has no types
+        ExpressionError,
+        ExpressionParseError,
+        Licensing,
+    )
+
+    try:
+        expression = Licensing().parse(licence)
+    except (ExpressionError, ExpressionParseError):
+        return False
+    return expression is not None and _is_allowed(allowed, expression)
+
+
+def _is_allowed(allowed: Sequence[str], expression: Any) -> bool:  # Any: it has no types
+    operator = (getattr(expression, "operator", None) or "").strip()
+    if not operator:
+        return str(expression).lower() in allowed
+    one = (_is_allowed(allowed, argument) for argument in expression.args)
+    return all(one) if operator == "AND" else any(one)
 
 
 def _sizes(policy: Policy, subject: Subject) -> Iterator[ObjectionSchema]:
@@ -106,7 +162,7 @@ def _sources(policy: Policy, subject: Subject) -> Iterator[ObjectionSchema]:
         return
     hosts = [entry.lower() for entry in policy.sources if "/" not in entry]
     found = _hosts(subject)
-    if found and all(any(fnmatchcase(host, entry) for entry in hosts) for host in found):
+    if found and all(host is not None and any(fnmatchcase(host, entry) for entry in hosts) for host in found):
         return
     yield ObjectionSchema(rule="sources", reason=f"comes from {redacted(subject.source)}")
 
@@ -119,25 +175,30 @@ def _begins(source: str, entry: str) -> bool:
     return rest != source and (not rest or entry.endswith("/") or rest[0] in "/@")
 
 
-def _hosts(subject: Subject) -> set[str]:
-    """Return which hosts files come from; none where that cannot be told."""
+def _hosts(subject: Subject) -> set[str | None]:
+    """Return which hosts files come from: `None` for one that cannot be told, or where no host is."""
     if subject.addresses:
         return {_host(address) for address in subject.addresses}
     if _AND_MORE.search(subject.source):
-        return set()
-    if is_address(subject.source) and not subject.source.startswith("hf:"):
-        return {_host(subject.source)}
-    if subject.hub is not None:
-        return {_HUGGING_FACE if subject.hub == "huggingface" else subject.hub.partition("/")[0].partition(":")[0]}
-    return set() if is_address(subject.source) else {"localhost"}
+        return {None}
+    if not is_address(subject.source) and subject.hub is None:
+        return {"localhost"}
+    return {_host(subject.source) or _host_of_hub(subject.hub)}
 
 
-def _host(address: str) -> str:
+def _host(address: str) -> str | None:
+    """Return the host of an address; the name of a bucket, a repository or an image is none, whatever it looks like."""
     try:
         parts = urlsplit(address)
-    except ValueError:  # no host can be told, so that none is allowed
-        return ""
-    return "localhost" if parts.scheme == "file" else (parts.hostname or "")
+    except ValueError:
+        return None
+    if parts.scheme == "file":
+        return "localhost"
+    return parts.hostname if parts.scheme in {"http", "https"} else None
 
 
-_RULES: Final[tuple[_Rule, ...]] = (_sources, _licences, _formats, _pickles, _sizes, _digests)
+def _host_of_hub(hub: str | None) -> str | None:
+    return None if hub is None else _HUBS.get(hub) or hub.partition("/")[0].partition(":")[0]
+
+
+_RULES: Final[tuple[_Rule, ...]] = (_sources, _licences, _formats, _pickles, _remote_code, _sizes, _digests)

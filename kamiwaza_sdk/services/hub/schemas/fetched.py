@@ -68,10 +68,10 @@ class Fetched(BaseModel):
         source_repository: The repository's name at its hub, such as ``org/model``.
         hub: Where it was published, such as ``huggingface``.
         author: Who made it, as the hub says.
-        license: As the hub says, such as ``apache-2.0``.
+        license: As the hub and the files say, such as ``apache-2.0``: where they name several, joined by AND.
         task: As the hub says, such as ``text-generation``.
         details: What the files say: ``format``, ``architecture``, ``parameters`` by type, ``quantization``,
-            ``context_length``, each only where it was found.
+            ``context_length``, ``remote_code``, each only where it was found.
         digests_known: Whether it was known of each file before it travelled which bytes it has.
         left_out: What the source has besides, and is no part of the model, each with the reason.
         changed: Paths of files that are not what ``huggingface_hub`` noted when it downloaded them into the directory

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from kamiwaza_sdk._validation import MAX_SIZE, FilePath, InputSchema
+from kamiwaza_sdk.formats._licences import all_of
 from kamiwaza_sdk.formats.schemas import MemoryEstimateSchema, PickleVerdict, RepositoryDetailsSchema
 from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema
@@ -115,8 +116,8 @@ class PlanSchema(InputSchema):
 
     @property
     def license(self) -> str | None:
-        """The licence, as the hub says, or else the files."""
-        return self.manifest.license or self.details.license
+        """The licence, as the hub and the files say: where they differ, all that they name, joined by AND."""
+        return all_of(filter(None, (self.manifest.license, self.details.license)))
 
     @property
     def formats(self) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """What a model must be like to be taken in, and what speaks against one."""
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -35,6 +35,8 @@ class ObjectionSchema(InputSchema):
         rule: The field of `Policy` that says so.
         reason: What is the matter, for people to read.
         path: The file; `None` where it is the model as a whole.
+        kind: ``bad``: it was read, and is against the policy; ``unreadable``: it could not be looked into, so that
+            nothing is known that would pass.
 
     Example:
         >>> str(ObjectionSchema(rule="formats", path="model.bin", reason="is a pickle"))
@@ -44,6 +46,7 @@ class ObjectionSchema(InputSchema):
     rule: str
     reason: str
     path: str | None = None
+    kind: Literal["bad", "unreadable"] = "bad"
 
     def __str__(self) -> str:
         return f"{'the model' if self.path is None else self.path} {self.reason} ({self.rule})"
@@ -57,14 +60,18 @@ class Policy(InputSchema):
 
     Attributes:
         formats: What files of weights may be: ``safetensors``, ``gguf``, ``onnx``, ``pickle``. Of the bytes, what they
-            are counts, and not what they are called; texts and other files are not asked.
-        licenses: Which licences are accepted, in the words of the hub: ``apache-2.0``.
+            are counts, and not what they are called; texts and other data are not asked, but a program does not pass.
+        licenses: Which licences are accepted, in the words of the hub: ``apache-2.0``. A model under several needs all
+            of them: ``mit AND cc-by-4.0``, a list in its card, or a card and a text that differ. Of ``mit OR gpl-3.0``
+            one is enough, and ``gpl-2.0 WITH classpath-exception`` is accepted only where it is named so.
         sources: Where it may come from: beginnings of addresses, ``hf://org/`` or ``/srv/models/``, or hosts,
             ``example.org`` or ``*.example.org``, which all files must come from. Of files on this machine the host is
-            ``localhost``.
+            ``localhost``; buckets and the names of images are no hosts.
         max_size: The most bytes, all files together, or a text such as ``10 GiB``.
         worst_pickle: The worst verdict that a pickle may get: ``safe``, ``suspicious``, or ``dangerous``, which any is.
         needs_digests: Whether it must be known of each file beforehand which bytes it has.
+        remote_code: `False` refuses what has loaders run code of its own: ``.py`` files, and what its configuration
+            names (``auto_map``, ``custom_pipeline``). `True` is like `None`: nothing is asked.
 
     Raises:
         InvalidInputException: A field is not acceptable.
@@ -81,6 +88,7 @@ class Policy(InputSchema):
     max_size: Annotated[Size, Field(ge=0, le=MAX_SIZE)] | None = None
     worst_pickle: PickleVerdict | None = None
     needs_digests: bool = False
+    remote_code: bool | None = None
 
 
 def shown_objections(objections: Sequence[ObjectionSchema], *, most: int = 5) -> str:

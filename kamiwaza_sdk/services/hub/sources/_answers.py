@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter,
 
 from kamiwaza_sdk._validation import Sha256, check_text, shown
 from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.formats._licences import all_of
 from kamiwaza_sdk.services.download.urls import redact_text
 from kamiwaza_sdk.services.hub.exceptions import (
     InvalidAnswerException,
@@ -78,8 +79,9 @@ class Described(BaseModel):
     @property
     def license(self) -> str | None:
         """What its card says, or else the tag that the hub made of that."""
-        written = word(self.card.get("license")) if isinstance(self.card, Mapping) else None
-        return written or next((word(tag[8:]) for tag in self.tags if tag.startswith("license:")), None)
+        written = self.card.get("license") if isinstance(self.card, Mapping) else None
+        named = [one for one in (written if isinstance(written, list) else [written]) if isinstance(one, str)]
+        return word(all_of(named)) or word(all_of(tag[8:] for tag in self.tags if tag.startswith("license:")))
 
 
 class Info(Described):

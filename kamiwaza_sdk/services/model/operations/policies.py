@@ -24,7 +24,8 @@ _LONGEST_REASON: Final = 500
 def verdict(objections: "Sequence[ObjectionSchema]", *, forced: bool = False) -> dict[str, JsonValue]:
     """Return a verdict as JSON: nothing against the version, or what."""
     kept: list[JsonValue] = [
-        {"rule": one.rule, "path": one.path, "reason": _plain(one.reason)} for one in objections[:_MOST_KEPT]
+        {"rule": one.rule, "path": one.path, "reason": _plain(one.reason), "kind": one.kind}
+        for one in objections[:_MOST_KEPT]
     ]
     said: dict[str, JsonValue] = {"passed": not objections, "objections": kept}
     if len(objections) > len(kept):
@@ -52,7 +53,10 @@ def _objection(value: JsonValue) -> "ObjectionSchema | None":
 
     path = value.get("path")
     return ObjectionSchema(
-        rule=str(value["rule"]), reason=str(value.get("reason")), path=path if isinstance(path, str) else None
+        rule=str(value["rule"]),
+        reason=str(value.get("reason")),
+        path=path if isinstance(path, str) else None,
+        kind="unreadable" if value.get("kind") == "unreadable" else "bad",
     )
 
 
