@@ -119,7 +119,7 @@ def licences(session: nox.Session) -> None:
         session.run("tar", "xzf", "spdx-license-list-6.12.0.tgz", external=True)
         wanted = "scancode-toolkit==32.5.0"
         session.install("pip")
-        session.run("pip", "download", "--quiet", "--no-deps", "--no-build-isolation", "--no-binary", ":all:", wanted)
+        session.run("pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", wanted)
         session.run("tar", "xzf", "scancode_toolkit-32.5.0.tar.gz", external=True)
     env = {"KAMIWAZA_TEST_LICENCES": f"{home}/package {home}/scancode_toolkit-32.5.0"}
     session.run("pytest", "tests/formats/test_licences.py", *session.posargs, env=env)

@@ -5,10 +5,12 @@ with: the language ``no`` is no `False`.
 """
 
 import re
+from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import yaml
 
@@ -24,21 +26,24 @@ _NULL: Final = {"", "~", "null", "Null", "NULL"}
 _Value: TypeAlias = "str | list[_Value] | dict[str, _Value] | None"
 
 
-def read_front_matter(text: str) -> dict[str, tuple[str, ...]]:
+def read_front_matter(text: str) -> "Mapping[str, tuple[str, ...]]":
     """Return the texts of each key, one or those of lists; none where the head is no YAML, or asks for too much.
 
     At most 1 MiB, 64 levels and 200,000 values, aliases unfolded.
     """
+    block = _BLOCK.match(text.removeprefix("\ufeff"))
+    return _read(block[1]) if block is not None and len(block[1]) <= _LONGEST else {}
+
+
+@lru_cache(maxsize=8)  # a plan asks more than once
+def _read(block: str) -> "Mapping[str, tuple[str, ...]]":
     from yaml import YAMLError
 
-    block = _BLOCK.match(text.removeprefix("\ufeff"))
-    if block is None or len(block[1]) > _LONGEST:
-        return {}
     try:
-        head = _Builder(block[1]).build()
+        head = _Builder(block).build()
     except (YAMLError, _TooMuchException):
         return {}
-    return {key: _texts(value) for key, value in head.items()} if isinstance(head, dict) else {}
+    return MappingProxyType({key: _texts(value) for key, value in head.items()} if isinstance(head, dict) else {})
 
 
 def _texts(value: _Value) -> tuple[str, ...]:

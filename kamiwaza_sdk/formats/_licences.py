@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Final, NamedTuple, TypeAlias
 
@@ -141,6 +141,7 @@ class _Template(NamedTuple):
     parts: "list[_Part]"
 
 
+@lru_cache(maxsize=8)  # a plan asks more than once
 def recognise_licence(text: str) -> str | None:
     """Return the name of the licence that a whole text is, `None` where it is none that is known.
 

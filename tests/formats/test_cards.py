@@ -87,7 +87,7 @@ def as_texts(value: Any) -> tuple[str, ...]:  # Any: YAML
 def of_model_card(text: str) -> dict[str, tuple[str, ...]]:
     """Return what huggingface_hub reads; nothing where it refuses."""
     try:
-        data = ModelCard(text, ignore_metadata_errors=True).data.to_dict()
+        data = ModelCard(text, ignore_metadata_errors=True).data.to_dict()  # type: ignore[no-untyped-call]
     except (ValueError, TypeError, yaml.YAMLError):
         return {}
     return {key: as_texts(data[key]) for key in KEYS if key in data and as_texts(data[key])}

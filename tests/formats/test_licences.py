@@ -82,7 +82,8 @@ def test_every_text_that_debian_ships_is_known(name: str) -> None:
 def stated(package: Distribution) -> set[str]:
     """Return the licences that a package's metadata states, in lower case; none where it states none."""
     meta = package.metadata
-    if expression := meta.get("License-Expression"):
+    if "License-Expression" in meta:
+        expression = meta["License-Expression"]
         names = set(re.findall(r"[\w.+-]+", expression.lower())) - {"and", "or", "with"}
         return {re.sub(r"-(?:only|or-later)$", "", name) for name in names}
     classifiers = [
