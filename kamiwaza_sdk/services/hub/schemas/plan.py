@@ -116,7 +116,7 @@ class PlanSchema(InputSchema):
 
     @property
     def license(self) -> str | None:
-        """The licence, as the hub and the files say: where they differ, all that they name, joined by AND."""
+        """The licence, as the hub and the files say; where they differ, all that they name, joined by AND."""
         return all_of(filter(None, (self.manifest.license, self.details.license)))
 
     @property
