@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.formats.exceptions import FormatException as FormatException
     from kamiwaza_sdk.formats.exceptions import FormatLimitException as FormatLimitException
     from kamiwaza_sdk.formats.exceptions import MalformedFileException as MalformedFileException
+    from kamiwaza_sdk.formats.exceptions import NotTheModelException as NotTheModelException
     from kamiwaza_sdk.formats.exceptions import UnknownFormatException as UnknownFormatException
     from kamiwaza_sdk.formats.inspection import FileFormat as FileFormat
     from kamiwaza_sdk.formats.inspection import FormatSchema as FormatSchema
@@ -106,6 +107,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.exceptions import SourceTooLargeException as SourceTooLargeException
     from kamiwaza_sdk.services.hub.schemas.adopted import Adopted as Adopted
     from kamiwaza_sdk.services.hub.schemas.adopted import AdoptedFile as AdoptedFile
+    from kamiwaza_sdk.services.hub.schemas.fault import FileFaultSchema as FileFaultSchema
     from kamiwaza_sdk.services.hub.schemas.fetched import Fetched as Fetched
     from kamiwaza_sdk.services.hub.schemas.fetched import FetchedFile as FetchedFile
     from kamiwaza_sdk.services.hub.schemas.fetched import manifest_digest as manifest_digest
@@ -281,6 +283,7 @@ __all__ = [
     "FetchedFile",
     "Field",
     "FileConflictException",
+    "FileFaultSchema",
     "FileFormat",
     "FileLike",
     "Filter",
@@ -332,6 +335,7 @@ __all__ = [
     "ModelVersionSchema",
     "NotFoundException",
     "NotInCacheException",
+    "NotTheModelException",
     "NothingFitsException",
     "ONNXSchema",
     "ONNXValueSchema",
@@ -489,6 +493,7 @@ _MODULES = {
     "FetchedFile": "kamiwaza_sdk.services.hub.schemas.fetched",
     "Field": "kamiwaza_sdk.services.model.schemas.filters",
     "FileConflictException": "kamiwaza_sdk.services.storage.exceptions",
+    "FileFaultSchema": "kamiwaza_sdk.services.hub.schemas.fault",
     "FileFormat": "kamiwaza_sdk.formats.inspection",
     "FileLike": "kamiwaza_sdk.services.storage.schemas",
     "Filter": "kamiwaza_sdk.services.model.schemas.filters",
@@ -540,6 +545,7 @@ _MODULES = {
     "ModelVersionSchema": "kamiwaza_sdk.services.model.schemas.version",
     "NotFoundException": "kamiwaza_sdk.exceptions",
     "NotInCacheException": "kamiwaza_sdk.services.hub.exceptions",
+    "NotTheModelException": "kamiwaza_sdk.formats.exceptions",
     "NothingFitsException": "kamiwaza_sdk.services.hub.exceptions",
     "ONNXSchema": "kamiwaza_sdk.formats.schemas",
     "ONNXValueSchema": "kamiwaza_sdk.formats.schemas",

@@ -66,6 +66,7 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
     ├── FormatException
     │   ├── FormatLimitException
     │   ├── MalformedFileException (ValueError)
+    │   │   └── NotTheModelException
     │   └── UnknownFormatException
     ├── HubException
     │   ├── GitBlobMismatchException

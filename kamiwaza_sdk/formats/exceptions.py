@@ -2,7 +2,13 @@
 
 from kamiwaza_sdk.exceptions import ServiceException
 
-__all__ = ["FormatException", "FormatLimitException", "MalformedFileException", "UnknownFormatException"]
+__all__ = [
+    "FormatException",
+    "FormatLimitException",
+    "MalformedFileException",
+    "NotTheModelException",
+    "UnknownFormatException",
+]
 
 
 def _place(path: str, format: str | None, offset: int | None) -> str:  # noqa: A002 - the word for it
@@ -30,6 +36,27 @@ class FormatException(ServiceException):
 
 class MalformedFileException(FormatException, ValueError):
     """A file is not what its format demands: cut short, damaged, or made to mislead."""
+
+
+class NotTheModelException(MalformedFileException):
+    """A file has the name of a model, and is something else: a Git LFS pointer, a web page, an error, a text.
+
+    Attributes:
+        kind: ``git_lfs_pointer``, ``html_page``, ``error_answer`` (in JSON or XML), ``text``, ``empty``, ``zeros``, or
+            ``wrong_magic_number``.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        reason: str,
+        kind: str,
+        format: str | None = None,  # noqa: A002 - as above
+        offset: int | None = None,
+    ) -> None:
+        super().__init__(path=path, reason=reason, format=format, offset=offset)
+        self.kind = kind
 
 
 class FormatLimitException(FormatException):

@@ -6,12 +6,15 @@ import stat
 from collections.abc import Awaitable, Callable
 from typing import Final, Literal, TypeAlias
 
+from kamiwaza_sdk.formats._archive import find_members
 from kamiwaza_sdk.formats._detection import detect
 from kamiwaza_sdk.formats._gguf import read_gguf
 from kamiwaza_sdk.formats._onnx import read_onnx
 from kamiwaza_sdk.formats._pickles import read_pickle
 from kamiwaza_sdk.formats._safetensors import read_safetensors
 from kamiwaza_sdk.formats._source import ByteSource, Reading, Span
+from kamiwaza_sdk.formats.content import what_is_instead
+from kamiwaza_sdk.formats.exceptions import NotTheModelException
 from kamiwaza_sdk.formats.schemas import GGUFSchema, ONNXSchema, PickleSchema, SafetensorsSchema
 
 __all__ = ["FileFormat", "FormatSchema", "ReadRange", "detect_format", "inspect_file", "inspect_remote"]
@@ -62,6 +65,7 @@ def inspect_file(path: str | os.PathLike[str], *, name: str | None = None) -> Fo
 
     Raises:
         MalformedFileException: It is not what its format demands.
+        NotTheModelException: It is not a model at all: a Git LFS pointer, a web page, an error, a text.
         FormatLimitException: It asks for more than reading it is allowed to take.
         UnknownFormatException: It is of none of these formats.
         OSError: It cannot be opened or read.
@@ -111,6 +115,7 @@ async def inspect_remote(
 
     Raises:
         MalformedFileException: It is not what its format demands, or `read_range` returned another number of bytes.
+        NotTheModelException: It is not a model at all: a Git LFS pointer, a web page, an error, a text.
         FormatLimitException: It asks for more than reading it is allowed to take.
         UnknownFormatException: It is of none of the formats that are read.
         Exception: Whatever `read_range` raises.
@@ -153,6 +158,7 @@ def _whole(data: bytes, span: Span, source: ByteSource) -> bytes:
 def _inspect(source: ByteSource) -> Reading[FormatSchema]:
     head = yield from source.begin()
     kind = source.format = detect(head, source.path)
+    yield from _refuse_what_is_no_model(source, head)
     if kind == "safetensors":
         return (yield from read_safetensors(source))
     if kind == "gguf":
@@ -160,3 +166,14 @@ def _inspect(source: ByteSource) -> Reading[FormatSchema]:
     if kind == "onnx":
         return (yield from read_onnx(source))
     return (yield from read_pickle(source, head))
+
+
+def _refuse_what_is_no_model(source: ByteSource, head: bytes) -> Reading[None]:
+    """Raise where a file is something else than its name says.
+
+    What is an archive at its end is looked through as one: some programs look there first.
+    """
+    fault = what_is_instead(head, path=source.path, size=source.size)
+    if fault is None or (source.format == "pickle" and source.size and (yield from find_members(source)) is not None):
+        return
+    raise NotTheModelException(path=source.path, format=source.format, reason=fault.reason, kind=fault.kind)

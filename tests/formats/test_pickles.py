@@ -273,8 +273,8 @@ def test_a_pickle_is_recognised_whatever_it_is_called(tmp_path: Path) -> None:
     assert verdict(pickle.dumps([1], 0), tmp_path / "unnamed") == "safe"
 
 
-@pytest.mark.parametrize("data", [b"", b"# Notes\n", b"{}", b"\x00" * 100, b"<html>"])
-@pytest.mark.parametrize("name", ["notes.md", "model.bin"])
+@pytest.mark.parametrize("data", [b"", b"# Notes\n", b"{}", b"\x00" * 100, b"<p>"])
+@pytest.mark.parametrize("name", ["notes.md", "unnamed", "vocabulary.dat"])
 def test_what_is_no_pickle_from_the_first_byte_on_is_unknown(data: bytes, name: str, tmp_path: Path) -> None:
     with pytest.raises(UnknownFormatException, match="no safetensors"):
         inspect_bytes(data, tmp_path / name)

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from kamiwaza_sdk._validation import MAX_SIZE, FilePath, Sha256, check_layout
+from kamiwaza_sdk.services.hub.schemas.fault import FileFaultSchema
 from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema
 from kamiwaza_sdk.services.storage.schemas import FileLike
 
@@ -76,6 +77,7 @@ class Fetched(BaseModel):
         left_out: What the source has besides, and is no part of the model, each with the reason.
         changed: Paths of files that are not what ``huggingface_hub`` noted when it downloaded them into the directory
             that was fetched: somebody edited them since.
+        faults: Files that are something else than their names promise, such as a Git LFS pointer or a web page.
 
     Example:
         >>> file = FetchedFile(path="model.onnx", size=3, sha256="ab" * 32)
@@ -101,6 +103,7 @@ class Fetched(BaseModel):
     digests_known: bool = False
     left_out: tuple[LeftOutSchema, ...] = ()
     changed: tuple[FilePath, ...] = ()
+    faults: tuple[FileFaultSchema, ...] = ()
 
     @property
     def size(self) -> int:

@@ -7,6 +7,7 @@ from pydantic import Field
 from kamiwaza_sdk._validation import MAX_SIZE, FilePath, InputSchema
 from kamiwaza_sdk.formats._licences import all_of
 from kamiwaza_sdk.formats.schemas import MemoryEstimateSchema, PickleVerdict, RepositoryDetailsSchema
+from kamiwaza_sdk.services.hub.schemas.fault import FileFaultSchema
 from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema
 
@@ -80,6 +81,7 @@ class PlanSchema(InputSchema):
         memory: What the model takes with the context that was asked for; `None` where it is not chosen yet, or not
             known.
         objections: What the policy has against it.
+        faults: Files that are something else than their names promise, as far as their first bytes were read.
 
     Example:
         >>> hub = HubService(storage=StorageService(StorageConfig(root=directory / "store")))
@@ -98,6 +100,7 @@ class PlanSchema(InputSchema):
     reason: str | None = None
     memory: MemoryEstimateSchema | None = None
     objections: tuple[ObjectionSchema, ...] = ()
+    faults: tuple[FileFaultSchema, ...] = ()
 
     @property
     def source(self) -> str:

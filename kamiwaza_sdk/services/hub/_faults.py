@@ -1,0 +1,58 @@
+"""Which of a model's files are something else than their names promise."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from kamiwaza_sdk.formats.content import CONTENT_HEAD, is_model_file_name, what_is_instead
+from kamiwaza_sdk.services.hub.schemas.fault import FileFaultSchema
+from kamiwaza_sdk.services.storage._stopping import go_on
+from kamiwaza_sdk.services.storage.schemas import FileLike
+from kamiwaza_sdk.services.storage.services import StorageService
+
+__all__ = ["FileHere", "fault_of", "faults_here", "faults_of"]
+
+
+class FileHere(NamedTuple):
+    """A file on this machine, under its name in the model."""
+
+    path: str
+    size: int
+    place: Path
+
+
+def fault_of(head: bytes, *, path: str, size: int) -> FileFaultSchema | None:
+    """Return what a file is that begins like this, if it is not what its name promises."""
+    found = what_is_instead(head, path=path, size=size)
+    return None if found is None else FileFaultSchema(path=path, kind=found.kind, reason=found.reason)
+
+
+def faults_here(files: Iterable[FileHere]) -> tuple[FileFaultSchema, ...]:
+    """Return what is wrong with files on this machine, by their first bytes. Passes over the unreadable. Blocks."""
+    faults = list[FileFaultSchema]()
+    for file in files:
+        go_on()
+        if not is_model_file_name(file.path) and file.size > CONTENT_HEAD:  # could only be a pointer, and is too large
+            continue
+        try:
+            fault = fault_of(_head(file.place), path=file.path, size=file.size)
+        except OSError:
+            continue
+        faults += [] if fault is None else [fault]
+    return tuple(faults)
+
+
+def faults_of(files: Iterable[FileLike], storage: StorageService) -> tuple[FileFaultSchema, ...]:
+    """Return what is wrong with files in the store, whatever brought them there. Blocks."""
+    found = ((file, storage.find(file.sha256, size=file.size)) for file in files)
+    return faults_here(FileHere(file.path, file.size, blob.path) for file, blob in found if blob is not None)
+
+
+def _head(place: Path) -> bytes:
+    # A pipe would keep whoever opens it waiting for a writer.
+    file = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        return os.read(file, CONTENT_HEAD)
+    finally:
+        os.close(file)
