@@ -183,6 +183,8 @@ def _text(head: bytes, path: str, *, whole: bool) -> ContentFault | None:
     if text is None or (ending in _PICKLES and _may_be_pickle(head, whole=whole)):
         return None
     kind = "JSON" if text.lstrip()[:1] in {"{", "["} else "text"
+    if kind == "text" and len(text.split()) == 1:  # one word is too little to tell it from a key, or a placeholder
+        return None
     return ContentFault("text", f"is {kind} where weights are expected ({_shown(head)}): fetch the file itself")
 
 

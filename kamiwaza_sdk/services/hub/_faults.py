@@ -2,16 +2,24 @@
 
 import os
 from collections.abc import Iterable
-from pathlib import Path
-from typing import NamedTuple
+from pathlib import Path, PurePosixPath
+from typing import Final, NamedTuple
 
-from kamiwaza_sdk.formats.content import CONTENT_HEAD, is_model_file_name, what_is_instead
+from kamiwaza_sdk.formats.content import CONTENT_HEAD, is_html, is_model_file_name, what_is_instead
+from kamiwaza_sdk.services.download.urls import redact_text
+from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
 from kamiwaza_sdk.services.hub.schemas.fault import FileFaultSchema
+from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema
+from kamiwaza_sdk.services.hub.sources._suggestions import suggestion_for_page
 from kamiwaza_sdk.services.storage._stopping import go_on
 from kamiwaza_sdk.services.storage.schemas import FileLike
 from kamiwaza_sdk.services.storage.services import StorageService
 
-__all__ = ["FileHere", "fault_of", "faults_here", "faults_of"]
+__all__ = ["FileHere", "fault_of", "faults_here", "faults_of", "refuse_page"]
+
+
+#: Who asks for such a file wants a page.
+_PAGES: Final = frozenset({".htm", ".html", ".mhtml", ".xhtml"})
 
 
 class FileHere(NamedTuple):
@@ -47,6 +55,20 @@ def faults_of(files: Iterable[FileLike], storage: StorageService) -> tuple[FileF
     """Return what is wrong with files in the store, whatever brought them there. Blocks."""
     found = ((file, storage.find(file.sha256, size=file.size)) for file in files)
     return faults_here(FileHere(file.path, file.size, blob.path) for file, blob in found if blob is not None)
+
+
+def refuse_page(file: ManifestFileSchema, place: Path, *, endpoint: str) -> None:
+    """Raise where a URL led to an HTML page instead of a file, with what to write if it is a hub's. Blocks.
+
+    Raises:
+        InvalidSourceException: It did.
+    """
+    if PurePosixPath(file.path).suffix.lower() in _PAGES or not is_html(_head(place)):
+        return
+    suggestion = suggestion_for_page(file.url, endpoint=endpoint)
+    way_out = "give the address of the file itself, and a token where the page asks to sign in"
+    reason = f"leads to an HTML page, not to a file; {suggestion.way_out if suggestion else way_out}"
+    raise InvalidSourceException(redact_text(file.url), reason, suggestion=suggestion.address if suggestion else None)
 
 
 def _head(place: Path) -> bytes:

@@ -11,6 +11,7 @@ from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.download.exceptions import DownloadDiskException, DownloadStatusException
 from kamiwaza_sdk.services.download.progress import Reporter, check_progress, reporting
 from kamiwaza_sdk.services.download.schemas import Validators
+from kamiwaza_sdk.services.hub._faults import refuse_page
 from kamiwaza_sdk.services.hub._git import check_git_blob
 from kamiwaza_sdk.services.hub._kept import Kept, KeptFiles
 from kamiwaza_sdk.services.hub._local_origin import origin_of
@@ -214,6 +215,8 @@ class Fetching:
         """Take a downloaded file into the store, and remember what its URL led to. Blocks."""
         assert result.sha256 is not None
         assert result.size is not None
+        if self._manifest.hub is None and len(self._manifest.files) == 1 and file.sha256 is None:
+            refuse_page(file, path, endpoint=self._context.config.hf_endpoint)
         blob = self._take_over(file, path, result.sha256, result.size)
         if file.git_blob_id or file.etag or result.validators.etag or result.validators.last_modified:
             self._kept.remember(file, blob, result.validators)

@@ -10,13 +10,15 @@ from typing import Final
 from kamiwaza_sdk.exceptions import ServiceException
 from kamiwaza_sdk.formats._programs import is_program
 from kamiwaza_sdk.formats._remote_code import remote_code
-from kamiwaza_sdk.formats.exceptions import FormatException, UnknownFormatException
+from kamiwaza_sdk.formats.exceptions import FormatException, NotTheModelException, UnknownFormatException
 from kamiwaza_sdk.formats.inspection import FormatSchema, inspect_file, inspect_remote
 from kamiwaza_sdk.formats.repository import describe_repository, is_describing
 from kamiwaza_sdk.formats.schemas import PickleSchema, PickleVerdict, RepositoryDetailsSchema
+from kamiwaza_sdk.services.hub._faults import fault_of
 from kamiwaza_sdk.services.hub._quantizations import format_by_name
 from kamiwaza_sdk.services.hub._ranges import Allowance, RangeReader, SpentException
 from kamiwaza_sdk.services.hub._threads import in_thread
+from kamiwaza_sdk.services.hub.schemas.fault import FileFaultSchema
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema
 from kamiwaza_sdk.services.hub.sources.context import SourceContext
 from kamiwaza_sdk.services.storage._stopping import go_on
@@ -42,6 +44,7 @@ class Findings:
         problems: Why the inside of a file is not known, by path.
         unreadable: Why a text says nothing, by name.
         sizes: Sizes that no listing told, by path.
+        faults: What files are instead of what their names promise, by path.
     """
 
     schemas: dict[str, FormatSchema] = field(default_factory=dict[str, FormatSchema])
@@ -52,6 +55,7 @@ class Findings:
     problems: dict[str, str] = field(default_factory=dict[str, str])
     unreadable: dict[str, str] = field(default_factory=dict[str, str])
     sizes: dict[str, int] = field(default_factory=dict[str, int])
+    faults: dict[str, FileFaultSchema] = field(default_factory=dict[str, FileFaultSchema])
 
     def format(self, path: str) -> str | None:
         """Return what a file is: as its bytes say, or else its name."""
@@ -105,8 +109,11 @@ class Findings:
         """Note why the inside of a file is not known, unless there is nothing to know."""
         if isinstance(error, UnknownFormatException):
             self.others.add(path)
-        else:
-            self.problems[path] = str(error)
+            return
+        self.problems[path] = str(error)
+        if isinstance(error, NotTheModelException):
+            self.others.add(path)
+            self.faults[path] = FileFaultSchema(path=path, kind=error.kind, reason=error.reason)
 
 
 class Inspection:
@@ -153,6 +160,7 @@ class Inspection:
         self.findings.others |= found.others
         self.findings.programs |= found.programs
         self.findings.problems |= found.problems
+        self.findings.faults |= found.faults
 
     async def _look(self, file: ManifestFileSchema) -> None:
         schema = await (self._look_here(file) if file.path in self._kept else self._look_there(file))
@@ -191,6 +199,9 @@ class Inspection:
         self._allowance.spend()
         part = await self._context.read_range(file.url, offset=0, length=min(file.size or _MAX_TEXT, _MAX_TEXT) or 1)
         self.findings.texts[file.path] = part.body
+        fault = fault_of(part.body, path=file.path, size=file.size or len(part.body))
+        if fault is not None:
+            self.findings.faults[file.path] = fault
 
 
 def inspect_here(files: Mapping[str, Path]) -> Findings:

@@ -232,6 +232,7 @@ class _Planning:
         details = self._details(chosen)
         known = tuple(self._file(file) for file in sized)
         settled = chosen is not None and (choice is not None or len(self._offers) == 1)
+        faults = self._inspection.findings.faults
         return PlanSchema(
             manifest=manifest,
             files=known,
@@ -241,6 +242,7 @@ class _Planning:
             reason=None if choice is None else choice.reason,
             memory=self._memory(chosen, details) if chosen is not None and settled and _is_sized(chosen) else None,
             objections=self._objections(manifest, known, details),
+            faults=tuple(faults[file.path] for file in known if file.path in faults),
         )
 
     def _offered(self, offer: Offer) -> QuantizationSchema:

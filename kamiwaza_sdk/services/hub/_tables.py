@@ -86,6 +86,8 @@ def _tables(plan: "PlanSchema") -> list[_Table]:
     if plan.objections:
         against = [(one.path or "the model", one.reason, one.rule) for one in plan.objections]
         tables.append(_Table(("objection", "", "rule"), _shortened(against)))
+    if plan.faults:
+        tables.append(_Table(("no model", ""), _shortened([(one.path, one.reason) for one in plan.faults])))
     return tables
 
 

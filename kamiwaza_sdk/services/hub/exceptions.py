@@ -35,11 +35,13 @@ class InvalidSourceException(InvalidInputException):
 
     Attributes:
         source: The part at fault, without credentials or query.
+        suggestion: An address to try instead, such as ``hf://org/name``; `None` where none is known.
     """
 
-    def __init__(self, source: str, reason: str) -> None:
+    def __init__(self, source: str, reason: str, *, suggestion: str | None = None) -> None:
         super().__init__("source", f"{shown(source, limit=200)} {reason}")
         self.source = source
+        self.suggestion = suggestion
 
 
 class SourceTooLargeException(ServiceException):

@@ -15,6 +15,7 @@ from kamiwaza_sdk.services.hub.addresses import is_address, path_of, redacted, r
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema
 from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
+from kamiwaza_sdk.services.hub.sources._suggestions import suggestion_for_name
 from kamiwaza_sdk.services.hub.sources.context import SourceContext
 from kamiwaza_sdk.services.hub.sources.local import resolve_path
 from kamiwaza_sdk.services.hub.sources.registry import source_for
@@ -55,8 +56,21 @@ async def resolve_source(source: Source, context: SourceContext, selection: Sele
             raise InvalidSourceException(redacted(source), f"was resolved to a {kind}; its source is at fault")
         return manifest
     if isinstance(source, str | os.PathLike):
-        return await in_thread(lambda: resolve_path(_path(source), selection))
+        return await in_thread(lambda: _resolve_here(_path(source), selection))
     return await asyncio.to_thread(resolve_urls, _urls(source))
+
+
+def _resolve_here(path: Path, selection: Selection) -> ManifestSchema:
+    """Return the files at a path, or say what else could be meant by one that does not exist. Blocks."""
+    try:
+        return resolve_path(path, selection)
+    except InvalidSourceException as error:
+        suggestion = suggestion_for_name(str(path))
+        if suggestion is None or not isinstance(error.__cause__, FileNotFoundError):
+            raise
+        missing = error
+    reason = f"is no file or directory here; {suggestion.way_out}, or give a path that exists"
+    raise InvalidSourceException(missing.source, reason, suggestion=suggestion.address) from missing.__cause__
 
 
 def _path(source: "str | os.PathLike[Any]") -> Path:  # Any: some give bytes
