@@ -38,10 +38,16 @@ async def thread_to_its_end(function: Callable[[], _T], cancel: Callable[[], obj
 
 async def all_or_first_error(coroutines: Iterable[Coroutine[None, None, _T]]) -> list[_T]:
     """Run all at once; at the first error cancel the others, wait for them, and raise it bare."""
+    first: BaseException | None = None
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(coroutine) for coroutine in coroutines]
     except BaseExceptionGroup as errors:
         first = errors.exceptions[0]
-        raise first from first.__cause__
-    return [task.result() for task in tasks]
+    if first is None:
+        return [task.result() for task in tasks]
+    # Not in the handler: there the group, which holds it, would become its context, and IPython goes round for ever.
+    try:
+        raise first
+    finally:
+        del first  # the frame that its traceback holds
