@@ -206,13 +206,14 @@ async def test_a_page_that_fails_is_no_end_of_the_listing(
     assert (await refused(asking, storage)).reason == "has the status 418"
 
 
-async def test_a_redirect_that_leads_to_another_repository_is_no_answer_for_this_one(
+async def test_what_a_redirect_leads_to_is_never_called_what_was_asked_for(
     hf: HuggingFaceServer, asking: Asking
 ) -> None:
-    hf.add_repository("evil/tiny", {"config.json": b"{}"})
+    commit = hf.add_repository("evil/tiny", {"config.json": b"{}"})
     hf.add(REVISION, always=Redirect("/api/models/evil/tiny/revision/main", 307))
-    with pytest.raises(HubException, match="was renamed; ask for 'evil/tiny'"):
-        await (await asking()).fetch("hf://org/tiny")
+    fetched = await (await asking()).fetch("hf://org/tiny")
+    assert (fetched.source, fetched.source_repository) == (f"hf://evil/tiny@{commit}", "evil/tiny")
+    assert (fetched.name, fetched.author) == ("evil/tiny", "evil")
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])

@@ -12,6 +12,7 @@ from kamiwaza_sdk import (
     DownloadStatusException,
     GitBlobMismatchException,
     HubService,
+    InvalidAnswerException,
     InvalidInputException,
     InvalidPathException,
     InvalidSourceException,
@@ -25,7 +26,8 @@ from kamiwaza_sdk import (
     SourceTooLargeException,
     StorageService,
 )
-from kamiwaza_sdk.testing import FlipBit, GeneratedBody, Headers, HuggingFaceServer, Status, Truncate
+from kamiwaza_sdk.services.hub.sources.context import _at_origin_of
+from kamiwaza_sdk.testing import FlipBit, GeneratedBody, Headers, HuggingFaceServer, Redirect, Status, Truncate
 from tests.hub.conftest import Asking
 
 pytestmark = pytest.mark.usefixtures("blockbuster")
@@ -269,12 +271,52 @@ async def test_a_token_that_is_not_good_is_said_to_be_the_trouble(hf: HuggingFac
     assert "hf_expired" not in f"{refused.value!r} {refused.value.__dict__}"
 
 
-async def test_a_renamed_repository_tells_its_new_name(hf: HuggingFaceServer, asking: Asking) -> None:
-    hf.add_repository("org/old", FILES)
-    hf.rename_repository("org/old", "team/new")
-    with pytest.raises(RepositoryRenamedException) as refused:
-        await (await asking()).fetch("hf://org/old")
-    assert (refused.value.repository, refused.value.renamed_to) == ("org/old", "team/new")
+@pytest.mark.parametrize(("old", "new"), [("org/old", "team/new"), ("gpt2", "openai-community/gpt2")])
+async def test_a_renamed_repository_is_followed_and_has_its_new_name(
+    old: str, new: str, hf: HuggingFaceServer, asking: Asking
+) -> None:
+    commit = hf.add_repository(old, FILES)
+    hf.rename_repository(old, new)
+    fetched = await (await asking()).fetch(f"hf://{old}")
+    assert [file.path for file in fetched.files] == sorted(FILES)
+    assert (fetched.source, fetched.source_repository) == (f"hf://{new}@{commit}", new)
+    for known in (old, f"{old}@{commit}", f"{new}@{commit}"):
+        offline = await (await asking(offline=True)).fetch(f"hf://{known}")
+        assert (offline.files, offline.source_repository) == (fetched.files, new)
+
+
+async def test_a_repository_that_became_one_of_another_kind_is_not_followed(
+    hf: HuggingFaceServer, asking: Asking
+) -> None:
+    hf.add_repository("org/tiny", FILES, kind="dataset")
+    hf.add("/api/models/org/tiny/revision/main", always=Redirect("/api/datasets/org/other/revision/main", 307))
+    hf.add_repository("org/other", FILES, kind="dataset")
+    with pytest.raises(RepositoryRenamedException, match="ask for 'hf://datasets/org/other'") as refused:
+        await (await asking()).fetch("hf://org/tiny")
+    assert (refused.value.repository, refused.value.renamed_to) == ("org/tiny", "datasets/org/other")
+
+
+async def test_a_listing_that_leads_to_the_hub_behind_a_mirror_is_asked_at_the_mirror(
+    hf: HuggingFaceServer, asking: Asking
+) -> None:
+    commit = hf.add_repository("org/tiny", FILES)
+    tree = f"/api/models/org/tiny/tree/{commit}"
+    links = [f'<https://huggingface.co{tree}?recursive=true&cursor={at}>; rel="next"' for at in (2, 4)]
+    hf.add_faults(tree, faults=[Headers({"Link": link}) for link in links])
+    manifest = await (await asking(hf.token)).resolve("hf://org/tiny")
+    assert sorted(file.path for file in manifest.files) == sorted(FILES)
+    asked = [request.path for request in hf.requests if "cursor=" in request.path]
+    assert asked == [f"{tree}?recursive=true&cursor={at}" for at in (2, 4)]
+
+
+def test_a_page_is_asked_for_below_the_path_of_the_endpoint() -> None:
+    first = "https://mirror.example/hf/api/models/org/m/tree/main?recursive=true"
+    link = "https://huggingface.co/api/models/org/m/tree/main?recursive=true&cursor=x"
+    expected = "https://mirror.example/hf/api/models/org/m/tree/main?recursive=true&cursor=x"
+    assert _at_origin_of(first, link) == expected
+    assert _at_origin_of(first, expected) == expected
+    with pytest.raises(InvalidAnswerException, match="another listing"):
+        _at_origin_of(first, "https://huggingface.co/api/models/org/other/tree/main?cursor=x")
 
 
 async def test_a_revision_that_is_not_there_is_told_apart_from_a_repository(
@@ -315,7 +357,7 @@ async def test_names_that_can_be_one_file_are_refused_unless_one_is_left_out(
 ) -> None:
     hf.add_repository("org/tiny", {"README.md": b"1", "readme.md": b"2"})
     hub = await asking()
-    with pytest.raises(InvalidPathException, match="which can be one file"):
+    with pytest.raises(InvalidPathException, match="which can be one file.*or leave one out with ignore='readme.md'"):
         await hub.resolve("hf://org/tiny")
     assert (await hub.fetch("hf://org/tiny", ignore="readme.md")).size == 1
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+from glob import escape
 
 from kamiwaza_sdk._validation import MAX_FILES, check_layout
+from kamiwaza_sdk.exceptions import InvalidPathException
 from kamiwaza_sdk.services.hub._digests import expected, with_digests
 from kamiwaza_sdk.services.hub._selection import Selection, patterns
 from kamiwaza_sdk.services.hub.addresses import scheme_of
@@ -44,7 +46,7 @@ class Wanted:
         if len(manifest.files) > MAX_FILES:
             reason = f"has {len(manifest.files)} files, over the limit of {MAX_FILES}; choose some with allow or ignore"
             raise InvalidSourceException(manifest.source, reason)
-        check_layout([file.path for file in manifest.files])
+        _check_layout([file.path for file in manifest.files])
         return manifest.model_copy(update={"files": with_digests(manifest.files, self._digests)})
 
 
@@ -54,3 +56,12 @@ def _lists(source: Source, found: ManifestSchema) -> bool:
         return False
     is_one = len(found.files) == 1 and found.files[0].inside is None
     return not is_one or (found.files[0].scheme != "file" and found.files[0].url != found.source)
+
+
+def _check_layout(paths: list[str]) -> None:
+    """Raise where two files cannot stand beside each other, with the way to leave one out."""
+    try:
+        check_layout(paths)
+    except InvalidPathException as error:
+        reason = f"{error.reason}, or leave one out with ignore={escape(error.value)!r}"
+        raise InvalidPathException(error.field, reason, value=error.value) from None

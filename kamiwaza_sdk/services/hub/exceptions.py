@@ -292,15 +292,15 @@ class RepositoryGatedException(HubException):
 
 
 class RepositoryRenamedException(HubException):
-    """A repository has another name by now. What is registered should carry the one it has.
+    """A repository has become one of another kind. One that only has another name by now is followed.
 
     Attributes:
         repository: The name that was asked for.
-        renamed_to: The name that it has.
+        renamed_to: The name that it has, after its kind.
     """
 
     def __init__(self, *, repository: str, renamed_to: str) -> None:
-        super().__init__(f"{shown(repository)} was renamed; ask for {shown(renamed_to)}")
+        super().__init__(f"{shown(repository)} was renamed; ask for {shown(f'hf://{renamed_to}')}")
         self.repository = repository
         self.renamed_to = renamed_to
 

@@ -24,7 +24,7 @@ from kamiwaza_sdk.services.hub.sources._references import HuggingFaceReference
 if TYPE_CHECKING:
     from kamiwaza_sdk.services.download.schemas import ResponseSchema
 
-__all__ = ["Described", "Entry", "Info", "parsed", "raise_for_status", "refuse_another", "word", "words"]
+__all__ = ["Described", "Entry", "Info", "described_by", "parsed", "raise_for_status", "word", "words"]
 
 _MAX_WORD_LENGTH: Final = 255
 _MAX_WORDS: Final = 1000
@@ -149,20 +149,28 @@ def raise_for_status(
     raise InvalidAnswerException(url=plain, reason=f"has the status {response.status}")
 
 
-def refuse_another(info: Info, wanted: HuggingFaceReference, response: "ResponseSchema", *, url: str) -> None:
-    """Raise unless what is described is what was asked for. Hubs do not tell upper from lower case in names.
+def described_by(
+    info: Info, wanted: HuggingFaceReference, response: "ResponseSchema", *, url: str
+) -> HuggingFaceReference:
+    """Return what is described: what was asked for, or, where the hub redirected to it, by the name it has by now.
+
+    Hubs do not tell upper from lower case in names.
 
     Raises:
-        RepositoryRenamedException: The hub redirected to another name.
+        RepositoryRenamedException: The hub redirected to a repository of another kind.
         InvalidAnswerException: It is another repository, or another commit.
     """
     asked, answered = urlsplit(url).path, urlsplit(response.url).path
     moved = _RENAMED.search(answered) if unquote(asked) != unquote(answered) else None
+    actual = wanted
     if moved is not None and unquote(moved[2]) != wanted.name:
-        raise RepositoryRenamedException(repository=wanted.repository, renamed_to=unquote(moved[2]))
-    if info.id.lower() != wanted.name.lower():
-        reason = f"describes {shown(info.id)} and not {shown(wanted.name)}"
+        if moved[1] != wanted.kind:
+            raise RepositoryRenamedException(repository=wanted.repository, renamed_to=unquote(f"{moved[1]}/{moved[2]}"))
+        actual = wanted.named(unquote(moved[2]))
+    if info.id.lower() != actual.name.lower():
+        reason = f"describes {shown(info.id)} and not {shown(actual.name)}"
         raise InvalidAnswerException(url=redact_text(url), reason=reason)
     if _COMMIT.fullmatch(wanted.revision) and info.sha != wanted.revision:
         reason = f"is of the commit {info.sha} and not of {wanted.revision}"
         raise InvalidAnswerException(url=redact_text(url), reason=reason)
+    return actual

@@ -57,6 +57,11 @@ class HuggingFaceReference:
         """Return the same repository at a commit."""
         return replace(self, revision=commit)
 
+    def named(self, name: str) -> Self:
+        """Return a repository of another name, checked as `parse` does, at the same revision."""
+        kind = "" if self.kind == "models" else f"{self.kind}/"
+        return self.parse(f"hf://{kind}{name}@{self.revision}")
+
     @property
     def repository(self) -> str:
         """Its path at the hub, where models have no prefix."""

@@ -4,7 +4,7 @@ import asyncio
 import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 from kamiwaza_sdk._tasks import thread_to_its_end
 from kamiwaza_sdk.services.download.urls import redact_text
@@ -95,14 +95,16 @@ class SourceContext:
     async def pages(self, url: str, *, max_pages: int = MAX_PAGES) -> "AsyncIterator[ResponseSchema]":
         """Yield a listing page by page, each asked for when it is: ``Link: <…>; rel="next"`` leads on (RFC 8288).
 
-        A page whose status is not 200 is yielded too, and the last.
+        A page whose status is not 200 is yielded too, and the last. A link to the same listing at another host, as
+        mirrors pass it on, is asked for at the host of the first page.
 
         Args:
             url: The first page.
             max_pages: How many there may be.
 
         Raises:
-            InvalidAnswerException: The next page is on another origin, or was there before, or is one too many.
+            InvalidAnswerException: The next page is of another listing on another origin, or was there before, or is
+                one too many.
             OfflineException: No connection may be opened.
             DownloadException: There was no answer, or none that can be used, in time.
         """
@@ -143,17 +145,28 @@ class SourceContext:
 
 
 def _next(page: "ResponseSchema", *, first: str) -> str | None:
-    """Return where the next page is, on the same origin."""
+    """Return where the next page is, on the origin of the first."""
     for match in _LINK.finditer(page.headers.get("link", "")):
         relation = _REL.search(match[2])
         if relation is not None and "next" in (relation[1] or relation[2] or "").lower().split():
             try:
                 url: str = urljoin(page.url, match[1])
-                origin = urlsplit(url)[:2]
+                return _at_origin_of(first, url)
             except ValueError:  # brackets that hold no address
                 reason = "leads to what is no URL for its next page"
                 raise InvalidAnswerException(url=redact_text(first), reason=reason) from None
-            if origin != urlsplit(first)[:2]:
-                raise InvalidAnswerException(url=redact_text(first), reason="leads to another origin for its next page")
-            return url
     return None
+
+
+def _at_origin_of(first: str, url: str) -> str:
+    """Return the address of a page at the server that was asked for the first.
+
+    Mirrors pass on the links of the hub behind them unchanged: the same listing, by the same path, at another host.
+    """
+    asked, named = urlsplit(first), urlsplit(url)
+    if asked[:2] == named[:2]:
+        return url
+    if not named.path or not unquote(asked.path).endswith(unquote(named.path)):  # the endpoint may have a path, too
+        reason = "leads to another origin for its next page, and to another listing"
+        raise InvalidAnswerException(url=redact_text(first), reason=reason)
+    return asked._replace(query=named.query, fragment="").geturl()

@@ -6,6 +6,7 @@ What is asked, and what it says, is the hub's HTTP API as ``huggingface_hub`` us
 """
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import quote
@@ -18,7 +19,7 @@ from kamiwaza_sdk.services.download.urls import redact_text
 from kamiwaza_sdk.services.hub.addresses import suggested
 from kamiwaza_sdk.services.hub.exceptions import InvalidAnswerException, InvalidSourceException
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
-from kamiwaza_sdk.services.hub.sources._answers import Entry, Info, parsed, raise_for_status, refuse_another
+from kamiwaza_sdk.services.hub.sources._answers import Entry, Info, described_by, parsed, raise_for_status
 from kamiwaza_sdk.services.hub.sources._references import HuggingFaceReference
 from kamiwaza_sdk.services.hub.sources.context import SourceContext
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HuggingFaceSource", "manifest_of"]
 
+_logger: Final = logging.getLogger(__name__)
 #: How many files and directories a listing may have: what one holds in memory.
 MAX_ENTRIES: Final = 100_000
 _HUGGING_FACE: Final = "https://huggingface.co"
@@ -41,12 +43,14 @@ class HuggingFaceSource:
     async def resolve(self, reference: str, context: SourceContext) -> ManifestSchema:
         """Return the files as the hub lists them: one request for the commit, and one for each page of the listing.
 
+        A renamed repository is followed, and the manifest carries the name that it has by now.
+
         Raises:
             InvalidSourceException: The reference is none, or the repository is empty or too large.
             RepositoryNotFoundException: There is no such repository, or not for this token.
             RepositoryPrivateException: The hub does not say whether there is.
             RepositoryGatedException: Its conditions were not accepted.
-            RepositoryRenamedException: It has another name by now.
+            RepositoryRenamedException: It has become a repository of another kind.
             RevisionNotFoundException: It has no such branch, tag or commit.
             InvalidAnswerException: The hub's answer cannot be used.
             OfflineException: No connection may be opened, and it was not resolved before.
@@ -56,11 +60,13 @@ class HuggingFaceSource:
         endpoint = context.config.hf_endpoint
         if context.offline:
             return await context.recall(_key(wanted, endpoint))
-        info = await _info(wanted, context)
-        pinned = wanted.at(info.sha)
+        info, actual = await _info(wanted, context)
+        if actual != wanted:
+            _logger.warning("%s was renamed to %s, which is brought", wanted.repository, actual.repository)
+        pinned = actual.at(info.sha)
         files = await _files(pinned, context)
         manifest = manifest_of(pinned, files, endpoint, licence=info.license, task=info.task, info=info)
-        for name in {wanted, pinned}:
+        for name in {wanted, wanted.at(info.sha), pinned}:
             await context.remember(_key(name, endpoint), manifest)
         return manifest
 
@@ -73,13 +79,13 @@ def _key(reference: HuggingFaceReference, endpoint: str) -> str:
     return f"{reference} of {endpoint}"
 
 
-async def _info(wanted: HuggingFaceReference, context: SourceContext) -> Info:
+async def _info(wanted: HuggingFaceReference, context: SourceContext) -> tuple[Info, HuggingFaceReference]:
+    """Return what the hub tells of a repository, and the name that it has there."""
     url = f"{context.config.hf_endpoint}/api/{wanted.kind}/{wanted.name}/revision/{quote(wanted.revision, safe='')}"
     response = await context.get(url)
     _refuse_unless_answered(response, wanted, url, context)
     info = parsed(_INFO, response, url=url, what="description of a repository")
-    refuse_another(info, wanted, response, url=url)
-    return info
+    return info, described_by(info, wanted, response, url=url)
 
 
 async def _files(pinned: HuggingFaceReference, context: SourceContext) -> tuple[ManifestFileSchema, ...]:
