@@ -148,6 +148,33 @@ async def test_the_empty_objects_of_consoles_are_no_files(put: Put, hub: HubServ
     assert [file.path for file in (await hub.fetch("s3://bucket/m")).files] == ["empty", "onnx/a"]
 
 
+async def test_an_empty_folder_is_no_file_and_an_empty_file_is_one(put: Put, hub: HubService) -> None:
+    for key, body in {"m/model.gguf": b"x", "m/empty/": b"", "m/sub/none/": b"", "m/merges.txt": b""}.items():
+        put(key, body)
+    fetched = await hub.fetch("s3://bucket/m")
+    assert [(file.path, file.size) for file in fetched.files] == [("merges.txt", 0), ("model.gguf", 1)]
+
+
+async def test_a_folder_beside_a_file_of_its_name_does_not_stand_in_its_way(put: Put, hub: HubService) -> None:
+    for key, body in {"m/model.gguf": b"x", "m/name/": b"", "m/name": b"y"}.items():
+        put(key, body)
+    fetched = await hub.fetch("s3://bucket/m")
+    assert [(file.path, file.size) for file in fetched.files] == [("model.gguf", 1), ("name", 1)]
+
+
+@pytest.mark.parametrize("key", ["m//odd.gguf", "m/sub//odd.gguf", "m/../odd.gguf"])
+async def test_a_key_that_cannot_be_read_is_named_and_hinders_nothing_beside_it(
+    key: str, put: Put, hub: HubService
+) -> None:
+    for name in ("m/model.gguf", "m/part/model.gguf", key):
+        put(name)
+    with pytest.raises(ObjectStorageException, match="longer prefix, or the wanted objects one by one") as refused:
+        await hub.fetch("s3://bucket/m")
+    assert (refused.value.key, refused.value.kind) == (key, "InvalidPathError")
+    assert [file.path for file in (await hub.fetch("s3://bucket/m/part")).files] == ["model.gguf"]
+    assert [file.path for file in (await hub.fetch("s3://bucket/m/model.gguf")).files] == ["model.gguf"]
+
+
 def test_long_keys_are_not_multiplied_in_memory() -> None:
     """What stands above a key of hundreds of segments is hundreds of keys, and a listing has a hundred thousand."""
     objects = [{"path": f"{index}/{'a/' * 500}b", "size": index % 2} for index in range(100)]

@@ -199,9 +199,10 @@ class ObjectStorageException(HubException):
         kind: What ``obstore`` calls it: ``FileNotFoundError``, ``PermissionDeniedError``, ``UnauthenticatedError``,
             ``PreconditionError`` where an object is another than was listed, ``GenericError`` for most others.
         reason: What it says, without signatures.
+        key: The object at fault, where it is one that cannot be read by its key; else `None`.
     """
 
-    def __init__(self, *, source: str, kind: str, reason: str) -> None:
+    def __init__(self, *, source: str, kind: str, reason: str, key: str | None = None) -> None:
         super().__init__(
             f"{shown(source, limit=200)} cannot be had ({kind}: {shown(reason, limit=400)}); check its name, and the "
             "credentials, region and endpoint in the environment (AWS_…, GOOGLE_…, AZURE_…)"
@@ -209,6 +210,7 @@ class ObjectStorageException(HubException):
         self.source = source
         self.kind = kind
         self.reason = reason
+        self.key = key
 
 
 class OfflineException(HubException):

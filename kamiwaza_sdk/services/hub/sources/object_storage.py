@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, Self
 
 from kamiwaza_sdk._dependencies import require
+from kamiwaza_sdk._tasks import all_or_first_error
 from kamiwaza_sdk._validation import check_path
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.download.exceptions import SizeMismatchException
@@ -40,9 +41,13 @@ MAX_OBJECTS: Final = 100_000
 LISTING_PATIENCE: Final = 300.0
 #: How much of an object is in memory at once.
 _PIECE: Final = 8 * 1024**2
+#: How many objects are asked for at once.
+_AT_ONCE: Final = 16
 _BUCKET: Final = re.compile(r"[A-Za-z0-9$][A-Za-z0-9._-]{0,254}")
 #: What obstore's message has of an address with its query, where a signature may be.
 _QUERY: Final = re.compile(r"\?\S+")
+#: What it says of a key that it cannot read.
+_UNREADABLE_KEY: Final = re.compile(r"invalid path: (?:Error parsing )?Path \"([^\n]*?)\"(?: contained|:)")
 
 
 class ObjectStorageSource:
@@ -65,7 +70,8 @@ class ObjectStorageSource:
         store = await asyncio.to_thread(_opened, place)
         with _translated(place):
             objects = await _listed(store, place) or [await _one(store, place)]
-        files = tuple(_file(found, place) for found in _without_folders(objects))
+            found = await _without_empty_folders(store, _without_folders(objects))
+        files = tuple(_file(one, place) for one in found)
         if not files:
             raise InvalidSourceException(str(place), "has no objects; name a prefix that has")
         path = PurePosixPath(place.key)
@@ -152,9 +158,20 @@ def _translated(place: _Place) -> Generator[None]:
     except (BaseError, FileNotFoundError, TimeoutError, ValueError) as error:
         if isinstance(error, InvalidInputException):
             raise
+        if (named := _UNREADABLE_KEY.search(str(error))) is not None:
+            raise _unreadable(place, named[1]) from None  # it says no more, in many lines
         reason = _QUERY.sub("?…", str(error).partition("\n")[0]) or "it takes too long"
         cause = None if "sig=" in str(error) else error
         raise ObjectStorageException(source=str(place), kind=type(error).__name__, reason=reason) from cause
+
+
+def _unreadable(place: _Place, key: str) -> ObjectStorageException:
+    """Return what says that a key keeps a listing from being read: obstore gives up all of its page."""
+    reason = (
+        f"there is an object with the key {key!a}, whose empty, '.' or '..' segment obstore cannot read; leave it "
+        f"out by naming a longer prefix, or the wanted objects one by one, as {place.at('prefix/file')}, or rename it"
+    )
+    return ObjectStorageException(source=str(place), kind="InvalidPathError", reason=reason, key=key)
 
 
 async def _listed(store: "ObjectStore", place: _Place) -> "list[ObjectMeta]":
@@ -197,6 +214,29 @@ def _without_folders(objects: "Iterable[ObjectMeta]") -> "list[ObjectMeta]":
         return at < len(keys) and keys[at].startswith(f"{key}/")
 
     return [one for one in found if one["size"] or not is_folder(one["path"])]
+
+
+async def _without_empty_folders(store: "ObjectStore", objects: "list[ObjectMeta]") -> "list[ObjectMeta]":
+    """Return the objects but for the folders in which nothing is: listings leave out the slash that ends their keys.
+
+    Without it they cannot be had, and so are told apart from empty files.
+    """
+    slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def looked_at(one: "ObjectMeta") -> "ObjectMeta | None":
+        if one["size"]:
+            return one
+        async with slots:
+            try:
+                return await store.head_async(one["path"])
+            except FileNotFoundError:
+                return None
+
+    filled = {one["path"] for one in objects if one["size"]}
+    rest = [one for one in objects if one["size"] or one["path"] not in filled]  # not a folder beside its namesake
+    async with asyncio.timeout(LISTING_PATIENCE):
+        found = await all_or_first_error(map(looked_at, rest))
+    return [one for one in found if one is not None]
 
 
 def _file(found: "ObjectMeta", place: _Place) -> ManifestFileSchema:
