@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from kamiwaza_sdk.exceptions import ConfigurationException
 
-__all__ = ["Settings", "Size"]
+__all__ = ["Settings", "Size", "token_problem"]
 
 _BYTE_SIZE: Final = TypeAdapter(ByteSize)
 _FRACTION_OF_A_BYTE: Final = re.compile(r"\s*\d*\.\d*[1-9]\d*\s*[bB]?\s*")
@@ -40,6 +40,17 @@ def _size(value: object) -> int:
 
 #: A number of bytes; "10 GiB" is accepted too. Not Pydantic's `ByteSize`, to which no plain integer can be assigned.
 Size = Annotated[int, BeforeValidator(_size)]
+
+
+def token_problem(token: str) -> str | None:
+    """Return why no header can carry a token, `None` where one can. It repeats nothing of it."""
+    if not token:
+        return "is no token: it is empty, which no header can carry; copy it again"
+    if token.split(maxsplit=1)[0].lower() in {"bearer", "token", "basic"} and len(token.split()) > 1:
+        return "has a word such as 'Bearer' before the token; leave that out, it is added where it belongs"
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        return "is no token: it has white space or other characters that no header can carry; copy it again"
+    return None
 
 
 class Settings(BaseSettings):
@@ -111,7 +122,11 @@ def _suggestion(name: str, known: set[str], prefix: str) -> str:
 
 def _translated(kind: type[Settings], error: ValidationError, values: dict[str, Any]) -> ConfigurationException:
     problem = error.errors(include_url=False, include_input=False)[0]
-    field = str(problem["loc"][0])
-    setting = field if field in values else f"{kind.model_config.get('env_prefix', '')}{field}".upper()
     original = problem.get("ctx", {}).get("error")
+    if not problem["loc"] and isinstance(original, ConfigurationException):  # of a variable without our prefix
+        return ConfigurationException(original.setting, original.reason)
+    # What is wrong with several fields together has no place of its own.
+    field = str(problem["loc"][0]) if problem["loc"] else kind.__name__
+    named = field in values or not problem["loc"]
+    setting = field if named else f"{kind.model_config.get('env_prefix', '')}{field}".upper()
     return ConfigurationException(setting, getattr(original, "reason", problem["msg"].removeprefix("Value error, ")))

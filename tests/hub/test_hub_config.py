@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from kamiwaza_sdk import ConfigurationException, HubConfig
+from kamiwaza_sdk import ConfigurationException, DownloadConfig, HubConfig
 
 
 def token_of(config: HubConfig) -> str | None:
@@ -156,3 +156,45 @@ def test_settings_are_pickled_without_a_token_only() -> None:
 
 def test_a_token_is_not_shown() -> None:
     assert "hf_secret" not in repr(HubConfig(hf_token=SecretStr("hf_secret")))
+
+
+@pytest.mark.parametrize(
+    "token", ["Bearer hf_hunter2", "hf hunter2", "hf_hünter2", "hf_hunter2\nX: 1", "hf_\udcffhunter2"]
+)
+@pytest.mark.parametrize("name", ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUB_SERVICE_HF_TOKEN"])
+def test_a_text_that_is_no_token_is_refused_by_the_name_of_its_variable(
+    name: str, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, token)
+    with pytest.raises(ConfigurationException, match=f"^{name}: (is no token|has a word such as 'Bearer')") as refused:
+        HubConfig()
+    assert refused.value.setting == name
+    assert "hunter2" not in f"{refused.value} {refused.value.__cause__} {refused.value.__context__}"
+
+
+def test_a_file_that_holds_no_token_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HF_TOKEN_PATH", str(tmp_path / "token"))
+    (tmp_path / "token").write_text("Bearer hf_hunter2\n")
+    with pytest.raises(ConfigurationException, match="has a word such as 'Bearer'") as refused:
+        HubConfig()
+    assert refused.value.setting == str(tmp_path / "token")
+    (tmp_path / "token").write_text(" \n")
+    assert HubConfig().hf_token is None
+
+
+@pytest.mark.parametrize("token", ["Bearer hunter2", "", "hunter 2", "hünter2"])
+def test_a_token_of_another_host_is_checked_likewise(token: str) -> None:
+    with pytest.raises(ConfigurationException, match="^tokens: holds for one host what") as refused:
+        DownloadConfig(tokens={"example.org": SecretStr(token)})
+    assert "hunter" not in str(refused.value)
+
+
+def test_an_endpoint_of_huggingface_hub_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "https://user:hunter2@hub.example.org")
+    with pytest.raises(ConfigurationException, match="^HF_ENDPOINT: has credentials") as refused:
+        HubConfig()
+    assert "hunter2" not in str(refused.value)
+    monkeypatch.setenv("HUB_SERVICE_HF_ENDPOINT", "https://hub.example.org")
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    with pytest.raises(ConfigurationException, match="^HF_ENDPOINT: has credentials"):
+        HubConfig()

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Final
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from kamiwaza_sdk._settings import Settings, Size
+from kamiwaza_sdk._settings import Settings, Size, token_problem
 from kamiwaza_sdk.exceptions import ConfigurationException
 from kamiwaza_sdk.services.download._hosts import host_named
 
@@ -35,9 +35,8 @@ def _parsed(value: object) -> object:
 
 def _tokens(tokens: dict[str, SecretStr]) -> dict[str, SecretStr]:
     for token in tokens.values():
-        value = token.get_secret_value()
-        if not value or not value.isascii() or not value.isprintable() or " " in value:
-            raise ValueError("has a token with a character that no header can carry, or an empty one; copy it again")
+        if (problem := token_problem(token.get_secret_value())) is not None:
+            raise ValueError(f"holds for one host what {problem}")
     return {host_named(host): token for host, token in tokens.items()}
 
 

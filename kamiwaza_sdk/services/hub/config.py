@@ -15,7 +15,7 @@ from pydantic import (
 )
 from pydantic_settings import SettingsConfigDict
 
-from kamiwaza_sdk._settings import Settings
+from kamiwaza_sdk._settings import Settings, token_problem
 from kamiwaza_sdk.exceptions import ConfigurationException
 from kamiwaza_sdk.services.download._hosts import is_loopback
 from kamiwaza_sdk.services.download.exceptions import InvalidUrlException
@@ -39,6 +39,14 @@ def checked_endpoint(value: str) -> str:
     return value.rstrip("/")
 
 
+def _usual_endpoint() -> str:
+    """Return the hub that ``huggingface_hub`` would ask."""
+    try:
+        return checked_endpoint(os.environ.get("HF_ENDPOINT") or _HUGGING_FACE)
+    except ValueError as error:
+        raise ConfigurationException("HF_ENDPOINT", str(error)) from None
+
+
 def _blank_is_none(value: object) -> object:
     secret = value.get_secret_value() if isinstance(value, SecretStr) else value
     return None if isinstance(secret, str) and not secret.strip() else value
@@ -48,8 +56,8 @@ def _checked_token(value: SecretStr | None) -> SecretStr | None:
     if value is None:
         return None
     token = value.get_secret_value().strip()
-    if not (token.isascii() and token.isprintable()) or " " in token:
-        raise ValueError("is no token: it has white space or other characters that no header can hold; copy it again")
+    if (problem := token_problem(token)) is not None:
+        raise ValueError(problem)
     return SecretStr(token)
 
 
@@ -79,9 +87,7 @@ class HubConfig(Settings):
 
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(env_prefix="HUB_SERVICE_", validate_default=True)
 
-    hf_endpoint: Annotated[str, AfterValidator(checked_endpoint)] = Field(
-        default_factory=lambda: os.environ.get("HF_ENDPOINT") or _HUGGING_FACE
-    )
+    hf_endpoint: Annotated[str, AfterValidator(checked_endpoint)] = Field(default_factory=_usual_endpoint)
     hf_token: Annotated[SecretStr | None, BeforeValidator(_blank_is_none), AfterValidator(_checked_token)] = None
     ollama_endpoint: Annotated[str, AfterValidator(checked_endpoint)] = _OLLAMA
     offline: bool = Field(
@@ -99,11 +105,10 @@ class HubConfig(Settings):
 
     @model_validator(mode="after")
     def _with_the_token_of_huggingface_hub(self) -> Self:
-        usual = (os.environ.get("HF_ENDPOINT") or _HUGGING_FACE).rstrip("/")
         is_free = self.hf_token is None and "hf_token" not in self.model_fields_set
-        if is_free and self.hf_endpoint == usual and _is_confidential(usual):
+        if is_free and _is_confidential(self.hf_endpoint) and self.hf_endpoint == _usual_endpoint():
             # Frozen, but ours until it is returned.
-            object.__setattr__(self, "hf_token", _checked_token(_token_of_huggingface_hub()))
+            object.__setattr__(self, "hf_token", _token_of_huggingface_hub())
         return self
 
     def __getstate__(self) -> dict[Any, Any]:  # Any: as the base class has it
@@ -130,14 +135,26 @@ def _token_of_huggingface_hub() -> SecretStr | None:
     """Return what ``huggingface_hub`` would send, as its ``get_token`` finds it in environment and file."""
     if os.environ.get("HF_HUB_DISABLE_IMPLICIT_TOKEN", "").upper() in _TRUE:
         return None
-    token = os.environ.get("HF_TOKEN") or os.environ.get("HUGGING_FACE_HUB_TOKEN") or _in_file()
-    return SecretStr(token) if token and token.strip() else None
-
-
-def _in_file() -> str | None:
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        if token := os.environ.get(name):
+            return _named_token(name, token)
     try:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-        home = Path(os.environ.get("HF_HOME") or cache / "huggingface").expanduser()
-        return Path(os.environ.get("HF_TOKEN_PATH") or home / "token").expanduser().read_text(encoding="utf-8")
+        path = _token_file()
+        return _named_token(str(path), path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, RuntimeError):  # RuntimeError: nobody's home
         return None
+
+
+def _named_token(setting: str, token: str) -> SecretStr | None:
+    """Return a token, `None` for a blank one, or raise what is wrong with what it was read from."""
+    if not token.strip():
+        return None
+    if (problem := token_problem(token.strip())) is not None:
+        raise ConfigurationException(setting, problem)
+    return SecretStr(token.strip())
+
+
+def _token_file() -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    home = Path(os.environ.get("HF_HOME") or cache / "huggingface").expanduser()
+    return Path(os.environ.get("HF_TOKEN_PATH") or home / "token").expanduser()
