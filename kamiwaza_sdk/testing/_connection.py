@@ -52,9 +52,13 @@ class Connection(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
         record = RecordedRequest(self.command, self.path, headers, self.client_address[1])
+        try:
+            record.body = self._read_body()
+        except OSError:  # the client left, or sends no more
+            self.close_connection = True
+            return
         plan, answer = self.server.take(record)
         try:
-            self._skip_body()
             self._answer(record, plan, answer)
         except _EndedError:
             self.close_connection = True
@@ -63,14 +67,17 @@ class Connection(BaseHTTPRequestHandler):
             record.outcome = self._outcome(error, record.outcome)
 
     do_GET = do_HEAD = _serve  # noqa: N815 - as the base class looks for them
-    do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _serve  # noqa: N815 - to be refused
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _serve  # noqa: N815 - most are refused
 
-    def _skip_body(self) -> None:
-        """Read what is sent along, though nobody asked: it is no request, and unread may cost the client the answer."""
+    def _read_body(self) -> bytes:
+        """Return the beginning of what is sent along, and read all of it: unread, it may cost the client the answer."""
         length = self.headers.get("Content-Length", "0")
         left = int(length) if length.isdecimal() else 0
+        kept = b""
         while left > 0 and (piece := self.rfile.read(min(left, _PIECE))):
             left -= len(piece)
+            kept = kept or piece
+        return kept
 
     def _outcome(self, error: Exception, before: Outcome) -> Outcome:
         if self._gate.closed or isinstance(error, PatienceEndedError):

@@ -18,6 +18,11 @@ _PIECE: Final = 1024**2
 _BEGINNING: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 
+def _moment(hours: int) -> str:
+    """Return when something was, as the API writes it."""
+    return (_BEGINNING + timedelta(hours=hours)).isoformat().replace("+00:00", ".000Z")
+
+
 def _git_blob_id(body: Body) -> str:
     digest = hashlib.sha1(f"blob {body.size}\0".encode(), usedforsecurity=False)
     for start in range(0, body.size, _PIECE):
@@ -61,13 +66,35 @@ class Commit:
 
     id: str
     entries: Mapping[str, Entry]
+    parent: str
+    number: int
 
     @classmethod
-    def of(cls, entries: Sequence[Entry], *, parent: str) -> "Commit":
+    def of(cls, entries: Sequence[Entry], *, parent: str, number: int) -> "Commit":
         """Return a commit, whose id follows from what is in it and what was before."""
         text = "".join(f"{entry.oid} {entry.path}\n" for entry in entries)
         name = hashlib.sha1(f"{parent}\n{text}".encode(), usedforsecurity=False).hexdigest()
-        return cls(name, {entry.path: entry for entry in entries})
+        return cls(name, {entry.path: entry for entry in entries}, parent, number)
+
+    @property
+    def title(self) -> str:
+        """What its author says of it."""
+        return f"Commit {self.number}"
+
+    @property
+    def date(self) -> str:
+        """When it was made, an hour after the one before."""
+        return _moment(self.number)
+
+    def described(self) -> dict[str, object]:
+        """Return how a listing of commits shows it."""
+        author = {"user": "author", "avatar": "https://example.org/author.svg"}
+        return {"id": self.id, "title": self.title, "message": "", "authors": [author], "date": self.date}
+
+    def found(self, paths: Sequence[str]) -> list[dict[str, object]]:
+        """Return the files and directories of these paths, as a listing shows them; what is not there is left out."""
+        known = {str(shown["path"]): shown for shown in self.tree("", recursive=True)}
+        return [known[path] for path in dict.fromkeys(path.strip("/") for path in paths) if path in known]
 
     def tree(self, below: str, *, recursive: bool) -> list[dict[str, object]]:
         """Return the listing of a directory: what lies in it, or everything below it."""
@@ -104,12 +131,13 @@ class Repository:
     likes: int = 0
     commits: dict[str, Commit] = field(default_factory=dict[str, Commit])
     refs: dict[str, str] = field(default_factory=dict[str, str])
+    tag_names: set[str] = field(default_factory=set[str])
 
     def commit(self, files: Mapping[str, Body], *, branch: str, lfs: Sequence[str], xet: bool) -> str:
         """Make these files what a branch has, and return the commit."""
         large = [path for path in files if any(fnmatchcase(path, pattern) for pattern in lfs)]
         entries = [Entry.of(path, body, lfs=path in large, xet=xet) for path, body in sorted(files.items())]
-        commit = Commit.of(entries, parent=self.refs.get(branch, ""))
+        commit = Commit.of(entries, parent=self.refs.get(branch, ""), number=len(self.commits) + 1)
         self.commits[commit.id] = commit
         self.refs[branch] = commit.id
         return commit.id
@@ -118,10 +146,31 @@ class Repository:
         """Return what a branch, a tag or a commit names."""
         return self.commits.get(self.refs.get(revision, revision))
 
+    def name_commit(self, name: str, commit: str) -> None:
+        """Make a tag, or move a branch or a tag."""
+        if name not in self.refs:
+            self.tag_names.add(name)
+        self.refs[name] = commit
+
+    def history(self, commit: Commit) -> list[Commit]:
+        """Return a commit and those before it, the newest first."""
+        found = [commit]
+        while (before := self.commits.get(found[-1].parent)) is not None:
+            found.append(before)
+        return found
+
+    def described_refs(self) -> dict[str, list[dict[str, str]]]:
+        """Return how the API lists branches and tags."""
+        shown: dict[str, list[dict[str, str]]] = {"branches": [], "converts": [], "tags": []}
+        for name, commit in self.refs.items():
+            kind, place = ("tags", "tags") if name in self.tag_names else ("branches", "heads")
+            shown[kind].append({"name": name, "ref": f"refs/{place}/{name}", "targetCommit": commit})
+        return shown
+
     def described(self, commit: Commit | None = None) -> dict[str, object]:
         """Return how the API describes it, or one commit of it."""
         head = commit or self.commits[self.refs["main"]]
-        moment = (_BEGINNING + timedelta(hours=self.number)).isoformat().replace("+00:00", ".000Z")
+        moment = _moment(self.number)
         card: dict[str, object] = {} if self.license is None else {"license": self.license}
         shown: dict[str, object] = {
             "_id": f"{self.number:024x}",

@@ -25,8 +25,9 @@ _NOTHING: Final = State(BytesBody(b""), 0, {})
 class HuggingFaceServer(FaultyServer):
     """A hub on a free port of 127.0.0.1, from entering to leaving its context.
 
-    It answers what reading clients ask: ``/api/models/…/revision/…``, ``/tree/…``, searches, each listing in pages, and
-    ``/…/resolve/…`` by GET and HEAD; the same for datasets and spaces. Large files are redirected to `storage`, which
+    It answers what reading clients ask: ``/api/models/…/revision/…``, ``/tree/…``, ``/paths-info/…``, ``/refs``,
+    ``/commits/…``, searches, each listing in pages, and ``/…/resolve/…`` by GET and HEAD; the same for datasets and
+    spaces. Large files are redirected to `storage`, which
     is another origin and remembers what it was sent. Whatever `FaultyServer` can do, it can: `FaultyServer.add` puts
     something else in the place of an answer, `HuggingFaceServer.add_faults` something wrong into it.
 
@@ -150,7 +151,7 @@ class HuggingFaceServer(FaultyServer):
             commit: What `add_repository` returned.
             kind: What the repository holds.
         """
-        self._repositories[kind, name].refs[tag] = commit
+        self._repositories[kind, name].name_commit(tag, commit)
 
     def rename_repository(self, name: str, new_name: str, *, kind: Kind = "model") -> None:
         """Give a repository another name. Who asks for the old one is redirected.
@@ -185,7 +186,8 @@ class HuggingFaceServer(FaultyServer):
     def _take(self, record: RecordedRequest) -> tuple[Plan, Answer]:
         """Note a request, and return how it is answered."""
         path = record.path.partition("?")[0]
-        if path in self._resources or record.method not in {"GET", "HEAD"}:
+        asks_for_paths = record.method == "POST" and "/paths-info/" in path
+        if path in self._resources or not (asks_for_paths or record.method in {"GET", "HEAD"}):
             return super()._take(record)
         with self._lock:
             self.requests.append(record)
@@ -202,6 +204,7 @@ class HuggingFaceServer(FaultyServer):
         account = record.headers.get("authorization", "").removeprefix("Bearer ") or None
         if account not in {None, self.token, self.other_token}:
             return _NOTHING, _refusal(401, None, "Invalid credentials in Authorization header")
+        asked |= _asked_in_body(record)
         parts = [unquote(part) for part in path.split("/")[1:]]
         if parts[0] == "api" and len(parts) == 2 and parts[1] in _KINDS:  # noqa: PLR2004 - /api/models
             return _NOTHING, self._search(_KINDS[parts[1]], asked, sees_all=account == self.token)
@@ -223,18 +226,26 @@ class HuggingFaceServer(FaultyServer):
             return _NOTHING, _refusal(404, "RevisionNotFound", f"Invalid rev id: {quote(route.revision)}")
         if route.action == "resolve":
             return self._file(repository, commit, route.path, account)
-        reply = (
-            _json(repository.described(commit))
-            if route.action == "revision"
-            else self._tree(commit, route, path, asked)
-        )
-        return _NOTHING, reply
+        return _NOTHING, self._told(repository, commit, route, path, asked)
+
+    def _told(
+        self, repository: Repository, commit: Commit, route: "_Route", path: str, asked: Mapping[str, str]
+    ) -> Reply:
+        if route.action == "revision":
+            return _json(repository.described(commit))
+        if route.action == "refs":
+            return _json(repository.described_refs() | ({"pullRequests": []} if "include_prs" in asked else {}))
+        if route.action == "commits":
+            return self._page([one.described() for one in repository.history(commit)], path, asked)
+        if route.action == "paths-info":
+            return _json([_expanded(entry, commit, asked) for entry in commit.found(asked["paths"].split("\0"))])
+        return self._tree(commit, route, path, asked)
 
     def _tree(self, commit: Commit, route: "_Route", path: str, asked: Mapping[str, str]) -> Reply:
         entries = commit.tree(route.path, recursive=asked.get("recursive", "").lower() in {"true", "1"})
         if not entries:
-            return _refusal(404, "EntryNotFound", "Entry not found")
-        return self._page(entries, path, asked)
+            return _missing(commit)
+        return self._page([_expanded(entry, commit, asked) for entry in entries], path, asked)
 
     def _search(self, kind: Kind, asked: Mapping[str, str], *, sees_all: bool) -> Reply:
         found = [
@@ -261,7 +272,7 @@ class HuggingFaceServer(FaultyServer):
             return _NOTHING, _refusal(401 if account is None else 403, "GatedRepo", refusal)
         entry = commit.entries.get(path)
         if entry is None:
-            return _NOTHING, _refusal(404, "EntryNotFound", "Entry not found")
+            return _NOTHING, _missing(commit)
         headers: dict[str, str | None] = {"X-Repo-Commit": commit.id, "ETag": f'"{entry.oid}"', "Last-Modified": None}
         if entry.sha256 is None:
             return State(entry.body, 0, headers), None
@@ -299,23 +310,53 @@ class _Route:
         rest = list(parts[1:] if in_api else parts)
         kind = _KINDS.get(rest[0]) if rest and (in_api or rest[0] != "models") else None
         rest = rest[1:] if kind is not None else rest
-        actions = {"revision", "tree"} if in_api else {"resolve"}
+        actions = {"revision", "tree", "refs", "commits", "paths-info"} if in_api else {"resolve"}
         at = next((place for place in (2, 1) if place < len(rest) and rest[place] in actions), None)
         if at is None:
             known = in_api and kind is not None and len(rest) in {1, 2}
             return cls(kind, "/".join(rest), action="revision", revision="main", path="") if known and kind else None
-        if at + 1 >= len(rest) or (in_api and kind is None):
+        if in_api and kind is None:
+            return None
+        if rest[at:] == ["refs"] and kind is not None:
+            return cls(kind, "/".join(rest[:at]), action="refs", revision="main", path="")
+        if at + 1 >= len(rest) or rest[at] == "refs":
             return None
         name, action, revision = "/".join(rest[:at]), rest[at], rest[at + 1]
         return cls(kind or "model", name, action=action, revision=revision, path="/".join(rest[at + 2 :]))
+
+
+def _asked_in_body(record: RecordedRequest) -> dict[str, str]:
+    """Return what a request for paths has in its body, a form or JSON; the paths with NUL between them."""
+    if record.method != "POST":
+        return {}
+    if "json" in record.headers.get("content-type", ""):
+        asked = json.loads(record.body)
+        paths, expand = asked.get("paths", []), asked.get("expand", False)
+    else:
+        form = parse_qs(record.body.decode())
+        paths, expand = form.get("paths", []), form.get("expand", ["false"])[-1]
+    return {"paths": "\0".join([paths] if isinstance(paths, str) else paths), "expand": str(expand)}
+
+
+def _expanded(entry: Mapping[str, object], commit: Commit, asked: Mapping[str, str]) -> Mapping[str, object]:
+    """Return an entry of a listing with what is told only if that is asked for."""
+    if asked.get("expand", "").lower() not in {"true", "1"}:
+        return entry
+    last = {"id": commit.id, "title": commit.title, "date": commit.date}
+    return {**entry, "lastCommit": last}
+
+
+def _missing(commit: Commit) -> Reply:
+    """Return what is said of a file that a commit has not: clients remember it by the commit."""
+    return _refusal(404, "EntryNotFound", "Entry not found", {"X-Repo-Commit": commit.id})
 
 
 def _json(content: object) -> Reply:
     return Reply(200, {"Content-Type": "application/json; charset=utf-8"}, json.dumps(content).encode())
 
 
-def _refusal(status: int, code: str | None, message: str) -> Reply:
-    headers = {"Content-Type": "application/json; charset=utf-8", "X-Error-Message": message}
+def _refusal(status: int, code: str | None, message: str, more: Mapping[str, str] | None = None) -> Reply:
+    headers = {"Content-Type": "application/json; charset=utf-8", "X-Error-Message": message, **(more or {})}
     if code is not None:
         headers["X-Error-Code"] = code
     if status == HTTPStatus.UNAUTHORIZED:

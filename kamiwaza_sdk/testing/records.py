@@ -24,6 +24,7 @@ class RecordedRequest:
         outcome: ``open`` while it is on its way; then ``complete``; ``truncated`` or ``reset`` by a fault; ``stalled``
             while a fault holds it, and if it never went on; ``abandoned`` by the client; or ``closed`` with the server.
             A client that has everything finds ``complete``.
+        body: What was sent along, no more than its first MiB.
     """
 
     method: str
@@ -33,3 +34,4 @@ class RecordedRequest:
     status: int | None = None
     sent: int = 0
     outcome: Outcome = "open"
+    body: bytes = b""

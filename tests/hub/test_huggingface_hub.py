@@ -127,3 +127,60 @@ print(sorted(entry.path for entry in api.list_repo_tree("org/tiny", "onnx")), ap
 """
     expected = "mit fill-mask 7 (5000, True) (0, False)\n['onnx/model.onnx', 'onnx/Ünïcode #1.json'] False"
     assert run(hf, tmp_path / "home", code) == expected
+
+
+def test_its_questions_about_paths_branches_and_commits_are_answered(hf: HuggingFaceServer, tmp_path: Path) -> None:
+    first = hf.add_repository("org/tiny", {"config.json": b"{}"})
+    second = hf.add_repository("org/tiny", FILES)
+    third = hf.add_repository("org/tiny", FILES, branch="next")
+    hf.add_tag("org/tiny", "v1", first)
+    code = """
+import json
+from huggingface_hub import HfApi
+api = HfApi()
+found = api.get_paths_info("org/tiny", ["config.json", "onnx", "missing.json"], expand=True)
+refs = api.list_repo_refs("org/tiny", include_pull_requests=True)
+print(json.dumps({
+    "paths": [[type(one).__name__, one.path] for one in found],
+    "size": found[0].size, "lfs": api.get_paths_info("org/tiny", "model.safetensors")[0].lfs.size,
+    "last": found[0].last_commit.oid,
+    "old": [one.path for one in api.get_paths_info("org/tiny", ["onnx", "config.json"], revision="v1")],
+    "branches": {one.name: [one.ref, one.target_commit] for one in refs.branches},
+    "tags": {one.name: [one.ref, one.target_commit] for one in refs.tags},
+    "requests": refs.pull_requests,
+    "commits": [one.commit_id for one in api.list_repo_commits("org/tiny")],
+    "titles": [one.title for one in api.list_repo_commits("org/tiny", revision="v1")],
+    "exists": [api.file_exists("org/tiny", name) for name in ("config.json", "missing.json")],
+    "revisions": [api.revision_exists("org/tiny", name) for name in ("v1", "v2")],
+}))
+"""
+    told = json.loads(run(hf, tmp_path / "home", code))
+    assert told == {
+        "paths": [["RepoFile", "config.json"], ["RepoFolder", "onnx"]],
+        "size": 2,
+        "lfs": 3 * 1024**2,
+        "last": second,
+        "old": ["config.json"],
+        "branches": {"main": ["refs/heads/main", second], "next": ["refs/heads/next", third]},
+        "tags": {"v1": ["refs/tags/v1", first]},
+        "requests": [],
+        "commits": [second, first],
+        "titles": ["Commit 1"],
+        "exists": [True, False],
+        "revisions": [True, False],
+    }
+
+
+def test_a_file_that_is_not_there_is_remembered_by_the_commit(hf: HuggingFaceServer, tmp_path: Path) -> None:
+    commit = hf.add_repository("org/tiny", {"config.json": b"{}"})
+    code = """
+import json
+from huggingface_hub import _CACHED_NO_EXIST, hf_hub_download, try_to_load_from_cache
+from huggingface_hub.errors import EntryNotFoundError
+try:
+    hf_hub_download("org/tiny", "missing.json")
+except EntryNotFoundError as error:
+    told = error.response.headers["X-Repo-Commit"]
+print(json.dumps([told, try_to_load_from_cache("org/tiny", "missing.json") is _CACHED_NO_EXIST]))
+"""
+    assert json.loads(run(hf, tmp_path / "home", code)) == [commit, True]
