@@ -20,6 +20,7 @@ from kamiwaza_sdk.services.hub._streaming import open_stream, written
 from kamiwaza_sdk.services.hub._threads import in_thread
 from kamiwaza_sdk.services.hub.addresses import redacted
 from kamiwaza_sdk.services.hub.exceptions import (
+    InvalidSourceException,
     OfflineException,
     PolicyViolationException,
     RepositoryGatedException,
@@ -215,8 +216,6 @@ class Fetching:
         """Take a downloaded file into the store, and remember what its URL led to. Blocks."""
         assert result.sha256 is not None
         assert result.size is not None
-        if self._manifest.hub is None and len(self._manifest.files) == 1 and file.sha256 is None:
-            refuse_page(file, path, endpoint=self._context.config.hf_endpoint)
         blob = self._take_over(file, path, result.sha256, result.size)
         if file.git_blob_id or file.etag or result.validators.etag or result.validators.last_modified:
             self._kept.remember(file, blob, result.validators)
@@ -224,12 +223,20 @@ class Fetching:
 
     def _take_over(self, file: ManifestFileSchema, path: Path, sha256: str, size: int) -> "BlobSchema":
         try:
-            check_git_blob(file, path)
+            self._check(file, path)
             return self._storage.publish(path, sha256=sha256, size=size)
+        except InvalidSourceException:  # an InvalidInputException as well
+            raise
         except (FileNotFoundError, InvalidInputException):  # gone: who brought it for us both has taken it there
             blob = self._storage.get(sha256, size=size)
-            check_git_blob(file, blob.path)
+            self._check(file, blob.path)
             return blob
+
+    def _check(self, file: ManifestFileSchema, path: Path) -> None:
+        """Refuse bytes that are not those of the listing, or a page that one URL alone led to. Blocks."""
+        check_git_blob(file, path)
+        if self._manifest.hub is None and len(self._manifest.files) == 1 and file.sha256 is None:
+            refuse_page(file, path, endpoint=self._context.config.hf_endpoint)
 
     def _reporting(self, file: ManifestFileSchema) -> reporting:
         """Return whom to tell of a file that the download service does not bring, and so tells nobody of."""

@@ -166,7 +166,8 @@ def _at_origin_of(first: str, url: str) -> str:
     asked, named = urlsplit(first), urlsplit(url)
     if asked[:2] == named[:2]:
         return url
-    if not named.path or not unquote(asked.path).endswith(unquote(named.path)):  # the endpoint may have a path, too
+    same = unquote(named.path).rstrip("/")  # olah adds a slash
+    if not same or not unquote(asked.path).endswith(same):  # the endpoint may have a path, too
         reason = "leads to another origin for its next page, and to another listing"
         raise InvalidAnswerException(url=redact_text(first), reason=reason)
     return asked._replace(query=named.query, fragment="").geturl()
