@@ -96,6 +96,13 @@ def torture(session: nox.Session) -> None:
 
 
 @nox.session
+def mirrors(session: nox.Session) -> None:
+    """Put a real mirror of the Hugging Face Hub before the hub of the tests: it brings too much for every run."""
+    session.install(EVERYTHING, *groups("test"), "olah>=0.5.4")
+    session.run("pytest", "tests/hub/test_olah.py", *session.posargs, env={"MIRRORS": "1"})
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure the ratios that tests/benchmarks promises, some of them beside other clients."""
     session.install(EVERYTHING, *groups("test", "bench"))

@@ -39,6 +39,7 @@ async def thread_to_its_end(function: Callable[[], _T], cancel: Callable[[], obj
 async def all_or_first_error(coroutines: Iterable[Coroutine[None, None, _T]]) -> list[_T]:
     """Run all at once; at the first error cancel the others, wait for them, and raise it bare."""
     first: BaseException | None = None
+    tasks: list[asyncio.Task[_T]] = []
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(coroutine) for coroutine in coroutines]

@@ -116,11 +116,13 @@ async def fetch(
             file on this machine at its beginning and end, of one that is kept at its end.
 
     Returns:
-        The files, the bytes that travelled, a name that the source suggests, and what the files say of the model.
+        The files, the bytes that travelled, a name that the source suggests, what the files say of the model, and
+        which of them are something else than their names promise (``faults``).
 
     Raises:
         InvalidSourceException: The source is empty, missing, or leads out of itself, a download into it is
-            unfinished, or nothing of it is wanted.
+            unfinished, nothing of it is wanted, or it is one URL, without a digest, that leads to an HTML page: its
+            ``suggestion`` is the address to try, such as ``hf://org/name``, where one is known.
         SourceEntryPointException: The package that is to bring such sources does not.
         HubException: The hub does not bring it: see its leaves.
         InvalidUrlException: It is a URL, but none that can be fetched.
