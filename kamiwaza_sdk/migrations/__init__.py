@@ -3,7 +3,7 @@
 A host that keeps one lineage calls `upgrade` in a revision of its own::
 
     def upgrade() -> None:
-        kamiwaza_sdk.migrations.upgrade(op.get_bind(), to="0002")
+        kamiwaza_sdk.migrations.upgrade(op.get_bind(), to="0003")
 
 and tells ``--autogenerate`` in its ``env.py`` to leave our tables alone::
 
@@ -23,7 +23,7 @@ from kamiwaza_sdk.services.model.exceptions import DatabaseTooNewException, Data
 __all__ = ["REVISIONS", "TABLES", "current_revision", "downgrade", "include_name", "upgrade"]
 
 #: Every schema version, oldest first.
-REVISIONS: Final = ("0001", "0002")
+REVISIONS: Final = ("0001", "0002", "0003")
 
 #: Every table of ours, of whatever schema version and database. On SQLite, a virtual table keeps itself in others.
 TABLES: Final = frozenset(
@@ -64,7 +64,7 @@ def current_revision(connection: Connection) -> str | None:
     Example:
         >>> with engine.connect() as connection:
         ...     current_revision(connection)
-        '0002'
+        '0003'
     """
     if not isinstance(connection, Connection):  # Alembic's offline mode has none
         reason = f"must be a connection, not {type(connection).__name__}; run without --sql: what is there is looked at"
@@ -93,7 +93,7 @@ def upgrade(connection: Connection, *, to: str = REVISIONS[-1]) -> None:
 
     Example:
         >>> with engine.begin() as connection:
-        ...     upgrade(connection, to="0002")
+        ...     upgrade(connection, to="0003")
     """
     done = _position(current_revision(connection))
     for revision in REVISIONS[done : _position(to)]:
@@ -107,7 +107,7 @@ def downgrade(connection: Connection, *, to: str | None, lose_data: bool = False
     Args:
         connection: A connection to the database.
         to: The version to return to; `None` removes every table of ours.
-        lose_data: Whether to go on where the tables that go have rows.
+        lose_data: Whether to go on where the tables that go have rows, or the columns that go values.
 
     Raises:
         DataLossException: They have some. Nothing was touched.
@@ -159,10 +159,14 @@ def _position(revision: str | None) -> int:
 
 
 def _losses(connection: Connection, revisions: Sequence[str]) -> dict[str, int]:
-    """Count the rows of the tables that go with these schema versions, where there are any."""
-    tables = [Table(name, MetaData()) for revision in revisions for name in _module(revision).TABLES]
-    rows = {table.name: connection.scalars(select(func.count()).select_from(table)).one() for table in tables}
-    return {name: count for name, count in rows.items() if count}
+    """Count the rows of the tables, and those with values in the columns, that go with these schema versions."""
+    losses: dict[str, int] = {}
+    for module in map(_module, reversed(revisions)):  # where a table goes with an earlier one, all of its rows count
+        losses |= module.losses(connection) if hasattr(module, "losses") else {}
+        tables = [Table(name, MetaData()) for name in module.TABLES]
+        rows = {table.name: connection.scalars(select(func.count()).select_from(table)).one() for table in tables}
+        losses |= {name: count for name, count in rows.items() if count}
+    return losses
 
 
 def _run(connection: Connection, direction: str, revision: str) -> None:

@@ -235,10 +235,17 @@ class AsyncModelService:
         return await self._call(ModelService.resolve, reference, at=at)
 
     async def update_version(
-        self, version_id: UUID, changes: UpdateVersion, *, force: bool = False
+        self,
+        version_id: UUID,
+        changes: UpdateVersion,
+        *,
+        expected_revision: int | None = None,
+        force: bool = False,
     ) -> ModelVersionSchema:
         """As `ModelService.update_version`."""
-        return await self._call(ModelService.update_version, version_id, changes, force=force)
+        return await self._call(
+            ModelService.update_version, version_id, changes, expected_revision=expected_revision, force=force
+        )
 
     async def delete_version(self, version_id: UUID) -> None:
         """As `ModelService.delete_version`."""

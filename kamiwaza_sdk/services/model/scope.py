@@ -83,3 +83,9 @@ def check_number(value: int, field: str, *, low: int, high: int, way_out: str) -
     if type(value) is not int or not low <= value <= high:
         raise InvalidInputException(field, f"must be a whole number from {low} to {high}; {way_out}")
     return value
+
+
+def check_revision(value: int | None, place: str) -> None:
+    """Refuse what can be no revision; `None` where none is expected."""
+    if value is not None:
+        check_number(value, "expected_revision", low=1, high=MAX_NUMBER, way_out=f"it is {place}")

@@ -15,7 +15,7 @@ from kamiwaza_sdk.exceptions import InvalidInputException
 
 __all__ = ["MAX_QUERY_WORDS", "MAX_WORDS", "document_words", "query_words"]
 
-#: How many different words of a model are searched, and how many bytes; what its description has after them is not.
+#: How many different words of a model are searched, and how many bytes; what its card has after them is not.
 MAX_WORDS: Final = 10_000
 _MAX_BYTES: Final = 500_000  # PostgreSQL takes a MiB
 #: How many words a query may have.
@@ -34,10 +34,11 @@ def document_words(
     author: str | None,
     description: str | None,
     tags: Mapping[str, str],
+    model_card: str | None = None,
     deleted: bool = False,
 ) -> str:
     """Return the different words of a model, with spaces between them."""
-    texts = (name, author or "", *tags.keys(), *tags.values(), description or "")
+    texts = (name, author or "", *tags.keys(), *tags.values(), description or "", model_card or "")
     words = list(dict.fromkeys(_words(" ".join(texts))))[:MAX_WORDS]
     if not words:
         return ""

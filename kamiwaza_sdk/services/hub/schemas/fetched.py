@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
-from kamiwaza_sdk._validation import MAX_SIZE, FilePath, Sha256, check_layout
+from kamiwaza_sdk._validation import MAX_SIZE, FilePath, KeptAddress, Sha256, check_layout
 from kamiwaza_sdk.services.hub.schemas.fault import FileFaultSchema
 from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema
 from kamiwaza_sdk.services.storage.schemas import FileLike
@@ -41,6 +41,7 @@ class FetchedFile(BaseModel):
         path: Relative to the model's root, with ``/`` between segments.
         size: In bytes.
         sha256: Of its bytes: its address in the store.
+        url: Where they came from, without query, user information and signatures; `None` where it is not known.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
@@ -48,6 +49,7 @@ class FetchedFile(BaseModel):
     path: FilePath
     size: int = Field(ge=0, le=MAX_SIZE)
     sha256: Sha256
+    url: KeptAddress | None = None
 
 
 def _checked_layout(files: tuple[FetchedFile, ...]) -> tuple[FetchedFile, ...]:
@@ -71,6 +73,8 @@ class Fetched(BaseModel):
         author: Who made it, as the hub says.
         license: As the hub and the files say, such as ``apache-2.0``: where they name several, joined by AND.
         task: As the hub says, such as ``text-generation``.
+        description: The first paragraph of its model card, at most 500 characters.
+        model_card: Its ``README.md``, at most 100,000 characters of it.
         details: What the files say: ``format``, ``architecture``, ``parameters`` by type, ``quantization``,
             ``context_length``, ``remote_code``, each only where it was found.
         digests_known: Whether it was known of each file before it travelled which bytes it has.
@@ -99,6 +103,8 @@ class Fetched(BaseModel):
     author: str | None = None
     license: str | None = None
     task: str | None = None
+    description: str | None = None
+    model_card: str | None = None
     details: dict[str, JsonValue] = Field(default_factory=dict)
     digests_known: bool = False
     left_out: tuple[LeftOutSchema, ...] = ()

@@ -22,20 +22,22 @@ __all__ = [
 
 
 class RevisionConflictException(ConflictException):
-    """The model was changed since it was read. Nothing was written.
+    """The model, or the version, was changed since it was read. Nothing was written.
 
     Attributes:
         model: The model's id.
+        version: The version's id, where it is about one.
         expected: The revision that was expected.
         actual: The revision it has.
     """
 
-    def __init__(self, *, model: UUID, expected: int, actual: int) -> None:
+    def __init__(self, *, model: UUID, expected: int, actual: int, version: UUID | None = None) -> None:
+        what = f"Model {model}" if version is None else f"Version {version}"
         super().__init__(
-            f"Model {model} is at revision {actual}, not {expected}: someone changed it since; "
-            "read it again, and decide again"
+            f"{what} is at revision {actual}, not {expected}: someone changed it since; read it again, and decide again"
         )
         self.model = model
+        self.version = version
         self.expected = expected
         self.actual = actual
 

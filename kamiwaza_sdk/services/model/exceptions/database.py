@@ -105,11 +105,11 @@ class DatabaseUnsupportedException(DatabaseException):
 
 
 class DataLossException(DatabaseException):
-    """A downgrade would drop tables that have rows. Nothing was touched.
+    """A downgrade would drop tables that have rows, or columns that have values. Nothing was touched.
 
     Attributes:
         to: The schema version to return to; `None` for none.
-        losses: How many rows each of these tables has.
+        losses: How many rows of each table would go, or lose such a value.
     """
 
     def __init__(self, *, to: str | None, losses: dict[str, int]) -> None:

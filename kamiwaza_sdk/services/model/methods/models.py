@@ -140,8 +140,8 @@ class ModelMethods(Bound):
 
         Args:
             where: What they are like. Default: anything. Conditions on versions speak of the latest version.
-            text: Words of their name, author, description or tags, in any order. Case and accents do not count; the
-                last word may be the beginning of one. Of more than 10,000 that have them, 10,000 are looked at.
+            text: Words of their name, author, description, card or tags, in any order. Case and accents do not count;
+                the last word may be the beginning of one. Of more than 10,000 that have them, 10,000 are looked at.
             sort: By what; where that is equal, by id. Texts sort by code point, and what has no value comes last.
             descending: From the greatest on.
             cursor: ``next_cursor`` or ``previous_cursor`` of another page of the same query.

@@ -165,8 +165,15 @@ class VersionMethods(Bound):
         """
         return references.resolve(self._scope, reference, at=at)
 
-    def update_version(self, version_id: UUID, changes: UpdateVersion, *, force: bool = False) -> ModelVersionSchema:
-        """Change those fields of a version that are given; `None` clears one.
+    def update_version(
+        self,
+        version_id: UUID,
+        changes: UpdateVersion,
+        *,
+        expected_revision: int | None = None,
+        force: bool = False,
+    ) -> ModelVersionSchema:
+        """Change those fields of a version that are given; `None` clears one. Counts its revision up.
 
         A ``draft`` may get other files, and become ``ready`` or ``failed``. What is ``ready`` keeps its files for good,
         and may become ``archived`` or ``failed`` once no alias leads to it; an archived one may become ``ready`` again.
@@ -174,7 +181,9 @@ class VersionMethods(Bound):
 
         Args:
             version_id: The version.
-            changes: What changes.
+            changes: What changes; attributes are replaced as a whole.
+            expected_revision: The revision that the changes were decided on. If someone has changed the version since,
+                they are refused.
             force: Make it ``ready`` whatever a policy has against it. The history tells.
 
         Returns:
@@ -183,17 +192,18 @@ class VersionMethods(Bound):
         Raises:
             VersionNotFoundException: There is none in this namespace, or its model is deleted.
             VersionAlreadyExistsException: The new label is taken.
+            RevisionConflictException: The version has another revision than the one expected.
             PolicyViolationException: A policy objects to it, and it was not forced.
             VersionStatusException: Its status does not allow that.
             VersionInUseException: An alias leads to it, or rows of your own refer to files that it would lose.
-            InvalidInputException: `version_id` is no UUID.
+            InvalidInputException: `version_id` is no UUID, or `expected_revision` no number.
             DatabaseException: The database could not do it.
 
         Example:
             >>> models.update_version(version.id, UpdateVersion(status="archived")).status
             'archived'
         """
-        return versions.update(self._scope, version_id, changes, force=force)
+        return versions.update(self._scope, version_id, changes, expected_revision=expected_revision, force=force)
 
     def delete_version(self, version_id: UUID) -> None:
         """Delete a version for good, with its tags and configurations. Its number is never given out again.
@@ -218,10 +228,10 @@ class VersionMethods(Bound):
         versions.delete(self._scope, version_id)
 
     def copy_version(self, version_id: UUID, model_id: UUID, *, version: str | None = None) -> ModelVersionSchema:
-        """Copy a version into another model, as a promotion from one to the other: files, details and tags.
+        """Copy a version into another model, as a promotion from one to the other: its files, facts, notes and tags.
 
-        The copy derives from the original. Nothing is registered twice: where the other model has a ready version of
-        just these files, that one is returned.
+        The copy derives from the original, and came from the same source. Nothing is registered twice: where the other
+        model has a ready version of just these files, that one is returned.
 
         Args:
             version_id: The version, which is ready.

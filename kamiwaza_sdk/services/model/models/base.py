@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
 from pydantic import JsonValue
-from sqlalchemy import JSON, DateTime, MetaData, String, Text
+from sqlalchemy import JSON, DateTime, MetaData, String, Text, text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-__all__ = ["DBBase", "JSONObject", "UTCDateTime", "Words", "ordered_string"]
+__all__ = ["NO_ATTRIBUTES", "DBBase", "JSONObject", "UTCDateTime", "Words", "ordered_string"]
 
 _NAMING: Final = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -77,6 +77,10 @@ class Words(TypeDecorator[str]):
         from sqlalchemy.dialects.postgresql import TSVECTOR  # as above
 
         return dialect.type_descriptor(TSVECTOR())
+
+
+#: What is in a column of JSON objects that was added later, in rows from before.
+NO_ATTRIBUTES: Final = text("'{}'")
 
 
 def ordered_string(length: int) -> String:

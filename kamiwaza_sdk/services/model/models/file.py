@@ -6,7 +6,7 @@ from sqlalchemy import BigInteger, ForeignKeyConstraint, Index, String, Uuid
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.schema import SchemaItem
 
-from kamiwaza_sdk._validation import MAX_NAME_LENGTH, MAX_PATH_LENGTH
+from kamiwaza_sdk._validation import MAX_ADDRESS_LENGTH, MAX_NAME_LENGTH, MAX_PATH_LENGTH
 from kamiwaza_sdk.services.model.models.base import DBBase, ordered_string
 from kamiwaza_sdk.services.model.models.version import DBModelVersion
 
@@ -28,5 +28,6 @@ class DBModelFile(DBBase):
     size: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64))
     format: Mapped[str | None] = mapped_column(String(64))
+    url: Mapped[str | None] = mapped_column(String(MAX_ADDRESS_LENGTH))
 
     model_version: Mapped[DBModelVersion] = relationship(viewonly=True, back_populates="files")

@@ -4,12 +4,19 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from pydantic import JsonValue
 from sqlalchemy import Boolean, Index, Integer, String, Text, UniqueConstraint, Uuid, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.schema import SchemaItem
 
 from kamiwaza_sdk._validation import MAX_ADDRESS_LENGTH, MAX_NAME_LENGTH
-from kamiwaza_sdk.services.model.models.base import DBBase, UTCDateTime, ordered_string
+from kamiwaza_sdk.services.model.models.base import (
+    NO_ATTRIBUTES,
+    DBBase,
+    JSONObject,
+    UTCDateTime,
+    ordered_string,
+)
 
 if TYPE_CHECKING:
     from kamiwaza_sdk.services.model.models.alias import DBModelAlias
@@ -62,6 +69,7 @@ class DBModel(DBBase):
     deleted_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     last_event: Mapped[int] = mapped_column(Integer, server_default="0")
     last_event_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    attributes: Mapped[dict[str, JsonValue]] = mapped_column(JSONObject, server_default=NO_ATTRIBUTES)
 
     versions: Mapped[list["DBModelVersion"]] = relationship(
         viewonly=True, back_populates="model", order_by="DBModelVersion.number"

@@ -12,14 +12,22 @@ from sqlalchemy import (
     Index,
     Integer,
     String,
+    Text,
     UniqueConstraint,
     Uuid,
+    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.schema import SchemaItem
 
-from kamiwaza_sdk._validation import MAX_NAME_LENGTH
-from kamiwaza_sdk.services.model.models.base import DBBase, JSONObject, UTCDateTime, ordered_string
+from kamiwaza_sdk._validation import MAX_ADDRESS_LENGTH, MAX_NAME_LENGTH
+from kamiwaza_sdk.services.model.models.base import (
+    NO_ATTRIBUTES,
+    DBBase,
+    JSONObject,
+    UTCDateTime,
+    ordered_string,
+)
 from kamiwaza_sdk.services.model.models.model import DBModel
 
 if TYPE_CHECKING:
@@ -29,6 +37,12 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.model.models.tag import DBModelVersionTag
 
 __all__ = ["DBModelVersion"]
+
+
+def _known(key: str) -> Index:
+    """Return the index of a fact that many versions have none of, which costs those nothing."""
+    known = text(f"{key} IS NOT NULL")
+    return Index(None, "namespace", key, sqlite_where=known, postgresql_where=known)
 
 
 class DBModelVersion(DBBase):
@@ -43,6 +57,7 @@ class DBModelVersion(DBBase):
         Index(None, "namespace", "model_id", "digest"),
         Index(None, "namespace", "id", "model_id", unique=True),  # what an alias refers to
         *(Index(None, "namespace", key) for key in ("created_at", "updated_at", "size")),
+        *map(_known, ("architecture", "quantization", "context_length")),
         CheckConstraint("status IN ('draft', 'ready', 'archived', 'failed')", name="status"),
     )
 
@@ -60,6 +75,15 @@ class DBModelVersion(DBBase):
     details: Mapped[dict[str, JsonValue]] = mapped_column(JSONObject)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
     updated_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    source: Mapped[str | None] = mapped_column(String(MAX_ADDRESS_LENGTH))
+    hub: Mapped[str | None] = mapped_column(ordered_string(255))
+    source_repository: Mapped[str | None] = mapped_column(String(MAX_ADDRESS_LENGTH))
+    description: Mapped[str | None] = mapped_column(Text)
+    architecture: Mapped[str | None] = mapped_column(ordered_string(255))
+    quantization: Mapped[str | None] = mapped_column(ordered_string(255))
+    context_length: Mapped[int | None] = mapped_column(BigInteger)
+    attributes: Mapped[dict[str, JsonValue]] = mapped_column(JSONObject, server_default=NO_ATTRIBUTES)
+    revision: Mapped[int] = mapped_column(Integer, server_default="1")
 
     model: Mapped[DBModel] = relationship(viewonly=True, back_populates="versions")
     files: Mapped[list["DBModelFile"]] = relationship(

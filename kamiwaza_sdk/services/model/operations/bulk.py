@@ -116,6 +116,7 @@ def _rows(scope: Scope, batch: Sequence[CreateModel]) -> list[dict[str, Any]]:  
     rows = [{**model.__dict__, **own, "id": f"{id_:032x}"} for model, id_ in zip(batch, ids, strict=True)]
     for row in rows:
         del row["tags"]  # they have a table of their own
+        row["attributes"] = to_json(row["attributes"]).decode() if row["attributes"] else "{}"
     return rows
 
 
@@ -161,7 +162,12 @@ def _insert_rest(
 
 def _words(scope: Scope, model: CreateModel) -> str:
     return document_words(
-        scope.namespace, name=model.name, author=model.author, description=model.description, tags=model.tags
+        scope.namespace,
+        name=model.name,
+        author=model.author,
+        description=model.description,
+        tags=model.tags,
+        model_card=model.model_card,
     )
 
 

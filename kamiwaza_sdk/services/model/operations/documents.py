@@ -17,10 +17,19 @@ _TAGS = TypeAdapter(dict[str, str])
 
 
 def insert_document(
-    scope: Scope, model_id: UUID, *, name: str, author: str | None, description: str | None, tags: Mapping[str, str]
+    scope: Scope,
+    model_id: UUID,
+    *,
+    name: str,
+    author: str | None,
+    description: str | None,
+    tags: Mapping[str, str],
+    model_card: str | None,
 ) -> None:
     """Make a new model one that is found."""
-    words = document_words(scope.namespace, name=name, author=author, description=description, tags=tags)
+    words = document_words(
+        scope.namespace, name=name, author=author, description=description, tags=tags, model_card=model_card
+    )
     scope.execute(statements.INSERT_DOCUMENT, model_id=model_id, namespace=scope.namespace, _words=words)
     if scope.dialect == "sqlite":
         scope.execute(statements.SEARCH_INSERT, _model_id=model_id)
@@ -36,6 +45,7 @@ def update_document(scope: Scope, model_id: UUID) -> None:
         author=row.author,
         description=row.description,
         tags=tags,
+        model_card=row.model_card,
         deleted=row.deleted_at is not None,
     )
     if scope.dialect == "sqlite":

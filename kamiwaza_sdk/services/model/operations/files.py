@@ -17,6 +17,7 @@ from kamiwaza_sdk.services.model.statements.versions import DELETE_FILE, INSERT_
 __all__ = ["facts", "insert_files", "replace_files"]
 
 _MAX_FORMAT_LENGTH = 64
+_MAX_WORD_LENGTH = 255
 
 
 class _File(Protocol):
@@ -59,6 +60,9 @@ def facts(files: Sequence[_File], details: Mapping[str, JsonValue]) -> dict[str,
         "size": sum(file.size for file in files),
         "format": _format(files, details.get("format")),
         "parameters": _parameters(details.get("parameters")),
+        "architecture": _word(details.get("architecture")),
+        "quantization": _word(details.get("quantization")),
+        "context_length": _length(details.get("context_length")),
     }
 
 
@@ -68,6 +72,14 @@ def _format(files: Sequence[_File], declared: JsonValue) -> str | None:
         return declared
     formats = {file.format for file in files if file.format is not None}
     return formats.pop() if len(formats) == 1 else None
+
+
+def _word(declared: JsonValue) -> str | None:
+    return declared if isinstance(declared, str) and 0 < len(declared) <= _MAX_WORD_LENGTH else None
+
+
+def _length(declared: JsonValue) -> int | None:
+    return declared if type(declared) is int and declared > 0 else None
 
 
 def _parameters(declared: JsonValue) -> int | None:

@@ -1,6 +1,6 @@
 """Models: create, read, change, delete, restore, purge."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -18,11 +18,12 @@ from kamiwaza_sdk.services.model.exceptions import (
     RevisionConflictException,
 )
 from kamiwaza_sdk.services.model.loaded import forget
-from kamiwaza_sdk.services.model.operations.changes import ModelChange, event_row, hold, hold_any, missing
+from kamiwaza_sdk.services.model.operations.changes import ModelChange, event_row, hold, hold_any, missing, same
 from kamiwaza_sdk.services.model.operations.documents import forget_document, insert_document, update_document
 from kamiwaza_sdk.services.model.operations.tags import tag_rows
+from kamiwaza_sdk.services.model.schemas.fields import ReadDetails
 from kamiwaza_sdk.services.model.schemas.model import CreateModel, ModelSchema, UpdateModel
-from kamiwaza_sdk.services.model.scope import MAX_NUMBER, Scope, check_id, check_limit, check_number
+from kamiwaza_sdk.services.model.scope import Scope, check_id, check_limit, check_revision
 from kamiwaza_sdk.services.model.session import flush
 from kamiwaza_sdk.services.model.statements import models as statements
 from kamiwaza_sdk.services.model.statements.events import INSERT_EVENTS
@@ -45,10 +46,11 @@ __all__ = [
 ]
 
 _PAGE: Final = TypeAdapter(list[ModelSchema], config=ConfigDict(defer_build=True))
+_ATTRIBUTES: Final = TypeAdapter(ReadDetails, config=ConfigDict(defer_build=True))
 #: What PostgreSQL names where a name is taken.
 _UNIQUE_NAME: Final = "uq_kamiwaza_model_namespace_name"
 #: What a model is found by, besides its tags.
-_FOUND_BY: Final = {"name", "author", "description"}
+_FOUND_BY: Final = {"name", "author", "description", "model_card"}
 
 
 def create(scope: Scope, model: CreateModel) -> ModelSchema:
@@ -86,7 +88,13 @@ def insert(scope: Scope, model: CreateModel) -> ModelSchema | None:
 def _insert_rest(scope: Scope, model: ModelSchema, given: dict[str, JsonValue]) -> None:
     scope.execute_many(MODEL_TAGS.insert, tag_rows(scope, "model_id", model.id, model.tags))
     insert_document(
-        scope, model.id, name=model.name, author=model.author, description=model.description, tags=model.tags
+        scope,
+        model.id,
+        name=model.name,
+        author=model.author,
+        description=model.description,
+        tags=model.tags,
+        model_card=model.model_card,
     )
     event = event_row(scope, model.id, 1, "model.created", model.created_at, after=given)
     scope.execute_many(INSERT_EVENTS, [event])
@@ -119,10 +127,7 @@ def page(scope: Scope, *, after: str, limit: int) -> list[ModelSchema]:
 def update(scope: Scope, model_id: UUID, changes: UpdateModel, *, expected_revision: int | None) -> ModelSchema:
     """Change the fields that are given."""
     values = revalidated(changes, UpdateModel, "changes", only_given=True).changes()
-    if expected_revision is not None:
-        check_number(
-            expected_revision, "expected_revision", low=1, high=MAX_NUMBER, way_out="it is ModelSchema.revision"
-        )
+    check_revision(expected_revision, "ModelSchema.revision")
     flush(scope.db)  # outside of the guard: what fails here is the host's own row
     try:
         with scope.writing() as writing:
@@ -131,7 +136,7 @@ def update(scope: Scope, model_id: UUID, changes: UpdateModel, *, expected_revis
                 raise RevisionConflictException(
                     model=model_id, expected=expected_revision or 0, actual=change.row["revision"]
                 )
-            _update(change, values)
+            _update(change, values, _known(change, values))
             return get(writing, model_id)
     except IntegrityError as error:
         if "name" in values:
@@ -152,15 +157,29 @@ def _check_rename(scope: Scope, model_id: UUID, name: str, error: IntegrityError
 
 def change_fields(change: ModelChange, values: Mapping[str, Any]) -> bool:  # Any: values of several columns
     """Change those fields of a model that are other than given, and tell whether there are any."""
-    differs = any(change.row[key] != value for key, value in values.items())
+    before = _known(change, values)
+    differs = any(not same(before[key], value) for key, value in values.items())
     if differs:
-        _update(change, values)
+        _update(change, values, before)
     return differs
 
 
-def _update(change: ModelChange, values: Mapping[str, Any]) -> None:  # Any: values of several columns
-    new = {key: value for key, value in values.items() if change.row[key] != value}
-    change.record("model.updated", before={key: change.row[key] for key in new}, after=new)
+def _known(change: ModelChange, keys: Collection[str]) -> dict[str, Any]:  # Any: values of several columns
+    """Return what a model has of some fields: what is large is read only where it is among them."""
+    known = {key: change.row[key] for key in keys if key in change.row}
+    if not known.keys() >= set(keys):
+        row = change.scope.execute(statements.MODEL_LARGE, _id=change.id).one()
+        known |= {"model_card": row.model_card, "attributes": _ATTRIBUTES.validate_python(row.attributes)}
+    return known
+
+
+def _update(
+    change: ModelChange,
+    values: Mapping[str, Any],  # Any: values of several columns
+    before: Mapping[str, Any],  # Any: as above
+) -> None:
+    new = {key: value for key, value in values.items() if not same(before[key], value)}
+    change.record("model.updated", before={key: before[key] for key in new}, after=new)
     _touch(change, **new)
     if _FOUND_BY & new.keys():
         update_document(change.scope, change.id)

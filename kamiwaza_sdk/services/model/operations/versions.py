@@ -10,11 +10,12 @@ from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 
 from kamiwaza_sdk._ids import uuid7
-from kamiwaza_sdk._validation import revalidated, shown, translated
+from kamiwaza_sdk._validation import kept_address, revalidated, shown, translated
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched, manifest_digest
 from kamiwaza_sdk.services.model.exceptions import (
     ModelTooLargeException,
+    RevisionConflictException,
     VersionAlreadyExistsException,
     VersionInUseException,
     VersionStatusException,
@@ -44,7 +45,14 @@ from kamiwaza_sdk.services.model.schemas.version import (
     UpdateVersion,
     check_version_label,
 )
-from kamiwaza_sdk.services.model.scope import MAX_NUMBER, Scope, check_id, check_limit, check_number
+from kamiwaza_sdk.services.model.scope import (
+    MAX_NUMBER,
+    Scope,
+    check_id,
+    check_limit,
+    check_number,
+    check_revision,
+)
 from kamiwaza_sdk.services.model.session import flush
 from kamiwaza_sdk.services.model.statements import versions as statements
 from kamiwaza_sdk.services.model.statements.aliases import ALIASES_OF_VERSION
@@ -56,6 +64,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check_fetched", "copy", "create", "delete", "get", "page", "register", "schema", "schemas", "update"]
 
+#: What is told of a version, apart from its files: where it came from, and what it is.
+_TOLD: Final = {"source", "hub", "source_repository", "source_revision", "description"}
 #: What a version may become, by what it is.
 _NEXT: Final = {
     "draft": {"ready", "failed"},
@@ -104,16 +114,26 @@ def register(
     """Return the version made of the fetched files, having created it and its model where they were missing."""
     create_model = CreateModel(
         name=fetched.name if name is None else name,
-        source_repository=fetched.source_repository or fetched.source,
+        source_repository=fetched.source_repository or kept_address(fetched.source),
         hub=fetched.hub,
         author=fetched.author,
         license=fetched.license,
         task=fetched.task,
+        description=fetched.description,
+        model_card=fetched.model_card,
     )
-    files = tuple(CreateFile(path=file.path, size=file.size, sha256=file.sha256) for file in fetched.files)
+    files = tuple(
+        CreateFile(path=file.path, size=file.size, sha256=file.sha256, url=file.url) for file in fetched.files
+    )
     details = fetched.details | ({} if objections is None else {POLICY: verdict(objections, forced=force)})
     create_version = CreateVersion(
-        files=files, version=version, source_revision=fetched.source_revision, details=details
+        files=files,
+        version=version,
+        source=fetched.source,
+        hub=fetched.hub,
+        source_repository=fetched.source_repository,
+        source_revision=fetched.source_revision,
+        details=details,
     )
     if fetched.size > max_size:
         raise ModelTooLargeException(name=create_model.name, size=fetched.size, limit=max_size)
@@ -175,7 +195,7 @@ def copy(scope: Scope, version_id: UUID, model_id: UUID, *, version: str | None)
             raise VersionStatusException(version=version_id, status=source.status, reason="only a ready one is copied")
         files = tuple(CreateFile(**file.model_dump()) for file in source.files)
         parents = (CreateParent(version_id=version_id, relation="copied"),)
-        kept = source.model_dump(include={"source_revision", "details", "tags"})
+        kept = source.model_dump(include={*_TOLD, "details", "attributes", "tags"})
         create_version = CreateVersion(files=files, version=version, derived_from=parents, **kept)
         return _insert_or_find(hold(writing, model_id), create_version)
 
@@ -216,9 +236,11 @@ def _values(change: ModelChange, number: int, version: CreateVersion) -> dict[st
         "model_id": change.id,
         "number": number,
         "version": version.version or str(number),
-        "source_revision": version.source_revision,
+        **version.model_dump(include=_TOLD),
         "status": version.status,
         "details": version.details,
+        "attributes": version.attributes,
+        "revision": 1,
         **facts(version.files, version.details),
         "created_at": change.at,
         "updated_at": change.at,
@@ -228,7 +250,7 @@ def _values(change: ModelChange, number: int, version: CreateVersion) -> dict[st
 def _rest(version: CreateVersion) -> dict[str, JsonValue]:
     """Return what history tells of a new version besides its columns. Of files, the digest has to do: they are many."""
     rest: dict[str, JsonValue] = version.model_dump(
-        mode="json", include={"source_revision", "details", "tags", "derived_from"}
+        mode="json", include={*_TOLD, "details", "attributes", "tags", "derived_from"}
     )
     return {key: value for key, value in rest.items() if value}
 
@@ -237,16 +259,27 @@ def _label_taken(change: ModelChange, label: str) -> VersionAlreadyExistsExcepti
     return VersionAlreadyExistsException(model=change.row["name"], version=label, namespace=change.scope.namespace)
 
 
-def update(scope: Scope, version_id: UUID, changes: UpdateVersion, *, force: bool) -> ModelVersionSchema:
+def update(
+    scope: Scope, version_id: UUID, changes: UpdateVersion, *, expected_revision: int | None, force: bool
+) -> ModelVersionSchema:
     """Change the fields that are given, where the version's status allows."""
     changes = revalidated(changes, UpdateVersion, "changes", only_given=True)
+    check_revision(expected_revision, "ModelVersionSchema.revision")
     label = changes.version
     change: ModelChange | None = None
     flush(scope.db)  # outside of the guard: what fails here is the host's own row
     try:
         with scope.writing() as writing:
             change = hold_owner(writing, version_id)
-            _update(change, get(writing, version_id), changes, force=force)
+            current = get(writing, version_id)
+            if expected_revision not in {None, current.revision}:
+                raise RevisionConflictException(
+                    model=change.id,
+                    version=version_id,
+                    expected=expected_revision or 0,
+                    actual=current.revision,
+                )
+            _update(change, current, changes, force=force)
             return get(writing, version_id)
     except IntegrityError as error:
         if change is None:
@@ -279,23 +312,26 @@ def _update(change: ModelChange, current: ModelVersionSchema, changes: UpdateVer
     if has_other_files:
         replace_files(change.scope, current.id, current.files, changes.files or ())
     known: Sequence[Any] = current.files if changes.files is None else changes.files  # Any: either kind of file
-    values |= facts(known, values.get("details", current.details))
+    values |= facts(known, current.details)
     new = {key: value for key, value in values.items() if not same(getattr(current, key), value)}
     if not (new or has_other_files):
         return
     before = {key: getattr(current, key) for key in new}
     after = dict(new)
     if has_other_files and "digest" not in new:  # which says it where the files' bytes or names are others
-        before["formats"], after["formats"] = _formats(current.files), _formats(changes.files or ())
+        for kind in ("format", "url"):
+            was, is_now = _by_path(current.files, kind), _by_path(changes.files or (), kind)
+            if was != is_now:
+                before[f"{kind}s"], after[f"{kind}s"] = was, is_now
     change.record("version.updated", before=before, after=after, version_id=current.id)
-    columns = {**new, "updated_at": change.at}
+    columns = {**new, "revision": current.revision + 1, "updated_at": change.at}
     change.scope.execute(statements.UPDATE_VERSION, _id=current.id, **columns)
     change.write()
     refresh(change.scope.db, DBModelVersion, current.id, columns, stale=("files",) if has_other_files else ())
 
 
-def _formats(files: Sequence[CreateFile] | Sequence[ModelFileSchema]) -> dict[str, JsonValue]:
-    return {file.path: file.format for file in files}
+def _by_path(files: Sequence[CreateFile] | Sequence[ModelFileSchema], key: str) -> dict[str, JsonValue]:
+    return {file.path: getattr(file, key) for file in files}
 
 
 def _rows(files: Sequence[CreateFile] | Sequence[ModelFileSchema]) -> dict[str, dict[str, Any]]:  # Any: as above
@@ -308,11 +344,10 @@ def _is_refused(current: ModelVersionSchema, changes: UpdateVersion) -> bool:
 
 
 def _keep_verdict(current: ModelVersionSchema, values: dict[str, Any], *, forced: bool) -> None:  # Any: as above
-    """Let no other details take the verdict's place, and note where it is overruled."""
+    """Note where a verdict is overruled."""
     said = current.details.get(POLICY)
-    if isinstance(said, dict) and ("details" in values or forced):
-        kept = {**said, "forced": True} if forced else said
-        values["details"] = {**values.get("details", current.details), POLICY: kept}
+    if isinstance(said, dict) and forced:
+        values["details"] = {**current.details, POLICY: {**said, "forced": True}}
 
 
 def _check_update(change: ModelChange, current: ModelVersionSchema, changes: UpdateVersion, *, forced: bool) -> None:

@@ -7,16 +7,19 @@ from datetime import UTC
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, AwareDatetime, GetCoreSchemaHandler, JsonValue, StringConstraints
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, core_schema, to_json
 
-from kamiwaza_sdk._validation import MAX_NAME_LENGTH, check_name, check_text, shown
+from kamiwaza_sdk._validation import MAX_ADDRESS_LENGTH, MAX_NAME_LENGTH, check_name, check_text, shown
 from kamiwaza_sdk.exceptions import InvalidInputException, InvalidNameException
 
 __all__ = [
     "MAX_ALIASES",
+    "MAX_ATTRIBUTES_LENGTH",
     "MAX_DEPTH",
     "MAX_TAGS",
     "MAX_TAG_VALUE_LENGTH",
+    "Address",
+    "Attributes",
     "Details",
     "FromJSON",
     "Moment",
@@ -32,6 +35,8 @@ __all__ = [
 
 #: How deep a JSON object given to the registry may nest.
 MAX_DEPTH: Final = 32
+#: How many bytes of JSON the attributes of a model or a version may have: every listing carries them.
+MAX_ATTRIBUTES_LENGTH: Final = 100_000
 #: How many aliases a model may have, for the same reason as tags.
 MAX_ALIASES: Final = 1000
 #: How many tags a model or a version may have: every listing carries them.
@@ -119,6 +124,14 @@ def _checked(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return {key: _exact(inner) for key, inner in value.items()}
 
 
+def _bounded(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    if value and (length := len(to_json(value))) > MAX_ATTRIBUTES_LENGTH:
+        raise InvalidInputException(
+            "attributes", f"take {length} bytes as JSON, over the limit of {MAX_ATTRIBUTES_LENGTH}; keep less in them"
+        )
+    return value
+
+
 def _exact(value: JsonValue) -> JsonValue:
     """Return a value as both databases give it back.
 
@@ -143,11 +156,15 @@ def _restored(value: JsonValue) -> JsonValue:
     return float(value) if type(value) is int and not -(2**63) <= value < 2**63 else value
 
 
+#: A repository or an address.
+Address = Annotated[str, StringConstraints(max_length=MAX_ADDRESS_LENGTH), AfterValidator(check_text)]
 #: A text for one line: at most 255 characters.
 ShortText = Annotated[str, StringConstraints(max_length=255), AfterValidator(check_text)]
 #: A JSON object that both databases can hold.
 Details = Annotated[dict[str, JsonValue], AfterValidator(_checked)]
-#: The same, as it is read.
+#: What users note, as a JSON object that both databases can hold.
+Attributes = Annotated[dict[str, JsonValue], AfterValidator(_checked), AfterValidator(_bounded)]
+#: A JSON object as it is read.
 ReadDetails = Annotated[dict[str, JsonValue], FromJSON(), AfterValidator(_restored)]
 #: An aware moment in UTC, whatever time zone the database's connection is in.
 Moment = Annotated[AwareDatetime, AfterValidator(lambda value: value.astimezone(UTC))]

@@ -3,15 +3,21 @@
 from typing import Annotated, ClassVar
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from kamiwaza_sdk._validation import MAX_ADDRESS_LENGTH, InputSchema, ModelName, Text, check_text
-from kamiwaza_sdk.services.model.schemas.fields import FromJSON, Moment, ShortText, Tags
+from kamiwaza_sdk._validation import InputSchema, ModelName, Text
+from kamiwaza_sdk.services.model.schemas.fields import (
+    Address,
+    Attributes,
+    FromJSON,
+    Moment,
+    ReadDetails,
+    ShortText,
+    Tags,
+)
 from kamiwaza_sdk.services.model.schemas.updates import UpdateSchema, required
 
 __all__ = ["CreateModel", "LatestVersionSchema", "ModelSchema", "UpdateModel"]
-
-_Address = Annotated[str, StringConstraints(max_length=MAX_ADDRESS_LENGTH), AfterValidator(check_text)]
 
 
 class LatestVersionSchema(BaseModel):
@@ -41,10 +47,12 @@ class ModelSchema(BaseModel):
         task: Such as "text-generation".
         author: Who made it.
         hub: Where it was published, such as "huggingface".
-        source_repository: Its repository or address there, without credentials.
+        source_repository: Its repository or address there, without credentials. Of a model that was pulled: where its
+            first version came from; each version says where it came from itself.
         description: What it is.
         license: Such as "apache-2.0".
         model_card: Its model card, as Markdown.
+        attributes: What users note of it, as a JSON object.
         private: Whether whoever shows models should keep it to its owners. The registry shows it all the same.
         revision: Counts the changes of these fields and of being deleted; 1 when created. What its tags, aliases,
             versions and configurations go through does not count.
@@ -69,6 +77,7 @@ class ModelSchema(BaseModel):
     description: str | None
     license: str | None
     model_card: str | None
+    attributes: ReadDetails = Field(default_factory=dict)
     private: bool
     revision: int
     created_at: Moment
@@ -96,10 +105,11 @@ class CreateModel(InputSchema):
     task: ShortText | None = None
     author: ShortText | None = None
     hub: ShortText | None = None
-    source_repository: _Address | None = None
+    source_repository: Address | None = None
     description: Text | None = None
     license: ShortText | None = None
     model_card: Text | None = None
+    attributes: Attributes = Field(default_factory=dict)
     private: bool = False
     tags: Tags = Field(default_factory=dict)
 
@@ -121,8 +131,9 @@ class UpdateModel(UpdateSchema):
     task: ShortText | None = None
     author: ShortText | None = None
     hub: ShortText | None = None
-    source_repository: _Address | None = None
+    source_repository: Address | None = None
     description: Text | None = None
     license: ShortText | None = None
     model_card: Text | None = None
+    attributes: Annotated[Attributes | None, AfterValidator(required)] = None
     private: Annotated[bool | None, AfterValidator(required)] = None

@@ -1,13 +1,33 @@
 """Versions and their files, as they are given and as they are returned."""
 
-from typing import Annotated, ClassVar, Final, Literal, Self
+import warnings
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from kamiwaza_sdk._validation import MAX_FILES, MAX_SIZE, FilePath, InputSchema, Sha256, check_label, check_layout
+from kamiwaza_sdk._validation import (
+    MAX_FILES,
+    MAX_SIZE,
+    FilePath,
+    InputSchema,
+    KeptAddress,
+    Sha256,
+    Text,
+    check_label,
+    check_layout,
+)
 from kamiwaza_sdk.exceptions import InvalidInputException, InvalidNameException
-from kamiwaza_sdk.services.model.schemas.fields import Details, FromJSON, Moment, ReadDetails, ShortText, Tags
+from kamiwaza_sdk.services.model.schemas.fields import (
+    Address,
+    Attributes,
+    Details,
+    FromJSON,
+    Moment,
+    ReadDetails,
+    ShortText,
+    Tags,
+)
 from kamiwaza_sdk.services.model.schemas.updates import UpdateSchema, required
 
 __all__ = [
@@ -42,6 +62,7 @@ class ModelFileSchema(BaseModel):
         size: In bytes.
         sha256: Of its bytes, in lower-case hexadecimal digits: its address in the store.
         format: Such as "safetensors"; `None` where it is not known.
+        url: Where its bytes came from, without query, user information and signatures; `None` where it is not known.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
@@ -50,6 +71,7 @@ class ModelFileSchema(BaseModel):
     size: int
     sha256: str
     format: str | None
+    url: str | None = None
 
 
 class ParentSchema(BaseModel):
@@ -84,14 +106,23 @@ class ModelVersionSchema(BaseModel):
         model_name: That model's name.
         number: 1, 2, 3 and so on within the model.
         version: The label; ``str(number)`` unless one was given.
-        source_revision: The revision at the source, such as a commit.
+        source: Where it came from, as `fetch` takes it, without credentials or query; `None` where it is not known.
+        hub: Where it was published, such as "huggingface".
+        source_repository: Its repository there, such as "org/model".
+        source_revision: The revision there, such as a commit.
+        description: What is particular about this version.
         digest: SHA-256 over the sorted manifest of its files: see `manifest_digest`.
         size: Bytes, all files together.
         status: Whether it is still being put together, can be used, is kept for the record, or went wrong.
         format: Such as "safetensors": what `details` names, or what all files have that have one. `None` otherwise.
         parameters: How many, where `details` says: the sum where it says so by data type.
-        details: What is known of its inside: format, architecture and so on; what was fetched brings what its files
-            say. Under ``policy`` is what a `Policy` said of it, which no update replaces.
+        architecture: As `details` has it; `None` where that says nothing.
+        quantization: As `details` has it.
+        context_length: In tokens, as `details` has it.
+        details: Facts of its inside, as they were read from its files: format, architecture and so on. They are given
+            when it is created, and no update changes them. Under ``policy`` is what a `Policy` said of it.
+        attributes: What users note of it, as a JSON object.
+        revision: Counts its changes by `update_version`; 1 when created.
         files: Sorted by path.
         created_at: UTC.
         updated_at: UTC.
@@ -108,13 +139,22 @@ class ModelVersionSchema(BaseModel):
     model_name: str
     number: int
     version: str
+    source: str | None = None
+    hub: str | None = None
+    source_repository: str | None = None
     source_revision: str | None
+    description: str | None = None
     digest: str
     size: int
     status: VersionStatus
     format: str | None = None
     parameters: int | None = None
+    architecture: str | None = None
+    quantization: str | None = None
+    context_length: int | None = None
     details: ReadDetails
+    attributes: ReadDetails = Field(default_factory=dict)
+    revision: int = 1
     files: Annotated[tuple[ModelFileSchema, ...], FromJSON(), AfterValidator(_by_path)]
     created_at: Moment
     updated_at: Moment
@@ -139,6 +179,7 @@ class CreateFile(InputSchema):
     size: int = Field(ge=0, le=MAX_SIZE)
     sha256: Sha256
     format: Annotated[ShortText, Field(max_length=64)] | None = None
+    url: KeptAddress | None = None
 
 
 def check_version_label(value: str) -> str:
@@ -192,9 +233,14 @@ class CreateVersion(InputSchema):
 
     files: _Files = ()
     version: Annotated[str, AfterValidator(check_version_label)] | None = None
+    source: KeptAddress | None = None
+    hub: ShortText | None = None
+    source_repository: Address | None = None
     source_revision: ShortText | None = None
+    description: Text | None = None
     status: Literal["draft", "ready"] = "ready"
     details: Details = Field(default_factory=dict)
+    attributes: Attributes = Field(default_factory=dict)
     tags: Tags = Field(default_factory=dict)
     derived_from: Annotated[tuple[CreateParent, ...], Field(max_length=MAX_PARENTS)] = ()
 
@@ -208,6 +254,9 @@ class CreateVersion(InputSchema):
 class UpdateVersion(UpdateSchema):
     """Changes to a version: only the fields that are given change, and `None` clears one.
 
+    What its files say, its details, is not among them. ``details``, by which users noted what they knew until
+    `attributes` were there, is read as those.
+
     Raises:
         InvalidNameException: The new label cannot be kept.
         InvalidPathException: Two files cannot stand beside each other.
@@ -220,6 +269,19 @@ class UpdateVersion(UpdateSchema):
 
     files: Annotated[_Files | None, AfterValidator(required)] = None
     version: Annotated[Annotated[str, AfterValidator(check_version_label)] | None, AfterValidator(required)] = None
+    source: KeptAddress | None = None
+    hub: ShortText | None = None
+    source_repository: Address | None = None
     source_revision: ShortText | None = None
+    description: Text | None = None
     status: Annotated[VersionStatus | None, AfterValidator(required)] = None
-    details: Annotated[Details | None, AfterValidator(required)] = None
+    attributes: Annotated[Attributes | None, AfterValidator(required)] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_former_name(cls, given: Any) -> Any:  # Any: what Pydantic is given
+        if not isinstance(given, dict) or "details" not in given or "attributes" in given:
+            return given
+        message = "UpdateVersion(details=…) is deprecated, as facts read from files stay; write attributes=…"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return {"attributes" if key == "details" else key: value for key, value in given.items()}

@@ -26,7 +26,7 @@ from sqlalchemy.types import TypeEngine
 
 from kamiwaza_sdk.services.model.statements.constructs import DOCUMENT, EVENT, MODEL, TAG, bound, words_of
 from kamiwaza_sdk.services.model.statements.documents import SEARCH
-from kamiwaza_sdk.services.model.statements.models import MODEL_COLUMNS
+from kamiwaza_sdk.services.model.statements.models import HELD, MODEL_COLUMNS
 
 __all__ = [
     "HOLD_BY_NAMES",
@@ -45,7 +45,7 @@ _BY_NAMES: Final = (
 #: Whole models, by their names.
 MODELS_BY_NAMES: Final = select(*MODEL_COLUMNS).where(*_BY_NAMES)
 #: Holds the rows of those that exist, always in the same order: two that want the same ones wait, and do not deadlock.
-HOLD_BY_NAMES: Final = select(MODEL).where(*_BY_NAMES).order_by(MODEL.c.id).with_for_update(key_share=True)
+HOLD_BY_NAMES: Final = select(*HELD).where(*_BY_NAMES).order_by(MODEL.c.id).with_for_update(key_share=True)
 #: Which of some models are there.
 IDS_AMONG: Final = select(MODEL.c.id).where(
     MODEL.c.namespace == bound(MODEL, "namespace"),
@@ -57,6 +57,8 @@ SEARCH_INSERT_AFTER: Final = insert(SEARCH).from_select(
     ["rowid", "words"], select(DOCUMENT.c.id, DOCUMENT.c.words).where(DOCUMENT.c.id > bindparam("_last"))
 )
 
+#: What a batch has as the text of JSON.
+_JSON_TEXTS: Final = frozenset({"before", "after", "attributes"})
 #: What is given of a row, by table; the rest is null.
 _GIVEN: Final = {
     MODEL.name: tuple(column.name for column in MODEL.c),
@@ -108,10 +110,10 @@ def insert_batch(table: Table) -> Insert:
 
 
 def _type_in_json(table: Table, key: str) -> TypeEngine[Any]:  # Any: of the column
-    return Text() if key in {"words", "before", "after"} else table.c[key].type
+    return Text() if key == "words" or key in _JSON_TEXTS else table.c[key].type
 
 
 def _value(table: Table, given: ColumnElement[Any]) -> ColumnElement[Any]:  # Any: as above
     if given.key == "words":
         return words_of(given)
-    return cast(given, table.c[str(given.key)].type) if given.key in {"before", "after"} else given
+    return cast(given, table.c[str(given.key)].type) if given.key in _JSON_TEXTS else given

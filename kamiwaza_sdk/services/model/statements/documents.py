@@ -28,6 +28,7 @@ DOCUMENT_SOURCE: Final = select(
     MODEL.c.name,
     MODEL.c.author,
     MODEL.c.description,
+    MODEL.c.model_card,
     MODEL.c.deleted_at,
     select(json_map(TAG.c.key, TAG.c.value))
     .where(TAG.c.namespace == MODEL.c.namespace, TAG.c.model_id == MODEL.c.id)

@@ -28,12 +28,15 @@ __all__ = [
     "COUNT_CHILDREN",
     "DELETE_BELONGINGS",
     "DELETE_MODEL",
+    "HELD",
+    "LARGE_KEYS",
     "LOCK_MODEL",
     "LOCK_MODEL_BY_NAME",
     "MODEL_BY_ID",
     "MODEL_BY_NAME",
     "MODEL_COLUMNS",
     "MODEL_KEYS",
+    "MODEL_LARGE",
     "MODEL_PAGE",
     "OWN_KEYS",
     "UPDATE_MODEL",
@@ -84,10 +87,16 @@ MODEL_PAGE: Final = (
     .order_by(MODEL.c.name)
     .limit(bindparam("_limit"))
 )
+#: What few changes are about, and may be large.
+LARGE_KEYS: Final = ("model_card", "attributes")
+#: What is read of a model whose row is held.
+HELD: Final = [column for column in MODEL.c if column.key not in LARGE_KEYS]
+#: The rest of it.
+MODEL_LARGE: Final = select(*raw(MODEL, LARGE_KEYS)).where(_IN_NAMESPACE, _WITH_ID)
 #: Every change of a model, or of anything that belongs to it, begins by holding its row until the transaction ends.
 #: SQLite, which locks no rows, has only one writer at a time.
-LOCK_MODEL: Final = select(MODEL).where(_IN_NAMESPACE, _WITH_ID).with_for_update(key_share=True)
-LOCK_MODEL_BY_NAME: Final = select(MODEL).where(_IN_NAMESPACE, _WITH_NAME).with_for_update(key_share=True)
+LOCK_MODEL: Final = select(*HELD).where(_IN_NAMESPACE, _WITH_ID).with_for_update(key_share=True)
+LOCK_MODEL_BY_NAME: Final = select(*HELD).where(_IN_NAMESPACE, _WITH_NAME).with_for_update(key_share=True)
 #: The values to set are named by the parameters that it is executed with.
 UPDATE_MODEL: Final = update(MODEL).where(_IN_NAMESPACE, _WITH_ID)
 DELETE_MODEL: Final = delete(MODEL).where(_IN_NAMESPACE, _WITH_ID)
