@@ -63,10 +63,9 @@ def _moved(world: World) -> list[Event]:
 
 
 def _filled(world: World, _: object) -> list[Event]:
-    before = {"status": "draft", "digest": world.draft.digest, "size": 0, "format": None, "parameters": None}
-    after = {"status": "ready", "digest": manifest_digest(files("d")), "size": 3, "format": "onnx", "parameters": 7}
-    details: dict[str, dict[str, object]] = {"before": {}, "after": {"format": "onnx", "parameters": 7}}
-    before["details"], after["details"] = details["before"], details["after"]
+    before = {"status": "draft", "digest": world.draft.digest, "size": 0, "attributes": {}, "description": None}
+    after: dict[str, Any] = {"status": "ready", "digest": manifest_digest(files("d")), "size": 3}  # Any: JSON
+    after |= {"attributes": {"checked": {"by": "Ada"}}, "description": "d"}
     return [("version.updated", before, after, world.draft.id, None)]
 
 
@@ -98,6 +97,20 @@ MUTATIONS: dict[str, Mutation] = {
             ("model.updated", {"name": "m", "task": "old"}, {"name": "renamed", "task": None}, None, None)
         ],
     ),
+    "update_model, its card and attributes": Mutation(
+        lambda models, world: models.update_model(
+            world.model.id, UpdateModel(model_card="# M", attributes={"team": {"name": "red"}})
+        ),
+        lambda _, result: [
+            (
+                "model.updated",
+                {"model_card": None, "attributes": {}},
+                {"model_card": "# M", "attributes": {"team": {"name": "red"}}},
+                None,
+                None,
+            )
+        ],
+    ),
     "delete_model": Mutation(
         lambda models, world: models.delete_model(world.model.id),
         lambda world, _: [("model.deleted", {}, {}, None, None)],
@@ -114,7 +127,12 @@ MUTATIONS: dict[str, Mutation] = {
                 files=files("n"),
                 version="v5",
                 source_revision="abc",
+                source="hf://org/m",
+                hub="huggingface",
+                source_repository="org/m",
+                description="d",
                 details={"x": 1},
+                attributes={"y": [2]},
                 tags={"k": "v"},
                 derived_from=(CreateParent(version_id=world.first.id, relation="merged"),),
             ),
@@ -123,7 +141,12 @@ MUTATIONS: dict[str, Mutation] = {
             _created(
                 result,
                 source_revision="abc",
+                source="hf://org/m",
+                hub="huggingface",
+                source_repository="org/m",
+                description="d",
                 details={"x": 1},
+                attributes={"y": [2]},
                 tags={"k": "v"},
                 derived_from=[_parent(world.first, "merged")],
             )
@@ -131,13 +154,13 @@ MUTATIONS: dict[str, Mutation] = {
     ),
     "register": Mutation(
         lambda models, _: models.register(fetched("n")),
-        lambda _, result: [_created(result)],
+        lambda _, result: [_created(result, source="test://m")],
     ),
     "register, a new model": Mutation(
         lambda models, _: models.register(fetched("n", name="new"), version="v1"),
         lambda _, result: [
             ("model.created", {}, {"name": "new", "source_repository": "test://new"}, None, None),
-            _created(result),
+            _created(result, source="test://new"),
         ],
         lambda _, result: cast("UUID", result.model_id),
     ),
@@ -163,7 +186,7 @@ MUTATIONS: dict[str, Mutation] = {
     "update_version, its files": Mutation(
         lambda models, world: models.update_version(
             world.draft.id,
-            UpdateVersion(status="ready", files=files("d"), details={"format": "onnx", "parameters": 7}),
+            UpdateVersion(status="ready", files=files("d"), attributes={"checked": {"by": "Ada"}}, description="d"),
         ),
         _filled,
     ),
@@ -280,6 +303,9 @@ NOTHING_TO_DO: dict[str, Call] = {
     "copy_version": lambda models, world: models.copy_version(world.first.id, world.model.id),
     "update_version": lambda models, world: models.update_version(world.first.id, UpdateVersion(status="ready")),
     "update_version, its files": lambda models, world: models.update_version(world.draft.id, UpdateVersion(files=())),
+    "update_version, its attributes": lambda models, world: models.update_version(
+        world.first.id, UpdateVersion(attributes={}, description=None), expected_revision=1
+    ),
     "create_alias": lambda models, world: models.set_alias(world.first.id, "staging"),
     "set_model_tag": lambda models, world: models.set_model_tag(world.model.id, "lang", "en"),
     "replace_model_tags": lambda models, world: models.replace_model_tags(world.model.id, {"lang": "en"}),

@@ -187,6 +187,14 @@ REFUSED_TO_VERSIONS: Refusals = {
         VersionInUseException,
         lambda m, w: m.update_version(w.second.id, UpdateVersion(status="archived")),
     ),
+    "update_version, stale": (
+        RevisionConflictException,
+        lambda m, w: m.update_version(w.spare.id, UpdateVersion(attributes={"a": 1}), expected_revision=7),
+    ),
+    "update_version, no revision": (
+        InvalidInputException,
+        lambda m, w: m.update_version(w.spare.id, UpdateVersion(attributes={"a": 1}), expected_revision=0),
+    ),
     "update_version, deleted": (
         VersionNotFoundException,
         lambda m, w: m.update_version(w.buried.id, UpdateVersion(status="archived")),

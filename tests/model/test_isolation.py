@@ -239,7 +239,10 @@ def _update_version(b: ModelService, pick: Pick) -> object:
     status: Literal["ready", "archived", "failed"] = pick.one("ready", "archived", "failed")
     files = (CreateFile(path="b.bin", size=2, sha256="ee" * 32),)
     changes = pick.one(
-        UpdateVersion(status=status), UpdateVersion(version="v8"), UpdateVersion(files=files), UpdateVersion(details={})
+        UpdateVersion(status=status),
+        UpdateVersion(version="v8"),
+        UpdateVersion(files=files),
+        UpdateVersion(attributes={"a": 1}),
     )
     return b.update_version(pick.version(), changes)
 

@@ -85,8 +85,10 @@ async def test_force_makes_it_ready_and_the_history_tells(
     async with backend.session() as db:
         models = backend.service(db, hub=hub)
         failed = await models.register(fetched, policy=POLICY)
-        ready = await models.update_version(failed.id, UpdateVersion(status="ready", details={"mine": 1}), force=True)
-        assert (ready.status, ready.details["mine"], verdict(ready)["forced"]) == ("ready", 1, True)
+        ready = await models.update_version(
+            failed.id, UpdateVersion(status="ready", attributes={"mine": 1}), force=True
+        )
+        assert (ready.status, ready.attributes["mine"], verdict(ready)["forced"]) == ("ready", 1, True)
         assert (await models.set_alias(ready.id, "production")).aliases == ("production",)
         events = [
             event for event in (await models.list_events(ready.model_id)).items if event.kind == "version.updated"
@@ -104,8 +106,8 @@ async def test_a_verdict_cannot_be_cleared(backend: Backend, hub: HubService, di
         models = backend.service(db, hub=hub)
         failed = await models.register(fetched, policy=POLICY)
         forged: tuple[dict[str, Any], ...] = ({}, {"policy": {"passed": True, "objections": []}})  # Any: JSON
-        for details in forged:
-            changed = await models.update_version(failed.id, UpdateVersion(details=details))
+        for attributes in forged:
+            changed = await models.update_version(failed.id, UpdateVersion(attributes=attributes))
             assert verdict(changed) == verdict(failed)
         with pytest.raises(PolicyViolationException):
             await models.update_version(failed.id, UpdateVersion(status="ready"))

@@ -261,7 +261,7 @@ def test_a_version_whose_files_are_replaced_while_it_is_read_is_told_of_with_tho
 
     def replace() -> None:
         with Session(others) as db:
-            changes = UpdateVersion(files=files("c", "d"), status="ready", details={"format": "onnx"})
+            changes = UpdateVersion(files=files("c", "d"), status="ready", attributes={"checked": True})
             ModelService(db, namespace=namespace).update_version(draft.id, changes)
             db.commit()
 

@@ -192,26 +192,23 @@ async def test_format_and_parameters_are_derived_and_kept_in_step(backend: Backe
             )
             created = await models.create_version(model_id, CreateVersion(files=given, details=details))
             assert (created.format, created.parameters) == (kind, parameters)
-            draft = await models.create_version(model_id, CreateVersion(status="draft"))
-            assert (draft.format, draft.parameters) == (None, None)
-            await models.update_version(draft.id, UpdateVersion(files=given))
-            updated = await models.update_version(draft.id, UpdateVersion(details=details))
+            draft = await models.create_version(model_id, CreateVersion(status="draft", details=details))
+            updated = await models.update_version(draft.id, UpdateVersion(files=given))
             assert (updated.format, updated.parameters, updated.details) == (kind, parameters, details)
-            cleared = await models.update_version(draft.id, UpdateVersion(files=files("a"), details={}))
-            assert (cleared.format, cleared.parameters, cleared.details) == (None, None, {})
 
 
-async def test_details_and_revision_of_a_ready_version_may_change_but_not_be_cleared(backend: Backend) -> None:
+async def test_notes_and_source_of_a_ready_version_may_change_and_facts_may_not(backend: Backend) -> None:
     async with backend.begin() as models:
         model_id = await new_model(models)
         version = await models.create_version(
             model_id, CreateVersion(files=files("a"), details={"a": 1}, source_revision="abc")
         )
-        updated = await models.update_version(version.id, UpdateVersion(details={"b": 2}, source_revision=None))
-        assert (updated.details, updated.source_revision, updated.files) == ({"b": 2}, None, version.files)
+        updated = await models.update_version(version.id, UpdateVersion(attributes={"b": 2}, source_revision=None))
+        assert (updated.details, updated.attributes, updated.source_revision) == ({"a": 1}, {"b": 2}, None)
+        assert (updated.revision, updated.files) == (version.revision + 1, version.files)
         assert updated.updated_at >= version.updated_at
         assert await models.update_version(version.id, UpdateVersion()) == updated
-    for field in ("files", "version", "status", "details"):
+    for field in ("files", "version", "status", "attributes"):
         with pytest.raises(InvalidInputException, match=f"^{field} cannot be cleared"):
             UpdateVersion(**cast("dict[str, Any]", {field: None}))
 

@@ -13,6 +13,7 @@ from kamiwaza_sdk.formats._licences import all_of
 from kamiwaza_sdk.formats.inspection import detect_format
 from kamiwaza_sdk.formats.repository import is_describing
 from kamiwaza_sdk.formats.schemas import RepositoryDetailsSchema
+from kamiwaza_sdk.services.hub._cards import with_card
 from kamiwaza_sdk.services.hub._faults import faults_of
 from kamiwaza_sdk.services.hub._inspection import Findings, inspect_here
 from kamiwaza_sdk.services.hub._quantizations import PREFERRED, format_by_name
@@ -33,12 +34,13 @@ _Fetched = TypeVar("_Fetched", bound=Fetched)
 
 
 def with_details(fetched: _Fetched, storage: StorageService) -> _Fetched:
-    """Return what was fetched with what its headers say, and which files are no model's. Blocks.
+    """Return what was fetched with what its headers and its card say, and which files are no model's. Blocks.
 
     What cannot be read is not said; nothing is lost.
     """
     fetched = fetched.model_copy(update={"faults": faults_of(fetched.files, storage)})
     try:
+        fetched = with_card(fetched, storage)
         kinds = {file.path: format_by_name(file.path) for file in fetched.files}
         telling = [path for path, kind in kinds.items() if is_describing(path) or kind not in {None, "pickle"}]
         findings = inspect_here(_places(fetched, storage, telling))

@@ -1,8 +1,9 @@
 """What became of a manifest whose files are in the store."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
+from kamiwaza_sdk._validation import MAX_ADDRESS_LENGTH, kept_address
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched, FetchedFile
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema
 
@@ -30,10 +31,18 @@ def result_of(
         author=manifest.author,
         license=manifest.license,
         task=manifest.task,
-        files=tuple(sorted(files, key=lambda file: file.path)),
+        files=tuple(_with_addresses(manifest, files)),
         bytes_fetched=bytes_fetched,
         bytes_reused=bytes_reused,
         digests_known=all(file.has_digest for file in manifest.files),
         left_out=manifest.left_out,
         changed=tuple(changed),
     )
+
+
+def _with_addresses(manifest: ManifestSchema, files: Iterable[FetchedFile]) -> Iterator[FetchedFile]:
+    """Yield files by path, each with where it came from, as far as that may be kept."""
+    addresses = {file.path: kept_address(file.url) for file in manifest.files}
+    for file in sorted(files, key=lambda file: file.path):
+        address = addresses.get(file.path, "")
+        yield file.model_copy(update={"url": address if 0 < len(address) <= MAX_ADDRESS_LENGTH else None})

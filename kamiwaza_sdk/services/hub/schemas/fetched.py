@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
@@ -11,7 +11,12 @@ from kamiwaza_sdk.services.hub.schemas.fault import FileFaultSchema
 from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema
 from kamiwaza_sdk.services.storage.schemas import FileLike
 
-__all__ = ["Fetched", "FetchedFile", "manifest_digest"]
+__all__ = ["MAX_CARD_LENGTH", "MAX_DESCRIPTION_LENGTH", "Fetched", "FetchedFile", "manifest_digest"]
+
+#: How many characters of a model card are kept.
+MAX_CARD_LENGTH: Final = 100_000
+#: How long the description that is taken from it is.
+MAX_DESCRIPTION_LENGTH: Final = 500
 
 
 def manifest_digest(files: Iterable[FileLike]) -> str:

@@ -32,6 +32,7 @@ from kamiwaza_sdk.services.model.schemas.filters import Filter
 from kamiwaza_sdk.services.model.schemas.filters.kinds import FIELDS
 from kamiwaza_sdk.services.model.schemas.filters.nodes import (
     AliasCondition,
+    AttributeCondition,
     Condition,
     Group,
     Leaf,
@@ -40,6 +41,7 @@ from kamiwaza_sdk.services.model.schemas.filters.nodes import (
     TagCondition,
     Value,
 )
+from kamiwaza_sdk.services.model.statements.attributes import attribute_condition
 from kamiwaza_sdk.services.model.statements.constructs import ALIAS, MODEL, TAG, VERSION, VERSION_TAG
 
 __all__ = ["PLAIN_TEXTS", "model_condition", "version_condition"]
@@ -48,7 +50,9 @@ _Clause: TypeAlias = ColumnElement[bool]
 _Column: TypeAlias = ColumnElement[Any]  # Any: columns of several types
 
 #: The texts that PostgreSQL does not keep in the order of code points.
-PLAIN_TEXTS: Final = frozenset({"description", "source_repository", "source_revision", "digest", "status", "value"})
+PLAIN_TEXTS: Final = frozenset(
+    {"description", "source", "source_repository", "source_revision", "digest", "status", "value"}
+)
 
 _ORDER: Final[Mapping[str, Callable[[Any, Any], _Clause]]] = {  # Any: what operators take and SQLAlchemy overloads
     "lt": operator.lt,
@@ -103,6 +107,7 @@ def version_condition(chosen: Filter, dialect: str) -> ColumnElement[bool]:
 class _Spelling:
     """What the two databases write differently."""
 
+    dialect: str
     position: Callable[[_Column, _Column], ColumnElement[int]]
     collation: str | None
 
@@ -147,8 +152,8 @@ class _Spelling:
 
 
 _SPELLINGS: Final = {
-    "sqlite": _Spelling(position=func.instr, collation=None),
-    "postgresql": _Spelling(position=func.strpos, collation="C"),
+    "sqlite": _Spelling(dialect="sqlite", position=func.instr, collation=None),
+    "postgresql": _Spelling(dialect="postgresql", position=func.strpos, collation="C"),
 }
 
 
@@ -181,7 +186,7 @@ def _settled(node: Node, *, negated: bool) -> tuple[Leaf | Group, bool]:
     """Return what is left of a node without what negates it, and whether that is an odd number of times."""
     while isinstance(node, Negation):
         node, negated = node.part, not negated
-    if isinstance(node, Condition | TagCondition) and node.op in _OPPOSITES:
+    if isinstance(node, Condition | TagCondition | AttributeCondition) and node.op in _OPPOSITES:
         return replace(node, op=_OPPOSITES[node.op]), not negated
     return node, negated
 
@@ -221,6 +226,8 @@ class _Query:
             case Group(word, parts):
                 every = (word == "and") != negated
                 return _joined(self.parts(parts, every=every, negated=negated), every=every)
+            case AttributeCondition():
+                return _unless(negated, attribute_condition(self.owner, settled, self._spelling.dialect))
             case TagCondition():
                 return _unless(negated, self.tagged(settled))
             case AliasCondition():

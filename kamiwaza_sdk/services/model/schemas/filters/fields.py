@@ -9,6 +9,7 @@ from kamiwaza_sdk.services.model.exceptions import InvalidFilterException
 from kamiwaza_sdk.services.model.schemas.filters.checks import (
     MISSING,
     checked_alias,
+    checked_attribute,
     checked_condition,
     checked_tag,
 )
@@ -16,6 +17,8 @@ from kamiwaza_sdk.services.model.schemas.filters.expression import Filter
 from kamiwaza_sdk.services.model.schemas.filters.kinds import FIELDS
 
 __all__ = [
+    "AttributeField",
+    "Attributes",
     "BooleanField",
     "Field",
     "MomentField",
@@ -151,13 +154,63 @@ class TagField(_Listed[str], _Text):
         return f"Field.tag({self._name!r})"
 
 
+class AttributeField(_Ordered[str | int | float]):
+    """An attribute: ``==  !=  <  <=  >  >=``, ``in_(values)``, ``startswith(text)``, ``contains(text)``, ``exists()``.
+
+    It is compared with a text, a number, true or false. Values of different kinds are unequal, and none comes before
+    the other. An object, a list and null equal nothing.
+    """
+
+    def __init__(self, path: str | tuple[str, ...]) -> None:
+        checked_attribute(path, "exists")  # or the error would come only once it is compared
+        super().__init__(f"attributes[{path!r}]")
+        self._path = path
+
+    def startswith(self, prefix: str) -> Filter:
+        """Return the condition of being a text that begins with another."""
+        return self._is("startswith", prefix)
+
+    def contains(self, text: str) -> Filter:
+        """Return the condition of being a text that holds another anywhere."""
+        return self._is("contains", text)
+
+    def _is(self, op: str, value: object = MISSING) -> Filter:
+        return Filter(checked_attribute(self._path, op, value))
+
+    def exists(self) -> Filter:
+        """Return the condition that it is there, null too."""
+        return self._is("exists")
+
+
+class Attributes:
+    """The attributes of what is chosen, a model or a version, by the keys that lead to each. No index serves them.
+
+    Example:
+        >>> Field.attributes["eval.score"] >= 0.8
+        Filter({'attribute': 'eval.score', 'op': 'ge', 'value': 0.8})
+        >>> Field.attributes["paper", "arxiv.org"] == "2407.21783"  # where a key has a dot
+        Filter({'attribute': ['paper', 'arxiv.org'], 'op': 'eq', 'value': '2407.21783'})
+    """
+
+    def __getitem__(self, path: str | tuple[str, ...]) -> AttributeField:
+        """Return the attribute that some keys lead to, which are at most 16.
+
+        Raises:
+            InvalidFilterException: They are no keys.
+        """
+        return AttributeField(path)
+
+    def __repr__(self) -> str:
+        return "Field.attributes"
+
+
 class _Suggesting(type):
     """Lets a class say what a name that it does not have may have been meant to be."""
 
     if not TYPE_CHECKING:  # or every name would do
 
         def __getattr__(cls, name: str) -> NoReturn:
-            known = "" if name.startswith("_") else f"; {suggestion(name, (*FIELDS, 'tag', 'alias'))}"
+            known = "" if name.startswith("_") else f"; {suggestion(name, (*FIELDS, 'attributes', 'tag', 'alias'))}"
             raise AttributeError(f"{cls.__name__} has no attribute {name!r}{known}", name=name, obj=cls)
 
 
@@ -165,8 +218,9 @@ class Field(metaclass=_Suggesting):
     """What a condition of a `Filter` begins with: a field of models or of versions, a tag, or an alias.
 
     Where models are chosen, the fields of versions are those of a model's latest version: the one with the highest
-    number of those that are ready. A model that has none has none of these values. Tags and aliases are the model's.
-    Where versions are chosen, the fields of models are those of the version's model. Tags and aliases are its own.
+    number of those that are ready. A model that has none has none of these values. Tags, attributes and aliases are
+    the model's. Where versions are chosen, the fields of models are those of the version's model. Tags, attributes and
+    aliases are its own.
 
     Texts are told apart by upper and lower case, and ordered by code points.
 
@@ -191,8 +245,17 @@ class Field(metaclass=_Suggesting):
         status: Such as "ready".
         format: Such as "safetensors".
         parameters: How many.
+        architecture: Such as "LlamaForCausalLM".
+        quantization: Such as "Q4_K".
+        context_length: In tokens.
+        source: Where the version came from.
+        version_hub: Where the version was published; `hub` is the model's.
+        version_source_repository: The version's repository there.
+        version_description: What is particular about the version.
+        version_revision: How often the version was changed.
         version_created_at: When the version was created.
         version_updated_at: When the version was last changed.
+        attributes: What users note: ``Field.attributes["eval.score"] > 0.8``, see `Attributes`.
 
     Raises:
         InvalidFilterException: A value does not fit, or is `None`, which ``is_none()`` asks for.
@@ -225,8 +288,18 @@ class Field(metaclass=_Suggesting):
     status: Final = OptionalTextField("status")
     format: Final = OptionalTextField("format")
     parameters: Final = OptionalNumberField("parameters")
+    architecture: Final = OptionalTextField("architecture")
+    quantization: Final = OptionalTextField("quantization")
+    context_length: Final = OptionalNumberField("context_length")
+    source: Final = OptionalTextField("source")
+    version_hub: Final = OptionalTextField("version_hub")
+    version_source_repository: Final = OptionalTextField("version_source_repository")
+    version_description: Final = OptionalTextField("version_description")
+    version_revision: Final = OptionalNumberField("version_revision")
     version_created_at: Final = OptionalMomentField("version_created_at")
     version_updated_at: Final = OptionalMomentField("version_updated_at")
+
+    attributes: Final = Attributes()
 
     @staticmethod
     def tag(key: str) -> TagField:

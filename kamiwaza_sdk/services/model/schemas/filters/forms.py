@@ -1,10 +1,10 @@
 """The JSON form of a filter, as data and as a JSON Schema."""
 
-from datetime import datetime
 from typing import Any, Final, TypeAlias
 
 from kamiwaza_sdk._validation import MAX_NAME_LENGTH
 from kamiwaza_sdk.services.model.schemas.filters.kinds import (
+    ATTRIBUTE,
     BOOLEAN,
     FIELDS,
     INTEGER,
@@ -18,10 +18,12 @@ from kamiwaza_sdk.services.model.schemas.filters.nodes import (
     MAX_FILTER_CONDITIONS,
     MAX_IN_VALUES,
     AliasCondition,
+    AttributeCondition,
     Condition,
     Group,
     Negation,
     Node,
+    Scalar,
     TagCondition,
     Value,
 )
@@ -30,6 +32,7 @@ __all__ = ["form", "schema_of_form"]
 
 _JSON: TypeAlias = dict[str, Any]  # Any: a JSON object, of which each key has its own type
 
+_PATH: Final[_JSON] = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
 _NAME: Final[_JSON] = {"type": "string", "minLength": 1, "maxLength": MAX_NAME_LENGTH}
 
 
@@ -42,13 +45,19 @@ def form(node: Node) -> _JSON:
             return {"not": form(part)}
         case AliasCondition(alias):
             return {"alias": alias}
+        case AttributeCondition(path, op, value):
+            return {"attribute": _path(path), "op": op} | _value(value)
         case TagCondition(tag, op, value):
             return {"tag": tag, "op": op} | _value(value)
         case Condition(field, op, value):
             return {"field": field, "op": op} | _value(value)
 
 
-def _value(value: Value) -> dict[str, str | int | datetime | list[str | int | datetime]]:
+def _path(keys: tuple[str, ...]) -> str | list[str]:
+    return list(keys) if any("." in key for key in keys) else ".".join(keys)
+
+
+def _value(value: Value) -> dict[str, Scalar | list[Scalar]]:
     if value is None:
         return {}
     return {"value": list(value) if isinstance(value, tuple) else value}
@@ -64,7 +73,8 @@ def schema_of_form(this: _JSON) -> _JSON:
     groups = [_object(**{"and": parts}), _object(**{"or": parts}), _object(**{"not": this})]
     fields = [schema for kind in (TEXT, INTEGER, MOMENT, BOOLEAN) for schema in _fields_of(kind)]
     tags = _conditions({"tag": _NAME}, TAG)
-    return {"title": "Filter", "oneOf": [*groups, *fields, *tags, _object(alias=_NAME)]}
+    attributes = _conditions({"attribute": _PATH}, ATTRIBUTE)
+    return {"title": "Filter", "oneOf": [*groups, *fields, *tags, *attributes, _object(alias=_NAME)]}
 
 
 def _fields_of(kind: Kind) -> list[_JSON]:

@@ -1,5 +1,6 @@
 """Which fields there are, which comparisons fit them, and which values fit those."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,7 +10,19 @@ from kamiwaza_sdk._validation import check_text, shown
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.model.schemas.filters.nodes import Scalar
 
-__all__ = ["BOOLEAN", "FIELDS", "INTEGER", "MOMENT", "TAG", "TEXT", "WITHOUT_VALUE", "FieldInfo", "Kind"]
+__all__ = [
+    "ATTRIBUTE",
+    "BOOLEAN",
+    "FIELDS",
+    "FORMER_NAMES",
+    "INTEGER",
+    "MOMENT",
+    "TAG",
+    "TEXT",
+    "WITHOUT_VALUE",
+    "FieldInfo",
+    "Kind",
+]
 
 #: The comparisons that take no value.
 WITHOUT_VALUE: Final = frozenset({"is_none", "exists"})
@@ -49,6 +62,18 @@ def _read_moment(value: object) -> datetime:
     raise InvalidInputException("value", f"must be a moment with a time zone, as '2026-01-31T12:00:00Z', not {given}")
 
 
+def _read_json(value: object) -> Scalar:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidInputException("value", f"is {value}, which JSON cannot express; compare with a number")
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str | int):
+        return _read_text(value) if isinstance(value, str) else _read_integer(value)
+    raise InvalidInputException("value", f"must be text, a number, true or false, not {shown(value)}")
+
+
 @dataclass(frozen=True, eq=False)
 class Kind:
     """What kind of values a field has.
@@ -61,7 +86,7 @@ class Kind:
 
     operators: tuple[str, ...]
     read: Callable[[object], Scalar]
-    schema: Mapping[str, str | int]
+    schema: Mapping[str, str | int | list[str]]
 
 
 TEXT: Final = Kind((*_ORDERED, "startswith", "contains"), _read_text, {"type": "string"})
@@ -69,6 +94,8 @@ INTEGER: Final = Kind(_ORDERED, _read_integer, {"type": "integer", "minimum": -(
 MOMENT: Final = Kind(_ORDERED, _read_moment, {"type": "string", "format": "date-time"})
 BOOLEAN: Final = Kind(_EQUAL, _read_boolean, {"type": "boolean"})
 TAG: Final = Kind((*_EQUAL, "in", "startswith", "contains", "exists"), _read_text, {"type": "string"})
+
+ATTRIBUTE: Final = Kind((*TEXT.operators, "exists"), _read_json, {"type": ["string", "number", "boolean"]})
 
 
 @dataclass(frozen=True)
@@ -110,10 +137,22 @@ _OF_VERSIONS: Final = {
     "status": TEXT,
     "format": TEXT,
     "parameters": INTEGER,
+    "architecture": TEXT,
+    "quantization": TEXT,
+    "context_length": INTEGER,
+    "source": TEXT,
+    "version_hub": TEXT,
+    "version_source_repository": TEXT,
+    "version_description": TEXT,
+    "version_revision": INTEGER,
     "version_created_at": MOMENT,
     "version_updated_at": MOMENT,
 }
 
+#: What a field was called, in filters that hosts have stored as JSON.
+FORMER_NAMES: Final[Mapping[str, str]] = dict.fromkeys(
+    ("quantisation", "quantised", "quantized", "details.quantisation", "details.quantization"), "quantization"
+)
 #: Every field by its name.
 FIELDS: Final[Mapping[str, FieldInfo]] = (
     _ALWAYS

@@ -10,6 +10,7 @@ __all__ = [
     "MAX_FILTER_VALUES",
     "MAX_IN_VALUES",
     "AliasCondition",
+    "AttributeCondition",
     "Condition",
     "Group",
     "Leaf",
@@ -30,7 +31,7 @@ MAX_IN_VALUES: Final = 1000
 #: How many values the conditions of a filter may name together: tags take two parameters for each, SQLite has 32,766.
 MAX_FILTER_VALUES: Final = 10_000
 
-Scalar: TypeAlias = str | int | datetime
+Scalar: TypeAlias = str | int | float | datetime
 #: `None` where the comparison takes no value, and a tuple for ``in``.
 Value: TypeAlias = Scalar | tuple[Scalar, ...] | None
 #: What joins the parts of a group.
@@ -51,6 +52,15 @@ class TagCondition:
     """What a tag is to be."""
 
     tag: str
+    op: str
+    value: Value = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeCondition:
+    """What one of the attributes is to be. The path has the keys that lead to it, outermost first."""
+
+    attribute: tuple[str, ...]
     op: str
     value: Value = None
 
@@ -77,5 +87,5 @@ class Negation:
     part: "Node"
 
 
-Leaf: TypeAlias = Condition | TagCondition | AliasCondition
+Leaf: TypeAlias = Condition | TagCondition | AttributeCondition | AliasCondition
 Node: TypeAlias = Leaf | Group | Negation

@@ -10,6 +10,7 @@ from kamiwaza_sdk.services.model.exceptions import InvalidFilterException
 from kamiwaza_sdk.services.model.schemas.filters.checks import (
     MISSING,
     checked_alias,
+    checked_attribute,
     checked_condition,
     checked_tag,
     inner,
@@ -19,6 +20,7 @@ from kamiwaza_sdk.services.model.schemas.filters.nodes import (
     MAX_FILTER_DEPTH,
     MAX_FILTER_VALUES,
     AliasCondition,
+    AttributeCondition,
     Condition,
     Group,
     Leaf,
@@ -31,7 +33,7 @@ from kamiwaza_sdk.services.model.schemas.filters.nodes import (
 __all__ = ["read"]
 
 _Object: TypeAlias = Mapping[object, object]
-_Form: TypeAlias = Literal[Word, "not", "field", "tag", "alias"]
+_Form: TypeAlias = Literal[Word, "not", "field", "tag", "attribute", "alias"]
 
 #: Which keys go together: the first of each says what it is.
 _FORMS: Final[Mapping[_Form, tuple[str, ...]]] = {
@@ -40,9 +42,10 @@ _FORMS: Final[Mapping[_Form, tuple[str, ...]]] = {
     "not": ("not",),
     "field": ("field", "op", "value"),
     "tag": ("tag", "op", "value"),
+    "attribute": ("attribute", "op", "value"),
     "alias": ("alias",),
 }
-_EVERY_KEY: Final = ("and", "or", "not", "field", "tag", "alias", "op", "value")
+_EVERY_KEY: Final = ("and", "or", "not", "field", "tag", "attribute", "alias", "op", "value")
 
 
 def read(given: object) -> Node:
@@ -65,7 +68,7 @@ class _Reader:
             raise InvalidFilterException(place, f"nests deeper than the limit of {MAX_FILTER_DEPTH}; flatten it")
         node = given.root if isinstance(given, RootModel) else given
         match node:
-            case Condition() | TagCondition() | AliasCondition():
+            case Condition() | TagCondition() | AttributeCondition() | AliasCondition():
                 return self._counted(node, place)
             case Negation(part):
                 return self._negation(part, place, depth)
@@ -113,12 +116,14 @@ def _number_of_values(leaf: Leaf) -> int:
     return len(leaf.value) if isinstance(leaf.value, tuple) else int(leaf.value is not None)
 
 
-def _leaf(form: Literal["field", "tag", "alias"], given: _Object, place: str) -> Leaf:
+def _leaf(form: Literal["field", "tag", "attribute", "alias"], given: _Object, place: str) -> Leaf:
     if form == "alias":
         return checked_alias(given["alias"], place=place)
     op, value = given.get("op", MISSING), given.get("value", MISSING)
     if form == "tag":
         return checked_tag(given["tag"], op, value, place=place)
+    if form == "attribute":
+        return checked_attribute(given["attribute"], op, value, place=place)
     return checked_condition(given["field"], op, value, place=place)
 
 
