@@ -1,5 +1,6 @@
 """From one schema version to the next and back, beginning with a stored database that has rows in it."""
 
+import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -8,13 +9,18 @@ from typing import Any, Final
 
 import pytest
 from sqlalchemy import Connection, Engine, Inspector, event, inspect, text
+from sqlalchemy.orm import Session
 
 import kamiwaza_sdk
 from kamiwaza_sdk import (
+    CreateFile,
+    CreateVersion,
     DatabaseUnsupportedException,
     DataLossException,
     DBBase,
     DBModelVersion,
+    ModelService,
+    UpdateModel,
     check_database,
     migrations,
     setup_database,
@@ -105,6 +111,13 @@ def test_a_migrated_database_is_one_made_from_the_mapped_classes_down_to_conditi
     assert migrated.keys() - expected.keys() == {
         name for name in migrated if name.startswith(("kamiwaza_alembic_version", "kamiwaza_model_search"))
     }
+
+
+@pytest.fixture
+def stored_0002(engine: Engine) -> Engine:
+    """A database at schema version 0002: some of everything, spelled as it was."""
+    load(engine, "0002")
+    return engine
 
 
 @pytest.mark.parametrize("batch", [1, 2, 1_000])
@@ -231,3 +244,116 @@ def test_a_sqlite_without_full_text_search_is_refused_and_not_touched(without_fu
         setup_database(without_full_text_search)
     assert refused.value.dialect == "sqlite"
     assert inspect(without_full_text_search).get_table_names() == []
+
+
+def contents(connection: Connection) -> dict[str, list[tuple[object, ...]]]:
+    """Return every row of every table of ours."""
+    look = inspect(connection)
+    names = sorted(migrations.TABLES.intersection(look.get_table_names()) - {"kamiwaza_alembic_version"})
+    names = [name for name in names if not name.startswith("kamiwaza_model_search")]
+    return {name: sorted(map(tuple, connection.execute(text(f"SELECT * FROM {name}"))), key=repr) for name in names}
+
+
+@pytest.mark.parametrize("batch", [1, 2, 1_000])
+def test_what_was_stored_with_an_s_is_read_with_a_z_and_what_users_wrote_stays(
+    stored_0002: Engine, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kamiwaza_sdk.migrations.versions.v0003._BATCH", batch)
+    setup_database(stored_0002)
+    with Session(stored_0002) as db:
+        models = ModelService(db)
+        versions = models.list_versions(models.get_model_by_name("meta-llama/Llama-3.2-1B").id)
+        assert [version.details.get("quantization") for version in versions] == [None, "Q4_K", "awq"]
+        assert "quantisation" not in versions[1].details
+        assert versions[2].details["quantisation"] == "gptq"  # as the new name was taken
+        assert [[parent.relation for parent in version.derived_from] for version in versions] == [
+            [],
+            ["quantized"],
+            ["quantized"],
+        ]
+        events = models.list_events(versions[0].model_id).items
+        told = str([(event.before, event.after) for event in events])
+        assert "quantised" not in told
+        first, second, third = [event for event in events if event.kind == "version.created"]
+        assert (first.version_id, second.after["details"]) == (versions[0].id, versions[1].details)
+        assert [event.after["relation"] for event in events if event.kind == "parent.set"] == ["merged", "quantized"]
+        assert third.after["details"] == {  # what users nested is theirs
+            "architecture": "x" * 300,
+            "quantization": ["Q4"],
+            "context_length": True,
+            "note": {"quantisation": "mine"},
+        }
+        (config,) = models.list_configs(version_id=versions[1].id)
+        assert config.config == {"quantisation": "mine"}
+        theirs = ModelService(db, namespace="équipe").get_model_by_name("Café-日本語")
+        assert theirs.tags == {"quantisation": "a tag of theirs"}
+
+
+@pytest.mark.parametrize("batch", [1, 2, 1_000])
+def test_facts_are_taken_from_details_and_origins_are_not_made_up(
+    stored_0002: Engine, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kamiwaza_sdk.migrations.versions.v0003._BATCH", batch)
+    setup_database(stored_0002)
+    with Session(stored_0002) as db:
+        models = ModelService(db)
+        model = models.get_model_by_name("meta-llama/Llama-3.2-1B")
+        versions = models.list_versions(model.id)
+        assert [(one.architecture, one.quantization, one.context_length) for one in versions] == [
+            ("LlamaForCausalLM", None, 131072),
+            ("llama", "Q4_K", 131072),
+            (None, "awq", None),  # a number, and a length below 1
+        ]
+        for version in versions:
+            assert (version.source, version.hub, version.source_repository, version.description) == (None,) * 4
+            assert (version.attributes, version.revision, {file.url for file in version.files}) == ({}, 1, {None})
+        assert (model.attributes, model.source_repository) == ({}, "meta-llama/Llama-3.2-1B")
+        assert models.search_models(text="distilled grosse").items == (model,)
+        assert models.count_models(text="vanished") == 0
+        assert models.count_models(text="vanished", deleted=True) == 1
+        assert models.update_model(model.id, UpdateModel(model_card=None)).model_card is None
+        assert models.count_models(text="distilled") == 0
+        assert models.count_models(text="multilingual") == 1
+
+
+def test_a_downgrade_to_0002_brings_back_just_what_was_there(stored_0002: Engine) -> None:
+    with stored_0002.connect() as connection:
+        before = schema(connection), contents(connection)
+    setup_database(stored_0002)
+    check_database(stored_0002)
+    with stored_0002.begin() as connection:
+        assert contents(connection) != before[1]
+        migrations.downgrade(connection, to="0002")
+        assert schema(connection) == before[0]
+        restored = contents(connection)
+        for table, found in before[1].items():
+            assert _comparable(restored[table]) == _comparable(found)
+        assert _found(connection, "c522b539llama") == ["meta-llama/Llama-3.2-1B"]
+        assert _found(connection, "c522b539distilled") == []
+    setup_database(stored_0002)
+
+
+def _comparable(found: list[tuple[object, ...]]) -> list[tuple[object, ...]]:
+    """Return rows with their JSON read: text may have other spaces, and its keys another order."""
+    return sorted((tuple(map(_read, row)) for row in found), key=repr)
+
+
+def _read(value: object) -> object:
+    if isinstance(value, str) and value.startswith("{"):
+        value = json.loads(value)
+    return sorted(value.items(), key=repr) if isinstance(value, dict) else value
+
+
+def test_a_downgrade_says_which_notes_and_origins_it_would_lose(stored_0002: Engine) -> None:
+    setup_database(stored_0002)
+    with Session(stored_0002) as db, db.begin():
+        models = ModelService(db)
+        model = models.update_model(models.get_model_by_name("-").id, UpdateModel(attributes={"a": 1}))
+        file = CreateFile(path="m", size=1, sha256="ab" * 32, url="https://example.org/m")
+        models.create_version(model.id, CreateVersion(files=(file,), source="https://example.org/m"))
+    with stored_0002.begin() as connection:
+        with pytest.raises(DataLossException, match="0002") as refused:
+            migrations.downgrade(connection, to="0002")
+        assert refused.value.losses == {"kamiwaza_model": 1, "kamiwaza_model_version": 1, "kamiwaza_model_file": 1}
+        migrations.downgrade(connection, to="0002", lose_data=True)
+        assert migrations.current_revision(connection) == "0002"

@@ -46,6 +46,28 @@ TEXTS: Final = [
 ]
 NAMES: Final = [text for text in TEXTS if text]
 INTEGERS: Final = [-(2**63), -1, 0, 1, 2, 3, 2**31, 2**40, 2**63 - 1]
+#: JSON that two databases, one of which keeps it as text, could take for one another.
+JSON: Final = [
+    *TEXTS[2:12],
+    "1",
+    "true",
+    0,
+    1,
+    -1,
+    1.5,
+    0.1,
+    1e300,
+    2**53 + 1,
+    2**63 - 1,
+    True,
+    False,
+    {},
+    {"é": 1},
+    [1],
+    [],
+]
+PATHS: Final = ["a", ["x.y"], "x.y", 'quote"\\', "é", "deep", "deep.é", "deep.é.é", "a.b", "none"]
+MISSING: Final = object()
 KEYS: Final = ["lang", "Lang", "\U0001f600"]
 ALIASES: Final = ["production", "Production", "staging"]
 STATUSES: Final = ["draft", "ready", "archived", "failed"]
@@ -58,6 +80,7 @@ class Row:
     values: dict[str, Any]  # Any: of each field's own type
     tags: dict[str, str]
     aliases: set[str] = field(default_factory=set)
+    attributes: dict[str, Any] = field(default_factory=dict)  # Any: JSON
 
 
 def _pick(options: list[Any], *turns: int) -> Any:  # Any: one of the options
@@ -70,24 +93,37 @@ def _tags(*turns: int) -> dict[str, str]:
     }
 
 
+def _attributes(*turns: int) -> dict[str, Any]:  # Any: JSON
+    """Return attributes of every kind, one within another, under keys that paths are awkward with."""
+    given = {key: _pick([None, *JSON], *turns, step) for step, key in enumerate(("a", "x.y", 'quote"\\', "é"))}
+    given = {key: value for key, value in given.items() if value is not None or turns[0] % 5 == 0}
+    return given | ({"deep": {"é": _pick(JSON, *turns, 2)}} if turns[0] % 2 else {"deep": _pick(JSON, *turns)})
+
+
 def _model(turn: int) -> Row:
     optional = ("family", "task", "author", "hub", "source_repository", "description", "license")
     texts = {name: _pick([None, *TEXTS], turn, step) for step, name in enumerate(optional)}
     moments = {"created_at": _pick(MOMENTS, turn), "updated_at": _pick(MOMENTS, turn, 1)}
     whole = {"name": NAMES[turn], "private": turn % 2 == 0, "revision": 1 + turn % 3}
-    return Row(whole | texts | moments, _tags(turn))
+    return Row(whole | texts | moments, _tags(turn), attributes=_attributes(turn))
 
 
 def _version(turn: int, number: int) -> Row:
     texts = {name: _pick([None, *TEXTS], turn, number, 5) for name in ("source_revision",)}
+    origins = ("source", "version_hub", "version_source_repository", "version_description")
+    texts |= {name: _pick([None, *TEXTS], turn, number, step) for step, name in enumerate(origins)}
     kinds = {
         "format": _pick([None, *NAMES[:12]], turn, number),
         "parameters": _pick([None, *INTEGERS[2:]], turn, number),
+        "architecture": _pick([None, *NAMES], turn, number),
+        "quantization": _pick([None, "Q4_K", "gptq"], turn, number),
+        "context_length": _pick([None, *INTEGERS[3:]], turn, number),
+        "version_revision": 1 + (turn + number) % 3,
     }
     sizes = {"size": _pick(INTEGERS[2:], turn, number), "digest": _pick(["0a", "f", "F" * 64], turn, number)}
     moments = {"version_created_at": _pick(MOMENTS, turn, number), "version_updated_at": _pick(MOMENTS, number, turn)}
     label = {"number": number, "version": _pick(NAMES, turn) + str(number), "status": _pick(STATUSES, turn, number)}
-    return Row(label | texts | kinds | sizes | moments, _tags(turn, number))
+    return Row(label | texts | kinds | sizes | moments, _tags(turn, number), attributes=_attributes(turn, number))
 
 
 @dataclass
@@ -117,23 +153,25 @@ class World:
         ready = [row.values for owner, row in self.versions.values() if owner == model_id]
         ready = [values for values in ready if values["status"] == "ready"]
         latest = max(ready, key=lambda values: values["number"], default={})
-        return Row(self.models[model_id].values | latest, self.models[model_id].tags, self.models[model_id].aliases)
+        model = self.models[model_id]
+        return Row(model.values | latest, model.tags, model.aliases, model.attributes)
 
     def of_version(self, version_id: Any) -> Row:
         """Return what a filter of versions sees of one."""
         model_id, row = self.versions[version_id]
-        return Row(self.models[model_id].values | row.values, row.tags, row.aliases)
+        return Row(self.models[model_id].values | row.values, row.tags, row.aliases, row.attributes)
 
     def write(self, connection: Connection) -> None:
         """Create the tables with these rows."""
         DBBase.metadata.create_all(connection)
         for model_id, model in self.models.items():
-            own = {"id": model_id, "namespace": "default", "last_number": 0}
+            own = {"id": model_id, "namespace": "default", "last_number": 0, "attributes": model.attributes}
             connection.execute(insert(MODEL), own | model.values)
             self._write_tags(connection, TAG, "model_id", model_id, model.tags)
         for version_id, (model_id, row) in self.versions.items():
             values = {key.removeprefix("version_"): value for key, value in row.values.items()}
             own = {"id": version_id, "namespace": "default", "model_id": model_id, "details": {}}
+            own["attributes"] = row.attributes
             connection.execute(insert(VERSION), own | values)
             self._write_tags(connection, VERSION_TAG, "version_id", version_id, row.tags)
             for alias in row.aliases:
@@ -150,7 +188,7 @@ WORLD: Final = World.made()
 _POSTGRESQL: Final[Dialect] = postgresql.dialect()  # type: ignore[no-untyped-call]  # a class, which SQLAlchemy does not type
 
 
-def holds(form: Mapping[str, Any], row: Row) -> bool:
+def holds(form: Mapping[str, Any], row: Row) -> bool:  # noqa: PLR0911 - one for each form
     """Evaluate the JSON form of a filter as it reads."""
     match form:
         case {"and": parts}:
@@ -163,9 +201,32 @@ def holds(form: Mapping[str, Any], row: Row) -> bool:
             return alias in row.aliases
         case {"tag": key, "op": op}:
             return _compares(row.tags.get(key), op, form.get("value"))
+        case {"attribute": path, "op": op}:
+            return _fits(_reached(row.attributes, path.split(".") if isinstance(path, str) else path), form)
         case {"field": name, "op": op}:
             return _compares(row.values.get(name), op, form.get("value"))
     raise AssertionError(form)
+
+
+def _reached(value: Any, keys: list[str]) -> Any:  # Any: JSON, or what stands for nothing
+    for key in keys:
+        value = value[key] if isinstance(value, dict) and key in value else MISSING
+    return value
+
+
+def _kind(value: Any) -> str:  # Any: JSON
+    return "bool" if isinstance(value, bool) else "number" if isinstance(value, int | float) else type(value).__name__
+
+
+def _fits(actual: Any, form: Mapping[str, Any]) -> bool:  # Any: as above
+    op, value = form["op"], form.get("value")
+    if op == "ne":
+        return not _fits(actual, {"op": "eq", "value": value})
+    if op == "exists":
+        return actual is not MISSING
+    if op == "in":
+        return any(_fits(actual, {"op": "eq", "value": each}) for each in value)
+    return _kind(actual) == _kind(value) and _compares(actual, op, value)
 
 
 def _compares(actual: Any, op: str, value: Any) -> bool:
@@ -193,12 +254,16 @@ def _values(name: str) -> st.SearchStrategy[Any]:
     return st.sampled_from([*pools.get(FIELDS[name].kind, TEXTS), *known])
 
 
-def _comparisons(subject: dict[str, str], operators: tuple[str, ...], values: st.SearchStrategy[Any]) -> Any:
+#: What an attribute can be compared with.
+SCALARS: Final = ["str", "number", "bool"]
+
+
+def _comparisons(subject: Mapping[str, object], operators: tuple[str, ...], values: st.SearchStrategy[Any]) -> Any:
     def compared(op: str) -> st.SearchStrategy[dict[str, Any]]:
         if op in {"is_none", "exists"}:
-            return st.just(subject | {"op": op})
+            return st.just({**subject} | {"op": op})
         value = st.lists(values, min_size=1, max_size=3) if op == "in" else values
-        return value.map(lambda value: subject | {"op": op, "value": value})
+        return value.map(lambda value: {**subject} | {"op": op, "value": value})
 
     return st.sampled_from(operators).flatmap(compared)
 
@@ -210,6 +275,21 @@ conditions = st.one_of(
     st.sampled_from(KEYS).flatmap(
         lambda key: _comparisons(
             {"tag": key}, ("eq", "ne", "in", "startswith", "contains", "exists"), st.sampled_from(TEXTS)
+        )
+    ),
+    st.sampled_from(PATHS).flatmap(
+        lambda path: (
+            _comparisons(
+                {"attribute": path},
+                ("eq", "ne", "in", "exists"),
+                st.sampled_from([x for x in JSON if _kind(x) in SCALARS]),
+            )
+            | _comparisons(
+                {"attribute": path},
+                ("lt", "le", "gt", "ge"),
+                st.sampled_from([x for x in JSON if _kind(x) in SCALARS[:2]]),
+            )
+            | _comparisons({"attribute": path}, ("startswith", "contains"), st.sampled_from(TEXTS))
         )
     ),
     st.sampled_from(ALIASES).map(lambda alias: {"alias": alias}),

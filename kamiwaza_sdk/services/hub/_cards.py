@@ -61,4 +61,5 @@ def _cut(text: str) -> str:
     """Return a text no longer than a description, which ends with a word."""
     if len(text) <= MAX_DESCRIPTION_LENGTH:
         return text
-    return text[: MAX_DESCRIPTION_LENGTH - 1].rpartition(" ")[0][: MAX_DESCRIPTION_LENGTH - 1] + "…"
+    begun = text[:MAX_DESCRIPTION_LENGTH]
+    return f"{begun.rpartition(' ')[0] or begun[:-1]}…"
