@@ -120,9 +120,11 @@ async def resolve(reference: str, service: Service) -> ModelVersionSchema:
 
 
 @router.patch("/versions/{version_id}")
-async def update_version(version_id: UUID, changes: UpdateVersion, service: Service) -> ModelVersionSchema:
+async def update_version(
+    version_id: UUID, changes: UpdateVersion, service: Service, expected_revision: int | None = None
+) -> ModelVersionSchema:
     """Change the fields that are given, where the version's status allows."""
-    return await service.update_version(version_id, changes)
+    return await service.update_version(version_id, changes, expected_revision=expected_revision)
 
 
 @router.put("/versions/{version_id}/aliases/{alias}")

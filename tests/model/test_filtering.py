@@ -225,7 +225,7 @@ def _fits(actual: Any, form: Mapping[str, Any]) -> bool:  # Any: as above
     if op == "exists":
         return actual is not MISSING
     if op == "in":
-        return any(_fits(actual, {"op": "eq", "value": each}) for each in value)
+        return any(_fits(actual, {"op": "eq", "value": each}) for each in form["value"])
     return _kind(actual) == _kind(value) and _compares(actual, op, value)
 
 
