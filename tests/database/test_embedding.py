@@ -84,9 +84,10 @@ def host(empty_url: str) -> Iterator[Engine]:
 
 
 def write_revisions(directory: Path) -> None:
-    """Write the host's two revisions that create and upgrade our tables."""
+    """Write the host's revisions that create and upgrade our tables."""
     versions = directory / "lineage" / "versions"
-    for revision, down_revision, to, back_to in (("a1", None, "0001", None), ("a2", "a1", "0002", "0001")):
+    steps = (("a1", None, "0001", None), ("a2", "a1", "0002", "0001"), ("a3", "a2", "0003", "0002"))
+    for revision, down_revision, to, back_to in steps:
         code = REVISION.format(revision=revision, down_revision=down_revision, to=to, back_to=back_to)
         (versions / f"{revision}_registry.py").write_text(code)
 
