@@ -52,6 +52,25 @@ async def test_behind_the_end_there_is_nothing_and_the_size_is_told(
     assert (part.body, part.size) == (b"", len(body))
 
 
+@pytest.mark.parametrize(
+    ("faults", "size"),
+    [
+        ((IgnoreRange(),), 2048),
+        ((Headers({"Content-Range": "bytes */2048"}),), 2048),
+        ((Headers({"Content-Range": None}),), None),
+        ((Status(416),), None),
+        ((Status(206, body=b""), Headers({"Content-Range": "bytes */2048"})), 2048),
+        ((Status(206, body=b""), Headers({"Content-Range": "bytes 2048-2047/2048"})), 2048),
+        ((Status(206, body=b"x"), Headers({"Content-Range": "bytes 2047-2047/2048"})), 2048),
+    ],
+)
+async def test_behind_the_end_there_is_nothing_however_a_server_says_so(
+    downloads: DownloadService, faulty: FaultyServer, faults: tuple[Fault, ...], size: int | None
+) -> None:
+    part = await downloads.read_range(faulty.add("/model", body=BODY, always=faults), offset=5000, length=10)
+    assert (part.offset, part.body, part.size) == (5000, b"", size)
+
+
 @pytest.mark.parametrize("length", [10, 5000])
 @pytest.mark.parametrize("faults", [(IgnoreRange(),), (IgnoreRange(), NoLength()), (IgnoreRange(), Chunked())])
 async def test_of_a_server_that_ignores_ranges_the_first_bytes_are_read(

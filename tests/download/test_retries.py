@@ -36,9 +36,8 @@ TRANSIENT: dict[str, dict[str, Any]] = {  # Any: arguments of Server.add
 #: What stays as it is.
 PERMANENT: dict[str, dict[str, Any]] = {  # Any: as above
     **{str(status): {"status": status} for status in (400, 401, 403, 404, 410, 451)},
-    "compressed": {"body": BODY, "headers": {"Content-Encoding": "gzip"}},
+    "compressed": {"body": BODY[::-1], "headers": {"Content-Encoding": "br"}},
     "too large": {"body": BODY + b"x" * 1000},
-    "other bytes": {"body": BODY[::-1]},
     "leads elsewhere": {"redirect": "ftp://127.0.0.1/model.bin"},
 }
 
@@ -86,6 +85,41 @@ async def test_what_cannot_is_not(server: Server, target: Path, fault: str) -> N
     assert (refused.value.attempts, len(server.requests)) == (1, 1)
     assert [(attempt.number, attempt.error, attempt.pause) for attempt in attempts] == [(1, refused.value, None)]
     assert entries(target.parent) == []
+
+
+@pytest.mark.parametrize("max_attempts", [1, 5])
+async def test_other_bytes_are_asked_for_once_more_and_then_refused(
+    server: Server, target: Path, max_attempts: int
+) -> None:
+    url = server.add(PATH, body=BODY[::-1])
+    downloads, attempts = await service(max_attempts=max_attempts)
+    with pytest.raises(ChecksumMismatchException) as refused:
+        await downloads.download(url, target, sha256=digest(BODY))
+    assert (refused.value.attempts, len(server.requests)) == (2, 2)
+    assert [(attempt.number, attempt.pause) for attempt in attempts] == [(1, 0.0), (2, None)]
+    assert entries(target.parent) == []
+
+
+async def test_bytes_that_were_damaged_on_their_way_are_asked_for_once_more(server: Server, target: Path) -> None:
+    url = server.add(PATH, body=BODY[::-1])
+    downloads, _ = await service(lambda _: server.add(PATH, body=BODY), max_attempts=1)
+    result = await downloads.download(url, target, sha256=digest(BODY))
+    assert (target.read_bytes(), result.bytes_fetched, len(server.requests)) == (BODY, 2 * len(BODY), 2)
+    server.add(PATH, body=BODY[::-1])
+    assert await downloads.read(url, sha256=digest(BODY), max_size=len(BODY)) == BODY
+
+
+async def test_a_break_after_other_bytes_is_tried_again_within_the_budget(server: Server, target: Path) -> None:
+    url = server.add(PATH, body=BODY[::-1])
+    then: list[dict[str, Any]] = [{"status": 503}, {"body": BODY}, {"status": 404}]  # Any: arguments of Server.add
+    downloads, attempts = await service(lambda _: server.add(PATH, **then.pop(0)))
+    await downloads.download(url, target, sha256=digest(BODY))
+    assert [type(attempt.error) for attempt in attempts] == [
+        ChecksumMismatchException,
+        DownloadStatusException,
+        type(None),
+    ]
+    assert entries(target.parent) == ["model.bin"]
 
 
 async def test_attempts_are_bounded_and_the_error_says_how_many_there_were(server: Server, target: Path) -> None:

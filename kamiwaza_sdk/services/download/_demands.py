@@ -20,6 +20,11 @@ class Demands:
     size: int | None
     sha256: str | None
 
+    @property
+    def of_coded_body(self) -> "Demands":
+        """What can be demanded of a body before it is decoded: only that it is not too large."""
+        return Demands(self.limit, None, None)
+
     def admit(self, size: int) -> bool:
         """Return whether a file may have that many bytes."""
         return size <= self.limit and self.size in {size, None}

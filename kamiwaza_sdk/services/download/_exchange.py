@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import aiohttp
 
@@ -13,6 +13,12 @@ from kamiwaza_sdk.services.download.exceptions import (
 )
 
 __all__ = ["Exchange", "next_piece", "translated"]
+
+#: What OpenSSL finds wrong only where it is told to be strict: X509_V_ERR_PATHLEN_INVALID_FOR_NON_CA (80) up to
+#: X509_V_ERR_EC_KEY_EXPLICIT_PARAMS (94), without those of chains that are wrong anyway.
+_AGAINST_RFC_5280: Final = frozenset(range(80, 94))
+#: X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT (18) and the three after it.
+_UNKNOWN_ISSUER: Final = frozenset(range(18, 22))
 
 
 @dataclass(slots=True)
@@ -90,7 +96,7 @@ def _translate(error: Exception, exchange: Exchange) -> NoReturn:
         case TimeoutError():
             raise exchange.timed_out(exchange.stall_timeout, setting="stall_timeout") from None
         case aiohttp.ClientConnectorCertificateError(certificate_error=cause):
-            reason = f"the server's certificate is not trusted ({cause})"
+            reason = f"the server's certificate is not trusted ({cause}{_way_out(cause)})"
             raise exchange.interrupted(reason, retryable=False) from cause
         case aiohttp.ClientConnectorError(os_error=cause):
             raise exchange.interrupted(f"no connection ({cause.strerror})") from cause
@@ -100,6 +106,16 @@ def _translate(error: Exception, exchange: Exchange) -> NoReturn:
             raise exchange.interrupted("the answer is no valid HTTP") from None
         case _:
             raise exchange.interrupted(f"the connection broke ({type(error).__name__})") from None
+
+
+def _way_out(error: Exception) -> str:
+    """Return which setting is for such a certificate, if there is one."""
+    code: object = getattr(error, "verify_code", None)
+    if code in _AGAINST_RFC_5280:
+        return "; for a CA of your own that leaves this out, set DOWNLOAD_SERVICE_TLS_STRICT=false"
+    if code in _UNKNOWN_ISSUER:
+        return "; for a CA of your own, name its certificate in DOWNLOAD_SERVICE_CA_FILE"
+    return ""
 
 
 async def next_piece(content: aiohttp.StreamReader, exchange: Exchange) -> bytes:

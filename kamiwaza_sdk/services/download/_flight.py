@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from kamiwaza_sdk._tasks import settled
 from kamiwaza_sdk.services.download._approach import Approach, Standing
+from kamiwaza_sdk.services.download._coding import content_codings
+from kamiwaza_sdk.services.download._demands import Demands
 from kamiwaza_sdk.services.download._exchange import Exchange
 from kamiwaza_sdk.services.download._journal import Header, key_of
 from kamiwaza_sdk.services.download._network import Network
 from kamiwaza_sdk.services.download._order import Order
 from kamiwaza_sdk.services.download._partial import Partial
-from kamiwaza_sdk.services.download._ranges import StartAgain, continues
+from kamiwaza_sdk.services.download._ranges import StartAgain, continues, names_same
 from kamiwaza_sdk.services.download._receive import receive
 from kamiwaza_sdk.services.download._requests import Rest, answer, header_of
 from kamiwaza_sdk.services.download._resources import Resources
@@ -28,6 +30,7 @@ from kamiwaza_sdk.services.download.exceptions import (
     ChecksumMismatchException,
     DownloadTooLargeException,
     SizeMismatchException,
+    UnexpectedEncodingException,
 )
 from kamiwaza_sdk.services.download.progress import Reporter
 from kamiwaza_sdk.services.download.schemas import DownloadResult, Validators
@@ -42,7 +45,12 @@ __all__ = ["Flight"]
 
 _T = TypeVar("_T")
 #: Of what is not what was demanded nothing is worth keeping.
-_WRONG: Final = (ChecksumMismatchException, SizeMismatchException, DownloadTooLargeException)
+_WRONG: Final = (
+    ChecksumMismatchException,
+    SizeMismatchException,
+    DownloadTooLargeException,
+    UnexpectedEncodingException,
+)
 #: How long who waits for another's download sleeps before looking again, in seconds.
 _LOOK: Final = 0.05
 
@@ -81,6 +89,7 @@ class Flight:
         self._began = time.monotonic()
         self._fetched = 0
         self._connections = config.max_connections
+        self._is_wrong = False
 
     async def run(self, attempts: "Attempts") -> DownloadResult:
         """Return once the file stands at its path, verified and durable.
@@ -96,13 +105,20 @@ class Flight:
                 self._reporter.reused = found.size
                 self._reporter.finish(found.size, found.size)
                 return self._result(found.header, found.path, size=found.size, sha256=found.sha256, reused=found.size)
-            return await attempts.run(lambda: self._attempt(found, network))
+            return await self._flown(found, network, attempts)
         except _WRONG:
             if self._fetched:  # else what is here is an earlier download's, which may have demanded something else
                 self._keep_partial = lambda: False
             raise
         finally:
             await self._leave()
+
+    async def _flown(self, partial: Partial, network: Network, attempts: "Attempts") -> DownloadResult:
+        try:
+            return await attempts.run(lambda: self._attempt(partial, network))
+        except ChecksumMismatchException as error:
+            await self._in_thread(functools.partial(partial.refuse, error.actual))
+            raise
 
     async def _approached(self) -> Standing | Partial:
         """Wait for the right to bring it, or until that is superfluous."""
@@ -112,9 +128,10 @@ class Flight:
         return found
 
     async def _attempt(self, partial: Partial, network: Network) -> DownloadResult:
-        """Ask for what is missing; for all of it where that cannot be had, or turns out to be of something else."""
-        if partial.offset and not partial.resumable:
+        """Ask for what is missing; for all of it where that cannot be had, or turned out to be of something else."""
+        if partial.offset and (self._is_wrong or not partial.resumable):
             await self._in_thread(partial.restart)
+        self._is_wrong = False
         while True:
             try:
                 return await self._bring(partial, network)
@@ -122,13 +139,11 @@ class Flight:
                 self._connections = 1
                 continue
             except StartAgain:
-                pass
-            except ChecksumMismatchException as error:
-                if not partial.pieced:
-                    await self._in_thread(functools.partial(partial.refuse, error.actual))
-                    raise
-            self._connections = 1
-            await self._in_thread(partial.restart)
+                self._connections = 1
+                await self._in_thread(partial.restart)
+            except ChecksumMismatchException:
+                self._is_wrong, self._connections = True, 1
+                raise
 
     async def _bring(self, partial: Partial, network: Network) -> DownloadResult:
         if self._is_whole(partial):
@@ -141,6 +156,10 @@ class Flight:
             if response.status == HTTPStatus.NOT_MODIFIED:
                 return self._not_modified(response, exchange)
             answered, publish = await self._received(partial, network, exchange, response)
+            codings = content_codings(response)
+        if codings:
+            await self._in_thread(lambda: partial.decode(codings, self._order.demands))
+            exchange.received = exchange.announced = partial.offset
         return await self._published(
             partial, publish, size=exchange.received, total=exchange.announced, answered=answered
         )
@@ -173,30 +192,34 @@ class Flight:
         order, header = self._order, partial.header
         condition = header.condition if header is not None and header.url == self._key else None
         rest = Rest(partial.offset, condition) if partial.offset else None
-        return await answer(network, order.url, exchange=exchange, validators=order.validators, rest=rest)
+        return await answer(
+            network,
+            order.url,
+            exchange=exchange,
+            validators=order.validators,
+            rest=rest,
+            coded=order.demands.sha256 is not None,  # which tells what to make of it
+        )
 
     async def _received(
         self, partial: Partial, network: Network, exchange: Exchange, response: "aiohttp.ClientResponse"
     ) -> tuple[Header, Callable[[], None]]:
         """Return what was answered, and what is left to do once every byte is here, and right."""
-        demands = self._order.demands
-        goes_on = self._goes_on(partial, response)
-        if partial.offset and not goes_on:
-            await self._in_thread(partial.restart)
-        partial.pieced = goes_on
+        codings = content_codings(response)
+        demands = self._order.demands.of_coded_body if codings else self._order.demands
+        goes_on = partial.pieced = await self._goes_on(partial, response)
         self._reporter.reused = partial.reused
         exchange.begin(partial.offset, response.content_length)
         demands.check_announced(exchange.announced, url=self._url)
         # What an earlier answer said of its content holds only for what goes on with it, not for what begins anew.
-        answered = self._said(response, size=exchange.announced, sha256=demands.sha256)
+        answered = self._said(response, size=exchange.announced, sha256=self._order.demands.sha256)
         try:
-            if not goes_on and exchange.announced is not None and exchange.announced <= SLOT_SIZE:
+            if not (goes_on or codings) and exchange.announced is not None and exchange.announced <= SLOT_SIZE:
                 body = MemorySink()
                 await receive(response, body, exchange=exchange, demands=demands, reporter=self._reporter)
                 return answered, functools.partial(partial.store, body, answered)
-            await self._into_file(
-                partial, network, (partial.header if goes_on else None) or answered, exchange, response
-            )
+            header = (partial.header if goes_on else None) or answered
+            await self._into_file(partial, network, header, exchange, response, demands=demands)
             return answered, partial.publish
         finally:
             self._fetched += exchange.received - exchange.start
@@ -208,8 +231,10 @@ class Flight:
         header: Header,
         exchange: Exchange,
         response: "aiohttp.ClientResponse",
+        *,
+        demands: Demands,
     ) -> None:
-        demands, reporter = self._order.demands, self._reporter
+        reporter = self._reporter
         swarm = self._swarm(network, header, exchange, response)
         try:
             async with FileSink(
@@ -226,17 +251,32 @@ class Flight:
         self, network: Network, header: Header, exchange: Exchange, response: "aiohttp.ClientResponse"
     ) -> Swarm | None:
         """Return what can bring parts, where they are to be had, and cannot be mixed up with those of another."""
-        if self._connections == 1 or not header.provable or not has_parts(response):
+        if self._connections == 1 or not header.provable or not has_parts(response) or content_codings(response):
             return None
-        condition, etag = (header.condition, header.etag) if header.url == self._key else (None, None)
-        source = Source(network, self._order.url, header, condition, etag, exchange)
+        source = Source(network, self._order.url, header, self._is_named(header), exchange)
         return Swarm(source, limit=self._connections, slots=self._slots)
 
-    def _goes_on(self, partial: Partial, response: "aiohttp.ClientResponse") -> bool:
-        header = partial.header
-        if header is None or not partial.offset:
+    def _is_named(self, header: Header) -> bool:
+        """Whether our own URL named the content by anything."""
+        return header.url == self._key and bool(header.etag or header.last_modified)
+
+    async def _goes_on(self, partial: Partial, response: "aiohttp.ClientResponse") -> bool:
+        """Return whether an answer goes on with what is here, which is dropped where it does not.
+
+        Raises:
+            StartAgain: It is of another content, or may be, and no digest would tell.
+        """
+        header, sha256 = partial.header, self._order.demands.sha256
+        if not partial.offset:
             return False
-        return continues(response, header, offset=partial.offset, etag=header.etag if header.url == self._key else None)
+        if header is None or not continues(response, header, offset=partial.offset):
+            await self._in_thread(partial.restart)
+            return False
+        if not (self._is_named(header) and names_same(response, header)):
+            if sha256 is None:
+                raise StartAgain
+            await self._in_thread(lambda: partial.rely_on_digest(sha256))
+        return True
 
     def _said(self, response: "aiohttp.ClientResponse", *, size: int | None, sha256: str | None) -> Header:
         final_url = self._url if response.url == self._order.url else redact(response.url)

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from kamiwaza_sdk.services.download._dates import parse_date
 from kamiwaza_sdk.services.download.schemas import Validators
 
-__all__ = ["Header", "Journal", "key_of", "parse", "parse_tail", "read_journal", "read_journal_at"]
+__all__ = ["Header", "Journal", "key_of", "parse", "parse_tail", "read_journal", "read_journal_at", "sendable"]
 
 _LINE: Final = re.compile(rb"(0|[1-9][0-9]{0,18}) ([0-9a-f]{64})")
 _LAST_WORD: Final = re.compile(rb"(published|refused) (0|[1-9][0-9]{0,18}) ([0-9a-f]{64})")
@@ -76,6 +76,10 @@ class Header(BaseModel):
         """What to ask the server with next time."""
         return Validators(etag=self.etag, last_modified=self.last_modified)
 
+    def without_validators(self, *, sha256: str | None) -> "Header":
+        """Return it for bytes of which only a digest can tell whether they are all of one content."""
+        return self.model_copy(update={"sha256": sha256, "etag": None, "last_modified": None, "date": None})
+
     def leads_to(self, *, url: str, sha256: str | None) -> bool:
         """Whether bytes of this content are worth keeping for who asks for `url`, or for that digest from anywhere."""
         if sha256 is not None and self.sha256 is not None:
@@ -95,6 +99,11 @@ def _is_strong(last_modified: str | None, date: str | None) -> bool:
 def _moment(text: str | None) -> datetime | None:
     moment = parse_date(text or "")
     return moment if moment is not None and moment.tzinfo else None
+
+
+def sendable(value: str | None) -> str | None:
+    """Return a header's value, or `None` where it could not be sent back."""
+    return value if value and value.isascii() and value.isprintable() else None
 
 
 def key_of(url: str) -> str:

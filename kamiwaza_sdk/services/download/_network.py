@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from http import HTTPStatus
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Network"]
 
+#: Read here, as this module is only imported off the event loop.
+_AGENT: Final = f"kamiwaza-sdk/{version('kamiwaza-sdk')} {aiohttp.http.SERVER_SOFTWARE}"
 #: What of a session goes along to another origin: nothing that could be a credential.
 _HARMLESS: Final = frozenset({"accept", "accept-language", "user-agent"})
 
@@ -36,6 +39,13 @@ class Network:
     session: aiohttp.ClientSession
     config: DownloadConfig
     given: bool
+
+    @property
+    def agent(self) -> dict[str, str]:
+        """What to call ourselves, where the session has no word on it."""
+        session = self.session
+        has_own = "User-Agent" in session.headers or "User-Agent" in session.skip_auto_headers
+        return {} if has_own else {"User-Agent": _AGENT}
 
     def check(self, target: "URL", *, url: str) -> None:
         """Refuse a host that is not allowed.

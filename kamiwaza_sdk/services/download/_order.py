@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kamiwaza_sdk._validation import revalidated
-from kamiwaza_sdk.exceptions import InvalidPathException
 from kamiwaza_sdk.services.download._demands import Demands, demands
 from kamiwaza_sdk.services.download.schemas import DownloadRequest, Validators
 from kamiwaza_sdk.services.download.urls import check_url, redact
@@ -34,8 +33,6 @@ def order_of(request: DownloadRequest, into: Path, *, max_size: int) -> Order:
     Raises:
         InvalidInputException: Something in it is not acceptable.
     """
-    if "\0" in str(request.path):
-        raise InvalidPathException("path", "contains NUL; remove it", value=str(request.path))
     validators = request.validators
     if validators is not None:
         validators = revalidated(validators, Validators, "validators")  # they become headers

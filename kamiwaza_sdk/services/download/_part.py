@@ -19,7 +19,8 @@ _UNSATISFIED: Final = re.compile(r"bytes \*/([0-9]{1,19})")
 async def read_part(response: aiohttp.ClientResponse, *, exchange: Exchange, offset: int, length: int) -> RangeSchema:
     """Return the bytes that were asked for, fewer where the file ends before.
 
-    Of a server that sends the whole file instead, the first bytes are read, and the connection is given up.
+    Of a server that sends the whole file instead, the first bytes are read, and the connection is given up. Behind the
+    end of the file there is nothing, however a server says so: by 416, by the size that it tells, or by an empty part.
 
     Raises:
         RangeNotSupportedException: The answer is another part, or all of a file of which the middle was wanted.
@@ -27,7 +28,9 @@ async def read_part(response: aiohttp.ClientResponse, *, exchange: Exchange, off
         DownloadTimeoutException: Nothing arrived for as long as a stall may take.
     """
     if response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-        return _beyond_the_end(response, exchange, offset)
+        return _beyond_the_end(response, exchange, offset, length)
+    if _ends_before(response, offset):
+        return RangeSchema(offset=offset, size=_told_size(response), body=b"")
     if response.status == HTTPStatus.OK and offset:
         raise RangeNotSupportedException(
             url=exchange.url, offset=offset, length=length, reason="the server sends the whole file instead"
@@ -45,12 +48,27 @@ async def read_part(response: aiohttp.ClientResponse, *, exchange: Exchange, off
     return RangeSchema(offset=offset, size=known, body=body)
 
 
-def _beyond_the_end(response: aiohttp.ClientResponse, exchange: Exchange, offset: int) -> RangeSchema:
-    match = _UNSATISFIED.fullmatch(response.headers.get("Content-Range", "").strip())
-    if match is None or int(match[1]) > offset:
-        reason = "the server answered 416 although the file has those bytes, or does not say how many it has"
-        raise RangeNotSupportedException(url=exchange.url, offset=offset, length=0, reason=reason)
-    return RangeSchema(offset=offset, size=int(match[1]), body=b"")
+def _beyond_the_end(response: aiohttp.ClientResponse, exchange: Exchange, offset: int, length: int) -> RangeSchema:
+    size = _told_size(response)
+    if size is not None and size > offset:
+        reason = "the server answered 416 although the file has those bytes"
+        raise RangeNotSupportedException(url=exchange.url, offset=offset, length=length, reason=reason)
+    return RangeSchema(offset=offset, size=size, body=b"")
+
+
+def _ends_before(response: aiohttp.ClientResponse, offset: int) -> bool:
+    size = _told_size(response)
+    return size is not None and size <= offset
+
+
+def _told_size(response: aiohttp.ClientResponse) -> int | None:
+    """Return the size of the file, where the server says it."""
+    if response.status == HTTPStatus.OK:
+        return response.content_length
+    if match := _UNSATISFIED.fullmatch(response.headers.get("Content-Range", "").strip()):
+        return int(match[1])
+    told = content_range(response)
+    return told[2] if told is not None and told[2] is not None and told[1] < told[2] else None
 
 
 def _announced(

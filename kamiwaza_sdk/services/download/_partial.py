@@ -2,12 +2,15 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Final, Protocol
 
 from kamiwaza_sdk.services.download._claim import Claim
+from kamiwaza_sdk.services.download._coding import CodingException, decoded
+from kamiwaza_sdk.services.download._demands import Demands
 from kamiwaza_sdk.services.download._disk import (
     disk_errors,
     make_room,
@@ -19,6 +22,7 @@ from kamiwaza_sdk.services.download._disk import (
 )
 from kamiwaza_sdk.services.download._journal import Header, Journal
 from kamiwaza_sdk.services.download._stop import Stop
+from kamiwaza_sdk.services.download.exceptions import UnexpectedEncodingException
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -150,6 +154,58 @@ class Partial:
             self._claim.begin(b"")
             if self._descriptor != _NONE:
                 os.ftruncate(self._descriptor, 0)
+
+    def rely_on_digest(self, sha256: str) -> None:
+        """Note that what follows may be of another content than what is here, so that only a digest can tell.
+
+        From now on no validator names the bytes, for whoever goes on with them.
+        """
+        assert self.header is not None, "something is here"
+        header = self.header.without_validators(sha256=sha256)
+        if header != self.header:
+            with disk_errors(self._path, url=self._url):
+                self.header = header
+                self._claim.begin(header.line() + self._line())
+                self._checked = self.offset
+
+    def decode(self, codings: tuple[str, ...], demands: Demands) -> None:
+        """Put in place of a body what it decodes to, unless it is as it came what is demanded.
+
+        Raises:
+            UnexpectedEncodingException: It cannot be decoded here, and is something else.
+            ChecksumMismatchException: What it decodes to is something else, too.
+            SizeMismatchException: It decodes to another size than demanded.
+            DownloadTooLargeException: It decodes to more than is allowed.
+        """
+        if self.sha256() == demands.sha256 and demands.admit(self.offset):
+            return
+        with disk_errors(self._path, url=self._url), TemporaryFile(dir=self._directory) as plain:
+            try:
+                for piece in decoded(self._pieces(self._descriptor), codings):
+                    plain.write(piece)
+                    demands.check_arriving(plain.tell(), url=self._url)
+            except CodingException:
+                raise UnexpectedEncodingException(url=self._url, encoding=", ".join(codings)) from None
+            plain.flush()
+            self._replace(plain.fileno())
+        demands.check_whole(self.offset, self.sha256(), url=self._url)
+
+    def _replace(self, source: int) -> None:
+        header = self.header
+        self.restart()
+        for piece in self._pieces(source):
+            write_all(self._descriptor, piece, self.offset)
+            self._hash.update(piece)
+            self.offset += len(piece)
+        assert header is not None, "something has arrived"
+        self.header = header.model_copy(update={"size": self.offset})
+
+    def _pieces(self, descriptor: int) -> Iterator[bytes]:
+        """Yield what a file holds, until told to stop."""
+        position = 0
+        while not self._stopped.is_set() and (piece := os.pread(descriptor, _CHUNK, position)):
+            yield piece
+            position += len(piece)
 
     def expect(self, header: Header, size: int | None) -> None:
         """Be ready for the content of `header`, from the offset on; refuse it where there is no room for `size`."""

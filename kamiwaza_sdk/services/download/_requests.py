@@ -13,8 +13,9 @@ import aiohttp
 
 from kamiwaza_sdk._validation import check_path
 from kamiwaza_sdk.exceptions import InvalidPathException
+from kamiwaza_sdk.services.download._coding import content_codings, transfer_codings
 from kamiwaza_sdk.services.download._exchange import Exchange, translated
-from kamiwaza_sdk.services.download._journal import Header
+from kamiwaza_sdk.services.download._journal import Header, sendable
 from kamiwaza_sdk.services.download._network import Network
 from kamiwaza_sdk.services.download._retries import parse_retry_after
 from kamiwaza_sdk.services.download.exceptions import (
@@ -54,11 +55,13 @@ async def answer(
     validators: Validators | None = None,
     rest: Rest | None = None,
     any_status: bool = False,
+    coded: bool = False,
 ) -> aiohttp.ClientResponse:
     """Return the answer to a GET, redirects followed, to be used as a context.
 
-    Its status is 200, with an unencoded body; or 304, where `validators` were sent; or 206 or 416, where a `rest` was
-    asked for. With `any_status`, any other that will not be another later is returned too.
+    Its status is 200; or 304, where `validators` were sent; or 206 or 416, where a `rest` was asked for. With
+    `any_status`, any other that will not be another later is returned too. Its body has no content coding, but with
+    `coded`.
 
     Raises:
         DownloadStatusException: The answer is another, or redirects too often or to where it must not.
@@ -69,7 +72,7 @@ async def answer(
         PrivateAddressException: It is at, or leads to, an address that is not public, and that is not allowed.
     """
     conditions = _conditions(validators)
-    headers = {"Accept-Encoding": "identity"} | conditions | _range(rest)
+    headers = {"Accept-Encoding": "identity", **network.agent} | conditions | _range(rest)
     response = await _follow(network, url, exchange=exchange, headers=headers)
     is_expected = (
         response.status == HTTPStatus.OK
@@ -79,7 +82,7 @@ async def answer(
     try:
         if not is_expected:
             _refuse_status(response, exchange, any_status=any_status)
-        _refuse_encoding(response, exchange)
+        _refuse_codings(response, exchange, coded=coded)
     except BaseException:
         async with response:  # gives the connection back
             raise
@@ -97,10 +100,13 @@ def _refuse_status(response: aiohttp.ClientResponse, exchange: Exchange, *, any_
         raise refusal
 
 
-def _refuse_encoding(response: aiohttp.ClientResponse, exchange: Exchange) -> None:
-    encoding = ", ".join(response.headers.getall("Content-Encoding", ())).strip().lower()  # one a line is a list, too
-    if encoding not in {"", "identity"}:
-        raise UnexpectedEncodingException(url=exchange.url, encoding=_plain(encoding))
+def _refuse_codings(response: aiohttp.ClientResponse, exchange: Exchange, *, coded: bool) -> None:
+    refused = [] if coded or not content_codings(response) else ["Content-Encoding"]
+    if transfer_codings(response):  # aiohttp undoes the chunks alone
+        refused.append("Transfer-Encoding")
+    for header in refused:
+        encoding = ", ".join(response.headers.getall(header)).strip().lower()
+        raise UnexpectedEncodingException(url=exchange.url, encoding=_plain(encoding), header=header)
 
 
 def _conditions(validators: Validators | None) -> dict[str, str]:
@@ -209,16 +215,12 @@ def header_of(
         url=key,
         size=size,
         sha256=sha256,
-        etag=_sendable(response.headers.get("ETag")),
-        last_modified=_sendable(response.headers.get("Last-Modified")),
-        date=_sendable(response.headers.get("Date")),
+        etag=sendable(response.headers.get("ETag")),
+        last_modified=sendable(response.headers.get("Last-Modified")),
+        date=sendable(response.headers.get("Date")),
         final_url=final_url,
         filename=_filename_of(response),
     )
-
-
-def _sendable(value: str | None) -> str | None:
-    return value if value and value.isascii() and value.isprintable() else None
 
 
 def _filename_of(response: aiohttp.ClientResponse) -> str | None:

@@ -45,8 +45,9 @@ class Resources:
         if self._given is not None:
             check_session(self._given, self._config)
             return Network(self._given, self._config, given=True)
-        ca_file = self._config.ca_file
-        trusted = None if ca_file is None else await asyncio.to_thread(trusting, ca_file)
+        ca_file, strict = self._config.ca_file, self._config.tls_strict
+        own = ca_file is not None or not strict
+        trusted = await asyncio.to_thread(trusting, ca_file, strict=strict) if own else None
         if self._network is None:  # else another call was faster
             self._own = open_session(self._config, trusted)
             self._network = Network(self._own, self._config, given=False)

@@ -11,7 +11,11 @@ from typing import Final, TypeVar
 
 from kamiwaza_sdk.services.download._dates import parse_date
 from kamiwaza_sdk.services.download.config import DownloadConfig
-from kamiwaza_sdk.services.download.exceptions import DownloadException, DownloadStatusException
+from kamiwaza_sdk.services.download.exceptions import (
+    ChecksumMismatchException,
+    DownloadException,
+    DownloadStatusException,
+)
 from kamiwaza_sdk.services.download.schemas import AttemptCallback, DownloadAttempt
 
 __all__ = ["Attempts", "parse_retry_after"]
@@ -41,6 +45,7 @@ class Attempts:
         self._on_attempt = on_attempt
         self._began = time.monotonic()
         self._number = 0
+        self._was_wrong = False
 
     async def run(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
         """Return what an attempt returns, or raise what the last one raised.
@@ -64,7 +69,14 @@ class Attempts:
             await asyncio.sleep(pause)
 
     def _pause(self, error: DownloadException) -> float | None:
-        """Return how long to wait before the next attempt, `None` where there is to be none."""
+        """Return how long to wait before the next attempt, `None` where there is to be none.
+
+        A body with another digest than expected may have been damaged on its way, or by one of several servers: it is
+        asked for once more, whatever the budget.
+        """
+        if isinstance(error, ChecksumMismatchException) and not self._was_wrong:
+            self._was_wrong = True
+            return 0.0
         if not error.retryable or self._number >= self._config.max_attempts:
             return None
         limit = min(self._config.retry_pause * 2 ** (self._number - 1), _LONGEST_PAUSE)

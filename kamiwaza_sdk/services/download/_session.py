@@ -40,20 +40,31 @@ def _unblockable(why: str) -> ConfigurationException:
     )
 
 
-def trusting(file: Path) -> ssl.SSLContext:
+def trusting(file: Path | None, *, strict: bool) -> ssl.SSLContext:
     """Return a context that trusts the certificates in a file besides those that OpenSSL does anyway. Reads files.
+
+    Args:
+        file: The certificates, in PEM form. `None`: no others.
+        strict: Whether to be as strict as this Python is; else to let pass what RFC 5280 demands of CAs beyond need.
 
     Raises:
         ConfigurationException: The file cannot be read, or there is no certificate in it.
     """
     context = ssl.create_default_context()
     context.set_alpn_protocols(("http/1.1",))
+    if not strict:
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if file is not None:
+        _trust(context, file)
+    return context
+
+
+def _trust(context: ssl.SSLContext, file: Path) -> None:
     try:
         context.load_verify_locations(file.expanduser())
     except OSError as error:  # ssl.SSLError is one
         problem = "holds no certificate in PEM form" if isinstance(error, ssl.SSLError) else f"is {error.strerror}"
         raise ConfigurationException("DOWNLOAD_SERVICE_CA_FILE", f"{problem}; name a readable file") from error
-    return context
 
 
 def open_session(config: DownloadConfig, trusted: ssl.SSLContext | None) -> aiohttp.ClientSession:

@@ -11,7 +11,7 @@ import aiohttp
 from kamiwaza_sdk.services.download._exchange import Exchange
 from kamiwaza_sdk.services.download._journal import Header
 from kamiwaza_sdk.services.download._network import Network
-from kamiwaza_sdk.services.download._ranges import StartAgain, continues
+from kamiwaza_sdk.services.download._ranges import StartAgain, continues, names_same
 from kamiwaza_sdk.services.download._requests import Rest, answer
 
 if TYPE_CHECKING:
@@ -38,16 +38,14 @@ class Source:
         network: What the requests go through.
         url: Where it is asked for.
         header: Which content it is.
-        condition: What names it there, for ``If-Range``; where nothing does, a digest of all of it must tell.
-        etag: What the server called it before.
+        named: Whether that server named it before. Where it did not, a digest of all of it must tell.
         exchange: Its timeouts, and how far it is.
     """
 
     network: Network
     url: "URL"
     header: Header
-    condition: str | None
-    etag: str | None
+    named: bool
     exchange: Exchange
 
     @asynccontextmanager
@@ -58,12 +56,12 @@ class Source:
             NoPartsException: It is anything else.
             DownloadException: As by `answer`.
         """
-        rest = Rest(begin, self.condition, end)
+        rest = Rest(begin, self.header.condition if self.named else None, end)
         async with await answer(self.network, self.url, exchange=self.exchange, rest=rest) as response:
             try:
-                given = continues(response, self.header, offset=begin, end=end, etag=self.etag)
+                given = continues(response, self.header, offset=begin, end=end)
             except StartAgain:
                 given = False
-            if not given:
+            if not given or (self.named and not names_same(response, self.header)):
                 raise NoPartsException
             yield response

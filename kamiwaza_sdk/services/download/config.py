@@ -75,6 +75,9 @@ class DownloadConfig(Settings):
             URL goes before. In the environment a JSON object.
         ca_file: A file of certificates in PEM form that are trusted besides those that OpenSSL trusts. Nothing
             switches verification off. A session handed in trusts what it was made with.
+        tls_strict: Hold certificates to the letter of RFC 5280, as Python does from 3.13 on. False: no longer. That is
+            for a proxy that opens TLS and signs with a CA of its own which leaves extensions out, such as the Authority
+            Key Identifier. Chain, name and dates are verified all the same. A session handed in has its own way.
         trust_env: Use the proxies that ``HTTP_PROXY``, ``HTTPS_PROXY`` and ``NO_PROXY`` name, in capitals or not; user
             and password stand in their addresses. ``~/.netrc`` is never read. A session handed in has its own way.
 
@@ -103,6 +106,7 @@ class DownloadConfig(Settings):
         default_factory=dict[str, SecretStr]
     )
     ca_file: Annotated[Path | None, BeforeValidator(_file)] = None
+    tls_strict: bool = True
     trust_env: bool = False
 
     def __getstate__(self) -> dict[Any, Any]:  # Any: as the base class has it

@@ -186,19 +186,22 @@ class SizeMismatchException(DownloadException):
 
 
 class UnexpectedEncodingException(DownloadException):
-    """The server compressed the body although asked not to; its digest and size would be of something else.
+    """The server compressed the body although asked not to, and nothing tells whether the file is what it decodes to.
 
     Attributes:
-        encoding: The ``Content-Encoding`` it answered with.
+        encoding: The codings it answered with.
+        header: In which header: ``Content-Encoding`` or ``Transfer-Encoding``.
     """
 
-    def __init__(self, *, url: str, encoding: str) -> None:
+    def __init__(self, *, url: str, encoding: str, header: str = "Content-Encoding") -> None:
+        way_out = "have the server send the file as it is"
+        if header == "Content-Encoding":
+            way_out += ", or give the sha256 of the file: it tells whether to decode it"
         super().__init__(
-            f"{url} is sent with Content-Encoding {encoding} although 'identity' was asked for; "
-            "have the server send the file as it is",
-            url=url,
+            f"{url} is sent with {header} {encoding} although 'identity' was asked for; {way_out}", url=url
         )
         self.encoding = encoding
+        self.header = header
 
 
 class HostNotAllowedException(DownloadException):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 
 from kamiwaza_sdk._tasks import settled
-from kamiwaza_sdk._validation import check_count, check_given, check_place, shown
+from kamiwaza_sdk._validation import check_count, check_given, revalidated_quickly, shown
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.download._demands import Demands, demands
 from kamiwaza_sdk.services.download._order import order_of
@@ -158,9 +158,13 @@ class DownloadService:
             DownloadDiskException: It could not be written.
         """
         check_progress(progress)
-        place = check_place(path, field="path")
         request = DownloadRequest(
-            url=url, path=place, sha256=sha256, size=size, max_size=max_size, validators=validators
+            url=url,
+            path=path,  # type: ignore[arg-type]  # what it is made of is checked there
+            sha256=sha256,
+            size=size,
+            max_size=max_size,
+            validators=validators,
         )
         return await self._owned(self._bring(request, progress=progress), url=redact_text(request.url))
 
@@ -190,9 +194,13 @@ class DownloadService:
         Raises:
             InvalidInputException: An argument is of a wrong kind.
         """
-        place = check_place(path, field="path")
         request = DownloadRequest(
-            url=url, path=place, sha256=sha256, size=size, max_size=max_size, validators=validators
+            url=url,
+            path=path,  # type: ignore[arg-type]  # what it is made of is checked there
+            sha256=sha256,
+            size=size,
+            max_size=max_size,
+            validators=validators,
         )
         shown = redact_text(request.url)
 
@@ -401,6 +409,7 @@ class DownloadService:
         return result
 
     async def _read(self, target: "URL", wanted: Demands, *, any_status: bool) -> ResponseSchema:
+        from kamiwaza_sdk.services.download._coding import content_codings, decoded_body
         from kamiwaza_sdk.services.download._exchange import Exchange
         from kamiwaza_sdk.services.download._receive import receive
         from kamiwaza_sdk.services.download._requests import answer, response_of
@@ -411,14 +420,25 @@ class DownloadService:
         async with (
             self._resources() as resources,
             self._slot(config.max_concurrency),
-            await answer(await resources.network(), target, exchange=exchange, any_status=any_status) as response,
+            await answer(
+                await resources.network(),
+                target,
+                exchange=exchange,
+                any_status=any_status,
+                coded=wanted.sha256 is not None,
+            ) as response,
         ):
+            codings = content_codings(response)
+            demands = wanted.of_coded_body if codings else wanted
             exchange.begin(0, response.content_length)
-            wanted.check_announced(exchange.announced, url=shown)
+            demands.check_announced(exchange.announced, url=shown)
             await receive(
-                response, sink, exchange=exchange, demands=wanted, reporter=Reporter(None, url=shown, path=Path())
+                response, sink, exchange=exchange, demands=demands, reporter=Reporter(None, url=shown, path=Path())
             )
-            return response_of(response, sink.body())
+            body = sink.body()
+            if codings:
+                body = await asyncio.to_thread(decoded_body, body, codings, wanted, url=shown)
+            return response_of(response, body)
 
     async def _ready(self) -> DownloadConfig:
         """Return the settings. What reads files, once, does so off the event loop: them, and importing aiohttp."""
@@ -469,7 +489,7 @@ def _checked(requests: object) -> list[DownloadRequest]:
     for request in asked:
         if not isinstance(request, DownloadRequest):
             raise InvalidInputException("requests", f"holds {shown(request)}; {way_out}")
-    return asked
+    return [revalidated_quickly(request, DownloadRequest, "requests") for request in asked]
 
 
 def load() -> None:

@@ -1,11 +1,12 @@
 """One of many files to download, and what became of it."""
 
+from functools import partial
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
-from kamiwaza_sdk._validation import InputSchema
+from kamiwaza_sdk._validation import InputSchema, check_place
 from kamiwaza_sdk.exceptions import ServiceException
 from kamiwaza_sdk.services.download.schemas.result import DownloadResult
 from kamiwaza_sdk.services.download.schemas.validators import Validators
@@ -33,7 +34,7 @@ class DownloadRequest(InputSchema):
     """
 
     url: str
-    path: Path
+    path: Annotated[Path, BeforeValidator(partial(check_place, field="path"))]
     sha256: str | None = None
     size: int | None = None
     max_size: int | None = None
