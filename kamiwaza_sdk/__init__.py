@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.database import create_engine as create_engine
     from kamiwaza_sdk.database import setup_database as setup_database
     from kamiwaza_sdk.exceptions import AlreadyExistsException as AlreadyExistsException
+    from kamiwaza_sdk.exceptions import AsyncioRequiredException as AsyncioRequiredException
     from kamiwaza_sdk.exceptions import ConfigurationException as ConfigurationException
     from kamiwaza_sdk.exceptions import ConflictException as ConflictException
     from kamiwaza_sdk.exceptions import InvalidInputException as InvalidInputException
@@ -226,6 +227,7 @@ __all__ = [
     "AliasNotFoundException",
     "AlreadyExistsException",
     "AsyncModelService",
+    "AsyncioRequiredException",
     "AttemptCallback",
     "AttentionLayersSchema",
     "AttentionSchema",
@@ -435,6 +437,7 @@ _MODULES = {
     "AliasAlreadyExistsException": "kamiwaza_sdk.services.model.exceptions",
     "AliasNotFoundException": "kamiwaza_sdk.services.model.exceptions",
     "AlreadyExistsException": "kamiwaza_sdk.exceptions",
+    "AsyncioRequiredException": "kamiwaza_sdk.exceptions",
     "AsyncModelService": "kamiwaza_sdk.services.model.async_services",
     "AttemptCallback": "kamiwaza_sdk.services.download.schemas",
     "AttentionLayersSchema": "kamiwaza_sdk.formats.schemas",

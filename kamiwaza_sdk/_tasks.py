@@ -4,9 +4,23 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
-__all__ = ["all_or_first_error", "settled", "thread_to_its_end"]
+from kamiwaza_sdk.exceptions import AsyncioRequiredException
+
+__all__ = ["all_or_first_error", "running_loop", "settled", "thread_to_its_end"]
 
 _T = TypeVar("_T")
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Return the event loop that runs here.
+
+    Raises:
+        AsyncioRequiredException: None of asyncio's does.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise AsyncioRequiredException from None
 
 
 async def settled(

@@ -40,6 +40,7 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
     ├── SourceEntryPointException
     ├── SourceTooLargeException
     ├── OpenTransactionException
+    ├── AsyncioRequiredException (RuntimeError)
     ├── ConfigurationException (ValueError)
     ├── MissingDependencyException (ImportError)
     ├── DatabaseException
@@ -95,6 +96,7 @@ from typing import Any, Self
 
 __all__ = [
     "AlreadyExistsException",
+    "AsyncioRequiredException",
     "ConfigurationException",
     "ConflictException",
     "InvalidInputException",
@@ -208,6 +210,16 @@ class ConfigurationException(ServiceException, ValueError):
         super().__init__(f"{setting}: {reason}")
         self.setting = setting
         self.reason = reason
+
+
+class AsyncioRequiredException(ServiceException, RuntimeError):
+    """An asynchronous call was made where no event loop of asyncio runs, under trio for one."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no asyncio event loop is running here, which asynchronous calls need; use asyncio.run(…), from trio in a "
+            "thread: await trio.to_thread.run_sync(asyncio.run, …)"
+        )
 
 
 class MissingDependencyException(ServiceException, ImportError):

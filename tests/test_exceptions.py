@@ -11,6 +11,7 @@ import kamiwaza_sdk
 from kamiwaza_sdk import (
     AliasAlreadyExistsException,
     AliasNotFoundException,
+    AsyncioRequiredException,
     BlobNotFoundException,
     BulkException,
     BulkResult,
@@ -78,6 +79,7 @@ EXAMPLES: list[ServiceException] = [
     ServiceException("what and how to get out"),
     AliasAlreadyExistsException(alias="production", model="m", number=3, namespace="default"),
     AliasNotFoundException(alias="production", model="m", namespace="default"),
+    AsyncioRequiredException(),
     BlobNotFoundException(sha256="ab" * 32, path=Path("/store/ab")),
     BulkException(
         index=7, result=BulkResult(created=5), cause=DatabaseBusyException(code="40P01", transaction_usable=False)
@@ -208,6 +210,7 @@ def test_the_tree_that_is_drawn_is_the_tree_that_is() -> None:
         (RevisionNotFoundException, LookupError),
         (NotInCacheException, LookupError),
         (InvalidNameException, ValueError),
+        (AsyncioRequiredException, RuntimeError),
         (ConfigurationException, ValueError),
         (MissingDependencyException, ImportError),
         (kamiwaza_sdk.DownloadTimeoutException, TimeoutError),

@@ -11,6 +11,7 @@ import pytest
 from kamiwaza_sdk.services.download._approach import Approach
 from kamiwaza_sdk.services.download._claim import Place, Turn
 from kamiwaza_sdk.services.download._demands import demands
+from kamiwaza_sdk.services.download._disk import NewFileMode
 from kamiwaza_sdk.services.download._journal import Header
 from kamiwaza_sdk.services.download._lease import LeaseClaim
 from kamiwaza_sdk.services.download._lock import FileClaim
@@ -36,7 +37,7 @@ def claim(target: Path) -> Generator[Callable[[], FileClaim]]:
 
 
 def approach(target: Path) -> Approach:
-    return Approach(target, demands(limit=1000), url="https://example.org/m", key="u", path=target)
+    return Approach(target, demands(limit=1000), url="https://example.org/m", key="u", path=target, mode=NewFileMode())
 
 
 def published(leader: FileClaim, target: Path, last_word: bytes = PUBLISHED) -> None:

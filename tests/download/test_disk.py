@@ -1,15 +1,17 @@
 """What a file system can refuse, for real: small and read-only ones are mounted where the tests run as root."""
 
+import asyncio
 import errno
 import os
+import stat
 import subprocess
 from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
 
-from kamiwaza_sdk import DownloadDiskException, DownloadService
-from kamiwaza_sdk.testing import Chunked, FaultyServer, GeneratedBody
+from kamiwaza_sdk import DownloadConfig, DownloadDiskException, DownloadService
+from kamiwaza_sdk.testing import Chunked, FaultyServer, GeneratedBody, Stall
 from tests.download.helpers import descriptors, entries
 from tests.serving import Server
 
@@ -157,3 +159,23 @@ async def test_failures_of_the_disk_leave_no_descriptor(
         with pytest.raises(DownloadDiskException):
             await downloads.download(url, target / "m")
     assert [kind for kind in descriptors() if kind != "socket"] == [kind for kind in before if kind != "socket"]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+@pytest.mark.parametrize("size", [10, 3 * 1024**2])
+async def test_a_partial_file_is_private_and_the_whole_one_as_the_umask_says(
+    *, size: int, umask: int, mode: int, faulty_server: FaultyServer, config: DownloadConfig, target: Path
+) -> None:
+    url = faulty_server.add("/m", body=GeneratedBody(size), faults=[Stall(at=size - 1)])
+    before = os.umask(umask)
+    try:
+        async with DownloadService(config) as downloads:
+            download = downloads.start(url, target)
+            await asyncio.to_thread(faulty_server.wait_for_stall)
+            (partial,) = target.parent.glob("*.partial")
+            assert stat.S_IMODE(partial.stat().st_mode) == 0o600
+            await download.cancel()
+            await downloads.download(url, target)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(target.stat().st_mode) == mode

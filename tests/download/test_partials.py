@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from kamiwaza_sdk.services.download import _partial
 from kamiwaza_sdk.services.download._claim import Place, Turn
+from kamiwaza_sdk.services.download._disk import NewFileMode
 from kamiwaza_sdk.services.download._journal import Header, parse
 from kamiwaza_sdk.services.download._lock import FileClaim
 from kamiwaza_sdk.services.download._partial import CHECKPOINT, Partial
@@ -38,7 +39,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def begun(path: Path) -> Partial:
     claim = FileClaim(Place(path))
     assert claim.attempt() is Turn.OURS
-    partial = Partial(claim, path, path=path, url="https://example.org/m", stopped=Stop())
+    partial = Partial(claim, path, path=path, url="https://example.org/m", stopped=Stop(), mode=NewFileMode())
     partial.recover(claim.read())
     partial.expect(HEADER, None)
     return partial

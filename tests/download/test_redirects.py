@@ -1,6 +1,7 @@
 """Where redirects may lead, and what goes along."""
 
 from collections.abc import Generator
+from importlib.metadata import version
 from pathlib import Path
 
 import aiohttp
@@ -117,3 +118,15 @@ async def test_what_a_session_adds_stays_at_the_first_origin(
     assert home.headers["x-token"] == "secret"
     assert "secret" not in str(foreign.headers)
     assert (foreign.headers["user-agent"], foreign.headers["accept-encoding"]) == ("app", "identity")
+
+
+async def test_requests_say_who_asks_unless_a_session_does(config: DownloadConfig, server: Server) -> None:
+    url = server.add("/m", body=b"x")
+    for headers, skipped in (({}, ()), ({"User-Agent": "app"}, ()), ({}, ("User-Agent",))):
+        async with aiohttp.ClientSession(headers=headers, skip_auto_headers=skipped) as session:
+            await DownloadService(config, session=session).read(url, max_size=1)
+    await DownloadService(config).read(url, max_size=1)
+    ours = f"kamiwaza-sdk/{version('kamiwaza-sdk')} "
+    told = [request.headers.get("user-agent") for request in server.requests]
+    assert [name and name.startswith(ours) for name in told] == [True, False, None, True]
+    assert told[1] == "app"

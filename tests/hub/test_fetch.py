@@ -281,7 +281,7 @@ async def test_progress_is_told_of_files_that_are_here(hub: HubService, server: 
         ]
         assert {one.url for one in told} == {(tmp_path / "m" / name).as_uri() for name in names}
     told.clear()
-    await hub.fetch(server.url("/a"), sha256=SHA256, progress=told.append)
+    await hub.fetch(server.url("/a.bin"), sha256=SHA256, progress=told.append)
     assert server.requests == []
     assert [(one.received, one.reused, one.finished) for one in told] == [(len(BODY), len(BODY), True)]
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from kamiwaza_sdk.services.download._claim import Claim, Place, Turn
 from kamiwaza_sdk.services.download._demands import Demands
-from kamiwaza_sdk.services.download._disk import disk_errors
+from kamiwaza_sdk.services.download._disk import NewFileMode, disk_errors
 from kamiwaza_sdk.services.download._journal import Header, Journal
 from kamiwaza_sdk.services.download._lock import FileClaim, Locks
 from kamiwaza_sdk.services.download._partial import Partial
@@ -41,13 +41,14 @@ class Approach:
         url: Where it comes from, redacted.
         key: The same, in the words of a journal.
         path: Where it is to stand in the end, and may stand already.
+        mode: What it gets then.
 
     Attributes:
         partial: What to add to, once the right is taken.
         stopped: Lets whatever runs come to its end soon. From any thread.
     """
 
-    def __init__(self, into: Path, demands: Demands, *, url: str, key: str, path: Path) -> None:
+    def __init__(self, into: Path, demands: Demands, *, url: str, key: str, path: Path, mode: NewFileMode) -> None:
         self.partial: Partial | None = None
         self.stopped = Stop()
         self._into = into
@@ -56,6 +57,7 @@ class Approach:
         self._demands = demands
         self._url = url
         self._key = key
+        self._mode = mode
         self._waited = False
         self._claim: Claim = FileClaim(Place(into))
 
@@ -165,7 +167,9 @@ class Approach:
         return Standing(self._into, outcome.header if same else self._unsaid(), size, actual)
 
     def _begun(self) -> Standing | Partial:
-        self.partial = Partial(self._claim, self._into, path=self._path, url=self._url, stopped=self.stopped)
+        self.partial = Partial(
+            self._claim, self._into, path=self._path, url=self._url, stopped=self.stopped, mode=self._mode
+        )
         if self._waited and (standing := self._standing()):
             self.partial.discard()
             return standing

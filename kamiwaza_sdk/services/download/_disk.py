@@ -2,16 +2,36 @@
 
 import errno
 import os
+import re
 import shutil
 import stat
+import threading
+from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 from kamiwaza_sdk.services.download.exceptions import DownloadDiskException, DownloadException
 
-__all__ = ["disk_errors", "make_room", "read_all", "refuse_all_but_files", "sync_data", "sync_directory", "write_all"]
+__all__ = [
+    "PRIVATE",
+    "NewFileMode",
+    "close",
+    "disk_errors",
+    "make_room",
+    "read_all",
+    "refuse_all_but_files",
+    "sync_data",
+    "sync_directory",
+    "write_all",
+]
 
+#: The mode of what is unfinished: nobody else is to read what nobody has checked.
+PRIVATE: Final = 0o600
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_STATUS: Final = "/proc/thread-self/status"
+_UMASK: Final = re.compile(rb"^Umask:\s*([0-7]+)$", re.MULTILINE)
+_UMASK_LOCK: Final = threading.Lock()
 
 
 class disk_errors:  # noqa: N801 - reads as what it is about
@@ -95,6 +115,37 @@ def read_all(descriptor: int, buffer: memoryview, offset: int) -> None:
         if not count:
             raise OSError(errno.EIO, "what was written is gone: somebody else made the file shorter")
         filled += count
+
+
+def close(descriptor: int) -> None:
+    """Let go of a descriptor, which it is also where the system has something to say about it: all is synced before."""
+    with suppress(OSError):
+        os.close(descriptor)
+
+
+class NewFileMode:
+    """The mode that any new file of this process gets, asked for once."""
+
+    @cached_property
+    def value(self) -> int:
+        """Return it. Blocks."""
+        return 0o666 & ~_umask()
+
+
+def _umask() -> int:
+    """Return the umask. Asking for it by setting it would for a moment be felt by other threads, so Linux tells it."""
+    with suppress(OSError):
+        descriptor = os.open(_STATUS, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            found = _UMASK.search(os.read(descriptor, 4096))
+        finally:
+            os.close(descriptor)
+        if found is not None:
+            return int(found[1], 8)
+    with _UMASK_LOCK:
+        umask = os.umask(0o077)
+        os.umask(umask)
+        return umask
 
 
 def sync_data(descriptor: int) -> None:

@@ -14,8 +14,8 @@ from kamiwaza_sdk.services.download.exceptions import (
 
 __all__ = ["Exchange", "next_piece", "translated"]
 
-#: What OpenSSL finds wrong only where it is told to be strict: X509_V_ERR_PATHLEN_INVALID_FOR_NON_CA (80) up to
-#: X509_V_ERR_EC_KEY_EXPLICIT_PARAMS (94), without those of chains that are wrong anyway.
+#: What OpenSSL finds wrong only where it is told to be strict: from X509_V_ERR_PATHLEN_INVALID_FOR_NON_CA (80) to
+#: X509_V_ERR_EXTENSIONS_REQUIRE_VERSION_3 (93).
 _AGAINST_RFC_5280: Final = frozenset(range(80, 94))
 #: X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT (18) and the three after it.
 _UNKNOWN_ISSUER: Final = frozenset(range(18, 22))

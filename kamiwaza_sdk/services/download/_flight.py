@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import logging
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.download._retries import Attempts
 
 __all__ = ["Flight"]
+
+_LOG: Final = logging.getLogger("kamiwaza_sdk.download")
 
 _T = TypeVar("_T")
 #: Of what is not what was demanded nothing is worth keeping.
@@ -85,7 +88,9 @@ class Flight:
         self._reporter = reporter
         self._url = order.shown
         self._key = key_of(str(order.url))
-        self._approach = Approach(order.into, order.demands, url=self._url, key=self._key, path=order.path)
+        self._approach = Approach(
+            order.into, order.demands, url=self._url, key=self._key, path=order.path, mode=resources.mode
+        )
         self._began = time.monotonic()
         self._fetched = 0
         self._connections = config.max_connections
@@ -310,14 +315,17 @@ class Flight:
         return await self._resources.threads.run(job, on_cancel=self._approach.stopped.set)
 
     async def _leave(self) -> None:
-        """Give back what is held, come what may."""
+        """Give back what is held, come what may. Where that is refused, the result or error there is counts more."""
         if self._approach.left:
             return
         leaving = self._resources.threads.start(lambda: self._approach.leave(keep=self._keep_partial()))
         cancelled = await settled(leaving)
+        if isinstance(refusal := leaving.exception(), OSError):
+            _LOG.warning("Could not clear up after %s: %s", self._url, refusal)
         if cancelled is not None:
             raise cancelled
-        leaving.result()
+        if not isinstance(refusal, OSError):
+            leaving.result()
 
 
 def _kept(known: Validators | None, said: Validators) -> Validators:

@@ -14,7 +14,7 @@ from typing import Final
 from filelock import SoftFileLease, Timeout
 
 from kamiwaza_sdk.services.download._claim import Place, Turn
-from kamiwaza_sdk.services.download._disk import sync_data
+from kamiwaza_sdk.services.download._disk import PRIVATE, close, sync_data
 from kamiwaza_sdk.services.download._journal import Journal, read_journal, read_journal_at
 
 __all__ = ["LeaseClaim"]
@@ -83,7 +83,7 @@ class LeaseClaim:
 
     def file(self) -> int:
         if self._file == _NONE:
-            self._file = os.open(self.partial, _NEW, 0o666)
+            self._file = os.open(self.partial, _NEW, PRIVATE)
         return self._file
 
     def begin(self, text: bytes) -> None:
@@ -149,5 +149,5 @@ class LeaseClaim:
 
     def _close(self) -> None:
         for descriptor in {self._own, self._followed, self._left, self._file} - {_NONE}:
-            os.close(descriptor)
+            close(descriptor)
         self._own = self._followed = self._left = self._file = _NONE

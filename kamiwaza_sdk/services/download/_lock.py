@@ -10,7 +10,7 @@ from typing import Final
 from weakref import WeakSet
 
 from kamiwaza_sdk.services.download._claim import Place, Turn
-from kamiwaza_sdk.services.download._disk import sync_data
+from kamiwaza_sdk.services.download._disk import PRIVATE, close, sync_data
 from kamiwaza_sdk.services.download._journal import Journal, parse, parse_tail, read_journal, read_journal_at
 
 __all__ = ["FileClaim", "Locks"]
@@ -57,7 +57,7 @@ class FileClaim:
     def attempt(self, *, follow: bool = True) -> Turn:
         while True:
             if self._file == _NONE:
-                self._file = _opened(self.partial, os.O_CREAT)
+                self._file = _opened(self.partial, os.O_CREAT, mode=PRIVATE)
             if not self._lock():
                 if follow:
                     self._have_journal()
@@ -139,10 +139,10 @@ class FileClaim:
         if descriptor != _NONE:
             with suppress(OSError):  # a child that C code forked has the lock, too: closing here would leave it that
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
-            os.close(descriptor)
+            close(descriptor)
         descriptor, self._journal = self._journal, _NONE
         if descriptor != _NONE:
-            os.close(descriptor)
+            close(descriptor)
 
     def forget(self) -> None:
         """Have nothing to do with what the process has open that this one was forked from: its lock goes on."""
@@ -235,15 +235,15 @@ def _close(names: set[str]) -> None:
 os.register_at_fork(after_in_child=_forget_all)
 
 
-def _opened(name: str, flags: int) -> int:
+def _opened(name: str, flags: int, *, mode: int = 0o666) -> int:  # of which the umask takes, as of any new file's
     """Return a descriptor of a file: a link that has its name is taken out of the way."""
     try:
-        return os.open(name, _OPEN | flags, 0o666)  # the umask decides, as for any new file
+        return os.open(name, _OPEN | flags, mode)
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
         _unlink(name)
-        return os.open(name, _OPEN | flags, 0o666)
+        return os.open(name, _OPEN | flags, mode)
 
 
 def _is_single(found: os.stat_result) -> bool:

@@ -12,6 +12,7 @@ from kamiwaza_sdk.services.download._claim import Claim
 from kamiwaza_sdk.services.download._coding import CodingException, decoded
 from kamiwaza_sdk.services.download._demands import Demands
 from kamiwaza_sdk.services.download._disk import (
+    NewFileMode,
     disk_errors,
     make_room,
     read_all,
@@ -58,6 +59,7 @@ class Partial:
         path: Where it is to stand in the end, for errors.
         url: What it is a download of, redacted, for errors.
         stopped: Once set, whatever runs comes to its end soon, and nothing is published any more.
+        mode: What the whole file gets; until then nobody else may read it.
 
     Attributes:
         offset: How many bytes are written, and hashed.
@@ -70,7 +72,7 @@ class Partial:
         DownloadDiskException: By every method: the file system refused.
     """
 
-    def __init__(self, claim: Claim, into: Path, *, path: Path, url: str, stopped: Stop) -> None:
+    def __init__(self, claim: Claim, into: Path, *, path: Path, url: str, stopped: Stop, mode: NewFileMode) -> None:
         self.offset = 0
         self.reused = 0
         self.header: Header | None = None
@@ -86,6 +88,7 @@ class Partial:
         self._checked = 0
         self._synced = 0
         self._stopped = stopped
+        self._mode = mode
         self._untouched = False
         self.left = False
 
@@ -191,14 +194,14 @@ class Partial:
         demands.check_whole(self.offset, self.sha256(), url=self._url)
 
     def _replace(self, source: int) -> None:
-        header = self.header
+        header, reused = self.header, self.reused
         self.restart()
         for piece in self._pieces(source):
             write_all(self._descriptor, piece, self.offset)
             self._hash.update(piece)
             self.offset += len(piece)
         assert header is not None, "something has arrived"
-        self.header = header.model_copy(update={"size": self.offset})
+        self.header, self.reused = header.model_copy(update={"size": self.offset}), reused
 
     def _pieces(self, descriptor: int) -> Iterator[bytes]:
         """Yield what a file holds, until told to stop."""
@@ -287,6 +290,8 @@ class Partial:
     def publish(self) -> None:
         """Make the file durable and give it its name, unless it was told to stop."""
         with disk_errors(self._path, url=self._url):
+            with suppress(OSError):  # of a file system without modes
+                os.fchmod(self._descriptor, self._mode.value)
             try:
                 os.fsync(self._descriptor)
             except OSError:  # whatever the disk has of it now, it said once that it has not

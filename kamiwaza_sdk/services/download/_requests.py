@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import string
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from kamiwaza_sdk.services.download.urls import resolve
 if TYPE_CHECKING:
     from yarl import URL
 
-__all__ = ["Rest", "answer", "header_of", "response_of"]
+__all__ = ["Rest", "answer", "filename_of", "header_of", "response_of"]
 
 MAX_REDIRECTS: Final = 10
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -219,12 +220,15 @@ def header_of(
         last_modified=sendable(response.headers.get("Last-Modified")),
         date=sendable(response.headers.get("Date")),
         final_url=final_url,
-        filename=_filename_of(response),
+        filename=filename_of(response),
     )
 
 
-def _filename_of(response: aiohttp.ClientResponse) -> str | None:
-    """Return the last segment of the name the server gives the file, or `None` where that cannot be a file's name."""
+def filename_of(response: aiohttp.ClientResponse) -> str | None:
+    """Return what a server calls the file (RFC 6266), or `None` where that cannot be a file's name.
+
+    Of a path the last segment counts. White space and dots around it go: they would hide the file, or say nothing.
+    """
     if "Content-Disposition" not in response.headers:
         return None
     with warnings.catch_warnings():
@@ -233,6 +237,6 @@ def _filename_of(response: aiohttp.ClientResponse) -> str | None:
     if disposition is None or disposition.filename is None:
         return None
     try:
-        return check_path(disposition.filename.replace("\\", "/").rpartition("/")[2])
+        return check_path(disposition.filename.replace("\\", "/").rpartition("/")[2].strip(string.whitespace + "."))
     except InvalidPathException:
         return None

@@ -3,6 +3,7 @@
 import asyncio
 from typing import TYPE_CHECKING, Self
 
+from kamiwaza_sdk.services.download._disk import NewFileMode
 from kamiwaza_sdk.services.download._threads import Threads
 from kamiwaza_sdk.services.download.config import DownloadConfig
 
@@ -28,6 +29,7 @@ class Resources:
         self._given = session
         self._own: aiohttp.ClientSession | None = None
         self._network: Network | None = None
+        self.mode = NewFileMode()
         self.threads = Threads(2 * config.max_concurrency + 1)
 
     async def network(self) -> "Network":

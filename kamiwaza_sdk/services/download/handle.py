@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from pathlib import Path
 from typing import Any
 
+from kamiwaza_sdk._tasks import running_loop
 from kamiwaza_sdk.services.download.schemas import DownloadProgress, DownloadResult, ProgressCallback
 
 __all__ = ["Download"]
@@ -46,7 +47,7 @@ class Download:
         self._progress = DownloadProgress(url=url, path=path, received=0, total=None, finished=False)
         self._changed = asyncio.Event()
         self._keep_partial = True
-        self._task = asyncio.get_running_loop().create_task(bring(self._report, lambda: self._keep_partial))
+        self._task = running_loop().create_task(bring(self._report, lambda: self._keep_partial))
         self._task.add_done_callback(self._on_done)
 
     @property

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 
-from kamiwaza_sdk._tasks import settled
+from kamiwaza_sdk._tasks import running_loop, settled
 from kamiwaza_sdk._validation import check_count, check_given, revalidated_quickly, shown
-from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.exceptions import AsyncioRequiredException, InvalidInputException
 from kamiwaza_sdk.services.download._demands import Demands, demands
 from kamiwaza_sdk.services.download._order import order_of
 from kamiwaza_sdk.services.download._resources import Resources
@@ -87,6 +87,7 @@ class DownloadService:
         self._slots: tuple[asyncio.AbstractEventLoop, Slots] | None = None
 
     async def __aenter__(self) -> Self:
+        running_loop()
         self._entered += 1
         return self
 
@@ -320,7 +321,7 @@ class DownloadService:
             length: How many bytes it has, 1 or more. Where the file ends before, fewer are returned.
 
         Returns:
-            The bytes, and how many the file has.
+            The bytes, how many the file has, and what the server calls it. Behind the end of the file there are none.
 
         Raises:
             InvalidInputException: An argument is not acceptable (`InvalidUrlException` for the URL).
@@ -348,7 +349,7 @@ class DownloadService:
     async def _part(self, target: "URL", offset: int, length: int) -> RangeSchema:
         from kamiwaza_sdk.services.download._exchange import Exchange
         from kamiwaza_sdk.services.download._part import read_part
-        from kamiwaza_sdk.services.download._requests import Rest, answer
+        from kamiwaza_sdk.services.download._requests import Rest, answer, filename_of
 
         config = await self._ready()
         exchange = Exchange(redact(target), config.connect_timeout, config.stall_timeout)
@@ -358,7 +359,8 @@ class DownloadService:
             self._slot(config.max_concurrency),
             await answer(await resources.network(), target, exchange=exchange, rest=rest) as response,
         ):
-            return await read_part(response, exchange=exchange, offset=offset, length=length)
+            part = await read_part(response, exchange=exchange, offset=offset, length=length)
+            return part.model_copy(update={"filename": filename_of(response)})
 
     async def _small(self, url: str, wanted: Demands, *, any_status: bool) -> ResponseSchema:
         await self._ready()
@@ -442,6 +444,7 @@ class DownloadService:
 
     async def _ready(self) -> DownloadConfig:
         """Return the settings. What reads files, once, does so off the event loop: them, and importing aiohttp."""
+        running_loop()
         if not DownloadService._imported:  # sys.modules has what another thread is still importing, too
             await asyncio.to_thread(load)
             DownloadService._imported = True
@@ -451,7 +454,11 @@ class DownloadService:
 
     async def _owned(self, work: Coroutine[Any, Any, _T], *, url: str) -> _T:
         """Run a call as a task of ours, which leaving the context ends."""
-        task = asyncio.get_running_loop().create_task(work)
+        try:
+            task = running_loop().create_task(work)
+        except AsyncioRequiredException:
+            work.close()
+            raise
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
         try:

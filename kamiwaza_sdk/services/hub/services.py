@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from kamiwaza_sdk._tasks import running_loop
 from kamiwaza_sdk._validation import check_given
 from kamiwaza_sdk.services.hub._adopting import adopt_all
 from kamiwaza_sdk.services.hub._details import with_details
@@ -397,6 +398,7 @@ class HubService:
             ServiceException: Whatever the function raises.
         """
         wanted = Wanted(sha256=None, allow=allow, ignore=ignore)
+        running_loop()
         if self._config is None:
             self._config = await asyncio.to_thread(HubConfig)
         found = await in_thread(partial(resolve_cached, source, cache, self._config, wanted.selection))
@@ -415,6 +417,7 @@ class HubService:
         """Return the settings, read off the event loop with the first call, and what requests go through."""
         from kamiwaza_sdk.services.download.services import DownloadService
 
+        running_loop()
         if self._config is None:
             self._config = await asyncio.to_thread(HubConfig)
         if self._downloads is not None:

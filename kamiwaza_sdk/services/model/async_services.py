@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy.orm import Session
 
 from kamiwaza_sdk._dependencies import require
-from kamiwaza_sdk._tasks import settled
+from kamiwaza_sdk._tasks import running_loop, settled
 from kamiwaza_sdk._validation import check_namespace
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched
 from kamiwaza_sdk.services.model.operations.bulk import BulkCreation, OnConflict
@@ -357,6 +357,7 @@ class AsyncModelService:
         force: bool = False,
     ) -> ModelVersionSchema:
         """As `ModelService.register`."""
+        running_loop()
         if self._transfers.known_config is None:
             await asyncio.to_thread(self._transfers.config)
         objections = await asyncio.to_thread(self._transfers.objections, fetched, policy)
@@ -419,7 +420,7 @@ def _write_batch(service: ModelService, bulk: BulkCreation, batch: list[CreateMo
 
 def _lock(db: "AsyncSession") -> asyncio.Lock:
     """Return a session's lock. A session may serve one event loop after the other, which a lock refuses."""
-    loop = asyncio.get_running_loop()
+    loop = running_loop()
     known = _locks.get(db)
     if known is None or known[0] is not loop:
         known = _locks[db] = (loop, asyncio.Lock())

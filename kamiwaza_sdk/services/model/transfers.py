@@ -3,6 +3,7 @@
 import asyncio
 from typing import TYPE_CHECKING
 
+from kamiwaza_sdk._tasks import running_loop
 from kamiwaza_sdk._validation import check_name, revalidated
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched
 from kamiwaza_sdk.services.model.exceptions import OpenTransactionException
@@ -64,6 +65,7 @@ class Transfers:
         from kamiwaza_sdk.services.hub.exceptions import PolicyViolationException
         from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
 
+        running_loop()
         limit = (await asyncio.to_thread(self.config)).max_model_size
         hub = self._some_hub()
         if force and isinstance(source, PlanSchema):
@@ -97,6 +99,7 @@ class Transfers:
         from kamiwaza_sdk.services.download.exceptions import DownloadTooLargeException
         from kamiwaza_sdk.services.download.services import DownloadService
 
+        running_loop()
         limit = (await asyncio.to_thread(self.config)).max_in_memory_size
         downloads = self._downloads or DownloadService()
         try:

@@ -13,6 +13,7 @@ class RangeSchema(BaseModel):
     Attributes:
         offset: Where in the file they begin.
         size: Of the whole file, in bytes, as its server says; `None` where it does not.
+        filename: What the server calls the file (``Content-Disposition``): one plain segment, or `None`.
         body: The bytes: as many as were asked for, or as the file has from there on.
     """
 
@@ -20,4 +21,5 @@ class RangeSchema(BaseModel):
 
     offset: int
     size: int | None
+    filename: str | None = None
     body: bytes = Field(repr=False)

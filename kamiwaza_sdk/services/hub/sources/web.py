@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Sequence
 from itertools import takewhile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from kamiwaza_sdk._validation import check_path
+from kamiwaza_sdk.services.download.exceptions import DownloadException
 from kamiwaza_sdk.services.download.urls import check_url, redact
 from kamiwaza_sdk.services.hub.addresses import displayed, refuse_unless_address, suggested
-from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
+from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException, OfflineException
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.sources.context import SourceContext
 
@@ -17,15 +18,61 @@ __all__ = ["WebSource", "resolve_urls"]
 
 
 class WebSource:
-    """Files behind URLs. Nothing is asked of their servers before they travel."""
+    """Files behind URLs. Their servers are asked for a name where a single URL has none, before anything travels."""
 
     async def resolve(self, reference: str, context: SourceContext) -> ManifestSchema:
-        """Return the one file."""
-        return resolve_urls((reference,))
+        """Return the one file: named by its URL, or, where that ends without an extension, as its server calls it.
+
+        Raises:
+            InvalidSourceException: It is no URL, or names no file.
+            InvalidUrlException: It cannot be fetched.
+            InvalidPathException: The file's path cannot stand in a model.
+            DownloadException: Its server does not answer now.
+        """
+        manifest = resolve_urls((reference,))
+        if _has_extension(manifest.files[0].path):
+            return manifest
+        name = await (_name_recalled if context.offline else _name_told)(reference, context)
+        return resolve_urls((reference,), name=name)
 
 
-def resolve_urls(urls: Sequence[str]) -> ManifestSchema:
+async def _name_told(url: str, context: SourceContext) -> str | None:
+    """Return what a server calls a file, if anything, and keep it in mind.
+
+    By a GET of one byte: HEAD is refused by many that sign their URLs for one method.
+    """
+    try:
+        name = (await context.read_range(url, offset=0, length=1)).filename
+    except DownloadException as error:
+        if error.retryable:
+            raise
+        return None  # whether the file itself can be had, is for its transfer to say
+    if name is not None:
+        file = ManifestFileSchema(path=name, url=redact(check_url(url)))
+        manifest = ManifestSchema(source=displayed(file.url), name=suggested(Path(name).stem), files=(file,))
+        await context.remember(url, manifest)
+    return name
+
+
+async def _name_recalled(url: str, context: SourceContext) -> str | None:
+    """Return what a server called a file before, if anything."""
+    try:
+        return (await context.recall(url)).files[0].path
+    except OfflineException:
+        return None
+
+
+def _has_extension(path: str) -> bool:
+    """Whether a name ends as those of files do, and not in a version such as 1.5."""
+    return any(map(str.isalpha, PurePosixPath(path).suffix))
+
+
+def resolve_urls(urls: Sequence[str], *, name: str | None = None) -> ManifestSchema:
     """Return the files behind URLs, named from the directory that all lie in, or else by their last segments.
+
+    Args:
+        urls: The URLs.
+        name: What the server calls the one file. Default: what its URL does.
 
     Raises:
         InvalidSourceException: There is none, one is no URL or names no file, or two have one name.
@@ -38,14 +85,14 @@ def resolve_urls(urls: Sequence[str]) -> ManifestSchema:
         refuse_unless_address(url)
     plain = [redact(check_url(url)) for url in urls]
     base = _common_directory(plain)
-    paths = [_path_below(base, url) for url in plain]
+    paths = [_path_below(base, url) for url in plain] if name is None else [name]
     _refuse_twins(paths)
     files = tuple(ManifestFileSchema(path=path, url=url) for path, url in zip(paths, urls, strict=True))
     if len(urls) == 1:
         return ManifestSchema(source=displayed(plain[0]), name=suggested(Path(paths[0]).stem), files=files)
     source = base or f"{plain[0]} and {len(urls) - 1} more"
-    name = suggested(unquote(base.rstrip("/").rpartition("/")[2]))
-    return ManifestSchema(source=displayed(source), name=name, files=files)
+    directory = suggested(unquote(base.rstrip("/").rpartition("/")[2]))
+    return ManifestSchema(source=displayed(source), name=directory, files=files)
 
 
 def _common_directory(urls: Sequence[str]) -> str:
