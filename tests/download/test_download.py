@@ -46,6 +46,11 @@ async def test_a_path_may_be_text_and_what_is_none_is_refused(
             await downloads.download(url, wrong)  # type: ignore[arg-type]  # the mistake under test
         with pytest.raises(InvalidInputException, match="^path must be a path on this machine"):
             downloads.start(url, wrong)  # type: ignore[arg-type, unused-awaitable]  # as above
+        with pytest.raises(InvalidInputException, match="^path must be a path on this machine"):
+            DownloadRequest(url=url, path=wrong)  # type: ignore[arg-type]  # as above
+        request = DownloadRequest(url=url, path=target).model_copy(update={"path": wrong})
+        with pytest.raises(InvalidInputException, match="^path must be a path on this machine"):
+            await downloads.download_many([request])
 
 
 async def test_nothing_else_is_left_beside_the_file(downloads: DownloadService, server: Server, target: Path) -> None:

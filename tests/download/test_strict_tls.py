@@ -12,7 +12,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from kamiwaza_sdk import DownloadConfig, DownloadInterruptedException, DownloadService
-from kamiwaza_sdk.services.download import _session
 from kamiwaza_sdk.testing import FaultyServer
 
 NOW = datetime.datetime.now(datetime.UTC)
@@ -79,7 +78,7 @@ def strict_python(monkeypatch: pytest.MonkeyPatch) -> None:
         context.verify_flags |= ssl.VERIFY_X509_STRICT
         return context
 
-    monkeypatch.setattr(_session.ssl, "create_default_context", strict)
+    monkeypatch.setattr(ssl, "create_default_context", strict)
 
 
 @pytest.mark.usefixtures("strict_python")

@@ -154,7 +154,7 @@ class DownloadService:
             PrivateAddressException: It is at, or leads to, an address that is not public, and only those are allowed.
             DownloadTooLargeException: The body is larger than allowed.
             SizeMismatchException: It has another size than `size`.
-            ChecksumMismatchException: It has another digest than `sha256`.
+            ChecksumMismatchException: It has another digest than `sha256`, twice.
             UnexpectedEncodingException: It is compressed although that was declined.
             DownloadDiskException: It could not be written.
         """
@@ -279,7 +279,7 @@ class DownloadService:
             HostNotAllowedException: It is at, or leads to, a host that is not allowed.
             PrivateAddressException: It is at, or leads to, an address that is not public, and only those are allowed.
             DownloadTooLargeException: The body is larger than allowed.
-            ChecksumMismatchException: It has another digest than `sha256`.
+            ChecksumMismatchException: It has another digest than `sha256`, twice.
             UnexpectedEncodingException: It is compressed although that was declined.
         """
         return (await self._small(url, demands(limit=max_size, sha256=sha256), any_status=False)).body
