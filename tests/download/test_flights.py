@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import fcntl
+import os
 import threading
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from kamiwaza_sdk import (
     DownloadService,
     DownloadStatusException,
 )
+from kamiwaza_sdk.services.download._approach import Approach
 from kamiwaza_sdk.testing import FaultyServer, GeneratedBody, Rate, Stall, Status, Truncate
 from tests.download.helpers import descriptors, digest, entries, threads
 
@@ -181,3 +183,22 @@ async def test_waiting_leaves_no_descriptor_and_no_thread(
     await many()
     assert [kind for kind in descriptors() if kind != "socket"] == before
     assert threads("kamiwaza") == set()
+
+
+async def test_what_goes_wrong_while_clearing_up_replaces_neither_result_nor_error(
+    faulty_server: FaultyServer,
+    downloads: DownloadService,
+    target: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Approach, "leave", refuse)
+    with pytest.raises(DownloadStatusException):
+        await downloads.download(faulty_server.url("/missing"), target)
+    whole = SMALL.read()
+    target.write_bytes(whole)
+    result = await downloads.download(faulty_server.url("/missing"), target, sha256=digest(whole))
+    assert (result.bytes_reused, len(caplog.messages)) == (len(whole), 2)

@@ -366,3 +366,22 @@ async def test_parts_are_asked_for_behind_a_redirect(
     result = await downloads.download(faulty_server.add_redirect("/here", "/m"), target)
     check(result, target)
     assert sum(asked(request) is not None for request in faulty_server.requests) > 4
+
+
+@pytest.mark.parametrize("with_digest", [False, True])
+async def test_parts_of_a_file_that_has_changed_are_not_mixed_in(
+    *, with_digest: bool, faulty_server: FaultyServer, downloads: DownloadService, target: Path
+) -> None:
+    """It keeps its ETag, as where a server remembers one by the path; its date tells."""
+    other = GeneratedBody(BODY.size, seed=9)
+    url = faulty_server.add(
+        "/m",
+        body=BODY,
+        headers={"ETag": '"same"'},
+        faults=[SLOW, (Changed(other), SLOW)],
+        always=SLOW,
+    )
+    result = await downloads.download(url, target, sha256=other.sha256() if with_digest else None)
+    assert len(faulty_server.requests) > 1
+    assert result.sha256 in ({other.sha256()} if with_digest else {BODY.sha256(), other.sha256()})
+    check(result, target, other if result.sha256 == other.sha256() else BODY)

@@ -54,8 +54,8 @@ class DownloadConfig(Settings):
         stall_timeout: Seconds without a byte before a transfer counts as stalled. Slow but steady is no stall; but an
             answer's headers are to be here whole in that time after the connection is.
         max_attempts: How often a file is asked for before its error is raised. Only what can succeed later is tried
-            again: the statuses 408, 425, 429 and from 500 on, a connection that is not made or breaks, and a stall. Other
-            bytes than a digest says are asked for once more, whatever stands here.
+            again: the statuses 408, 425, 429 and from 500 on, a connection that is not made or breaks, and a stall.
+            What has another digest than expected is asked for once more, whatever stands here.
         retry_pause: Seconds that the pause before the second attempt may last; before each further one twice as many,
             up to 30. How much of it is waited is left to chance.
         retry_timeout: Seconds after its first attempt in which a file is tried again.
