@@ -61,6 +61,8 @@ def test_the_page_of_settings_has_every_variable_with_its_default(config: type[B
             assert rows[name]
         elif not field.default:  # nothing, in words
             assert rows[name] in {"none", "all", "false"}
+        elif field.default is True:
+            assert rows[name] == "true"
         elif field.default_factory is None:
             number, unit = re.fullmatch(r"(\d+)(| MiB| GiB)", rows[name]).groups()  # type: ignore[union-attr]  # no match fails the test as well
             assert int(number) * UNITS[unit] == field.default
