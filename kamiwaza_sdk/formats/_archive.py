@@ -12,7 +12,7 @@ from kamiwaza_sdk.formats._source import ByteSource, Cursor, Reading
 __all__ = ["Allowance", "Member", "find_members", "open_member"]
 
 MAX_MEMBERS: Final = 250_000
-MAX_DIRECTORY: Final = 64 * 1024**2
+MAX_DIRECTORY: Final = 32 * 1024**2
 #: What all members that are looked into may unfold to.
 MAX_INFLATED: Final = 256 * 1024**2
 _END: Final = struct.Struct("<4s4H2IH")
@@ -20,6 +20,7 @@ _END64: Final = struct.Struct("<4sQ2H2I4Q")
 _LOCATOR64: Final = struct.Struct("<4sIQI")
 _CENTRAL: Final = struct.Struct("<4s6H3I5H2I")
 _LOCAL: Final = struct.Struct("<4s5H3I2H")
+_EXTRA: Final = struct.Struct("<2H")
 _LONGEST_COMMENT: Final = 65_535
 _UNSET: Final = 0xFFFFFFFF
 _UNSET_COUNT: Final = 0xFFFF
@@ -28,6 +29,11 @@ _STORED: Final = 0
 _DEFLATED: Final = 8
 _ZIP64: Final = 1
 _PIECE: Final = 65_536
+#: What a member costs, in steps, when it is listed, and when it is opened.
+_LISTED: Final = 3
+_OPENED: Final = 20
+#: How many inflated bytes cost a step.
+_INFLATED_A_STEP: Final = 512
 
 
 class Member(NamedTuple):
@@ -57,8 +63,11 @@ def find_members(source: ByteSource) -> Reading[list[Member] | None]:
         return None
     _, _, _, _, count, size, offset, _ = _END.unpack_from(tail, at)
     end, count, size, offset = _read_end64(source, tail[:at], start, (count, size, offset))
-    if count > MAX_MEMBERS or size > MAX_DIRECTORY:
+    if count > MAX_MEMBERS:
         source.exceed(f"the archive claims {count} members, over the limit of {MAX_MEMBERS}", MAX_MEMBERS, start + at)
+    if size > MAX_DIRECTORY:
+        what = f"the archive's directory claims {size} bytes, over the limit of {MAX_DIRECTORY}"
+        source.exceed(what, MAX_DIRECTORY, start + at)
     # Offsets count from where the archive begins, and something may stand before it.
     before = end - size - offset
     if before < 0:
@@ -94,30 +103,36 @@ def _members(source: ByteSource, directory: bytes, before: int) -> list[Member]:
         fields = _CENTRAL.unpack_from(directory, at)
         if fields[0] != b"PK\x01\x02":
             break
+        source.step(before + at, _LISTED)
         name, extra = at + _CENTRAL.size, at + _CENTRAL.size + fields[10]
         at = extra + fields[11] + fields[12]
         text = directory[name:extra].decode("utf-8" if fields[3] & 0x800 else "cp437", errors="replace")
         text = text.partition("\0")[0]  # where the standard library ends a name, and its ending with it
-        numbers = _long_numbers(directory[extra : extra + fields[11]], [fields[9], fields[8], fields[16]])
+        numbers = _long_numbers(source, directory, extra, fields[11], [fields[9], fields[8], fields[16]])
         members.append(Member(text, fields[3], fields[4], numbers[1], numbers[0], before + numbers[2]))
     if at != len(directory):
         source.refuse("the archive's directory is not a list of members")
     return members
 
 
-def _long_numbers(extra: bytes, numbers: list[int]) -> list[int]:
+def _long_numbers(source: ByteSource, directory: bytes, at: int, length: int, numbers: list[int]) -> list[int]:
     """Return size, packed size and offset, those that did not fit taken from the extra field for long numbers."""
-    while len(extra) >= 4:  # noqa: PLR2004 - a kind and a length
-        kind, length = struct.unpack_from("<2H", extra)
-        body, extra = extra[4 : 4 + length], extra[4 + length :]
+    end = min(at + length, len(directory))
+    while end - at >= _EXTRA.size:
+        source.step(at)
+        kind, length = _EXTRA.unpack_from(directory, at)
+        at += _EXTRA.size
         if kind == _ZIP64:
-            longs = [number for (number,) in struct.iter_unpack("<Q", body[: len(body) // 8 * 8])]
-            return [longs.pop(0) if number == _UNSET and longs else number for number in numbers]
+            body = directory[at : min(at + length, end)]
+            longs = iter(struct.iter_unpack("<Q", body[: len(body) // 8 * 8][: 8 * len(numbers)]))
+            return [next(longs, (number,))[0] if number == _UNSET else number for number in numbers]
+        at += length
     return numbers
 
 
 def open_member(source: ByteSource, member: Member, allowance: Allowance) -> Reading[Cursor]:
     """Return what reads a member's contents, or raise: it is damaged, encrypted, or packed in another way."""
+    source.step(member.offset, _OPENED)
     local = _LOCAL.unpack((yield from source.read(member.offset, _LOCAL.size)))
     if local[0] != b"PK\x03\x04":
         source.refuse(f"member {member.name[:80]!r} is not where the directory says", member.offset)
@@ -167,6 +182,7 @@ class _Inflater(Cursor):
             self.source.refuse(f"a member of the archive cannot be unpacked: {error}", self.offset)
         if not piece and (self._inflater.eof or self._packed.offset >= self._packed.end):
             self.source.refuse("a member of the archive is shorter than it is said to be", self.offset)
+        self.source.step(self._packed.offset, 1 + len(piece) // _INFLATED_A_STEP)
         self._allowance.left -= len(piece)
         if self._allowance.left < 0:
             what = f"the members that hold pickles unfold to more than {MAX_INFLATED} bytes; that is no ordinary file"

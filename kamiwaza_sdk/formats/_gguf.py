@@ -25,6 +25,8 @@ MAX_RANK: Final = 4
 VERSIONS: Final = (2, 3)
 ALIGNMENT: Final = 32
 _OVERFLOW: Final = 2**63
+#: What a tensor costs, in steps, until it is in the sums.
+_STEPS: Final = 6
 
 
 class _Row(NamedTuple):
@@ -70,6 +72,7 @@ def _read_rows(values: ValueReader, count: int) -> Reading[dict[str, _Row]]:
     source = values.cursor.source
     for _ in range(count):
         at = values.cursor.offset
+        source.step(at, _STEPS)
         name = yield from values.read_text()
         (rank,) = yield from values.unpack("I")
         if name in rows:

@@ -38,6 +38,9 @@ MAX_KEPT: Final = 16 * 1024**2
 _BYTE: Final = 7
 #: What a kept number counts for, at least the pointer to it.
 _NUMBER: Final = 8
+#: What a value that is read costs, in steps, and how many texts are left behind in one.
+_STEPS: Final = 3
+_TEXTS_A_STEP: Final = 8
 
 
 class ValueReader:
@@ -73,6 +76,7 @@ class ValueReader:
     def read_text(self, most: int = KEPT_TEXT) -> Reading[str]:
         """Return a text of at most so many bytes."""
         at = self.cursor.offset
+        self.cursor.source.step(at, _STEPS)
         (length,) = yield from self.unpack("Q")
         if length > most:
             self.cursor.source.exceed(f"a name of {length} bytes is over the limit of {most}", most, at)
@@ -121,9 +125,11 @@ class ValueReader:
 
     def _read_array(self, depth: int) -> Reading[GGUFValue]:
         kind, count = yield from self.unpack("IQ")
+        self.cursor.source.step(self.cursor.offset, _STEPS)
         if kind in SCALARS:
             letter, name = SCALARS[kind]
             if count <= KEPT_NUMBERS:
+                self.cursor.source.step(self.cursor.offset, count // _TEXTS_A_STEP)
                 self._charge(count * _NUMBER)  # not its bytes in the file: of one byte, Python makes at least eight
                 return (yield from self._read_numbers(kind, count))
             yield from self._skip(count * struct.calcsize(f"={letter}"))
@@ -161,10 +167,11 @@ class ValueReader:
         while count:
             yield from cursor.need(8)
             data, position = cursor.data, cursor.position
-            last = len(data) - 8
+            last, before = len(data) - 8, count
             while count and position <= last:
                 position += 8 + unpack(data, position)[0]
                 count -= 1
+            cursor.source.step(cursor.offset, 1 + (before - count) // _TEXTS_A_STEP)
             over = position - len(data)
             cursor.position = min(position, len(data))
             if over > 0:

@@ -7,16 +7,20 @@ A header can have a hundred thousand entries. So what is checked is checked for 
 only where something is wrong it is looked for.
 """
 
+import heapq
 import json
+import re
 from collections import Counter
+from collections.abc import Iterable
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from math import prod
 from operator import eq, itemgetter, mul, sub
 from typing import Any, Final, NamedTuple, NoReturn
 
-from kamiwaza_sdk.formats._json import read_json
+from kamiwaza_sdk.formats._json import MAX_MEMORY, parse_object, text_memory
 from kamiwaza_sdk.formats._source import ByteSource, Reading
+from kamiwaza_sdk.formats.exceptions import MalformedFileException
 from kamiwaza_sdk.formats.schemas.safetensors import SafetensorsSchema
 from kamiwaza_sdk.formats.schemas.tensors import TensorSchema, TensorTable
 
@@ -24,11 +28,21 @@ __all__ = ["BITS", "read_safetensors"]
 
 #: The largest header that the specification allows.
 MAX_HEADER: Final = 100_000_000
-MAX_TENSORS: Final = 250_000
-#: An entry of an ordinary tensor has some ten brackets and commas.
-MAX_MEMBERS: Final = 12 * MAX_TENSORS
+MAX_TENSORS: Final = 150_000
 #: An ordinary tensor has four pairs in all. In memory, a pair of texts takes more than any other two members do.
 MAX_PAIRS: Final = 5 * MAX_TENSORS
+#: What each comma and bracket of a header stands for in memory, with the columns made of it.
+_MEMBER: Final = 64
+#: Larger headers are looked at in pieces, for other threads have to wait while one is parsed.
+_PIECE: Final = 1024**2
+#: How many commas and brackets may stand where a header cannot be cut.
+_MAX_UNCUT: Final = 300_000
+#: Where one entry ends and the next begins, unless it is within a text.
+_BETWEEN: Final = re.compile(rb'\}\s{0,16},\s{0,16}(?=")')
+_TRIES: Final = 8
+#: The largest header that is parsed once more, one object at a time.
+_MAX_ESCAPED: Final = 8 * _PIECE
+_SORTED_AT_ONCE: Final = 20_000
 MAX_METADATA: Final = 100_000
 #: As many dimensions as NumPy's arrays can have.
 MAX_RANK: Final = 64
@@ -80,12 +94,12 @@ def read_safetensors(source: ByteSource) -> Reading[SafetensorsSchema]:
     if length > MAX_HEADER:
         reason = f"the header claims {length} bytes, over the {MAX_HEADER} that the specification allows"
         source.exceed(reason, MAX_HEADER, 0)
+    if 2 * length > MAX_MEMORY:
+        source.exceed(f"it is unknown, because a header of {length} bytes takes too much memory", MAX_MEMORY // 2, 0)
     header = yield from source.read(LENGTH, length)
     if not header.startswith(b"{"):
         source.refuse("the header does not begin with '{'", LENGTH)
-    if length > MAX_PAIRS and header.count(b":") > MAX_PAIRS:
-        source.exceed(f"the header has more than {MAX_PAIRS} pairs; that is no ordinary file", MAX_PAIRS, LENGTH)
-    entries = read_json(source, header, at=LENGTH, most=MAX_MEMBERS)
+    entries = _parse(source, header)
     metadata = _metadata(source, entries.pop("__metadata__", None))
     if len(entries) > MAX_TENSORS:
         source.exceed(f"{len(entries)} tensors are over the limit of {MAX_TENSORS} a file", MAX_TENSORS, LENGTH)
@@ -93,6 +107,48 @@ def read_safetensors(source: ByteSource) -> Reading[SafetensorsSchema]:
     _check_duplicates(source, header, entries, metadata)
     counts = _check(source, entries, columns, start=LENGTH + length)
     return _schema(source, entries, metadata or {}, columns.dtypes, counts, start=LENGTH + length)
+
+
+def _parse(source: ByteSource, header: bytes) -> dict[str, Any]:  # Any: what is about to be checked
+    """Return what the header holds, unless that would take too much memory."""
+    if len(header) <= _PIECE:
+        return parse_object(source, header, at=LENGTH)
+    if header.count(b":") > MAX_PAIRS:
+        source.exceed(f"the header has more than {MAX_PAIRS} pairs; that is no ordinary file", MAX_PAIRS, LENGTH)
+    if text_memory(header) + _MEMBER * _members(header) > MAX_MEMORY:
+        source.exceed(f"it is unknown, because its header takes over {MAX_MEMORY} bytes of memory", MAX_MEMORY, LENGTH)
+    entries = dict[str, Any]()
+    begin = 1
+    while begin < len(header):
+        piece, begin = _piece(source, header, begin)
+        entries |= piece
+    return entries
+
+
+def _members(text: bytes) -> int:
+    return sum(map(text.count, (b",", b"[", b"{")))
+
+
+def _piece(source: ByteSource, header: bytes, begin: int) -> tuple[dict[str, Any], int]:
+    """Return the entries from a place on, and where the next ones begin.
+
+    Between two entries there is always the same to see. Within a text that can be seen too, but what comes before it is
+    no JSON then: so the next such place is tried.
+    """
+    wanted = begin + _PIECE
+    for _ in range(_TRIES):
+        found = _BETWEEN.search(header, wanted)
+        end, following = (len(header), len(header)) if found is None else (found.start() + 1, found.end())
+        text = b"{%b%b" % (header[begin:end], b"" if found is None else b"}")
+        if len(text) > 2 * _PIECE and _members(text) > _MAX_UNCUT:
+            source.exceed(f"an entry has over {_MAX_UNCUT} values; that is no ordinary file", _MAX_UNCUT, begin)
+        try:
+            return parse_object(source, text, at=LENGTH + begin), following
+        except MalformedFileException as error:
+            wanted, problem = following, error
+        if found is None:
+            break
+    raise problem
 
 
 def _schema(
@@ -191,12 +247,20 @@ def _check_duplicates(
     if b"\\" not in header or b"\\u00" not in header:
         if colons == pairs and b"-" not in header:
             return
-        texts = "\n".join(chain(entries, metadata or (), (metadata or {}).values()))
-        if colons == pairs + texts.count(":") and header.count(b"-") == texts.count("-"):
+        texts = (entries, metadata or (), (metadata or {}).values())
+        if len(header) <= _PIECE:
+            texts = (["\n".join(chain(*texts))],)
+        if colons == pairs + _count(texts, ":") and header.count(b"-") == _count(texts, "-"):
             return
     if any(len(entry) != len(_KEYS) for entry in entries.values()):
         _blame_entry(source, entries)
+    if len(header) > _MAX_ESCAPED:
+        source.exceed(f"texts are escaped in a header of over {_MAX_ESCAPED} bytes", _MAX_ESCAPED, LENGTH)
     json.loads(header, object_pairs_hook=partial(_refuse_twice, source), parse_int=partial(_refuse_minus, source))
+
+
+def _count(texts: tuple[Iterable[str], ...], character: str) -> int:
+    return sum(text.count(character) for text in chain(*texts))
 
 
 def _refuse_twice(source: ByteSource, pairs: list[tuple[str, object]]) -> None:
@@ -240,10 +304,21 @@ def _check_lengths(source: ByteSource, entries: dict[str, object], columns: _Col
 def _check_order(source: ByteSource, entries: dict[str, Any]) -> int:  # Any: as `_Entry`
     """Return where the last tensor ends, whatever order the header lists them in."""
     last = 0
-    for name, entry in sorted(entries.items(), key=lambda item: tuple(item[1]["data_offsets"])):
+    for name, entry in _in_order(entries):
         begin, end = entry["data_offsets"]
         if begin != last or end < begin:
             what = f"lies from {begin} to {end}, but is to begin at {last}: tensors leave no hole and do not overlap"
             source.refuse(f"tensor {name[:80]!r} {what}", LENGTH)
         last = end
     return last
+
+
+def _in_order(entries: dict[str, Any]) -> Iterable[tuple[str, Any]]:  # Any: as `_Entry`
+    """Yield the entries by their offsets, sorted in pieces: other threads have to wait while one is."""
+    items = iter(entries.items())
+    pieces = iter(lambda: sorted(islice(items, _SORTED_AT_ONCE), key=_offsets), list[tuple[str, Any]]())
+    return heapq.merge(*pieces, key=_offsets)
+
+
+def _offsets(item: tuple[str, Any]) -> tuple[int, ...]:  # Any: as `_Entry`
+    return tuple(item[1]["data_offsets"])

@@ -9,15 +9,18 @@ from typing import Final, NamedTuple, NoReturn, TypeAlias, TypeVar
 
 from kamiwaza_sdk.formats.exceptions import FormatLimitException, MalformedFileException
 
-__all__ = ["HEAD", "ByteSource", "Cursor", "Reading", "Span"]
+__all__ = ["HEAD", "Budget", "ByteSource", "Cursor", "Reading", "Span"]
 
 #: How much is read first, before the format is known: most headers are in it.
 HEAD: Final = 65_536
 #: What a cursor reads ahead at most.
 _FURTHEST: Final = 4 * 1024**2
 _KIB: Final = 1024
-#: How many fields or instructions of a file are looked at: some seconds.
-MAX_STEPS: Final = 5_000_000
+#: How many steps are made in one file. A step is one instruction of a pickle, or what takes as long: about a microsecond.
+MAX_STEPS: Final = 1_000_000
+#: How many files' worth of it one model may take.
+_MODEL_SHARE: Final = 4
+_MODEL_BYTES: Final = 2 * 1024**3
 
 _T = TypeVar("_T")
 
@@ -32,6 +35,19 @@ class Span(NamedTuple):
 Reading: TypeAlias = Generator[Span, bytes, _T]
 
 
+class Budget:
+    """What looking into all files of one model may take together, besides what each of them may.
+
+    Attributes:
+        steps: How many are left.
+        bytes: How many may still be read.
+    """
+
+    def __init__(self) -> None:
+        self.steps = _MODEL_SHARE * MAX_STEPS
+        self.bytes = _MODEL_BYTES
+
+
 class ByteSource:
     """One file, as a reader sees it.
 
@@ -40,10 +56,20 @@ class ByteSource:
         size: In bytes.
         format: What it is read as, for messages.
         exhausted: Whether a budget was not enough.
+        budget: What this file shares with the others of its model.
         remote: Whether a read costs a round trip, so that reading ahead pays and looking everywhere does not.
     """
 
-    def __init__(self, *, path: str, size: int, byte_budget: int, request_budget: int, remote: bool) -> None:
+    def __init__(
+        self,
+        *,
+        path: str,
+        size: int,
+        byte_budget: int,
+        request_budget: int,
+        remote: bool,
+        budget: Budget | None = None,
+    ) -> None:
         self.path = path
         self.size = size
         self.remote = remote
@@ -55,6 +81,7 @@ class ByteSource:
         self._request_budget = request_budget
         self._requests_left = request_budget
         self._steps_left = MAX_STEPS
+        self.budget = Budget() if budget is None else budget
 
     def begin(self) -> Reading[bytes]:
         """Return the first bytes, which later reads are served from."""
@@ -73,6 +100,8 @@ class ByteSource:
         return known + (yield self._spend(offset + len(known), length - len(known)))
 
     def _spend(self, offset: int, length: int) -> Span:
+        if length > self.budget.bytes:
+            self._stop("what looking into the files of this model may read in all was read", _MODEL_BYTES, offset)
         self.exhausted = length > self._bytes_left or not self._requests_left
         if length > self._bytes_left:
             what = f"more than {self._byte_budget} bytes have to be read; raise byte_budget, or fetch the file"
@@ -81,14 +110,23 @@ class ByteSource:
             what = f"more than {self._request_budget} requests have to be made; fetch the file, and inspect it here"
             self.exceed(what, self._request_budget, offset)
         self._bytes_left -= length
+        self.budget.bytes -= length
         self._requests_left -= 1
         return Span(offset, length)
 
     def step(self, offset: int, steps: int = 1) -> None:
         """Count what costs time, not bytes, or raise: that is enough."""
         self._steps_left -= steps
+        self.budget.steps -= steps
         if self._steps_left < 0:
-            self.exceed(f"it has more than {MAX_STEPS} parts; that is no ordinary file", MAX_STEPS, offset)
+            self._stop(f"it is unknown beyond step {MAX_STEPS}; that is no ordinary file", MAX_STEPS, offset)
+        if self.budget.steps < 0:
+            most = _MODEL_SHARE * MAX_STEPS
+            self._stop(f"it is not looked into, because the files of this model take over {most} steps", most, offset)
+
+    def _stop(self, reason: str, limit: int, offset: int) -> NoReturn:
+        self.exhausted = True
+        self.exceed(reason, limit, offset)
 
     def refuse(self, reason: str, offset: int | None = None) -> NoReturn:
         """Raise that the file is malformed."""

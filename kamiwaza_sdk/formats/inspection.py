@@ -1,10 +1,11 @@
 """Says what a file is, and what it says about itself, wherever it lies."""
 
+import asyncio
 import errno
 import os
 import stat
 from collections.abc import Awaitable, Callable
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, TypeVar
 
 from kamiwaza_sdk.formats._archive import find_members
 from kamiwaza_sdk.formats._detection import detect
@@ -12,15 +13,25 @@ from kamiwaza_sdk.formats._gguf import read_gguf
 from kamiwaza_sdk.formats._onnx import read_onnx
 from kamiwaza_sdk.formats._pickles import read_pickle
 from kamiwaza_sdk.formats._safetensors import read_safetensors
-from kamiwaza_sdk.formats._source import ByteSource, Reading, Span
+from kamiwaza_sdk.formats._source import Budget, ByteSource, Reading, Span
 from kamiwaza_sdk.formats.content import what_is_instead
 from kamiwaza_sdk.formats.exceptions import NotTheModelException
 from kamiwaza_sdk.formats.schemas import GGUFSchema, ONNXSchema, PickleSchema, SafetensorsSchema
 
-__all__ = ["FileFormat", "FormatSchema", "ReadRange", "detect_format", "inspect_file", "inspect_remote"]
+__all__ = [
+    "FileFormat",
+    "FormatSchema",
+    "ReadRange",
+    "detect_format",
+    "inspect_file",
+    "inspect_ranges",
+    "inspect_remote",
+    "inspect_within",
+]
 
 FileFormat: TypeAlias = Literal["safetensors", "gguf", "onnx", "pickle"]
 FormatSchema: TypeAlias = SafetensorsSchema | GGUFSchema | ONNXSchema | PickleSchema
+_T = TypeVar("_T")
 ReadRange: TypeAlias = Callable[[int, int], Awaitable[bytes]]
 
 #: What the header of the largest safetensors file takes, and some.
@@ -76,6 +87,11 @@ def inspect_file(path: str | os.PathLike[str], *, name: str | None = None) -> Fo
         >>> inspect_file("empty.safetensors").parameters
         0
     """
+    return inspect_within(path, name=name, budget=Budget())
+
+
+def inspect_within(path: str | os.PathLike[str], *, name: str | None = None, budget: Budget) -> FormatSchema:
+    """Return what `inspect_file` does, within what is left for the files of one model."""
     # A pipe would keep whoever opens it waiting for a writer; opened so, it is an empty file.
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
@@ -88,6 +104,7 @@ def inspect_file(path: str | os.PathLike[str], *, name: str | None = None) -> Fo
             byte_budget=_LOCAL_BYTES,
             request_budget=_LOCAL_REQUESTS,
             remote=False,
+            budget=budget,
         )
         return _drive(_inspect(source), file, source)
     finally:
@@ -126,25 +143,46 @@ async def inspect_remote(
         >>> asyncio.run(inspect_remote(read_range, path="empty.safetensors", size=10)).parameters
         0
     """
-    source = ByteSource(path=path, size=size, byte_budget=byte_budget, request_budget=_REMOTE_REQUESTS, remote=True)
+    return await inspect_ranges(read_range, path=path, size=size, byte_budget=byte_budget, budget=Budget())
+
+
+async def inspect_ranges(
+    read_range: ReadRange, *, path: str, size: int, byte_budget: int = _REMOTE_BYTES, budget: Budget
+) -> FormatSchema:
+    """Return what `inspect_remote` does, within what is left for the files of one model.
+
+    What is read is looked at in a thread: of a file that was made to, that takes a second.
+    """
+    source = ByteSource(
+        path=path,
+        size=size,
+        byte_budget=byte_budget,
+        request_budget=_REMOTE_REQUESTS,
+        remote=True,
+        budget=budget,
+    )
     reading = _inspect(source)
-    try:
-        span = next(reading)
-        while True:
-            span = reading.send(_whole(await read_range(*span), span, source))
-    except StopIteration as done:
-        schema: FormatSchema = done.value
-        return schema
+    wanted = await asyncio.to_thread(_go_on, reading, None)
+    while isinstance(wanted, Span):
+        data = _whole(await read_range(*wanted), wanted, source)
+        wanted = await asyncio.to_thread(_go_on, reading, data)
+    return wanted
 
 
 def _drive(reading: Reading[FormatSchema], file: int, source: ByteSource) -> FormatSchema:
+    wanted = _go_on(reading, None)
+    while isinstance(wanted, Span):
+        wanted = _go_on(reading, _whole(os.pread(file, wanted.length, wanted.offset), wanted, source))
+    return wanted
+
+
+def _go_on(reading: Reading[_T], data: bytes | None) -> "Span | _T":
+    """Return what a reader wants next, or what it came to."""
     try:
-        span = next(reading)
-        while True:
-            span = reading.send(_whole(os.pread(file, span.length, span.offset), span, source))
+        return next(reading) if data is None else reading.send(data)
     except StopIteration as done:
-        schema: FormatSchema = done.value
-        return schema
+        result: _T = done.value
+        return result
 
 
 def _whole(data: bytes, span: Span, source: ByteSource) -> bytes:
