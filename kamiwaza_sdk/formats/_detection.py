@@ -3,7 +3,7 @@
 from pathlib import PurePosixPath
 from typing import Final, Literal
 
-__all__ = ["detect", "is_pickle_name"]
+__all__ = ["detect", "is_pickle_name", "kind_by_name"]
 
 _NAMES: Final[dict[str, Literal["safetensors", "gguf", "onnx", "pickle"]]] = {
     ".safetensors": "safetensors",
@@ -31,6 +31,12 @@ _HIGHEST_IR: Final = 32
 
 def _ending(path: str) -> str:
     return PurePosixPath(path).suffix.lower()
+
+
+def kind_by_name(path: str) -> str:
+    """Return what of a name makes a difference to what a file is read as: two names with one kind are read alike."""
+    ending = _ending(path)
+    return ending if ending in _NAMES else ""
 
 
 def is_pickle_name(path: str) -> bool:

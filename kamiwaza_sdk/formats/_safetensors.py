@@ -99,6 +99,7 @@ def read_safetensors(source: ByteSource) -> Reading[SafetensorsSchema]:
     header = yield from source.read(LENGTH, length)
     if not header.startswith(b"{"):
         source.refuse("the header does not begin with '{'", LENGTH)
+    source.step(LENGTH, 3 * header.count(b":") // 2)  # of a tensor there are four, and it costs some six
     entries = _parse(source, header)
     metadata = _metadata(source, entries.pop("__metadata__", None))
     if len(entries) > MAX_TENSORS:
@@ -136,7 +137,7 @@ def _piece(source: ByteSource, header: bytes, begin: int) -> tuple[dict[str, Any
     no JSON then: so the next such place is tried.
     """
     wanted = begin + _PIECE
-    for _ in range(_TRIES):
+    for last in reversed(range(_TRIES)):
         found = _BETWEEN.search(header, wanted)
         end, following = (len(header), len(header)) if found is None else (found.start() + 1, found.end())
         text = b"{%b%b" % (header[begin:end], b"" if found is None else b"}")
@@ -144,11 +145,11 @@ def _piece(source: ByteSource, header: bytes, begin: int) -> tuple[dict[str, Any
             source.exceed(f"an entry has over {_MAX_UNCUT} values; that is no ordinary file", _MAX_UNCUT, begin)
         try:
             return parse_object(source, text, at=LENGTH + begin), following
-        except MalformedFileException as error:
-            wanted, problem = following, error
-        if found is None:
-            break
-    raise problem
+        except MalformedFileException:
+            if found is None or not last:
+                raise
+            wanted = following
+    raise AssertionError  # the last try returns or raises
 
 
 def _schema(
@@ -247,7 +248,7 @@ def _check_duplicates(
     if b"\\" not in header or b"\\u00" not in header:
         if colons == pairs and b"-" not in header:
             return
-        texts = (entries, metadata or (), (metadata or {}).values())
+        texts: tuple[Iterable[str], ...] = (entries, metadata or (), (metadata or {}).values())
         if len(header) <= _PIECE:
             texts = (["\n".join(chain(*texts))],)
         if colons == pairs + _count(texts, ":") and header.count(b"-") == _count(texts, "-"):

@@ -16,7 +16,7 @@ HEAD: Final = 65_536
 #: What a cursor reads ahead at most.
 _FURTHEST: Final = 4 * 1024**2
 _KIB: Final = 1024
-#: How many steps are made in one file. A step is one instruction of a pickle, or what takes as long: about a microsecond.
+#: How many steps are made in one file. A step is an instruction of a pickle, or what takes as long: a microsecond.
 MAX_STEPS: Final = 1_000_000
 #: How many files' worth of it one model may take.
 _MODEL_SHARE: Final = 4

@@ -11,9 +11,17 @@ import re
 from pathlib import PurePosixPath
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from kamiwaza_sdk.formats._detection import detect
+from kamiwaza_sdk.formats._detection import detect, kind_by_name
 
-__all__ = ["CONTENT_HEAD", "ContentFault", "FaultKind", "is_html", "is_model_file_name", "what_is_instead"]
+__all__ = [
+    "CONTENT_HEAD",
+    "ContentFault",
+    "FaultKind",
+    "is_html",
+    "is_model_file_name",
+    "name_kind",
+    "what_is_instead",
+]
 
 FaultKind: TypeAlias = Literal[
     "git_lfs_pointer", "html_page", "error_answer", "text", "empty", "zeros", "wrong_magic_number"
@@ -75,6 +83,13 @@ class ContentFault(NamedTuple):
 def is_model_file_name(path: str) -> bool:
     """Return whether a name promises weights or a configuration, of which `what_is_instead` can say more."""
     return _ending(path) in _BINARY | _CONFIGURATIONS
+
+
+def name_kind(path: str) -> str:
+    """Return what of a name makes a difference to what a file is taken for: two names with one kind are read alike."""
+    if not is_model_file_name(path):
+        return kind_by_name(path)
+    return _ending(path) + ("*" if _promises_weights(path) else "")
 
 
 def is_html(head: bytes) -> bool:
@@ -178,7 +193,7 @@ def _nothing(head: bytes, ending: str, size: int) -> ContentFault | None:
 def _text(head: bytes, path: str, *, whole: bool) -> ContentFault | None:
     ending = _ending(path)
     text = _decoded(head, whole=whole)
-    if ending == ".bin" and "model" not in PurePosixPath(path).name.lower():  # vocabularies are called so, too
+    if not _promises_weights(path):
         return None
     if text is None or (ending in _PICKLES and _may_be_pickle(head, whole=whole)):
         return None
@@ -186,6 +201,11 @@ def _text(head: bytes, path: str, *, whole: bool) -> ContentFault | None:
     if kind == "text" and len(text.split()) == 1:  # one word is too little to tell it from a key, or a placeholder
         return None
     return ContentFault("text", f"is {kind} where weights are expected ({_shown(head)}): fetch the file itself")
+
+
+def _promises_weights(path: str) -> bool:
+    """Return whether a name can be one of weights only: vocabularies are called ``.bin``, too."""
+    return _ending(path) != ".bin" or "model" in PurePosixPath(path).name.lower()
 
 
 def _decoded(head: bytes, *, whole: bool) -> str | None:

@@ -1,5 +1,7 @@
 """What can be wrong with a file that is inspected. The whole tree is drawn in `kamiwaza_sdk.exceptions`."""
 
+from typing import Self
+
 from kamiwaza_sdk.exceptions import ServiceException
 
 __all__ = [
@@ -32,6 +34,13 @@ class FormatException(ServiceException):
         self.format = format
         self.offset = offset
         self.reason = reason
+
+    def renamed(self, path: str) -> Self:
+        """Return this exception as it is for another name of the same file."""
+        again = type(self).__new__(type(self))
+        again.__dict__.update(self.__dict__, path=path)
+        again.args = (f"{_place(path, self.format, self.offset)}: {self.reason}",)
+        return again
 
 
 class MalformedFileException(FormatException, ValueError):

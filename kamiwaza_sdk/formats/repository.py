@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final, NoReturn
 
@@ -10,13 +10,14 @@ from kamiwaza_sdk.formats._front_matter import read_front_matter
 from kamiwaza_sdk.formats._json import read_json
 from kamiwaza_sdk.formats._licences import LONGEST, is_licence_file, joined, recognise_licence
 from kamiwaza_sdk.formats._remote_code import remote_code
-from kamiwaza_sdk.formats._source import ByteSource
+from kamiwaza_sdk.formats._source import Budget, ByteSource
 from kamiwaza_sdk.formats.attention.config import config_attention, text_configuration
 from kamiwaza_sdk.formats.exceptions import FormatLimitException, UnknownFormatException
-from kamiwaza_sdk.formats.inspection import FormatSchema, inspect_file
+from kamiwaza_sdk.formats.inspection import FormatSchema
+from kamiwaza_sdk.formats.looking import Looking
 from kamiwaza_sdk.formats.schemas import GGUFSchema, ONNXSchema, PickleSchema, SafetensorsSchema, TensorTable
 from kamiwaza_sdk.formats.schemas.repository import RepositoryDetailsSchema
-from kamiwaza_sdk.formats.sharded import INDEX, combine_shards
+from kamiwaza_sdk.formats.sharded import INDEX, ShardIndex
 
 __all__ = ["DESCRIBING_FILES", "describe_repository", "inspect_directory", "is_describing"]
 
@@ -61,8 +62,9 @@ _TASKS: Final = {
 def inspect_directory(directory: str | os.PathLike[str]) -> RepositoryDetailsSchema:
     """Return what a model's files in a directory say about it together.
 
-    It reads the headers of every file of weights in it and below: in asyncio, call it in a thread. Links to files are
-    followed, for caches consist of them; links to directories are not.
+    It reads the headers of every file of weights in it and below, of files that are one under many names once: in
+    asyncio, call it in a thread. Links to files are followed, for caches consist of them; links to directories are not.
+    All files share one budget: those that are beyond it are in ``problems``, and no parameters are counted then.
 
     Args:
         directory: As a hub lays a repository out: ``config.json``, ``README.md`` and the like in it.
@@ -72,7 +74,7 @@ def inspect_directory(directory: str | os.PathLike[str]) -> RepositoryDetailsSch
 
     Raises:
         MalformedFileException: A file is not what its format demands, or an index does not fit its shards.
-        FormatLimitException: A file asks for more than reading it is allowed to take, or there are over 10,000 of them.
+        FormatLimitException: A text or an index is too long, or there are over 10,000 files.
         OSError: It is no directory, or something in it cannot be read.
 
     Example:
@@ -82,34 +84,63 @@ def inspect_directory(directory: str | os.PathLike[str]) -> RepositoryDetailsSch
         'fill-mask'
     """
     root = Path(directory)
-    texts = dict[str, bytes]()
-    files = dict[str, FormatSchema]()
-    indexes = dict[str, bytes]()
     paths = {path.relative_to(root).as_posix(): path for path in _files(root)}
+    texts = {
+        name: _head(path) if is_licence_file(name) else _read(path)
+        for name, path in paths.items()
+        if is_describing(name)
+    }
+    indexes = _Indexes({name: _read(path) for name, path in paths.items() if name.endswith(INDEX)})
+    looking = Looking(Budget())
+    files = dict[str, FormatSchema]()
+    problems = dict[str, str]()
     for name, path in paths.items():
-        if is_describing(name):
-            texts[name] = _head(path) if is_licence_file(name) else _read(path)
-        elif name.endswith(INDEX):
-            indexes[name] = _read(path)
-        elif name.endswith(_WEIGHTS):
+        if name.endswith(_WEIGHTS) and not name.endswith(INDEX) and not is_describing(name):
             try:
-                files[name] = inspect_file(path)
+                files[name] = looking.look(path, name=name, check=indexes.check_of(name))
+            except FormatLimitException as error:
+                problems[name] = error.reason
             except UnknownFormatException:
                 continue  # .bin is what many other things are called
-    for name, index in indexes.items():
-        folder = PurePosixPath(name).parent
-        shards = {
-            PurePosixPath(file).name: schema
-            for file, schema in files.items()
-            if PurePosixPath(file).parent == folder and isinstance(schema, SafetensorsSchema)
-        }
-        combine_shards(index, shards, path=name)
-    return describe_repository(texts, files, path=str(root), paths=paths)
+    indexes.check_names({*files, *problems})
+    details = describe_repository(texts, files, path=str(root), paths=paths)
+    if not problems:
+        return details
+    return details.model_copy(update={"problems": problems, "parameters": None, "parameters_by_dtype": {}})
 
 
 def is_describing(path: str) -> bool:
     """Whether a file is one of those whose text says what a repository is."""
     return path in DESCRIBING_FILES or is_licence_file(path)
+
+
+class _Indexes:
+    """The indexes of a directory, which its shards are checked against."""
+
+    def __init__(self, texts: Mapping[str, bytes]) -> None:
+        self._indexes = [(PurePosixPath(name).parent, ShardIndex(text, path=name)) for name, text in texts.items()]
+
+    def check_of(self, path: str) -> Callable[[FormatSchema], None] | None:
+        """Return what refuses a shard that does not fit an index beside it; `None` where none names it."""
+        place = PurePosixPath(path)
+        concerned = [index for folder, index in self._indexes if folder == place.parent and place.name in index.names]
+        if not concerned:
+            return None
+
+        def check(schema: FormatSchema) -> None:
+            for index in concerned:
+                if not isinstance(schema, SafetensorsSchema):
+                    index.check_names(())
+                else:
+                    index.check(place.name, schema)
+
+        return check
+
+    def check_names(self, paths: Iterable[str]) -> None:
+        """Refuse an index that names a shard that is not there."""
+        places = [PurePosixPath(path) for path in paths]
+        for folder, index in self._indexes:
+            index.check_names({place.name for place in places if place.parent == folder})
 
 
 def _refuse(error: OSError) -> NoReturn:
@@ -181,8 +212,9 @@ def describe_repository(
     inner = text_configuration(config)
     chosen = _chosen(files.values())
     totals = Counter[str]()
-    for schema in chosen:
-        totals.update(getattr(schema, "parameters_by_dtype", None) or {})
+    if all(getattr(schema, "parameters_by_dtype", None) is not None for schema in chosen):  # a sum of all, or none
+        for schema in chosen:
+            totals.update(getattr(schema, "parameters_by_dtype", None) or {})
     return RepositoryDetailsSchema(
         size=sum(schema.size for schema in chosen),
         formats=tuple(sorted({schema.format for schema in files.values()})),

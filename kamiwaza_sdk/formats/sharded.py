@@ -1,7 +1,7 @@
 """Checks the index of a model in several safetensors files against them."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -11,7 +11,7 @@ from kamiwaza_sdk.formats.exceptions import FormatLimitException, MalformedFileE
 from kamiwaza_sdk.formats.inspection import inspect_file
 from kamiwaza_sdk.formats.schemas import SafetensorsSchema, ShardedSafetensorsSchema
 
-__all__ = ["INDEX", "combine_shards", "inspect_shards"]
+__all__ = ["INDEX", "ShardIndex", "combine_shards", "inspect_shards"]
 
 #: How the names of such indexes end.
 INDEX: Final = ".safetensors.index.json"
@@ -73,31 +73,50 @@ def combine_shards(index: bytes, shards: Mapping[str, SafetensorsSchema], *, pat
         >>> combine_shards(b'{"weight_map": {}}', {}, path="model.safetensors.index.json").parameters
         0
     """
-    weight_map = _weight_map(index, path)
-    named = sorted(set(weight_map.values()))
-    if missing := [name for name in named if name not in shards]:
-        _refuse(path, f"the shard {missing[0][:80]!r} is not there, of {len(named)} that it names")
-    _check_tensors(weight_map, {name: shards[name] for name in named}, path)
+    read = ShardIndex(index, path=path)
+    read.check_names(shards)
+    for name in read.names:
+        read.check(name, shards[name])
     totals = Counter[str]()
-    for name in named:
+    for name in read.names:
         totals.update(shards[name].parameters_by_dtype)
     return ShardedSafetensorsSchema(
-        size=sum(shards[name].size for name in named),
-        shards={name: shards[name] for name in named},
+        size=sum(shards[name].size for name in read.names),
+        shards={name: shards[name] for name in read.names},
         parameters=totals.total(),
         parameters_by_dtype=dict(sorted(totals.items())),
         claimed_size=_claimed_size(index, path),
     )
 
 
-def _check_tensors(weight_map: Mapping[str, str], shards: Mapping[str, SafetensorsSchema], path: str) -> None:
-    for tensor, shard in weight_map.items():
-        if tensor not in shards[shard].tensors:
-            _refuse(path, f"tensor {tensor[:80]!r} is not in {shard[:80]!r}, where it is said to be")
-    for name, schema in shards.items():
-        for tensor in schema.tensors:
-            if weight_map.get(tensor) != name:
-                _refuse(path, f"tensor {tensor[:80]!r} of {name[:80]!r} is not named, or in another shard as well")
+class ShardIndex:
+    """An index, to check shards against one after the other: together they can be large.
+
+    Attributes:
+        names: Of its shards, as keys, sorted.
+    """
+
+    def __init__(self, index: bytes, *, path: str) -> None:
+        self._path = path
+        self._tensors = dict[str, set[str]]()
+        for tensor, shard in _weight_map(index, path).items():
+            self._tensors.setdefault(shard, set()).add(tensor)
+        self.names = dict.fromkeys(sorted(self._tensors))
+
+    def check_names(self, shards: Container[str]) -> None:
+        """Refuse an index that names a shard that is not there."""
+        if missing := [name for name in self.names if name not in shards]:
+            _refuse(self._path, f"the shard {missing[0][:80]!r} is not there, of {len(self.names)} that it names")
+
+    def check(self, name: str, shard: SafetensorsSchema) -> None:
+        """Refuse a shard that has other tensors than the index says."""
+        named, there = self._tensors.get(name), shard.tensors
+        if named is None:
+            return
+        for tensor in (tensor for tensor in named if tensor not in there):
+            _refuse(self._path, f"tensor {tensor[:80]!r} is not in {name[:80]!r}, where it is said to be")
+        for tensor in (tensor for tensor in there if tensor not in named):
+            _refuse(self._path, f"tensor {tensor[:80]!r} of {name[:80]!r} is not named, or in another shard as well")
 
 
 def _read(index: bytes, path: str) -> dict[str, object]:

@@ -86,7 +86,10 @@ def _gguf(tensors: int, keys: int) -> bytes:
 
 def _gguf_keys(value: bytes, key: str = "k") -> _Maker:
     def make(size: int) -> Iterator[bytes]:
-        pairs = [_gguf_text(f"{key}{index}".encode()) + value for index in range(max(1, size // (len(value) + len(key) + 14)))]
+        pairs = [
+            _gguf_text(f"{key}{index}".encode()) + value
+            for index in range(max(1, size // (len(value) + len(key) + 14)))
+        ]
         yield _gguf(0, len(pairs)) + b"".join(pairs)
 
     return make
@@ -169,7 +172,9 @@ def _zip(members: Iterator[tuple[bytes, bytes, bytes, int]], *, once: bool = Fal
     yield _END.pack(b"PK\x05\x06", 0, 0, short, short, len(block), offset, 0)
 
 
-def _zip_of(count: Callable[[int], int], extra: bytes, content: bytes, method: int = 0, *, once: bool = False) -> _Maker:
+def _zip_of(
+    count: Callable[[int], int], extra: bytes, content: bytes, method: int = 0, *, once: bool = False
+) -> _Maker:
     def make(size: int) -> Iterator[bytes]:
         return _zip(((f"{index}.pkl".encode(), extra, content, method) for index in range(count(size))), once=once)
 
@@ -273,7 +278,10 @@ HOSTILE: Final[dict[str, tuple[str, _Maker]]] = {
     "zip: bomb": ("m.pt", _bomb),
     "numpy: header": ("m.npy", _npy_header),
     "numpy: fields": ("m.npy", _npy_fields),
-    "config: lists": ("config.json", lambda size: iter([b'{"a":[' + _repeated(b"[],", min(size, 4_000_000)) + b"[]]}"])),
+    "config: lists": (
+        "config.json",
+        lambda size: iter([b'{"a":[' + _repeated(b"[],", min(size, 4_000_000)) + b"[]]}"]),
+    ),
     "config: objects": (
         "config.json",
         lambda size: iter([b'{"a":[' + _repeated(b'{"":0},', min(size, 4_000_000)) + b"{}]}"]),

@@ -36,6 +36,7 @@ class RepositoryDetailsSchema(FileSchema):
         remote_code: What would have a loader run code that comes with the model, or from another repository, by path:
             files of Python, and configurations that name classes (``auto_map``, ``custom_pipeline``).
         verdicts: Of files that are pickles: which can do harm, by path.
+        problems: Why the inside of a file is not known, by path: it takes more than looking into it may.
 
     Example:
         >>> RepositoryDetailsSchema(size=0, license="mit").license
@@ -62,3 +63,4 @@ class RepositoryDetailsSchema(FileSchema):
     attention: AttentionSchema | None = None
     remote_code: dict[str, str] = Field(default_factory=dict)
     verdicts: dict[str, str] = Field(default_factory=dict)
+    problems: dict[str, str] = Field(default_factory=dict)

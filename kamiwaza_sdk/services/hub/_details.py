@@ -48,7 +48,7 @@ def with_details(fetched: _Fetched, storage: StorageService) -> _Fetched:
         details = _details(findings)
         if "format" not in details:  # pickles tell nothing else, and to look through them takes long
             pickles = _places(fetched, storage, [path for path, kind in kinds.items() if kind == "pickle"])
-            details |= {"format": "pickle"} if any(map(_is_pickle, pickles.values())) else {}
+            details |= {"format": "pickle"} if any(map(_is_pickle, set(pickles.values()))) else {}
         return fetched.model_copy(update={"details": details, "license": _word(_licence(fetched, findings))})
     except Exception:  # whatever hostile bytes do to a reader: they are verified and kept, and that is what was asked
         _logger.warning("%s could not be looked into", fetched.source, exc_info=True)
@@ -57,7 +57,9 @@ def with_details(fetched: _Fetched, storage: StorageService) -> _Fetched:
 
 def _places(fetched: Fetched, storage: StorageService, paths: "Iterable[str]") -> dict[str, Path]:
     wanted = set(paths)
-    found = ((file.path, storage.find(file.sha256, size=file.size)) for file in fetched.files if file.path in wanted)
+    contents = {(file.sha256, file.size) for file in fetched.files if file.path in wanted}
+    blobs = {content: storage.find(content[0], size=content[1]) for content in contents}
+    found = ((file.path, blobs[file.sha256, file.size]) for file in fetched.files if file.path in wanted)
     return {path: blob.path for path, blob in found if blob is not None}
 
 

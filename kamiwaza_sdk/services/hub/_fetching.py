@@ -1,7 +1,7 @@
 """Bringing the files of one manifest into the store."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
@@ -11,6 +11,7 @@ from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.download.exceptions import DownloadDiskException, DownloadStatusException
 from kamiwaza_sdk.services.download.progress import Reporter, check_progress, reporting
 from kamiwaza_sdk.services.download.schemas import Validators
+from kamiwaza_sdk.services.hub._contents import by_content
 from kamiwaza_sdk.services.hub._faults import refuse_page
 from kamiwaza_sdk.services.hub._git import check_git_blob
 from kamiwaza_sdk.services.hub._kept import Kept, KeptFiles
@@ -92,13 +93,22 @@ class Fetching:
         self._reused = 0
 
     async def run(self) -> Fetched:
+        contents = await in_thread(lambda: by_content(self._manifest.files))
         # A cheap early word: what counts is what was copied, as files grow.
-        self._refuse_over_limit(sum(file.size or 0 for file in self._manifest.files))
+        self._refuse_over_limit(sum(names[0].size or 0 for names in contents))
         if self._context.offline:
-            await in_thread(self._refuse_missing)
+            await in_thread(lambda: self._refuse_missing(names[0] for names in contents))
         slots = asyncio.Semaphore(_MAX_STAGED)
-        files = await all_or_first_error(self._take(file, slots) for file in self._manifest.files)
-        origin = await in_thread(lambda: origin_of(self._manifest, files, self._storage))
+        blobs = await all_or_first_error(self._take(names[0], slots) for names in contents)
+        return await in_thread(lambda: self._result(contents, blobs))
+
+    def _result(self, contents: list[list[ManifestFileSchema]], blobs: "list[BlobSchema]") -> Fetched:
+        files = [
+            FetchedFile(path=file.path, size=blob.size, sha256=blob.sha256)
+            for names, blob in zip(contents, blobs, strict=True)
+            for file in names
+        ]
+        origin = origin_of(self._manifest, files, self._storage)
         return result_of(
             self._manifest if origin.commit is None else self._manifest.model_copy(update={"revision": origin.commit}),
             Fetched,
@@ -108,10 +118,9 @@ class Fetching:
             changed=origin.changed,
         )
 
-    async def _take(self, file: ManifestFileSchema, slots: asyncio.Semaphore) -> FetchedFile:
+    async def _take(self, file: ManifestFileSchema, slots: asyncio.Semaphore) -> "BlobSchema":
         async with slots:
-            blob = await (self._copy(file) if file.local is not None else self._bring(file))
-        return FetchedFile(path=file.path, size=blob.size, sha256=blob.sha256)
+            return await (self._copy(file) if file.local is not None else self._bring(file))
 
     async def _copy(self, file: ManifestFileSchema) -> "BlobSchema":
         async with self._reporting(file) as reporter:
@@ -147,9 +156,9 @@ class Fetching:
             authenticated=self._context.config.hf_token is not None,
         )
 
-    def _refuse_missing(self) -> None:
+    def _refuse_missing(self, files: Iterable[ManifestFileSchema]) -> None:
         """Raise unless everything is here. Blocks."""
-        missing = [file.path for file in self._manifest.files if file.local is None and self._kept.find(file) is None]
+        missing = [file.path for file in files if file.local is None and self._kept.find(file) is None]
         if missing:
             raise OfflineException(source=self._manifest.source, missing=missing)
 

@@ -1,7 +1,7 @@
 """What the files of a source say about themselves, wherever they lie: here, in the store, or still at their server."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -10,10 +10,14 @@ from typing import Final
 from kamiwaza_sdk.exceptions import ServiceException
 from kamiwaza_sdk.formats._programs import is_program
 from kamiwaza_sdk.formats._remote_code import remote_code
+from kamiwaza_sdk.formats._source import Budget
+from kamiwaza_sdk.formats.content import name_kind
 from kamiwaza_sdk.formats.exceptions import FormatException, NotTheModelException, UnknownFormatException
-from kamiwaza_sdk.formats.inspection import FormatSchema, inspect_file, inspect_remote
+from kamiwaza_sdk.formats.inspection import FormatSchema, inspect_ranges
+from kamiwaza_sdk.formats.looking import Looking, summary_of
 from kamiwaza_sdk.formats.repository import describe_repository, is_describing
 from kamiwaza_sdk.formats.schemas import PickleSchema, PickleVerdict, RepositoryDetailsSchema
+from kamiwaza_sdk.services.hub._contents import content_of
 from kamiwaza_sdk.services.hub._faults import fault_of
 from kamiwaza_sdk.services.hub._quantizations import format_by_name
 from kamiwaza_sdk.services.hub._ranges import Allowance, RangeReader, SpentException
@@ -36,7 +40,7 @@ class Findings:
     """What was found so far.
 
     Attributes:
-        schemas: What files of weights say, by path.
+        schemas: What files of weights say, by path, without what grows with them: see `summary_of`.
         texts: The texts that describe a model, by name.
         paths: Of all files, whether they were looked into or not.
         others: Files that are no weights, whatever they are called.
@@ -56,6 +60,7 @@ class Findings:
     unreadable: dict[str, str] = field(default_factory=dict[str, str])
     sizes: dict[str, int] = field(default_factory=dict[str, int])
     faults: dict[str, FileFaultSchema] = field(default_factory=dict[str, FileFaultSchema])
+    _read: dict[str, bytes] = field(default_factory=dict[str, bytes])
 
     def format(self, path: str) -> str | None:
         """Return what a file is: as its bytes say, or else its name."""
@@ -94,16 +99,30 @@ class Findings:
         return remote_code(self.texts, self.paths)
 
     def _readable(self) -> dict[str, bytes]:
-        """Return those of the texts that can be read."""
-        texts = dict[str, bytes]()
-        for name, text in self.texts.items():
+        """Return those of the texts that can be read. Each is tried once."""
+        for name in self.texts.keys() - self._read.keys() - self.unreadable.keys():
             try:
-                describe_repository({name: text}, {})
+                describe_repository({name: self.texts[name]}, {})
             except FormatException as error:
                 self.unreadable[name] = str(error)
             else:
-                texts[name] = text
-        return texts
+                self._read[name] = self.texts[name]
+        return {name: text for name, text in self.texts.items() if name in self._read}
+
+    def share(self, path: str, others: Iterable[str]) -> None:
+        """Say of other names of a content what was found under one of them."""
+        for other in others:
+            if path in self.schemas:
+                self.schemas[other] = self.schemas[path]
+            if path in self.sizes:
+                self.sizes[other] = self.sizes[path]
+            if path in self.others:
+                self.others.add(other)
+            if path in self.faults:
+                self.faults[other] = self.faults[path].model_copy(update={"path": other})
+            if path in self.problems:
+                reason = self.problems[path]
+                self.problems[other] = other + reason.removeprefix(path) if reason.startswith(path) else reason
 
     def note(self, path: str, error: Exception) -> None:
         """Note why the inside of a file is not known, unless there is nothing to know."""
@@ -130,6 +149,8 @@ class Inspection:
         self._context = context
         self._kept = kept
         self._allowance = Allowance(requests)
+        self._looking = Looking(Budget())
+        self._alone = asyncio.Lock()  # what is looked into takes memory, and the time of whoever else runs
 
     async def describe(
         self, files: Sequence[ManifestFileSchema], *, remote: bool, texts: Container[str] = frozenset()
@@ -149,13 +170,23 @@ class Inspection:
         wanted = [file for file in files if format_by_name(file.path) and file.path not in self.findings.schemas]
         ordered = sorted(wanted, key=lambda file: (_ORDER[format_by_name(file.path) or ""], file.path))
         for _, group in groupby(ordered, key=lambda file: format_by_name(file.path)):
-            await asyncio.gather(*(self._guarded(file, self._look) for file in group))
+            contents = dict[Hashable, list[ManifestFileSchema]]()
+            for file in group:
+                here = self._kept.get(file.path)
+                contents.setdefault((here or content_of(file), name_kind(file.path)), []).append(file)
+            await asyncio.gather(*map(self._look_once, contents.values()))
+
+    async def _look_once(self, names: Sequence[ManifestFileSchema]) -> None:
+        """Look into a content under the first of its names."""
+        await self._guarded(names[0], self._look)
+        self.findings.share(names[0].path, [file.path for file in names[1:]])
 
     async def look_into_others(self, files: Iterable[ManifestFileSchema]) -> None:
         """Read the headers of those files that are here and were not looked into: their names prove nothing."""
         seen = self.findings.schemas.keys() | self.findings.others
         places = {file.path: self._kept[file.path] for file in files if file.path in self._kept.keys() - seen}
-        found = await in_thread(lambda: inspect_here(places))
+        async with self._alone:
+            found = await in_thread(lambda: inspect_here(places, self._looking))
         self.findings.schemas |= found.schemas
         self.findings.others |= found.others
         self.findings.programs |= found.programs
@@ -168,13 +199,16 @@ class Inspection:
         self.findings.problems.pop(file.path, None)
 
     async def _look_here(self, file: ManifestFileSchema) -> FormatSchema:
-        return await asyncio.to_thread(inspect_file, self._kept[file.path], name=file.path)
+        async with self._alone:
+            return await in_thread(lambda: self._looking.look(self._kept[file.path], name=file.path))
 
     async def _look_there(self, file: ManifestFileSchema) -> FormatSchema:
         reader = RangeReader(file, self._context, self._allowance)
         await reader.open()
         self.findings.sizes[file.path] = reader.size
-        return await inspect_remote(reader, path=file.path, size=reader.size)
+        async with self._alone:
+            budget = self._looking.budget
+            return summary_of(await inspect_ranges(reader, path=file.path, size=reader.size, budget=budget))
 
     async def _guarded(self, file: ManifestFileSchema, look: Callable[[ManifestFileSchema], Awaitable[None]]) -> None:
         """Look, where that can be; and whatever keeps the inside from being known, go on."""
@@ -204,9 +238,10 @@ class Inspection:
             self.findings.faults[file.path] = fault
 
 
-def inspect_here(files: Mapping[str, Path]) -> Findings:
+def inspect_here(files: Mapping[str, Path], looking: Looking | None = None) -> Findings:
     """Return what files on this machine say, also those that are weights only by their bytes. Blocks."""
     findings = Findings(paths=set(files))
+    looking = Looking(Budget()) if looking is None else looking
     for path, place in files.items():
         go_on()
         try:
@@ -216,7 +251,7 @@ def inspect_here(files: Mapping[str, Path]) -> Findings:
                 findings.texts[path] = head
             if is_program(head):
                 findings.programs.add(path)
-            findings.schemas[path] = inspect_file(place, name=path)
+            findings.schemas[path] = looking.look(place, name=path)
         except (ServiceException, OSError) as error:
             findings.note(path, error)
     return findings

@@ -1,7 +1,7 @@
 """Planning: what a source consists of, what of it is here, what it says, what fits, and what speaks against it."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -83,7 +83,8 @@ async def make_plan(
     """
     kept = await asyncio.to_thread(_here, manifest.files, storage)
     requests = _MOST_REQUESTS_OF_MANY if len(manifest.files) > _MANY_FILES else _MOST_REQUESTS
-    planning = _Planning(manifest, question, Inspection(context, kept, requests=requests), frozenset(kept))
+    inspection = Inspection(context, kept, requests=requests)
+    planning = await asyncio.to_thread(_Planning, manifest, question, inspection, frozenset(kept))
     return await planning.run()
 
 
@@ -107,13 +108,14 @@ class _Planning:
         self._inspection = inspection
         self._kept = kept
         self._offers = offers_of(manifest.files)
+        self._described: tuple[int, RepositoryDetailsSchema] | None = None
 
     async def run(self) -> PlanSchema:
         await self._inspection.describe(self._manifest.files, remote=not self._is_gguf, texts=self._asked_for)
         choice = await self._choose()
         if choice is None:
             await self._look_at_all()
-        files = self._manifest.files if choice is None else self._left(choice.offer)
+        files = self._manifest.files if choice is None else await asyncio.to_thread(self._left, choice.offer)
         await self._inspection.look_into_others(files)
         return await asyncio.to_thread(self._plan, files, choice)
 
@@ -141,10 +143,11 @@ class _Planning:
             raise InvalidInputException("fits", f"cannot be told: {self._manifest.source} has no files of weights")
         likely = next((offer for offer in self._offers if offer.size <= limit), self._offers[-1])
         await self._inspection.look_into(likely.files)
-        while (chosen := self._largest(limit)) != likely:  # its own header may say otherwise: look at that, too
+        # Its own header may say otherwise: look at that, too.
+        while (chosen := await asyncio.to_thread(self._largest, limit)) != likely:
             await self._inspection.look_into(chosen.files)
             likely = chosen
-        return _Choice(chosen, self._reason(chosen, limit))
+        return _Choice(chosen, await asyncio.to_thread(self._reason, chosen, limit))
 
     def _largest(self, limit: int) -> Offer:
         for offer in self._offers:
@@ -202,10 +205,12 @@ class _Planning:
     @property
     def _known(self) -> RepositoryDetailsSchema:
         """What the headers say that have been read: of the cache, one of several models says the same as another."""
-        offered = {file.path for offer in self._offers for file in offer.files}
-        return self._inspection.findings.described(
-            [path for path in self._inspection.findings.schemas if path in offered]
-        )
+        schemas = self._inspection.findings.schemas
+        if self._described is None or self._described[0] != len(schemas):
+            offered = {file.path for offer in self._offers for file in offer.files}
+            described = self._inspection.findings.described([path for path in schemas if path in offered])
+            self._described = len(schemas), described
+        return self._described[1]
 
     def _memory(self, offer: Offer, details: RepositoryDetailsSchema | None = None) -> MemoryEstimateSchema:
         details = self._known if details is None else details
@@ -227,7 +232,8 @@ class _Planning:
             for file in files
         )
         manifest = self._manifest.model_copy(update={"files": sized})
-        self._offers = tuple(_sized(offer, sized) for offer in self._offers)
+        by_path = {file.path: file for file in sized}
+        self._offers = tuple(_sized(offer, by_path) for offer in self._offers)
         chosen = choice.offer if choice is not None else self._offers[0] if self._offers else None
         details = self._details(chosen)
         known = tuple(self._file(file) for file in sized)
@@ -293,8 +299,7 @@ def _total(memory: MemoryEstimateSchema) -> int:
     return memory.weights + (memory.cache or 0) + (memory.state or 0)
 
 
-def _sized(offer: Offer, files: Sequence[ManifestFileSchema]) -> Offer:
-    by_path = {file.path: file for file in files}
+def _sized(offer: Offer, by_path: Mapping[str, ManifestFileSchema]) -> Offer:
     return Offer(offer.name, tuple(by_path.get(file.path, file) for file in offer.files))
 
 

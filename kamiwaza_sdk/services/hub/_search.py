@@ -1,5 +1,6 @@
 """Searching a Hugging-Face-compatible hub, page by page."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Final, Literal, TypeAlias, get_args
@@ -13,7 +14,7 @@ from kamiwaza_sdk.services.download.urls import redact_text
 from kamiwaza_sdk.services.hub.config import checked_endpoint
 from kamiwaza_sdk.services.hub.exceptions import InvalidAnswerException
 from kamiwaza_sdk.services.hub.schemas.repository import RepositorySchema
-from kamiwaza_sdk.services.hub.sources._answers import Described, parsed, word
+from kamiwaza_sdk.services.hub.sources._answers import Described, parsed_list, word
 from kamiwaza_sdk.services.hub.sources.context import SourceContext
 
 __all__ = ["RepositorySort", "check_search", "find"]
@@ -37,6 +38,8 @@ _EXPANDED: Final = (
 )
 _PAGE: Final = 100
 _MAX_PAGES: Final = 10_000
+#: What a page may hold, whatever was asked for.
+_MAX_PAGE: Final = 10_000
 _OK: Final = 200
 
 
@@ -113,7 +116,10 @@ async def find(
     async for page in context.pages(url, max_pages=_MAX_PAGES):
         if page.status != _OK:
             raise InvalidAnswerException(url=redact_text(url), reason=f"has the status {page.status}")
-        for found in parsed(_FOUND, page, url=url, what="list of repositories")[:left]:
+        listed = await asyncio.to_thread(
+            parsed_list, _FOUND, page, url=url, what="list of repositories", most=_MAX_PAGE
+        )
+        for found in listed[:left]:
             yield found.told()
             left = None if left is None else left - 1
         if left == 0:

@@ -69,8 +69,8 @@ class Fetched(BaseModel):
         source: Where it came from, without credentials or query.
         name: The name that the source suggests for the model.
         files: Sorted by path.
-        bytes_fetched: How many bytes travelled.
-        bytes_reused: How many did not have to: the store had them, or the source is on this machine.
+        bytes_fetched: How many bytes travelled. What stands under several names travels once, and counts once.
+        bytes_reused: How many did not have to: the store had them, or the source is on this machine. Counted once too.
         source_revision: What pins it at its source, such as a commit; `None` where nothing does. Of a directory that
             ``huggingface_hub`` filled, the commit that it noted, where all files are what it noted.
         source_repository: The repository's name at its hub, such as ``org/model``.

@@ -144,14 +144,21 @@ class PlanSchema(InputSchema):
 
     @property
     def bytes_to_fetch(self) -> int | None:
-        """How many of them would travel at most; `None` where one is not known."""
-        sizes = [file.size for file in self.files if not file.kept]
+        """How many of them would travel at most, each content once; `None` where one is not known."""
+        sizes = self._sizes(kept=False)
         return sum(size for size in sizes if size is not None) if None not in sizes else None
 
     @property
     def bytes_kept(self) -> int:
-        """How many of them are on this machine already."""
-        return sum(file.size or 0 for file in self.files if file.kept)
+        """How many of them are on this machine already, one content under several names counted once."""
+        return sum(size or 0 for size in self._sizes(kept=True))
+
+    def _sizes(self, *, kept: bool) -> list[int | None]:
+        from kamiwaza_sdk.services.hub._contents import content_of
+
+        contents = {file.path: content_of(file) for file in self.manifest.files}
+        sizes = {contents.get(file.path, file.path): file.size for file in self.files if file.kept is kept}
+        return list(sizes.values())
 
     def __str__(self) -> str:
         from kamiwaza_sdk.services.hub._tables import as_text

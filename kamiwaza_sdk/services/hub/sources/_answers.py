@@ -24,7 +24,7 @@ from kamiwaza_sdk.services.hub.sources._references import HuggingFaceReference
 if TYPE_CHECKING:
     from kamiwaza_sdk.services.download.schemas import ResponseSchema
 
-__all__ = ["Described", "Entry", "Info", "described_by", "parsed", "raise_for_status", "word", "words"]
+__all__ = ["Described", "Entry", "Info", "described_by", "parsed", "parsed_list", "raise_for_status", "word", "words"]
 
 _MAX_WORD_LENGTH: Final = 255
 _MAX_WORDS: Final = 1000
@@ -33,6 +33,12 @@ _RENAMED: Final = re.compile(r"/api/(models|datasets|spaces)/([^/]+(?:/[^/]+)?)/
 _REFUSED: Final = frozenset({401, 403})
 _OK: Final = 200
 _NOT_FOUND: Final = 404
+
+#: How much of a list is parsed at once, and what may lie between two places where it can be cut.
+_PIECE: Final = 256 * 1024
+_MAX_ENTRY: Final = 2 * 1024**2
+_TRIES: Final = 8
+_BETWEEN: Final = re.compile(rb"\}\s{0,16},\s{0,16}(?=\{)")
 
 _T = TypeVar("_T")
 
@@ -112,8 +118,54 @@ def parsed(kind: TypeAdapter[_T], response: "ResponseSchema", *, url: str, what:
     Raises:
         InvalidAnswerException: It is none, or of something else.
     """
+    return _parsed(kind, response.body, response, url=url, what=what)
+
+
+def parsed_list(kind: TypeAdapter[list[_T]], response: "ResponseSchema", *, url: str, what: str, most: int) -> list[_T]:
+    """Return the list that an answer holds, or so many of it and one more. In pieces: other threads wait for each.
+
+    Between two entries there is always the same to see. Where that is within a text, or deeper, what comes before it is
+    no JSON: so the next such place is tried.
+
+    Raises:
+        InvalidAnswerException: It is none, or of something else.
+    """
+    body = response.body
+    if len(body) <= _PIECE:
+        return parsed(kind, response, url=url, what=what)
+    begin = len(body) - len(body.lstrip()) + 1
+    if body[begin - 1 : begin] != b"[":
+        raise InvalidAnswerException(url=redact_text(url), reason=f"is no {what}, but no list at all")
+    entries = list[_T]()
+    while begin < len(body) and len(entries) <= most:
+        piece, begin = _piece(kind, response, begin, url=url, what=what)
+        entries += piece
+    return entries
+
+
+def _piece(
+    kind: TypeAdapter[list[_T]], response: "ResponseSchema", begin: int, *, url: str, what: str
+) -> tuple[list[_T], int]:
+    body, wanted = response.body, begin + _PIECE
+    for last in reversed(range(_TRIES)):
+        found = _BETWEEN.search(body, wanted)
+        end, following = (len(body), len(body)) if found is None else (found.start() + 1, found.end())
+        if end - begin > _MAX_ENTRY:
+            reason = f"is no {what}: it has an entry of over {_MAX_ENTRY} bytes"
+            raise InvalidAnswerException(url=redact_text(url), reason=reason)
+        text = b"[%b%b" % (body[begin:end], b"" if found is None else b"]")
+        try:
+            return _parsed(kind, text, response, url=url, what=what), following
+        except InvalidAnswerException:
+            if found is None or not last:
+                raise
+            wanted = following
+    raise AssertionError  # the last try returns or raises
+
+
+def _parsed(kind: TypeAdapter[_T], body: bytes, response: "ResponseSchema", *, url: str, what: str) -> _T:
     try:
-        return kind.validate_json(response.body)
+        return kind.validate_json(body)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, problem["loc"]))

@@ -8,6 +8,7 @@ What is asked, and what it says, is the hub's HTTP API as ``huggingface_hub`` us
 import asyncio
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import quote
 
@@ -19,7 +20,14 @@ from kamiwaza_sdk.services.download.urls import redact_text
 from kamiwaza_sdk.services.hub.addresses import suggested
 from kamiwaza_sdk.services.hub.exceptions import InvalidAnswerException, InvalidSourceException
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
-from kamiwaza_sdk.services.hub.sources._answers import Entry, Info, described_by, parsed, raise_for_status
+from kamiwaza_sdk.services.hub.sources._answers import (
+    Entry,
+    Info,
+    described_by,
+    parsed,
+    parsed_list,
+    raise_for_status,
+)
 from kamiwaza_sdk.services.hub.sources._references import HuggingFaceReference
 from kamiwaza_sdk.services.hub.sources.context import SourceContext
 
@@ -65,7 +73,8 @@ class HuggingFaceSource:
             _logger.warning("%s was renamed to %s, which is brought", wanted.repository, actual.repository)
         pinned = actual.at(info.sha)
         files = await _files(pinned, context)
-        manifest = manifest_of(pinned, files, endpoint, licence=info.license, task=info.task, info=info)
+        made = partial(manifest_of, pinned, files, endpoint, licence=info.license, task=info.task, info=info)
+        manifest = await asyncio.to_thread(made)
         for name in {wanted, wanted.at(info.sha), pinned}:
             await context.remember(_key(name, endpoint), manifest)
         return manifest
@@ -84,7 +93,7 @@ async def _info(wanted: HuggingFaceReference, context: SourceContext) -> tuple[I
     url = f"{context.config.hf_endpoint}/api/{wanted.kind}/{wanted.name}/revision/{quote(wanted.revision, safe='')}"
     response = await context.get(url)
     _refuse_unless_answered(response, wanted, url, context)
-    info = parsed(_INFO, response, url=url, what="description of a repository")
+    info = await asyncio.to_thread(parsed, _INFO, response, url=url, what="description of a repository")
     return info, described_by(info, wanted, response, url=url)
 
 
@@ -97,7 +106,9 @@ async def _files(pinned: HuggingFaceReference, context: SourceContext) -> tuple[
     async for page in context.pages(url):
         _refuse_unless_answered(page, pinned, url, context)
         # In a thread: a page may have 16 MiB.
-        entries = await asyncio.to_thread(parsed, _TREE, page, url=url, what="listing of files")
+        entries = await asyncio.to_thread(
+            parsed_list, _TREE, page, url=url, what="listing of files", most=MAX_ENTRIES - count
+        )
         count += len(entries)
         if count > MAX_ENTRIES:
             reason = f"has over {MAX_ENTRIES} files and directories; fetch some by their https:// addresses"

@@ -70,13 +70,8 @@ class ObjectStorageSource:
         store = await asyncio.to_thread(_opened, place)
         with _translated(place):
             objects = await _listed(store, place) or [await _one(store, place)]
-            found = await _without_empty_folders(store, _without_folders(objects))
-        files = tuple(_file(one, place) for one in found)
-        if not files:
-            raise InvalidSourceException(str(place), "has no objects; name a prefix that has")
-        path = PurePosixPath(place.key)
-        name = path.stem if files[0].url == str(place) else path.name or place.bucket
-        manifest = ManifestSchema(source=str(place), name=suggested(name), files=files)
+            found = await _without_empty_folders(store, await asyncio.to_thread(_without_folders, objects))
+        manifest = await asyncio.to_thread(_manifest, found, place)
         await context.remember(str(place), manifest)
         return manifest
 
@@ -102,6 +97,15 @@ class ObjectStorageSource:
                 answer = await store.get_async(place.key, options=options)
                 _refuse_another(answer.meta, file, size, place)
                 yield bytes(await answer.bytes_async())
+
+
+def _manifest(objects: "Iterable[ObjectMeta]", place: "_Place") -> ManifestSchema:
+    files = tuple(_file(one, place) for one in objects)
+    if not files:
+        raise InvalidSourceException(str(place), "has no objects; name a prefix that has")
+    path = PurePosixPath(place.key)
+    name = path.stem if files[0].url == str(place) else path.name or place.bucket
+    return ManifestSchema(source=str(place), name=suggested(name), files=files)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ What is asked is the registry's HTTP API (https://github.com/opencontainers/dist
 ``/v2/<namespace>/<name>/manifests/<tag>`` lists the layers, ``/v2/<namespace>/<name>/blobs/<digest>`` brings one.
 """
 
+import asyncio
 import hashlib
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
@@ -59,11 +60,15 @@ class OllamaSource:
         url = f"{endpoint}/v2/{wanted.repository}/manifests/{wanted.tag}"
         response = await context.get(url, max_size=MAX_MANIFEST)
         _refuse_unless_answered(response, wanted, url)
-        digest = _digest(response, url)
-        files = _files(parsed(_IMAGE, response, url=url, what="manifest of an image"), wanted, endpoint, url)
-        manifest = manifest_of(wanted, files, digest=digest)
+        manifest = await asyncio.to_thread(_manifest, response, wanted, endpoint, url)
         await context.remember(key, manifest)
         return manifest
+
+
+def _manifest(response: "ResponseSchema", wanted: OllamaReference, endpoint: str, url: str) -> ManifestSchema:
+    digest = _digest(response, url)
+    files = _files(parsed(_IMAGE, response, url=url, what="manifest of an image"), wanted, endpoint, url)
+    return manifest_of(wanted, files, digest=digest)
 
 
 def _endpoint(wanted: OllamaReference, context: SourceContext) -> str:
