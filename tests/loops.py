@@ -1,17 +1,20 @@
 """A watch over the event loop, and over what is cancelled in it."""
 
 import asyncio
-from collections.abc import Iterator
+import time
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from threading import Event
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
-__all__ = ["Held", "watched"]
+__all__ = ["Held", "longest_wait", "watched"]
 
 _PATIENCE: Final = 20
+
+_T = TypeVar("_T")
 
 
 @contextmanager
@@ -42,3 +45,17 @@ class Held:
         self._go_on.set()
         with pytest.raises(asyncio.CancelledError):
             await task
+
+
+async def longest_wait(call: Coroutine[Any, Any, _T]) -> tuple[_T, float]:
+    """Return what a call returns, and how long the event loop had to wait for it at a time.
+
+    That is counted in seconds of this process's processors, which others on the machine do not take from.
+    """
+    waited = 0.0
+    running = asyncio.ensure_future(call)
+    while not running.done():
+        before = time.process_time()
+        await asyncio.sleep(0.001)
+        waited = max(waited, time.process_time() - before)
+    return await running, waited

@@ -34,14 +34,14 @@ MAX_PAIRS: Final = 5 * MAX_TENSORS
 #: What each comma and bracket of a header stands for in memory, with the columns made of it.
 _MEMBER: Final = 64
 #: Larger headers are looked at in pieces, for other threads have to wait while one is parsed.
-_PIECE: Final = 1024**2
+_PIECE: Final = 256 * 1024
 #: How many commas and brackets may stand where a header cannot be cut.
 _MAX_UNCUT: Final = 300_000
 #: Where one entry ends and the next begins, unless it is within a text.
 _BETWEEN: Final = re.compile(rb'\}\s{0,16},\s{0,16}(?=")')
 _TRIES: Final = 8
 #: The largest header that is parsed once more, one object at a time.
-_MAX_ESCAPED: Final = 8 * _PIECE
+_MAX_ESCAPED: Final = 32 * _PIECE
 _SORTED_AT_ONCE: Final = 20_000
 MAX_METADATA: Final = 100_000
 #: As many dimensions as NumPy's arrays can have.
@@ -141,7 +141,7 @@ def _piece(source: ByteSource, header: bytes, begin: int) -> tuple[dict[str, Any
         found = _BETWEEN.search(header, wanted)
         end, following = (len(header), len(header)) if found is None else (found.start() + 1, found.end())
         text = b"{%b%b" % (header[begin:end], b"" if found is None else b"}")
-        if len(text) > 2 * _PIECE and _members(text) > _MAX_UNCUT:
+        if len(text) > 8 * _PIECE and _members(text) > _MAX_UNCUT:
             source.exceed(f"an entry has over {_MAX_UNCUT} values; that is no ordinary file", _MAX_UNCUT, begin)
         try:
             return parse_object(source, text, at=LENGTH + begin), following

@@ -5,7 +5,7 @@ from collections.abc import Hashable, Iterable
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema
 from kamiwaza_sdk.services.hub.sources.local import check_inside
 
-__all__ = ["by_content", "content_of", "distinct"]
+__all__ = ["by_content", "content_of"]
 
 
 def content_of(file: ManifestFileSchema) -> Hashable:
@@ -13,11 +13,6 @@ def content_of(file: ManifestFileSchema) -> Hashable:
     if file.has_digest:
         return file.sha256, file.git_blob_id, file.size
     return file.path
-
-
-def distinct(files: Iterable[ManifestFileSchema]) -> list[ManifestFileSchema]:
-    """Return the first file of each content, as far as digests tell."""
-    return list({content_of(file): file for file in reversed([*files])}.values())[::-1]
 
 
 def by_content(files: Iterable[ManifestFileSchema]) -> list[list[ManifestFileSchema]]:
