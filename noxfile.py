@@ -89,10 +89,14 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session
 def torture(session: nox.Session) -> None:
-    """Kill downloads ten times as often as the suite does, and try what needs a quiet machine."""
+    """Kill downloads ten times as often as the suite does, read all hostile files, and try what needs quiet."""
     session.install(EVERYTHING, *groups("test"))
     env = {"KAMIWAZA_TEST_KILLS": "200"}
     session.run("pytest", "tests/download/torture", "-s", *session.posargs, env=env)
+    # Files of these sizes: what fits is read to its end, what is larger is unknown beyond some step.
+    for size in (8_000_000, 64_000_000):
+        hostile = {"KAMIWAZA_TEST_HOSTILE_SIZE": str(size)}
+        session.run("pytest", "tests/formats/test_hostile.py", *session.posargs, env=hostile)
 
 
 @nox.session

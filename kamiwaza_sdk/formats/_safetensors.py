@@ -41,7 +41,7 @@ _MAX_UNCUT: Final = 300_000
 _BETWEEN: Final = re.compile(rb'\}\s{0,16},\s{0,16}(?=")')
 _TRIES: Final = 8
 #: The largest header that is parsed once more, one object at a time.
-_MAX_ESCAPED: Final = 32 * _PIECE
+_MAX_ESCAPED: Final = 16 * _PIECE
 _SORTED_AT_ONCE: Final = 20_000
 MAX_METADATA: Final = 100_000
 #: As many dimensions as NumPy's arrays can have.

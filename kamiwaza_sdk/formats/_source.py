@@ -17,7 +17,7 @@ HEAD: Final = 65_536
 _FURTHEST: Final = 4 * 1024**2
 _KIB: Final = 1024
 #: How many steps are made in one file. A step is an instruction of a pickle, or what takes as long: a microsecond.
-MAX_STEPS: Final = 1_000_000
+MAX_STEPS: Final = 800_000
 #: How many files' worth of it one model may take.
 _MODEL_SHARE: Final = 4
 _MODEL_BYTES: Final = 2 * 1024**3

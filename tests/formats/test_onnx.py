@@ -149,7 +149,9 @@ def test_what_is_hostile_is_refused(data: bytes, tmp_path: Path) -> None:
         inspect_bytes(data, tmp_path / "a.onnx")
 
 
-def test_packed_dimensions_of_many_weights_are_unknown_beyond_the_budget(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_packed_dimensions_of_many_weights_are_unknown_beyond_the_budget(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(_source, "MAX_STEPS", 10_000)
     weights = (b"\x2a\x42\x0a\x40" + b"\x01" * 63 + b"\x00") * 1_000  # some 3,000 fields, and 64,000 numbers in them
     length = bytes([len(weights) & 0x7F | 0x80, len(weights) >> 7 & 0x7F | 0x80, len(weights) >> 14])

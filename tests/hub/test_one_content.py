@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kamiwaza_sdk import ManifestSchema, Policy, StorageService, inspect_directory
+from kamiwaza_sdk import ManifestSchema, Policy, inspect_directory
 from kamiwaza_sdk.formats import inspection
 from kamiwaza_sdk.services.hub._details import check_fetched
 from kamiwaza_sdk.testing import HuggingFaceServer
@@ -14,7 +14,6 @@ from tests.formats.hostile import write_hostile
 from tests.formats.spending import spent_by
 from tests.hub.conftest import Asking
 from tests.hub.models import safetensors_model
-from tests.loops import longest_wait
 
 NAMES = 10_000
 MIB = 1024**2

@@ -95,7 +95,7 @@ class Fetching:
     async def run(self) -> Fetched:
         contents = await in_thread(lambda: by_content(self._manifest.files))
         # A cheap early word: what counts is what was copied, as files grow.
-        self._refuse_over_limit(sum(names[0].size or 0 for names in contents))
+        self._refuse_over_limit(sum(file.size or 0 for file in self._manifest.files))
         if self._context.offline:
             await in_thread(lambda: self._refuse_missing(names[0] for names in contents))
         slots = asyncio.Semaphore(_MAX_STAGED)
@@ -103,6 +103,7 @@ class Fetching:
         return await in_thread(lambda: self._result(contents, blobs))
 
     def _result(self, contents: list[list[ManifestFileSchema]], blobs: "list[BlobSchema]") -> Fetched:
+        self._refuse_over_limit(sum(len(names) * blob.size for names, blob in zip(contents, blobs, strict=True)))
         files = [
             FetchedFile(path=file.path, size=blob.size, sha256=blob.sha256)
             for names, blob in zip(contents, blobs, strict=True)
