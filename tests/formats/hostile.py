@@ -153,7 +153,7 @@ def _zip(members: Iterator[tuple[bytes, bytes, bytes, int]], *, once: bool = Fal
 
     `once`: all entries of the directory lead to the first member.
     """
-    directory, offset, first = list[bytes](), 0, True
+    directory, offset, place, first = list[bytes](), 0, 0, True
     for name, extra, content, method in members:
         size = len(content) if method == 0 else 1 << 28
         if first or not once:

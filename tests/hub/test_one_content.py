@@ -8,6 +8,8 @@ import pytest
 
 from kamiwaza_sdk import ManifestSchema, Policy, inspect_directory
 from kamiwaza_sdk.formats import inspection
+from kamiwaza_sdk.formats._source import ByteSource, Reading
+from kamiwaza_sdk.formats.inspection import FormatSchema
 from kamiwaza_sdk.services.hub._details import check_fetched
 from kamiwaza_sdk.testing import HuggingFaceServer
 from tests.formats.hostile import write_hostile
@@ -29,7 +31,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen = list[str]()
     look = inspection._inspect
 
-    def looked(source: inspection.ByteSource) -> inspection.Reading[inspection.FormatSchema]:
+    def looked(source: ByteSource) -> Reading[FormatSchema]:
         seen.append(source.path)
         return look(source)
 

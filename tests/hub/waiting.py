@@ -1,7 +1,8 @@
-"""Plans two sources, and prints how long the event loop had to wait with the second. Run by `tests.formats.spending`."""
+"""Plans two sources, and prints how long the event loop waited for the second. Run by `tests.formats.spending`."""
 
 import asyncio
 import sys
+from pathlib import Path
 
 from kamiwaza_sdk import HubConfig, HubService, StorageConfig, StorageService
 from tests.formats.spending import main
@@ -14,6 +15,6 @@ async def _waited(hub: HubService, warming: str, source: str) -> float:
 
 
 if __name__ == "__main__":
-    store = StorageService(StorageConfig(root=sys.argv[4]))
+    store = StorageService(StorageConfig(root=Path(sys.argv[4])))
     service = HubService(storage=store, config=HubConfig(hf_endpoint=sys.argv[3]))
     main(lambda: asyncio.run(_waited(service, sys.argv[1], sys.argv[2])))
