@@ -1,4 +1,4 @@
-"""What a call takes, measured in a process of its own: seconds of its processors, and memory over what it had before."""
+"""What a call takes, measured in a process of its own: seconds of CPU, and memory over what it had before."""
 
 import json
 import re
