@@ -34,6 +34,7 @@ MAX_PAIRS: Final = 5 * MAX_TENSORS
 #: What each comma and bracket of a header stands for in memory, with the columns made of it.
 _MEMBER: Final = 64
 #: Larger headers are looked at in pieces, for other threads have to wait while one is parsed.
+_WHOLE: Final = 2 * 1024**2
 _PIECE: Final = 256 * 1024
 #: How many commas and brackets may stand where a header cannot be cut.
 _MAX_UNCUT: Final = 300_000
@@ -112,7 +113,7 @@ def read_safetensors(source: ByteSource) -> Reading[SafetensorsSchema]:
 
 def _parse(source: ByteSource, header: bytes) -> dict[str, Any]:  # Any: what is about to be checked
     """Return what the header holds, unless that would take too much memory."""
-    if len(header) <= _PIECE:
+    if len(header) <= _WHOLE:
         return parse_object(source, header, at=LENGTH)
     if header.count(b":") > MAX_PAIRS:
         source.exceed(f"the header has more than {MAX_PAIRS} pairs; that is no ordinary file", MAX_PAIRS, LENGTH)
@@ -249,7 +250,7 @@ def _check_duplicates(
         if colons == pairs and b"-" not in header:
             return
         texts: tuple[Iterable[str], ...] = (entries, metadata or (), (metadata or {}).values())
-        if len(header) <= _PIECE:
+        if len(header) <= _WHOLE:
             texts = (["\n".join(chain(*texts))],)
         if colons == pairs + _count(texts, ":") and header.count(b"-") == _count(texts, "-"):
             return

@@ -217,7 +217,7 @@ HOSTILE: Final[dict[str, tuple[str, _Maker]]] = {
     "safetensors: tensors": ("m.safetensors", _tensors("t", _empty_tensor)),
     "safetensors: long names": ("m.safetensors", _tensors("n" * 200, _empty_tensor)),
     "safetensors: escaped names": ("m.safetensors", _tensors("\\u0041", _empty_tensor)),
-    "safetensors: names like ends": ("m.safetensors", _tensors("},", lambda index: _empty_tensor(index))),
+    "safetensors: names like ends": ("m.safetensors", _tensors("},", _empty_tensor)),
     "safetensors: many dimensions": (
         "m.safetensors",
         _tensors("t", lambda index: _empty_tensor(index, ",".join(["0"] * 60))),

@@ -128,11 +128,13 @@ def _waited(hub: HuggingFaceServer, path: Path) -> float:
     return float(spent_by("tests.hub.waiting", "hf://org/small", "hf://org/x", hub.endpoint, str(path)).outcome)
 
 
-@pytest.mark.parametrize("kind", ["safetensors: tensors", "onnx: weights", "pickle: values"])
+@pytest.mark.parametrize(
+    ("kind", "size"), [("safetensors: tensors", MIB), ("onnx: weights", 4 * MIB), ("pickle: values", 4 * MIB)]
+)
 def test_planning_what_is_made_to_take_long_leaves_the_event_loop_alone(
-    kind: str, tmp_path: Path, hf: HuggingFaceServer
+    kind: str, size: int, tmp_path: Path, hf: HuggingFaceServer
 ) -> None:
-    path = write_hostile(tmp_path, kind, 4 * MIB)
+    path = write_hostile(tmp_path, kind, size)
     hf.add_repository("org/x", {path.name: path.read_bytes()})
     assert _waited(hf, tmp_path / "store") < LONGEST_WAIT
 
