@@ -25,7 +25,7 @@ SLOW = [
 ]
 #: Of the four kinds of session two that differ in colour and database both.
 CROSSED = "not async-sqlite and not (sync-postgresql and not async-postgresql)"
-EVERYTHING = "-e.[async,examples,notebook,object-storage,postgres]"
+EVERYTHING = "-e.[async,asyncpg,examples,notebook,object-storage,postgres]"
 
 
 def groups(*names: str) -> list[str]:
@@ -46,7 +46,7 @@ def lowest(session: nox.Session) -> None:
     named = ("async", "postgres", "notebook", "object-storage")
     extras = [PROJECT["project"]["optional-dependencies"][name] for name in named]
     oldest = [line.split(",")[0].replace(">=", "==") for line in sum(extras, PROJECT["project"]["dependencies"])]
-    session.install("-e.[async,examples,notebook,object-storage,postgres]", *oldest, *groups("test"))
+    session.install(EVERYTHING, *oldest, *groups("test"))
     less = [*(f"--ignore={path}" for path in SLOW), "-k", CROSSED]
     session.run("pytest", *(session.posargs or [*PARALLEL, *less]))
 

@@ -35,7 +35,28 @@ _ASYNC_DRIVERS: Final = {
     name: "sqlite+aiosqlite" if driver == "sqlite" else driver for name, driver in _DRIVERS.items()
 }
 #: The module each driver is imported as, and the extra that installs it.
-_PACKAGES: Final = {"aiosqlite": ("aiosqlite", "async"), "psycopg": ("psycopg", "postgres")}
+_PACKAGES: Final = {
+    "aiosqlite": ("aiosqlite", "async"),
+    "asyncpg": ("asyncpg", "asyncpg"),
+    "psycopg": ("psycopg", "postgres"),
+}
+#: What has a driver keep no statement prepared on the server's side. The unnamed one lives no longer than a call.
+_UNPREPARED: Final[dict[str, dict[str, Any]]] = {  # Any: keyword arguments of several types
+    "psycopg": {"prepare_threshold": None},
+    "asyncpg": {
+        "statement_cache_size": 0,
+        "prepared_statement_cache_size": 0,
+        "prepared_statement_name_func": lambda: "",
+    },
+}
+#: Arguments of drivers that are no text, which is all that a URL can give: they would fail, or mean something else.
+_NOT_IN_URLS: Final = {
+    "psycopg": {"autocommit", "context", "cursor_factory", "prepare_threshold", "row_factory"},
+    "asyncpg": {
+        *("command_timeout", "max_cacheable_statement_size", "max_cached_statement_lifetime"),
+        *("prepared_statement_name_func", "statement_cache_size", "timeout"),
+    },
+}
 
 
 def create_engine(url: str | URL | None = None, *, config: ServiceConfig | None = None) -> Engine:
@@ -45,7 +66,8 @@ def create_engine(url: str | URL | None = None, *, config: ServiceConfig | None 
         url: SQLAlchemy's URL. ``postgresql://…`` means psycopg 3. Default: the configuration's, which is an SQLite file
             in the user's data directory, made when first connected to. ``sqlite://`` is a database in memory: one
             connection, and so one transaction at a time, which all threads share.
-        config: Default: read from ``MODEL_SERVICE_…``.
+        config: Default: read from ``MODEL_SERVICE_…``. Its ``database_prepared_statements`` says whether PgBouncer in
+            transaction mode may stand between.
 
     Returns:
         A plain SQLAlchemy `Engine`, whose pool keeps ``database_pool_size`` connections.
@@ -70,8 +92,9 @@ def create_async_engine(url: str | URL | None = None, *, config: ServiceConfig |
     """Return an asynchronous engine for the registry's database. Connects to nothing yet.
 
     Args:
-        url: As `create_engine` takes it; the same URL serves both. ``sqlite://…`` means aiosqlite.
-        config: Default: read from ``MODEL_SERVICE_…``.
+        url: As `create_engine` takes it; the same URL serves both. ``sqlite://…`` means aiosqlite, and
+            ``postgresql+asyncpg://…`` asyncpg.
+        config: As `create_engine` takes it.
 
     Returns:
         A plain SQLAlchemy `AsyncEngine`, whose pool keeps ``database_pool_size`` connections.
@@ -104,7 +127,7 @@ def _resolve(url: str | URL | None, config: ServiceConfig, *, is_async: bool) ->
         raise DatabaseUnsupportedException(dialect=parsed.get_backend_name())
     drivers = _ASYNC_DRIVERS if is_async else _DRIVERS
     resolved = parsed.set(drivername=drivers.get(parsed.drivername, parsed.drivername))
-    driver = resolved.drivername.partition("+")[2]
+    driver = _driver(resolved)
     if driver in _PACKAGES:
         package, extra = _PACKAGES[driver]
         require(package, extra=extra)
@@ -113,9 +136,18 @@ def _resolve(url: str | URL | None, config: ServiceConfig, *, is_async: bool) ->
     return resolved
 
 
+def _driver(url: URL) -> str:
+    return url.drivername.partition("+")[2]
+
+
 def _driver_problem(url: URL, *, is_async: bool) -> str | None:
     """Say what keeps a driver from taking a URL: SQLAlchemy would, in many ways, some only when it connects."""
     way_out = f"write {url.get_backend_name()}://…, which serves both kinds of engines"
+    if wrong := _NOT_IN_URLS.get(_driver(url), set()).intersection(url.query):
+        return (
+            f"has the parameter {min(wrong)}, which {_driver(url)} takes from Python only; leave it out "
+            "(MODEL_SERVICE_DATABASE_PREPARED_STATEMENTS=false is the setting that PgBouncer needs)"
+        )
     try:
         dialect = url.get_dialect(_is_async=is_async)
         dialect.import_dbapi()
@@ -153,6 +185,8 @@ def _pool_options(
     options: dict[str, Any] = {"poolclass": pool, "pool_size": config.database_pool_size}  # Any: as above
     if is_sqlite and "timeout" not in url.query:
         options["connect_args"] = {"timeout": _BUSY_TIMEOUT}
+    if not config.database_prepared_statements:
+        options["connect_args"] = options.get("connect_args", {}) | _UNPREPARED.get(_driver(url), {})
     return options
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Engine, ForeignKey, NullPool, String, create_engine, inspect
+from sqlalchemy import Connection, Engine, ForeignKey, NullPool, String, create_engine, inspect, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.ext.asyncio import create_async_engine as create_stock_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
@@ -21,6 +21,16 @@ import kamiwaza_sdk
 from kamiwaza_sdk import AsyncModelService, DBModel, HubService, ModelService, ServiceConfig, setup_database
 
 BACKENDS: Final = ("sync-sqlite", "sync-sqlite-stock", "sync-postgresql", "async-sqlite", "async-postgresql")
+#: Another driver of PostgreSQL's. Statements and rules are the same: it runs where a driver can make a difference.
+ASYNCPG: Final = "async-postgresql-asyncpg"
+#: Those tests: values of all types in and out, batches, savepoints, errors, lost connections, cancellation.
+ASYNCPG_MODULES: Final = frozenset(
+    f"tests.model.test_{part}"
+    for part in (
+        *("boundaries", "bulk", "guests", "history", "lost_transactions", "pages", "sessions", "text_search"),
+        *("cancellation", "savepoints"),
+    )
+)
 
 
 class HostBase(DeclarativeBase):
@@ -141,4 +151,5 @@ def sqlite_engine(name: str, file: Path) -> Engine | AsyncEngine:
 def postgresql_engine(name: str, url: str) -> Engine | AsyncEngine:
     """Return an engine that keeps no connection: each test has an event loop of its own."""
     create = create_engine if name.startswith("sync") else create_stock_async_engine
-    return create(url, poolclass=NullPool)
+    place = make_url(url)
+    return create(place.set(drivername="postgresql+asyncpg") if "asyncpg" in name else place, poolclass=NullPool)

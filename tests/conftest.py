@@ -16,7 +16,16 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from kamiwaza_sdk import HubService, StorageConfig, StorageService
-from tests.backends import BACKENDS, Backend, clear_tables, create_tables, postgresql_engine, sqlite_engine
+from tests.backends import (
+    ASYNCPG,
+    ASYNCPG_MODULES,
+    BACKENDS,
+    Backend,
+    clear_tables,
+    create_tables,
+    postgresql_engine,
+    sqlite_engine,
+)
 
 if TYPE_CHECKING:
     from tests.serving import Server
@@ -71,7 +80,15 @@ def postgresql_tables(postgresql_url: str) -> str:
     return postgresql_url
 
 
-@pytest.fixture(params=BACKENDS)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what does not choose by itself over every backend, and over asyncpg what a driver makes a difference to."""
+    chosen = any("backend" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
+    if "backend" in metafunc.fixturenames and not chosen:
+        more = (ASYNCPG,) if metafunc.module.__name__ in ASYNCPG_MODULES else ()
+        metafunc.parametrize("backend", (*BACKENDS, *more), indirect=True)
+
+
+@pytest.fixture
 async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Backend]:
     """Every colour on every database, each with empty tables."""
     name: str = request.param

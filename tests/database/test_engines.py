@@ -136,6 +136,12 @@ def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch, pack
     assert (missing.value.package, missing.value.extra) == (package, extra)
 
 
+def test_a_missing_asyncpg_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    with pytest.raises(MissingDependencyException, match=r"kamiwaza-sdk\[asyncpg\]"):
+        create_async_engine("postgresql+asyncpg://u@h/d")
+
+
 def test_a_missing_psycopg_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(MissingDependencyException, match=r"kamiwaza-sdk\[postgres\]"):
@@ -206,7 +212,7 @@ def test_psycopgs_asynchronous_name_serves_both_colours() -> None:
     ("url", "complaint"),
     [
         ("postgresql+psycopg2://u:hunter2@h/d", "psycopg2, which cannot be imported.*or write postgresql://"),
-        ("postgresql+asyncpg://u:hunter2@h/d", "asyncpg, which cannot be imported"),
+        ("postgresql+pg8000://u:hunter2@h/d", "pg8000, which cannot be imported"),
         ("sqlite+pysqlcipher://", "pysqlcipher, which cannot be imported.*or write sqlite://"),
         ("postgresql+nope://u:hunter2@h/d", "nope, which SQLAlchemy does not know; write postgresql://"),
         ("sqlite+nope://", "nope, which SQLAlchemy does not know; write sqlite://"),
@@ -221,8 +227,7 @@ def test_a_url_that_no_driver_takes_is_refused(create: Callable[[str], object], 
 
 
 def test_a_driver_of_the_other_colour_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    for driver in ("psycopg2", "asyncpg"):
-        monkeypatch.setattr(make_url(f"postgresql+{driver}://").get_dialect(), "import_dbapi", lambda: None)
+    monkeypatch.setattr(make_url("postgresql+psycopg2://").get_dialect(), "import_dbapi", lambda: None)
     for create, driver in ((create_engine, "asyncpg"), (create_async_engine, "psycopg2")):
         monkeypatch.setenv("MODEL_SERVICE_DATABASE_URL", f"postgresql+{driver}://u@h/d")
         with pytest.raises(ConfigurationException, match=f"^MODEL_SERVICE_DATABASE_URL: .*{driver}, which is for the"):

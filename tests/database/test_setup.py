@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from unittest.mock import Mock
+from uuid import uuid4
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
@@ -196,6 +198,43 @@ def test_a_connection_that_commits_by_itself_is_refused(engine: Engine) -> None:
     with engine.connect() as connection, pytest.raises(TransactionRequiredException, match="AUTOCOMMIT"):
         setup_database(connection.execution_options(isolation_level="AUTOCOMMIT"))
     assert inspect(engine).get_table_names() == []
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_database_that_cannot_hold_every_text_is_refused_untouched(postgresql_url: str, encoding: str) -> None:
+    server, name = make_url(postgresql_url), f"kamiwaza_test_{uuid4().hex}"
+    admin = create_engine(server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0 LOCALE 'C'"))
+    engine = create_engine(server.set(database=name), connect_args={"client_encoding": "utf8"})
+    try:
+        with pytest.raises(DatabaseUnsupportedException, match=f"server_encoding says {encoding}, .* ENCODING 'UTF8'"):
+            setup_database(engine)
+        assert inspect(engine).get_table_names() == []
+    finally:
+        engine.dispose()
+        with admin.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {name}"))
+        admin.dispose()
+
+
+def test_a_connection_that_cannot_carry_every_text_is_refused(postgresql_url: str) -> None:
+    engine = create_engine(postgresql_url, connect_args={"client_encoding": "latin1"})
+    with pytest.raises(DatabaseUnsupportedException, match="client_encoding says LATIN1, .* client_encoding=utf8"):
+        setup_database(engine)
+    engine.dispose()
+
+
+def test_a_file_whose_text_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    """SQLite would hold all texts there too, but not sort them as cursors of pages expect."""
+    engine = create_engine(f"sqlite:///{tmp_path}/r.db")
+    with engine.begin() as connection:
+        connection.execute(text("PRAGMA encoding = 'UTF-16le'"))
+        connection.execute(text("CREATE TABLE host (id INTEGER)"))
+    with pytest.raises(DatabaseUnsupportedException, match="PRAGMA encoding says UTF-16le"):
+        setup_database(engine)
+    assert inspect(engine).get_table_names() == ["host"]
+    engine.dispose()
 
 
 def test_downgrading_to_what_was_never_reached_is_refused_and_records_nothing(engine: Engine) -> None:

@@ -24,7 +24,7 @@ from kamiwaza_sdk import (
     ModelService,
     UpdateModel,
 )
-from tests.backends import Backend, Order
+from tests.backends import ASYNCPG, Backend, Order
 from tests.model.dumps import dump, dump_of
 from tests.model.mutations import MUTATIONS, PURGE
 from tests.model.world import Call, World, populate
@@ -161,6 +161,7 @@ async def test_a_call_that_is_interrupted_in_the_middle_of_a_statement_leaves_no
         ("sync-postgresql", "set_alias"),
         ("async-postgresql", "update_model"),
         ("async-postgresql", "create_models, updating"),
+        (ASYNCPG, "update_model"),
     ],
     indirect=["backend"],
 )
@@ -169,12 +170,13 @@ async def test_a_connection_that_is_lost_before_any_statement_is_typed_and_leave
 ) -> None:
     world, engine, call = await populated(backend), engine_of(backend), CALLS[name]
     before = await dump(backend)
-    admin = create_engine(engine.url, isolation_level="AUTOCOMMIT")
+    admin = create_engine(engine.url.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
 
     def kill(connection: Connection) -> None:
-        driver_connection: Any = connection.connection.driver_connection  # Any: psycopg's, of either colour
+        driver_connection: Any = connection.connection.driver_connection  # Any: asyncpg's, or psycopg's
+        is_asyncpg = connection.dialect.driver == "asyncpg"
         with admin.connect() as other:
-            pid = driver_connection.info.backend_pid
+            pid = driver_connection.get_server_pid() if is_asyncpg else driver_connection.info.backend_pid
             assert other.scalar(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
 
     for number in count(1):

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine, create_engine, event, inspect, select, text
+from sqlalchemy import Engine, create_engine, event, inspect, make_url, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_scoped_session, async_sessionmaker
 from sqlalchemy.ext.asyncio import create_async_engine as create_stock_async_engine
@@ -237,6 +237,23 @@ def test_a_connection_that_commits_by_itself_is_refused_what_takes_several_state
                 attempt()
         assert models.list_models() == []
     engine.dispose()
+
+
+async def test_a_connection_of_asyncpg_that_commits_by_itself_is_refused_too(
+    postgresql_tables: str, tmp_path: Path
+) -> None:
+    url = make_url(postgresql_tables).set(drivername="postgresql+asyncpg")
+    engine = create_stock_async_engine(url, isolation_level="AUTOCOMMIT")
+    async with AsyncSession(engine) as db:
+        models = AsyncModelService(db, namespace=f"autocommit-{tmp_path.name}")
+        for attempt in (models.create_model(CreateModel(name="m")), models.register(fetched())):
+            with pytest.raises(TransactionRequiredException, match="AUTOCOMMIT"):
+                await attempt
+        assert await models.list_models() == []
+    async with engine.connect() as connection:
+        with pytest.raises(TransactionRequiredException, match="AUTOCOMMIT"):
+            await connection.run_sync(setup_database)
+    await engine.dispose()
 
 
 @pytest.mark.parametrize("backend", ["sync-sqlite", "sync-postgresql"], indirect=True)

@@ -8,11 +8,11 @@ import pytest
 
 from kamiwaza_sdk import AsyncModelService, CreateModel, CreateVersion, UpdateModel
 from kamiwaza_sdk.services.model.operations import bulk
-from tests.backends import Backend
+from tests.backends import ASYNCPG, Backend
 from tests.model.dumps import dump
 from tests.model.world import files
 
-coroutines = pytest.mark.parametrize("backend", ["async-sqlite", "async-postgresql"], indirect=True)
+coroutines = pytest.mark.parametrize("backend", ["async-sqlite", "async-postgresql", ASYNCPG], indirect=True)
 
 
 async def _cancel_after(call: Callable[[], Any], steps: int) -> bool:  # Any: a coroutine

@@ -9,12 +9,12 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.orm.exc import ObjectDeletedError
 
 from kamiwaza_sdk import AsyncModelService, CreateModel, DBModel, DBModelTag, ModelService, UpdateModel
-from tests.backends import Backend
+from tests.backends import ASYNCPG, Backend
 
 each_database = pytest.mark.parametrize(
     "backend", ["sync-sqlite", "sync-sqlite-stock", "sync-postgresql"], indirect=True
 )
-coroutines = pytest.mark.parametrize("backend", ["async-sqlite", "async-postgresql"], indirect=True)
+coroutines = pytest.mark.parametrize("backend", ["async-sqlite", "async-postgresql", ASYNCPG], indirect=True)
 
 CHANGE = UpdateModel(task="new")
 

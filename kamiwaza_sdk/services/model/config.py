@@ -36,6 +36,9 @@ class ServiceConfig(Settings):
         database_url: SQLAlchemy's URL of the database that `create_engine` connects to; secret, as it may hold a
             password. Default: an SQLite file in the user's data directory.
         database_pool_size: Connections that an engine keeps open.
+        database_prepared_statements: Whether an engine's driver may keep statements prepared on the server's side.
+            PgBouncer in transaction mode needs `False`, unless it follows them itself (1.21 and later, where
+            ``max_prepared_statements`` is above 0); without them each statement is planned anew.
         max_model_size: The largest version that `ModelService.register` and `ModelService.pull_model` accept, all files
             together, in bytes.
         max_in_memory_size: The largest body that `ModelService.download_model` returns, in bytes.
@@ -52,6 +55,7 @@ class ServiceConfig(Settings):
 
     database_url: SecretStr = Field(default_factory=_default_database_url)
     database_pool_size: int = Field(default=20, gt=0)
+    database_prepared_statements: bool = True
     max_model_size: Size = Field(default=10 * 1024 * _MIB, gt=0)
     max_in_memory_size: Size = Field(default=256 * _MIB, gt=0)
 

@@ -296,11 +296,11 @@ def _is_open_sqlite(connection: Connection) -> bool:
 
 def refuse_autocommit(connection: Connection) -> None:
     """Raise `TransactionRequiredException` where the driver commits every statement by itself."""
-    driver_connection: Any = connection.connection.driver_connection  # Any: of the driver in use
     if connection.dialect.name == "sqlite":
+        driver_connection: Any = connection.connection.driver_connection  # Any: of the driver in use
         commits_by_itself = driver_connection.isolation_level is None and not driver_connection.in_transaction
-    else:
-        commits_by_itself = bool(getattr(driver_connection, "autocommit", False))
+    else:  # asyncpg itself does not know it, but SQLAlchemy's adapter of it does
+        commits_by_itself = bool(getattr(connection.connection.dbapi_connection, "autocommit", False))
     if commits_by_itself:
         raise TransactionRequiredException
 

@@ -28,6 +28,16 @@ _LOCK: Final = text(
     "SELECT current_setting('transaction_isolation') IN ('repeatable read', 'serializable'), "
     "pg_advisory_xact_lock(:key)"
 )
+#: What a database calls UTF-8, without hyphens.
+_UTF_8: Final = frozenset({"UTF8", "UNICODE"})
+#: What tells how text is encoded, and what to do where that is not as UTF-8.
+_ENCODINGS: Final = {
+    "postgresql": {
+        "SHOW server_encoding": "give it a database that was made with ENCODING 'UTF8' TEMPLATE template0",
+        "SHOW client_encoding": "connect with client_encoding=utf8, and look at the variable PGCLIENTENCODING",
+    },
+    "sqlite": {"PRAGMA encoding": "give it a file of its own, made with PRAGMA encoding = 'UTF-8', as is the default"},
+}
 #: What PostgreSQL says of a table, a column or an index that is there already.
 _THERE_ALREADY: Final = frozenset({"42P07", "42701", "42710"})
 
@@ -44,7 +54,8 @@ def setup_database(bind: Engine | Connection) -> None:
 
     Raises:
         DatabaseTooNewException: A newer version of the library has upgraded the database. Nothing was touched.
-        DatabaseUnsupportedException: The database is neither SQLite nor PostgreSQL.
+        DatabaseUnsupportedException: The database is neither SQLite nor PostgreSQL, or its text, or the connection's,
+            is not UTF-8.
         DatabaseConnectionException: It cannot be reached.
         DatabaseBusyException: Another transaction is in the way for too long.
         InvalidInputException: `bind` is no engine and no connection.
@@ -70,6 +81,7 @@ def _upgrade(bind: Engine | Connection) -> None:
     try:
         with _begun(bind) as connection:
             refuse_autocommit(connection)
+            _refuse_encoding(connection)
             hides = _lock(connection)
             try:
                 migrations.upgrade(connection)
@@ -132,6 +144,15 @@ def _refuse_unsupported(bind: Engine | Connection) -> None:
         raise InvalidInputException("bind", f"{reason}; from an AsyncConnection, await it with run_sync()")
     if bind.dialect.name not in {"sqlite", "postgresql"}:
         raise DatabaseUnsupportedException(dialect=bind.dialect.name)
+
+
+def _refuse_encoding(connection: Connection) -> None:
+    """Refuse a database that cannot hold every text, or does not sort it by code points, which pages rely on."""
+    for setting, way_out in _ENCODINGS[connection.dialect.name].items():
+        encoding = str(connection.exec_driver_sql(setting).scalar_one())
+        if encoding.upper().replace("-", "") not in _UTF_8:
+            reason = f"{setting} says {encoding}, and texts of models need UTF-8; {way_out}"
+            raise DatabaseUnsupportedException(dialect=connection.dialect.name, reason=reason)
 
 
 def _lock(connection: Connection) -> bool:
