@@ -14,7 +14,7 @@ from kamiwaza_sdk.services.download.exceptions import ChecksumMismatchException
 from kamiwaza_sdk.services.download.schemas import DownloadProgress, ProgressCallback
 from kamiwaza_sdk.services.download.urls import redact_text
 from kamiwaza_sdk.services.hub._digests import expected
-from kamiwaza_sdk.services.hub._fetching import check_fetch
+from kamiwaza_sdk.services.hub._fetching import check_fetch, check_max_size, refuse_over_limit
 from kamiwaza_sdk.services.hub._planning import Question, make_plan
 from kamiwaza_sdk.services.hub._results import result_of
 from kamiwaza_sdk.services.hub._search import RepositorySort, check_search
@@ -276,6 +276,7 @@ class FakeHub(HubService):
         policy: Policy | None = None,
         context_length: int | None = None,
         cache_dtype: str = "F16",
+        max_size: int | None = None,
     ) -> PlanSchema:
         """Return a plan of what `fetch` would bring, which nobody has looked into: only names and sizes are known.
 
@@ -287,20 +288,25 @@ class FakeHub(HubService):
             policy: What to check the plan against.
             context_length: Of the context.
             cache_dtype: Of its cache.
+            max_size: The most bytes to plan for.
 
         Raises:
             ServiceException: What `error` is.
+            SourceTooLargeException: The files have over `max_size` bytes together.
             NothingFitsException: The files do not fit.
             InvalidInputException: An argument is of a wrong kind.
             InvalidSourceException: There is no file, or the patterns leave none.
         """
         from kamiwaza_sdk.services.download.services import DownloadService
 
+        check_max_size(max_size)
         question = Question.of(fits=fits, context_length=context_length, cache_dtype=cache_dtype, policy=policy)
         manifest = await self.resolve(source, allow=allow, ignore=ignore)
         config = await asyncio.to_thread(lambda: HubConfig(offline=True, hf_token=None))
         context = SourceContext(config=config, downloads=DownloadService(), storage=self.storage)
-        return await make_plan(manifest, question, context, self.storage)
+        plan = await make_plan(manifest, question, context, self.storage)
+        refuse_over_limit(plan.manifest, max_size)
+        return plan
 
     def _note(self, call: HubCall) -> None:
         self.calls.append(call)

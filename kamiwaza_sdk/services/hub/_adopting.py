@@ -12,6 +12,7 @@ from kamiwaza_sdk.services.hub._threads import in_thread
 from kamiwaza_sdk.services.hub.schemas.adopted import Adopted, AdoptedFile
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.sources.local import check_inside
+from kamiwaza_sdk.services.storage._errors import check_room, device_of
 from kamiwaza_sdk.services.storage.services import StorageService
 
 __all__ = ["adopt_all"]
@@ -22,6 +23,7 @@ _AT_ONCE: Final = 4
 
 async def adopt_all(manifest: ManifestSchema, storage: StorageService) -> Adopted:
     """Take over the files of a manifest, all of which lie on this machine."""
+    await in_thread(lambda: _refuse_without_room(manifest, storage))
     slots = asyncio.Semaphore(_AT_ONCE)
 
     async def adopt(file: ManifestFileSchema) -> AdoptedFile:
@@ -30,6 +32,18 @@ async def adopt_all(manifest: ManifestSchema, storage: StorageService) -> Adopte
 
     files = await all_or_first_error(adopt(file) for file in manifest.files)
     return result_of(manifest, Adopted, files, bytes_fetched=0, bytes_reused=sum(file.size for file in files))
+
+
+def _refuse_without_room(manifest: ManifestSchema, storage: StorageService) -> None:
+    """Raise where those files have no room that can only be copied, as they lie on another file system. Blocks."""
+    device = device_of(storage.root)
+    kept = KeptFiles(storage)
+    copied = dict[str, int]()
+    for file in manifest.files:
+        path = check_inside(file)
+        if path.stat().st_dev != device and (not file.has_digest or kept.find(file) is None):
+            copied[str(path)] = path.stat().st_size
+    check_room(storage.root, sum(copied.values()))
 
 
 def _adopt(file: ManifestFileSchema, storage: StorageService) -> AdoptedFile:

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 from kamiwaza_sdk._tasks import all_or_first_error, thread_to_its_end
 from kamiwaza_sdk.exceptions import InvalidInputException
-from kamiwaza_sdk.services.download.exceptions import DownloadDiskException, DownloadStatusException
+from kamiwaza_sdk.services.download.exceptions import (
+    DownloadDiskException,
+    DownloadStatusException,
+    DownloadTooLargeException,
+)
 from kamiwaza_sdk.services.download.progress import Reporter, check_progress, reporting
 from kamiwaza_sdk.services.download.schemas import Validators
 from kamiwaza_sdk.services.hub._contents import by_content
@@ -32,6 +36,8 @@ from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, Manif
 from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
 from kamiwaza_sdk.services.hub.sources.context import SourceContext
 from kamiwaza_sdk.services.hub.sources.local import check_inside
+from kamiwaza_sdk.services.storage._errors import check_room
+from kamiwaza_sdk.services.storage._staging import staged_size
 from kamiwaza_sdk.services.storage.exceptions import raise_as_storage_error
 from kamiwaza_sdk.services.storage.services import StorageService
 
@@ -40,7 +46,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.download.services import DownloadService
     from kamiwaza_sdk.services.storage.schemas import BlobSchema
 
-__all__ = ["Fetching", "check_fetch"]
+__all__ = ["Fetching", "check_fetch", "check_max_size", "refuse_over_limit"]
 
 #: How many files are staged at once; how many of them travel is the download service's to say.
 _MAX_STAGED: Final = 32
@@ -54,14 +60,30 @@ def check_fetch(source: object, *, max_size: object, progress: object) -> None:
         InvalidInputException: `max_size` is no number of bytes, or `progress` can be told nothing.
         PolicyViolationException: The source is a plan that a policy speaks against.
     """
-    _check_max_size(max_size)
+    check_max_size(max_size)
     check_progress(progress)
     if isinstance(source, PlanSchema) and source.objections:
         way_out = "fetch(plan.manifest) brings it all the same"
         raise PolicyViolationException(subject=source.source, objections=source.objections, way_out=way_out)
 
 
-def _check_max_size(value: object) -> None:
+def refuse_over_limit(manifest: ManifestSchema, max_size: int | None) -> None:
+    """Raise where the files of a source have too many bytes together, as far as that is known beforehand.
+
+    Raises:
+        SourceTooLargeException: They have.
+    """
+    size = sum(file.size or 0 for file in manifest.files)
+    if max_size is not None and size > max_size:
+        raise SourceTooLargeException(source=manifest.source, size=size, limit=max_size)
+
+
+def check_max_size(value: object) -> None:
+    """Refuse what is no number of bytes.
+
+    Raises:
+        InvalidInputException: It is none.
+    """
     if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
         return
     problem = value if type(value) is int else f"a {type(value).__name__}"
@@ -88,16 +110,18 @@ class Fetching:
         self._max_size = max_size
         self._progress = progress
         self._kept = KeptFiles(storage)
+        self._file_limit: int | None = None
         self._size = 0
         self._fetched = 0
         self._reused = 0
 
     async def run(self) -> Fetched:
         contents = await in_thread(lambda: by_content(self._manifest.files))
-        # A cheap early word: what counts is what was copied, as files grow.
-        self._refuse_over_limit(sum(file.size or 0 for file in self._manifest.files))
+        refuse_over_limit(self._manifest, self._max_size)  # what counts is what was copied, as files grow
         if self._context.offline:
             await in_thread(lambda: self._refuse_missing(names[0] for names in contents))
+        await self._refuse_large_files()
+        await in_thread(lambda: self._refuse_without_room(names[0] for names in contents))
         slots = asyncio.Semaphore(_MAX_STAGED)
         blobs = await all_or_first_error(self._take(names[0], slots) for names in contents)
         return await in_thread(lambda: self._result(contents, blobs))
@@ -157,6 +181,24 @@ class Fetching:
             authenticated=self._context.config.hf_token is not None,
         )
 
+    async def _refuse_large_files(self) -> None:
+        """Raise where a file is larger than downloads are set to accept; where nobody has set that, none is."""
+        if self._max_size is not None or all(file.local is not None for file in self._manifest.files):
+            return
+        config = await self._downloads._ready()
+        self._file_limit = config.max_size if "max_size" in config.model_fields_set else None
+        for file in self._manifest.files:
+            if self._file_limit is not None and file.local is None and (file.size or 0) > self._file_limit:
+                url = redacted(file.url)
+                raise DownloadTooLargeException(url=url, limit=self._file_limit, announced=file.size, received=0)
+
+    def _refuse_without_room(self, files: Iterable[ManifestFileSchema]) -> None:
+        """Raise where what is to travel or be copied cannot all be kept, as far as sizes are known. Blocks."""
+        root = self._storage.root
+        coming = [file for file in files if file.size and (not file.is_pinned or self._kept.find(file) is None)]
+        needed = sum(max((file.size or 0) - staged_size(root, file.sha256 or file.url), 0) for file in coming)
+        check_room(root, needed)
+
     def _refuse_missing(self, files: Iterable[ManifestFileSchema]) -> None:
         """Raise unless everything is here. Blocks."""
         missing = [file.path for file in files if file.local is None and self._kept.find(file) is None]
@@ -215,12 +257,21 @@ class Fetching:
                 path,
                 sha256=file.sha256,
                 size=file.size,
-                max_size=None if self._max_size is None else self._max_size - self._size,
+                max_size=self._limit(file),
                 validators=validators,
                 progress=self._progress,
             )
         except DownloadDiskException as error:  # the disk is the store's
             raise_as_storage_error(error, path)
+
+    def _limit(self, file: ManifestFileSchema) -> int | None:
+        """Return the most bytes to accept of a file, `None` for what downloads accept by themselves.
+
+        What that is by default is a guard against bodies without end, which a size that is known beforehand is too.
+        """
+        if self._max_size is not None:
+            return self._max_size - self._size
+        return self._file_limit or file.size
 
     def _publish(self, file: ManifestFileSchema, path: Path, result: "DownloadResult") -> "BlobSchema":
         """Take a downloaded file into the store, and remember what its URL led to. Blocks."""

@@ -12,7 +12,7 @@ from kamiwaza_sdk._tasks import running_loop
 from kamiwaza_sdk._validation import check_given
 from kamiwaza_sdk.services.hub._adopting import adopt_all
 from kamiwaza_sdk.services.hub._details import with_details
-from kamiwaza_sdk.services.hub._fetching import Fetching, check_fetch
+from kamiwaza_sdk.services.hub._fetching import Fetching, check_fetch, check_max_size, refuse_over_limit
 from kamiwaza_sdk.services.hub._planning import Question, make_plan
 from kamiwaza_sdk.services.hub._search import RepositorySort, check_search, find
 from kamiwaza_sdk.services.hub._threads import in_thread
@@ -111,8 +111,9 @@ async def fetch(
         allow: Fetch only files whose path matches a pattern, or one of several: ``*.safetensors``. ``*`` matches ``/``
             too, and what ends with ``/`` names all below it, as in ``huggingface_hub``.
         ignore: Leave out files whose path matches a pattern, or one of several.
-        max_size: The most bytes to accept, all files together; 0 accepts empty files only. Default: no limit for local
-            files, and ``DOWNLOAD_SERVICE_MAX_SIZE`` for each file that travels.
+        max_size: The most bytes to accept, all files together; 0 accepts empty files only. Where the source tells
+            sizes, more are refused before the first byte. Default: no limit but ``DOWNLOAD_SERVICE_MAX_SIZE`` for each
+            file that travels, where that is set, or where the source does not tell the file's size.
         progress: `True` for a progress bar a file (extra ``notebook``), or what to call with `DownloadProgress`: of a
             file on this machine at its beginning and end, of one that is kept at its end.
 
@@ -133,6 +134,7 @@ async def fetch(
         PolicyViolationException: It is a plan that a policy has something against.
         DownloadTooLargeException: One file that travels has more bytes than `max_size` leaves for it.
         DownloadException: A file did not arrive whole.
+        StorageFullException: There is no room for what is to travel or be copied, which is looked at before that.
         StorageException: A file could not be kept.
         ConfigurationException: A setting is unknown, or its value cannot be used.
         MissingDependencyException: A progress bar was asked for, and tqdm is not installed.
@@ -264,6 +266,7 @@ class HubService:
         policy: Policy | None = None,
         context_length: int | None = None,
         cache_dtype: str = "F16",
+        max_size: int | None = None,
     ) -> PlanSchema:
         """Return what fetching a source would come to, without fetching it. `fetch` takes the plan and brings just it.
 
@@ -281,9 +284,12 @@ class HubService:
             context_length: The tokens of the context that memory is estimated for. Default: 8,192, or as many as the
                 model was trained for where those are fewer.
             cache_dtype: Of its cache, as `estimate_memory` takes it.
+            max_size: The most bytes to plan for, all files together: more are refused before a header is read, where
+                their sizes are known by then. Default: no limit.
 
         Raises:
             NothingFitsException: No model that the source offers fits.
+            SourceTooLargeException: The files have over `max_size` bytes together.
             InvalidInputException: An argument is of a wrong kind.
             ServiceException: Whatever `resolve` raises.
 
@@ -292,11 +298,15 @@ class HubService:
             >>> plan.license, plan.bytes_to_fetch, plan.formats
             ('apache-2.0', 23, ('onnx', 'safetensors'))
         """
+        check_max_size(max_size)
         question = Question.of(fits=fits, context_length=context_length, cache_dtype=cache_dtype, policy=policy)
         wanted = Wanted(sha256=None, allow=allow, ignore=ignore)
         async with self._opened() as opened:
             manifest = await wanted.resolve(source, opened.context)
-            return await make_plan(manifest, question, opened.context, self.storage)
+            refuse_over_limit(manifest, max_size if fits is None else None)  # else what it leaves out is not known yet
+            plan = await make_plan(manifest, question, opened.context, self.storage)
+        refuse_over_limit(plan.manifest, max_size)
+        return plan
 
     async def search(
         self,

@@ -72,7 +72,7 @@ class Transfers:
             source = source.manifest
         if policy is not None and not force:
             manifest = await hub.resolve(source, sha256=sha256, allow=allow, ignore=ignore)
-            plan = await hub.plan(manifest, policy=policy)
+            plan = await hub.plan(manifest, policy=policy, max_size=limit)
             if plan.objections:
                 way_out = "nothing of it was fetched; choose others, or pull it with force=True"
                 raise PolicyViolationException(subject=plan.source, objections=plan.objections, way_out=way_out)

@@ -1,13 +1,20 @@
 """The one place where errors of the operating system become ours."""
 
+import errno
 import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kamiwaza_sdk.services.storage.exceptions import DENIED, FULL, StorageException, raise_as_storage_error
+from kamiwaza_sdk.services.storage.exceptions import (
+    DENIED,
+    FULL,
+    StorageException,
+    StorageFullException,
+    raise_as_storage_error,
+)
 
-__all__ = ["DENIED", "FULL", "translated"]
+__all__ = ["DENIED", "FULL", "check_room", "device_of", "translated"]
 
 
 @contextmanager
@@ -30,6 +37,29 @@ def translated(path: Path, *, needed: int | None = None) -> Generator[None]:
         raise
     except OSError as error:
         raise_as_storage_error(error, path, needed=needed, free=free)
+
+
+def check_room(root: Path, needed: int) -> None:
+    """Refuse to begin what the file system of a store has no room for by now, as far as it tells. Blocks.
+
+    Raises:
+        StorageFullException: Fewer bytes are free than are needed.
+    """
+    free = _free(root / "blobs")
+    if free is not None and needed > free:
+        raise StorageFullException(path=root, errno=errno.ENOSPC, needed=needed, free=free)
+
+
+def device_of(path: Path) -> int | None:
+    """Return the number of the file system that a path is on, or will be. Blocks."""
+    for place in (path, *path.parents):
+        try:
+            return place.stat().st_dev
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return None
+    return None
 
 
 def _free(path: Path) -> int | None:

@@ -24,7 +24,7 @@ from typing import Final
 from kamiwaza_sdk.services.storage._errors import translated
 from kamiwaza_sdk.services.storage.setup import prepare
 
-__all__ = ["STALE_AFTER", "staged", "sweep"]
+__all__ = ["STALE_AFTER", "staged", "staged_size", "sweep"]
 
 #: Seconds for which what a dead writer left is kept after its last change.
 STALE_AFTER: Final = 7 * 24 * 3600.0
@@ -45,7 +45,7 @@ def staged(root: Path, *, key: str | None = None) -> Generator[Path]:
     leaves it, and only if it is empty. No error while clearing up is raised: the writer's own result matters more.
     """
     prepare(root)
-    name = secrets.token_hex(16) if key is None else hashlib.sha256(key.encode()).hexdigest()[:32]
+    name = secrets.token_hex(16) if key is None else _name_of(key)
     with translated(root / "staging" / name):
         use = _Use(root / "staging" / name, is_shared=key is not None)
         use.enter()
@@ -54,6 +54,19 @@ def staged(root: Path, *, key: str | None = None) -> Generator[Path]:
         yield use.place / "blob"
     finally:
         use.leave()
+
+
+def _name_of(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()[:32]
+
+
+def staged_size(root: Path, key: str) -> int:
+    """Return how many bytes on disk what stands in the staging area under a key takes already. Blocks."""
+    size = 0
+    with suppress(OSError):  # there is none, or others are clearing it up: then it is no help
+        for place in (root / "staging" / _name_of(key)).iterdir():
+            size += place.lstat().st_blocks * 512
+    return size
 
 
 class _Use:
