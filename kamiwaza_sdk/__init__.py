@@ -211,6 +211,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.storage.exceptions import StorageException as StorageException
     from kamiwaza_sdk.services.storage.exceptions import StorageFullException as StorageFullException
     from kamiwaza_sdk.services.storage.exceptions import StoragePermissionException as StoragePermissionException
+    from kamiwaza_sdk.services.storage.exceptions import VersionFailedException as VersionFailedException
     from kamiwaza_sdk.services.storage.schemas import AdoptedBlobSchema as AdoptedBlobSchema
     from kamiwaza_sdk.services.storage.schemas import AdoptedBy as AdoptedBy
     from kamiwaza_sdk.services.storage.schemas import BlobSchema as BlobSchema
@@ -402,6 +403,7 @@ __all__ = [
     "Validators",
     "VariantSchema",
     "VersionAlreadyExistsException",
+    "VersionFailedException",
     "VersionInUseException",
     "VersionNotFoundException",
     "VersionSort",
@@ -613,6 +615,7 @@ _MODULES = {
     "Validators": "kamiwaza_sdk.services.download.schemas",
     "VariantSchema": "kamiwaza_sdk.formats.schemas",
     "VersionAlreadyExistsException": "kamiwaza_sdk.services.model.exceptions",
+    "VersionFailedException": "kamiwaza_sdk.services.storage.exceptions",
     "VersionInUseException": "kamiwaza_sdk.services.model.exceptions",
     "VersionNotFoundException": "kamiwaza_sdk.services.model.exceptions",
     "VersionSort": "kamiwaza_sdk.services.model.operations.listings",

@@ -84,7 +84,8 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
         ├── OutsideStoreException (ValueError)
         ├── StorageDiskException (OSError)
         ├── StorageFullException (OSError)
-        └── StoragePermissionException (PermissionError)
+        ├── StoragePermissionException (PermissionError)
+        └── VersionFailedException
 
 A blob that is not found is also a `kamiwaza_sdk.StorageException`; a repository or a revision, a
 `kamiwaza_sdk.HubException`.

@@ -193,9 +193,11 @@ class AsyncModelService:
         """As `ModelService.purge_model`."""
         return await self._call(ModelService.purge_model, model_id)
 
-    async def create_version(self, model_id: UUID, version: CreateVersion) -> ModelVersionSchema:
+    async def create_version(
+        self, model_id: UUID, version: CreateVersion, *, force: bool = False
+    ) -> ModelVersionSchema:
         """As `ModelService.create_version`."""
-        return await self._call(ModelService.create_version, model_id, version)
+        return await self._call(ModelService.create_version, model_id, version, force=force)
 
     async def get_version(self, version_id: UUID) -> ModelVersionSchema:
         """As `ModelService.get_version`."""
@@ -251,9 +253,11 @@ class AsyncModelService:
         """As `ModelService.delete_version`."""
         return await self._call(ModelService.delete_version, version_id)
 
-    async def copy_version(self, version_id: UUID, model_id: UUID, *, version: str | None = None) -> ModelVersionSchema:
+    async def copy_version(
+        self, version_id: UUID, model_id: UUID, *, version: str | None = None, force: bool = False
+    ) -> ModelVersionSchema:
         """As `ModelService.copy_version`."""
-        return await self._call(ModelService.copy_version, version_id, model_id, version=version)
+        return await self._call(ModelService.copy_version, version_id, model_id, version=version, force=force)
 
     async def set_parent(self, version_id: UUID, parent: CreateParent) -> None:
         """As `ModelService.set_parent`."""

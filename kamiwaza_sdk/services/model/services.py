@@ -84,7 +84,9 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
 
         A policy is checked on the bytes, which have to be in the store, and its verdict is kept in the details of the
         version under ``policy``. One that does not pass is created as ``failed``: it is not what the model's name leads
-        to, and can have no alias. Registered again without a policy, its files are refused.
+        to, and can have no alias. Registered again without a policy, its files are refused. Files that are not what
+        their names promise, such as Git LFS pointers and web pages, make it ``failed`` without any policy, by the rule
+        ``content``, which goes by their bytes where those are in the store, else by `Fetched.faults`.
 
         Args:
             fetched: What `fetch` returned, here or elsewhere.
@@ -94,11 +96,11 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
             force: Make it ``ready`` whatever a policy has against it. Its details and the history tell.
 
         Returns:
-            The version, ``ready``, or ``failed`` where the policy objects.
+            The version, ``ready``, or ``failed`` where the policy objects or its files are not the model.
 
         Raises:
-            PolicyViolationException: A policy objects, now to a version that is ready already; or did before, and there
-                is none now.
+            PolicyViolationException: A policy objects, now to a version that is ready already; or did before, to these
+                files in any version of the namespace, and there is none now.
             ModelAlreadyExistsException: The name belongs to a deleted model.
             VersionAlreadyExistsException: The label is taken, or these files have another one.
             ModelTooLargeException: The files have more bytes than ``max_model_size``.

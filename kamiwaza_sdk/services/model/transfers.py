@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema, Policy
     from kamiwaza_sdk.services.hub.services import HubService, Source
     from kamiwaza_sdk.services.model.config import ServiceConfig
+    from kamiwaza_sdk.services.storage.services import StorageService
 
 __all__ = ["Transfers"]
 
@@ -80,19 +81,26 @@ class Transfers:
         return await hub.fetch(source, sha256=sha256, allow=allow, ignore=ignore, max_size=limit, progress=progress)
 
     def objections(self, fetched: Fetched, policy: "Policy | None") -> "tuple[ObjectionSchema, ...] | None":
-        """Return what a policy has against the bytes in the store, `None` where there is none to ask. Blocks."""
+        """Return what speaks against the bytes in the store, `None` where nothing does and there is no policy. Blocks.
+
+        That a file is not what its name promises needs no policy.
+        """
+        fetched = check_fetched(fetched)
+        storage = self._some_hub().storage
+        content = _content(fetched, storage)
         if policy is None:
-            return None
+            return content or None
         from kamiwaza_sdk.services.hub._details import check_fetched as check_bytes
         from kamiwaza_sdk.services.hub.schemas.policy import Policy
 
-        checked = revalidated(policy, Policy, "policy")
-        return check_bytes(check_fetched(fetched), checked, self._some_hub().storage)
+        return check_bytes(fetched, revalidated(policy, Policy, "policy"), storage) + content
 
     def _some_hub(self) -> "HubService":
         from kamiwaza_sdk.services.hub.services import HubService
 
-        return self._hub or HubService()
+        if self._hub is None:
+            self._hub = HubService()
+        return self._hub
 
     async def read(self, url: str) -> bytes:
         """Return a body no larger than what the registry holds in memory."""
@@ -113,3 +121,13 @@ class Transfers:
                 received=error.received,
                 way_out=way_out,
             ) from error
+
+
+def _content(fetched: Fetched, storage: "StorageService") -> "tuple[ObjectionSchema, ...]":
+    """Return which files are not what their names promise: by their bytes where those are here, else as told."""
+    from kamiwaza_sdk.services.hub._faults import faults_of
+    from kamiwaza_sdk.services.hub.schemas.policy import CONTENT, ObjectionSchema
+
+    told = {fault.path: fault for fault in fetched.faults}
+    faults = told | {fault.path: fault for fault in faults_of(fetched.files, storage)}
+    return tuple(ObjectionSchema(rule=CONTENT, path=path, reason=faults[path].reason) for path in sorted(faults))

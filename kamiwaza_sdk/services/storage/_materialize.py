@@ -10,13 +10,14 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 from typing import Final
 
+from kamiwaza_sdk._validation import shown
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.storage._errors import translated
 from kamiwaza_sdk.services.storage._files import copy, digest, open_file, set_mode, sync
@@ -27,11 +28,14 @@ from kamiwaza_sdk.services.storage.exceptions import (
     BlobNotFoundException,
     FileConflictException,
     OutsideStoreException,
+    VersionFailedException,
 )
 from kamiwaza_sdk.services.storage.schemas import BlobSchema, FileLike, HasFiles
 
-__all__ = ["TEMPORARY", "lay_out"]
+__all__ = ["TEMPORARY", "lay_out", "refuse_failed"]
 
+#: How many of the reasons against a version an error repeats.
+_MOST_REASONS: Final = 5
 _WRITABLE_MODE: Final = 0o644
 _READ_ONLY_MODE: Final = 0o444
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -48,6 +52,29 @@ class _Placement:
     target: Path
     folders: tuple[str, ...]
     replaces: bool
+
+
+def refuse_failed(version: HasFiles) -> None:
+    """Raise where what is to be laid out says of itself that it failed: what it is, this package does not know.
+
+    Raises:
+        VersionFailedException: It does.
+    """
+    if getattr(version, "status", None) != "failed":
+        return
+    name, number = getattr(version, "model_name", "this version"), getattr(version, "number", None)
+    details = getattr(version, "details", None)
+    said = details.get("policy") if isinstance(details, Mapping) else None
+    objections = said.get("objections") if isinstance(said, Mapping) else None
+    reasons = [
+        f"{one.get('path') or 'the model'} {one.get('reason')}"
+        for one in (objections if isinstance(objections, Sequence) else ())[:_MOST_REASONS]
+        if isinstance(one, Mapping)
+    ]
+    raise VersionFailedException(
+        version=str(name) if number is None else f"{name}:{number}",
+        reason=f": {shown('; '.join(reasons), limit=400)}" if reasons else "",
+    )
 
 
 def lay_out(version: HasFiles, directory: Path, *, blob_of: Callable[[FileLike], BlobSchema], writable: bool) -> None:

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Final, NoReturn
 
+from kamiwaza_sdk._validation import shown
 from kamiwaza_sdk.exceptions import NotFoundException, ServiceException
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "StorageException",
     "StorageFullException",
     "StoragePermissionException",
+    "VersionFailedException",
     "raise_as_storage_error",
 ]
 
@@ -52,7 +54,9 @@ class BlobNotFoundException(StorageException, NotFoundException):
     """
 
     def __init__(self, *, sha256: str, path: Path) -> None:
-        super().__init__(f"no blob {sha256} lies at {path}; fetch or add it first")
+        super().__init__(
+            f"no blob {sha256} lies at {path}; fetch(version) brings what a registered version lacks, or add it first"
+        )
         self.sha256 = sha256
         self.path = path
 
@@ -121,6 +125,22 @@ class OutsideStoreException(StorageException, ValueError):
         super().__init__(f"{path} leads outside {directory}; remove the symbolic link, or choose a path inside")
         self.path = path
         self.directory = directory
+
+
+class VersionFailedException(StorageException):
+    """A version that failed was to be laid out, and nobody has forced it. Nothing was written.
+
+    Attributes:
+        version: Its model's name and its number, as far as it tells them.
+        reason: What is said against it, as far as it tells.
+    """
+
+    def __init__(self, *, version: str, reason: str) -> None:
+        super().__init__(
+            f"{shown(version, limit=200)} failed{reason}; materialize(…, force=True) lays it out all the same"
+        )
+        self.version = version
+        self.reason = reason
 
 
 class _SystemException(StorageException, OSError):

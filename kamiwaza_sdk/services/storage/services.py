@@ -12,7 +12,7 @@ from kamiwaza_sdk.services.storage._adoption import adopt, as_adopted
 from kamiwaza_sdk.services.storage._errors import translated
 from kamiwaza_sdk.services.storage._files import digest
 from kamiwaza_sdk.services.storage._intake import compare, is_file, open_source, take_in
-from kamiwaza_sdk.services.storage._materialize import lay_out
+from kamiwaza_sdk.services.storage._materialize import lay_out, refuse_failed
 from kamiwaza_sdk.services.storage._staging import staged
 from kamiwaza_sdk.services.storage.config import StorageConfig
 from kamiwaza_sdk.services.storage.exceptions import (
@@ -283,7 +283,14 @@ class StorageService:
             return as_adopted(kept, "kept")
         return adopt(self, source, expected=expected)
 
-    def materialize(self, version: HasFiles, directory: str | os.PathLike[str], *, writable: bool = False) -> Path:
+    def materialize(
+        self,
+        version: HasFiles,
+        directory: str | os.PathLike[str],
+        *,
+        writable: bool = False,
+        force: bool = False,
+    ) -> Path:
         """Lay out the files of a version, under their own names, in a directory.
 
         Each file shares its blob's blocks where the file system can, is a hard link to it where it cannot, else a copy.
@@ -296,12 +303,14 @@ class StorageService:
             directory: Where to; created with those above it where it is missing.
             writable: Make files that may be edited: no hard links, mode 0644 instead of 0444. A read-only file of an
                 earlier call is replaced by a writable one.
+            force: Lay it out although its ``status`` is ``failed``.
 
         Returns:
             `directory`, as it was given.
 
         Raises:
-            BlobNotFoundException: The store lacks a file. Nothing was written.
+            VersionFailedException: It failed, as a policy has something against it, and was not forced.
+            BlobNotFoundException: The store lacks a file, which ``fetch(version)`` brings. Nothing was written.
             BlobCorruptException: A blob is not what its name says. Nothing was written.
             FileConflictException: Something else stands where a file is to be. It was left alone, and nothing was
                 written, unless it appeared during the call.
@@ -329,6 +338,8 @@ class StorageService:
         if getattr(version, "files", None) is None:
             reason = f"must be something with files, not {shown(version)}; give what resolve() or fetch() returned"
             raise InvalidInputException("version", reason)
+        if not force:
+            refuse_failed(version)
         lay_out(version, directory, blob_of=self._blob_of, writable=writable)
         return directory
 

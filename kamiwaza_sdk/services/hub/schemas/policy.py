@@ -9,8 +9,10 @@ from kamiwaza_sdk._settings import Size
 from kamiwaza_sdk._validation import MAX_SIZE, InputSchema
 from kamiwaza_sdk.formats.schemas import PickleVerdict
 
-__all__ = ["ObjectionSchema", "Policy"]
+__all__ = ["CONTENT", "ObjectionSchema", "Policy"]
 
+#: The rule that a model's files are what their names promise, which no policy has to name.
+CONTENT: Final = "content"
 #: From harmless to harmful.
 VERDICTS: Final[tuple[PickleVerdict, ...]] = ("safe", "suspicious", "dangerous")
 
@@ -32,7 +34,8 @@ class ObjectionSchema(InputSchema):
     """What a policy has against a model.
 
     Attributes:
-        rule: The field of `Policy` that says so.
+        rule: The field of `Policy` that says so; ``content`` where a file is not what its name promises, such as a Git
+            LFS pointer, which is asked without a policy too.
         reason: What is the matter, for people to read.
         path: The file; `None` where it is the model as a whole.
         kind: ``bad``: it was read, and is against the policy; ``unreadable``: it could not be looked into, so that

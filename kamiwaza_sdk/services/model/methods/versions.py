@@ -22,7 +22,7 @@ __all__ = ["VersionMethods"]
 class VersionMethods(Bound):
     """Versions: create, read, find, change, delete, copy, and what was made from what."""
 
-    def create_version(self, model_id: UUID, version: CreateVersion) -> ModelVersionSchema:
+    def create_version(self, model_id: UUID, version: CreateVersion, *, force: bool = False) -> ModelVersionSchema:
         """Create a version with the next number, made of files that are in the store or will be.
 
         Holds the model's row until the transaction ends, so that numbers have no gaps: whoever creates another version
@@ -31,6 +31,7 @@ class VersionMethods(Bound):
         Args:
             model_id: The model.
             version: Its files, and what is known of them.
+            force: Make it ``ready`` although files of it failed. Its details and the history tell.
 
         Returns:
             The version, ``ready`` unless it was to be a ``draft``.
@@ -39,6 +40,8 @@ class VersionMethods(Bound):
             ModelNotFoundException: There is no such model in this namespace, or it is deleted.
             VersionAlreadyExistsException: The label is taken.
             VersionNotFoundException: One that it derives from does not exist.
+            PolicyViolationException: A version of this namespace failed for what these files are, under whatever names,
+                and it was not forced.
             InvalidInputException: `model_id` is no UUID.
             DatabaseException: The database could not do it.
 
@@ -47,7 +50,7 @@ class VersionMethods(Bound):
             >>> models.create_version(model.id, CreateVersion(files=files)).number
             1
         """
-        return versions.create(self._scope, model_id, version)
+        return versions.create(self._scope, model_id, version, force=force)
 
     def get_version(self, version_id: UUID) -> ModelVersionSchema:
         """Return a version by its id, with its files.
@@ -193,7 +196,8 @@ class VersionMethods(Bound):
             VersionNotFoundException: There is none in this namespace, or its model is deleted.
             VersionAlreadyExistsException: The new label is taken.
             RevisionConflictException: The version has another revision than the one expected.
-            PolicyViolationException: A policy objects to it, and it was not forced.
+            PolicyViolationException: A policy objects to it, or has objected to files of it in another version, and it
+                was not forced.
             VersionStatusException: Its status does not allow that.
             VersionInUseException: An alias leads to it, or rows of your own refer to files that it would lose.
             InvalidInputException: `version_id` is no UUID, or `expected_revision` no number.
@@ -227,7 +231,9 @@ class VersionMethods(Bound):
         """
         versions.delete(self._scope, version_id)
 
-    def copy_version(self, version_id: UUID, model_id: UUID, *, version: str | None = None) -> ModelVersionSchema:
+    def copy_version(
+        self, version_id: UUID, model_id: UUID, *, version: str | None = None, force: bool = False
+    ) -> ModelVersionSchema:
         """Copy a version into another model, as a promotion from one to the other: its files, facts, notes and tags.
 
         The copy derives from the original, and came from the same source. Nothing is registered twice: where the other
@@ -237,6 +243,7 @@ class VersionMethods(Bound):
             version_id: The version, which is ready.
             model_id: The model that gets it.
             version: A label for the copy. Default: its number.
+            force: Make it ``ready`` although files of it failed. Its details and the history tell.
 
         Returns:
             The version of the other model, ``ready``.
@@ -244,6 +251,7 @@ class VersionMethods(Bound):
         Raises:
             VersionNotFoundException: There is none in this namespace, or its model is deleted.
             VersionStatusException: It is not ready.
+            PolicyViolationException: It has no verdict of its own, and files of it failed elsewhere in this namespace.
             ModelNotFoundException: There is no such model in this namespace, or it is deleted.
             VersionAlreadyExistsException: The label is taken, or these files have another one.
             InvalidNameException: The label cannot be kept.
@@ -255,7 +263,7 @@ class VersionMethods(Bound):
             >>> models.copy_version(version.id, released.id).digest == version.digest
             True
         """
-        return versions.copy(self._scope, version_id, model_id, version=version)
+        return versions.copy(self._scope, version_id, model_id, version=version, force=force)
 
     def set_parent(self, version_id: UUID, parent: CreateParent) -> None:
         """Note that a version was made from another; say how anew where that is noted already.

@@ -1,21 +1,23 @@
-"""What a policy said of a version, as it is kept with it."""
+"""What a policy said of a version, as it is kept with it, and what it means for others of the same files."""
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pydantic import JsonValue
+from sqlalchemy import Row
 
-from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema
+from kamiwaza_sdk.services.model.schemas.version import POLICY, CreateFile, ModelFileSchema, ModelVersionSchema
+from kamiwaza_sdk.services.model.scope import Scope
+from kamiwaza_sdk.services.model.statements.versions import FAILED_FILES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from kamiwaza_sdk.services.hub.exceptions import PolicyViolationException
     from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema
 
-__all__ = ["POLICY", "objections_of", "refusal", "verdict"]
+__all__ = ["POLICY", "Failure", "earlier_failure", "objections_of", "refusal", "verdict"]
 
-#: Where in a version's details the verdict is.
-POLICY: Final = "policy"
 #: How many objections are kept; that there are more is noted.
 _MOST_KEPT: Final = 100
 _LONGEST_REASON: Final = 500
@@ -38,9 +40,54 @@ def _plain(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in text)[:_LONGEST_REASON]
 
 
+class Failure(NamedTuple):
+    """A version that failed, and what was said of it.
+
+    Attributes:
+        subject: The version, as a reference.
+        objections: Everything against it.
+    """
+
+    subject: str
+    objections: "tuple[ObjectionSchema, ...]"
+
+    def refusal(self, way_out: str) -> "PolicyViolationException":
+        """Return the error that says so."""
+        from kamiwaza_sdk.services.hub.exceptions import PolicyViolationException
+
+        return PolicyViolationException(subject=self.subject, objections=self.objections, way_out=way_out)
+
+
+def earlier_failure(scope: Scope, files: Sequence[CreateFile] | Sequence[ModelFileSchema]) -> Failure | None:
+    """Return a failed version of this namespace whose verdict holds for these files too, under whatever names.
+
+    One that is about a file holds for every version with that content; one that is about the whole holds for all that
+    have all its files.
+    """
+    paths = {file.path for file in files}
+    rows = scope.execute(FAILED_FILES, _digests=sorted({file.sha256 for file in files})).all()
+    for _, group in groupby(rows, key=attrgetter("version_id")):
+        shared = list(group)
+        objections = _objections_in(shared[0].details)
+        if objections and _holds(shared, objections, paths):
+            return Failure(f"{shared[0].name}:{shared[0].number}", objections)
+    return None
+
+
+def _holds(shared: Sequence[Row[Any]], objections: "Sequence[ObjectionSchema]", paths: set[str]) -> bool:
+    # An empty file is at fault for what it is called.
+    same = {row.path for row in shared if row.size or row.path in paths}
+    has_all = sum(row.size for row in shared) == shared[0].version_size and any(row.path in same for row in shared)
+    return has_all or any(objection.path in same for objection in objections)
+
+
 def objections_of(version: ModelVersionSchema) -> "tuple[ObjectionSchema, ...]":
     """Return what a policy has against a version, as it is kept with it."""
-    said = version.details.get(POLICY)
+    return _objections_in(version.details)
+
+
+def _objections_in(details: Mapping[str, JsonValue]) -> "tuple[ObjectionSchema, ...]":
+    said = details.get(POLICY)
     kept = said.get("objections") if isinstance(said, dict) else None
     return tuple(filter(None, map(_objection, kept))) if isinstance(kept, list) else ()
 
@@ -62,7 +109,4 @@ def _objection(value: JsonValue) -> "ObjectionSchema | None":
 
 def refusal(version: ModelVersionSchema, way_out: str) -> "PolicyViolationException":
     """Return the error that says what a policy has against a version."""
-    from kamiwaza_sdk.services.hub.exceptions import PolicyViolationException
-
-    subject = f"{version.model_name}:{version.number}"
-    return PolicyViolationException(subject=subject, objections=objections_of(version), way_out=way_out)
+    return Failure(f"{version.model_name}:{version.number}", objections_of(version)).refusal(way_out)

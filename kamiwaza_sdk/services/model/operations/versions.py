@@ -13,6 +13,7 @@ from kamiwaza_sdk._ids import uuid7
 from kamiwaza_sdk._validation import kept_address, revalidated, shown, translated
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched, manifest_digest
+from kamiwaza_sdk.services.hub.schemas.policy import CONTENT
 from kamiwaza_sdk.services.model.exceptions import (
     ModelTooLargeException,
     RevisionConflictException,
@@ -33,7 +34,7 @@ from kamiwaza_sdk.services.model.operations.changes import (
 )
 from kamiwaza_sdk.services.model.operations.files import facts, insert_files, replace_files
 from kamiwaza_sdk.services.model.operations.lineage import check_childless, insert_parents
-from kamiwaza_sdk.services.model.operations.policies import POLICY, objections_of, refusal, verdict
+from kamiwaza_sdk.services.model.operations.policies import POLICY, earlier_failure, objections_of, refusal, verdict
 from kamiwaza_sdk.services.model.operations.tags import tag_rows
 from kamiwaza_sdk.services.model.schemas.model import CreateModel
 from kamiwaza_sdk.services.model.schemas.version import (
@@ -75,11 +76,29 @@ _NEXT: Final = {
 }
 
 
-def create(scope: Scope, model_id: UUID, version: CreateVersion) -> ModelVersionSchema:
+def create(scope: Scope, model_id: UUID, version: CreateVersion, *, force: bool) -> ModelVersionSchema:
     """Create a version with the next number, or raise `VersionAlreadyExistsException`."""
     version = revalidated(version, CreateVersion, "version")
     with scope.writing() as writing:
-        return _insert(hold(writing, model_id), version)
+        change = hold(writing, model_id)
+        said = _overruled(change, version.files, force=force) if version.status == "ready" else None
+        return _insert(change, version, said=said)
+
+
+def _overruled(
+    change: ModelChange, files: Sequence[CreateFile] | Sequence[ModelFileSchema], *, force: bool
+) -> dict[str, JsonValue] | None:
+    """Return the verdict that is overruled where files become ready that failed before, `None` where none did.
+
+    Raises:
+        PolicyViolationException: They did, and nobody has forced it.
+    """
+    failure = earlier_failure(change.scope, files)
+    if failure is None:
+        return None
+    if not force:
+        raise failure.refusal("register these files with a policy that they pass, or pass force=True")
+    return verdict(failure.objections, forced=True)
 
 
 def get(scope: Scope, version_id: UUID) -> ModelVersionSchema:
@@ -125,7 +144,6 @@ def register(
     files = tuple(
         CreateFile(path=file.path, size=file.size, sha256=file.sha256, url=file.url) for file in fetched.files
     )
-    details = fetched.details | ({} if objections is None else {POLICY: verdict(objections, forced=force)})
     create_version = CreateVersion(
         files=files,
         version=version,
@@ -133,8 +151,9 @@ def register(
         hub=fetched.hub,
         source_repository=fetched.source_repository,
         source_revision=fetched.source_revision,
-        details=details,
+        details=fetched.details,
     )
+    said = None if objections is None else verdict(objections, forced=force)
     if fetched.size > max_size:
         raise ModelTooLargeException(name=create_model.name, size=fetched.size, limit=max_size)
     with scope.writing() as writing:
@@ -142,9 +161,9 @@ def register(
         change = hold_named(writing, create_model.name)  # by its name: another may give it to something else meanwhile
         if change is None or change.row["deleted_at"] is not None:
             raise models.taken(writing, create_model.name)
-        if objections and not force:
-            return _insert_failed(change, create_version)
-        return _insert_or_find(change, create_version, unless_refused=objections is None and not force)
+        if said is not None and objections and not force:
+            return _insert_failed(change, create_version, said, objections)
+        return _insert_or_find(change, create_version, said=said, force=force)
 
 
 def check_fetched(fetched: Fetched) -> Fetched:
@@ -158,22 +177,29 @@ def check_fetched(fetched: Fetched) -> Fetched:
         raise translated(error) from None
 
 
-def _insert_failed(change: ModelChange, version: CreateVersion) -> ModelVersionSchema:
+def _insert_failed(
+    change: ModelChange,
+    version: CreateVersion,
+    said: dict[str, JsonValue],
+    objections: "Sequence[ObjectionSchema]",
+) -> ModelVersionSchema:
     """Return a failed version of files that a policy objects to; the one that there is, where it says the same."""
     for found in _of_these_files(change, version, "ready"):
-        refused = found.model_copy(update={"details": version.details})
+        if _is_overruled(found, objections) and version.version in {None, found.version}:
+            return found
+        refused = found.model_copy(update={"details": {POLICY: said}})
         raise refusal(refused, "it is ready already, and stays as it is: archive it, or register with force=True")
     for found in _of_these_files(change, version, "failed"):
-        if same(found.details.get(POLICY), version.details[POLICY]) and version.version in {None, found.version}:
+        if same(found.details.get(POLICY), said) and version.version in {None, found.version}:
             return found
-    return _insert(change, version, status="failed")
+    return _insert(change, version, status="failed", said=said)
 
 
-def _refuse_failed(change: ModelChange, version: CreateVersion) -> None:
-    """Raise where a policy objects to just these files."""
-    for found in _of_these_files(change, version, "failed"):
-        if objections_of(found):
-            raise refusal(found, "register with a policy that it passes, or with force=True")
+def _is_overruled(version: ModelVersionSchema, objections: "Sequence[ObjectionSchema]") -> bool:
+    """Tell whether a ready version was forced although its files are not the model, and nothing else is said now."""
+    said = version.details.get(POLICY)
+    is_forced = isinstance(said, dict) and said.get("forced") is True
+    return is_forced and all(objection.rule == CONTENT for objection in objections)
 
 
 def _of_these_files(change: ModelChange, version: CreateVersion, status: str) -> list[ModelVersionSchema]:
@@ -184,7 +210,7 @@ def _of_these_files(change: ModelChange, version: CreateVersion, status: str) ->
     return schemas(rows)
 
 
-def copy(scope: Scope, version_id: UUID, model_id: UUID, *, version: str | None) -> ModelVersionSchema:
+def copy(scope: Scope, version_id: UUID, model_id: UUID, *, version: str | None, force: bool) -> ModelVersionSchema:
     """Return the version of another model that has the same files, having created it where it was missing."""
     check_id(model_id, "model_id")
     if version is not None:
@@ -196,17 +222,20 @@ def copy(scope: Scope, version_id: UUID, model_id: UUID, *, version: str | None)
         files = tuple(CreateFile(**file.model_dump()) for file in source.files)
         parents = (CreateParent(version_id=version_id, relation="copied"),)
         kept = source.model_dump(include={*_TOLD, "details", "attributes", "tags"})
+        said = kept["details"].pop(POLICY, None)
         create_version = CreateVersion(files=files, version=version, derived_from=parents, **kept)
-        return _insert_or_find(hold(writing, model_id), create_version)
+        return _insert_or_find(hold(writing, model_id), create_version, said=said, force=force)
 
 
-def _insert_or_find(change: ModelChange, version: CreateVersion, *, unless_refused: bool = False) -> ModelVersionSchema:
+def _insert_or_find(
+    change: ModelChange, version: CreateVersion, *, said: dict[str, JsonValue] | None, force: bool
+) -> ModelVersionSchema:
     """Return the ready version of the same files, or a new one. The row is held: nobody registers them meanwhile."""
     found = next(iter(_of_these_files(change, version, "ready")), None)
     if found is None:
-        if unless_refused:
-            _refuse_failed(change, version)
-        return _insert(change, version)
+        if said is None:  # no verdict of its own
+            said = _overruled(change, version.files, force=force)
+        return _insert(change, version, said=said)
     if version.version not in {None, found.version}:
         raise VersionAlreadyExistsException(
             model=found.model_name, version=found.version, namespace=found.namespace, same_files=True
@@ -214,17 +243,26 @@ def _insert_or_find(change: ModelChange, version: CreateVersion, *, unless_refus
     return found
 
 
-def _insert(change: ModelChange, version: CreateVersion, *, status: str | None = None) -> ModelVersionSchema:
+def _insert(
+    change: ModelChange,
+    version: CreateVersion,
+    *,
+    status: str | None = None,
+    said: dict[str, JsonValue] | None = None,
+) -> ModelVersionSchema:
     scope = change.scope
     number = change.row["last_number"] + 1
     values = _values(change, number, version) | ({} if status is None else {"status": status})
+    if said is not None:
+        values["details"] = {**version.details, POLICY: said}
     if not scope.execute(insert_or_nothing(scope.dialect, "kamiwaza_model_version", "id"), **values).all():
         raise _label_taken(change, values["version"])
     insert_files(scope, values["id"], version.files)
     scope.execute_many(VERSION_TAGS.insert, tag_rows(scope, "version_id", values["id"], version.tags))
     insert_parents(scope, values["id"], version.derived_from)
     known = {key: values[key] for key in ("number", "version", "status", "digest", "size")}
-    change.record("version.created", after=known | _rest(version), version_id=values["id"])
+    told = {"details": values["details"]} if values["details"] else {}
+    change.record("version.created", after=known | _rest(version) | told, version_id=values["id"])
     change.write(last_number=number, stale=("versions",))
     return get(scope, values["id"])
 
@@ -249,9 +287,7 @@ def _values(change: ModelChange, number: int, version: CreateVersion) -> dict[st
 
 def _rest(version: CreateVersion) -> dict[str, JsonValue]:
     """Return what history tells of a new version besides its columns. Of files, the digest has to do: they are many."""
-    rest: dict[str, JsonValue] = version.model_dump(
-        mode="json", include={*_TOLD, "details", "attributes", "tags", "derived_from"}
-    )
+    rest: dict[str, JsonValue] = version.model_dump(mode="json", include={*_TOLD, "attributes", "tags", "derived_from"})
     return {key: value for key, value in rest.items() if value}
 
 
@@ -306,7 +342,9 @@ def _update(change: ModelChange, current: ModelVersionSchema, changes: UpdateVer
         raise refusal(current, "update_version(…, force=True) makes it ready all the same, and the history tells")
     _check_update(change, current, changes, forced=forced)
     values = changes.changes()
-    _keep_verdict(current, values, forced=forced)
+    said = _verdict_after(change, current, changes, forced=forced, force=force)
+    if said is not None:
+        values["details"] = {**current.details, POLICY: said}
     values.pop("files", None)
     has_other_files = changes.files is not None and _rows(changes.files) != _rows(current.files)
     if has_other_files:
@@ -343,11 +381,16 @@ def _is_refused(current: ModelVersionSchema, changes: UpdateVersion) -> bool:
     return changes.status == "ready" and current.status == "failed" and bool(objections_of(current))
 
 
-def _keep_verdict(current: ModelVersionSchema, values: dict[str, Any], *, forced: bool) -> None:  # Any: as above
-    """Note where a verdict is overruled."""
+def _verdict_after(
+    change: ModelChange, current: ModelVersionSchema, changes: UpdateVersion, *, forced: bool, force: bool
+) -> dict[str, JsonValue] | None:
+    """Return the verdict that becoming ready overrules: its own, or where it has none that of a version that failed."""
     said = current.details.get(POLICY)
-    if isinstance(said, dict) and forced:
-        values["details"] = {**current.details, POLICY: {**said, "forced": True}}
+    if isinstance(said, dict):
+        return {**said, "forced": True} if forced else None
+    if changes.status != "ready" or current.status == "ready":
+        return None
+    return _overruled(change, current.files if changes.files is None else changes.files, force=force)
 
 
 def _check_update(change: ModelChange, current: ModelVersionSchema, changes: UpdateVersion, *, forced: bool) -> None:

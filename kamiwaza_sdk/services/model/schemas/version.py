@@ -4,7 +4,7 @@ import warnings
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from kamiwaza_sdk._validation import (
     MAX_FILES,
@@ -32,6 +32,7 @@ from kamiwaza_sdk.services.model.schemas.updates import UpdateSchema, required
 
 __all__ = [
     "MAX_PARENTS",
+    "POLICY",
     "CreateFile",
     "CreateParent",
     "CreateVersion",
@@ -45,6 +46,8 @@ __all__ = [
 ]
 
 
+#: Where in a version's details the verdict of a policy is.
+POLICY: Final = "policy"
 #: How many versions one may be made from.
 MAX_PARENTS: Final = 100
 
@@ -201,6 +204,13 @@ def _checked_layout(files: tuple[CreateFile, ...]) -> tuple[CreateFile, ...]:
 _Files = Annotated[tuple[CreateFile, ...], Field(max_length=MAX_FILES), AfterValidator(_checked_layout)]
 
 
+def _without_verdict(details: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    if POLICY in details:
+        reason = f"have the key {POLICY!r}, where registration keeps a policy's verdict; leave it out"
+        raise InvalidInputException("details", f"{reason}, or note it in attributes")
+    return details
+
+
 class CreateParent(InputSchema):
     """What a version was made from. The attributes are those of `ParentSchema`.
 
@@ -224,7 +234,8 @@ class CreateVersion(InputSchema):
     Raises:
         InvalidNameException: The label cannot be kept; one that is all digits is refused, as numbers are assigned.
         InvalidPathException: Two files cannot stand beside each other: the same path, or one the other's directory.
-        InvalidInputException: There are no files or over 10,000, or a field has the wrong type or size.
+        InvalidInputException: There are no files or over 10,000, a field has the wrong type or size, or `details` have
+            the key ``policy``, which is registration's to write.
 
     Example:
         >>> CreateVersion(files=(CreateFile(path="model.onnx", size=3, sha256="ab" * 32),), version="v1.5").version
@@ -239,7 +250,7 @@ class CreateVersion(InputSchema):
     source_revision: ShortText | None = None
     description: Text | None = None
     status: Literal["draft", "ready"] = "ready"
-    details: Details = Field(default_factory=dict)
+    details: Annotated[Details, AfterValidator(_without_verdict)] = Field(default_factory=dict)
     attributes: Attributes = Field(default_factory=dict)
     tags: Tags = Field(default_factory=dict)
     derived_from: Annotated[tuple[CreateParent, ...], Field(max_length=MAX_PARENTS)] = ()

@@ -24,6 +24,7 @@ __all__ = [
     "DELETE_FILE",
     "DELETE_VERSION",
     "DELETE_VERSION_BELONGINGS",
+    "FAILED_FILES",
     "INSERT_FILES",
     "LATEST_VERSION",
     "UPDATE_FILE",
@@ -86,6 +87,22 @@ VERSIONS_BY_DIGEST: Final = (
     )
     .order_by(VERSION.c.number)
     .limit(10)
+)
+#: Which of these contents are those of files of failed versions, deleted models' too, with what was said of those.
+FAILED_FILES: Final = (
+    select(
+        *(VERSION.c.id.label("version_id"), MODEL.c.name, VERSION.c.number, VERSION.c.details),
+        VERSION.c.size.label("version_size"),
+        *(FILE.c.path, FILE.c.size, FILE.c.sha256),
+    )
+    .join_from(FILE, VERSION, (VERSION.c.id == FILE.c.version_id) & (VERSION.c.namespace == FILE.c.namespace))
+    .join(MODEL, (MODEL.c.id == VERSION.c.model_id) & (MODEL.c.namespace == VERSION.c.namespace))
+    .where(
+        FILE.c.namespace == bound(FILE, "namespace"),
+        FILE.c.sha256.in_(bindparam("_digests", type_=FILE.c.sha256.type, expanding=True)),
+        VERSION.c.status == "failed",
+    )
+    .order_by(VERSION.c.id)
 )
 VERSION_BY_NUMBER: Final = VERSION_SELECT.where(_OF_NAMED_MODEL, VERSION.c.number == bound(VERSION, "number"))
 VERSION_BY_LABEL: Final = VERSION_SELECT.where(_OF_NAMED_MODEL, VERSION.c.version == bound(VERSION, "version"))
