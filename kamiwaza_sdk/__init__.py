@@ -106,6 +106,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.exceptions import RevisionNotFoundException as RevisionNotFoundException
     from kamiwaza_sdk.services.hub.exceptions import SourceEntryPointException as SourceEntryPointException
     from kamiwaza_sdk.services.hub.exceptions import SourceTooLargeException as SourceTooLargeException
+    from kamiwaza_sdk.services.hub.exceptions import VersionUnavailableException as VersionUnavailableException
     from kamiwaza_sdk.services.hub.schemas.adopted import Adopted as Adopted
     from kamiwaza_sdk.services.hub.schemas.adopted import AdoptedFile as AdoptedFile
     from kamiwaza_sdk.services.hub.schemas.fault import FileFaultSchema as FileFaultSchema
@@ -409,6 +410,7 @@ __all__ = [
     "VersionSort",
     "VersionStatus",
     "VersionStatusException",
+    "VersionUnavailableException",
     "adopt",
     "check_database",
     "combine_shards",
@@ -621,6 +623,7 @@ _MODULES = {
     "VersionSort": "kamiwaza_sdk.services.model.operations.listings",
     "VersionStatus": "kamiwaza_sdk.services.model.schemas.version",
     "VersionStatusException": "kamiwaza_sdk.services.model.exceptions",
+    "VersionUnavailableException": "kamiwaza_sdk.services.hub.exceptions",
     "adopt": "kamiwaza_sdk.services.hub.services",
     "check_database": "kamiwaza_sdk.database",
     "combine_shards": "kamiwaza_sdk.formats.sharded",

@@ -76,7 +76,8 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
     │   ├── OfflineException
     │   ├── RepositoryGatedException
     │   ├── RepositoryPrivateException
-    │   └── RepositoryRenamedException
+    │   ├── RepositoryRenamedException
+    │   └── VersionUnavailableException
     └── StorageException
         ├── BlobCorruptException
         ├── DigestMismatchException

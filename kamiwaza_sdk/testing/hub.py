@@ -29,6 +29,7 @@ from kamiwaza_sdk.services.hub.schemas.policy import Policy
 from kamiwaza_sdk.services.hub.schemas.repository import RepositorySchema
 from kamiwaza_sdk.services.hub.services import HubService, Source
 from kamiwaza_sdk.services.hub.sources.context import SourceContext
+from kamiwaza_sdk.services.hub.sources.versions import RegisteredVersion, is_registered
 from kamiwaza_sdk.services.storage.config import StorageConfig
 from kamiwaza_sdk.services.storage.services import StorageService
 
@@ -59,7 +60,7 @@ class HubCall:
         limit: As it was given to ``search``.
     """
 
-    source: str | os.PathLike[str] | Sequence[str] | ManifestSchema | PlanSchema
+    source: str | os.PathLike[str] | Sequence[str] | ManifestSchema | PlanSchema | RegisteredVersion
     sha256: str | Mapping[str, str] | None = None
     max_size: int | None = None
     progress: bool | ProgressCallback = False
@@ -326,6 +327,8 @@ class FakeHub(HubService):
             for path, content in sorted(self.files.items())
         )
         shown = source.source if isinstance(source, ManifestSchema | PlanSchema) else redact_text(str(source))
+        if is_registered(source):
+            shown = source.source or source.model_name
         manifest = ManifestSchema(source=shown, name=self.name, files=files)
         return Wanted(sha256=None, allow=allow, ignore=ignore).select(manifest)
 

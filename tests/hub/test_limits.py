@@ -71,7 +71,7 @@ async def test_pulling_hands_in_the_registrys_limit_first(
     setup_database(engine)
     with Session(engine) as db:
         models = ModelService(db, hub=await asking(), config=ServiceConfig(max_model_size=120_001))
-        with pytest.raises(SourceTooLargeException, match="raise max_size, or MODEL_SERVICE_MAX_MODEL_SIZE"):
+        with pytest.raises(SourceTooLargeException, match="MODEL_SERVICE_MAX_MODEL_SIZE, to 120002 or more"):
             await models.pull_model(repository, policy=policy)
         assert asked_for_content(hf) == []
         larger = ModelService(db, hub=await asking(), config=ServiceConfig(max_model_size=120_002))

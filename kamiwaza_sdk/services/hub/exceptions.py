@@ -24,6 +24,7 @@ __all__ = [
     "RevisionNotFoundException",
     "SourceEntryPointException",
     "SourceTooLargeException",
+    "VersionUnavailableException",
 ]
 
 _MOST_SHOWN: Final = 5
@@ -45,7 +46,9 @@ class InvalidSourceException(InvalidInputException):
 
 
 class SourceTooLargeException(ServiceException):
-    """The files of a source have more bytes than were admitted. Those that were fetched stay in the store.
+    """The files of a source have more bytes than were admitted.
+
+    Nothing has travelled where the source tells sizes; elsewhere, the files that were fetched stay in the store.
 
     Attributes:
         source: Where they lie, without credentials or query.
@@ -56,7 +59,7 @@ class SourceTooLargeException(ServiceException):
     def __init__(self, *, source: str, size: int, limit: int) -> None:
         super().__init__(
             f"{shown(source, limit=200)} has {size} bytes or more, over the limit of {limit}; "
-            "raise max_size, or MODEL_SERVICE_MAX_MODEL_SIZE for pull_model()"
+            f"set max_size, or for pull_model() MODEL_SERVICE_MAX_MODEL_SIZE, to {size} or more"
         )
         self.source = source
         self.size = size
@@ -321,3 +324,24 @@ class RevisionNotFoundException(HubException, NotFoundException):
         )
         self.repository = repository
         self.revision = revision
+
+
+class VersionUnavailableException(HubException):
+    """Files of a registered version are not in the store, and cannot be had from where they came from.
+
+    Attributes:
+        version: Its model's name and its number.
+        missing: Paths of these files; empty where an address did not bring one.
+        reason: Why they cannot be had.
+    """
+
+    def __init__(self, *, version: str, missing: Sequence[str] = (), reason: str) -> None:
+        more = f" and {len(missing) - _MOST_SHOWN} more" if len(missing) > _MOST_SHOWN else ""
+        named = ", ".join(shown(path) for path in missing[:_MOST_SHOWN])
+        super().__init__(
+            f"{f'{named}{more} of ' if missing else ''}{shown(version, limit=200)} cannot be brought here: {reason}; "
+            "fetch() from where the same files are now, with sha256= for the digests, or StorageService.add() them"
+        )
+        self.version = version
+        self.missing: tuple[str, ...] = tuple(missing)
+        self.reason = reason

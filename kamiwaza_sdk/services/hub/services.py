@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from kamiwaza_sdk._tasks import running_loop
 from kamiwaza_sdk._validation import check_given
+from kamiwaza_sdk.services.download.exceptions import DownloadStatusException
 from kamiwaza_sdk.services.hub._adopting import adopt_all
 from kamiwaza_sdk.services.hub._details import with_details
 from kamiwaza_sdk.services.hub._fetching import Fetching, check_fetch, check_max_size, refuse_over_limit
@@ -19,6 +20,7 @@ from kamiwaza_sdk.services.hub._threads import in_thread
 from kamiwaza_sdk.services.hub._wanted import Wanted
 from kamiwaza_sdk.services.hub.caches import resolve_cached
 from kamiwaza_sdk.services.hub.config import HubConfig
+from kamiwaza_sdk.services.hub.exceptions import VersionUnavailableException
 from kamiwaza_sdk.services.hub.schemas.adopted import Adopted
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema
@@ -27,6 +29,7 @@ from kamiwaza_sdk.services.hub.schemas.policy import Policy
 from kamiwaza_sdk.services.hub.schemas.repository import RepositorySchema
 from kamiwaza_sdk.services.hub.sources import Source
 from kamiwaza_sdk.services.hub.sources.context import SourceContext
+from kamiwaza_sdk.services.hub.sources.versions import is_registered, name_of
 from kamiwaza_sdk.services.storage.services import StorageService
 
 if TYPE_CHECKING:
@@ -104,9 +107,11 @@ async def fetch(
 
     Args:
         source: An address, such as ``https://…``, ``hf://org/repo@revision`` or ``file://…``; several of http or https;
-            a file or directory on this machine, in which no download is unfinished; or a `ManifestSchema` or a
-            `PlanSchema`, of which just the files are fetched that it names. Files of several URLs are named from the
-            directory that all URLs lie in, or, from several hosts, each by its last segment.
+            a file or directory on this machine, in which no download is unfinished; a `ManifestSchema` or a
+            `PlanSchema`, of which just the files are fetched that it names; or a version of a registry, whose files
+            come from the store, and those that it lacks from where they came from, by the version's digests. Files of
+            several URLs are named from the directory that all URLs lie in, or, from several hosts, each by its last
+            segment.
         sha256: The digest that the file must have; for several files a mapping from path to digest.
         allow: Fetch only files whose path matches a pattern, or one of several: ``*.safetensors``. ``*`` matches ``/``
             too, and what ends with ``/`` names all below it, as in ``huggingface_hub``.
@@ -126,6 +131,8 @@ async def fetch(
             unfinished, nothing of it is wanted, or it is one URL, without a digest, that leads to an HTML page: its
             ``suggestion`` is the address to try, such as ``hf://org/name``, where one is known.
         SourceEntryPointException: The package that is to bring such sources does not.
+        VersionUnavailableException: It is a version with files that are not kept, and not to be had where they came
+            from.
         HubException: The hub does not bring it: see its leaves.
         InvalidUrlException: It is a URL, but none that can be fetched.
         InvalidPathException: A file has a path that cannot stand in a model.
@@ -385,7 +392,7 @@ class HubService:
                 max_size=max_size,
                 progress=progress,
             )
-            fetched = await fetching.run()
+            fetched = await _brought(source, fetching)
         return await in_thread(lambda: with_details(fetched, self.storage))
 
     async def adopt(
@@ -442,6 +449,24 @@ class _Opened:
 
     downloads: "DownloadService"
     context: SourceContext
+
+
+async def _brought(source: Source, fetching: Fetching) -> Fetched:
+    """Return what was fetched; of a registered version, with the addresses that it has."""
+    if not is_registered(source):
+        return await fetching.run()
+    try:
+        fetched = await fetching.run()
+    except DownloadStatusException as error:
+        refused = error
+    else:
+        urls = {file.path: file.url for file in source.files}
+        files = tuple(file.model_copy(update={"url": urls.get(file.path)}) for file in fetched.files)
+        return fetched.model_copy(update={"files": files})
+    reason = (
+        f"{refused.url} answers {refused.status}, and addresses are kept without what signs them: a signed one is lost"
+    )
+    raise VersionUnavailableException(version=name_of(source), reason=reason) from refused
 
 
 def _download_config(config: HubConfig) -> "DownloadConfig":

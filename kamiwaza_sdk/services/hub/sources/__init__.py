@@ -19,12 +19,14 @@ from kamiwaza_sdk.services.hub.sources._suggestions import suggestion_for_name
 from kamiwaza_sdk.services.hub.sources.context import SourceContext
 from kamiwaza_sdk.services.hub.sources.local import resolve_path
 from kamiwaza_sdk.services.hub.sources.registry import source_for
+from kamiwaza_sdk.services.hub.sources.versions import RegisteredVersion, is_registered, resolve_version
 from kamiwaza_sdk.services.hub.sources.web import resolve_urls
 
 __all__ = ["Source", "resolve_source"]
 
-#: An address, several of http or https, a file or directory on this machine, or what one of these was resolved to.
-Source: TypeAlias = "str | os.PathLike[str] | Sequence[str] | ManifestSchema | PlanSchema"
+#: An address, several of http or https, a file or directory on this machine, what one of these was resolved to, or a
+#: version that was registered of one.
+Source: TypeAlias = "str | os.PathLike[str] | Sequence[str] | ManifestSchema | PlanSchema | RegisteredVersion"
 
 
 async def resolve_source(source: Source, context: SourceContext, selection: Selection) -> ManifestSchema:
@@ -43,6 +45,8 @@ async def resolve_source(source: Source, context: SourceContext, selection: Sele
         return source
     if isinstance(source, PlanSchema):
         return source.manifest
+    if is_registered(source):
+        return await resolve_version(source, context.storage, lambda address: resolve_source(address, context))
     if isinstance(source, str) and is_address(source):
         refuse_unless_address(source)
         scheme = scheme_of(source)

@@ -41,11 +41,13 @@ class SourceContext:
 
     Attributes:
         config: The hub's settings.
+        storage: Where files are kept.
     """
 
     def __init__(self, *, config: HubConfig, downloads: "DownloadService", storage: StorageService) -> None:
         self.config: HubConfig = config
         self._downloads = downloads
+        self.storage: StorageService = storage
         self._manifests = KnownManifests(storage)
 
     @property

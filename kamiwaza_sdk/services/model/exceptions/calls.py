@@ -145,7 +145,8 @@ class ModelTooLargeException(ServiceException):
 
     def __init__(self, *, name: str, size: int, limit: int) -> None:
         super().__init__(
-            f"Model {name!r} has {size} bytes, over the limit of {limit}; raise MODEL_SERVICE_MAX_MODEL_SIZE"
+            f"Model {name!r} has {size} bytes, over the limit of {limit}; "
+            f"set MODEL_SERVICE_MAX_MODEL_SIZE to {size} or more"
         )
         self.name = name
         self.size = size
