@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import JsonValue
 
 from kamiwaza_sdk import (
     AsyncModelService,
@@ -178,7 +177,7 @@ async def test_a_deleted_models_verdict_still_holds(
 async def test_nobody_but_registration_writes_a_verdict(
     backend: Backend, hub: HubService, source: Callable[..., Path]
 ) -> None:
-    passed: dict[str, JsonValue] = {"policy": {"passed": True, "objections": []}}
+    passed: dict[str, Any] = {"policy": {"passed": True, "objections": []}}  # Any: JSON
     file = CreateFile(path="a.bin", size=1, sha256="ab" * 32)
     with pytest.raises(InvalidInputException, match="details have the key 'policy'.* leave it out"):
         CreateVersion(files=(file,), details=passed)

@@ -217,7 +217,7 @@ async def test_a_version_over_the_limit_is_refused_and_one_at_it_is_not(backend:
     config = ServiceConfig(max_model_size=6)
     async with backend.session() as db:
         models = backend.service(db, config=config)
-        with pytest.raises(ModelTooLargeException, match="raise MODEL_SERVICE_MAX_MODEL_SIZE") as refused:
+        with pytest.raises(ModelTooLargeException, match="set MODEL_SERVICE_MAX_MODEL_SIZE to") as refused:
             await models.register(fetched_of(A, B, C), name="m")
         assert await models.list_models() == []
         assert (await models.register(fetched_of(A, B), name="m")).size == 6

@@ -110,7 +110,8 @@ class Fetching:
         self._max_size = max_size
         self._progress = progress
         self._kept = KeptFiles(storage)
-        self._file_limit: int | None = None
+        self._file_limit: int | None = None  # what downloads are set to accept
+        self._usual_limit = 0  # what they accept where nobody has set it
         self._size = 0
         self._fetched = 0
         self._reused = 0
@@ -186,11 +187,14 @@ class Fetching:
         if self._max_size is not None or all(file.local is not None for file in self._manifest.files):
             return
         config = await self._downloads._ready()
-        self._file_limit = config.max_size if "max_size" in config.model_fields_set else None
+        if "max_size" not in config.model_fields_set:
+            self._usual_limit = config.max_size
+            return
+        self._file_limit = config.max_size
         for file in self._manifest.files:
-            if self._file_limit is not None and file.local is None and (file.size or 0) > self._file_limit:
+            if file.local is None and (file.size or 0) > config.max_size:
                 url = redacted(file.url)
-                raise DownloadTooLargeException(url=url, limit=self._file_limit, announced=file.size, received=0)
+                raise DownloadTooLargeException(url=url, limit=config.max_size, announced=file.size, received=0)
 
     def _refuse_without_room(self, files: Iterable[ManifestFileSchema]) -> None:
         """Raise where what is to travel or be copied cannot all be kept, as far as sizes are known. Blocks."""
@@ -271,7 +275,7 @@ class Fetching:
         """
         if self._max_size is not None:
             return self._max_size - self._size
-        return self._file_limit or file.size
+        return self._file_limit or (None if file.size is None else max(file.size, self._usual_limit))
 
     def _publish(self, file: ManifestFileSchema, path: Path, result: "DownloadResult") -> "BlobSchema":
         """Take a downloaded file into the store, and remember what its URL led to. Blocks."""

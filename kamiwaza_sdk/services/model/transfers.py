@@ -86,14 +86,14 @@ class Transfers:
         That a file is not what its name promises needs no policy.
         """
         fetched = check_fetched(fetched)
-        storage = self._some_hub().storage
+        storage: StorageService | None = getattr(self._some_hub(), "storage", None)  # a host's stand-in may have none
         content = _content(fetched, storage)
         if policy is None:
             return content or None
         from kamiwaza_sdk.services.hub._details import check_fetched as check_bytes
         from kamiwaza_sdk.services.hub.schemas.policy import Policy
 
-        return check_bytes(fetched, revalidated(policy, Policy, "policy"), storage) + content
+        return check_bytes(fetched, revalidated(policy, Policy, "policy"), self._some_hub().storage) + content
 
     def _some_hub(self) -> "HubService":
         from kamiwaza_sdk.services.hub.services import HubService
@@ -123,11 +123,12 @@ class Transfers:
             ) from error
 
 
-def _content(fetched: Fetched, storage: "StorageService") -> "tuple[ObjectionSchema, ...]":
+def _content(fetched: Fetched, storage: "StorageService | None") -> "tuple[ObjectionSchema, ...]":
     """Return which files are not what their names promise: by their bytes where those are here, else as told."""
     from kamiwaza_sdk.services.hub._faults import faults_of
     from kamiwaza_sdk.services.hub.schemas.policy import CONTENT, ObjectionSchema
 
     told = {fault.path: fault for fault in fetched.faults}
-    faults = told | {fault.path: fault for fault in faults_of(fetched.files, storage)}
+    found = () if storage is None else faults_of(fetched.files, storage)
+    faults = told | {fault.path: fault for fault in found}
     return tuple(ObjectionSchema(rule=CONTENT, path=path, reason=faults[path].reason) for path in sorted(faults))
