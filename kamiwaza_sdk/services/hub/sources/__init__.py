@@ -46,22 +46,28 @@ async def resolve_source(source: Source, context: SourceContext, selection: Sele
     if isinstance(source, PlanSchema):
         return source.manifest
     if is_registered(source):
-        return await resolve_version(source, context.storage, lambda address: resolve_source(address, context))
+        return await resolve_version(
+            source, context.storage, lambda address: _resolve_address(address, context, selection)
+        )
     if isinstance(source, str) and is_address(source):
-        refuse_unless_address(source)
-        scheme = scheme_of(source)
-        reference = f"{scheme}{source[len(scheme) :]}"
-        if scheme == "file":
-            return await in_thread(lambda: resolve_path(path_of(reference), selection))
-        model_source = await asyncio.to_thread(source_for, scheme, address=source)
-        manifest: object = await model_source.resolve(reference, context)
-        if not isinstance(manifest, ManifestSchema):
-            kind = type(manifest).__name__
-            raise InvalidSourceException(redacted(source), f"was resolved to a {kind}; its source is at fault")
-        return manifest
+        return await _resolve_address(source, context, selection)
     if isinstance(source, str | os.PathLike):
         return await in_thread(lambda: _resolve_here(_path(source), selection))
     return await asyncio.to_thread(resolve_urls, _urls(source))
+
+
+async def _resolve_address(source: str, context: SourceContext, selection: Selection) -> ManifestSchema:
+    refuse_unless_address(source)
+    scheme = scheme_of(source)
+    reference = f"{scheme}{source[len(scheme) :]}"
+    if scheme == "file":
+        return await in_thread(lambda: resolve_path(path_of(reference), selection))
+    model_source = await asyncio.to_thread(source_for, scheme, address=source)
+    manifest: object = await model_source.resolve(reference, context)
+    if not isinstance(manifest, ManifestSchema):
+        kind = type(manifest).__name__
+        raise InvalidSourceException(redacted(source), f"was resolved to a {kind}; its source is at fault")
+    return manifest
 
 
 def _resolve_here(path: Path, selection: Selection) -> ManifestSchema:
