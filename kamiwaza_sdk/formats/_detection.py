@@ -1,26 +1,29 @@
 """Tells formats apart by how files begin, and by their names where that says nothing."""
 
+from collections.abc import Callable
 from pathlib import PurePosixPath
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
-__all__ = ["detect", "is_pickle_name", "kind_by_name"]
+__all__ = ["DetectedFormat", "candidates", "detect", "is_pickle_name", "kind_by_name"]
 
-_NAMES: Final[dict[str, Literal["safetensors", "gguf", "onnx", "pickle"]]] = {
+DetectedFormat: TypeAlias = Literal["safetensors", "gguf", "onnx", "pickle"]
+
+_NAMES: Final[dict[str, DetectedFormat]] = {
     ".safetensors": "safetensors",
     ".gguf": "gguf",
     ".onnx": "onnx",
     ".bin": "pickle",
-    ".ckpt": "pickle",
-    ".joblib": "pickle",
     ".npy": "pickle",
     ".npz": "pickle",
+    ".ckpt": "pickle",
+    ".joblib": "pickle",
     ".pickle": "pickle",
     ".pkl": "pickle",
     ".pt": "pickle",
     ".pth": "pickle",
 }
-#: ``.bin`` is what many formats are called.
-_VAGUE: Final = {".bin"}
+#: What may as well be something else: many formats are called ``.bin``, and arrays are mostly numbers.
+_VAGUE: Final = frozenset({".bin", ".npy", ".npz"})
 #: zip, empty zip, and NumPy's arrays: all can hold pickles.
 _CONTAINERS: Final = (b"PK\x03\x04", b"PK\x05\x06", b"\x93NUMPY")
 #: What follows the version in ONNX: the tags of the other fields of a model.
@@ -45,16 +48,45 @@ def is_pickle_name(path: str) -> bool:
     return _NAMES.get(ending) == "pickle" and ending not in _VAGUE
 
 
-def detect(head: bytes, path: str) -> Literal["safetensors", "gguf", "onnx", "pickle"] | None:
-    """Return the format of a file that begins like this and is called that."""
-    if head.startswith(b"GGUF"):
-        return "gguf"
+def _is_gguf(head: bytes) -> bool:
+    return head.startswith(b"GGUF")
+
+
+def _is_safetensors(head: bytes) -> bool:
+    return head[8:9] == b"{" and head[4:8] == bytes(4)
+
+
+def _is_pickle(head: bytes) -> bool:
+    return head.startswith(_CONTAINERS) or (head[:1] == b"\x80" and head[1:2] <= bytes([_HIGHEST_PICKLE]))
+
+
+def _is_onnx(head: bytes) -> bool:
+    return head[:1] == b"\x08" and head[1:2] <= bytes([_HIGHEST_IR]) and bool(head[2:3]) and head[2] in _ONNX_TAGS
+
+
+#: What each format begins with, in the order in which that is asked.
+_BY_CONTENT: Final[tuple[tuple[DetectedFormat, Callable[[bytes], bool]], ...]] = (
+    ("gguf", _is_gguf),
+    ("safetensors", _is_safetensors),
+    ("pickle", _is_pickle),
+    ("onnx", _is_onnx),
+)
+
+
+def candidates(head: bytes, path: str) -> list[DetectedFormat]:
+    """Return what a file may be that begins like this and is called that, the likeliest first.
+
+    A header of safetensors that has 384 bytes begins as a pickle does. Then the name says who will read it.
+    """
     named = _NAMES.get(_ending(path))
-    # Both can be true of one file: a header of 384 bytes begins as a pickle does. Then the name says who will read it.
-    if head[8:9] == b"{" and head[4:8] == bytes(4) and named != "pickle":
-        return "safetensors"
-    if head.startswith(_CONTAINERS) or (head[:1] == b"\x80" and head[1:2] <= bytes([_HIGHEST_PICKLE])):
-        return "pickle"
-    if head[:1] == b"\x08" and head[1:2] <= bytes([_HIGHEST_IR]) and head[2:3] and head[2] in _ONNX_TAGS:
-        return "onnx"
-    return named
+    found = [kind for kind, begins in _BY_CONTENT if begins(head)]
+    if named is not None and named not in found:
+        found.append(named)
+    if named == "pickle":
+        found.sort(key=lambda kind: kind == "safetensors")
+    return found
+
+
+def detect(head: bytes, path: str) -> DetectedFormat | None:
+    """Return the format of a file that begins like this and is called that."""
+    return next(iter(candidates(head, path)), None)

@@ -1,11 +1,14 @@
 """What an import of a pickle means: made for weights, able to run commands, or neither.
 
-What is not known is suspicious. What is allowed is what picklescan allows as well, and what it forbids is forbidden
-here, mostly with the modules that hold it as a whole, and with others that do the same.
+What is not known is suspicious. What is allowed is what PyTorch's own reader of weights allows, and what NumPy's arrays
+need. What picklescan forbids is forbidden here, mostly with the modules that hold it as a whole, and with others that
+do the same.
 """
 
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from typing import Final
 
+from kamiwaza_sdk.formats._pickle_allowed import NUMPY, TORCH
 from kamiwaza_sdk.formats.schemas.pickles import PickleVerdict
 
 __all__ = ["UNRESOLVED", "judge"]
@@ -13,36 +16,7 @@ __all__ = ["UNRESOLVED", "judge"]
 #: What stands for a module or a name that cannot be told without loading.
 UNRESOLVED: Final = "?"
 
-_TORCH_STORAGES: Final = [
-    "BFloat16",
-    "Bool",
-    "Byte",
-    "Char",
-    "ComplexDouble",
-    "ComplexFloat",
-    "Double",
-    "Float",
-    "Half",
-    "Int",
-    "Long",
-    "QInt32",
-    "QInt8",
-    "QUInt2x4",
-    "QUInt4x2",
-    "QUInt8",
-    "Short",
-]
-ALLOWED: Final = frozenset(
-    {
-        ("collections", "OrderedDict"),
-        ("numpy", "dtype"),
-        ("numpy", "ndarray"),
-        ("numpy._core.multiarray", "_reconstruct"),
-        ("numpy.core.multiarray", "_reconstruct"),
-        ("torch._utils", "_rebuild_tensor_v2"),
-        *(("torch", f"{kind}Storage") for kind in _TORCH_STORAGES),
-    }
-)
+ALLOWED: Final = TORCH | NUMPY
 #: Their other contents run commands, open files or import what they are told.
 _HARMLESS_BUILTINS: Final = frozenset(
     [
@@ -232,23 +206,31 @@ DENIED_NAMES: Final = frozenset(
 )
 
 
-def judge(module: str, name: str) -> PickleVerdict:
-    """Return what an import means.
+#: Of modules that are forbidden, what can do no harm where the file is whole: it marks where joblib wrote an array.
+_EXCEPTIONS: Final = frozenset({("joblib.numpy_pickle", "NumpyArrayWrapper")})
 
-    A name can lead on from what it names (``Foo.__init__.__globals__``), so only the plain ones are allowed.
-    """
-    if (module, name) in ALLOWED:
+
+def judge(module: str, name: str) -> PickleVerdict:
+    """Return what an import means, also where an old pickle calls it by the name that it had in Python 2."""
+    today = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
+    if today in ALLOWED and module in {today[0], "__builtin__"}:
         return "safe"
-    if module in _BUILTINS and name in _HARMLESS_BUILTINS:
-        return "suspicious"
+    return "dangerous" if _is_dangerous(module, name) or _is_dangerous(*today) else "suspicious"
+
+
+def _is_dangerous(module: str, name: str) -> bool:
+    """Return whether an import can run commands, or is hidden.
+
+    A name can lead on from what it names (``Foo.__init__.__globals__``), so only the plain ones are harmless.
+    """
+    if (module in _BUILTINS and name in _HARMLESS_BUILTINS) or (module, name) in _EXCEPTIONS:
+        return False
     parts = module.split(".")
     parents = {".".join(parts[:count]) for count in range(1, len(parts) + 1)}
     hidden = {UNRESOLVED, "unknown"}
-    if (
+    return bool(
         parents & (DENIED | _BUILTINS)
         or (module, name) in DENIED_NAMES
-        or any(part.startswith("__") for part in name.split("."))
+        or any(part.startswith("__") and (part.endswith("__") or "." in name) for part in name.split("."))
         or any(word in text for word in hidden for text in (module, name))
-    ):
-        return "dangerous"
-    return "suspicious"
+    )

@@ -1,46 +1,33 @@
-"""Follows the instructions of pickles without carrying them out.
+"""Walks through pickles without carrying them out, as both of CPython's unpicklers go.
 
-What each instruction is followed by, `pickletools` of the standard library says. It is not left to read them: its
+How long each instruction's argument is, `pickletools` of the standard library says. It is not left to read them: its
 reader takes long arguments, which are the weights, into memory, and cannot wait for bytes from elsewhere.
 """
 
-import io
 import pickletools
-from dataclasses import dataclass, field
-from typing import Final, NamedTuple, NoReturn
+from typing import Final, NamedTuple
 
-from kamiwaza_sdk.formats._pickle_rules import UNRESOLVED
+from kamiwaza_sdk.formats._numpy_arrays import wrapped_array_size
+from kamiwaza_sdk.formats._pickle_instructions import INSTRUCTIONS, Instruction
+from kamiwaza_sdk.formats._pickle_machine import (
+    MAX_NAME,
+    UNKNOWN,
+    BrokenPickleException,
+    Import,
+    Instance,
+    Machine,
+    PickleLimitException,
+    Seen,
+    Value,
+)
 from kamiwaza_sdk.formats._source import Cursor, Reading
 from kamiwaza_sdk.formats.exceptions import MalformedFileException
 
 __all__ = ["Walked", "walk_pickles"]
 
-#: No module, and nothing in one, has a longer name.
-MAX_NAME: Final = 1024
 MAX_LINE: Final = 1024**2
-MAX_IMPORTS: Final = 10_000
-#: What the memos may hold: a pickler stores only what it has just made, so half as much as there are instructions.
-MAX_MEMO: Final = 2_500_000
-
-
-class _Code(NamedTuple):
-    name: str
-    #: As in `pickletools.ArgumentDescriptor`: a length, or a code for how it is told.
-    argument: int
-    reads_text: bool
-    descriptor: pickletools.ArgumentDescriptor | None
-
-
-_TEXTS: Final = {"STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"}
-_NAMED: Final = {"GLOBAL", "INST"}
-_STORES: Final = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}
-_FETCHES: Final = {"GET", "BINGET", "LONG_BINGET"}
-_NUMBERED: Final = {"PUT", "BINPUT", "LONG_BINPUT", "GET", "BINGET", "LONG_BINGET"}
-_NO_NUMBER: Final = -1
-#: A frame holds no other, and nothing follows in it where a pickle ends.
-_ENDS_FRAME: Final = {"FRAME", "STOP"}
-_CALLS: Final = {"REDUCE", "BUILD", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX"}
-_EXTENSIONS: Final = {"EXT1", "EXT2", "EXT4"}
+_PROTO: Final = 0x80
+_TEXTS: Final = {"BINSTRING", "SHORT_BINSTRING", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"}
 #: How long the length is that stands before an argument, and whether it is signed.
 _LENGTHS: Final = {
     pickletools.TAKEN_FROM_ARGUMENT1: (1, False),
@@ -48,202 +35,281 @@ _LENGTHS: Final = {
     pickletools.TAKEN_FROM_ARGUMENT4U: (4, False),
     pickletools.TAKEN_FROM_ARGUMENT8U: (8, False),
 }
-_CODES: Final = {
-    ord(code.code): _Code(code.name, code.arg.n if code.arg else 0, code.name in _TEXTS, code.arg)
-    for code in pickletools.opcodes
-}
+_MOST_READ: Final = {"LONG1": 8, "LONG4": 8} | dict.fromkeys(_TEXTS, MAX_NAME)
+_ARRAY: Final = Import("joblib.numpy_pickle", "NumpyArrayWrapper")
 
 
-@dataclass
-class Walked:
-    """What was seen.
+class _Code(NamedTuple):
+    name: str
+    follow: Instruction
+    #: Of the whole instruction, where that is always the same; else 0.
+    length: int
+    #: How many lines follow.
+    lines: int
+    #: How long the length is that stands before the argument.
+    width: int
+    signed: bool
+    #: The longest argument that is read and not skipped.
+    most_read: int
+
+
+def _code(opcode: pickletools.OpcodeInfo) -> _Code:
+    argument = opcode.arg.n if opcode.arg else 0
+    width, signed = _LENGTHS.get(argument, (0, False))
+    lines = 0 if argument != pickletools.UP_TO_NEWLINE else 2 if opcode.name in {"GLOBAL", "INST"} else 1
+    length = 1 + argument if argument >= 0 else 0
+    most_read = _MOST_READ.get(opcode.name, 0)
+    return _Code(opcode.name, INSTRUCTIONS[opcode.name], length, lines, width, signed, most_read)
+
+
+CODES: Final = {ord(opcode.code): _code(opcode) for opcode in pickletools.opcodes}
+_BY_BYTE: Final = [CODES.get(number) for number in range(256)]
+_FRAME: Final = CODES[ord(b"\x95")]
+_STOP: Final = CODES[ord(b".")]
+_BUILD: Final = CODES[ord(b"b")]
+
+
+class Walked(Seen):
+    """What was seen of the pickles that follow one another.
 
     Attributes:
-        imports: Modules and names.
-        pickles: How many pickles came to their end.
-        findings: What is not as it should be.
-        calls: Whether something imported may have been called.
+        pickles: How many came to their end.
+        error: Why the walk broke off, with the place; `None` where it came to the end of the bytes.
+        has_proto: Whether the first pickle begins with its protocol.
+        last: What the last one that came to its end makes.
     """
-
-    imports: set[tuple[str, str]] = field(default_factory=set)
-    pickles: int = 0
-    findings: list[str] = field(default_factory=list)
-    calls: bool = False
-
-
-#: What is known of a value: its text, if the memo is new with each pickle, and if it is kept from one to the next. Both
-#: occur, by how the pickles are loaded.
-_Known = tuple[str | None, str | None]
-_NOTHING: Final[_Known] = (None, None)
-
-
-class _Stack:
-    """What is on top of the stack, as far as it is text, and the memo."""
 
     def __init__(self) -> None:
-        self.top = self.below = _NOTHING
-        self.just_read: str | None = None
-        self.kept: dict[int, str | None] = {}
-        self.new = self.kept  # the same until the first pickle has ended
+        super().__init__()
+        self.pickles = 0
+        self.error: str | None = None
+        self.has_proto = False
+        self.last: Value = None
 
     @property
-    def remembered(self) -> int:
-        """How much the memos hold."""
-        return len(self.kept) if self.new is self.kept else len(self.kept) + len(self.new)
+    def is_pickle(self) -> bool:
+        """Whether this is a pickle, by its bytes alone.
 
-    def push(self, known: _Known, *, read: str | None = None) -> None:
-        self.below, self.top, self.just_read = self.top, known, read
+        It is whole and ends where the bytes do; or it begins with a protocol, and is whole or imports something; or it
+        has called something by then.
+        """
+        return (
+            (self.pickles > 0 and self.error is None)
+            or (self.has_proto and bool(self.pickles or self.imports))
+            or self.calls
+        )
 
-    def store(self, key: int | None) -> None:
-        """Remember the top. Only of text that was just read it is sure what it is, to everyone who looks at this."""
-        for memo in (self.kept,) if self.new is self.kept else (self.kept, self.new):
-            memo[len(memo) if key is None else key] = self.just_read
-        self.just_read = None
-
-    def forget(self) -> None:
-        self.top = self.below = _NOTHING
-        self.just_read = None
-
-    def imported(self) -> set[tuple[str, str]]:
-        """Return what is named by the two texts on top. There can be two answers, see `_Known`."""
-        pairs = list(zip(self.below, self.top, strict=True))
-        named = {(module, name) for module, name in pairs if module is not None and name is not None}
-        return named | {(UNRESOLVED, UNRESOLVED)} if None in pairs[0] else named
+    def add(self, other: "Walked") -> None:
+        """Add what was seen elsewhere."""
+        self.imports |= other.imports
+        self.altered |= other.altered
+        self.calls |= other.calls
+        self.extensions |= other.extensions
+        self.pickles += other.pickles
 
 
-def walk_pickles(cursor: Cursor, walked: Walked, *, most: int | None = None, resumes: int = 0) -> Reading[None]:
+def walk_pickles(cursor: Cursor, walked: Walked, *, most: int | None = None, joblib: bool = False) -> Reading[None]:
     """Follow one pickle after the other to the end, or so many of them, and note what they import.
 
-    What is not whole is noted, not raised: what came before it would have been carried out. Where there are `resumes`
-    left, it goes on behind the instruction that was none, as a program may that loads one pickle after the other.
+    Each is followed with a memo that all share, and with one of its own: both occur, by how the pickles are loaded.
+    What is not whole is noted, not raised, for what came before it would have been carried out; nothing is searched for
+    behind it.
+
+    Args:
+        cursor: Where they begin.
+        walked: What was seen is added to it.
+        most: How many are followed.
+        joblib: Whether the arrays that joblib writes between the instructions are skipped. What an unpickler makes of
+            the file that does not know of them is noted as well.
     """
-    stack = _Stack()
-    done = 0
-    while most is None or done < most:
+    walk = _Walk(cursor, walked, [Machine(walked)], joblib=joblib)
+    yield from walk.follow_all(most)
+
+
+class _Walk:
+    """One way through the pickles of a stream."""
+
+    def __init__(self, cursor: Cursor, walked: Walked, machines: list[Machine], *, joblib: bool) -> None:
+        self.cursor = cursor
+        self.walked = walked
+        self.machines = machines
+        self.joblib = joblib
+        self.frame = 0  # where it ends
+        self.plain: Walked | None = None
+
+    def follow_all(self, most: int | None = None) -> Reading[None]:
         try:
-            if not (yield from cursor.more()):
-                return
-            stack.forget()
-            stack.new = {} if stack.kept else stack.kept
-            yield from _walk_one(cursor, walked, stack)
-            walked.pickles += 1
-            done += 1
-        except MalformedFileException as error:
-            walked.findings.append(f"not a whole pickle at byte {error.offset}: {error.reason}")
-            if not resumes:
-                return
-            resumes -= 1
+            while (most is None or self.walked.pickles < most) and (yield from self.cursor.more()):
+                self._begin()
+                yield from self._follow_one()
+                self.walked.pickles += 1
+                self.walked.last = self.machines[0].stack[-1]
+        except (MalformedFileException, BrokenPickleException) as error:
+            reason = error.reason if isinstance(error, MalformedFileException) else error.args[0]
+            self.walked.error = f"not a whole pickle at byte {self.cursor.offset}: {reason}"
+        except PickleLimitException as error:
+            self.cursor.source.exceed(error.reason, error.limit, self.cursor.offset)
+        self._add_plain()
 
+    def _begin(self) -> None:
+        self.frame = 0
+        if not self.walked.pickles:
+            self.walked.has_proto = self.cursor.data[self.cursor.position] == _PROTO
+        if self.walked.pickles == 1:  # from the second on, a memo that is kept differs from a new one
+            self.machines.append(Machine(self.walked, keeps_memo=False))
+        for machine in self.machines:
+            machine.begin()
+            machine.lenient = machine.lenient and len(self.machines) == 1
 
-def _walk_one(cursor: Cursor, walked: Walked, stack: _Stack) -> Reading[None]:
-    step = cursor.source.step
-    frame = 0  # where it ends
-    while True:
-        if cursor.position >= len(cursor.data):
-            yield from cursor.need(1)
-        number = cursor.data[cursor.position]
-        code = _CODES.get(number)
-        begin = cursor.offset
-        step(begin)
-        cursor.position += 1
-        if code is None:
-            cursor.source.refuse(f"there is no instruction {number:#04x}", cursor.offset - 1)
-        raw = yield from _read_argument(cursor, code)
-        if begin < frame and (cursor.offset > frame or code.name in _ENDS_FRAME) and cursor.offset != frame:
-            _refuse_to_follow(cursor, walked, begin)
-        if code.name == "STOP":
+    def _follow_one(self) -> Reading[None]:
+        cursor, step = self.cursor, self.cursor.source.step
+        while True:
+            if cursor.position >= len(cursor.data):
+                yield from cursor.need(1)
+            begin = cursor.offset
+            step(begin, len(self.machines))
+            code = _BY_BYTE[number := cursor.data[cursor.position]]
+            if code is None:
+                cursor.source.refuse(f"there is no instruction {number:#04x}", begin)
+            if 0 < code.length <= len(cursor.data) - cursor.position:
+                cursor.position += code.length
+                raw: bytes | None = cursor.data[cursor.position - code.length + 1 : cursor.position]
+            else:
+                cursor.position += 1
+                raw = yield from self._read_argument(code)
+            if begin < self.frame:
+                self._check_frame(code)
+            self._follow(code, raw)
+            if code is _STOP:
+                return
+            if code is _FRAME:
+                self.frame = cursor.offset + int.from_bytes(raw or b"", "little")
+            elif code is _BUILD and self.joblib:
+                yield from self._skip_array()
+
+    def _follow(self, code: _Code, raw: bytes | None) -> None:
+        if len(self.machines) == 1:
+            code.follow(self.machines[0], raw)
             return
-        if code.name == "FRAME":
-            frame = cursor.offset + int.from_bytes(raw or b"", "little")
-        _follow(code, raw, walked, stack)
-        if len(walked.imports) > MAX_IMPORTS:
-            cursor.source.exceed(f"it imports more than {MAX_IMPORTS} names", MAX_IMPORTS, cursor.offset)
-        if stack.remembered > MAX_MEMO:
-            what = f"it stores more than {MAX_MEMO} values in its memo; that is no ordinary file"
-            cursor.source.exceed(what, MAX_MEMO, cursor.offset)
+        going, reason = list[Machine](), ""
+        for machine in self.machines:
+            try:
+                code.follow(machine, raw)
+                going.append(machine)
+            except BrokenPickleException as error:
+                reason = error.args[0]
+        if not going:
+            raise BrokenPickleException(reason)
+        self.machines = going
 
+    def _check_frame(self, code: _Code) -> None:
+        """Note that more may be imported where an instruction crosses the end of its frame.
 
-def _refuse_to_follow(cursor: Cursor, walked: Walked, begin: int) -> NoReturn:
-    """Note that what follows is hidden, and raise: the unpickler in C drops the rest of a frame that does not do."""
-    walked.imports.add((UNRESOLVED, UNRESOLVED))
-    walked.calls = True
-    cursor.source.refuse("an instruction does not end where its frame does", begin)
+        The unpickler in Python raises, that in C drops the rest of the frame where it reads from a file, and takes no
+        notice where it reads from memory. As the last of them does, it is followed further.
+        """
+        if (self.cursor.offset > self.frame or code is _FRAME or code is _STOP) and self.cursor.offset != self.frame:
+            self.walked.imports.add(UNKNOWN)
+            self.walked.calls |= self.frame <= self.cursor.end
+            self.frame = 0
 
-
-def _read_argument(cursor: Cursor, code: _Code) -> Reading[bytes | None]:
-    """Return the argument with its length or its end, or `None` where it is long and only left behind."""
-    if code.argument >= 0:
-        return (yield from cursor.take(code.argument)) if code.argument else b""
-    if code.argument == pickletools.UP_TO_NEWLINE:
-        lines = yield from _read_line(cursor)
-        return lines + (yield from _read_line(cursor)) if code.name in _NAMED else lines
-    width, signed = _LENGTHS[code.argument]
-    prefix = yield from cursor.take(width)
-    length = int.from_bytes(prefix, "little", signed=signed)
-    if length < 0:
-        cursor.source.refuse(f"an argument of {length} bytes", cursor.offset)
-    if code.reads_text and length <= MAX_NAME:
-        return prefix + (yield from cursor.take(length))
-    yield from cursor.skip(length)
-    return None
-
-
-def _read_line(cursor: Cursor) -> Reading[bytes]:
-    wanted = 1
-    while True:
-        yield from cursor.need(wanted)
-        end = cursor.data.find(b"\n", cursor.position)
-        if end >= 0:
-            return (yield from cursor.take(end + 1 - cursor.position))
-        wanted = len(cursor.data) - cursor.position + 1
-        if wanted > MAX_LINE:
-            cursor.source.refuse(f"a line of more than {MAX_LINE} bytes", cursor.offset)
-
-
-def _follow(code: _Code, raw: bytes | None, walked: Walked, stack: _Stack) -> None:
-    if code.reads_text:
-        text = _decoded(code, raw)
-        stack.push((text, text), read=text)
-    elif code.name in _STORES | _FETCHES and (key := _number(code, raw)) == _NO_NUMBER:
-        # Python's unpickler reads "1\0" as 1, so that nothing in the memo is sure any more.
-        walked.imports.add((UNRESOLVED, UNRESOLVED))
-        stack.forget()
-    elif code.name in _STORES:
-        stack.store(key)
-    elif code.name in _FETCHES:
-        stack.push(_NOTHING if key is None else (stack.new.get(key), stack.kept.get(key)))
-    else:
-        if code.name in _NAMED:
-            walked.imports.add(_named(raw))
-        elif code.name == "STACK_GLOBAL":
-            walked.imports |= stack.imported()
-        elif code.name in _EXTENSIONS:  # a number that the loading program has given to an import
-            walked.imports.add(("copyreg", UNRESOLVED))
-        walked.calls |= code.name in _CALLS and bool(walked.imports)
-        stack.forget()
-
-
-def _decoded(code: _Code, raw: bytes | None) -> str | None:
-    # No pickler escapes the name of a module so, and Python warns of escapes that do not exist.
-    if raw is None or code.descriptor is None or (code.name == "STRING" and b"\\" in raw):
-        return None
-    try:
-        return str(code.descriptor.reader(io.BytesIO(raw)))
-    except ValueError:
+    def _read_argument(self, code: _Code) -> Reading[bytes | None]:
+        """Return the argument without its length, or `None` where it is long and only left behind."""
+        cursor = self.cursor
+        if code.length:
+            return (yield from cursor.take(code.length - 1))
+        if code.lines:
+            return (yield from self._read_lines(code))
+        length = int.from_bytes((yield from cursor.take(code.width)), "little", signed=code.signed)
+        if length < 0:
+            cursor.source.refuse(f"an argument of {length} bytes", cursor.offset)
+        if length <= code.most_read:
+            return (yield from cursor.take(length))
+        yield from cursor.skip(length)
         return None
 
+    def _read_lines(self, code: _Code) -> Reading[bytes | None]:
+        """Return the lines of an argument, or `None` where one is long."""
+        lines = list[bytes | None]()
+        for _ in range(code.lines):
+            lines.append((yield from self._read_line()))
+        known = [line for line in lines if line is not None]
+        if all(line.endswith(b"\n") for line in known):
+            return b"".join(known) if len(known) == len(lines) else None
+        # The unpickler in Python takes the last byte off a line that the file ends in, whatever it is.
+        if code.lines > 1:
+            code.follow(self.machines[0], b"\n".join((line or b"")[:-1] for line in lines) + b"\n")
+        self.cursor.source.refuse("a line without an end", self.cursor.offset)
 
-def _number(code: _Code, raw: bytes | None) -> int | None:
-    if code.name not in _NUMBERED or raw is None or code.descriptor is None:
-        return None
-    try:
-        return int(code.descriptor.reader(io.BytesIO(raw)))
-    except (ValueError, TypeError):
-        return _NO_NUMBER
+    def _read_line(self) -> Reading[bytes | None]:
+        """Return a line with its end, if it has one before the file ends; `None` where it is long."""
+        cursor, long = self.cursor, False
+        while True:
+            found = cursor.data.find(b"\n", cursor.position)
+            if found >= 0 or not (yield from self._read_on()):
+                break
+            if len(cursor.data) - cursor.position > MAX_LINE:
+                cursor.position, long = len(cursor.data), True
+        end = found + 1 if found >= 0 else len(cursor.data)
+        line = cursor.data[cursor.position : end]
+        cursor.position = end
+        return None if long else line
+
+    def _read_on(self) -> Reading[bool]:
+        """Have more of the file in memory, if there is more."""
+        known = len(self.cursor.data) - self.cursor.position
+        if self.cursor.offset + known >= self.cursor.end:
+            return False
+        yield from self.cursor.need(known + 1)
+        return True
+
+    # The arrays that joblib writes between the instructions.
+
+    def _skip_array(self) -> Reading[None]:
+        """Go on behind the array that joblib reads now, if it does."""
+        arrays = [top for machine in self.machines if _is_array(top := machine.stack[-1])]
+        if not arrays:
+            return
+        if self.plain is None:
+            yield from self._follow_plainly()
+        if self.frame > self.cursor.offset:
+            self.cursor.source.refuse("an array does not begin where its frame ends", self.cursor.offset)
+        size = wrapped_array_size(arrays[0])
+        if size is None or len(arrays) != len(self.machines) or any(wrapped_array_size(one) != size for one in arrays):
+            self.cursor.source.refuse("how long an array is cannot be told", self.cursor.offset)
+        if size.pickled:
+            yield from self._follow_objects()
+            return
+        if size.padded:
+            yield from self.cursor.skip((yield from self.cursor.take(1))[0])
+        yield from self.cursor.skip(size.length)
+
+    def _follow_objects(self) -> Reading[None]:
+        """Follow the pickle that an array of objects is, by itself."""
+        inner = _Walk(self.cursor, self.walked, [Machine(self.walked)], joblib=False)
+        yield from inner._follow_one()
+
+    def _follow_plainly(self) -> Reading[None]:
+        """Go on without skipping arrays, as an unpickler does that does not know of them."""
+        cursor = Cursor(self.cursor.source, self.cursor.offset, self.cursor.end)
+        self.plain = Walked()
+        plain = _Walk(cursor, self.plain, [one.blind_copy(self.plain) for one in self.machines], joblib=False)
+        plain.frame = self.frame
+        try:
+            yield from plain._follow_one()
+            self.plain.pickles = 1
+            yield from plain.follow_all()
+        except (MalformedFileException, BrokenPickleException) as error:
+            self.plain.error = str(error)
+
+    def _add_plain(self) -> None:
+        """Add what an unpickler does that skips no array, if it does anything: arrays are seldom instructions."""
+        whole = self.plain is not None and self.plain.pickles > 0 and self.plain.error is None
+        if self.walked.error is not None and _ARRAY in self.walked.imports and not whole:
+            self.walked.imports.add(UNKNOWN)  # what joblib reads next cannot be told
+        if self.plain is not None and (whole or self.plain.calls):
+            self.walked.add(self.plain)
 
 
-def _named(raw: bytes | None) -> tuple[str, str]:
-    lines = (raw or b"").decode("utf-8", errors="replace").split("\n")
-    if len(lines) != 3 or max(map(len, lines)) > MAX_NAME:  # noqa: PLR2004 - two lines, and nothing after them
-        return UNRESOLVED, UNRESOLVED
-    return lines[0], lines[1]
+def _is_array(value: Value) -> bool:
+    return isinstance(value, Instance) and value.made_by == _ARRAY

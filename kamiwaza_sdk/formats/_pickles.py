@@ -2,10 +2,13 @@
 
 import pickletools
 import re
-from typing import Final, Literal
+from collections.abc import Mapping
+from typing import Final, Literal, NoReturn
 
 from kamiwaza_sdk.formats._archive import Allowance, Member, find_members, open_member
 from kamiwaza_sdk.formats._detection import is_pickle_name
+from kamiwaza_sdk.formats._numpy_arrays import parse_header
+from kamiwaza_sdk.formats._pickle_machine import Import
 from kamiwaza_sdk.formats._pickle_rules import judge
 from kamiwaza_sdk.formats._pickle_walk import Walked, walk_pickles
 from kamiwaza_sdk.formats._source import ByteSource, Cursor, Reading
@@ -18,27 +21,23 @@ _Container = Literal["pickle", "torch", "zip", "numpy"]
 
 #: The first pickle of PyTorch's old format: a number, by which it is known.
 _TORCH: Final = re.compile(rb"\x80[\x02-\x05]\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19\.")
-#: That number, a version, the system, the objects, the keys of the storages; picklescan looks at one more.
+#: That number, a version, the system, the objects, the keys of the storages.
 _TORCH_PICKLES: Final = 5
-_PICKLE: Final = re.compile(rb"\x80[\x00-\x05]")
+#: A storage: how many elements it has, then they.
+_TORCH_COUNT: Final = 8
+_TORCH_SIZES: Final[Mapping[str, int]] = {
+    **dict.fromkeys(("Bool", "Byte", "Char", "QInt8", "QUInt2x4", "QUInt4x2", "QUInt8", "Untyped"), 1),
+    **dict.fromkeys(("BFloat16", "Half", "Short"), 2),
+    **dict.fromkeys(("Float", "Int", "QInt32"), 4),
+    **dict.fromkeys(("ComplexFloat", "Double", "Long"), 8),
+    "ComplexDouble": 16,
+}
 #: The instructions that ask nothing of the stack, so that a pickle can begin with them; the oldest do, like text.
 _BEGINNINGS: Final = frozenset(ord(code.code) for code in pickletools.opcodes if not code.stack_before)
 _ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
 _NUMPY: Final = b"\x93NUMPY"
-#: Members with these names are looked through, whatever they begin with.
-_NAMED: Final = (".pkl", ".pickle", ".joblib", ".dat", ".data", ".npy", ".pt", ".pth", ".bin", ".ckpt")
 #: Who reads a file with such a name reads one pickle; what follows it is then out of place.
 _PLAIN: Final = (".pkl", ".pickle", ".joblib")
-#: What headers of arrays of plain numbers are made of. There are more ways to write that an array is one of objects
-#: (by another name, escaped, in pieces) than need to be known.
-_FORMAT: Final = rb"'[<>|=]?[?bBhHiIlLqQefdgcuSaUVmM]\d*(?:\[\w+\])?'"
-_SHAPE: Final = rb"\([\d, ]*\)"
-_FIELD: Final = rb"\('[^'\\]*', ?" + _FORMAT + rb"(?:, ?" + _SHAPE + rb")?\)"
-_NUMBERS: Final = re.compile(
-    rb"\{'descr': ?(?:" + _FORMAT + rb"|\[" + _FIELD + rb"(?:, ?" + _FIELD + rb")*\]), ?"
-    rb"'fortran_order': ?(?:True|False), ?'shape': ?" + _SHAPE + rb",? ?\}\s*"
-)
-_PLAINLY_NUMBERS: Final = re.compile(rb"[^Oo\\]*")
 #: PyTorch's weights, which its loader never takes for pickles.
 _STORAGE: Final = re.compile(r"(.*/)?data/\d+")
 _PEEK: Final = 8
@@ -48,66 +47,116 @@ _ORDER: Final[tuple[PickleVerdict, ...]] = ("safe", "suspicious", "dangerous")
 _MAX_FINDINGS: Final = 20
 
 
+class _Found:
+    """What was found in a file so far: what its pickles import, and what else is to be said."""
+
+    def __init__(self) -> None:
+        self.imports = set[Import]()
+        self.pickles = 0
+        self.findings = list[str]()
+
+    def add(self, walked: Walked) -> None:
+        """Add what was seen of pickles."""
+        self.imports |= walked.imports
+        self.pickles += walked.pickles
+        if walked.error is not None:
+            self.findings.append(walked.error)
+        if walked.extensions:
+            self.findings.append("it names imports by numbers that the loading program has registered")
+        self.findings += [f"it changes {module}.{name} itself" for module, name in sorted(walked.altered)]
+
+
 def read_pickle(source: ByteSource, head: bytes) -> Reading[PickleSchema]:
     """Return what loading the file would import, or raise: it holds no pickle."""
-    marked = bool(_PICKLE.match(head)) or head.startswith((*_ZIP, _NUMPY))
-    if not source.size or not (marked or is_pickle_name(source.path) or source.format or _could_be_pickle(head)):
+    found = _Found()
+    container: _Container = "pickle"
+    if head.startswith(_ZIP):
+        container = "zip"
+        yield from _look_through_archive(source, found, required=True)
+    elif head.startswith(_NUMPY):
+        container = "numpy"
+        yield from _look_through_arrays(Cursor(source, 0, source.size), found)
+    elif is_pickle_name(source.path) or (head and head[0] in _BEGINNINGS):
+        container = yield from _look_through_pickles(source, head, found)
+    else:
         _refuse(source)
-    walked = Walked()
-    container = yield from _look_through(source, head, walked)
-    whole = bool(walked.pickles) and not walked.findings
     if container != "zip":  # to a program that looks at the end first, it can be one all the same
-        yield from _look_through_archive(source, walked, required=False)
-    walked.findings += _disguises(head)
-    # A name like .bin says little, and no name less: what is no pickle from the first byte on is something else.
-    likely = whole or _does_harm(walked) or (source.format and walked.imports)
-    if not (marked or is_pickle_name(source.path) or likely):
-        _refuse(source)
+        yield from _look_through_archive(source, found, required=False)
+    if container == "pickle" and not found.pickles and not found.imports:
+        _refuse(source, *found.findings)
+    found.findings += _disguises(head)
     source.format = "pickle"
+    return _schema(source, container, found)
+
+
+def _schema(source: ByteSource, container: _Container, found: _Found) -> PickleSchema:
     imports = tuple(
         PickleImportSchema(module=module, name=name, verdict=judge(module, name))
-        for module, name in sorted(walked.imports)
+        for module, name in sorted(found.imports)
     )
-    verdicts = [found.verdict for found in imports] + ["suspicious"] * bool(walked.findings)
+    verdicts = [one.verdict for one in imports] + ["suspicious"] * bool(found.findings)
     return PickleSchema(
         size=source.size,
         container=container,
         verdict=max(verdicts, key=_ORDER.index, default="safe"),
         imports=imports,
-        pickles=walked.pickles,
-        findings=tuple(walked.findings[:_MAX_FINDINGS]),
+        pickles=found.pickles,
+        findings=tuple(found.findings[:_MAX_FINDINGS]),
     )
 
 
-def _could_be_pickle(head: bytes) -> bool:
-    """Return whether a file without a name that says so may be one all the same: it begins with a value."""
-    return head[:1] != b"" and head[0] in _BEGINNINGS
-
-
-def _does_harm(walked: Walked) -> bool:
-    """Return whether something was called that can do harm: it has been, even where what follows is no pickle."""
-    return walked.calls and any(judge(*found) == "dangerous" for found in walked.imports)
-
-
-def _refuse(source: ByteSource) -> None:
+def _refuse(source: ByteSource, *reasons: str) -> NoReturn:
+    if is_pickle_name(source.path):
+        source.format = "pickle"
+        what = reasons[0] if reasons else "it is empty" if not source.size else "it begins with no instruction of one"
+        source.refuse(f"it is called a pickle, and is none: {what}")
     reason = "it is no safetensors, GGUF, ONNX or pickle-based file, neither by its first bytes nor by its name"
     raise UnknownFormatException(path=source.path, reason=reason)
 
 
-def _look_through(source: ByteSource, head: bytes, walked: Walked) -> Reading[_Container]:
-    if head.startswith(_ZIP):
-        yield from _look_through_archive(source, walked, required=True)
-        return "zip"
-    if head.startswith(_NUMPY):
-        yield from _look_through_array(Cursor(source, 0, source.size), walked)
-        return "numpy"
-    cursor = Cursor(source, 0, source.size)
-    if _TORCH.match(head) and not source.path.lower().endswith(_PLAIN):
-        yield from walk_pickles(cursor, walked, most=_TORCH_PICKLES)
-        yield from _look_at_rest(cursor, walked)
-        return "torch"
-    yield from walk_pickles(cursor, walked, resumes=_TORCH_PICKLES + 1)
-    return "pickle"
+def _look_through_pickles(source: ByteSource, head: bytes, found: _Found) -> Reading[_Container]:
+    """Look through a file that is called a pickle, or may be one: then what is seen counts only if it is one."""
+    cursor, walked = Cursor(source, 0, source.size), Walked()
+    is_torch = bool(_TORCH.match(head)) and not source.path.lower().endswith(_PLAIN)
+    yield from walk_pickles(cursor, walked, most=_TORCH_PICKLES if is_torch else None, joblib=True)
+    if is_pickle_name(source.path) or walked.is_pickle:
+        found.add(walked)
+        if is_torch and walked.error is None:
+            yield from _look_at_storages(cursor, walked, found)
+    elif walked.error is not None:
+        found.findings.append(walked.error)
+    return "torch" if is_torch else "pickle"
+
+
+def _look_at_storages(cursor: Cursor, walked: Walked, found: _Found) -> Reading[None]:
+    """Skip PyTorch's weights by the keys and sizes that the pickles tell; what else follows is looked at, and said."""
+    left = cursor.end - cursor.offset
+    told = _storages_size(walked)
+    if told == left:
+        return
+    what = "as many bytes as its storages have" if told is None else f"{told} bytes of storages"
+    found.findings.append(f"{left} bytes follow its pickles, where {what} should; how they are loaded cannot be told")
+    rest = Walked()
+    if told is not None and told < left:
+        yield from cursor.skip(told)
+    if (yield from cursor.more()):
+        yield from walk_pickles(cursor, rest)
+    if rest.is_pickle:
+        found.add(rest)
+
+
+def _storages_size(walked: Walked) -> int | None:
+    """Return how many bytes the storages have; `None` where that cannot be told."""
+    keys, size = walked.last, 0
+    if not isinstance(keys, list) or walked.conflicting:
+        return None
+    for key in keys:
+        kind, count = walked.storages.get(key, (None, 0)) if isinstance(key, str) else (None, 0)
+        item = None if kind is None else _TORCH_SIZES.get(kind.name.removesuffix("Storage"))
+        if item is None or kind is None or kind.module.partition(".")[0] != "torch" or count < 0:
+            return None
+        size += _TORCH_COUNT + count * item
+    return size
 
 
 def _disguises(head: bytes) -> list[str]:
@@ -140,27 +189,19 @@ def _is_tar(head: bytes) -> bool:
     return number in {unsigned, unsigned - 256 * sum(byte >= 0x80 for byte in others)}  # noqa: PLR2004
 
 
-def _look_at_rest(cursor: Cursor, walked: Walked) -> Reading[None]:
-    """Look at what follows the last pickle: weights, which are none, and so no finding."""
-    rest = Walked()
-    if (yield from cursor.more()):
-        yield from walk_pickles(cursor, rest, most=1)
-    walked.imports |= rest.imports
-
-
-def _look_through_archive(source: ByteSource, walked: Walked, *, required: bool) -> Reading[None]:
+def _look_through_archive(source: ByteSource, found: _Found, *, required: bool) -> Reading[None]:
     try:
         members = yield from find_members(source)
     except MalformedFileException as error:
         members = None
-        walked.findings.append(error.reason)
+        found.findings.append(error.reason)
     if members is None:
-        if required and not walked.findings:
-            walked.findings.append("the archive has no directory; it is not whole")
+        if required and not found.findings:
+            found.findings.append("the archive has no directory; it is not whole")
         return
     allowance = Allowance()
     if members and min(member.offset for member in members) != 0:
-        walked.findings.append("something stands before the archive's first member")
+        found.findings.append("something stands before the archive's first member")
     for member in members:
         if member.name.endswith("/") and not member.size:
             continue
@@ -168,43 +209,62 @@ def _look_through_archive(source: ByteSource, walked: Walked, *, required: bool)
         if source.remote and _STORAGE.fullmatch(member.name) and not source.path.lower().endswith(".npz"):
             continue
         try:
-            yield from _look_through_member(source, member, allowance, walked)
+            yield from _look_through_member(source, member, allowance, found)
         except MalformedFileException as error:
-            walked.findings.append(error.reason)
+            found.findings.append(error.reason)
 
 
-def _look_through_member(source: ByteSource, member: Member, allowance: Allowance, walked: Walked) -> Reading[None]:
+def _look_through_member(source: ByteSource, member: Member, allowance: Allowance, found: _Found) -> Reading[None]:
     cursor = yield from open_member(source, member, allowance)
     yield from cursor.need(min(_PEEK, max(cursor.end - cursor.offset, 0)))
     head = cursor.data[cursor.position : cursor.position + _PEEK]
     if head.startswith(_NUMPY):
-        yield from _look_through_array(cursor, walked)
+        yield from _look_through_arrays(cursor, found)
         return
-    likely = bool(_PICKLE.match(head)) or member.name.lower().endswith(_NAMED)
-    if not likely and (_STORAGE.fullmatch(member.name) or not _could_be_pickle(head)):
+    named = is_pickle_name(member.name) and not _STORAGE.fullmatch(member.name)
+    if not named and (not head or head[0] not in _BEGINNINGS):
         return
     inside = Walked()
     yield from walk_pickles(cursor, inside)
-    if not likely and not _does_harm(inside):
-        return
-    walked.imports |= inside.imports
-    walked.pickles += inside.pickles
-    certain = bool(_PICKLE.match(head)) and not _STORAGE.fullmatch(member.name)
-    if certain or inside.imports or is_pickle_name(member.name):
-        walked.findings += inside.findings
+    if named or inside.is_pickle:
+        found.add(inside)
 
 
-def _look_through_array(cursor: Cursor, walked: Walked) -> Reading[None]:
-    """Look through an array of NumPy's: only one of objects is a pickle, after a header that says so."""
+def _look_through_arrays(cursor: Cursor, found: _Found) -> Reading[None]:
+    """Look through arrays of NumPy's, one after the other: only those of objects are pickles, after a header.
+
+    Several can be saved into one file, and be read one after the other. What follows that is none is looked at, and
+    said.
+    """
+    while (yield from cursor.more()):
+        yield from cursor.need(min(_PEEK, cursor.end - cursor.offset))
+        if not cursor.data.startswith(_NUMPY, cursor.position):
+            yield from _look_behind_array(cursor, found)
+            return
+        if not (yield from _skip_numbers(cursor)):
+            walked = Walked()
+            yield from walk_pickles(cursor, walked)
+            found.add(walked)
+            return
+
+
+def _look_behind_array(cursor: Cursor, found: _Found) -> Reading[None]:
+    found.findings.append(f"{cursor.end - cursor.offset} bytes follow the array at byte {cursor.offset}")
+    walked = Walked()
+    yield from walk_pickles(cursor, walked)
+    if walked.is_pickle:
+        found.add(walked)
+
+
+def _skip_numbers(cursor: Cursor) -> Reading[bool]:
+    """Go on behind an array of numbers; of another, behind its header."""
     start = yield from cursor.take(_PEEK)
     width = 2 if start[6] == 1 else 4
     length = int.from_bytes((yield from cursor.take(width)), "little")
     description = yield from cursor.take(min(length, cursor.end - cursor.offset, _MAX_DESCRIPTION))
     yield from cursor.skip(length - len(description))
-    if len(description) < length or not _is_of_numbers(description):
-        yield from walk_pickles(cursor, walked)
-
-
-def _is_of_numbers(description: bytes) -> bool:
-    plain = description.replace(b"fortran_order", b"")
-    return bool(_NUMBERS.fullmatch(description) or _PLAINLY_NUMBERS.fullmatch(plain))
+    size = parse_header(description) if len(description) == length else None
+    if size is None:
+        return False
+    yield from cursor.skip(size)
+    return True

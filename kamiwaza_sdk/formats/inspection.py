@@ -4,18 +4,18 @@ import asyncio
 import errno
 import os
 import stat
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Literal, TypeAlias, TypeVar
 
 from kamiwaza_sdk.formats._archive import find_members
-from kamiwaza_sdk.formats._detection import detect
+from kamiwaza_sdk.formats._detection import candidates, detect
 from kamiwaza_sdk.formats._gguf import read_gguf
 from kamiwaza_sdk.formats._onnx import read_onnx
 from kamiwaza_sdk.formats._pickles import read_pickle
 from kamiwaza_sdk.formats._safetensors import read_safetensors
 from kamiwaza_sdk.formats._source import Budget, ByteSource, Reading, Span
 from kamiwaza_sdk.formats.content import what_is_instead
-from kamiwaza_sdk.formats.exceptions import NotTheModelException
+from kamiwaza_sdk.formats.exceptions import NotTheModelException, UnknownFormatException
 from kamiwaza_sdk.formats.schemas import GGUFSchema, ONNXSchema, PickleSchema, SafetensorsSchema
 
 __all__ = [
@@ -195,15 +195,26 @@ def _whole(data: bytes, span: Span, source: ByteSource) -> bytes:
 
 def _inspect(source: ByteSource) -> Reading[FormatSchema]:
     head = yield from source.begin()
-    kind = source.format = detect(head, source.path)
+    kinds = candidates(head, source.path)
+    source.format = next(iter(kinds), None)
     yield from _refuse_what_is_no_model(source, head)
-    if kind == "safetensors":
-        return (yield from read_safetensors(source))
-    if kind == "gguf":
-        return (yield from read_gguf(source))
-    if kind == "onnx":
-        return (yield from read_onnx(source))
+    for kind in kinds:
+        source.format = kind
+        if kind in _READERS:
+            return (yield from _READERS[kind](source))
+        try:
+            return (yield from read_pickle(source, head))
+        except UnknownFormatException:  # it only begins as a pickle does
+            if kind == kinds[-1]:
+                raise
     return (yield from read_pickle(source, head))
+
+
+_READERS: Final[Mapping[str | None, Callable[[ByteSource], Reading[FormatSchema]]]] = {
+    "safetensors": read_safetensors,
+    "gguf": read_gguf,
+    "onnx": read_onnx,
+}
 
 
 def _refuse_what_is_no_model(source: ByteSource, head: bytes) -> Reading[None]:

@@ -13,6 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,12 @@ from kamiwaza_sdk import (
     inspect_file,
 )
 from kamiwaza_sdk.formats import _archive as archives
-from kamiwaza_sdk.formats import _pickle_walk, _source
+from kamiwaza_sdk.formats import _pickle_machine, _source
 from kamiwaza_sdk.formats._pickle_rules import ALLOWED, judge
-from kamiwaza_sdk.formats._pickle_walk import _CODES
+from kamiwaza_sdk.formats._pickle_walk import CODES
+from tests.formats.fuzz_pickles import compare, mutants
 from tests.formats.making import Ranges, inspect_bytes
+from tests.formats.measure_pickles import random_files, told
 
 ORDER = ["safe", "suspicious", "dangerous"]
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C
@@ -66,9 +69,21 @@ def zipped(members: dict[str, bytes], *, method: int = zipfile.ZIP_STORED) -> by
     return file.getvalue()
 
 
-def old_torch(body: bytes) -> bytes:
+def stored(*counts: int, kind: str = "FloatStorage") -> bytes:
+    """Return a pickle of storages as PyTorch's old format has them: so many numbers each."""
+    identities = b"".join(
+        b"(X\x07\0\0\0storagectorch\n%s\nU\x01%dU\x03cpuJ%sNtQ" % (kind.encode(), key, struct.pack("<i", count))
+        for key, count in enumerate(counts)
+    )
+    return b"\x80\x02](" + identities + b"e."
+
+
+def old_torch(body: bytes, *weights: bytes, width: int = 4) -> bytes:
+    """Return a file of PyTorch's old format: its pickles, and the weights behind them."""
     parts = [pickle.dumps(value, 2) for value in (TORCH_MAGIC, 1001, {"little_endian": True})]
-    return b"".join(parts) + body + pickle.dumps(["0"], 2) + struct.pack("<q", 4) + bytes(16)
+    keys = pickle.dumps([str(key) for key in range(len(weights))], 2)
+    stored_weights = [struct.pack("<q", len(one) // width) + one for one in weights]
+    return b"".join([*parts, body, keys, *stored_weights])
 
 
 WEIGHTS = pickle.dumps(collections.OrderedDict(a=[1.0], b="x" * 5000), 2)
@@ -78,6 +93,8 @@ SAFE: dict[str, bytes] = {
     "a deflated archive": zipped({"data.pkl": WEIGHTS}, method=zipfile.ZIP_DEFLATED),
     "two pickles": pickle.dumps([1]) + pickle.dumps({"a": collections.OrderedDict()}),
     "a storage": b"\x80\x02ctorch\nFloatStorage\n.",
+    "a parameter beside the weights": b"\x80\x02ctorch._utils\n_rebuild_parameter\n.",
+    "a set": pickle.dumps({1, 2}, 2),
 }
 DANGEROUS: dict[str, bytes] = {
     **{f"protocol {n}": pickle.dumps(Call(eval, "1"), n) for n in range(6)},
@@ -86,18 +103,15 @@ DANGEROUS: dict[str, bytes] = {
     "INST": b"(S'x'\nios\nsystem\n.",
     "through a submodule": named("os.path", "join"),
     "a dotted name": stack_global("collections", "OrderedDict.__init__.__globals__"),
-    "an extension": b"\x80\x02\x82\x01.",
+    "an extension that is called": b"\x80\x02\x82\x01)R.",
     "a module that is not a text": b"\x80\x04K\x01\x8c\x06system\x93.",
     "nothing on the stack": b"\x80\x04\x93.",
     "a memo that is empty": b"\x80\x04h\x05\x8c\x06system\x93.",
     "a memo that was stored over": b"\x80\x04\x8c\x02os\x94K\x010h\x00\x8c\x06system\x93.",
     "a module from the memo": b"\x80\x04\x8c\x02os\x94\x8c\x06system\x940" + b"0h\x00h\x01\x93)R.",
-    "memo keys that end in NUL": (
-        b"\x80\x04S'collections'\np1\n0S'OrderedDict'\np2\n0S'os'\np1\0\n0S'system'\np2\0\n0g1\ng2\n\x93)R."
-    ),
     "a memo key across the end of a frame": (
-        b"\x80\x04\x8c\x0bcollectionsq\x01\x8c\x0bOrderedDictq\x02\x8c\x02os\x95\x02\0\0\0\0\0\0\0p21\n"
-        b"\x8c\x06system\x95\x02\0\0\0\0\0\0\0p22\nh\x01h\x02\x93)R."
+        b"\x80\x04\x8c\x0bcollectionsq\x01\x8c\x0bOrderedDictq\x02\x8c\x07decimal\x95\x02\0\0\0\0\0\0\0p21\n"
+        b"\x8c\x07Context\x95\x02\0\0\0\0\0\0\0p22\nh\x01h\x02\x93)R."
     ),
     "a text across the end of a frame": (b"\x80\x04\x95\x05\0\0\0\0\0\0\0\x8c\x14aaaaaaaaaaaaaaaaaaaacos\nsystem\n)R."),
     "a frame in a frame": b"\x80\x04\x95\x0c\0\0\0\0\0\0\0\x95\x10\0\0\0\0\0\0\0aaacos\nsystem\n)R.",
@@ -105,7 +119,9 @@ DANGEROUS: dict[str, bytes] = {
     "texts that are doubled": b"\x80\x04\x8c\x06systemK\x01\x85\x8c\x02os2\x93.",
     "an escape that does not exist": b"S'o\\q'\nS'system'\n\x93.",
     "a long name": named("os", "x" * 5000),
-    "torn after it": named("os", "system")[:-4],
+    "torn after it": b"\x80\x02" + named("os", "system")[:-4],
+    "a class looked up before its mark is missed": b"\x80\x02ios\nsystem\n.",
+    "a second pickle that needs the first one's memo": pickle.dumps("os", 4) + b"\x80\x04h\0\x8c\x06system\x93)R.",
     "trailing bytes": named("os", "system") + b"\xff\xff",
     "a second pickle": pickle.dumps([1]) + named("os", "system"),
     "an archive": zipped({"m/data.pkl": named("os", "system")}),
@@ -118,7 +134,7 @@ DANGEROUS: dict[str, bytes] = {
     + struct.pack("<I", len(zipped({"x.pkl": named("os", "system")})))
     + zipped({"x.pkl": named("os", "system")})[:-2]
     + b"\1\0.",
-    "an archive after torch's weights": old_torch(WEIGHTS) + zipped({"x.pkl": named("os", "system")}),
+    "an archive after torch's weights": old_torch(stored(4), bytes(16)) + zipped({"x.pkl": named("os", "system")}),
     "after long data": pickle.dumps([b"x" * 300_000, Call(eval, "1")]),
 }
 
@@ -144,25 +160,44 @@ SUSPICIOUS: dict[str, bytes] = {
     "a tar archive that counts in binary": tarred(lambda unsigned, _: b"\x80" + unsigned.to_bytes(7, "big")),
     "a tar archive that counts in negative numbers": tarred(lambda _, signed: signed.to_bytes(8, "big", signed=True)),
     "a class of the host's": named("myapp.models", "Net"),
-    "a class beside the weights": b"\x80\x02ctorch._utils\n_rebuild_parameter\n.",
-    "a set": pickle.dumps({1, 2}, 2),
+    "an extension": b"\x80\x02\x82\x01.",
+    "memo keys that end in NUL": (
+        b"\x80\x04S'collections'\np1\n0S'OrderedDict'\np2\n0S'decimal'\np1\0\n0S'Context'\np2\0\n0g1\ng2\n\x93)R."
+    ),
+    "torn in its last line": b"\x80\x02cdecimal\nContext!",
+    "a second pickle whose memo is its own": (
+        b"\x80\x04K\1\x940\x8c\x02io\x94.\x80\x04\x8c\x07decimal\x940h\0\x8c\x07Context\x93)R."
+    ),
+    "a class that is given attributes": b"\x80\x02ccollections\nOrderedDict\n}U\x01aK\x01sb.",
+    "a function that is given items": b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n(K\x01K\x01u.",
     "cut short": WEIGHTS[:-20],
     "bytes after it": WEIGHTS + b"\xff",
-    "no pickle after all": b"\x80\x04\xff",
-    "a claim of exabytes": b"\x80\x04\x8e" + struct.pack("<Q", 2**63) + b"x.",
     "an archive without its end": zipped({"data.pkl": WEIGHTS})[:-30],
     "an archive after something": b"PK\x03\x04" + zipped({"data.pkl": WEIGHTS}),
     "a torn member": zipped({"data.pkl": WEIGHTS[:-9]}),
 }
 
 
-def scanned(path: Path, *, ending: str | None = None) -> str:
-    """Return picklescan's verdict in our words."""
+NONE: dict[str, bytes] = {
+    "no instruction": b"\x80\x04\xff",
+    "a claim of exabytes": b"\x80\x04\x8e" + struct.pack("<Q", 2**63) + b"x.",
+    "a protocol that does not exist": b"\x80\x06N.",
+    "nothing on the stack": b"\x80\x02.",
+    "no mark": b"\x80\x02Nt.",
+    "half a pair": b"\x80\x02}(Nu.",
+    "an item of a number": b"\x80\x02K\x01Na.",
+    "a number that is called": b"\x80\x02K\x01)R.",
+    "a page": b"<html></html>",
+    "what zlib packed": zlib.compress(pickle.dumps([1])),
+}
+
+
+def scanned(path: Path, *, data: bytes | None = None, strictly: bool = False) -> str:
+    """Return picklescan's verdict in our words, but for the names that PyTorch and NumPy themselves allow."""
     with warnings.catch_warnings(action="ignore"):  # the library that it uses warns of odd escapes
-        result = scanner.scan_bytes(io.BytesIO(path.read_bytes()), str(path), ending or path.suffix)
-    return (
-        "dangerous" if result.issues_count else "suspicious" if result.suspicious_count or result.scan_err else "safe"
-    )
+        result = scanner.scan_bytes(io.BytesIO(path.read_bytes() if data is None else data), str(path), path.suffix)
+    found = {one.safety.value for one in result.globals if strictly or judge(one.module, one.name) != "safe"}
+    return "dangerous" if "dangerous" in found else "suspicious" if found - {"innocuous"} or result.scan_err else "safe"
 
 
 def verdict(data: bytes, path: Path) -> str:
@@ -206,12 +241,44 @@ def test_a_pickle_that_is_another_one_once_it_is_unpacked_is_suspicious(tmp_path
     assert (schema.verdict, schema.pickles) == ("suspicious", 1)
 
 
+@pytest.mark.parametrize("ending", [".pt", ".bin", ".pkl", ".ckpt"])
+@pytest.mark.parametrize("data", [pytest.param(data, id=name) for name, data in NONE.items()])
+def test_what_is_called_a_pickle_and_is_none_is_refused_as_unreadable(data: bytes, ending: str, tmp_path: Path) -> None:
+    error, said = (
+        (UnknownFormatException, "no safetensors") if ending == ".bin" else (MalformedFileException, "is none")
+    )
+    with pytest.raises(error, match=said):
+        inspect_bytes(data, tmp_path / f"model{ending}")
+
+
+def test_an_import_that_is_not_called_makes_no_pickle_of_what_breaks_off(tmp_path: Path) -> None:
+    torn = named("os", "system").removesuffix(b"(tR.") + b"\xff"
+    assert verdict(torn, tmp_path / "model.pkl") == "dangerous"
+    with pytest.raises(UnknownFormatException):
+        inspect_bytes(torn, tmp_path / "model.bin")
+
+
 @pytest.mark.parametrize(("ending", "expected"), [(".pt", "safe"), (".bin", "safe"), (".pkl", "suspicious")])
 def test_weights_after_the_pickles_are_out_of_place_only_where_a_pickle_is_promised(
     ending: str, expected: str, tmp_path: Path
 ) -> None:
     path = tmp_path / f"model{ending}"
-    assert verdict(old_torch(WEIGHTS), path) == expected == scanned(path)
+    assert verdict(old_torch(stored(4), bytes(16)), path) == expected == scanned(path)
+
+
+def test_weights_of_pytorchs_old_format_are_skipped_by_the_sizes_that_its_pickles_tell(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    for number in range(300):
+        floats = random.Random(number).choices([0.02, -0.5, 1.0, 3.25], k=50)
+        weights = struct.pack("<50f", *floats)
+        assert verdict(old_torch(stored(50, 50), weights, weights), path) == "safe"
+    called = named("decimal", "Decimal").ljust(40, b"\0")
+    assert verdict(old_torch(stored(10), called), path) == "safe"
+    for data in (old_torch(stored(9), called), old_torch(stored(10), called) + b"\0", old_torch(WEIGHTS, called)):
+        assert verdict(data, path) == "suspicious"
+    hidden = inspect_bytes(old_torch(stored(10), called) + named("os", "system"), path)
+    assert isinstance(hidden, PickleSchema)
+    assert hidden.verdict == "dangerous"
 
 
 def test_every_import_that_picklescan_knows_is_judged_no_safer() -> None:
@@ -219,15 +286,15 @@ def test_every_import_that_picklescan_knows_is_judged_no_safer() -> None:
         for name in {"*": {"anything"}}.get(str(names), {names} if isinstance(names, str) else names):
             assert judge(module, name) == "dangerous", (module, name)
             assert names != "*" or judge(f"{module}.inner", name) == "dangerous"
-    for module, name in ALLOWED:
-        assert name in scanner._safe_globals[module]
+    allowed = ((module, scanner._unsafe_globals.get(module, ()), name) for module, name in ALLOWED)
+    assert [(module, name) for module, names, name in allowed if names == "*" or name in names] == []
 
 
 def test_what_is_imported_is_listed_once_and_sorted(tmp_path: Path) -> None:
-    schema = inspect_bytes(pickle.dumps([Call(eval, "1"), Call(eval, "2"), collections.Counter()]), tmp_path / "a.pkl")
+    schema = inspect_bytes(pickle.dumps([Call(eval, "1"), Call(eval, "2"), Decimal(1)]), tmp_path / "a.pkl")
     assert isinstance(schema, PickleSchema)
     found = [(i.module, i.name, i.verdict) for i in schema.imports]
-    assert found == [("builtins", "eval", "dangerous"), ("collections", "Counter", "suspicious")]
+    assert found == [("builtins", "eval", "dangerous"), ("decimal", "Decimal", "suspicious")]
     assert PickleSchema.model_validate_json(schema.model_dump_json()) == schema
 
 
@@ -254,11 +321,118 @@ def test_an_array_of_objects_is_looked_through_however_its_header_says_so(descr:
     assert verdict(zipped({"model.npy": data}), tmp_path / "model.npz") == "dangerous"
 
 
-@pytest.mark.parametrize("descr", ["'<f4'", "'|b1'", "'<M8[ns]'", "[('pos', '<f4', (3,)), ('Of', '|u1')]"])
-def test_an_array_of_numbers_is_safe_whatever_its_fields_are_called(descr: str, tmp_path: Path) -> None:
+NUMBERS = {"'<f4'": 4, "'|b1'": 1, "'<M8[ns]'": 8, "'<U3'": 12, "[('pos', '<f4', (3,)), ('Of', '|u1')]": 13}
+
+
+@pytest.mark.parametrize(("descr", "size"), NUMBERS.items())
+def test_an_array_of_numbers_is_safe_whatever_its_fields_are_called(descr: str, size: int, tmp_path: Path) -> None:
     header = f"{{'descr': {descr}, 'fortran_order': False, 'shape': (1, 2), }}   \n".encode()
-    data = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(64)
-    assert verdict(data, tmp_path / "model.npy") == "safe"
+    array = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(2 * size)
+    assert verdict(array, tmp_path / "model.npy") == "safe"
+    assert verdict(array + array, tmp_path / "two.npy") == "safe"  # as several calls of numpy.save write them
+    assert verdict(array + bytes(1), tmp_path / "more.npy") == "suspicious"
+    assert verdict(array + named("os", "system"), tmp_path / "hidden.npy") == "dangerous"
+    with pytest.raises(MalformedFileException):
+        inspect_bytes(array[:-1], tmp_path / "torn.npy")
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_what_numpy_pickles_its_arrays_as_is_safe(protocol: int, tmp_path: Path) -> None:
+    import numpy as np
+
+    grid = np.arange(6.0).reshape(2, 3)
+    structured = np.zeros(2, dtype=[("a", "f4"), ("b", "U3")])
+    values = [grid, np.asfortranarray(grid), grid[:, ::2], np.float32(1), np.dtype("f4"), structured, np.array([None])]
+    assert verdict(pickle.dumps(values, protocol), tmp_path / "arrays.pkl") == "safe"
+
+
+class Estimator:
+    """Stands for a model of scikit-learn's."""
+
+
+@pytest.mark.parametrize("protocol", range(2, 6))
+def test_arrays_that_joblib_writes_between_instructions_are_skipped(protocol: int, tmp_path: Path) -> None:
+    import joblib  # type: ignore[import-untyped]  # it has no types
+    import numpy as np
+
+    path = tmp_path / "model.joblib"
+    for number in range(40):
+        model, chance = Estimator(), np.random.default_rng(number)
+        for name, kind in (
+            ("coef", "f8"),
+            ("nodes", [("left", "i8"), ("value", "f4")]),
+            ("names", "U5"),
+            ("mixed", "O"),
+        ):
+            setattr(model, name, chance.normal(size=(7, 3)).astype(kind) if kind != "O" else np.array(["a", None]))
+        joblib.dump([model, "after"], path, protocol=protocol)
+        schema = inspect_file(path)
+        assert isinstance(schema, PickleSchema)
+        assert (schema.verdict, schema.findings) == ("suspicious", ())
+
+
+def test_an_array_of_joblibs_that_cannot_be_skipped_hides_what_follows(tmp_path: Path) -> None:
+    import joblib
+    import numpy as np
+
+    path = tmp_path / "model.joblib"
+    joblib.dump([np.arange(100.0)], path)
+    assert verdict(path.read_bytes(), path) == "suspicious"
+    assert verdict(path.read_bytes()[:-200], path) == "dangerous"
+    renamed = path.read_bytes().replace(b"\x8c\x05shape", b"\x8c\x05shaqe")
+    assert verdict(renamed, path) == "dangerous"
+
+
+def test_what_an_unpickler_that_skips_no_array_would_call_is_listed_too(tmp_path: Path) -> None:
+    import joblib
+    import numpy as np
+
+    array = np.frombuffer((b"0" + named("decimal", "Decimal")).ljust(64, b"."), "u1")
+    path = tmp_path / "model.joblib"
+    joblib.dump([array], path, protocol=2)
+    data = path.read_bytes()
+    begin = data.index(array.tobytes())
+    aligned = b"numpy_array_alignment_bytes"
+    assert aligned in data
+    unpadded = data[: begin - 1 - _padding(data, begin)] + data[begin:]
+    schema = inspect_bytes(unpadded.replace(aligned, b"x" * len(aligned)), path)
+    assert isinstance(schema, PickleSchema)
+    assert ("decimal", "Decimal") in {(one.module, one.name) for one in schema.imports}
+    assert schema.findings == ()
+
+
+def _padding(data: bytes, begin: int) -> int:
+    """Return how many bytes stand between the one that tells their number and an array."""
+    return next(count for count in range(17) if data[begin - 1 - count] == count)
+
+
+TEXTS = [
+    "Credits\n\nSay what you changed.\nIt is free of charge.\nMerges were made by hand.\n",
+    "import os\n(the system)\n.",
+    "class Model:\n    pass\n",
+    "Permission is hereby granted, free of charge,\nto any person\n",
+    "I was here\nN.\n",
+    "{}\n",
+    "GNU General Public License\nVersion 3\n",
+]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_text_is_no_pickle(text: str, tmp_path: Path) -> None:
+    with pytest.raises(UnknownFormatException):
+        inspect_bytes(text.encode(), tmp_path / "CREDITS.md")
+
+
+def test_random_numbers_are_no_pickles() -> None:
+    outcomes = collections.Counter(told(data, path="openvino_model.bin") for data in random_files(10_000, seed=1))
+    assert outcomes == {"unknown": 10_000}
+
+
+def test_nothing_that_either_of_cpythons_unpicklers_looks_up_in_a_mutated_pickle_goes_unlisted() -> None:
+    with warnings.catch_warnings(action="ignore"):  # of odd escapes
+        outcomes = collections.Counter(compare(data) for data in mutants(8_000, seed=2))
+    assert outcomes["listed"] > 3_000
+    assert outcomes["unresolved"] < 1_500
 
 
 @pytest.mark.parametrize("before", [b"", b"K\x010", b"X\0\0\0\x000", b"\x890"])
@@ -327,7 +501,7 @@ def test_a_pickle_without_end_is_refused_in_time(few_steps: int, tmp_path: Path)
 def test_a_pickle_that_fills_the_memo_is_refused(
     before: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(_pickle_walk, "MAX_MEMO", 1000)
+    monkeypatch.setattr(_pickle_machine, "MAX_MEMO", 1000)
     assert verdict(before + b"\x80\x04N" + b"\x94" * 400 + b".", tmp_path / "a.pickles.bin") == "safe"
     with pytest.raises(FormatLimitException, match="memo"):
         inspect_bytes(before + b"\x80\x04N" + b"\x94" * 1001 + b".", tmp_path / "b.pickles.bin")
@@ -361,7 +535,7 @@ async def test_a_remote_pickle_is_looked_through_without_its_data() -> None:
 
 
 def test_every_instruction_of_the_standard_library_is_known() -> None:
-    assert {chr(number): code.name for number, code in _CODES.items()} == {
+    assert {chr(number): code.name for number, code in CODES.items()} == {
         code: op.name for code, op in ((op.code, op) for op in pickletools.opcodes)
     }
 
@@ -380,7 +554,7 @@ def test_what_has_only_plain_values_is_whole_and_not_dangerous(
 ) -> None:
     schema = inspect_bytes(pickle.dumps(value, protocol), tmp_path_factory.getbasetemp() / "value.pkl")
     assert isinstance(schema, PickleSchema)
-    assert [found for found in schema.imports if found.verdict != "suspicious"] == []
+    assert [found for found in schema.imports if found.verdict == "dangerous"] == []
     assert (schema.pickles, schema.findings) == (1, ())
 
 
@@ -423,13 +597,16 @@ pieces = st.sampled_from(
 def test_no_sequence_of_instructions_gets_a_safer_verdict_than_from_picklescan(
     tmp_path_factory: pytest.TempPathFactory, parts: list[bytes], ending: str
 ) -> None:
-    path = tmp_path_factory.getbasetemp() / f"parts{ending}"
+    path, data = tmp_path_factory.getbasetemp() / f"parts{ending}", b"".join(parts)
     try:
-        ours = verdict(b"".join(parts), path)
+        schema = inspect_bytes(data, path)
     except FormatException:
         return
+    assert isinstance(schema, PickleSchema)
+    ours = schema.verdict
+    broken = [int(found.split()[6].rstrip(":")) for found in schema.findings if found.startswith("not a whole pickle")]
     try:
-        theirs = scanned(path)
+        theirs = scanned(path, data=data[: min(broken, default=None)])  # it searches behind an error, no unpickler does
     except (ValueError, OSError):
         return
     assert ORDER.index(ours) >= ORDER.index(theirs), (ours, theirs)
