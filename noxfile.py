@@ -115,9 +115,21 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Feed the readers of formats whatever coverage leads to, a minute long unless told otherwise."""
+    """Feed the readers of formats whatever coverage leads to, a minute unless told otherwise; and mutate pickles."""
     session.install("-e.", *groups("fuzz"))
     session.run("python", "-m", "tests.formats.fuzz", *(session.posargs or ["-max_total_time=60"]))
+    session.run("python", "-W", "ignore", "-m", "tests.formats.fuzz_pickles", "--pickles", "200000")
+
+
+@nox.session(venv_backend="virtualenv", python="3.11")
+def oracles(session: nox.Session) -> None:
+    """Compare what is said of pickles with PyTorch, picklescan and modelscan, and count errors on real files.
+
+    With pip, which takes PyTorch from a machine's own index where there is one: it has some GB.
+    """
+    session.install("-e.", *groups("test", "oracles"))
+    session.run("python", "-m", "tests.formats.measure_pickles")
+    session.run("python", "-m", "tests.formats.oracles")
 
 
 @nox.session
