@@ -180,6 +180,12 @@ def _reduce(machine: Machine, _: bytes | None) -> None:
     machine.stack.append(machine.call(function, arguments))
 
 
+def _newobj(machine: Machine, raw: bytes | None) -> None:
+    _reduce(machine, raw)
+    if isinstance(made := machine.stack[-1], Instance):
+        made.is_object = True
+
+
 def _newobj_ex(machine: Machine, _: bytes | None) -> None:
     made_by, arguments, _named = machine.take(3)
     machine.stack.append(machine.call(made_by, arguments))
@@ -217,16 +223,18 @@ def _inst(machine: Machine, raw: bytes | None) -> None:
 
 
 def _may_be_text(value: Value) -> bool:
-    return isinstance(value, str | Instance) or value is Kind.ANY or value is Kind.TEXT
+    if isinstance(value, Instance):  # a text is an object of no class but one
+        return not value.is_object or value.made_by.name in {"str", "unicode"}
+    return isinstance(value, str) or value is Kind.ANY or value is Kind.TEXT
 
 
 def _stack_global(machine: Machine, _: bytes | None) -> None:
     module, name = machine.stack[-2:] if len(machine.stack) > 1 else (Kind.MISSING, Kind.MISSING)
-    known = isinstance(module, str) and isinstance(name, str)
     fails = not (_may_be_text(module) and _may_be_text(name))
     if fails and not machine.lenient:
         give_up("a module or a name that is no text")
-    found = machine.look_up(module, name) if known else machine.look_up(*UNKNOWN)
+    known = (module, name) if isinstance(module, str) and isinstance(name, str) else UNKNOWN
+    found = machine.look_up(*known)
     if fails:
         give_up("a module or a name that is no text")
     del machine.stack[-2:]
@@ -431,7 +439,7 @@ INSTRUCTIONS: Final[dict[str, Instruction]] = {
     "INST": _inst,
     "OBJ": _obj,
     "REDUCE": _reduce,
-    "NEWOBJ": _reduce,
+    "NEWOBJ": _newobj,
     "NEWOBJ_EX": _newobj_ex,
     "BUILD": _build,
     "EXT1": _extension,

@@ -16,6 +16,7 @@ __all__ = [
     "EXTENSION",
     "MAX_NAME",
     "UNKNOWN",
+    "WRAPPED_ARRAY",
     "BrokenPickleException",
     "Import",
     "Instance",
@@ -80,14 +81,19 @@ EXTENSION: Final = Import("copyreg", UNRESOLVED)
 UNKNOWN: Final = Import(UNRESOLVED, UNRESOLVED)
 
 
-class Instance:
-    """What calling an import returned, and the state that it was given since."""
+#: What joblib writes before an array.
+WRAPPED_ARRAY: Final = Import("joblib.numpy_pickle", "NumpyArrayWrapper")
 
-    __slots__ = ("arguments", "made_by", "state")
+
+class Instance:
+    """What calling an import returned, or a new object of an imported class, and the state that it was given since."""
+
+    __slots__ = ("arguments", "is_object", "made_by", "state")
 
     def __init__(self, made_by: Import, arguments: "Value") -> None:
         self.made_by = made_by
         self.arguments = arguments
+        self.is_object = False
         self.state: Value = None
 
 
@@ -234,4 +240,14 @@ def give_up(reason: str) -> NoReturn:
 
 
 def _without_containers(values: Iterable[Value]) -> list[Value]:
-    return [value if isinstance(value, Import | str | int | Kind) else Kind.ANY for value in values]
+    return [_without_content(value) for value in values]
+
+
+def _without_content(value: Value) -> Value:
+    if isinstance(value, Import | str | int | Kind) or value is None:
+        return value
+    if not isinstance(value, Instance):
+        return type(value)()
+    copy = Instance(value.made_by, ())
+    copy.is_object = value.is_object
+    return copy

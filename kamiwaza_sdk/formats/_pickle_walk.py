@@ -12,8 +12,8 @@ from kamiwaza_sdk.formats._pickle_instructions import INSTRUCTIONS, Instruction
 from kamiwaza_sdk.formats._pickle_machine import (
     MAX_NAME,
     UNKNOWN,
+    WRAPPED_ARRAY,
     BrokenPickleException,
-    Import,
     Instance,
     Machine,
     PickleLimitException,
@@ -36,7 +36,6 @@ _LENGTHS: Final = {
     pickletools.TAKEN_FROM_ARGUMENT8U: (8, False),
 }
 _MOST_READ: Final = {"LONG1": 8, "LONG4": 8} | dict.fromkeys(_TEXTS, MAX_NAME)
-_ARRAY: Final = Import("joblib.numpy_pickle", "NumpyArrayWrapper")
 
 
 class _Code(NamedTuple):
@@ -305,11 +304,11 @@ class _Walk:
     def _add_plain(self) -> None:
         """Add what an unpickler does that skips no array, if it does anything: arrays are seldom instructions."""
         whole = self.plain is not None and self.plain.pickles > 0 and self.plain.error is None
-        if self.walked.error is not None and _ARRAY in self.walked.imports and not whole:
+        if self.walked.error is not None and WRAPPED_ARRAY in self.walked.imports and not whole:
             self.walked.imports.add(UNKNOWN)  # what joblib reads next cannot be told
         if self.plain is not None and (whole or self.plain.calls):
             self.walked.add(self.plain)
 
 
 def _is_array(value: Value) -> bool:
-    return isinstance(value, Instance) and value.made_by == _ARRAY
+    return isinstance(value, Instance) and value.made_by == WRAPPED_ARRAY

@@ -187,7 +187,6 @@ NONE: dict[str, bytes] = {
     "half a pair": b"\x80\x02}(Nu.",
     "an item of a number": b"\x80\x02K\x01Na.",
     "a number that is called": b"\x80\x02K\x01)R.",
-    "a page": b"<html></html>",
     "what zlib packed": zlib.compress(pickle.dumps([1])),
 }
 

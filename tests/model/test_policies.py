@@ -148,6 +148,16 @@ async def test_a_pickle_is_found_whatever_it_is_called(
         assert said == [("formats", name), ("worst_pickle", name)]
 
 
+async def test_what_is_called_a_pickle_and_is_none_does_not_pass(
+    hub: HubService, directory: Callable[..., Path]
+) -> None:
+    plan = await hub.plan(directory(model__pkl=b"\x80\x04\xff"), policy=Policy(worst_pickle="dangerous"))
+    (objection,) = plan.objections
+    assert (objection.rule, objection.path) == ("worst_pickle", "model.pkl")
+    assert "cannot be checked: model.pkl (pickle)" in objection.reason
+    assert "is none" in objection.reason
+
+
 async def test_what_cannot_be_looked_at_does_not_pass(
     backend: Backend, hub: HubService, directory: Callable[..., Path]
 ) -> None:

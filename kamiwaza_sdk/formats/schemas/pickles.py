@@ -36,7 +36,8 @@ class PickleSchema(FileSchema):
 
     ``safe`` means: it consists of what weights are made of, and nothing else. It is no promise about the program that
     loads it. ``suspicious`` means: it needs code that is not known to be harmless, or it is not whole. ``dangerous``
-    means: it can run any command, or hides what it imports.
+    means: it can run any command, or hides what it imports. What is called a pickle and is none has no schema: it is
+    refused as a `MalformedFileException`.
 
     Attributes:
         size: Of the file, in bytes.
