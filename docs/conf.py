@@ -24,8 +24,9 @@ version = release = installed_version("kamiwaza-sdk")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 nitpicky = True
-#: A protocol that says no more than the text beside it, and a type variable.
+#: Protocols that say no more than the text beside them, and a type variable.
 nitpick_ignore = {
+    ("py:class", "kamiwaza_sdk.services.hub.sources.versions.FileFromSomewhere"),
     ("py:class", "kamiwaza_sdk.services.hub.schemas.fetched._File"),
     ("py:class", "kamiwaza_sdk.services.model.schemas.page._Item"),
 }

@@ -131,6 +131,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.sources.context import SourceContext as SourceContext
     from kamiwaza_sdk.services.hub.sources.protocol import ModelSource as ModelSource
     from kamiwaza_sdk.services.hub.sources.protocol import StreamingSource as StreamingSource
+    from kamiwaza_sdk.services.hub.sources.versions import RegisteredVersion as RegisteredVersion
     from kamiwaza_sdk.services.model.async_services import AsyncModelService as AsyncModelService
     from kamiwaza_sdk.services.model.config import ServiceConfig as ServiceConfig
     from kamiwaza_sdk.services.model.exceptions import AliasAlreadyExistsException as AliasAlreadyExistsException
@@ -364,6 +365,7 @@ __all__ = [
     "RangeNotSupportedException",
     "RangeSchema",
     "ReadRange",
+    "RegisteredVersion",
     "Relation",
     "RelativeSchema",
     "RepositoryDetailsSchema",
@@ -441,8 +443,8 @@ _MODULES = {
     "AliasAlreadyExistsException": "kamiwaza_sdk.services.model.exceptions",
     "AliasNotFoundException": "kamiwaza_sdk.services.model.exceptions",
     "AlreadyExistsException": "kamiwaza_sdk.exceptions",
-    "AsyncioRequiredException": "kamiwaza_sdk.exceptions",
     "AsyncModelService": "kamiwaza_sdk.services.model.async_services",
+    "AsyncioRequiredException": "kamiwaza_sdk.exceptions",
     "AttemptCallback": "kamiwaza_sdk.services.download.schemas",
     "AttentionLayersSchema": "kamiwaza_sdk.formats.schemas",
     "AttentionSchema": "kamiwaza_sdk.formats.schemas",
@@ -577,6 +579,7 @@ _MODULES = {
     "RangeNotSupportedException": "kamiwaza_sdk.services.download.exceptions",
     "RangeSchema": "kamiwaza_sdk.services.download.schemas",
     "ReadRange": "kamiwaza_sdk.formats.inspection",
+    "RegisteredVersion": "kamiwaza_sdk.services.hub.sources.versions",
     "Relation": "kamiwaza_sdk.services.model.schemas.version",
     "RelativeSchema": "kamiwaza_sdk.services.model.schemas.lineage",
     "RepositoryDetailsSchema": "kamiwaza_sdk.formats.schemas",

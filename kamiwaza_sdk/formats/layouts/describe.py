@@ -59,7 +59,7 @@ def describe_layout(
 
     Args:
         files: Sizes in bytes by path, `None` where one is not known.
-        texts: Contents of those files for which `is_structural` holds, as far as they were read.
+        texts: Contents of the small files that declare what belongs together, by path, as far as they were read.
         headers: What files of weights say about themselves, as far as they were read.
 
     Returns:

@@ -38,7 +38,7 @@ class AttentionLayersSchema(BaseModel):
 
     @property
     def elements_per_token(self) -> int:
-        """How many elements a token leaves in these layers: of a latent vector where there is one."""
+        """How many elements a token leaves in these layers, of a latent vector where there is one."""
         heads = self.kv_heads * (self.key_length + self.value_length)
         return self.count * (heads if self.latent_length is None else self.latent_length)
 

@@ -117,15 +117,15 @@ class ModelVersionSchema(BaseModel):
         digest: SHA-256 over the sorted manifest of its files: see `manifest_digest`.
         size: Bytes, all files together.
         status: Whether it is still being put together, can be used, is kept for the record, or went wrong.
-        format: Such as "safetensors": what `details` names, or what all files have that have one. `None` otherwise.
-        parameters: How many, where `details` says: the sum where it says so by data type.
-        architecture: As `details` has it; `None` where that says nothing.
-        quantization: As `details` has it.
-        context_length: In tokens, as `details` has it.
+        format: Such as "safetensors": what ``details`` names, or what all files have that have one. `None` otherwise.
+        parameters: How many, where ``details`` says: the sum where it says so by data type.
+        architecture: As ``details`` has it; `None` where that says nothing.
+        quantization: As ``details`` has it.
+        context_length: In tokens, as ``details`` has it.
         details: Facts of its inside, as they were read from its files: format, architecture and so on. They are given
             when it is created, and no update changes them. Under ``policy`` is what a `Policy` said of it.
         attributes: What users note of it, as a JSON object.
-        revision: Counts its changes by `update_version`; 1 when created.
+        revision: Counts its changes by `ModelService.update_version`; 1 when created.
         files: Sorted by path.
         created_at: UTC.
         updated_at: UTC.
@@ -234,8 +234,8 @@ class CreateVersion(InputSchema):
     Raises:
         InvalidNameException: The label cannot be kept; one that is all digits is refused, as numbers are assigned.
         InvalidPathException: Two files cannot stand beside each other: the same path, or one the other's directory.
-        InvalidInputException: There are no files or over 10,000, a field has the wrong type or size, or `details` have
-            the key ``policy``, which is registration's to write.
+        InvalidInputException: There are no files or over 10,000, a field has the wrong type or size, or ``details``
+            have the key ``policy``, which is registration's to write.
 
     Example:
         >>> CreateVersion(files=(CreateFile(path="model.onnx", size=3, sha256="ab" * 32),), version="v1.5").version
@@ -266,7 +266,7 @@ class UpdateVersion(UpdateSchema):
     """Changes to a version: only the fields that are given change, and `None` clears one.
 
     What its files say, its details, is not among them. ``details``, by which users noted what they knew until
-    `attributes` were there, is read as those.
+    ``attributes`` were there, is read as those.
 
     Raises:
         InvalidNameException: The new label cannot be kept.

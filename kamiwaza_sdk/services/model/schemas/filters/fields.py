@@ -255,7 +255,8 @@ class Field(metaclass=_Suggesting):
         version_revision: How often the version was changed.
         version_created_at: When the version was created.
         version_updated_at: When the version was last changed.
-        attributes: What users note: ``Field.attributes["eval.score"] > 0.8``, see `Attributes`.
+        attributes: What users note: ``Field.attributes["eval.score"] > 0.8``, or by several keys
+            where one has a dot, ``Field.attributes["paper", "arxiv.org"]``.
 
     Raises:
         InvalidFilterException: A value does not fit, or is `None`, which ``is_none()`` asks for.
