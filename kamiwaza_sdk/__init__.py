@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.formats.schemas import MemoryEstimateSchema as MemoryEstimateSchema
     from kamiwaza_sdk.formats.schemas import ONNXSchema as ONNXSchema
     from kamiwaza_sdk.formats.schemas import ONNXValueSchema as ONNXValueSchema
+    from kamiwaza_sdk.formats.schemas import OtherFileSchema as OtherFileSchema
     from kamiwaza_sdk.formats.schemas import PickleImportSchema as PickleImportSchema
     from kamiwaza_sdk.formats.schemas import PickleSchema as PickleSchema
     from kamiwaza_sdk.formats.schemas import PickleVerdict as PickleVerdict
@@ -349,6 +350,7 @@ __all__ = [
     "OfflineException",
     "OnConflict",
     "OpenTransactionException",
+    "OtherFileSchema",
     "OutsideStoreException",
     "Page",
     "ParentSchema",
@@ -563,6 +565,7 @@ _MODULES = {
     "OfflineException": "kamiwaza_sdk.services.hub.exceptions",
     "OnConflict": "kamiwaza_sdk.services.model.operations.bulk",
     "OpenTransactionException": "kamiwaza_sdk.services.model.exceptions",
+    "OtherFileSchema": "kamiwaza_sdk.formats.schemas",
     "OutsideStoreException": "kamiwaza_sdk.services.storage.exceptions",
     "Page": "kamiwaza_sdk.services.model.schemas.page",
     "ParentSchema": "kamiwaza_sdk.services.model.schemas.version",

@@ -7,14 +7,13 @@ import struct
 import zlib
 from typing import Final, NamedTuple
 
+from kamiwaza_sdk.formats._packed import Allowance, Unpacker
 from kamiwaza_sdk.formats._source import ByteSource, Cursor, Reading
 
-__all__ = ["Allowance", "Member", "find_members", "open_member"]
+__all__ = ["Member", "find_members", "open_member"]
 
 MAX_MEMBERS: Final = 250_000
 MAX_DIRECTORY: Final = 32 * 1024**2
-#: What all members that are looked into may unfold to.
-MAX_INFLATED: Final = 256 * 1024**2
 _END: Final = struct.Struct("<4s4H2IH")
 _END64: Final = struct.Struct("<4sQ2H2I4Q")
 _LOCATOR64: Final = struct.Struct("<4sIQI")
@@ -28,12 +27,9 @@ _ENCRYPTED: Final = 1
 _STORED: Final = 0
 _DEFLATED: Final = 8
 _ZIP64: Final = 1
-_PIECE: Final = 65_536
 #: What a member costs, in steps, when it is listed, and when it is opened.
 _LISTED: Final = 3
 _OPENED: Final = 20
-#: How many inflated bytes cost a step.
-_INFLATED_A_STEP: Final = 512
 
 
 class Member(NamedTuple):
@@ -45,13 +41,6 @@ class Member(NamedTuple):
     packed: int
     size: int
     offset: int
-
-
-class Allowance:
-    """How many bytes may still be inflated."""
-
-    def __init__(self) -> None:
-        self.left = MAX_INFLATED
 
 
 def find_members(source: ByteSource) -> Reading[list[Member] | None]:
@@ -141,50 +130,9 @@ def open_member(source: ByteSource, member: Member, allowance: Allowance) -> Rea
     begin = member.offset + _LOCAL.size + local[9] + local[10]
     if begin + member.packed > source.size:
         source.refuse(f"member {member.name[:80]!r} is not in the file", member.offset)
+    packed = Cursor(source, begin, begin + member.packed)
     if member.method == _STORED:
-        return Cursor(source, begin, begin + member.packed)
+        return packed
     if member.method == _DEFLATED:
-        return _Inflater(Cursor(source, begin, begin + member.packed), member.size, allowance)
+        return Unpacker(packed, lambda: zlib.decompressobj(-zlib.MAX_WBITS), allowance, size=member.size)
     source.refuse(f"member {member.name[:80]!r} is packed in a way that is not read ({member.method})", member.offset)
-
-
-class _Inflater(Cursor):
-    """Reads what a deflated member unfolds to, of which no more than a piece is in memory unless it is asked for."""
-
-    def __init__(self, packed: Cursor, size: int, allowance: Allowance) -> None:
-        super().__init__(packed.source, 0, size)
-        self._packed = packed
-        self._allowance = allowance
-        self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-
-    def _read_on(self, length: int) -> Reading[None]:
-        rest = self.data[self.position :]
-        self._base, self.position, self.data = self.offset, 0, rest
-        while len(self.data) < length:
-            self.data += yield from self._inflate()
-
-    def skip(self, length: int) -> Reading[None]:
-        while length > len(self.data) - self.position:
-            length -= len(self.data) - self.position
-            self._base, self.position, self.data = self._base + len(self.data), 0, b""
-            if length > self.end - self.offset:
-                self.source.refuse(f"{length} bytes should follow, but fewer do", self.offset)
-            self.data = yield from self._inflate()
-        self.position += length
-
-    def _inflate(self) -> Reading[bytes]:
-        packed = self._inflater.unconsumed_tail
-        if not packed and not self._inflater.eof and self._packed.offset < self._packed.end:
-            packed = yield from self._packed.take(min(_PIECE, self._packed.end - self._packed.offset))
-        try:
-            piece = self._inflater.decompress(packed, _PIECE)
-        except zlib.error as error:
-            self.source.refuse(f"a member of the archive cannot be unpacked: {error}", self.offset)
-        if not piece and (self._inflater.eof or self._packed.offset >= self._packed.end):
-            self.source.refuse("a member of the archive is shorter than it is said to be", self.offset)
-        self.source.step(self._packed.offset, 1 + len(piece) // _INFLATED_A_STEP)
-        self._allowance.left -= len(piece)
-        if self._allowance.left < 0:
-            what = f"the members that hold pickles unfold to more than {MAX_INFLATED} bytes; that is no ordinary file"
-            self.source.exceed(what, MAX_INFLATED, self.offset)
-        return piece

@@ -4,12 +4,15 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Final, Literal, TypeAlias
 
-__all__ = ["DetectedFormat", "candidates", "detect", "is_pickle_name", "kind_by_name"]
+from kamiwaza_sdk.formats._kind_rules import is_onnx
+
+__all__ = ["DetectedFormat", "candidates", "detect", "is_pickle_name", "kind_by_name", "named_format", "unpacked_name"]
 
 DetectedFormat: TypeAlias = Literal["safetensors", "gguf", "onnx", "pickle"]
 
 _NAMES: Final[dict[str, DetectedFormat]] = {
     ".safetensors": "safetensors",
+    ".sft": "safetensors",
     ".gguf": "gguf",
     ".onnx": "onnx",
     ".bin": "pickle",
@@ -24,12 +27,13 @@ _NAMES: Final[dict[str, DetectedFormat]] = {
 }
 #: What may as well be something else: many formats are called ``.bin``, and arrays are mostly numbers.
 _VAGUE: Final = frozenset({".bin", ".npy", ".npz"})
+#: How packed files are called, behind what they are called unpacked.
+_PACKED: Final = frozenset({".bz2", ".gz", ".lz4", ".lzma", ".xz", ".z", ".zst"})
 #: zip, empty zip, and NumPy's arrays: all can hold pickles.
 _CONTAINERS: Final = (b"PK\x03\x04", b"PK\x05\x06", b"\x93NUMPY")
-#: What follows the version in ONNX: the tags of the other fields of a model.
-_ONNX_TAGS: Final = frozenset(b"\x12\x1a\x22\x28\x32\x3a\x42\x72")
 _HIGHEST_PICKLE: Final = 5
-_HIGHEST_IR: Final = 32
+#: The largest header that safetensors allow. Catalogues of gettext, which begin alike, seem to have a larger one.
+_LARGEST_HEADER: Final = 100_000_000
 
 
 def _ending(path: str) -> str:
@@ -39,7 +43,14 @@ def _ending(path: str) -> str:
 def kind_by_name(path: str) -> str:
     """Return what of a name makes a difference to what a file is read as: two names with one kind are read alike."""
     ending = _ending(path)
+    if ending in _PACKED:
+        return kind_by_name(unpacked_name(path)) + ending
     return ending if ending in _NAMES else ""
+
+
+def unpacked_name(path: str) -> str:
+    """Return what a packed file is called once it is unpacked; joblib packs files without calling them otherwise."""
+    return str(PurePosixPath(path).with_suffix("")) if _ending(path) in _PACKED else path
 
 
 def is_pickle_name(path: str) -> bool:
@@ -48,20 +59,21 @@ def is_pickle_name(path: str) -> bool:
     return _NAMES.get(ending) == "pickle" and ending not in _VAGUE
 
 
+def named_format(path: str) -> DetectedFormat | None:
+    """Return what a name says that a file is; of what may as well be something else, the likeliest."""
+    return _NAMES.get(_ending(path))
+
+
 def _is_gguf(head: bytes) -> bool:
     return head.startswith(b"GGUF")
 
 
 def _is_safetensors(head: bytes) -> bool:
-    return head[8:9] == b"{" and head[4:8] == bytes(4)
+    return head[8:9] == b"{" and 1 < int.from_bytes(head[:8], "little") <= _LARGEST_HEADER
 
 
 def _is_pickle(head: bytes) -> bool:
     return head.startswith(_CONTAINERS) or (head[:1] == b"\x80" and head[1:2] <= bytes([_HIGHEST_PICKLE]))
-
-
-def _is_onnx(head: bytes) -> bool:
-    return head[:1] == b"\x08" and head[1:2] <= bytes([_HIGHEST_IR]) and bool(head[2:3]) and head[2] in _ONNX_TAGS
 
 
 #: What each format begins with, in the order in which that is asked.
@@ -69,7 +81,7 @@ _BY_CONTENT: Final[tuple[tuple[DetectedFormat, Callable[[bytes], bool]], ...]] =
     ("gguf", _is_gguf),
     ("safetensors", _is_safetensors),
     ("pickle", _is_pickle),
-    ("onnx", _is_onnx),
+    ("onnx", is_onnx),
 )
 
 
@@ -78,7 +90,7 @@ def candidates(head: bytes, path: str) -> list[DetectedFormat]:
 
     A header of safetensors that has 384 bytes begins as a pickle does. Then the name says who will read it.
     """
-    named = _NAMES.get(_ending(path))
+    named = named_format(path)
     found = [kind for kind, begins in _BY_CONTENT if begins(head)]
     if named is not None and named not in found:
         found.append(named)

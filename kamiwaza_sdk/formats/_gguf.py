@@ -46,6 +46,8 @@ def read_gguf(source: ByteSource) -> Reading[GGUFSchema]:
     """Return what the header says, or raise what is wrong with it."""
     cursor = Cursor(source, 0, source.size)
     start = yield from cursor.take(8)
+    if not start.startswith(b"GGUF"):
+        source.refuse(f"its first four bytes are {start[:4]!r}, not b'GGUF'; fetch it again")
     if start[4:8] == bytes(4):
         source.refuse("version 0 does not exist", 4)
     # As the reference reader has it: a version over 65535 is one of the other byte order.

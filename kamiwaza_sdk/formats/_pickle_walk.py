@@ -256,11 +256,7 @@ class _Walk:
 
     def _read_on(self) -> Reading[bool]:
         """Have more of the file in memory, if there is more."""
-        known = len(self.cursor.data) - self.cursor.position
-        if self.cursor.offset + known >= self.cursor.end:
-            return False
-        yield from self.cursor.need(known + 1)
-        return True
+        return (yield from self.cursor.has(len(self.cursor.data) - self.cursor.position + 1))
 
     # The arrays that joblib writes between the instructions.
 
@@ -290,7 +286,7 @@ class _Walk:
 
     def _follow_plainly(self) -> Reading[None]:
         """Go on without skipping arrays, as an unpickler does that does not know of them."""
-        cursor = Cursor(self.cursor.source, self.cursor.offset, self.cursor.end)
+        cursor = yield from self.cursor.fork()
         self.plain = Walked()
         plain = _Walk(cursor, self.plain, [one.blind_copy(self.plain) for one in self.machines], joblib=False)
         plain.frame = self.frame

@@ -195,7 +195,21 @@ class Cursor:
         """Return whether another byte follows."""
         if self.position < len(self.data):
             return True
-        if self.offset >= self.end:
+        return (yield from self.has(1))
+
+    def has(self, length: int) -> Reading[bool]:
+        """Return whether so many bytes follow, and see to it that they are in `data` if they do."""
+        if length > self.end - self.offset:
             return False
-        yield from self.need(1)
+        yield from self.need(length)
         return True
+
+    def peek(self, length: int) -> Reading[bytes]:
+        """Return the next bytes without leaving them behind: so many, or fewer where the end comes before."""
+        yield from self.has(min(length, self.end - self.offset))
+        return self.data[self.position : self.position + length]
+
+    def fork(self) -> Reading["Cursor"]:
+        """Return another cursor at the same place, which goes its own way."""
+        yield from ()
+        return Cursor(self.source, self.offset, self.end)

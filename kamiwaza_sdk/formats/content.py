@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from kamiwaza_sdk.formats._detection import detect, kind_by_name
+from kamiwaza_sdk.formats._kinds import kind_of_head
 
 __all__ = [
     "CONTENT_HEAD",
@@ -230,8 +231,11 @@ def _wrong_magic_number(head: bytes, ending: str) -> ContentFault | None:
     if ending != ".gguf" or detect(head, "") is not None:
         return None
     first = head[:4]
+    kind = kind_of_head(head)
     what = (
-        "the older GGML, which is read no more: convert it again" if first in _OLD_GGML else "no GGUF: fetch it again"
+        "the older GGML, which is read no more: convert it again"
+        if first in _OLD_GGML
+        else f"{'no GGUF' if kind is None else f'{kind.name}, no GGUF'}: fetch it again"
     )
     return ContentFault("wrong_magic_number", f"is {what}; its first four bytes are {first!r}, not b'GGUF'")
 

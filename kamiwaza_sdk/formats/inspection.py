@@ -8,15 +8,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Literal, TypeAlias, TypeVar
 
 from kamiwaza_sdk.formats._archive import find_members
-from kamiwaza_sdk.formats._detection import candidates, detect
+from kamiwaza_sdk.formats._containers import read_contents
+from kamiwaza_sdk.formats._detection import candidates, detect, named_format
 from kamiwaza_sdk.formats._gguf import read_gguf
 from kamiwaza_sdk.formats._onnx import read_onnx
-from kamiwaza_sdk.formats._pickles import read_pickle
 from kamiwaza_sdk.formats._safetensors import read_safetensors
 from kamiwaza_sdk.formats._source import Budget, ByteSource, Reading, Span
 from kamiwaza_sdk.formats.content import what_is_instead
-from kamiwaza_sdk.formats.exceptions import NotTheModelException, UnknownFormatException
-from kamiwaza_sdk.formats.schemas import GGUFSchema, ONNXSchema, PickleSchema, SafetensorsSchema
+from kamiwaza_sdk.formats.exceptions import MalformedFileException, NotTheModelException, UnknownFormatException
+from kamiwaza_sdk.formats.schemas import GGUFSchema, ONNXSchema, OtherFileSchema, PickleSchema, SafetensorsSchema
 
 __all__ = [
     "FileFormat",
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 FileFormat: TypeAlias = Literal["safetensors", "gguf", "onnx", "pickle"]
-FormatSchema: TypeAlias = SafetensorsSchema | GGUFSchema | ONNXSchema | PickleSchema
+FormatSchema: TypeAlias = SafetensorsSchema | GGUFSchema | ONNXSchema | PickleSchema | OtherFileSchema
 _T = TypeVar("_T")
 ReadRange: TypeAlias = Callable[[int, int], Awaitable[bytes]]
 
@@ -48,11 +48,11 @@ def detect_format(head: bytes, *, path: str = "") -> FileFormat | None:
     What the bytes say counts more than the name: a pickle that is called ``model.safetensors`` is a pickle.
 
     Args:
-        head: The first bytes: 32 do, more are not looked at.
+        head: The first bytes: up to 64 KiB help to know ONNX, which has no mark, 32 do for the others.
         path: The name, whose ending helps.
 
     Returns:
-        The format; `None` where it is none that `inspect_file` reads.
+        The format; `None` where it is none whose inside `inspect_file` reads.
 
     Example:
         >>> detect_format(b"GGUF\x03\x00\x00\x00"), detect_format(b"\x80\x04K\x01.", path="model.safetensors")
@@ -67,18 +67,19 @@ def inspect_file(path: str | os.PathLike[str], *, name: str | None = None) -> Fo
     It reads from the disk for as long as that takes, well under a second: in asyncio, call it in a thread.
 
     Args:
-        path: A safetensors, GGUF, ONNX or pickle-based file.
+        path: A file: of weights, or whatever lies beside them.
         name: What it is called, for messages and for what its ending tells. Default: `path`, which tells nothing of
             files that are kept by their digests.
 
     Returns:
-        `SafetensorsSchema`, `GGUFSchema`, `ONNXSchema` or `PickleSchema`: its ``format`` says which.
+        `SafetensorsSchema`, `GGUFSchema`, `ONNXSchema` or `PickleSchema`, whose inside is read, or `OtherFileSchema`,
+        of which little or nothing is: its ``format`` says which.
 
     Raises:
         MalformedFileException: It is not what its format demands.
         NotTheModelException: It is not a model at all: a Git LFS pointer, a web page, an error, a text.
         FormatLimitException: It asks for more than reading it is allowed to take.
-        UnknownFormatException: It is of none of these formats.
+        UnknownFormatException: It is of no kind that is known.
         OSError: It cannot be opened or read.
 
     Example:
@@ -134,7 +135,7 @@ async def inspect_remote(
         MalformedFileException: It is not what its format demands, or `read_range` returned another number of bytes.
         NotTheModelException: It is not a model at all: a Git LFS pointer, a web page, an error, a text.
         FormatLimitException: It asks for more than reading it is allowed to take.
-        UnknownFormatException: It is of none of the formats that are read.
+        UnknownFormatException: It is of no kind that is known.
         Exception: Whatever `read_range` raises.
 
     Example:
@@ -195,19 +196,22 @@ def _whole(data: bytes, span: Span, source: ByteSource) -> bytes:
 
 def _inspect(source: ByteSource) -> Reading[FormatSchema]:
     head = yield from source.begin()
-    kinds = candidates(head, source.path)
-    source.format = next(iter(kinds), None)
+    source.format = detect(head, source.path)
     yield from _refuse_what_is_no_model(source, head)
-    for kind in kinds:
-        source.format = kind
-        if kind in _READERS:
-            return (yield from _READERS[kind](source))
-        try:
-            return (yield from read_pickle(source, head))
-        except UnknownFormatException:  # it only begins as a pickle does
-            if kind == kinds[-1]:
-                raise
-    return (yield from read_pickle(source, head))
+    content, named = candidates(head, ""), named_format(source.path)
+    if content and (content[0] in {"gguf", "onnx"} or content[0] == named == "safetensors"):
+        return (yield from _READERS[content[0]](source))
+    try:  # what only begins like safetensors can be a pickle to loaders that ask neither its name nor its header
+        schema = yield from read_contents(source, head)
+    except (UnknownFormatException, MalformedFileException):
+        reader = next((kind for kind in (*content, named) if kind in _READERS), None)
+        if reader is None:
+            raise
+        source.format = reader
+        return (yield from _READERS[reader](source))
+    if isinstance(schema, OtherFileSchema) and named in _READERS:
+        source.refuse(f"it is called {named}, and is {schema.format}")
+    return schema
 
 
 _READERS: Final[Mapping[str | None, Callable[[ByteSource], Reading[FormatSchema]]]] = {

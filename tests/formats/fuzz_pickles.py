@@ -16,8 +16,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from kamiwaza_sdk.formats._containers import read_contents
 from kamiwaza_sdk.formats._pickle_rules import UNRESOLVED
-from kamiwaza_sdk.formats._pickles import read_pickle
 from kamiwaza_sdk.formats._source import ByteSource
 from kamiwaza_sdk.formats.exceptions import FormatException
 
@@ -110,7 +110,7 @@ def inspect_in_memory(data: bytes, *, path: str) -> Any:  # Any: whatever the re
     source = ByteSource(path=path, size=len(data), byte_budget=2**30, request_budget=10**6, remote=False)
     opening = source.begin()
     head = _drive(opening, data)
-    return _drive(read_pickle(source, head), data)
+    return _drive(read_contents(source, head), data)
 
 
 def _drive(reading: Any, data: bytes) -> Any:  # Any: as above

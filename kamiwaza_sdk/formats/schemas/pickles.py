@@ -6,9 +6,10 @@ from pydantic import BaseModel, ConfigDict
 
 from kamiwaza_sdk.formats.schemas.base import FileSchema
 
-__all__ = ["PickleImportSchema", "PickleSchema", "PickleVerdict"]
+__all__ = ["Container", "PickleImportSchema", "PickleSchema", "PickleVerdict"]
 
 PickleVerdict: TypeAlias = Literal["safe", "suspicious", "dangerous"]
+Container: TypeAlias = Literal["pickle", "torch", "zip", "tar", "gzip", "zlib", "bzip2", "xz", "lzma", "numpy"]
 
 
 class PickleImportSchema(BaseModel):
@@ -42,11 +43,13 @@ class PickleSchema(FileSchema):
     Attributes:
         size: Of the file, in bytes.
         container: What the pickles are in: the file itself (``pickle``), the format of PyTorch before 1.6 (``torch``),
-            an archive (``zip``, PyTorch's format since then), an array of NumPy's (``numpy``).
+            an archive (``zip``, PyTorch's format since then, or ``tar``), a packed stream (``gzip``, ``zlib``,
+            ``bzip2``, ``xz``, ``lzma``), an array of NumPy's (``numpy``).
         verdict: The worst of the imports' and the findings'.
         imports: Sorted by module and name, each once.
         pickles: How many pickles were looked through.
         findings: What else speaks against it, for people to read.
+        unread: What of it is packed and was not looked into, though there can be pickles in it, and why.
 
     Example:
         >>> from pathlib import Path
@@ -57,8 +60,9 @@ class PickleSchema(FileSchema):
     """
 
     format: Literal["pickle"] = "pickle"
-    container: Literal["pickle", "torch", "zip", "numpy"]
+    container: Container
     verdict: PickleVerdict
     imports: tuple[PickleImportSchema, ...]
     pickles: int
     findings: tuple[str, ...]
+    unread: tuple[str, ...] = ()

@@ -1,0 +1,93 @@
+"""Finds code that archives hold without a pickle: Keras's Lambda layers, TorchScript, compiled programs.
+
+How Keras writes objects: https://keras.io/guides/serialization_and_saving/, ``keras/src/saving/serialization_lib.py``.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, TypeAlias
+
+from kamiwaza_sdk.formats._archive import Member, open_member
+from kamiwaza_sdk.formats._json import read_json
+from kamiwaza_sdk.formats._packed import Allowance
+from kamiwaza_sdk.formats._pickles import Found
+from kamiwaza_sdk.formats._programs import is_program
+from kamiwaza_sdk.formats._source import ByteSource, Cursor, Reading
+from kamiwaza_sdk.formats.exceptions import FormatException
+
+__all__ = ["find_code"]
+
+_Members: TypeAlias = Mapping[str, Member]
+_MAX_CONFIGURATION: Final = 16 * 1024**2
+_HEAD: Final = 4096
+_SHOWN: Final = 3
+#: What Keras's own layers come from.
+_KERAS: Final = frozenset({"keras", "keras_hub", "keras_nlp", "keras_cv", "builtins", "tf_keras"})
+
+
+def find_code(source: ByteSource, kind: str, members: _Members, allowance: Allowance, found: Found) -> Reading[None]:
+    """Note the code that an archive of that kind holds."""
+    search = _SEARCHES.get(kind)
+    if search is not None:
+        yield from search(source, members, allowance, found)
+
+
+def _in_keras(source: ByteSource, members: _Members, allowance: Allowance, found: Found) -> Reading[None]:
+    """Look for code in the configuration: a layer may hold code of Python, or name a function of any module."""
+    try:
+        cursor = yield from open_member(source, members["config.json"], allowance)
+        text = yield from _whole(cursor, _MAX_CONFIGURATION)
+        configuration = read_json(source, text)
+    except FormatException as error:
+        found.code.append(("suspicious", f"its configuration cannot be read: {error.reason}"))
+        return
+    for one in _objects(configuration):
+        name, module = one.get("class_name"), one.get("module")
+        if name == "__lambda__" or one.get("function_type") == "lambda":
+            found.code.append(("dangerous", "its configuration holds code of Python, as a Lambda layer keeps it"))
+        elif name == "Lambda":
+            found.code.append(("suspicious", "its configuration has a Lambda layer, which calls a function"))
+        elif isinstance(module, str) and module and module.partition(".")[0] not in _KERAS:
+            found.code.append(("suspicious", f"its configuration names other code: {module[:80]}.{str(name)[:80]}"))
+
+
+def _objects(value: Any) -> Iterator[Mapping[str, Any]]:  # Any: JSON
+    """Return all objects of a document."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            yield one
+            waiting += one.values()
+        elif isinstance(one, list):
+            waiting += one
+
+
+def _whole(cursor: Cursor, most: int) -> Reading[bytes]:
+    length = cursor.end - cursor.offset
+    if length > most:
+        cursor.source.exceed(f"it has {length} bytes, over the limit of {most}", most)
+    return (yield from cursor.take(length))
+
+
+def _in_torchscript(source: ByteSource, members: _Members, allowance: Allowance, found: Found) -> Reading[None]:
+    yield from ()
+    code = sorted(name for name in members if "/code/" in name and name.endswith(".py"))
+    more = f" and {len(code) - _SHOWN} more" if len(code) > _SHOWN else ""
+    found.code.append(("suspicious", f"it holds code of TorchScript: {', '.join(code[:_SHOWN])}{more}"))
+
+
+def _in_exported(source: ByteSource, members: _Members, allowance: Allowance, found: Found) -> Reading[None]:
+    """Look for the programs that AOTInductor compiles and loads, by their first bytes and their endings."""
+    for name, member in members.items():
+        if "/aotinductor/" not in f"/{name}" or name.endswith("/"):
+            continue
+        cursor = yield from open_member(source, member, allowance)
+        if name.endswith((".so", ".cubin", ".hsaco", ".spv")) or is_program((yield from cursor.peek(_HEAD))):
+            found.code.append(("dangerous", f"it holds a program, which loading it runs: {name[:80]}"))
+
+
+_SEARCHES: Final[Mapping[str, Callable[[ByteSource, _Members, Allowance, Found], Reading[None]]]] = {
+    "keras": _in_keras,
+    "torchscript": _in_torchscript,
+    "pt2": _in_exported,
+}

@@ -1,0 +1,143 @@
+"""The kinds of files that are told apart: a line each, by which they are recognised, named, and spoken of.
+
+A new kind is a new line: its name, in the words of `layouts`, whether its files are weights, how it is told by the
+first bytes (``begins``) or by the names in an archive (``holds``), and why nothing is said of its inside. Of two lines
+that fit, the first counts. What is read further has a reader in `inspection`.
+"""
+
+import re
+from collections.abc import Callable, Collection
+from typing import Final, NamedTuple
+
+from kamiwaza_sdk.formats import _kind_rules as rules
+from kamiwaza_sdk.formats._programs import is_program
+from kamiwaza_sdk.formats.layouts.names import weight_format
+
+__all__ = ["KINDS", "Kind", "kind_beside", "kind_called", "kind_of_archive", "kind_of_head"]
+
+
+class Kind(NamedTuple):
+    """A kind of files.
+
+    Attributes:
+        name: What `OtherFileSchema.format` calls it.
+        is_weights: Whether it is a format of weights.
+        reason: Why there is no verdict.
+        begins: Whether first bytes are those of such a file.
+        holds: Whether an archive with such names in it is one.
+    """
+
+    name: str
+    is_weights: bool
+    reason: str
+    begins: Callable[[bytes], bool] | None = None
+    holds: Callable[[Collection[str]], bool] | None = None
+
+
+def _mark(*marks: bytes, at: int = 0) -> Callable[[bytes], bool]:
+    return lambda head: head.startswith(marks, at)
+
+
+def _any(*patterns: str) -> Callable[[Collection[str]], bool]:
+    """Say whether each of these patterns is the form of a name in an archive."""
+    forms = [re.compile(pattern) for pattern in patterns]
+    return lambda names: all(any(map(form.fullmatch, names)) for form in forms)
+
+
+def _all(pattern: str) -> Callable[[Collection[str]], bool]:
+    """Say whether there are names, and all but those of folders have this form."""
+    form = re.compile(pattern)
+    return lambda names: bool(files := [name for name in names if name[-1:] != "/"]) and all(map(form.fullmatch, files))
+
+
+def _is_skops(names: Collection[str]) -> bool:
+    return "schema.json" in names and _all(r"schema\.json|[^/]+\.(npy|npz|bin)")(names)
+
+
+_UNREAD: Final = "nothing of it is read but what it begins with"
+_WALKED: Final = "no pickle is in it, and nothing else in it is read"
+_PACKED: Final = "packed, not looked into"
+_GRAPH: Final = "it is a graph of operations, which are not read"
+_FILES: Final = "it is a graph of operations, which can read and write files, and are not read"
+_PROGRAM: Final = "it is a program, which is not read"
+_ARRAYS: Final = "arrays of numbers, read to their end"
+_KERAS: Final = "its layers are not read but for code in its configuration"
+_HDF5: Final = "Keras keeps the code of Lambda layers in such files, which are not read"
+_TYPES: Final = "it names types that loading it imports, which are not read"
+_PACKAGE: Final = "it is a package of code, which is not read"
+_BESIDE: Final = "weights without a mark, by the files beside them"
+
+KINDS: Final[tuple[Kind, ...]] = (
+    Kind("program", is_weights=False, reason=_PROGRAM, begins=is_program),
+    Kind("program", is_weights=False, reason=_PROGRAM, begins=_mark(b"\0asm\1\0\0\0")),
+    # By the names in an archive: zip, tar, and what is packed besides.
+    Kind("keras", is_weights=True, reason=_KERAS, holds=_any(r"config\.json", r"[^/]*\.weights\.(h5|npz|json)")),
+    Kind("torchscript", is_weights=True, reason=_PACKAGE, holds=_any(r"[^/]+/constants\.pkl", r"[^/]+/code/.+")),
+    Kind(
+        "pt2", is_weights=True, reason=_GRAPH, holds=_any(r"(.*/)?(archive_format|serialized_exported_program\.json)")
+    ),
+    Kind("pt2", is_weights=True, reason=_GRAPH, holds=_any(r"(.*/)?data/aotinductor/.+")),
+    Kind("dduf", is_weights=True, reason="of the files in it, only pickles are read", holds=_any(r"model_index\.json")),
+    Kind("skops", is_weights=True, reason=_TYPES, holds=_is_skops),
+    Kind("nemo", is_weights=True, reason="its configuration is not read", holds=_any(r"(\./)?model_config\.yaml")),
+    Kind("coreml", is_weights=True, reason=_GRAPH, holds=_any(r"(.*/)?(coremldata\.bin|com\.apple\.CoreML/.*)")),
+    Kind("numpy", is_weights=True, reason=_ARRAYS, holds=_all(r".*\.npy")),
+    Kind("whl", is_weights=False, reason=_PACKAGE, holds=_any(r"[^/]+\.dist-info/WHEEL")),
+    Kind("jar", is_weights=False, reason=_PACKAGE, holds=_any(r"META-INF/MANIFEST\.MF")),
+    Kind("zip", is_weights=False, reason=_WALKED, holds=lambda _: True),
+    # By how they are packed.
+    Kind("tar", is_weights=False, reason=_WALKED),
+    Kind("gzip", is_weights=False, reason=_WALKED),
+    Kind("zlib", is_weights=False, reason=_WALKED),
+    Kind("bzip2", is_weights=False, reason=_WALKED),
+    Kind("xz", is_weights=False, reason=_WALKED),
+    Kind("lzma", is_weights=False, reason=_WALKED),
+    Kind("lz4", is_weights=False, reason=_PACKED),
+    Kind("zstandard", is_weights=False, reason=_PACKED),
+    Kind("7z", is_weights=False, reason=_PACKED),
+    Kind("rar", is_weights=False, reason=_PACKED),
+    Kind("npy", is_weights=False, reason=_ARRAYS),
+    # By their first bytes.
+    Kind("keras", is_weights=True, reason=_HDF5, begins=rules.is_keras_hdf5),
+    Kind("hdf5", is_weights=True, reason=_UNREAD, begins=_mark(b"\x89HDF\r\n\x1a\n")),
+    Kind("tflite", is_weights=True, reason=_GRAPH, begins=_mark(b"TFL3", at=4)),
+    Kind("executorch", is_weights=True, reason=_GRAPH, begins=rules.is_executorch),
+    Kind("tensorrt", is_weights=True, reason="it is code for a GPU, which is not read", begins=_mark(b"ftrt")),
+    Kind("ctranslate2", is_weights=True, reason=_UNREAD, begins=rules.is_ctranslate2),
+    Kind("fasttext", is_weights=True, reason=_UNREAD, begins=_mark(b"\xba\x16\x4f\x2f")),
+    Kind("rwkv", is_weights=True, reason=_UNREAD, begins=rules.is_rwkv),
+    Kind("ggml", is_weights=True, reason=_UNREAD, begins=rules.is_ggml),
+    Kind("ggla", is_weights=True, reason=_UNREAD, begins=_mark(b"algg")),
+    Kind("savedmodel", is_weights=True, reason=_FILES, begins=rules.is_saved_model),
+    Kind("coreml", is_weights=True, reason=_GRAPH, begins=rules.is_coreml),
+    Kind("openvino", is_weights=True, reason=_GRAPH, begins=rules.is_openvino_graph),
+    Kind("flax", is_weights=True, reason=_UNREAD, begins=rules.is_flax),
+    Kind("spacy", is_weights=True, reason=_UNREAD, begins=rules.is_spacy),
+    Kind("sentencepiece", is_weights=False, reason=_UNREAD, begins=rules.is_sentencepiece),
+    Kind("imatrix", is_weights=False, reason=_UNREAD, begins=rules.is_imatrix),
+    Kind("tensorboard", is_weights=False, reason=_UNREAD, begins=rules.is_tensorboard),
+    # By the files beside them.
+    Kind("openvino", is_weights=True, reason=_BESIDE),
+    Kind("mlc", is_weights=True, reason=_BESIDE),
+)
+
+
+def kind_of_head(head: bytes) -> Kind | None:
+    """Return the kind of a file that begins like this; `None` where that says nothing."""
+    return next((kind for kind in KINDS if kind.begins is not None and kind.begins(head)), None)
+
+
+def kind_of_archive(names: Collection[str]) -> Kind:
+    """Return the kind of an archive with such names in it."""
+    return next(kind for kind in KINDS if kind.holds is not None and kind.holds(names))
+
+
+def kind_called(name: str) -> Kind:
+    """Return a kind by its name; of several, the first."""
+    return next(kind for kind in KINDS if kind.name == name)
+
+
+def kind_beside(path: str, names: frozenset[str]) -> Kind | None:
+    """Return the kind of a file that only the files beside it tell; `None` where they tell nothing."""
+    told = weight_format(path, names)
+    return next((kind for kind in KINDS if kind.reason is _BESIDE and kind.name == told), None)

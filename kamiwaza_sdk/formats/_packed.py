@@ -1,0 +1,335 @@
+"""Unpacks streams while they are read: gzip, zlib, bzip2, xz and lzma, and files that lie in other files.
+
+What a stream unpacks to is nowhere in memory but for the piece that is looked at. The formats: RFC 1950 and 1952,
+https://sourceware.org/bzip2/manual/manual.html, https://tukaani.org/xz/xz-file-format.txt.
+"""
+
+import bz2
+import lzma
+import zlib
+from collections.abc import Callable
+from typing import Final, NamedTuple, NoReturn, Protocol
+
+from kamiwaza_sdk.formats._source import ByteSource, Cursor, Reading
+from kamiwaza_sdk.formats.exceptions import FormatLimitException, MalformedFileException
+
+__all__ = ["PACKINGS", "Allowance", "Packing", "Part", "Unpacker", "as_source", "packing_of", "part_of"]
+
+#: What everything that is unpacked of one file may take, in bytes as `zlib` unpacks them.
+MAX_UNPACKED: Final = 256 * 1024**2
+#: The largest file in a packed one that is taken into memory, where it has to be read from its end.
+MAX_IN_MEMORY: Final = 32 * 1024**2
+_PIECE: Final = 65_536
+#: How many of such bytes cost a step.
+_BYTES_A_STEP: Final = 512
+#: What it costs, in steps, to begin with another stream.
+_STREAM: Final = 20
+#: The largest dictionary that xz's own settings use takes 64 MiB.
+_MAX_DICTIONARY: Final = 80 * 1024**2
+_ENDLESS: Final = 2**63
+
+
+class Allowance:
+    """How many bytes may still be unpacked."""
+
+    def __init__(self) -> None:
+        self.left = MAX_UNPACKED
+
+    def spend(self, source: ByteSource, size: int, offset: int) -> None:
+        """Count what was unpacked, or raise: that is enough."""
+        source.step(offset, 1 + size // _BYTES_A_STEP)
+        self.left -= size
+        if self.left < 0:
+            what = f"what is packed in it unfolds to more than {MAX_UNPACKED} bytes, and is looked into no further"
+            source.exceed(what, MAX_UNPACKED, offset)
+
+
+class Decompressor(Protocol):
+    """What the standard library unpacks one stream with."""
+
+    @property
+    def eof(self) -> bool:
+        """Whether the stream's end was reached."""
+        ...
+
+    @property
+    def unused_data(self) -> bytes:
+        """What follows that end."""
+        ...
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes:
+        """Return what follows, so much at most."""
+        ...
+
+
+class Packing(NamedTuple):
+    """A way of packing a stream.
+
+    Attributes:
+        name: Of the format.
+        begins: What every stream begins with; `None` where `check` says it.
+        start: Makes what unpacks a stream; `None` where nothing here does.
+        cost: How many times as long as with `zlib` a byte takes.
+        check: What else is true of the first bytes.
+    """
+
+    name: str
+    begins: bytes
+    start: Callable[[], Decompressor] | None = None
+    cost: int = 1
+    check: Callable[[bytes], bool] = bool
+
+
+def _unpacks(decompressor: Decompressor, head: bytes) -> bool:
+    """Whether the first bytes can be unpacked, which says more than the few that mark a stream."""
+    try:
+        return bool(decompressor.decompress(head, 1)) or decompressor.eof
+    except (zlib.error, lzma.LZMAError, EOFError, ValueError):
+        return False
+
+
+def _is_zlib(head: bytes) -> bool:
+    return _unpacks(zlib.decompressobj(), head)
+
+
+def _is_bzip2(head: bytes) -> bool:
+    return head[3:4] in b"123456789" and head[4:10] in {b"1AY&SY", b"\x17rE8P\x90"}
+
+
+def _is_lzma(head: bytes) -> bool:
+    return _unpacks(lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_MAX_DICTIONARY), head)
+
+
+PACKINGS: Final = (
+    Packing("gzip", b"\x1f\x8b\x08", lambda: zlib.decompressobj(zlib.MAX_WBITS | 16)),
+    Packing("zlib", b"x", zlib.decompressobj, check=_is_zlib),
+    Packing("bzip2", b"BZh", bz2.BZ2Decompressor, cost=8, check=_is_bzip2),
+    Packing("xz", b"\xfd7zXZ\0", lambda: lzma.LZMADecompressor(memlimit=_MAX_DICTIONARY), cost=3),
+    Packing("lzma", b"]\0\0", lambda: lzma.LZMADecompressor(memlimit=_MAX_DICTIONARY), cost=3, check=_is_lzma),
+    Packing("lz4", b"\x04\x22M\x18"),
+    Packing("zstandard", b"\x28\xb5\x2f\xfd"),
+    Packing("7z", b"7z\xbc\xaf\x27\x1c"),
+    Packing("rar", b"Rar!\x1a\x07"),
+)
+
+
+def packing_of(head: bytes) -> Packing | None:
+    """Return how a stream is packed that begins like this; `None` where it is not."""
+    return next((one for one in PACKINGS if head.startswith(one.begins) and one.check(head)), None)
+
+
+class Unpacker(Cursor):
+    """Reads what a packed stream unpacks to, and the streams that follow it: readers join them.
+
+    Args:
+        packed: Where it begins.
+        start: Makes what unpacks it.
+        allowance: What may be unpacked.
+        size: What it unpacks to; `None` where it does not say.
+        cost: How many times as long as with `zlib` a byte takes.
+
+    Attributes:
+        torn: Why it ends before what is packed does; `None` where it does not.
+    """
+
+    def __init__(
+        self,
+        packed: Cursor,
+        start: Callable[[], Decompressor],
+        allowance: Allowance,
+        *,
+        size: int | None = None,
+        cost: int = 1,
+    ) -> None:
+        super().__init__(packed.source, 0, _ENDLESS if size is None else size)
+        self._packed = packed
+        self._start = start
+        self._allowance = allowance
+        self._size = size
+        self._cost = cost
+        self._begin = packed.offset
+        self._decompressor = start()
+        self._rest = b""
+        self.torn: str | None = None
+
+    def has(self, length: int) -> Reading[bool]:
+        known = len(self.data) - self.position
+        if length <= known:
+            return True
+        pieces = [self.data[self.position :]]
+        while known < length <= self.end - self.offset:
+            pieces.append((yield from self._next_piece(self.offset + known)))
+            known += len(pieces[-1])
+        self._base, self.position, self.data = self.offset, 0, b"".join(pieces)
+        return length <= known
+
+    def need(self, length: int) -> Reading[None]:
+        if not (yield from self.has(length)):
+            self._refuse_short(length)
+
+    def _refuse_short(self, length: int) -> NoReturn:
+        left = len(self.data) - self.position
+        self.source.refuse(f"{length} bytes should follow, but only {left} do, unpacked", self.offset)
+
+    def skip(self, length: int) -> Reading[None]:
+        while length > len(self.data) - self.position:
+            if length > self.end - self.offset:
+                self._refuse_short(length)
+            length -= len(self.data) - self.position
+            at = self._base + len(self.data)
+            piece = yield from self._next_piece(at)
+            self._base, self.position, self.data = at, 0, piece
+        self.position += length
+
+    def fork(self) -> Reading[Cursor]:
+        if type(self._packed) is not Cursor:
+            _refuse_twice(self)
+        again = Cursor(self._packed.source, self._begin, self._packed.end)
+        other = Unpacker(again, self._start, self._allowance, size=self._size, cost=self._cost)
+        yield from other.skip(self.offset)
+        return other
+
+    def _next_piece(self, at: int) -> Reading[bytes]:
+        """Return what is unpacked next, at that place; nothing where the end is, which is known then."""
+        try:
+            piece = yield from self._unpack()
+        except MalformedFileException as error:
+            if self._size is not None or not at:
+                raise
+            piece, self.torn = b"", error.reason
+        if piece:
+            self._allowance.spend(self.source, len(piece) * self._cost, at)
+        elif self._size is not None:
+            self.source.refuse("a member of the archive is shorter than it is said to be", at)
+        else:
+            self.end = at
+        return piece[: self.end - at]
+
+    def _unpack(self) -> Reading[bytes]:
+        """Return the next bytes; none where the last stream has ended."""
+        while True:
+            if self._decompressor.eof and not (yield from self._next_stream()):
+                return b""
+            piece = self._decompressed(self._rest)
+            self._rest = getattr(self._decompressor, "unconsumed_tail", b"")
+            if piece or self._decompressor.eof:
+                if piece:
+                    return piece
+                continue
+            if not (yield from self._packed.more()):
+                self.source.refuse("what is packed is cut short", self.offset)
+            known = self._packed.data[self._packed.position : self._packed.position + _PIECE]
+            yield from self._packed.skip(len(known))
+            self._rest += known
+
+    def _decompressed(self, data: bytes) -> bytes:
+        try:
+            return self._decompressor.decompress(data, _PIECE)
+        except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError) as error:
+            self.source.refuse(f"what is packed cannot be unpacked: {error}", self.offset)
+
+    def _next_stream(self) -> Reading[bool]:
+        """Begin with the stream that follows the one that has ended, if one does. Zeros fill a file up."""
+        if self._size is not None:  # a member of an archive is one stream
+            return False
+        left = self._decompressor.unused_data.lstrip(b"\0")
+        while not left and (yield from self._packed.more()):
+            known = self._packed.data[self._packed.position : self._packed.position + _PIECE]
+            yield from self._packed.skip(len(known))
+            left = known.lstrip(b"\0")
+        if not left:
+            return False
+        self.source.step(self._packed.offset, _STREAM + len(left) // _BYTES_A_STEP)
+        self._decompressor, self._rest = self._start(), left
+        return True
+
+
+def _refuse_twice(cursor: Cursor) -> NoReturn:
+    cursor.source.exceed("what is packed twice is not read twice, as it would have to be", 1, cursor.offset)
+
+
+class Part(Cursor):
+    """Reads so many of the next bytes of another cursor."""
+
+    def __init__(self, outer: Cursor, length: int) -> None:
+        super().__init__(outer.source, outer.offset, outer.offset + length)
+        self._outer = outer
+
+    def _read_on(self, length: int) -> Reading[None]:
+        rest = self.data[self.position :]
+        wanted = min(max(length, _PIECE), self.end - self.offset) - len(rest)
+        more = yield from self._outer.take(wanted)
+        self._base, self.position, self.data = self.offset, 0, rest + more
+
+    def skip(self, length: int) -> Reading[None]:
+        if length > self.end - self.offset:
+            self.source.refuse(f"{length} bytes should follow, but only {self.end - self.offset} do", self.offset)
+        known = min(length, len(self.data) - self.position)
+        self.position += known
+        if known < length:
+            yield from self._outer.skip(length - known)
+            self._base, self.position, self.data = self.offset + length - known, 0, b""
+
+    def fork(self) -> Reading[Cursor]:
+        yield from ()
+        _refuse_twice(self)
+
+
+def part_of(cursor: Cursor, length: int) -> Cursor:
+    """Return what reads so many of the next bytes. The cursor may be used again once they are left behind."""
+    if length > cursor.end - cursor.offset:
+        cursor.source.refuse(f"{length} bytes should follow, but only {cursor.end - cursor.offset} do", cursor.offset)
+    return (
+        Cursor(cursor.source, cursor.offset, cursor.offset + length) if type(cursor) is Cursor else Part(cursor, length)
+    )
+
+
+class _Inner(ByteSource):
+    """A file in another one, in its place or in memory. It costs what its file costs."""
+
+    def __init__(self, outer: ByteSource, *, size: int, path: str) -> None:
+        super().__init__(path=path, size=size, byte_budget=0, request_budget=0, remote=outer.remote)
+        self.format = outer.format
+        self._outer = outer
+
+    def step(self, offset: int, steps: int = 1) -> None:
+        self._outer.step(offset, steps)
+
+
+class _Window(_Inner):
+    def __init__(self, outer: ByteSource, *, offset: int, size: int, path: str) -> None:
+        super().__init__(outer, size=size, path=path)
+        self._offset = offset
+
+    def read(self, offset: int, length: int) -> Reading[bytes]:
+        if offset + length > self.size:
+            self.refuse(f"{length} bytes should follow, but the file ends at byte {self.size}", offset)
+        return (yield from self._outer.read(self._offset + offset, length))
+
+
+class _Memory(_Inner):
+    def __init__(self, outer: ByteSource, *, content: bytes, path: str) -> None:
+        super().__init__(outer, size=len(content), path=path)
+        self._content = content
+
+    def read(self, offset: int, length: int) -> Reading[bytes]:
+        yield from ()
+        if offset + length > self.size:
+            self.refuse(f"{length} bytes should follow, but the file ends at byte {self.size}", offset)
+        return self._content[offset : offset + length]
+
+
+def as_source(cursor: Cursor, name: str) -> Reading[ByteSource]:
+    """Return the rest of a cursor as a file that can be read from its end too, or raise: it is too large for that.
+
+    Raises:
+        FormatLimitException: It is packed, and takes more than `MAX_IN_MEMORY`.
+    """
+    path = f"{cursor.source.path}/{name}"
+    if type(cursor) is Cursor:
+        return _Window(cursor.source, offset=cursor.offset, size=cursor.end - cursor.offset, path=path)
+    content = yield from cursor.peek(MAX_IN_MEMORY + 1)
+    if len(content) > MAX_IN_MEMORY:
+        reason = f"an archive in what is packed has more than {MAX_IN_MEMORY} bytes, and is not looked into"
+        raise FormatLimitException(path=path, reason=reason, limit=MAX_IN_MEMORY)
+    return _Memory(cursor.source, content=content, path=path)
