@@ -6,19 +6,23 @@ The format: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto, from which t
 from collections import Counter
 from dataclasses import dataclass, field
 from math import prod
-from typing import Final, NamedTuple
+from typing import Final
 
-from kamiwaza_sdk.formats._onnx_values import DTYPES, MAX_TEXT, Weight, read_text, read_value, read_weight
-from kamiwaza_sdk.formats._protobuf import BYTES, VARINT, next_field, skip_field
+from kamiwaza_sdk.formats._onnx_graph import Graph, Part, read_function, read_graph
+from kamiwaza_sdk.formats._onnx_values import DTYPES, MAX_TEXT, Weight, read_text
+from kamiwaza_sdk.formats._protobuf import BYTES, VARINT, next_field, read_bytes, skip_field
 from kamiwaza_sdk.formats._source import ByteSource, Cursor, Reading
 from kamiwaza_sdk.formats.exceptions import FormatLimitException
-from kamiwaza_sdk.formats.schemas.onnx import ONNXSchema, ONNXValueSchema
+from kamiwaza_sdk.formats.schemas.onnx import ONNXSchema
 from kamiwaza_sdk.formats.schemas.tensors import TensorSchema, TensorTable
 
 __all__ = ["read_onnx"]
 
-#: Each of inputs, outputs, weights, sets of operators and properties.
+#: Each of sets of operators, properties, graphs and functions.
 MAX_ITEMS: Final = 250_000
+#: The longest value of a property that is kept, and what is kept of all: vocabularies are among them.
+MAX_VALUE: Final = 4 * 1024**2
+MAX_KEPT: Final = 16 * 1024**2
 
 
 @dataclass
@@ -27,31 +31,24 @@ class _Model:
     producer: tuple[str, str] = ("", "")
     opsets: dict[str, int] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
-    graphs: list["_Part"] = field(default_factory=list)
-
-
-@dataclass
-class _Graph:
-    inputs: list[ONNXValueSchema] = field(default_factory=list)
-    outputs: list[ONNXValueSchema] = field(default_factory=list)
-    weights: dict[str, Weight] = field(default_factory=dict)
-
-
-class _Part(NamedTuple):
-    start: int
-    end: int
+    cut: list[str] = field(default_factory=list)
+    kept: int = 0
+    graphs: list[Part] = field(default_factory=list)
+    functions: list[Part] = field(default_factory=list)
 
 
 def read_onnx(source: ByteSource) -> Reading[ONNXSchema]:
     """Return what the file says, as far as the budget allows, or raise what is wrong with it."""
     if not source.size:
         source.refuse("the file is empty")
-    model, graph = _Model(), _Graph()
+    model, graph = _Model(), Graph()
     complete = True
     try:
         yield from _read_model(source, model)
         for part in model.graphs:
-            yield from _read_graph(source, graph, part)
+            yield from read_graph(source, graph, part)
+        for part in model.functions:
+            yield from read_function(source, graph, part)
     except FormatLimitException:
         if not source.exhausted or not model.graphs:
             raise
@@ -74,18 +71,21 @@ def _read_model(source: ByteSource, model: _Model) -> Reading[None]:
                 text = yield from read_text(cursor, found)
                 model.producer = (text, model.producer[1]) if number == 2 else (model.producer[0], text)  # noqa: PLR2004 - the name; 3 is its version
             case 7, 2:
-                model.graphs.append(_Part(cursor.offset, end))
+                model.graphs.append(Part(cursor.offset, end))
+                yield from cursor.skip(found.value)
+            case 25, 2:
+                model.functions.append(Part(cursor.offset, end))
                 yield from cursor.skip(found.value)
             case 8, 2:
                 domain, version = yield from _read_opset(cursor, end)
                 model.opsets[domain] = version
             case 14, 2:
-                key, value = yield from _read_property(cursor, end)
-                model.metadata[key] = value
+                yield from _read_property(cursor, end, model)
             case _:
                 yield from skip_field(cursor, found)
-        if max(len(model.opsets), len(model.metadata), len(model.graphs)) > MAX_ITEMS:
-            source.exceed(f"more than {MAX_ITEMS} properties or graphs", MAX_ITEMS, cursor.offset)
+        counts = (len(model.opsets), len(model.metadata), len(model.cut), len(model.graphs), len(model.functions))
+        if max(counts) > MAX_ITEMS:
+            source.exceed(f"more than {MAX_ITEMS} properties, graphs or functions", MAX_ITEMS, cursor.offset)
 
 
 def _read_opset(cursor: Cursor, end: int) -> Reading[tuple[str, int]]:
@@ -101,34 +101,21 @@ def _read_opset(cursor: Cursor, end: int) -> Reading[tuple[str, int]]:
     return domain, version
 
 
-def _read_property(cursor: Cursor, end: int) -> Reading[tuple[str, str]]:
-    texts = {1: "", 2: ""}
+def _read_property(cursor: Cursor, end: int, model: _Model) -> Reading[None]:
+    """Keep a property, or note that its value was too long to be kept."""
+    key, value = "", b""
     while cursor.offset < end:
         found = yield from next_field(cursor, end)
-        if found.number in texts and found.wire == BYTES and found.value <= MAX_TEXT:
-            texts[found.number] = yield from read_text(cursor, found)
+        if (found.number, found.wire) == (1, BYTES) and found.value <= MAX_TEXT:
+            key = yield from read_text(cursor, found)
+        elif (found.number, found.wire) == (2, BYTES) and found.value <= min(MAX_VALUE, MAX_KEPT - model.kept):
+            value = yield from read_bytes(cursor, found, most=MAX_VALUE)
         else:
+            if found.number == 2:  # noqa: PLR2004 - the value
+                model.cut.append(key)
             yield from skip_field(cursor, found)
-    return texts[1], texts[2]
-
-
-def _read_graph(source: ByteSource, graph: _Graph, part: _Part) -> Reading[None]:
-    cursor = Cursor(source, part.start, part.end)
-    while cursor.offset < part.end:
-        found = yield from next_field(cursor, part.end)
-        end = cursor.offset + found.value
-        match found.number, found.wire:
-            case 5, 2:
-                weight = yield from read_weight(cursor, end)
-                graph.weights[weight.name] = weight
-            case 11, 2:
-                graph.inputs.append((yield from read_value(cursor, end)))
-            case 12, 2:
-                graph.outputs.append((yield from read_value(cursor, end)))
-            case _:
-                yield from skip_field(cursor, found)
-        if max(len(graph.weights), len(graph.inputs), len(graph.outputs)) > MAX_ITEMS:
-            source.exceed(f"more than {MAX_ITEMS} inputs, outputs or weights", MAX_ITEMS, cursor.offset)
+    model.kept += len(key) + len(value)
+    model.metadata[key] = value.decode(errors="replace")
 
 
 def _tensor(name: str, weight: Weight) -> TensorSchema:
@@ -141,7 +128,7 @@ def _dtype(weight: Weight) -> str:
     return DTYPES[weight.dtype].name if weight.dtype in DTYPES else f"type {weight.dtype}"
 
 
-def _schema(source: ByteSource, model: _Model, graph: _Graph | None) -> ONNXSchema:
+def _schema(source: ByteSource, model: _Model, graph: Graph | None) -> ONNXSchema:
     known = ONNXSchema(
         size=source.size,
         complete=graph is not None,
@@ -151,6 +138,7 @@ def _schema(source: ByteSource, model: _Model, graph: _Graph | None) -> ONNXSche
         opsets=model.opsets,
         producer=" ".join(filter(None, model.producer)) or None,
         metadata=model.metadata,
+        cut_metadata=tuple(sorted(set(model.cut))),
     )
     if graph is None:
         return known
@@ -164,6 +152,7 @@ def _schema(source: ByteSource, model: _Model, graph: _Graph | None) -> ONNXSche
             "tensors": TensorTable(graph.weights, _tensor),
             "parameters": totals.total(),
             "parameters_by_dtype": dict(sorted(totals.items())),
-            "has_external_data": any(weight.external for weight in graph.weights.values()),
+            "has_external_data": graph.has_external_data,
+            "external_files": tuple(sorted(graph.external_files)),
         }
     )

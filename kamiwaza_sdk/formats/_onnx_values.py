@@ -57,13 +57,14 @@ DTYPES: Final = {
 
 
 class Weight(NamedTuple):
-    """An initializer."""
+    """An initializer: `offset` is where its bytes are in this file, `location` names the other one that they are in."""
 
     name: str
     dtype: int
     shape: tuple[int, ...]
     offset: int | None
     external: bool
+    location: str = ""
 
 
 def read_text(cursor: Cursor, found: Field) -> Reading[str]:
@@ -74,7 +75,7 @@ def read_text(cursor: Cursor, found: Field) -> Reading[str]:
 def read_weight(cursor: Cursor, end: int) -> Reading[Weight]:
     """Return what a ``TensorProto`` says, without its data."""
     at = cursor.offset
-    name, dtype, offset, external = "", 0, None, False
+    name, dtype, offset, external, location = "", 0, None, False, ""
     shape = list[int]()
     while cursor.offset < end:
         found = yield from next_field(cursor, end)
@@ -88,6 +89,8 @@ def read_weight(cursor: Cursor, end: int) -> Reading[Weight]:
             case 9, 2:
                 offset = cursor.offset
                 yield from cursor.skip(found.value)
+            case 13, 2:
+                location = (yield from _read_location(cursor, cursor.offset + found.value)) or location
             case 14, 0:
                 external = found.value == _EXTERNAL
             case _:
@@ -96,7 +99,21 @@ def read_weight(cursor: Cursor, end: int) -> Reading[Weight]:
             cursor.source.exceed(f"a weight has more than {MAX_RANK} dimensions", MAX_RANK, at)
     if min(shape, default=0) < 0 or prod(shape) >= _OVERFLOW:
         cursor.source.refuse(f"weight {name[:80]!r} has a negative dimension, or more than 63 bits can count", at)
-    return Weight(name, dtype, tuple(shape), offset, external)
+    return Weight(name, dtype, tuple(shape), offset, external, location)
+
+
+def _read_location(cursor: Cursor, end: int) -> Reading[str]:
+    """Return the file that an entry of external data names; nothing where the entry is another one."""
+    key, value = "", ""
+    while cursor.offset < end:
+        found = yield from next_field(cursor, end)
+        if (found.number, found.wire) == (1, BYTES):
+            key = yield from read_text(cursor, found)
+        elif (found.number, found.wire) == (2, BYTES):
+            value = yield from read_text(cursor, found)
+        else:
+            yield from skip_field(cursor, found)
+    return value if key == "location" else ""
 
 
 def read_value(cursor: Cursor, end: int) -> Reading[ONNXValueSchema]:

@@ -46,11 +46,14 @@ class ONNXSchema(FileSchema):
         producer: The tool that made it, and its version: ``pytorch 2.3.0``.
         inputs: In the graph's order. Up to version 3 of the representation, the weights are among them.
         outputs: In the graph's order.
-        tensors: The weights (initializers), by name.
+        tensors: The weights by name: initializers, also sparse ones, and constants. Those of the bodies of ``If``,
+            ``Loop`` and ``Scan`` and of functions have the name of their node or function before their own.
         parameters: How many elements these have.
         parameters_by_dtype: The same by type, sorted by name.
         has_external_data: Whether some weights are in other files.
+        external_files: The names of these files, relative to this one's directory, sorted.
         metadata: What ``metadata_props`` says.
+        cut_metadata: The keys of what is too long to be kept, over 4 MiB, sorted; in `metadata` they are empty.
 
     Example:
         >>> schema = ONNXSchema(size=9, complete=False, opsets={}, metadata={})
@@ -70,4 +73,6 @@ class ONNXSchema(FileSchema):
     parameters: int | None = None
     parameters_by_dtype: dict[str, int] | None = None
     has_external_data: bool | None = None
+    external_files: tuple[str, ...] | None = None
     metadata: dict[str, str]
+    cut_metadata: tuple[str, ...] = ()

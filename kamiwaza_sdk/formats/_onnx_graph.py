@@ -1,0 +1,231 @@
+"""Skims the graphs of an ONNX file, and the graphs in their nodes, for weights.
+
+The format: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto, from which the numbers of the fields are.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Final, NamedTuple
+
+from kamiwaza_sdk.formats._onnx_values import Weight, read_text, read_value, read_weight
+from kamiwaza_sdk.formats._protobuf import BYTES, next_field, skip_field
+from kamiwaza_sdk.formats._source import ByteSource, Cursor, Reading
+from kamiwaza_sdk.formats.schemas.onnx import ONNXValueSchema
+
+__all__ = ["Graph", "Part", "read_function", "read_graph"]
+
+#: Each of inputs, outputs and weights.
+MAX_ITEMS: Final = 250_000
+#: How deep graphs may be nested.
+MAX_DEPTH: Final = 16
+#: Longer nodes hold weights, nearly always.
+_SHORT_NODE: Final = 16_384
+#: How many bytes of a node cost a step.
+_BYTES_A_STEP: Final = 24
+_ATTRIBUTE: Final = 5
+#: The fields of an attribute that hold tensors and graphs.
+_HOLDING: Final = frozenset({5, 6, 10, 11, 22, 23})
+_TENSORS: Final = frozenset({5, 10})
+_GRAPHS: Final = frozenset({6, 11})
+_MORE: Final = 0x80
+_OUTSIDE: Final = re.compile(r"[/\\]|[A-Za-z]:|.*\\|.*\0")
+
+
+class Part(NamedTuple):
+    """Where in the file a message is."""
+
+    start: int
+    end: int
+
+
+@dataclass
+class Graph:
+    """What graphs hold.
+
+    Attributes:
+        inputs: Of the main graph, in its order.
+        outputs: Of the main graph, in its order.
+        weights: By name, also those of graphs in nodes.
+        external_files: The files that weights are in besides this one.
+        has_external_data: Whether there are any.
+    """
+
+    inputs: list[ONNXValueSchema] = field(default_factory=list)
+    outputs: list[ONNXValueSchema] = field(default_factory=list)
+    weights: dict[str, Weight] = field(default_factory=dict)
+    external_files: set[str] = field(default_factory=set)
+    has_external_data: bool = False
+
+    def add(self, source: ByteSource, weight: Weight, name: str) -> None:
+        """Keep a weight under a name, or another one where something else has that."""
+        unique, number = name, 1
+        while unique in self.weights:
+            number += 1
+            unique = f"{name}#{number}"
+            source.step(0)
+        self.weights[unique] = weight
+        if len(self.weights) > MAX_ITEMS:
+            source.exceed(f"more than {MAX_ITEMS} weights", MAX_ITEMS)
+
+    def note(self, source: ByteSource, weight: Weight) -> None:
+        """Note the file that a weight is in, or refuse one outside of the directory, as the reference library does."""
+        if not weight.external:
+            return
+        self.has_external_data = True
+        place = PurePosixPath(weight.location)
+        if _OUTSIDE.match(weight.location) or ".." in place.parts:
+            what = f"the weight {weight.name[:80]!r} is in {weight.location[:80]!r}, outside of the model's directory"
+            source.refuse(f"{what}; no loader takes that")
+        if weight.location:
+            self.external_files.add(str(place))
+
+
+def read_graph(source: ByteSource, graph: Graph, part: Part) -> Reading[None]:
+    """Read the main graph."""
+    yield from _Skimmer(source, graph).read_graph(Cursor(source, part.start, part.end), part.end, "", 0)
+
+
+def read_function(source: ByteSource, graph: Graph, part: Part) -> Reading[None]:
+    """Read a function, which is a graph of its own."""
+    cursor, name, skimmer = Cursor(source, part.start, part.end), "", _Skimmer(source, graph)
+    while cursor.offset < part.end:
+        found = yield from next_field(cursor, part.end)
+        if (found.number, found.wire) == (1, BYTES):
+            name = yield from read_text(cursor, found)
+        elif (found.number, found.wire) == (7, BYTES):
+            yield from skimmer.read_node(cursor, found.value, f"{name}/", 1)
+        else:
+            yield from skip_field(cursor, found)
+
+
+class _Skimmer:
+    def __init__(self, source: ByteSource, graph: Graph) -> None:
+        self.source = source
+        self.graph = graph
+
+    def read_graph(self, cursor: Cursor, end: int, scope: str, depth: int) -> Reading[None]:
+        """Read a graph that ends there; of those in nodes, only the weights are kept."""
+        if depth > MAX_DEPTH:
+            self.source.exceed(f"graphs are nested deeper than {MAX_DEPTH}", MAX_DEPTH, cursor.offset)
+        graph = self.graph
+        while cursor.offset < end:
+            found = yield from next_field(cursor, end)
+            last = cursor.offset + found.value
+            match found.number, found.wire:
+                case 1, 2:
+                    yield from self.read_node(cursor, found.value, scope, depth)
+                case 5, 2:
+                    self._keep((yield from read_weight(cursor, last)), scope)
+                case 11, 2 if not depth:
+                    graph.inputs.append((yield from read_value(cursor, last)))
+                case 12, 2 if not depth:
+                    graph.outputs.append((yield from read_value(cursor, last)))
+                case 15, 2:
+                    self._keep((yield from self._read_sparse(cursor, last)), scope)
+                case _:
+                    yield from skip_field(cursor, found)
+            if max(len(graph.inputs), len(graph.outputs)) > MAX_ITEMS:
+                self.source.exceed(f"more than {MAX_ITEMS} inputs or outputs", MAX_ITEMS, cursor.offset)
+
+    def _keep(self, weight: Weight, scope: str) -> None:
+        self.graph.add(self.source, weight, scope + weight.name)
+        self.graph.note(self.source, weight)
+
+    def _read_sparse(self, cursor: Cursor, end: int) -> Reading[Weight]:
+        """Return the values that a sparse tensor has, as they are its weights; its indices are none."""
+        values = Weight("", 0, (), None, external=False)
+        while cursor.offset < end:
+            found = yield from next_field(cursor, end)
+            if (found.number, found.wire) == (1, BYTES):
+                values = yield from read_weight(cursor, cursor.offset + found.value)
+            elif (found.number, found.wire) == (2, BYTES):
+                self.graph.note(self.source, (yield from read_weight(cursor, cursor.offset + found.value)))
+            else:
+                yield from skip_field(cursor, found)
+        return values
+
+    def read_node(self, cursor: Cursor, length: int, scope: str, depth: int) -> Reading[None]:
+        """Read what a node holds: most hold neither tensors nor graphs, and are left behind."""
+        if length <= _SHORT_NODE:
+            self.source.step(cursor.offset, 1 + length // _BYTES_A_STEP)
+            yield from cursor.need(length)
+            if not _holds_tensors(cursor.data, cursor.position, cursor.position + length):
+                yield from cursor.skip(length)
+                return
+        end, name, kind, constants = cursor.offset + length, "", "", list[Weight]()
+        while cursor.offset < end:
+            found = yield from next_field(cursor, end)
+            if (found.number, found.wire) == (3, BYTES):
+                name = yield from read_text(cursor, found)
+            elif (found.number, found.wire) == (4, BYTES):
+                kind = yield from read_text(cursor, found)
+            elif (found.number, found.wire) == (_ATTRIBUTE, BYTES):
+                inner = f"{scope}{name or kind}"
+                constants += yield from self._read_attribute(cursor, cursor.offset + found.value, inner, depth)
+            else:
+                yield from skip_field(cursor, found)
+        for weight in constants:
+            self.graph.note(self.source, weight)
+            if kind == "Constant":
+                self.graph.add(self.source, weight, scope + (name or weight.name or kind))
+
+    def _read_attribute(self, cursor: Cursor, end: int, scope: str, depth: int) -> Reading[list[Weight]]:
+        weights, name = list[Weight](), ""
+        while cursor.offset < end:
+            found = yield from next_field(cursor, end)
+            last = cursor.offset + found.value
+            if (found.number, found.wire) == (1, BYTES):
+                name = yield from read_text(cursor, found)
+            elif found.wire == BYTES and found.number in _TENSORS:
+                weights.append((yield from read_weight(cursor, last)))
+            elif found.wire == BYTES and found.number in _GRAPHS:
+                yield from self.read_graph(cursor, last, f"{scope}.{name}/", depth + 1)
+            elif found.wire == BYTES and found.number in _HOLDING:
+                weights.append((yield from self._read_sparse(cursor, last)))
+            else:
+                yield from skip_field(cursor, found)
+        return weights
+
+
+def _holds_tensors(data: bytes, at: int, end: int) -> bool:
+    """Whether a node has an attribute with a tensor or a graph. What is not well formed is left to who reads it."""
+    try:
+        return any(
+            number == _ATTRIBUTE and any(inner in _HOLDING for inner, *_ in _skim(data, begin, begin + length))
+            for number, begin, length in _skim(data, at, end)
+        )
+    except ValueError:
+        return True
+
+
+def _skim(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Go through the fields of a message in memory: their numbers, where they begin, how long they are.
+
+    Raises:
+        ValueError: It is none.
+    """
+    while at < end:
+        tag, at = _varint(data, at, end)
+        wire, length = tag & 7, 0
+        if wire == 0:
+            _, at = _varint(data, at, end)
+        elif wire == BYTES:
+            length, at = _varint(data, at, end)
+        else:
+            length = {1: 8, 5: 4}.get(wire, end)
+        if length > end - at:
+            raise ValueError
+        yield tag >> 3, at, length
+        at += length
+
+
+def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
+    value = shift = 0
+    for place in range(at, min(at + 10, end)):
+        value |= (data[place] & (_MORE - 1)) << shift
+        if data[place] < _MORE:
+            return value, place + 1
+        shift += 7
+    raise ValueError
