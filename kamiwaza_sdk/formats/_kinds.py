@@ -6,7 +6,7 @@ that fit, the first counts. What is read further has a reader in `inspection`.
 """
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Container
 from typing import Final, NamedTuple
 
 from kamiwaza_sdk.formats import _kind_rules as rules
@@ -137,7 +137,7 @@ def kind_called(name: str) -> Kind:
     return next(kind for kind in KINDS if kind.name == name)
 
 
-def kind_beside(path: str, names: frozenset[str]) -> Kind | None:
+def kind_beside(path: str, names: Container[str]) -> Kind | None:
     """Return the kind of a file that only the files beside it tell; `None` where they tell nothing."""
     told = weight_format(path, names)
     return next((kind for kind in KINDS if kind.reason is _BESIDE and kind.name == told), None)

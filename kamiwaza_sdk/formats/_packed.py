@@ -40,7 +40,7 @@ class Allowance:
         source.step(offset, 1 + size // _BYTES_A_STEP)
         self.left -= size
         if self.left < 0:
-            what = f"what is packed in it unfolds to more than {MAX_UNPACKED} bytes, and is looked into no further"
+            what = f"the files packed in it unfold to more than {MAX_UNPACKED} bytes; that is no ordinary file"
             source.exceed(what, MAX_UNPACKED, offset)
 
 

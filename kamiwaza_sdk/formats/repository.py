@@ -2,18 +2,20 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final, NoReturn
 
 from kamiwaza_sdk.formats._front_matter import read_front_matter
 from kamiwaza_sdk.formats._json import read_json
+from kamiwaza_sdk.formats._kinds import kind_of_head
 from kamiwaza_sdk.formats._licences import LONGEST, is_licence_file, joined, recognise_licence
 from kamiwaza_sdk.formats._remote_code import remote_code
 from kamiwaza_sdk.formats._source import Budget, ByteSource
 from kamiwaza_sdk.formats.attention.config import config_attention, text_configuration
 from kamiwaza_sdk.formats.exceptions import FormatLimitException, UnknownFormatException
-from kamiwaza_sdk.formats.inspection import FormatSchema
+from kamiwaza_sdk.formats.inspection import FormatSchema, detect_format
+from kamiwaza_sdk.formats.layouts.names import weight_format
 from kamiwaza_sdk.formats.looking import Looking
 from kamiwaza_sdk.formats.schemas import GGUFSchema, ONNXSchema, PickleSchema, SafetensorsSchema, TensorTable
 from kamiwaza_sdk.formats.schemas.repository import RepositoryDetailsSchema
@@ -39,7 +41,8 @@ DESCRIBING_FILES: Final = (
 #: A larger one is no such file.
 MAX_TEXT: Final = 4 * 1024**2
 MAX_FILES: Final = 10_000
-_WEIGHTS: Final = (".safetensors", ".gguf", ".onnx", ".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")
+#: How much of a file tells weights that are called otherwise.
+_HEAD: Final = 4096
 #: What a GGUF file says that is not there.
 _SILENT: Final = GGUFSchema(
     size=0, version=3, byte_order="little", tensors=TensorTable({}), parameters_by_dtype={}, metadata={}
@@ -95,7 +98,7 @@ def inspect_directory(directory: str | os.PathLike[str]) -> RepositoryDetailsSch
     files = dict[str, FormatSchema]()
     problems = dict[str, str]()
     for name, path in paths.items():
-        if name.endswith(_WEIGHTS) and not name.endswith(INDEX) and not is_describing(name):
+        if not name.endswith(INDEX) and not is_describing(name) and (weight_format(name, paths) or _has_weights(path)):
             try:
                 files[name] = looking.look(path, name=name, check=indexes.check_of(name))
             except FormatLimitException as error:
@@ -145,6 +148,14 @@ class _Indexes:
 
 def _refuse(error: OSError) -> NoReturn:
     raise error
+
+
+def _has_weights(path: Path) -> bool:
+    """Whether a file begins as weights do, whatever it is called."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    kind = kind_of_head(head)
+    return detect_format(head) in {"safetensors", "gguf", "onnx"} or (kind is not None and kind.is_weights)
 
 
 def _files(root: Path) -> list[Path]:
@@ -217,7 +228,7 @@ def describe_repository(
             totals.update(getattr(schema, "parameters_by_dtype", None) or {})
     return RepositoryDetailsSchema(
         size=sum(schema.size for schema in chosen),
-        formats=tuple(sorted({schema.format for schema in files.values()})),
+        formats=tuple(sorted({schema.format for schema in files.values() if getattr(schema, "is_weights", True)})),
         architecture=architecture,
         model_type=_text(config, "model_type"),
         task=_first(card, "pipeline_tag") or _task(architecture),
@@ -239,11 +250,11 @@ def describe_repository(
         parameters_by_dtype=dict(sorted(totals.items())),
         attention=config_attention(config) or gguf.attention,
         remote_code={name: what for name, what in remote_code(texts, paths).items() if what is not None},
-        verdicts={name: schema.verdict for name, schema in files.items() if isinstance(schema, PickleSchema)},
+        verdicts={name: verdict for name, schema in files.items() if (verdict := getattr(schema, "verdict", None))},
     )
 
 
-def _chosen(files: Iterable[FormatSchema]) -> list[FormatSchema]:
+def _chosen(files: Iterable[FormatSchema]) -> Sequence[FormatSchema]:
     """Return the files of one format: of the first that there is."""
     for kind in (SafetensorsSchema, GGUFSchema, ONNXSchema, PickleSchema):
         if found := [schema for schema in files if isinstance(schema, kind)]:

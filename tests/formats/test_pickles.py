@@ -31,8 +31,7 @@ from kamiwaza_sdk import (
     UnknownFormatException,
     inspect_file,
 )
-from kamiwaza_sdk.formats import _archive as archives
-from kamiwaza_sdk.formats import _pickle_machine, _source
+from kamiwaza_sdk.formats import _packed, _pickle_machine, _source
 from kamiwaza_sdk.formats._pickle_rules import ALLOWED, judge
 from kamiwaza_sdk.formats._pickle_walk import CODES
 from tests.formats.fuzz_pickles import compare, mutants
@@ -466,7 +465,7 @@ def few_steps(monkeypatch: pytest.MonkeyPatch) -> int:
 def test_a_zip_bomb_is_refused_before_it_unfolds(
     few_steps: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(archives, "MAX_INFLATED", 32 * 1024**2)
+    monkeypatch.setattr(_packed, "MAX_UNPACKED", 32 * 1024**2)
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     bomb = pickle.PROTO + b"\x04" + b"N0" * few_steps
     packed = packer.compress(bomb) + b"".join(packer.compress(b"N0" * 500_000) for _ in range(20)) + packer.flush()

@@ -1,7 +1,7 @@
 """What the name of a file says: which role it has, which format, and of which set of shards it is a part."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from itertools import islice
 from pathlib import PurePosixPath
 from typing import Final, NamedTuple
@@ -154,7 +154,7 @@ def _renumbered(example: tuple[int, str], number: int) -> str:
     return path
 
 
-def weight_format(path: str, names: frozenset[str]) -> str | None:
+def weight_format(path: str, names: Container[str]) -> str | None:
     """Return the format of weights that a file's name and its neighbours tell; `None` of what is none.
 
     Args:
@@ -174,7 +174,7 @@ def _bundle_format(path: str) -> str | None:
     return "coreml" if any(part.endswith((".mlpackage", ".mlmodelc")) for part in folders) else None
 
 
-def _bin_format(stem: Stem, names: frozenset[str]) -> str:
+def _bin_format(stem: Stem, names: Container[str]) -> str:
     beside = f"{stem.folder}/" if stem.folder else ""
     if f"{beside}{stem.name}.xml" in names:
         return "openvino"

@@ -134,6 +134,7 @@ def _known(path: str, size: int, findings: Findings, problems: Mapping[str, str]
         findings.verdict(path),
         fetched.digests_known,
         problems.get(path),
+        findings.unread(path),
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from kamiwaza_sdk.exceptions import ServiceException
+from kamiwaza_sdk.formats._kinds import kind_beside
 from kamiwaza_sdk.formats._programs import is_program
 from kamiwaza_sdk.formats._remote_code import remote_code
 from kamiwaza_sdk.formats._source import Budget
@@ -16,7 +17,7 @@ from kamiwaza_sdk.formats.exceptions import FormatException, NotTheModelExceptio
 from kamiwaza_sdk.formats.inspection import FormatSchema, inspect_ranges
 from kamiwaza_sdk.formats.looking import Looking, summary_of
 from kamiwaza_sdk.formats.repository import describe_repository, is_describing
-from kamiwaza_sdk.formats.schemas import PickleSchema, PickleVerdict, RepositoryDetailsSchema
+from kamiwaza_sdk.formats.schemas import OtherFileSchema, PickleSchema, PickleVerdict, RepositoryDetailsSchema
 from kamiwaza_sdk.services.hub._contents import content_of
 from kamiwaza_sdk.services.hub._faults import fault_of
 from kamiwaza_sdk.services.hub._quantizations import format_by_name
@@ -45,6 +46,7 @@ class Findings:
         paths: Of all files, whether they were looked into or not.
         others: Files that are no weights, whatever they are called.
         programs: Files that a machine executes.
+        beside: Formats that only other files tell, by path.
         problems: Why the inside of a file is not known, by path.
         unreadable: Why a text says nothing, by name.
         sizes: Sizes that no listing told, by path.
@@ -56,6 +58,7 @@ class Findings:
     paths: set[str] = field(default_factory=set[str])
     others: set[str] = field(default_factory=set[str])
     programs: set[str] = field(default_factory=set[str])
+    beside: dict[str, str] = field(default_factory=dict[str, str])
     problems: dict[str, str] = field(default_factory=dict[str, str])
     unreadable: dict[str, str] = field(default_factory=dict[str, str])
     sizes: dict[str, int] = field(default_factory=dict[str, int])
@@ -63,18 +66,28 @@ class Findings:
     _read: dict[str, bytes] = field(default_factory=dict[str, bytes])
 
     def format(self, path: str) -> str | None:
-        """Return what a file is: as its bytes say, or else its name."""
-        return self.known_format(path) or (None if path in self.others else format_by_name(path))
+        """Return which weights a file is, or that it is a program: as its bytes say, or else its name."""
+        is_known = path in self.schemas or path in self.others
+        return self.known_format(path) or (None if is_known else format_by_name(path))
 
     def known_format(self, path: str) -> str | None:
-        """Return what a file is by its bytes."""
+        """Return which weights a file is by its bytes, or else by the files beside it, or that it is a program."""
         schema = self.schemas.get(path)
-        return "program" if path in self.programs else None if schema is None else schema.format
+        if path in self.programs:
+            return "program"
+        if isinstance(schema, OtherFileSchema) and not schema.is_weights:
+            return None
+        return self.beside.get(path) if schema is None else schema.format
 
     def verdict(self, path: str) -> PickleVerdict | None:
-        """Return whether loading a file could do harm, where it is a pickle that was looked through."""
+        """Return whether loading a file could do harm, where something is known of that."""
         schema = self.schemas.get(path)
-        return schema.verdict if isinstance(schema, PickleSchema) else None
+        return schema.verdict if isinstance(schema, PickleSchema | OtherFileSchema) else None
+
+    def unread(self, path: str) -> str | None:
+        """Return what of a file was not looked into, though there can be pickles in it."""
+        schema = self.schemas.get(path)
+        return next(iter(schema.unread), None) if isinstance(schema, PickleSchema | OtherFileSchema) else None
 
     def dtype(self, path: str) -> str | None:
         """Return the type that most of a file's parameters have."""
@@ -117,7 +130,7 @@ class Findings:
             if path in self.sizes:
                 self.sizes[other] = self.sizes[path]
             if path in self.others:
-                self.others.add(other)
+                self.note(other, UnknownFormatException(path=other, reason=""))
             if path in self.faults:
                 self.faults[other] = self.faults[path].model_copy(update={"path": other})
             if path in self.problems:
@@ -128,6 +141,8 @@ class Findings:
         """Note why the inside of a file is not known, unless there is nothing to know."""
         if isinstance(error, UnknownFormatException):
             self.others.add(path)
+            kind = kind_beside(path, self.paths)
+            self.beside |= {} if kind is None else {path: kind.name}
             return
         self.problems[path] = str(error)
         if isinstance(error, NotTheModelException):
@@ -186,10 +201,11 @@ class Inspection:
         seen = self.findings.schemas.keys() | self.findings.others
         places = {file.path: self._kept[file.path] for file in files if file.path in self._kept.keys() - seen}
         async with self._alone:
-            found = await in_thread(lambda: inspect_here(places, self._looking))
+            found = await in_thread(lambda: inspect_here(places, self._looking, names=self.findings.paths))
         self.findings.schemas |= found.schemas
         self.findings.others |= found.others
         self.findings.programs |= found.programs
+        self.findings.beside |= found.beside
         self.findings.problems |= found.problems
         self.findings.faults |= found.faults
 
@@ -238,9 +254,15 @@ class Inspection:
             self.findings.faults[file.path] = fault
 
 
-def inspect_here(files: Mapping[str, Path], looking: Looking | None = None) -> Findings:
-    """Return what files on this machine say, also those that are weights only by their bytes. Blocks."""
-    findings = Findings(paths=set(files))
+def inspect_here(files: Mapping[str, Path], looking: Looking | None = None, *, names: Iterable[str] = ()) -> Findings:
+    """Return what files on this machine say, also those that are weights only by their bytes. Blocks.
+
+    Args:
+        files: Where each file lies.
+        looking: What was looked into before.
+        names: Of other files beside them.
+    """
+    findings = Findings(paths={*files, *names})
     looking = Looking(Budget()) if looking is None else looking
     for path, place in files.items():
         go_on()

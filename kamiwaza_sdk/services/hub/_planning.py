@@ -268,7 +268,7 @@ class _Planning:
             format=findings.format(file.path),
             dtype=findings.dtype(file.path),
             verdict=findings.verdict(file.path),
-            problem=findings.problem(file.path),
+            problem=findings.problem(file.path) or findings.unread(file.path),
         )
 
     def _objections(
@@ -277,9 +277,17 @@ class _Planning:
         if self._question.policy is None:
             return ()
         digests = {file.path: file.has_digest for file in manifest.files}
-        problems = self._inspection.findings.problems
+        problems, unread = self._inspection.findings.problems, self._inspection.findings.unread
         known = [
-            Known(file.path, file.size, file.format, file.verdict, digests[file.path], problems.get(file.path))
+            Known(
+                file.path,
+                file.size,
+                file.format,
+                file.verdict,
+                digests[file.path],
+                problems.get(file.path),
+                unread(file.path),
+            )
             for file in files
         ]
         subject = Subject(

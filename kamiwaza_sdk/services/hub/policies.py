@@ -24,7 +24,7 @@ _CLIMBING: Final = re.compile(r"(?:^|/)\.\.(?:/|$)")
 
 
 class Known(NamedTuple):
-    """What is known of a file. `None` is not known."""
+    """What is known of a file. `None` is not known; of `unread`, that all was looked into that can hold pickles."""
 
     path: str
     size: int | None
@@ -32,6 +32,7 @@ class Known(NamedTuple):
     verdict: PickleVerdict | None
     has_digest: bool
     problem: str | None = None
+    unread: str | None = None
 
 
 class Subject(NamedTuple):
@@ -80,7 +81,10 @@ def _pickles(policy: Policy, subject: Subject) -> Iterator[ObjectionSchema]:
         return
     for file in subject.files:
         if file.verdict is not None and VERDICTS.index(file.verdict) > VERDICTS.index(policy.worst_pickle):
-            yield _bad("worst_pickle", file, f"is a pickle found {file.verdict}")
+            what = "a pickle" if file.format == "pickle" else file.format or "a file with pickles"
+            yield _bad("worst_pickle", file, f"is {what} found {file.verdict}")
+        elif subject.final and file.unread is not None:
+            yield _unreadable("worst_pickle", file, file.unread)
         elif subject.final and file.verdict is None and (file.format == "pickle" or file.problem is not None):
             yield _unreadable("worst_pickle", file, file.problem or "nothing is known of its inside")
 

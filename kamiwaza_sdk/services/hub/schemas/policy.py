@@ -62,8 +62,9 @@ class Policy(InputSchema):
     again on the bytes. Travels as JSON.
 
     Attributes:
-        formats: What files of weights may be: ``safetensors``, ``gguf``, ``onnx``, ``pickle``. Of the bytes, what they
-            are counts, and not what they are called; texts and other data are not asked, but a program does not pass.
+        formats: What files of weights may be: ``safetensors``, ``gguf``, ``onnx``, ``pickle``, or another one of the
+            page of formats: ``keras``, ``tflite``. Of the bytes, what they are counts, and not what they are called;
+            texts and other data are not asked, but a program does not pass.
         licenses: Which licences are accepted, in the words of the hub: ``apache-2.0``. A model under several needs all
             of them: ``mit AND cc-by-4.0``, a list in its card, or a card and a text that differ. Of ``mit OR gpl-3.0``
             one is enough, and ``gpl-2.0 WITH classpath-exception`` is accepted only where it is named so.
@@ -71,7 +72,8 @@ class Policy(InputSchema):
             ``example.org`` or ``*.example.org``, which all files must come from. Of files on this machine the host is
             ``localhost``; buckets and the names of images are no hosts.
         max_size: The most bytes, all files together, or a text such as ``10 GiB``.
-        worst_pickle: The worst verdict that a pickle may get: ``safe``, ``suspicious``, or ``dangerous``, which any is.
+        worst_pickle: The worst verdict that a pickle may get, or the code that another file holds: ``safe``,
+            ``suspicious``, or ``dangerous``, which any is. What is packed and was not looked into does not pass.
         needs_digests: Whether it must be known of each file beforehand which bytes it has.
         remote_code: `False` refuses what has loaders run code of its own: ``.py`` files, and what its configuration
             names (``auto_map``, ``custom_pipeline``). `True` is like `None`: nothing is asked.
