@@ -35,6 +35,8 @@ _TAR_BLOCK: Final = 512
 #: What a member of a tar archive costs, in steps.
 _TAR_STEPS: Final = 50
 _LONGEST_TAR_NAME: Final = 65_536
+#: What tar fills its archives up with is shorter.
+_MOST_PADDING: Final = 65_536
 _ORDER: Final[tuple[PickleVerdict, ...]] = ("safe", "suspicious", "dangerous")
 _MAX_FINDINGS: Final = 20
 _PEEK: Final = 4096
@@ -50,12 +52,14 @@ class _Look:
     Attributes:
         found: What was found so far.
         names: What the outermost archive holds; `None` where there is none.
+        ends_with_padding: Whether it is a tar archive, and nothing follows the last member.
     """
 
     def __init__(self, source: ByteSource) -> None:
         self.source = source
         self.found = Found()
         self.names: dict[str, Member | None] | None = None
+        self.ends_with_padding = False
         self._allowance = Allowance()
 
     def into(self, cursor: Cursor, name: str, depth: int) -> Reading[None]:
@@ -64,7 +68,9 @@ class _Look:
         packing = None if _STORAGE.fullmatch(name) else packing_of(head)
         form = "zip" if head.startswith(_ZIP) else packing.name if packing else "tar" if _is_tar(head) else None
         if form is None or _STORAGE.fullmatch(name):
-            named = is_pickle_name(name) and not _STORAGE.fullmatch(name)
+            # Packages of Python have texts of this name, each line a path or an import.
+            is_path_file = name.endswith(".pth") and head.startswith(b"import ")
+            named = is_pickle_name(name) and not is_path_file and not _STORAGE.fullmatch(name)
             yield from look_through_stream(cursor, self.found, named=named, joblib=depth == 1)
         elif depth >= MAX_DEPTH:
             self.found.unread.append(
@@ -148,6 +154,8 @@ class _Look:
             self.source.step(cursor.offset, _TAR_STEPS)
             block = yield from cursor.take(_TAR_BLOCK)
             if not any(block):
+                rest = yield from cursor.peek(_MOST_PADDING)
+                self.ends_with_padding = not depth and not any(rest) and len(rest) < _MOST_PADDING
                 break
             info = _tar_member(self.source, block, cursor.offset)
             length = info.size if size is None or info.type in _TAR_NAMES else size
@@ -254,7 +262,8 @@ def read_contents(source: ByteSource, head: bytes) -> Reading[PickleSchema | Oth
     if outer is not None and form not in {"zip", "numpy"}:
         yield from _look_into_outer(look, outer, is_pickle=form is not None)
         form = form or outer
-    if form != "zip":  # to a program that looks at the end first, it can be one all the same
+    # To a program that looks at the end first, it can be one all the same; that is then no member of a tar archive.
+    if form != "zip" and not look.ends_with_padding:
         yield from look.into_archive(required=False)
         form = form or ("zip" if look.names is not None else None)
     kind = _kind(source, head, form, look)
@@ -295,7 +304,8 @@ def _schema(
     source: ByteSource, form: str | None, kind: Kind | None, found: Found, tried: str | None
 ) -> PickleSchema | OtherFileSchema:
     plain = kind is None or kind.name in _PLAIN
-    if form is not None and plain and (found.has_pickles or (found.findings and named_format(source.path) == "pickle")):
+    is_torn = form == "zip" and bool(found.findings) and named_format(source.path) == "pickle"
+    if form is not None and plain and (found.has_pickles or is_torn):
         return _pickle_schema(source, form, found)
     if kind is None or (plain and is_pickle_name(source.path) and not found.unread):
         _refuse(source, kind, tried)
@@ -326,7 +336,8 @@ def _other_schema(source: ByteSource, kind: Kind, found: Found) -> OtherFileSche
     spoken = bool(found.findings) and (found.has_pickles or kind.name in {"numpy", "npy"})
     verdict = _worst([one.verdict for one in imports] + ["suspicious"] * spoken + [one for one, _ in found.code])
     is_read = kind.name in {"numpy", "npy"} and not found.unread
-    findings = [what for _, what in found.code] + found.findings
+    code = sorted(found.code, key=lambda one: -_ORDER.index(one[0]))
+    findings = [what for _, what in code] + found.findings
     unread = "; ".join(found.unread[:1])
     return OtherFileSchema(
         size=source.size,

@@ -50,14 +50,15 @@ def _fields(data: bytes, at: int = 0, end: int | None = None) -> list[_Field] | 
     """Return the fields whose beginnings are in these bytes, the first of them; `None` where it is no message."""
     fields = list[_Field]()
     stop = len(data) if end is None else min(end, len(data))
+    is_cut = end is None or end > len(data)  # what is missing may follow in the file
     while at < stop and len(fields) < _MOST_FIELDS:
         tag = _varint(data, at)
         if tag is None:
-            return fields if len(data) - at < _LONGEST_VARINT else None
+            return fields if is_cut and stop - at < _LONGEST_VARINT else None
         number, wire, at = tag[0] >> 3, tag[0] & 7, tag[1]
         value = (_WIDTHS[wire], at) if wire in _WIDTHS else _varint(data, at) if wire in {_VARINT, _BYTES} else None
         if number == 0 or value is None:
-            return fields if number and wire in {_VARINT, _BYTES} and len(data) - at < _LONGEST_VARINT else None
+            return fields if is_cut and number and wire in {_VARINT, _BYTES} and stop - at < _LONGEST_VARINT else None
         fields.append(_Field(number, wire, *value))
         at = value[1] if wire == _VARINT else value[1] + value[0]
         if end is not None and at > end:

@@ -1,6 +1,7 @@
 """ONNX: what is skimmed is what the reference library loads; what is hostile is refused, what is far is unknown."""
 
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from math import prod
 from pathlib import Path
@@ -36,6 +37,30 @@ def value(info: onnx.ValueInfoProto) -> tuple[str, str | None, tuple[int | str |
     return info.name, TensorProto.DataType.Name(kind.elem_type), dims if kind.HasField("shape") else None
 
 
+def weights_of(model: onnx.ModelProto) -> Iterator[TensorProto]:
+    """Return the weights of a model as the reference library has them: in bodies and functions, too."""
+    yield from weights_in(model.graph)
+    for function in model.functions:
+        for node in function.node:
+            yield from weights_at(node)
+
+
+def weights_in(graph: onnx.GraphProto) -> Iterator[TensorProto]:
+    yield from graph.initializer
+    yield from (sparse.values for sparse in graph.sparse_initializer)
+    for node in graph.node:
+        yield from weights_at(node)
+
+
+def weights_at(node: onnx.NodeProto) -> Iterator[TensorProto]:
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs):
+            yield from weights_in(graph)
+        if node.op_type == "Constant":
+            yield from [attribute.t] if attribute.HasField("t") else []
+            yield from [attribute.sparse_tensor.values] if attribute.HasField("sparse_tensor") else []
+
+
 def assert_same(schema: object, model: onnx.ModelProto) -> None:
     assert isinstance(schema, ONNXSchema)
     assert schema.complete
@@ -44,14 +69,16 @@ def assert_same(schema: object, model: onnx.ModelProto) -> None:
     assert schema.producer == (" ".join(filter(None, [model.producer_name, model.producer_version])) or None)
     for ours, theirs in ((schema.inputs, model.graph.input), (schema.outputs, model.graph.output)):
         assert [(v.name, v.dtype, v.shape) for v in ours or ()] == [value(info) for info in theirs]
-    totals = Counter[str]()
-    for tensor in model.graph.initializer:
+    totals, external = Counter[str](), set[str]()
+    for tensor in weights_of(model):
         totals[TensorProto.DataType.Name(tensor.data_type)] += prod(tensor.dims)
+        external |= {entry.value for entry in tensor.external_data if entry.key == "location"}
     assert schema.parameters_by_dtype == dict(totals)
     assert schema.parameters == totals.total()
-    assert {name: t.shape for name, t in (schema.tensors or {}).items()} == {
-        tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer
-    }
+    assert schema.external_files == tuple(sorted(external))
+    tables = {name: t.shape for name, t in (schema.tensors or {}).items()}
+    assert tables.items() >= {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}.items()
+    assert len(tables) == len(list(weights_of(model)))
     assert schema.metadata == {entry.key: entry.value for entry in model.metadata_props}
 
 
@@ -172,3 +199,82 @@ def test_a_file_with_any_bytes_changed_is_read_or_refused(
         mutated[place : place + len(piece)] = piece
     with suppress(FormatException):
         inspect_bytes(bytes(mutated), tmp_path_factory.getbasetemp() / "mutated.onnx")
+
+
+def outside(name: str, location: str) -> TensorProto:
+    tensor = TensorProto(name=name, data_type=TensorProto.FLOAT16, dims=[2, 3], data_location=TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value=location)
+    tensor.external_data.add(key="offset", value="4096")
+    return tensor
+
+
+def body(name: str, weight: TensorProto, *nodes: onnx.NodeProto) -> onnx.GraphProto:
+    y = helper.make_tensor_value_info(f"y_{name}", TensorProto.FLOAT, [3])
+    add = helper.make_node("Add", ["x", weight.name], [y.name])
+    return helper.make_graph([*nodes, add], name, [], [y], [weight])
+
+
+def branched(location: str = "bodies.data") -> onnx.ModelProto:
+    """Return a model with weights in the bodies of nodes, in each other, in constants, and in a function."""
+    inner = body("inner", outside("w", location))
+    both = {
+        "then_branch": inner,
+        "else_branch": body("else", helper.make_tensor("w", TensorProto.FLOAT, [3], [0.0] * 3)),
+    }
+    constant = helper.make_node("Constant", [], ["c"], name="constant", value=outside("", "constants.data"))
+    loop = body("loop", outside("v", "./loops/loop.data"), helper.make_node("If", ["c"], ["i"], name="if", **both))
+    indices = helper.make_tensor("", TensorProto.INT64, [2], [1, 5])
+    sparse = helper.make_sparse_tensor(helper.make_tensor("s", TensorProto.FLOAT, [2], [1.0, 2.0]), indices, [9])
+    nodes = [constant, helper.make_node("Loop", ["n", "c", "x"], ["y"], name="loop", body=loop)]
+    nodes += [helper.make_node("Relu", ["x"], [f"r{n}"], name=f"node/{n}", domain="") for n in range(100)]
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [3]) for name in "xy")
+    graph = helper.make_graph(nodes, "main", [x], [y], [outside("main", "model.data")], sparse_initializer=[sparse])
+    constants = helper.make_node("Constant", [], ["c"], value=helper.make_tensor("", TensorProto.FLOAT, [4], [1.0] * 4))
+    function = helper.make_function("own", "f", ["a"], ["c"], [constants], [helper.make_opsetid("", 20)])
+    return helper.make_model(graph, functions=[function])
+
+
+async def test_weights_in_bodies_constants_and_functions_are_counted_and_their_files_named(tmp_path: Path) -> None:
+    model = branched()
+    schema = inspect_bytes(model.SerializeToString(), tmp_path / "a.onnx")
+    assert isinstance(schema, ONNXSchema)
+    assert schema.has_external_data
+    assert schema.external_files == ("bodies.data", "constants.data", "loops/loop.data", "model.data")
+    assert (schema.parameters, schema.parameters_by_dtype) == (4 * 6 + 3 + 2 + 4, {"FLOAT": 9, "FLOAT16": 24})
+    assert set(schema.tensors or ()) == {
+        *("main", "s", "constant", "loop.body/v", "loop.body/if.then_branch/w", "loop.body/if.else_branch/w"),
+        "f/Constant",
+    }
+    assert await Ranges(model.SerializeToString(), path="a.onnx").inspect() == schema
+
+
+@pytest.mark.parametrize("location", ["../a", "/etc/passwd", "b/../../a", "C:a", "a\\b", "\\\\host\\a", ""])
+def test_external_data_outside_of_the_directory_is_refused(location: str, tmp_path: Path) -> None:
+    data = branched(location).SerializeToString()
+    if not location:  # what is in no file is none to fetch
+        schema = inspect_bytes(data, tmp_path / "a.onnx")
+        assert isinstance(schema, ONNXSchema)
+        assert schema.external_files == ("constants.data", "loops/loop.data", "model.data")
+        return
+    with pytest.raises(MalformedFileException, match="outside of the model's directory"):
+        inspect_bytes(data, tmp_path / "a.onnx")
+
+
+def test_long_metadata_is_kept_and_what_is_too_long_is_named(tmp_path: Path) -> None:
+    model = made()
+    helper.set_model_props(model, {"tokens": "t" * 70_000, "short": "s"})
+    kept = inspect_bytes(model.SerializeToString(), tmp_path / "a.onnx")
+    assert isinstance(kept, ONNXSchema)
+    assert (len(kept.metadata["tokens"]), kept.cut_metadata) == (70_000, ())
+    helper.set_model_props(model, {"huge": "t" * (4 * 1024**2 + 1), "short": "s"})
+    cut = inspect_bytes(model.SerializeToString(), tmp_path / "a.onnx")
+    assert isinstance(cut, ONNXSchema)
+    assert (cut.metadata, cut.cut_metadata) == ({"huge": "", "short": "s"}, ("huge",))
+
+
+def test_graphs_that_are_nested_deeply_are_refused(tmp_path: Path) -> None:
+    graph = body("0", outside("w", "a"))
+    for depth in range(20):
+        graph = body(str(depth), outside("w", "a"), helper.make_node("If", ["c"], ["y"], then_branch=graph))
+    with pytest.raises(FormatLimitException, match="nested deeper"):
+        inspect_bytes(helper.make_model(graph).SerializeToString(), tmp_path / "a.onnx")

@@ -1,0 +1,348 @@
+"""What each file is said to be, what is looked into, and that nothing is promised of what was not read."""
+
+import base64
+import bz2
+import gzip
+import io
+import json
+import lzma
+import marshal
+import pickle
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kamiwaza_sdk import (
+    FormatLimitException,
+    FormatSchema,
+    GGUFSchema,
+    MalformedFileException,
+    ONNXSchema,
+    OtherFileSchema,
+    PickleSchema,
+    SafetensorsSchema,
+    UnknownFormatException,
+)
+from kamiwaza_sdk.formats import _packed
+from kamiwaza_sdk.formats._containers import MAX_DEPTH
+from kamiwaza_sdk.formats._kinds import KINDS
+from tests.formats.kinds import ARCHIVES, BY_HEAD, NUMBERS, tarred, zipped
+from tests.formats.making import Ranges, inspect_bytes, safetensors_file
+from tests.formats.test_gguf import head as gguf_file
+from tests.formats.test_pickles import WEIGHTS, named
+
+EVIL = named("os", "system")
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "zlib": zlib.compress,
+    "bzip2": bz2.compress,
+    "xz": lzma.compress,
+    "lzma": lambda data: lzma.compress(data, lzma.FORMAT_ALONE),
+}
+
+
+def other(data: bytes, path: Path) -> OtherFileSchema:
+    schema = inspect_bytes(data, path)
+    assert isinstance(schema, OtherFileSchema)
+    return schema
+
+
+@pytest.mark.parametrize(("kind", "data"), [(kind, data) for kind, all_ in BY_HEAD.items() for data in all_])
+async def test_each_kind_is_told_by_its_first_bytes_and_gets_no_verdict(kind: str, data: bytes, tmp_path: Path) -> None:
+    schema = other(data, tmp_path / "file")
+    assert (schema.format, schema.verdict, schema.pickles, schema.size) == (kind, None, 0, len(data))
+    assert schema.reason
+    assert OtherFileSchema.model_validate_json(schema.model_dump_json()) == schema
+    assert await Ranges(data, path="file").inspect() == schema
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("kind", ARCHIVES)
+def test_each_archive_is_told_by_the_names_in_it_and_gets_no_verdict(kind: str, method: int, tmp_path: Path) -> None:
+    for before in (b"", b"#!/usr/bin/env python3\n"):
+        schema = other(before + zipped(ARCHIVES[kind], method=method), tmp_path / "file")
+        assert (schema.format, schema.unread) == (kind, ())
+        assert schema.verdict == (
+            "safe" if kind == "numpy" and not before else "suspicious" if kind == "numpy" else None
+        )
+
+
+def test_every_line_of_the_table_is_tested() -> None:
+    by_content = {kind.name for kind in KINDS if kind.begins or kind.holds}
+    assert by_content <= BY_HEAD.keys() | ARCHIVES.keys() | {"nemo", "torchscript"}
+
+
+def test_an_archive_with_a_pickle_in_it_is_judged_by_that_whatever_its_kind(tmp_path: Path) -> None:
+    for kind, members in ARCHIVES.items():
+        schema = inspect_bytes(zipped(members | {"x/data.pkl": EVIL}), tmp_path / "file")
+        assert isinstance(schema, OtherFileSchema | PickleSchema)
+        assert schema.verdict == "dangerous", kind
+    harmless = other(zipped(ARCHIVES["jar"] | {"x/data.pkl": WEIGHTS}), tmp_path / "file")
+    assert (harmless.verdict, harmless.pickles) == (None, 1)
+
+
+@pytest.mark.parametrize("program", BY_HEAD["program"])
+def test_an_archive_behind_a_program_is_a_program_whose_pickles_are_seen(program: bytes, tmp_path: Path) -> None:
+    schema = other(program + zipped({"a.txt": b"text"}), tmp_path / "file")
+    assert (schema.format, schema.verdict) == ("program", None)
+    schema = other(program + zipped({"m/data.pkl": EVIL}), tmp_path / "model.pt")
+    assert (schema.format, schema.verdict) == ("program", "dangerous")
+
+
+@pytest.mark.parametrize("packer", PACKERS)
+def test_a_packed_pickle_is_looked_through(packer: str, tmp_path: Path) -> None:
+    for name in ("model.joblib", "model.pkl.gz", "data"):
+        for data, verdict in ((WEIGHTS, "safe"), (EVIL, "dangerous")):
+            schema = inspect_bytes(PACKERS[packer](data), tmp_path / name)
+            assert isinstance(schema, PickleSchema)
+            assert (schema.container, schema.verdict, schema.unread) == (packer, verdict, ())
+
+
+@pytest.mark.parametrize("packer", PACKERS)
+def test_streams_that_follow_each_other_are_read_as_one(packer: str, tmp_path: Path) -> None:
+    pack = PACKERS[packer]
+    schema = inspect_bytes(pack(EVIL[:9]) + pack(b"") + pack(EVIL[9:]), tmp_path / "model.joblib")
+    assert isinstance(schema, PickleSchema)
+    assert [(one.module, one.name) for one in schema.imports] == [("os", "system")]
+
+
+@pytest.mark.parametrize("method", ["zlib", "gzip", "bz2", "lzma", "xz"])
+def test_what_joblib_packs_is_looked_through_as_what_it_does_not_pack(method: str, tmp_path: Path) -> None:
+    import joblib  # type: ignore[import-untyped]  # it has no types
+
+    model = {"a": np.arange(30_000.0), "b": [1, 2], "c": np.array(["text"], dtype=object)}
+    joblib.dump(model, tmp_path / "plain.joblib")
+    joblib.dump(model, tmp_path / "packed.joblib", compress=(method, 3))
+    plain = inspect_bytes((tmp_path / "plain.joblib").read_bytes(), tmp_path / "plain.joblib")
+    packed = inspect_bytes((tmp_path / "packed.joblib").read_bytes(), tmp_path / "packed.joblib")
+    assert isinstance(plain, PickleSchema)
+    assert isinstance(packed, PickleSchema)
+    assert (packed.verdict, packed.imports, packed.findings) == (plain.verdict, plain.imports, plain.findings)
+    assert plain.verdict == "suspicious"
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_a_nemo_archive_is_looked_through_down_to_the_weights_in_it(mode: str, form: int, tmp_path: Path) -> None:
+    for weights, verdict in ((WEIGHTS, None), (EVIL, "dangerous")):
+        members = {
+            "model_config.yaml": b"a: 1\n",
+            "model_weights.ckpt": zipped({"m/data.pkl": weights, "m/data/0": b"x"}),
+        }
+        schema = other(tarred(members, mode=mode, form=form), tmp_path / "model.nemo")
+        assert (schema.format, schema.verdict, schema.pickles, schema.unread) == ("nemo", verdict, 1, ())
+
+
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_the_long_names_of_a_tar_archive_are_read(form: int, tmp_path: Path) -> None:
+    torn = named("decimal", "Context").removesuffix(b"(tR.")
+    name = f"{'directory/' * 20}model.pkl"  # only by its name is what breaks off a pickle
+    schema = inspect_bytes(tarred({name: torn, "b.txt": b"text"}, form=form), tmp_path / "file.tar")
+    assert isinstance(schema, PickleSchema)
+    assert (schema.container, schema.verdict) == ("tar", "suspicious")
+
+
+def nested(levels: int, *, pack: Callable[[bytes], bytes]) -> bytes:
+    data = EVIL
+    for _ in range(levels):
+        data = pack(data)
+    return data
+
+
+@pytest.mark.parametrize(
+    "pack",
+    [
+        gzip.compress,
+        lambda data: zipped({"a": data}),
+        lambda data: zipped({"a": data}, method=zipfile.ZIP_DEFLATED),
+        lambda data: tarred({"a": data}),
+        lambda data: tarred({"a": data}, mode="w:gz") if len(data) < 100 else zipped({"a": data}),
+    ],
+)
+def test_what_is_packed_in_each_other_is_looked_into_to_a_depth_and_said_beyond(
+    pack: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    seen = inspect_bytes(nested(MAX_DEPTH - 1, pack=pack), tmp_path / "file")
+    assert isinstance(seen, PickleSchema)
+    assert seen.verdict == "dangerous"
+    deeper = other(nested(MAX_DEPTH + 1, pack=pack), tmp_path / "file")
+    assert deeper.verdict is None
+    assert f"more than {MAX_DEPTH} deep" in deeper.unread[0]
+
+
+def test_what_unfolds_to_too_much_is_said_to_be_unread_from_there_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(_packed, "MAX_UNPACKED", 2**20)
+    data = tarred({"a": EVIL, "b": bytes(2**22), "c": EVIL}, mode="w:gz")
+    schema = inspect_bytes(data, tmp_path / "file.tar.gz")
+    assert isinstance(schema, PickleSchema)
+    assert (schema.verdict, schema.pickles) == ("dangerous", 1)
+    assert "unfold to more than" in schema.unread[0]
+    long = b"\x80\x04B" + struct.pack("<I", 2**22) + bytes(2**22) + b"."
+    with pytest.raises(FormatLimitException, match="unfold to more than"):
+        inspect_bytes(zipped({"data.pkl": long}, method=zipfile.ZIP_DEFLATED), tmp_path / "model.pt")
+
+
+def test_an_archive_in_what_is_packed_is_too_large_for_memory_and_said_to_be_unread(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(_packed, "MAX_IN_MEMORY", 1000)
+    inner = zipped({"data.pkl": EVIL, "b": bytes(2000)})
+    assert "not looked into" in other(gzip.compress(inner), tmp_path / "file").unread[0]
+    stored = inspect_bytes(tarred({"a.zip": inner}), tmp_path / "file")
+    assert isinstance(stored, PickleSchema)
+    assert stored.verdict == "dangerous"
+
+
+def test_what_cannot_be_unpacked_is_said_to_be_unread(tmp_path: Path) -> None:
+    for packer in ("gzip", "bzip2", "xz"):
+        schema = other(PACKERS[packer](b"text" * 5000)[:-9], tmp_path / "file")
+        assert (schema.format, schema.verdict) == (packer, None)
+    cut = tarred({"a": b"text" * 500, "b": bytes(9000)}, mode="w:gz")[:-40]
+    assert other(cut, tmp_path / "file").unread
+    with zipfile.ZipFile(file := io.BytesIO(), "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("a.txt", b"text" * 100)
+    assert "packed in a way" in other(file.getvalue(), tmp_path / "file.zip").unread[0]
+    assert "no directory" in other(file.getvalue()[:-30], tmp_path / "file.zip").unread[0]
+
+
+def keras(configuration: object, *, method: int = zipfile.ZIP_STORED) -> bytes:
+    return zipped(ARCHIVES["keras"] | {"config.json": json.dumps(configuration).encode()}, method=method)
+
+
+def layer(name: str, *, module: str | None = "keras.layers", **config: object) -> dict[str, object]:
+    return {"module": module, "class_name": name, "config": config, "registered_name": None}
+
+
+def test_code_in_the_configuration_of_keras_is_named_and_not_safe(tmp_path: Path) -> None:
+    code = base64.b64encode(marshal.dumps(compile("1", "x", "eval"))).decode()
+    function = {"class_name": "__lambda__", "config": {"code": code, "defaults": None, "closure": None}}
+    kept = {"class_name": "Sequential", "module": "keras", "config": {"layers": [layer("Lambda", function=function)]}}
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        schema = other(keras(kept, method=method), tmp_path / "m.keras")
+        assert (schema.format, schema.verdict) == ("keras", "dangerous")
+        assert "code of Python" in schema.reason
+    named_code = other(keras({"layers": [layer("check_output", module="subprocess")]}), tmp_path / "m.keras")
+    assert named_code.verdict == "suspicious"
+    assert "subprocess.check_output" in named_code.reason
+    assert other(keras({"layers": [layer("Dense", units=3)]}), tmp_path / "m.keras").verdict is None
+    broken = ARCHIVES["keras"] | {"config.json": b"{"}
+    assert other(zipped(broken), tmp_path / "m.keras").verdict == "suspicious"
+
+
+def test_the_code_of_torchscript_is_named(tmp_path: Path) -> None:
+    members = {"m/data.pkl": WEIGHTS, "m/constants.pkl": b"\x80\x02).", "m/code/__torch__.py": b"class A: pass\n"}
+    schema = other(zipped(members), tmp_path / "m.pt")
+    assert (schema.format, schema.verdict, schema.pickles) == ("torchscript", "suspicious", 2)
+    assert "m/code/__torch__.py" in schema.reason
+    evil = other(zipped(members | {"m/data.pkl": EVIL}), tmp_path / "m.pt")
+    assert evil.verdict == "dangerous"
+
+
+def test_a_program_in_what_pytorch_exports_is_named(tmp_path: Path) -> None:
+    plain = other(zipped(ARCHIVES["pt2"]), tmp_path / "m.pt2")
+    assert plain.verdict is None
+    for name, data in (("m/data/aotinductor/model/a.so", b""), ("m/data/aotinductor/model/b", BY_HEAD["program"][0])):
+        schema = other(zipped(ARCHIVES["pt2"] | {name: data}), tmp_path / "m.pt2")
+        assert (schema.format, schema.verdict) == ("pt2", "dangerous")
+        assert name in schema.reason
+
+
+def test_only_arrays_that_were_read_to_their_end_are_safe(tmp_path: Path) -> None:
+    assert other(NUMBERS, tmp_path / "a.npy").verdict == "safe"
+    assert other(NUMBERS + b"x", tmp_path / "a.npy").verdict == "suspicious"
+    objects = io.BytesIO()
+    np.savez(objects, a=np.array([1, "text"], dtype=object))
+    schema = inspect_bytes(objects.getvalue(), tmp_path / "a.npz")
+    assert isinstance(schema, PickleSchema)
+    numbers = io.BytesIO()
+    np.savez_compressed(numbers, a=np.arange(10_000.0))
+    assert (other(numbers.getvalue(), tmp_path / "a.npz").format, schema.container) == ("numpy", "zip")
+
+
+def catalogue(texts: int) -> bytes:
+    """Return a catalogue of gettext: https://www.gnu.org/software/gettext/manual/html_node/MO-Files.html."""
+    return struct.pack("<7I", 0x950412DE, 0, texts, 28, 28 + 8 * texts, 0, 0) + bytes(16 * texts)
+
+
+@pytest.mark.parametrize("texts", range(100, 140))
+def test_a_catalogue_of_gettext_is_no_safetensors(texts: int, tmp_path: Path) -> None:
+    with pytest.raises(UnknownFormatException):
+        inspect_bytes(catalogue(texts), tmp_path / "a.mo")
+
+
+@pytest.mark.parametrize("name", ["weights", "model.bin", "model.pt", "model.ckpt", "a.dat", "a.sft"])
+def test_weights_under_other_names_are_found(name: str, tmp_path: Path) -> None:
+    for header in ("{}", "{}" + " " * 382):  # that of 384 bytes begins as a pickle does
+        assert isinstance(inspect_bytes(safetensors_file(header), tmp_path / name), SafetensorsSchema)
+    assert isinstance(inspect_bytes(gguf_file(), tmp_path / name), GGUFSchema)
+
+
+def test_what_begins_like_safetensors_and_is_a_pickle_to_its_reader_is_a_pickle(tmp_path: Path) -> None:
+    # A number of nine bytes, which end as a header of safetensors begins, then what is called.
+    data = b"G" + b"\1\0\0" + bytes(4) + b"{" + b"0" + EVIL
+    for name in ("model.pt", "pytorch_model.bin", "data"):
+        schema = inspect_bytes(data, tmp_path / name)
+        assert isinstance(schema, PickleSchema)
+        assert schema.verdict == "dangerous"
+
+
+@pytest.mark.parametrize("name", ["model.gguf", "model.safetensors", "model.onnx"])
+def test_what_is_called_one_of_the_formats_that_are_read_and_is_another_kind_is_refused_by_its_name(
+    name: str, tmp_path: Path
+) -> None:
+    for data, kind in (
+        (BY_HEAD["tflite"][0], "tflite"),
+        (zipped(ARCHIVES["zip"]), "zip"),
+        (BY_HEAD["hdf5"][0], "hdf5"),
+    ):
+        with pytest.raises(MalformedFileException, match=kind):
+            inspect_bytes(data, tmp_path / name)
+
+
+@pytest.mark.parametrize("magic", [b"GGML", bytes(4), b"ggjt", b"\x89HDF"])
+def test_a_gguf_file_whose_first_four_bytes_are_others_is_refused_with_them(magic: bytes, tmp_path: Path) -> None:
+    with pytest.raises(MalformedFileException) as caught:
+        inspect_bytes(magic + gguf_file()[4:], tmp_path / "model.gguf")
+    assert repr(magic) in caught.value.reason
+
+
+def test_what_begins_as_onnx_does_is_onnx_only_where_a_graph_or_operators_follow(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    model = onnx.helper.make_model(onnx.helper.make_graph([], "g", [], []), producer_name="tests")
+    assert isinstance(inspect_bytes(model.SerializeToString(), tmp_path / "model"), ONNXSchema)
+    model.ClearField("graph")
+    for data in (b"\x08\x08", b"\x08\x08\x12\x07pytorch", b"\x08\x04\x12\x03abc\x3a\x02\xff\xff", b"\x08\x00\x3a\x00"):
+        with pytest.raises(UnknownFormatException):
+            inspect_bytes(data, tmp_path / "model")
+
+
+def test_what_is_called_a_pickle_and_is_another_kind_is_refused_by_its_name(tmp_path: Path) -> None:
+    for data, kind in ((zipped(ARCHIVES["zip"]), "zip"), (tarred({"a.txt": b"text"}), "tar")):
+        with pytest.raises(MalformedFileException, match=f"is none: it is {kind}"):
+            inspect_bytes(data, tmp_path / "model.pkl")
+
+
+def test_real_files_of_small_libraries_are_told(tmp_path: Path) -> None:
+    """SentencePiece's own trainer, h5py and MessagePack, where they are installed."""
+    told = dict[str, FormatSchema]()
+    h5py, msgpack = pytest.importorskip("h5py"), pytest.importorskip("msgpack")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = np.zeros(10)
+    told["hdf5"] = inspect_bytes((tmp_path / "a.h5").read_bytes(), tmp_path / "a")
+    tree = {"params": {"kernel": msgpack.ExtType(1, msgpack.packb([[2], "float32", bytes(8)]))}}
+    told["flax"] = inspect_bytes(msgpack.packb(tree), tmp_path / "a")
+    assert [(kind, schema.format) for kind, schema in told.items()] == [(kind, kind) for kind in told]
+
+
+def test_a_pickle_of_a_name_in_an_archive_counts_once(tmp_path: Path) -> None:
+    schema = inspect_bytes(zipped({"data.pkl": pickle.dumps([1])}), tmp_path / "model.zip")
+    assert isinstance(schema, PickleSchema)
+    assert (schema.container, schema.pickles, schema.verdict) == ("zip", 1, "safe")
