@@ -98,7 +98,7 @@ async def test_a_name_that_makes_a_difference_is_looked_into_apart(
     folder = linked(tmp_path / "links", WEIGHTS, 2)
     os.link(folder / "0.safetensors", folder / "model.pkl")
     plan = await (await asking()).plan(folder)
-    assert {file.path: file.format for file in plan.files}["model.pkl"] == "pickle"
+    assert {file.path: file.format for file in plan.files}["model.pkl"] == "safetensors"
     assert {Path(path).suffix for path in looks} == {".pkl", ".safetensors"}
     assert len(looks) == 2
 

@@ -40,7 +40,7 @@ def _gguf_role(header: GGUFSchema) -> CompanionKind | Literal["model"] | None:
     if header.architecture == "clip":
         return "projector"
     # The first file of a set may hold keys only.
-    return "tokenizer" if not len(header.tensors) and "split.count" not in header.metadata else None
+    return "tokenizer" if not header.parameters_by_dtype and "split.count" not in header.metadata else None
 
 
 def _are_adapted(names: Iterable[str]) -> bool:

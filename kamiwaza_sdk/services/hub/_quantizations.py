@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 
 from kamiwaza_sdk.formats.inspection import detect_format
+from kamiwaza_sdk.formats.layouts.names import companion_kind, gguf_type
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema
 
 __all__ = ["PREFERRED", "Offer", "format_by_name", "offers_of", "weights_of"]
@@ -15,13 +16,6 @@ __all__ = ["PREFERRED", "Offer", "format_by_name", "offers_of", "weights_of"]
 PREFERRED: Final = ("safetensors", "gguf", "onnx", "pickle")
 #: What llama.cpp's gguf-split appends to the name of each part.
 _PART: Final = re.compile(r"-\d{5}-of-\d{5}$")
-#: The types of llama.cpp as names of files have them, with the mark of dynamic quantization.
-_TYPE: Final = re.compile(
-    r"(?:^|[^a-z0-9])((?:ud-)?(?:iq\d|tq\d|q\d|mxfp\d|nvfp\d)(?:_[a-z0-9]+)*|bf16|fp?16|fp?32)(?=$|[^a-z0-9_])",
-    re.IGNORECASE,
-)
-#: A part of a model that sees or hears: it goes with any of them.
-_PROJECTOR: Final = "mmproj"
 
 
 class Offer(NamedTuple):
@@ -58,19 +52,13 @@ def offers_of(files: Sequence[ManifestFileSchema]) -> tuple[Offer, ...]:
     models = defaultdict[str, list[ManifestFileSchema]](list)
     for file in files:
         path = PurePosixPath(file.path)
-        if format_by_name(file.path) == "gguf" and _PROJECTOR not in path.name.lower():
+        if format_by_name(file.path) == "gguf" and companion_kind(file.path) != "projector":
             models[str(path.with_name(_PART.sub("", path.stem)))].append(file)
     if not models:
         kind, weights = weights_of(files)
         return () if kind is None else (Offer(kind, weights),)
-    types = {model: _type(model) for model in models}
+    types = {model: gguf_type(model) for model in models}
     often = Counter(types.values())
     names = {model: model if kind is None or often[kind] > 1 else kind for model, kind in types.items()}
     offers = (Offer(names[model], tuple(sorted(parts, key=lambda file: file.path))) for model, parts in models.items())
     return tuple(sorted(offers, key=lambda offer: (-offer.size, offer.name)))
-
-
-def _type(model: str) -> str | None:
-    """Return the type that the name of a model ends with, or that of its directory."""
-    found = _TYPE.findall(model)
-    return found[-1].upper() if found else None
