@@ -64,13 +64,15 @@ class _Look:
 
     def into(self, cursor: Cursor, name: str, depth: int) -> Reading[None]:
         """Look into what follows: an archive, a packed stream, pickles, arrays, or nothing that is known."""
+        if _STORAGE.fullmatch(name):
+            yield from look_through_stream(cursor, self.found, named=False)
+            return
         head = yield from cursor.peek(_TAR_BLOCK)
-        packing = None if _STORAGE.fullmatch(name) else packing_of(head)
+        packing = packing_of(head)
         form = "zip" if head.startswith(_ZIP) else packing.name if packing else "tar" if _is_tar(head) else None
-        if form is None or _STORAGE.fullmatch(name):
+        if form is None:
             # Packages of Python have texts of this name, each line a path or an import.
-            is_path_file = name.endswith(".pth") and head.startswith(b"import ")
-            named = is_pickle_name(name) and not is_path_file and not _STORAGE.fullmatch(name)
+            named = is_pickle_name(name) and not (name.endswith(".pth") and head.startswith(b"import "))
             yield from look_through_stream(cursor, self.found, named=named, joblib=depth == 1)
         elif depth >= MAX_DEPTH:
             self.found.unread.append(
@@ -185,7 +187,10 @@ class _Look:
     def find_code(self, kind: Kind) -> Reading[None]:
         """Look for code in an archive of that kind that is in no pickle."""
         members = {name: member for name, member in (self.names or {}).items() if member is not None}
-        yield from find_code(self.source, kind.name, members, self._allowance, self.found)
+        try:
+            yield from find_code(self.source, kind.name, members, self._allowance, self.found)
+        except MalformedFileException as error:
+            self.found.unread.append(error.reason)
 
 
 _TAR_NAMES: Final = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE)
@@ -250,7 +255,12 @@ def read_contents(source: ByteSource, head: bytes) -> Reading[PickleSchema | Oth
     outer = packing.name if packing else "tar" if _is_tar(head) else None
     if head.startswith(_ZIP):
         form = "zip"
-        yield from look.into_archive(required=True)
+        try:
+            yield from look.into_archive(required=True)
+        except FormatLimitException as error:
+            if named_format(source.path) == "pickle":
+                raise
+            found.unread.append(error.reason)
     elif head.startswith(NUMPY):
         form = "numpy"
         yield from look_through_arrays(Cursor(source, 0, source.size), found)

@@ -20,6 +20,8 @@ MAX_UNPACKED: Final = 256 * 1024**2
 #: The largest file in a packed one that is taken into memory, where it has to be read from its end.
 MAX_IN_MEMORY: Final = 32 * 1024**2
 _PIECE: Final = 65_536
+#: The first one, which is enough to know what there is.
+_FIRST: Final = 4096
 #: How many of such bytes cost a step.
 _BYTES_A_STEP: Final = 512
 #: What it costs, in steps, to begin with another stream.
@@ -150,6 +152,7 @@ class Unpacker(Cursor):
         self._begin = packed.offset
         self._decompressor = start()
         self._rest = b""
+        self._most = _FIRST
         self.torn: str | None = None
 
     def has(self, length: int) -> Reading[bool]:
@@ -224,9 +227,11 @@ class Unpacker(Cursor):
 
     def _decompressed(self, data: bytes) -> bytes:
         try:
-            return self._decompressor.decompress(data, _PIECE)
+            piece = self._decompressor.decompress(data, self._most)
         except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError) as error:
             self.source.refuse(f"what is packed cannot be unpacked: {error}", self.offset)
+        self._most = _PIECE
+        return piece
 
     def _next_stream(self) -> Reading[bool]:
         """Begin with the stream that follows the one that has ended, if one does. Zeros fill a file up."""

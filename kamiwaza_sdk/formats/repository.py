@@ -17,7 +17,14 @@ from kamiwaza_sdk.formats.exceptions import FormatLimitException, UnknownFormatE
 from kamiwaza_sdk.formats.inspection import FormatSchema, detect_format
 from kamiwaza_sdk.formats.layouts.names import weight_format
 from kamiwaza_sdk.formats.looking import Looking
-from kamiwaza_sdk.formats.schemas import GGUFSchema, ONNXSchema, PickleSchema, SafetensorsSchema, TensorTable
+from kamiwaza_sdk.formats.schemas import (
+    GGUFSchema,
+    ONNXSchema,
+    OtherFileSchema,
+    PickleSchema,
+    SafetensorsSchema,
+    TensorTable,
+)
 from kamiwaza_sdk.formats.schemas.repository import RepositoryDetailsSchema
 from kamiwaza_sdk.formats.sharded import INDEX, ShardIndex
 
@@ -261,7 +268,8 @@ def _chosen(files: Iterable[FormatSchema]) -> Sequence[FormatSchema]:
             # Each GGUF file is a whole model, but for those that say that they are split.
             split = kind is not GGUFSchema or any("split.count" in getattr(schema, "metadata", ()) for schema in found)
             return found if split else found[:1]
-    return []
+    others = [schema for schema in files if isinstance(schema, OtherFileSchema) and schema.is_weights]
+    return [schema for schema in others if schema.format == min(other.format for other in others)]
 
 
 def _json(path: str, texts: Mapping[str, bytes], name: str) -> dict[str, object]:

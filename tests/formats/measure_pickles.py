@@ -55,8 +55,7 @@ def told(data: bytes, *, path: str) -> str:
         return "unknown"
     except FormatException:
         return "unreadable"
-    assert isinstance(schema, PickleSchema)
-    return schema.container
+    return schema.container if isinstance(schema, PickleSchema) else schema.format
 
 
 def _is_pickle(data: bytes) -> bool:

@@ -78,6 +78,11 @@ def test_every_line_of_the_table_is_tested() -> None:
     assert by_content <= BY_HEAD.keys() | ARCHIVES.keys() | {"nemo", "torchscript"}
 
 
+def test_every_line_of_the_table_is_in_the_docs() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "formats.md").read_text()
+    assert [kind.name for kind in KINDS if f"`{kind.name}`" not in page] == []
+
+
 def test_an_archive_with_a_pickle_in_it_is_judged_by_that_whatever_its_kind(tmp_path: Path) -> None:
     for kind, members in ARCHIVES.items():
         schema = inspect_bytes(zipped(members | {"x/data.pkl": EVIL}), tmp_path / "file")

@@ -35,7 +35,7 @@ class RepositoryDetailsSchema(FileSchema):
         attention: What the memory of a context is computed from.
         remote_code: What would have a loader run code that comes with the model, or from another repository, by path:
             files of Python, and configurations that name classes (``auto_map``, ``custom_pipeline``).
-        verdicts: Of files that are pickles: which can do harm, by path.
+        verdicts: Of files that are pickles, or hold some or other code: which can do harm, by path.
         problems: Why the inside of a file is not known, by path: it takes more than looking into it may.
 
     Example:
