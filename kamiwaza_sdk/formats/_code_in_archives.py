@@ -33,8 +33,12 @@ def find_code(source: ByteSource, kind: str, members: _Members, allowance: Allow
 
 def _in_keras(source: ByteSource, members: _Members, allowance: Allowance, found: Found) -> Reading[None]:
     """Look for code in the configuration: a layer may hold code of Python, or name a function of any module."""
+    member = members.get("config.json")
+    if member is None:
+        found.unread.append("its configuration is not in a zip archive, and is not read")
+        return
     try:
-        cursor = yield from open_member(source, members["config.json"], allowance)
+        cursor = yield from open_member(source, member, allowance)
         text = yield from _whole(cursor, _MAX_CONFIGURATION)
         configuration = read_json(source, text)
     except FormatException as error:

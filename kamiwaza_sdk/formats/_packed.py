@@ -24,6 +24,8 @@ _PIECE: Final = 65_536
 _FIRST: Final = 4096
 #: How many of such bytes cost a step.
 _BYTES_A_STEP: Final = 512
+#: How many packed bytes do.
+_PACKED_A_STEP: Final = 2048
 #: What it costs, in steps, to begin with another stream.
 _STREAM: Final = 20
 #: The largest dictionary that xz's own settings use takes 64 MiB.
@@ -221,9 +223,14 @@ class Unpacker(Cursor):
                 continue
             if not (yield from self._packed.more()):
                 self.source.refuse("what is packed is cut short", self.offset)
-            known = self._packed.data[self._packed.position : self._packed.position + _PIECE]
-            yield from self._packed.skip(len(known))
-            self._rest += known
+            self._rest += yield from self._next_packed()
+
+    def _next_packed(self) -> Reading[bytes]:
+        """Return what has been read of the stream, which can unpack to nothing."""
+        known = self._packed.data[self._packed.position : self._packed.position + _PIECE]
+        self.source.step(self._packed.offset, 1 + len(known) // _PACKED_A_STEP)
+        yield from self._packed.skip(len(known))
+        return known
 
     def _decompressed(self, data: bytes) -> bytes:
         try:
@@ -239,9 +246,7 @@ class Unpacker(Cursor):
             return False
         left = self._decompressor.unused_data.lstrip(b"\0")
         while not left and (yield from self._packed.more()):
-            known = self._packed.data[self._packed.position : self._packed.position + _PIECE]
-            yield from self._packed.skip(len(known))
-            left = known.lstrip(b"\0")
+            left = (yield from self._next_packed()).lstrip(b"\0")
         if not left:
             return False
         self.source.step(self._packed.offset, _STREAM + len(left) // _BYTES_A_STEP)

@@ -1,5 +1,6 @@
 """Any bytes under any name give a description or one of our errors, here and elsewhere the same one."""
 
+import gzip
 import os
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +18,7 @@ from kamiwaza_sdk import (
     detect_format,
     inspect_file,
 )
+from tests.formats.kinds import tarred
 from tests.formats.making import Ranges, inspect_bytes, safetensors_file
 from tests.formats.test_gguf import head
 from tests.formats.test_pickles import SAFE, WEIGHTS
@@ -30,6 +32,11 @@ STARTS = [
     b"\x93NUMPY\x01\x00",
     b"\x08\x08\x3a",
     b"\x02" + bytes(7) + b"{}",
+    b"\x1f\x8b\x08",
+    gzip.compress(WEIGHTS)[:-30],
+    tarred({"model.pkl": WEIGHTS})[:1100],
+    b"\xfd7zXZ\0",
+    b"BZh9\x17rE8P\x90",
 ]
 
 

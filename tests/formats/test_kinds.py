@@ -13,14 +13,21 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+import h5py  # type: ignore[import-untyped]  # it has no types
+import msgpack  # type: ignore[import-untyped]  # as above
 import numpy as np
+import onnx
 import pytest
+import sentencepiece
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kamiwaza_sdk import (
+    FormatException,
     FormatLimitException,
-    FormatSchema,
     GGUFSchema,
     MalformedFileException,
     ONNXSchema,
@@ -320,7 +327,6 @@ def test_a_gguf_file_whose_first_four_bytes_are_others_is_refused_with_them(magi
 
 
 def test_what_begins_as_onnx_does_is_onnx_only_where_a_graph_or_operators_follow(tmp_path: Path) -> None:
-    onnx = pytest.importorskip("onnx")
     model = onnx.helper.make_model(onnx.helper.make_graph([], "g", [], []), producer_name="tests")
     assert isinstance(inspect_bytes(model.SerializeToString(), tmp_path / "model"), ONNXSchema)
     model.ClearField("graph")
@@ -335,16 +341,66 @@ def test_what_is_called_a_pickle_and_is_another_kind_is_refused_by_its_name(tmp_
             inspect_bytes(data, tmp_path / "model.pkl")
 
 
-def test_real_files_of_small_libraries_are_told(tmp_path: Path) -> None:
-    """SentencePiece's own trainer, h5py and MessagePack, where they are installed."""
-    told = dict[str, FormatSchema]()
-    h5py, msgpack = pytest.importorskip("h5py"), pytest.importorskip("msgpack")
-    with h5py.File(tmp_path / "a.h5", "w") as file:
+SEEDS = [
+    *(zipped(members, method=method) for members in ARCHIVES.values() for method in (0, 8)),
+    *(data for all_ in BY_HEAD.values() for data in all_),
+    *(pack(data) for pack in PACKERS.values() for data in (EVIL, tarred({"a": EVIL, "b.pkl": WEIGHTS}))),
+    *(tarred({"a/" * 60 + "x.pkl": EVIL, "m.pt": zipped({"m/data.pkl": WEIGHTS})}, form=form) for form in range(3)),
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    seed=st.sampled_from(SEEDS),
+    changes=st.lists(st.tuples(st.integers(0, 2**20), st.binary(max_size=6)), min_size=1, max_size=4),
+    name=st.sampled_from(["file", "m.pt", "m.joblib", "m.npz", "m.keras", "m.gguf"]),
+)
+def test_files_with_any_bytes_changed_are_described_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, seed: bytes, changes: list[tuple[int, bytes]], name: str
+) -> None:
+    data = bytearray(seed)
+    for place, written in changes:
+        at = place % (len(data) or 1)
+        data[at : at + max(len(written), 1)] = written
+    with suppress(FormatException):
+        inspect_bytes(bytes(data), tmp_path_factory.getbasetemp() / name)
+
+
+def hdf5_file(path: Path) -> bytes:
+    with h5py.File(path, "w") as file:
         file["x"] = np.zeros(10)
-    told["hdf5"] = inspect_bytes((tmp_path / "a.h5").read_bytes(), tmp_path / "a")
-    tree = {"params": {"kernel": msgpack.ExtType(1, msgpack.packb([[2], "float32", bytes(8)]))}}
-    told["flax"] = inspect_bytes(msgpack.packb(tree), tmp_path / "a")
-    assert [(kind, schema.format) for kind, schema in told.items()] == [(kind, kind) for kind in told]
+    return path.read_bytes()
+
+
+def keras_file(path: Path) -> bytes:
+    """Return what Keras before version 3 saved: attributes of the file, and of its groups."""
+    with h5py.File(path, "w") as file:
+        file.attrs.update({"keras_version": "2.15.0", "backend": "tensorflow", "model_config": "{}"})
+        file.create_group("model_weights/dense")["kernel:0"] = np.zeros((30, 30))
+    return path.read_bytes()
+
+
+def flax_file(path: Path) -> bytes:
+    """Return a tree of arrays as Flax packs them: as an extension of MessagePack, with shape and type."""
+    array = msgpack.ExtType(1, msgpack.packb(((2, 3), "float32", bytes(24))))
+    path.write_bytes(msgpack.packb({"params": {"dense": {"kernel": array, "bias": array}}}))
+    return path.read_bytes()
+
+
+def sentencepiece_file(path: Path) -> bytes:
+    texts = [f"the quick brown fox {n} jumps over the lazy dog {7 * n}" for n in range(300)]
+    trainer = sentencepiece.SentencePieceTrainer
+    trainer.train(sentence_iterator=iter(texts), model_prefix=str(path), vocab_size=90, minloglevel=2)
+    return path.with_name(f"{path.name}.model").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("kind", "make"),
+    [("hdf5", hdf5_file), ("keras", keras_file), ("flax", flax_file), ("sentencepiece", sentencepiece_file)],
+)
+def test_what_the_libraries_of_formats_write_is_told(kind: str, make: Callable[[Path], bytes], tmp_path: Path) -> None:
+    schema = other(make(tmp_path / "written"), tmp_path / "file")
+    assert (schema.format, schema.verdict) == (kind, None)
 
 
 def test_a_pickle_of_a_name_in_an_archive_counts_once(tmp_path: Path) -> None:
