@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from kamiwaza_sdk.formats import _kind_rules as rules
 from kamiwaza_sdk.formats._programs import is_program
 from kamiwaza_sdk.formats.layouts.names import weight_format
+from kamiwaza_sdk.formats.schemas.other import OtherFormat
 
 __all__ = ["KINDS", "Kind", "kind_beside", "kind_called", "kind_of_archive", "kind_of_head"]
 
@@ -27,7 +28,7 @@ class Kind(NamedTuple):
         holds: Whether an archive with such names in it is one.
     """
 
-    name: str
+    name: OtherFormat
     is_weights: bool
     reason: str
     begins: Callable[[bytes], bool] | None = None

@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import get_args
 
 import h5py  # type: ignore[import-untyped]  # it has no types
 import msgpack  # type: ignore[import-untyped]  # as above
@@ -36,9 +37,10 @@ from kamiwaza_sdk import (
     SafetensorsSchema,
     UnknownFormatException,
 )
-from kamiwaza_sdk.formats import _packed
-from kamiwaza_sdk.formats._containers import MAX_DEPTH
+from kamiwaza_sdk.formats import _inner_files, _packed
 from kamiwaza_sdk.formats._kinds import KINDS
+from kamiwaza_sdk.formats._look import MAX_DEPTH
+from kamiwaza_sdk.formats.schemas.other import OtherFormat
 from tests.formats.kinds import ARCHIVES, BY_HEAD, NUMBERS, tarred, zipped
 from tests.formats.making import Ranges, inspect_bytes, safetensors_file
 from tests.formats.test_gguf import head as gguf_file
@@ -83,6 +85,10 @@ def test_each_archive_is_told_by_the_names_in_it_and_gets_no_verdict(kind: str, 
 def test_every_line_of_the_table_is_tested() -> None:
     by_content = {kind.name for kind in KINDS if kind.begins or kind.holds}
     assert by_content <= BY_HEAD.keys() | ARCHIVES.keys() | {"nemo", "torchscript"}
+
+
+def test_every_line_of_the_table_is_in_the_type() -> None:
+    assert {kind.name for kind in KINDS} == set(get_args(OtherFormat))
 
 
 def test_every_line_of_the_table_is_in_the_docs() -> None:
@@ -205,7 +211,7 @@ def test_what_unfolds_to_too_much_is_said_to_be_unread_from_there_on(
 def test_an_archive_in_what_is_packed_is_too_large_for_memory_and_said_to_be_unread(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(_packed, "MAX_IN_MEMORY", 1000)
+    monkeypatch.setattr(_inner_files, "MAX_IN_MEMORY", 1000)
     inner = zipped({"data.pkl": EVIL, "b": bytes(2000)})
     assert "not looked into" in other(gzip.compress(inner), tmp_path / "file").unread[0]
     stored = inspect_bytes(tarred({"a.zip": inner}), tmp_path / "file")

@@ -1,9 +1,55 @@
 """What can be said of files whose inside is not read, or only for what is dangerous in it."""
 
+from typing import Literal, TypeAlias
+
 from kamiwaza_sdk.formats.schemas.base import FileSchema
 from kamiwaza_sdk.formats.schemas.pickles import PickleImportSchema, PickleVerdict
 
-__all__ = ["OtherFileSchema"]
+__all__ = ["OtherFileSchema", "OtherFormat"]
+
+#: What files are of which little or nothing is read.
+OtherFormat: TypeAlias = Literal[
+    "7z",
+    "bzip2",
+    "coreml",
+    "ctranslate2",
+    "dduf",
+    "executorch",
+    "fasttext",
+    "flax",
+    "ggla",
+    "ggml",
+    "gzip",
+    "hdf5",
+    "imatrix",
+    "jar",
+    "keras",
+    "lz4",
+    "lzma",
+    "mlc",
+    "nemo",
+    "npy",
+    "numpy",
+    "openvino",
+    "program",
+    "pt2",
+    "rar",
+    "rwkv",
+    "savedmodel",
+    "sentencepiece",
+    "skops",
+    "spacy",
+    "tar",
+    "tensorboard",
+    "tensorrt",
+    "tflite",
+    "torchscript",
+    "whl",
+    "xz",
+    "zip",
+    "zlib",
+    "zstandard",
+]
 
 
 class OtherFileSchema(FileSchema):
@@ -29,7 +75,7 @@ class OtherFileSchema(FileSchema):
         ('tflite', True)
     """
 
-    format: str
+    format: OtherFormat
     is_weights: bool
     verdict: PickleVerdict | None = None
     reason: str
