@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.formats.schemas import ONNXSchema as ONNXSchema
     from kamiwaza_sdk.formats.schemas import ONNXValueSchema as ONNXValueSchema
     from kamiwaza_sdk.formats.schemas import OtherFileSchema as OtherFileSchema
+    from kamiwaza_sdk.formats.schemas import OtherFormat as OtherFormat
     from kamiwaza_sdk.formats.schemas import PickleImportSchema as PickleImportSchema
     from kamiwaza_sdk.formats.schemas import PickleSchema as PickleSchema
     from kamiwaza_sdk.formats.schemas import PickleVerdict as PickleVerdict
@@ -351,6 +352,7 @@ __all__ = [
     "OnConflict",
     "OpenTransactionException",
     "OtherFileSchema",
+    "OtherFormat",
     "OutsideStoreException",
     "Page",
     "ParentSchema",
@@ -566,6 +568,7 @@ _MODULES = {
     "OnConflict": "kamiwaza_sdk.services.model.operations.bulk",
     "OpenTransactionException": "kamiwaza_sdk.services.model.exceptions",
     "OtherFileSchema": "kamiwaza_sdk.formats.schemas",
+    "OtherFormat": "kamiwaza_sdk.formats.schemas",
     "OutsideStoreException": "kamiwaza_sdk.services.storage.exceptions",
     "Page": "kamiwaza_sdk.services.model.schemas.page",
     "ParentSchema": "kamiwaza_sdk.services.model.schemas.version",

@@ -10,7 +10,7 @@ from kamiwaza_sdk.formats.schemas.layout import (
     VariantSchema,
 )
 from kamiwaza_sdk.formats.schemas.onnx import ONNXSchema, ONNXValueSchema
-from kamiwaza_sdk.formats.schemas.other import OtherFileSchema
+from kamiwaza_sdk.formats.schemas.other import OtherFileSchema, OtherFormat
 from kamiwaza_sdk.formats.schemas.pickles import PickleImportSchema, PickleSchema, PickleVerdict
 from kamiwaza_sdk.formats.schemas.repository import RepositoryDetailsSchema
 from kamiwaza_sdk.formats.schemas.safetensors import SafetensorsSchema, ShardedSafetensorsSchema
@@ -30,6 +30,7 @@ __all__ = [
     "ONNXSchema",
     "ONNXValueSchema",
     "OtherFileSchema",
+    "OtherFormat",
     "PickleImportSchema",
     "PickleSchema",
     "PickleVerdict",
