@@ -101,7 +101,7 @@ class ShardIndex:
         self._tensors = dict[str, set[str]]()
         for tensor, shard in _weight_map(index, path).items():
             self._tensors.setdefault(shard, set()).add(tensor)
-        self.names = dict.fromkeys(sorted(self._tensors))
+        self.names: dict[str, None] = dict.fromkeys(sorted(self._tensors))
 
     def check_names(self, shards: Container[str]) -> None:
         """Refuse an index that names a shard that is not there."""

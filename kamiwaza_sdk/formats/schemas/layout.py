@@ -12,6 +12,8 @@ CompanionKind: TypeAlias = Literal[
 
 
 class _Frozen(BaseModel):
+    """Base of what is said of a repository: immutable, and travels as JSON."""
+
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
 
 
