@@ -12,6 +12,8 @@ import pytest
 
 from kamiwaza_sdk import DownloadConfig, DownloadDiskException, DownloadService
 from kamiwaza_sdk.testing import Chunked, FaultyServer, GeneratedBody, Stall
+from kamiwaza_sdk.services.download._claim import Place
+from tests.conftest import NOBODY
 from tests.download.helpers import descriptors, entries
 from tests.serving import Server
 
@@ -179,3 +181,31 @@ async def test_a_partial_file_is_private_and_the_whole_one_as_the_umask_says(
     finally:
         os.umask(before)
     assert stat.S_IMODE(target.stat().st_mode) == mode
+
+
+@pytest.mark.parametrize("body", [b"x", BODY])
+async def test_another_users_unfinished_download_is_named_and_left_as_it_is(
+    downloads: DownloadService, server: Server, unprivileged: Path, body: bytes
+) -> None:
+    """In a directory that both may write to, as a group's; its owner goes on with it."""
+    partial = Path(Place(unprivileged / "m").beside(".partial"))
+    if not _written_by_root(partial):
+        pytest.skip("needs two users, so root")
+    with pytest.raises(DownloadDiskException, match="another user's unfinished download") as refused:
+        await downloads.download(server.add("/m", body=body), unprivileged / "m")
+    assert (refused.value.errno, refused.value.path) == (errno.EACCES, unprivileged / "m")
+    assert partial.name in str(refused.value)
+    assert (entries(unprivileged), partial.stat().st_size) == ([partial.name], 5)
+
+
+def _written_by_root(path: Path) -> bool:
+    try:
+        os.seteuid(0)
+    except PermissionError:
+        return False
+    try:
+        path.write_bytes(b"begun")
+        path.chmod(0o600)
+    finally:
+        os.seteuid(NOBODY)
+    return True
