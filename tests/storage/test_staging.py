@@ -329,3 +329,14 @@ def test_several_who_share_a_path_publish_it_once(store: StorageService) -> None
             assert digest in answers
             assert {type(future.exception()) for future in (first, second)} <= {type(None), InvalidInputException}
         store.path(digest).unlink()
+
+
+def test_a_file_system_that_sets_no_times_is_staged_on(store: StorageService, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(os, "utime", refuse)
+    with store.stage("abc") as path:
+        path.write_bytes(b"x")
+        path.unlink()
+    assert tree(store.root / "staging") == {}

@@ -90,7 +90,8 @@ class _Use:
         try:
             if self._lock is not None:
                 self.place.mkdir(exist_ok=self._is_shared)
-                os.utime(self._lock)  # what an earlier writer left is of use for another week
+                with suppress(OSError):  # some file systems know no such call
+                    os.utime(self._lock)  # what an earlier writer left is of use for another week
                 self.entered_at = os.fstat(self._lock).st_ctime
             else:
                 self._make_without_lock()
