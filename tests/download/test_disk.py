@@ -2,6 +2,8 @@
 
 import asyncio
 import errno
+import gzip
+import hashlib
 import os
 import stat
 import subprocess
@@ -11,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from kamiwaza_sdk import DownloadConfig, DownloadDiskException, DownloadService
-from kamiwaza_sdk.testing import Chunked, FaultyServer, GeneratedBody, Stall
+from kamiwaza_sdk.services.download import _partial
 from kamiwaza_sdk.services.download._claim import Place
+from kamiwaza_sdk.testing import Chunked, FaultyServer, GeneratedBody, Stall
 from tests.conftest import NOBODY
 from tests.download.helpers import descriptors, entries
 from tests.serving import Server
@@ -64,6 +67,38 @@ async def test_full_disk_ends_a_download_larger_than_the_buffer(
         await downloads.download(url, place / "model.bin")
     assert isinstance(caught.value.__cause__, OSError)
     assert (caught.value.errno, entries(place)) == (errno.ENOSPC, [])
+
+
+async def test_a_body_is_not_decoded_where_its_known_size_has_no_room(
+    downloads: DownloadService, server: Server, mount: Mount
+) -> None:
+    """Of unknown size it is decoded as far as there is room. Neither leaves anything but what had arrived."""
+    place = mount("size=4m")
+    coded, sha256 = gzip.compress(BODY), hashlib.sha256(BODY).hexdigest()
+    url = server.add("/m", body=coded, headers={"Content-Encoding": "gzip"})
+    with pytest.raises(DownloadDiskException, match=f"{2 * len(BODY) - len(coded)} bytes are needed"):
+        await downloads.download(url, place / "model.bin", sha256=sha256, size=len(BODY))
+    with pytest.raises(DownloadDiskException, match="make room") as refused:
+        await downloads.download(url, place / "model.bin", sha256=sha256)
+    assert refused.value.errno == errno.ENOSPC
+    assert not (place / "model.bin").exists()
+    assert sum(path.stat().st_size for path in place.iterdir()) < 64 * 1024
+
+
+async def test_a_refusal_to_make_a_name_durable_counts_more_than_one_to_take_it_back(
+    downloads: DownloadService, server: Server, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(number: int) -> Callable[[object], None]:
+        def raise_error(_: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+        return raise_error
+
+    monkeypatch.setattr(_partial, "sync_directory", refuse(errno.EIO))
+    monkeypatch.setattr(os, "unlink", refuse(errno.EPERM))
+    with pytest.raises(DownloadDiskException) as refused:
+        await downloads.download(server.add("/m", body=b"x"), target)
+    assert refused.value.errno == errno.EIO
 
 
 async def test_what_a_full_disk_took_is_gone_on_with_when_there_is_room(
