@@ -122,10 +122,10 @@ def test_ten_thousand_names_of_one_content_are_planned_fetched_and_registered_wi
     assert spent.memory <= MOST_MEMORY
 
 
-def _waited(hub: HuggingFaceServer, path: Path) -> float:
-    """Return how long the event loop of a process had to wait while it planned ``org/x``."""
+def _waited(hub: HuggingFaceServer, path: Path, source: str = "hf://org/x") -> float:
+    """Return how long the event loop of a process had to wait while it planned a source."""
     hub.add_repository("org/small", {"a.safetensors": WEIGHTS})
-    return float(spent_by("tests.hub.waiting", "hf://org/small", "hf://org/x", hub.endpoint, str(path)).outcome)
+    return float(spent_by("tests.hub.waiting", "hf://org/small", source, hub.endpoint, str(path)).outcome)
 
 
 @pytest.mark.parametrize(
@@ -143,3 +143,13 @@ def test_a_listing_of_megabytes_leaves_the_event_loop_alone(tmp_path: Path) -> N
     with HuggingFaceServer(page_size=100_000) as hub:
         hub.add_repository("org/x", {f"{index:06}/{'n' * 200}/{'n' * 200}.txt": b"" for index in range(9_900)})
         assert _waited(hub, tmp_path / "store") < LONGEST_WAIT
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "txt"])
+def test_planning_a_directory_of_ten_thousand_names_leaves_the_event_loop_alone(
+    ending: str, tmp_path: Path, hf: HuggingFaceServer
+) -> None:
+    folder = linked(tmp_path / "links", WEIGHTS, 1)
+    for index in range(1, NAMES):
+        os.link(folder / "0.safetensors", folder / f"{index}.{ending}")
+    assert _waited(hf, tmp_path / "store", str(folder)) < LONGEST_WAIT

@@ -1,7 +1,7 @@
 """What the files of a source say about themselves, wherever they lie: here, in the store, or still at their server."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Container, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Container, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -171,37 +171,63 @@ class Inspection:
         self, files: Sequence[ManifestFileSchema], *, remote: bool, texts: Container[str] = frozenset()
     ) -> None:
         """Read the texts that describe a model, of those at a server the configuration, if wanted, and these texts."""
-        self.findings.paths |= {file.path for file in files}
-        for file in files:
-            if not is_describing(file.path) or file.path in self.findings.texts:
-                continue
+        for file in await asyncio.to_thread(self._describing, files):
             if file.path in self._kept:
                 await asyncio.to_thread(self._read_here, file)
             elif (remote and file.path == "config.json") or file.path in texts:
                 await self._guarded(file, self._read_text)
 
-    async def look_into(self, files: Iterable[ManifestFileSchema]) -> None:
+    def _describing(self, files: Sequence[ManifestFileSchema]) -> list[ManifestFileSchema]:
+        """Return the texts among the files that were not read yet."""
+        self.findings.paths |= {file.path for file in files}
+        return [file for file in files if is_describing(file.path) and file.path not in self.findings.texts]
+
+    async def look_into(self, files: Collection[ManifestFileSchema]) -> None:
         """Read the headers of those files that are called like weights, the most telling first."""
-        wanted = [file for file in files if format_by_name(file.path) and file.path not in self.findings.schemas]
-        ordered = sorted(wanted, key=lambda file: (_ORDER[format_by_name(file.path) or ""], file.path))
-        for _, group in groupby(ordered, key=lambda file: format_by_name(file.path)):
-            contents = dict[Hashable, list[ManifestFileSchema]]()
-            for file in group:
-                here = self._kept.get(file.path)
-                contents.setdefault((here or content_of(file), name_kind(file.path)), []).append(file)
-            await asyncio.gather(*map(self._look_once, contents.values()))
+        for contents in await in_thread(lambda: self._ordered(files)):
+            here = [names for names in contents if names[0].path in self._kept]
+            there = [names for names in contents if names[0].path not in self._kept]
+            await asyncio.gather(self._look_at_kept(here), *map(self._look_once, there))
+
+    def _ordered(self, files: Iterable[ManifestFileSchema]) -> list[list[list[ManifestFileSchema]]]:
+        """Return the files that are to be looked into by format and, of each, by content. Blocks."""
+        kinds = {file.path: format_by_name(file.path) or "" for file in files}
+        wanted = [file for file in files if kinds[file.path] and file.path not in self.findings.schemas]
+        ordered = sorted(wanted, key=lambda file: (_ORDER[kinds[file.path]], file.path))
+        return [self._by_content(group) for _, group in groupby(ordered, key=lambda file: kinds[file.path])]
+
+    def _by_content(self, files: Iterable[ManifestFileSchema]) -> list[list[ManifestFileSchema]]:
+        contents = dict[Hashable, list[ManifestFileSchema]]()
+        for file in files:
+            here = self._kept.get(file.path)
+            contents.setdefault((here or content_of(file), name_kind(file.path)), []).append(file)
+        return list(contents.values())
 
     async def _look_once(self, names: Sequence[ManifestFileSchema]) -> None:
         """Look into a content under the first of its names."""
-        await self._guarded(names[0], self._look)
+        await self._guarded(names[0], self._look_there)
         self.findings.share(names[0].path, [file.path for file in names[1:]])
+
+    async def _look_at_kept(self, contents: Sequence[Sequence[ManifestFileSchema]]) -> None:
+        async with self._alone:
+            await in_thread(lambda: self._look_here(contents))
+
+    def _look_here(self, contents: Iterable[Sequence[ManifestFileSchema]]) -> None:
+        """Look into contents that are on this machine, one after the other. Blocks."""
+        for names in contents:
+            go_on()
+            path = names[0].path
+            try:
+                self._note_schema(path, self._looking.look(self._kept[path], name=path))
+            except (ServiceException, OSError) as error:
+                self.findings.note(path, error)
+            self.findings.share(path, [file.path for file in names[1:]])
 
     async def look_into_others(self, files: Iterable[ManifestFileSchema]) -> None:
         """Read the headers of those files that are here and were not looked into: their names prove nothing."""
-        seen = self.findings.schemas.keys() | self.findings.others
-        places = {file.path: self._kept[file.path] for file in files if file.path in self._kept.keys() - seen}
         async with self._alone:
-            found = await in_thread(lambda: inspect_here(places, self._looking, names=self.findings.paths))
+            names = self.findings.paths
+            found = await in_thread(lambda: inspect_here(self._unseen(files), self._looking, names=names))
         self.findings.schemas |= found.schemas
         self.findings.others |= found.others
         self.findings.programs |= found.programs
@@ -209,22 +235,22 @@ class Inspection:
         self.findings.problems |= found.problems
         self.findings.faults |= found.faults
 
-    async def _look(self, file: ManifestFileSchema) -> None:
-        schema = await (self._look_here(file) if file.path in self._kept else self._look_there(file))
-        self.findings.schemas[file.path] = schema
-        self.findings.problems.pop(file.path, None)
+    def _unseen(self, files: Iterable[ManifestFileSchema]) -> dict[str, Path]:
+        seen = self.findings.schemas.keys() | self.findings.others
+        return {file.path: self._kept[file.path] for file in files if file.path in self._kept and file.path not in seen}
 
-    async def _look_here(self, file: ManifestFileSchema) -> FormatSchema:
-        async with self._alone:
-            return await in_thread(lambda: self._looking.look(self._kept[file.path], name=file.path))
+    def _note_schema(self, path: str, schema: FormatSchema) -> None:
+        self.findings.schemas[path] = schema
+        self.findings.problems.pop(path, None)
 
-    async def _look_there(self, file: ManifestFileSchema) -> FormatSchema:
+    async def _look_there(self, file: ManifestFileSchema) -> None:
         reader = RangeReader(file, self._context, self._allowance)
         await reader.open()
         self.findings.sizes[file.path] = reader.size
         async with self._alone:
             budget = self._looking.budget
-            return summary_of(await inspect_ranges(reader, path=file.path, size=reader.size, budget=budget))
+            schema = summary_of(await inspect_ranges(reader, path=file.path, size=reader.size, budget=budget))
+        self._note_schema(file.path, schema)
 
     async def _guarded(self, file: ManifestFileSchema, look: Callable[[ManifestFileSchema], Awaitable[None]]) -> None:
         """Look, where that can be; and whatever keeps the inside from being known, go on."""

@@ -111,17 +111,17 @@ class _Planning:
         self._described: tuple[int, RepositoryDetailsSchema] | None = None
 
     async def run(self) -> PlanSchema:
-        await self._inspection.describe(self._manifest.files, remote=not self._is_gguf, texts=self._asked_for)
+        texts, is_gguf = await asyncio.to_thread(lambda: (self._asked_for(), self._is_gguf()))
+        await self._inspection.describe(self._manifest.files, remote=not is_gguf, texts=texts)
         choice = await self._choose()
         if choice is None:
-            await self._look_at_all()
+            await self._inspection.look_into(await asyncio.to_thread(self._telling))
         files = self._manifest.files if choice is None else await asyncio.to_thread(self._left, choice.offer)
         await self._inspection.look_into_others(files)
         return await asyncio.to_thread(self._plan, files, choice)
 
-    @property
     def _asked_for(self) -> frozenset[str]:
-        """The texts that the policy is about, so that it says the same before and after they are fetched."""
+        """Return the texts that the policy is about, so that it says the same before and after they are fetched."""
         policy = self._question.policy
         licences = policy is not None and policy.licenses is not None
         code = policy is not None and policy.remote_code is False
@@ -129,9 +129,8 @@ class _Planning:
         asked = [path for path in paths if (licences and is_licence_file(path)) or (code and path in CONFIGURATIONS)]
         return frozenset(asked[:_MOST_TEXTS])
 
-    @property
     def _is_gguf(self) -> bool:
-        """Whether the weights to choose from are GGUF, whose headers say what else a configuration does."""
+        """Return whether the weights to choose from are GGUF, whose headers say what else a configuration does."""
         return any(format_by_name(file.path) == "gguf" for offer in self._offers for file in offer.files)
 
     async def _choose(self) -> _Choice | None:
@@ -176,8 +175,8 @@ class _Planning:
         why_not = f"; {larger[-1].name} would take {shown_size(self._memory(larger[-1]).total)}" if larger else ""
         return f"it is the largest that fits in {shown_size(limit)}: {parts}{why_not}"
 
-    async def _look_at_all(self) -> None:
-        """Read what headers there are to read: of several models, those of the largest, and what is here."""
+    def _telling(self) -> list[ManifestFileSchema]:
+        """Return the files whose headers are to be read: of several models, those of the largest, and what is here."""
         several = len(self._offers) > 1
         offered = {file.path for offer in self._offers[1:] for file in offer.files} if several else frozenset[str]()
         files = [file for file in self._manifest.files if file.path not in offered or file.path in self._kept]
@@ -186,7 +185,7 @@ class _Planning:
             here = [file for file in weights if file.path in self._kept]
             first = [file for offer in self._offers[:1] for file in offer.files[:1]]
             weights = [*here, *first]
-        await self._inspection.look_into(dict.fromkeys(weights))
+        return list(dict.fromkeys(weights))
 
     def _left(self, chosen: Offer) -> tuple[ManifestFileSchema, ...]:
         """Return the files without the weights that were not chosen; what goes with any of them stays."""
