@@ -93,6 +93,7 @@ def torture(session: nox.Session) -> None:
     session.install(EVERYTHING, *groups("test"))
     env = {"KAMIWAZA_TEST_KILLS": "200"}
     session.run("pytest", "tests/download/torture", "-s", *session.posargs, env=env)
+    session.run("pytest", "tests/hub/test_one_content.py", *session.posargs, env={"KAMIWAZA_TEST_NAMES": "10000"})
     # Files of these sizes: what fits is read to its end, what is larger is unknown beyond some step.
     for size in (8_000_000, 64_000_000):
         hostile = {"KAMIWAZA_TEST_HOSTILE_SIZE": str(size)}
