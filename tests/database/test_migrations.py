@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from sqlalchemy import Connection, Engine, Inspector, event, inspect, text
+from sqlalchemy import Connection, Engine, Inspector, event, inspect, select, text
 from sqlalchemy.orm import Session
 
 import kamiwaza_sdk
@@ -357,3 +357,85 @@ def test_a_downgrade_says_which_notes_and_origins_it_would_lose(stored_0002: Eng
         assert refused.value.losses == {"kamiwaza_model": 1, "kamiwaza_model_version": 1, "kamiwaza_model_file": 1}
         migrations.downgrade(connection, to="0002", lose_data=True)
         assert migrations.current_revision(connection) == "0002"
+
+
+#: JSON that no service writes, but a host's own statements may have: what is no object, and words that are none.
+ODD_JSON: Final = (
+    "null",
+    "5",
+    '"quantisation"',
+    '["quantisation", {"relation": "quantised"}]',
+    '{"details": ["quantisation"], "derived_from": ["quantised", {"relation": ["quantised"]}]}',
+    '{"quantisation": {"a": 1}, "quantization": null, "architecture": {"a": "quantised"}, "context_length": 0.5}',
+    '{"note": "' + 1_000_000 * "quantisation " + '"}',
+)
+
+
+@pytest.mark.parametrize("revision", ["0001", "0002"])
+@pytest.mark.parametrize("odd", ODD_JSON, ids=lambda odd: odd[:20])
+def test_rows_that_no_service_wrote_keep_nobody_from_upgrading(engine: Engine, revision: str, odd: str) -> None:
+    load(engine, revision)
+    value = "CAST(:odd AS jsonb)" if engine.dialect.name == "postgresql" else ":odd"
+    with engine.begin() as connection:
+        connection.execute(text(f"UPDATE kamiwaza_model_version SET details = {value} WHERE number = 1"), {"odd": odd})
+        if revision == "0002":
+            changed = f"UPDATE kamiwaza_model_event SET before = {value}, after = {value} WHERE sequence = 1"
+            connection.execute(text(changed), {"odd": odd})
+    setup_database(engine)
+    check_database(engine)
+    expected = json.loads(odd)
+    if isinstance(expected, dict) and "quantization" not in expected:
+        expected = {key.replace("quantisation", "quantization"): inner for key, inner in expected.items()}
+    with engine.connect() as connection:
+        found = connection.execute(text("SELECT details FROM kamiwaza_model_version WHERE number = 1")).scalars().all()
+    is_sqlite = engine.dialect.name == "sqlite"  # which keeps text, but for a number
+    assert [json.loads(str(each)) if is_sqlite else each for each in found] == [expected] * len(found)
+
+
+@pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)
+def test_words_that_no_database_may_hold_are_no_facts(engine: Engine) -> None:
+    load(engine, "0002")
+    odd = json.dumps({"architecture": "\ud800", "quantization": "a\0b", "context_length": 8})
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE kamiwaza_model_version SET details = :odd"), {"odd": odd})
+    setup_database(engine)
+    of = DBModelVersion.__table__.c
+    with engine.connect() as connection:
+        found = connection.execute(select(of.architecture, of.quantization, of.context_length)).all()
+    assert set(found) == {(None, None, 8)}
+
+
+def test_an_upgrade_that_breaks_off_anywhere_changes_nothing_and_can_be_done_again(stored_0002: Engine) -> None:
+    with stored_0002.connect() as connection:
+        before = schema(connection), contents(connection)
+    allowed = 0
+    while not _upgraded(stored_0002, statements=allowed):
+        with stored_0002.connect() as connection:
+            assert (schema(connection), contents(connection)) == before
+            assert migrations.current_revision(connection) == "0002"
+        allowed += 5
+    assert allowed > 20
+    check_database(stored_0002)
+
+
+class _BrokenOffError(Exception):
+    """The process that upgrades is stopped."""
+
+
+def _upgraded(engine: Engine, *, statements: int) -> bool:
+    """Upgrade until so many statements that write are done; tell whether that was enough."""
+    left = [statements]
+
+    def stop(connection: Connection, cursor: object, statement: str, *_: object) -> None:
+        left[0] -= not statement.lstrip().upper().startswith(("SELECT", "PRAGMA", "SHOW"))
+        if left[0] < 0:
+            raise _BrokenOffError
+
+    event.listen(engine, "before_cursor_execute", stop)
+    try:
+        setup_database(engine)
+    except _BrokenOffError:
+        return False
+    finally:
+        event.remove(engine, "before_cursor_execute", stop)
+    return True

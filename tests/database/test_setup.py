@@ -28,6 +28,7 @@ from kamiwaza_sdk import (
     migrations,
     setup_database,
 )
+from tests.database.test_migrations import load
 from tests.processes import FRESH
 
 OUR_TABLES = {*DBBase.metadata.tables, "kamiwaza_alembic_version"}
@@ -72,6 +73,16 @@ def _set_up_begin_recipe(url: str) -> str:
 def test_eight_processes_at_once_on_an_empty_database_all_succeed(empty_url: str, set_up: object) -> None:
     with ProcessPoolExecutor(8, mp_context=FRESH) as pool:
         assert list(pool.map(set_up, [empty_url] * 8)) == ["set up"] * 8  # type: ignore[arg-type]  # one of the two above
+
+
+def test_eight_processes_at_once_all_find_an_older_database_upgraded(empty_url: str, engine: Engine) -> None:
+    load(engine, "0002")
+    with ProcessPoolExecutor(8, mp_context=FRESH) as pool:
+        assert list(pool.map(_set_up, [empty_url] * 8)) == ["set up"] * 8
+    with engine.connect() as connection:
+        related = connection.execute(text("SELECT relation FROM kamiwaza_model_lineage")).scalars().all()
+    assert "quantized" in related
+    assert "quantised" not in related
 
 
 def test_the_migrated_database_is_just_what_the_mapped_classes_say(engine: Engine) -> None:

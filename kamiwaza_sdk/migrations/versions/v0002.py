@@ -1,6 +1,6 @@
 """Schema 0002: aliases, tags, configurations, history, lineage, and the words that models are found by."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -325,14 +325,14 @@ def _file_formats(connection: sa.Connection, *, first: UUID, last: UUID) -> dict
     return {row[0]: row[1] for row in connection.execute(statement)}
 
 
-def _named_format(details: Mapping[str, object]) -> str | None:
-    value = details.get("format")
+def _named_format(details: object) -> str | None:
+    value = details.get("format") if isinstance(details, dict) else None
     return value if isinstance(value, str) and 0 < len(value) <= _MAX_FORMAT_LENGTH else None
 
 
-def _parameters(details: Mapping[str, object]) -> int | None:
+def _parameters(details: object) -> int | None:
     """Return a number of parameters: as it is named, or the sum where they are named by data type."""
-    value = details.get("parameters")
+    value = details.get("parameters") if isinstance(details, dict) else None
     counts = list(value.values()) if isinstance(value, dict) else [value]
     numbers = [count for count in counts if isinstance(count, int) and not isinstance(count, bool) and count >= 0]
     if not counts or len(numbers) < len(counts):

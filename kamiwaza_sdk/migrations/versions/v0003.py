@@ -17,8 +17,8 @@ __all__ = ["TABLES", "downgrade", "losses", "upgrade"]
 #: No table goes with a downgrade; of the columns that do, `losses` tells.
 TABLES: Final[tuple[str, ...]] = ()
 
-#: How many rows are in memory at a time.
-_BATCH: Final = 1_000
+#: How many rows are in memory at a time: their JSON may be long.
+_BATCH: Final = 200
 _CARDS: Final = 100  # which may be long
 _MAX_ADDRESS_LENGTH: Final = 2048
 _MAX_WORD_LENGTH: Final = 255
@@ -131,38 +131,43 @@ def _respell(connection: sa.Connection, keys: Mapping[str, str], relations: Mapp
     words = (*keys, *relations)
     _rewrite(connection, _VERSION, ("id",), {"details": lambda value: _renamed(value, keys)}, words)
 
-    def told(value: dict[str, Any]) -> dict[str, Any]:  # Any: JSON
+    def told(value: Any) -> Any:  # Any: JSON
         return _retold(value, keys, relations)
 
     _rewrite(connection, _EVENT, ("model_id", "sequence"), {"before": told, "after": told}, words)
 
 
-def _renamed(value: dict[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:  # Any: JSON
-    """Return an object with its keys renamed, but for one whose new name is taken."""
+def _renamed(value: Any, keys: Mapping[str, str]) -> Any:  # Any: JSON
+    """Return an object with its keys renamed, but for one whose new name is taken; anything else as it is."""
+    if not isinstance(value, dict):
+        return value
     return {keys[key] if key in keys and keys[key] not in value else key: inner for key, inner in value.items()}
 
 
-def _retold(value: dict[str, Any], keys: Mapping[str, str], relations: Mapping[str, str]) -> dict[str, Any]:
+def _retold(value: Any, keys: Mapping[str, str], relations: Mapping[str, str]) -> Any:  # Any: JSON
     """Return what an event tells: details, the relation to one parent, and those to several."""
+    if not isinstance(value, dict):  # no service has written it
+        return value
     told = dict(value)
-    if isinstance(details := told.get("details"), dict):
-        told["details"] = _renamed(details, keys)
+    if "details" in told:
+        told["details"] = _renamed(told["details"], keys)
     if isinstance(parents := told.get("derived_from"), list):
         told["derived_from"] = [_related(parent, relations) for parent in parents]
     return _related(told, relations) if "version_id" in told else told
 
 
 def _related(value: Any, relations: Mapping[str, str]) -> Any:  # Any: JSON
-    if not isinstance(value, dict) or value.get("relation") not in relations:
+    relation = value.get("relation") if isinstance(value, dict) else None
+    if not isinstance(relation, str) or relation not in relations:
         return value
-    return value | {"relation": relations[value["relation"]]}
+    return value | {"relation": relations[relation]}
 
 
 def _rewrite(
     connection: sa.Connection,
     table: sa.Table,
     key: tuple[str, ...],
-    changes: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]],  # Any: JSON
+    changes: Mapping[str, Callable[[Any], Any]],  # Any: JSON
     words: Sequence[str],
 ) -> None:
     """Write anew the rows in whose JSON one of some words is, a batch at a time."""
@@ -212,7 +217,8 @@ def _fill_facts(connection: sa.Connection) -> None:
             connection.execute(change, known)
 
 
-def _facts(details: Mapping[str, object]) -> dict[str, str | int | None]:
+def _facts(stored: object) -> dict[str, str | int | None]:
+    details = stored if isinstance(stored, dict) else {}
     length = details.get("context_length")
     return {
         "new_architecture": _word(details.get("architecture")),
@@ -222,7 +228,10 @@ def _facts(details: Mapping[str, object]) -> dict[str, str | int | None]:
 
 
 def _word(value: object) -> str | None:
-    return value if isinstance(value, str) and 0 < len(value) <= _MAX_WORD_LENGTH else None
+    if not isinstance(value, str) or not 0 < len(value) <= _MAX_WORD_LENGTH:
+        return None
+    is_text = "\0" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
+    return value if is_text else None
 
 
 def _fill_documents(connection: sa.Connection, *, with_cards: bool) -> None:
