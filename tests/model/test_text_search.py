@@ -108,7 +108,7 @@ async def test_case_accents_and_widths_do_not_count_and_only_the_last_word_is_a_
 
 
 @pytest.mark.parametrize("by_bulk", [False, True])
-async def test_name_author_description_and_tags_are_searched_and_nothing_else(
+async def test_name_author_description_tags_and_card_are_searched_and_nothing_else(
     backend: Backend, *, by_bulk: bool
 ) -> None:
     model = CreateModel(
@@ -125,9 +125,18 @@ async def test_name_author_description_and_tags_are_searched_and_nothing_else(
     )
     async with backend.begin() as models:
         await (models.create_models([model]) if by_bulk else models.create_model(model))
-        for text in ("inname", "inauthor", "indescription", "inkey", "invalue", "second", "second invalue inauthor"):
+        for text in (
+            "inname",
+            "inauthor",
+            "indescription",
+            "inkey",
+            "invalue",
+            "second",
+            "incard",
+            "second incard inauthor",
+        ):
             assert await found(models, text) == ["inname"], text
-        for text in ("infamily", "intask", "inhub", "insource", "inlicense", "incard"):
+        for text in ("infamily", "intask", "inhub", "insource", "inlicense"):
             assert await found(models, text) == [], text
 
 
