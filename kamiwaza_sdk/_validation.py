@@ -64,7 +64,7 @@ _Given = TypeVar("_Given")
 #: A longer name is no slip of the fingers, and takes long to compare.
 _LONGEST_GUESSED: Final = 64
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-_ADDRESS: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)")
+_ADDRESS: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)")
 #: What an address without any of these has no secret in.
 _MAY_HOLD_SECRET: Final = re.compile(r"[?#@=]|//[^/]*:|/eyJ|/p/")
 #: Whose addresses have an ``@`` before a revision.

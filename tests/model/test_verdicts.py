@@ -162,6 +162,46 @@ async def test_copying_what_has_no_verdict_of_its_own_asks_whether_its_files_fai
         assert (passed.status, said(passed)) == ("ready", {"passed": True, "objections": []})
 
 
+async def test_the_later_verdict_counts_also_for_what_a_policy_accepted_before(
+    backend: Backend, hub: HubService, source: Callable[..., Path]
+) -> None:
+    fetched = await hub.fetch(source({"weights.bin": HARM}))
+    mild = Policy(worst_pickle="dangerous")
+    async with backend.session() as db:
+        models = backend.service(db, hub=hub)
+        passed = await models.register(fetched, name="m", policy=mild)
+        await models.update_version(passed.id, UpdateVersion(status="archived"))
+        failed = await models.register(fetched, name="m", policy=POLICY)
+        target = await models.create_model(CreateModel(name="copies"))
+        with pytest.raises(PolicyViolationException, match="'m:2' is against"):
+            await models.update_version(passed.id, UpdateVersion(status="ready"))
+        again = await models.update_version(passed.id, UpdateVersion(status="ready"), force=True)
+        assert said(again) == {**said(failed), "forced": True}
+        with pytest.raises(PolicyViolationException, match="'m:2' is against"):
+            await models.copy_version(passed.id, target.id)
+        assert said(await models.copy_version(passed.id, target.id, force=True)) == said(again)
+        # Accepted once more, since then: that one may be copied, archived and taken back.
+        accepted = await models.register(fetched, name="later", policy=mild)
+        third = await models.create_model(CreateModel(name="third"))
+        assert said(await models.copy_version(accepted.id, third.id))["passed"] is True
+        await models.update_version(accepted.id, UpdateVersion(status="archived"))
+        assert (await models.update_version(accepted.id, UpdateVersion(status="ready"))).status == "ready"
+
+
+async def test_a_deleted_version_holds_nobody_to_its_verdict_and_the_history_keeps_that(
+    backend: Backend, hub: HubService, source: Callable[..., Path]
+) -> None:
+    fetched = await hub.fetch(source({"weights.bin": HARM}))
+    async with backend.session() as db:
+        models = backend.service(db, hub=hub)
+        failed = await models.register(fetched, name="m", policy=POLICY)
+        await models.delete_version(failed.id)
+        assert (await models.register(fetched, name="m")).status == "ready"
+        events = (await models.list_events(failed.model_id)).items
+        (deleted,) = [event for event in events if event.kind == "version.deleted"]
+        assert (deleted.before["status"], deleted.before["details"]) == ("failed", {"policy": said(failed)})
+
+
 async def test_a_deleted_models_verdict_still_holds(
     backend: Backend, hub: HubService, source: Callable[..., Path]
 ) -> None:

@@ -25,6 +25,8 @@ class VersionMethods(Bound):
     def create_version(self, model_id: UUID, version: CreateVersion, *, force: bool = False) -> ModelVersionSchema:
         """Create a version with the next number, made of files that are in the store or will be.
 
+        The bytes are not looked into, as a session has no store: `register` does that.
+
         Holds the model's row until the transaction ends, so that numbers have no gaps: whoever creates another version
         of the same model meanwhile waits.
 
@@ -212,7 +214,8 @@ class VersionMethods(Bound):
     def delete_version(self, version_id: UUID) -> None:
         """Delete a version for good, with its tags and configurations. Its number is never given out again.
 
-        Bytes in the store are not touched.
+        Bytes in the store are not touched. Of one that failed, what a policy said goes into the history: other versions
+        of its files are not held to it any more.
 
         Args:
             version_id: The version.
@@ -251,7 +254,8 @@ class VersionMethods(Bound):
         Raises:
             VersionNotFoundException: There is none in this namespace, or its model is deleted.
             VersionStatusException: It is not ready.
-            PolicyViolationException: It has no verdict of its own, and files of it failed elsewhere in this namespace.
+            PolicyViolationException: Files of it failed in this namespace, later than it was found good, and it was not
+                forced.
             ModelNotFoundException: There is no such model in this namespace, or it is deleted.
             VersionAlreadyExistsException: The label is taken, or these files have another one.
             InvalidNameException: The label cannot be kept.

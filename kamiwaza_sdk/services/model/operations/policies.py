@@ -1,6 +1,7 @@
 """What a policy said of a version, as it is kept with it, and what it means for others of the same files."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -58,16 +59,20 @@ class Failure(NamedTuple):
         return PolicyViolationException(subject=self.subject, objections=self.objections, way_out=way_out)
 
 
-def earlier_failure(scope: Scope, files: Sequence[CreateFile] | Sequence[ModelFileSchema]) -> Failure | None:
+def earlier_failure(
+    scope: Scope, files: Sequence[CreateFile] | Sequence[ModelFileSchema], *, since: datetime | None = None
+) -> Failure | None:
     """Return a failed version of this namespace whose verdict holds for these files too, under whatever names.
 
     One that is about a file holds for every version with that content; one that is about the whole holds for all that
-    have all its files.
+    have all its files. Failures before `since` do not count.
     """
     paths = {file.path for file in files}
     rows = scope.execute(FAILED_FILES, _digests=sorted({file.sha256 for file in files})).all()
     for _, group in groupby(rows, key=attrgetter("version_id")):
         shared = list(group)
+        if since is not None and shared[0].created_at < since:
+            continue
         objections = _objections_in(shared[0].details)
         if objections and _holds(shared, objections, paths):
             return Failure(f"{shared[0].name}:{shared[0].number}", objections)

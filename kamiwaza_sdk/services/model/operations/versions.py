@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -86,14 +87,18 @@ def create(scope: Scope, model_id: UUID, version: CreateVersion, *, force: bool)
 
 
 def _overruled(
-    change: ModelChange, files: Sequence[CreateFile] | Sequence[ModelFileSchema], *, force: bool
+    change: ModelChange,
+    files: Sequence[CreateFile] | Sequence[ModelFileSchema],
+    *,
+    force: bool,
+    since: datetime | None = None,
 ) -> dict[str, JsonValue] | None:
-    """Return the verdict that is overruled where files become ready that failed before, `None` where none did.
+    """Return the verdict that is overruled where files become ready that failed (since then), `None` where none did.
 
     Raises:
         PolicyViolationException: They did, and nobody has forced it.
     """
-    failure = earlier_failure(change.scope, files)
+    failure = earlier_failure(change.scope, files, since=since)
     if failure is None:
         return None
     if not force:
@@ -224,17 +229,27 @@ def copy(scope: Scope, version_id: UUID, model_id: UUID, *, version: str | None,
         kept = source.model_dump(include={*_TOLD, "details", "attributes", "tags"})
         said = kept["details"].pop(POLICY, None)
         create_version = CreateVersion(files=files, version=version, derived_from=parents, **kept)
-        return _insert_or_find(hold(writing, model_id), create_version, said=said, force=force)
+        change = hold(writing, model_id)
+        since = None if said is None else source.created_at
+        return _insert_or_find(change, create_version, said=said, force=force, since=since)
 
 
 def _insert_or_find(
-    change: ModelChange, version: CreateVersion, *, said: dict[str, JsonValue] | None, force: bool
+    change: ModelChange,
+    version: CreateVersion,
+    *,
+    said: dict[str, JsonValue] | None,
+    force: bool,
+    since: datetime | None = None,
 ) -> ModelVersionSchema:
-    """Return the ready version of the same files, or a new one. The row is held: nobody registers them meanwhile."""
+    """Return the ready version of the same files, or a new one. The row is held: nobody registers them meanwhile.
+
+    What was said of it is the verdict of today, or that of `since`: where its files failed later, that counts.
+    """
     found = next(iter(_of_these_files(change, version, "ready")), None)
     if found is None:
-        if said is None:  # no verdict of its own
-            said = _overruled(change, version.files, force=force)
+        if said is None or since is not None:
+            said = _overruled(change, version.files, force=force, since=since) or said
         return _insert(change, version, said=said)
     if version.version not in {None, found.version}:
         raise VersionAlreadyExistsException(
@@ -384,13 +399,14 @@ def _is_refused(current: ModelVersionSchema, changes: UpdateVersion) -> bool:
 def _verdict_after(
     change: ModelChange, current: ModelVersionSchema, changes: UpdateVersion, *, forced: bool, force: bool
 ) -> dict[str, JsonValue] | None:
-    """Return the verdict that becoming ready overrules: its own, or where it has none that of a version that failed."""
+    """Return the verdict that becoming ready overrules: its own, or one of a version that failed after its own."""
     said = current.details.get(POLICY)
-    if isinstance(said, dict):
-        return {**said, "forced": True} if forced else None
+    if forced and isinstance(said, dict):
+        return {**said, "forced": True}
     if changes.status != "ready" or current.status == "ready":
         return None
-    return _overruled(change, current.files if changes.files is None else changes.files, force=force)
+    files = current.files if changes.files is None else changes.files
+    return _overruled(change, files, force=force, since=current.created_at if isinstance(said, dict) else None)
 
 
 def _check_update(change: ModelChange, current: ModelVersionSchema, changes: UpdateVersion, *, forced: bool) -> None:
@@ -429,6 +445,8 @@ def delete(scope: Scope, version_id: UUID) -> None:
             for statement in (*statements.DELETE_VERSION_BELONGINGS, statements.DELETE_VERSION):
                 writing.execute(statement, _id=version_id)
             before = current.model_dump(mode="json", include={"number", "version", "status", "digest", "size"})
+            if objections_of(current):  # others of its files are held to it no more: what it was stays known
+                before["details"] = {POLICY: current.details[POLICY]}
             change.record("version.deleted", before=before, version_id=version_id)
             change.write(stale=("versions", "configs"))
     except IntegrityError as error:

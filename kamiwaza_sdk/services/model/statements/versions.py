@@ -91,7 +91,7 @@ VERSIONS_BY_DIGEST: Final = (
 #: Which of these contents are those of files of failed versions, deleted models' too, with what was said of those.
 FAILED_FILES: Final = (
     select(
-        *(VERSION.c.id.label("version_id"), MODEL.c.name, VERSION.c.number, VERSION.c.details),
+        *(VERSION.c.id.label("version_id"), MODEL.c.name, VERSION.c.number, VERSION.c.details, VERSION.c.created_at),
         VERSION.c.size.label("version_size"),
         *(FILE.c.path, FILE.c.size, FILE.c.sha256),
     )
