@@ -180,6 +180,7 @@ async def test_the_words_of_a_card_are_found_as_they_change(backend: Backend) ->
         ("abfss://container@account.dfs.core.windows.net/m", "abfss://container@account.dfs.core.windows.net/m"),
         ("hf://gpt2@main", "hf://gpt2@main"),
         ("ollama://llama3:8b@sha256:ab", "ollama://llama3:8b@sha256:ab"),
+        (" https://me:secret@h.example/m?sig=secret", "https://h.example/m"),
         ("/models/what?#", "/models/what?#"),
     ],
 )
