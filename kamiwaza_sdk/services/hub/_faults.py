@@ -41,7 +41,7 @@ def faults_here(files: Iterable[FileHere]) -> tuple[FileFaultSchema, ...]:
     faults = list[FileFaultSchema]()
     for file in files:
         go_on()
-        if not is_model_file_name(file.path) and file.size > CONTENT_HEAD:  # could only be a pointer, and is too large
+        if not _could_be_another(file.path, file.size):
             continue
         try:
             fault = fault_of(_head(file.place), path=file.path, size=file.size)
@@ -51,9 +51,15 @@ def faults_here(files: Iterable[FileHere]) -> tuple[FileFaultSchema, ...]:
     return tuple(faults)
 
 
+def _could_be_another(path: str, size: int) -> bool:
+    """Return whether a file may be something else: where its name promises nothing, only a pointer, which is small."""
+    return size <= CONTENT_HEAD or is_model_file_name(path)
+
+
 def faults_of(files: Iterable[FileLike], storage: StorageService) -> tuple[FileFaultSchema, ...]:
     """Return what is wrong with files in the store, whatever brought them there. Blocks."""
-    found = ((file, storage.find(file.sha256, size=file.size)) for file in files)
+    doubtful = (file for file in files if _could_be_another(file.path, file.size))
+    found = ((file, storage.find(file.sha256, size=file.size)) for file in doubtful)
     return faults_here(FileHere(file.path, file.size, blob.path) for file, blob in found if blob is not None)
 
 

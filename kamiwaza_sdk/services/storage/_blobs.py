@@ -38,7 +38,7 @@ _logger: Final = logging.getLogger(__name__)
 
 def blob_path(root: Path, sha256: str) -> Path:
     """Return where the blob lies or would lie."""
-    return root / "blobs" / "sha256" / sha256[:2] / sha256
+    return root / f"blobs/sha256/{sha256[:2]}/{sha256}"
 
 
 def inspect(root: Path, sha256: str, *, size: int | None = None, thorough: bool = False) -> BlobSchema:
