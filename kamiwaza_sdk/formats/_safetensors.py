@@ -29,20 +29,21 @@ __all__ = ["BITS", "read_safetensors"]
 #: The largest header that the specification allows.
 MAX_HEADER: Final = 100_000_000
 MAX_TENSORS: Final = 150_000
-#: An ordinary tensor has four pairs in all. In memory, a pair of texts takes more than any other two members do.
-MAX_PAIRS: Final = 5 * MAX_TENSORS
-#: What each comma and bracket of a header stands for in memory, with the columns made of it.
+#: What each comma and bracket of a piece stands for in memory, with the columns made of it.
 _MEMBER: Final = 64
-#: Larger headers are looked at in pieces, for other threads have to wait while one is parsed.
-_WHOLE: Final = 2 * 1024**2
+#: Larger headers are looked at in pieces: other threads have to wait while one is parsed, and while Python counts the
+#: objects that are left of it.
+_WHOLE: Final = 1024**2
 _PIECE: Final = 256 * 1024
-#: How many commas and brackets may stand where a header cannot be cut.
-_MAX_UNCUT: Final = 300_000
+#: How long an entry may be where it cannot be cut, and how many commas and brackets may stand in it.
+_LONGEST_ENTRY: Final = 4 * 1024**2
+_MAX_UNCUT: Final = 250_000
 #: Where one entry ends and the next begins, unless it is within a text.
-_BETWEEN: Final = re.compile(rb'\}\s{0,16},\s{0,16}(?=")')
+_BETWEEN: Final = re.compile(rb'\}\s{0,16},\s{0,16}(?="[^"\\]*(?:\\.[^"\\]*)*"\s{0,16}:\s{0,16}\{)')
 _TRIES: Final = 8
-#: The largest header that is parsed once more, one object at a time.
-_MAX_ESCAPED: Final = 16 * _PIECE
+#: What a colon costs, in steps, and what it costs once more where a piece is parsed one object at a time.
+_STEPS: Final = 1.5
+_STEPS_AGAIN: Final = 1.5
 _SORTED_AT_ONCE: Final = 20_000
 MAX_METADATA: Final = 100_000
 #: As many dimensions as NumPy's arrays can have.
@@ -77,8 +78,12 @@ BITS: Final = {
 _WIDTHS: Final = {name: 0 if bits % 8 else bits // 8 for name, bits in BITS.items()}
 _KEYS: Final = ("dtype", "shape", "data_offsets")
 _OVERFLOW: Final = 2**64
-#: What an entry is, once it is checked.
-_Entry = dict[str, Any]  # Any: text, a list of numbers, a pair of numbers
+
+
+#: What is kept of an entry: its type, shape, begin and end. Of a tuple of numbers, Python's collector keeps no account.
+_Row = tuple[str, tuple[int, ...], int, int]
+#: A name, and where its tensor begins and ends.
+_Place = tuple[str, int, int]
 
 
 class _Columns(NamedTuple):
@@ -89,6 +94,84 @@ class _Columns(NamedTuple):
     ends: tuple[int, ...]
 
 
+class _Header:
+    """What the pieces of a header that were read so far came to.
+
+    Attributes:
+        tensors: Those of them.
+        metadata: What is under ``__metadata__``.
+        totals: Elements by type.
+        memory: What the header takes, and of its pieces what is kept.
+    """
+
+    def __init__(self, source: ByteSource, length: int) -> None:
+        self.tensors = TensorTable({})
+        self.metadata: dict[str, str] | None = None
+        self.totals = dict[str, int]()
+        self.memory = length
+        self._rows = dict[str, Any]()  # Any: entries as they were parsed, or rows
+        self._begins, self._ends = list[int](), list[int]()
+        self._start = LENGTH + length
+        self._source = source
+
+    def add(self, piece: bytes, entries: dict[str, Any]) -> None:  # Any: what is about to be checked
+        """Check the entries of a piece, and keep what is to be known of them."""
+        source = self._source
+        metadata = _metadata(source, entries.pop("__metadata__", None))
+        self._refuse_again(entries, metadata)
+        self.metadata = self.metadata if metadata is None else metadata
+        columns = _columns(source, entries)
+        _check_duplicates(source, piece, entries, metadata)
+        counts = _check(source, entries, columns)
+        for dtype, count in zip(columns.dtypes, counts, strict=True):
+            self.totals[dtype] = self.totals.get(dtype, 0) + count
+        self._begins += columns.begins
+        self._ends += columns.ends
+        self._keep(entries, columns, whole=len(piece) == self._start - LENGTH)
+
+    def _refuse_again(self, names: Iterable[str], metadata: dict[str, str] | None) -> None:
+        """Refuse what an earlier piece has, too."""
+        twice = next((name for name in names if name in self._rows), None) if self._rows else None
+        if metadata is not None and self.metadata is not None:
+            twice = "__metadata__"
+        if twice is not None:
+            _refuse_twice(self._source, [(twice, None), (twice, None)])
+
+    def _keep(self, entries: dict[str, Any], columns: _Columns, *, whole: bool) -> None:  # Any: as it was parsed
+        """Keep the entries as they are, or those of a piece so that Python's collector has less to look at."""
+        start = self._start
+        if whole:
+            self._rows = entries
+            self.tensors = TensorTable(entries, partial(_tensor_of_entry, start))
+            return
+        rows = zip(columns.dtypes, map(tuple, columns.shapes), columns.begins, columns.ends, strict=True)
+        self._rows.update(zip(entries, rows, strict=True))
+        self.tensors = TensorTable(self._rows, partial(_tensor, start))
+        if len(self._rows) > MAX_TENSORS:
+            self._source.exceed(f"there are over {MAX_TENSORS} tensors in one file", MAX_TENSORS, LENGTH)
+
+    def afford(self, piece: bytes) -> int:
+        """Return what a piece of a large header takes in memory, or refuse it where that, or its time, is too much."""
+        members = sum(map(piece.count, (b",", b"[", b"{")))
+        if members > _MAX_UNCUT:
+            self._source.exceed(f"an entry has over {_MAX_UNCUT} values; that is no ordinary file", _MAX_UNCUT, LENGTH)
+        memory = text_memory(piece) - len(piece) + _MEMBER * members
+        if self.memory + memory > MAX_MEMORY:
+            what = f"it is unknown, because its header takes over {MAX_MEMORY} bytes of memory"
+            self._source.exceed(what, MAX_MEMORY, LENGTH)
+        return memory
+
+    def check_place(self) -> None:
+        """Refuse tensors that leave a hole, overlap, or do not take the whole file."""
+        begins, ends = self._begins, self._ends
+        end = max(ends, default=0)
+        if begins and begins != [0, *ends[:-1]]:
+            end = _check_order(self._source, zip(self._rows, begins, ends, strict=True))
+        if self._start + end != self._source.size:
+            what = f"the tensors end at byte {self._start + end}, but the file at byte {self._source.size}"
+            self._source.refuse(what, self._start)
+
+
 def read_safetensors(source: ByteSource) -> Reading[SafetensorsSchema]:
     """Return what the header says, or raise what is wrong with it."""
     length = int.from_bytes((yield from source.read(0, LENGTH)), "little")
@@ -97,87 +180,61 @@ def read_safetensors(source: ByteSource) -> Reading[SafetensorsSchema]:
         source.exceed(reason, MAX_HEADER, 0)
     if 2 * length > MAX_MEMORY:
         source.exceed(f"it is unknown, because a header of {length} bytes takes too much memory", MAX_MEMORY // 2, 0)
-    header = yield from source.read(LENGTH, length)
-    if not header.startswith(b"{"):
+    text = yield from source.read(LENGTH, length)
+    if not text.startswith(b"{"):
         source.refuse("the header does not begin with '{'", LENGTH)
-    source.step(LENGTH, 3 * header.count(b":") // 2)  # of a tensor there are four, and it costs some six
-    entries = _parse(source, header)
-    metadata = _metadata(source, entries.pop("__metadata__", None))
-    if len(entries) > MAX_TENSORS:
-        source.exceed(f"{len(entries)} tensors are over the limit of {MAX_TENSORS} a file", MAX_TENSORS, LENGTH)
-    columns = _columns(source, entries)
-    _check_duplicates(source, header, entries, metadata)
-    counts = _check(source, entries, columns, start=LENGTH + length)
-    return _schema(source, entries, metadata or {}, columns.dtypes, counts, start=LENGTH + length)
+    header = _Header(source, length)
+    begin = _read_piece(source, text, 1, header)
+    while begin < length:
+        begin = _read_piece(source, text, begin, header)
+    header.check_place()
+    return SafetensorsSchema(
+        size=source.size,
+        tensors=header.tensors,
+        metadata=header.metadata or {},
+        parameters=sum(header.totals.values()),
+        parameters_by_dtype=dict(sorted(header.totals.items())),
+    )
 
 
-def _parse(source: ByteSource, header: bytes) -> dict[str, Any]:  # Any: what is about to be checked
-    """Return what the header holds, unless that would take too much memory."""
-    if len(header) <= _WHOLE:
-        return parse_object(source, header, at=LENGTH)
-    if header.count(b":") > MAX_PAIRS:
-        source.exceed(f"the header has more than {MAX_PAIRS} pairs; that is no ordinary file", MAX_PAIRS, LENGTH)
-    if text_memory(header) + _MEMBER * _members(header) > MAX_MEMORY:
-        source.exceed(f"it is unknown, because its header takes over {MAX_MEMORY} bytes of memory", MAX_MEMORY, LENGTH)
-    entries = dict[str, Any]()
-    begin = 1
-    while begin < len(header):
-        piece, begin = _piece(source, header, begin)
-        entries |= piece
-    return entries
-
-
-def _members(text: bytes) -> int:
-    return sum(map(text.count, (b",", b"[", b"{")))
-
-
-def _piece(source: ByteSource, header: bytes, begin: int) -> tuple[dict[str, Any], int]:
-    """Return the entries from a place on, and where the next ones begin.
+def _read_piece(source: ByteSource, text: bytes, begin: int, header: _Header) -> int:
+    """Add the entries from a place on, and return where the next ones begin.
 
     Between two entries there is always the same to see. Within a text that can be seen too, but what comes before it is
     no JSON then: so the next such place is tried.
     """
-    wanted = begin + _PIECE
+    if len(text) <= _WHOLE:
+        header.add(text, parse_object(source, text, at=LENGTH))
+        return len(text)
+    wanted, furthest = begin + _PIECE, begin + _LONGEST_ENTRY
     for last in reversed(range(_TRIES)):
-        found = _BETWEEN.search(header, wanted)
-        end, following = (len(header), len(header)) if found is None else (found.start() + 1, found.end())
-        text = b"{%b%b" % (header[begin:end], b"" if found is None else b"}")
-        if len(text) > 8 * _PIECE and _members(text) > _MAX_UNCUT:
-            source.exceed(f"an entry has over {_MAX_UNCUT} values; that is no ordinary file", _MAX_UNCUT, begin)
+        found = _BETWEEN.search(text, wanted, furthest)
+        if found is None and furthest < len(text):
+            what = f"an entry has over {_LONGEST_ENTRY} bytes; that is no ordinary file"
+            source.exceed(what, _LONGEST_ENTRY, LENGTH + begin)
+        end, following = (len(text), len(text)) if found is None else (found.start() + 1, found.end())
+        piece = b"{%b%b" % (text[begin:end], b"" if found is None else b"}")
+        memory = header.afford(piece)
         try:
-            return parse_object(source, text, at=LENGTH + begin), following
+            entries = parse_object(source, piece, at=LENGTH + begin)
         except MalformedFileException:
             if found is None or not last:
                 raise
             wanted = following
+        else:
+            header.memory += memory
+            header.add(piece, entries)
+            return following
     raise AssertionError  # the last try returns or raises
 
 
-def _schema(
-    source: ByteSource,
-    entries: dict[str, Any],  # Any: as `_Entry`
-    metadata: dict[str, str],
-    dtypes: tuple[str, ...],
-    counts: list[int],
-    *,
-    start: int,
-) -> SafetensorsSchema:
-    totals = dict.fromkeys(dtypes, 0)
-    for dtype, count in zip(dtypes, counts, strict=True):
-        totals[dtype] += count
-    return SafetensorsSchema(
-        size=source.size,
-        tensors=TensorTable(entries, partial(_tensor, start)),
-        metadata=metadata,
-        parameters=sum(totals.values()),
-        parameters_by_dtype=dict(sorted(totals.items())),
-    )
+def _tensor_of_entry(start: int, name: str, entry: dict[str, Any]) -> TensorSchema:  # Any: as it was parsed
+    return _tensor(start, name, (entry["dtype"], tuple(entry["shape"]), *entry["data_offsets"]))
 
 
-def _tensor(start: int, name: str, entry: _Entry) -> TensorSchema:
-    begin, end = entry["data_offsets"]
-    shape = tuple(entry["shape"])
-    return TensorSchema(name=name, dtype=entry["dtype"], shape=shape, size=end - begin, offset=start + begin)
+def _tensor(start: int, name: str, row: _Row) -> TensorSchema:
+    dtype, shape, begin, end = row
+    return TensorSchema(name=name, dtype=dtype, shape=shape, size=end - begin, offset=start + begin)
 
 
 def _metadata(source: ByteSource, value: object) -> dict[str, str] | None:
@@ -233,8 +290,8 @@ def _entry_problem(entry: object) -> str | None:
 
 def _check_duplicates(
     source: ByteSource,
-    header: bytes,
-    entries: dict[str, Any],  # Any: as `_Entry`
+    text: bytes,
+    entries: dict[str, Any],  # Any: text, a list of numbers, a pair of numbers
     metadata: dict[str, str] | None,
 ) -> None:
     """Refuse what does not show in what was parsed: a name given twice, and ``-0``, which others do not take for 0.
@@ -244,25 +301,19 @@ def _check_duplicates(
     are as many as there are in texts, no number is negative.
     """
     pairs = (1 + len(_KEYS)) * len(entries) + (0 if metadata is None else 1 + len(metadata))
-    colons = header.count(b":")
+    colons = text.count(b":")
+    source.step(LENGTH, int(_STEPS * colons))
     # To look for one character is so much faster than to count it that the second question is asked only if need be.
-    if b"\\" not in header or b"\\u00" not in header:
-        if colons == pairs and b"-" not in header:
+    if b"\\" not in text or b"\\u00" not in text:
+        if colons == pairs and b"-" not in text:
             return
-        texts: tuple[Iterable[str], ...] = (entries, metadata or (), (metadata or {}).values())
-        if len(header) <= _WHOLE:
-            texts = (["\n".join(chain(*texts))],)
-        if colons == pairs + _count(texts, ":") and header.count(b"-") == _count(texts, "-"):
+        texts = "\n".join(chain(entries, metadata or (), (metadata or {}).values()))
+        if colons == pairs + texts.count(":") and text.count(b"-") == texts.count("-"):
             return
     if any(len(entry) != len(_KEYS) for entry in entries.values()):
         _blame_entry(source, entries)
-    if len(header) > _MAX_ESCAPED:
-        source.exceed(f"texts are escaped in a header of over {_MAX_ESCAPED} bytes", _MAX_ESCAPED, LENGTH)
-    json.loads(header, object_pairs_hook=partial(_refuse_twice, source), parse_int=partial(_refuse_minus, source))
-
-
-def _count(texts: tuple[Iterable[str], ...], character: str) -> int:
-    return sum(text.count(character) for text in chain(*texts))
+    source.step(LENGTH, int(_STEPS_AGAIN * colons))
+    json.loads(text, object_pairs_hook=partial(_refuse_twice, source), parse_int=partial(_refuse_minus, source))
 
 
 def _refuse_twice(source: ByteSource, pairs: list[tuple[str, object]]) -> None:
@@ -276,18 +327,14 @@ def _refuse_minus(source: ByteSource, digits: str) -> None:
         source.refuse(f"{digits[:20]} is no 64-bit integer from 0 on", LENGTH)
 
 
-def _check(source: ByteSource, entries: dict[str, object], columns: _Columns, *, start: int) -> list[int]:
-    """Return how many elements each tensor has, whose data lie one behind the other, in the length that these take."""
+def _check(source: ByteSource, entries: dict[str, object], columns: _Columns) -> list[int]:
+    """Return how many elements each tensor has, whose data are of the length that these take."""
     if max(map(len, columns.shapes), default=0) > MAX_RANK:  # a product of so many could take forever
         _check_lengths(source, entries, columns)
     counts = list(map(prod, columns.shapes))
     taken = map(sub, columns.ends, columns.begins)
     if not all(map(eq, map(mul, counts, columns.widths), taken)) or 0 in counts:
         _check_lengths(source, entries, columns)
-    in_order = columns.begins == (0, *columns.ends)[:-1] if entries else True
-    end = max(columns.ends, default=0) if in_order else _check_order(source, entries)
-    if start + end != source.size:
-        source.refuse(f"the tensors end at byte {start + end}, but the file at byte {source.size}", start)
     return counts
 
 
@@ -303,11 +350,10 @@ def _check_lengths(source: ByteSource, entries: dict[str, object], columns: _Col
             source.refuse(f"tensor {name[:80]!r} {what}", LENGTH)
 
 
-def _check_order(source: ByteSource, entries: dict[str, Any]) -> int:  # Any: as `_Entry`
+def _check_order(source: ByteSource, places: Iterable[_Place]) -> int:
     """Return where the last tensor ends, whatever order the header lists them in."""
     last = 0
-    for name, entry in _in_order(entries):
-        begin, end = entry["data_offsets"]
+    for name, begin, end in _in_order(places):
         if begin != last or end < begin:
             what = f"lies from {begin} to {end}, but is to begin at {last}: tensors leave no hole and do not overlap"
             source.refuse(f"tensor {name[:80]!r} {what}", LENGTH)
@@ -315,12 +361,8 @@ def _check_order(source: ByteSource, entries: dict[str, Any]) -> int:  # Any: as
     return last
 
 
-def _in_order(entries: dict[str, Any]) -> Iterable[tuple[str, Any]]:  # Any: as `_Entry`
-    """Yield the entries by their offsets, sorted in pieces: other threads have to wait while one is."""
-    items = iter(entries.items())
-    pieces = iter(lambda: sorted(islice(items, _SORTED_AT_ONCE), key=_offsets), list[tuple[str, Any]]())
-    return heapq.merge(*pieces, key=_offsets)
-
-
-def _offsets(item: tuple[str, Any]) -> tuple[int, ...]:  # Any: as `_Entry`
-    return tuple(item[1]["data_offsets"])
+def _in_order(places: Iterable[_Place]) -> Iterable[_Place]:
+    """Yield places by their offsets, sorted in pieces: other threads have to wait while one is."""
+    items = iter(places)
+    pieces = iter(lambda: sorted(islice(items, _SORTED_AT_ONCE), key=itemgetter(1, 2)), list[_Place]())
+    return heapq.merge(*pieces, key=itemgetter(1, 2))
