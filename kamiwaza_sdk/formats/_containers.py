@@ -7,7 +7,14 @@ from kamiwaza_sdk.formats._detection import is_pickle_name, named_format
 from kamiwaza_sdk.formats._kinds import Kind, kind_called, kind_of_archive, kind_of_head
 from kamiwaza_sdk.formats._look import ZIP, Look, is_tar
 from kamiwaza_sdk.formats._packed import packing_of
-from kamiwaza_sdk.formats._pickles import BEGINNINGS, NUMPY, Found, look_through_arrays, look_through_pickles
+from kamiwaza_sdk.formats._pickles import (
+    BEGINNINGS,
+    NUMPY,
+    Found,
+    is_torch_file,
+    look_through_arrays,
+    look_through_pickles,
+)
 from kamiwaza_sdk.formats._source import ByteSource, Cursor, Reading
 from kamiwaza_sdk.formats.exceptions import FormatLimitException, MalformedFileException, UnknownFormatException
 from kamiwaza_sdk.formats.schemas.other import OtherFileSchema
@@ -26,7 +33,20 @@ _PLAIN: Final = frozenset(
 
 def read_contents(source: ByteSource, head: bytes) -> Reading[PickleSchema | OtherFileSchema]:
     """Return what a file is, and what the pickles in it would import, or raise: it is of no kind that is known."""
-    look, tried = Look(source), None
+    look = Look(source)
+    try:
+        form, tried = yield from _look_everywhere(look, head)
+    except FormatLimitException as error:
+        form, tried = _beyond_limit(look, head, error), None
+    kind = _kind(head, form, look)
+    if kind is not None and look.names is not None:
+        yield from look.find_code(kind.name)
+    return _schema(source, form, kind, look.found, tried)
+
+
+def _look_everywhere(look: Look, head: bytes) -> Reading[tuple[str | None, str | None]]:
+    """Return in what form pickles can be in a file, and why it is no pickle, if it is none."""
+    tried = None
     packing = packing_of(head)
     outer = packing.name if packing else "tar" if is_tar(head) else None
     if head.startswith(ZIP):
@@ -34,7 +54,7 @@ def read_contents(source: ByteSource, head: bytes) -> Reading[PickleSchema | Oth
         yield from _look_into_zip(look)
     elif head.startswith(NUMPY):
         form = "numpy"
-        yield from look_through_arrays(Cursor(source, 0, source.size), look.found)
+        yield from look_through_arrays(Cursor(look.source, 0, look.source.size), look.found)
     else:
         form, tried = yield from _look_through_pickles(look, head, outer)
         if outer is not None:
@@ -44,10 +64,25 @@ def read_contents(source: ByteSource, head: bytes) -> Reading[PickleSchema | Oth
     if form != "zip" and not look.ends_with_padding:
         yield from look.into_archive(required=False)
         form = form or ("zip" if look.names is not None else None)
-    kind = _kind(head, form, look)
-    if kind is not None and look.names is not None:
-        yield from look.find_code(kind.name)
-    return _schema(source, form, kind, look.found, tried)
+    return form, tried
+
+
+def _beyond_limit(look: Look, head: bytes, error: FormatLimitException) -> str:
+    """Keep what was found until a limit was reached, and say that more may follow; return the form.
+
+    Raises:
+        FormatLimitException: It may be no pickle, or was safe so far, and could be known alone, or read from here.
+    """
+    source, found = look.source, look.found
+    found.add_begun()
+    form = "zip" if head.startswith(ZIP) else "numpy" if head.startswith(NUMPY) else None
+    if not (found.has_pickles or is_pickle_name(source.path) or (form and named_format(source.path) == "pickle")):
+        raise error
+    if source.curtailed and not found.findings and _worst([one.verdict for one in found.judged()]) == "safe":
+        raise error
+    found.promised = True
+    found.findings.insert(0, error.reason)
+    return form or ("torch" if is_torch_file(source, head) else "pickle")
 
 
 def _look_into_zip(look: Look) -> Reading[None]:
@@ -57,6 +92,7 @@ def _look_into_zip(look: Look) -> Reading[None]:
     except FormatLimitException as error:
         if named_format(look.source.path) == "pickle":
             raise
+        look.found.add_begun()
         look.found.unread.append(error.reason)
 
 
@@ -81,6 +117,7 @@ def _look_into_outer(look: Look, outer: str, *, is_pickle: bool) -> Reading[None
     try:
         yield from look.into(Cursor(look.source, 0, look.source.size), PurePosixPath(look.source.path).name, 0)
     except FormatLimitException as error:
+        look.found.add_begun()
         look.found.unread.append(error.reason)
     except MalformedFileException as error:
         if not is_pickle:

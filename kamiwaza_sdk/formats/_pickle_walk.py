@@ -112,7 +112,7 @@ def walk_pickles(cursor: Cursor, walked: Walked, *, most: int | None = None, job
 
     Each is followed with a memo that all share, and with one of its own: both occur, by how the pickles are loaded.
     What is not whole is noted, not raised, for what came before it would have been carried out; nothing is searched for
-    behind it.
+    behind it. Where a limit is reached, that is raised, with what was seen until then in `walked`.
 
     Args:
         cursor: Where they begin.
@@ -148,7 +148,8 @@ class _Walk:
             self.walked.error = f"not a whole pickle at byte {self.cursor.offset}: {reason}"
         except PickleLimitException as error:
             self.cursor.source.exceed(error.reason, error.limit, self.cursor.offset)
-        self._add_plain()
+        finally:
+            self._add_plain()
 
     def _begin(self) -> None:
         self.frame = 0
@@ -175,6 +176,7 @@ class _Walk:
                 raw: bytes | None = cursor.data[cursor.position - code.length + 1 : cursor.position]
             else:
                 cursor.position += 1
+                step(begin)  # for it takes as long again
                 raw = yield from self._read_argument(code)
             if begin < self.frame:
                 self._check_frame(code)

@@ -13,7 +13,15 @@ from kamiwaza_sdk.formats._pickle_walk import Walked, walk_pickles
 from kamiwaza_sdk.formats._source import ByteSource, Cursor, Reading
 from kamiwaza_sdk.formats.schemas.pickles import PickleImportSchema, PickleVerdict
 
-__all__ = ["BEGINNINGS", "NUMPY", "Found", "look_through_arrays", "look_through_pickles", "look_through_stream"]
+__all__ = [
+    "BEGINNINGS",
+    "NUMPY",
+    "Found",
+    "is_torch_file",
+    "look_through_arrays",
+    "look_through_pickles",
+    "look_through_stream",
+]
 
 #: The first pickle of PyTorch's old format: a number, by which it is known.
 _TORCH: Final = re.compile(rb"\x80[\x02-\x05]\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19\.")
@@ -56,6 +64,7 @@ class Found:
         self.findings = list[str]()
         self.code = list[tuple[PickleVerdict, str]]()
         self.unread = list[str]()
+        self._walk: tuple[Walked, bool] | None = None
 
     @property
     def has_pickles(self) -> bool:
@@ -68,6 +77,20 @@ class Found:
             PickleImportSchema(module=module, name=name, verdict=judge(module, name))
             for module, name in sorted(self.imports)
         )
+
+    def follow(self, cursor: Cursor, *, sure: bool, most: int | None = None, joblib: bool = False) -> Reading[Walked]:
+        """Follow what follows, and add what was seen if it is a pickle, for sure or by its bytes."""
+        walked = Walked()
+        self._walk = walked, sure
+        yield from walk_pickles(cursor, walked, most=most, joblib=joblib)
+        self.add_begun()
+        return walked
+
+    def add_begun(self) -> None:
+        """Add what was seen of what is followed now, as far as that went."""
+        if self._walk is not None and (self._walk[1] or self._walk[0].is_pickle):
+            self.add(self._walk[0])
+        self._walk = None
 
     def add(self, walked: Walked) -> None:
         """Add what was seen of pickles."""
@@ -88,14 +111,16 @@ def look_through_pickles(
     Returns:
         What the pickles are in, and why it is none, if it is none.
     """
-    cursor, walked = Cursor(source, 0, source.size), Walked()
-    is_torch = bool(_TORCH.match(head)) and not source.path.lower().endswith(_PLAIN)
-    yield from walk_pickles(cursor, walked, most=_TORCH_PICKLES if is_torch else None, joblib=True)
-    if is_pickle_name(source.path) or walked.is_pickle:
-        found.add(walked)
-        if is_torch and walked.error is None:
-            yield from _look_at_storages(cursor, walked, found)
+    cursor, is_torch, named = Cursor(source, 0, source.size), is_torch_file(source, head), is_pickle_name(source.path)
+    walked = yield from found.follow(cursor, sure=named, most=_TORCH_PICKLES if is_torch else None, joblib=True)
+    if is_torch and walked.error is None and (named or walked.is_pickle):
+        yield from _look_at_storages(cursor, walked, found)
     return "torch" if is_torch else "pickle", walked.error
+
+
+def is_torch_file(source: ByteSource, head: bytes) -> bool:
+    """Return whether a file begins as PyTorch's format before 1.6, and is not called one pickle."""
+    return bool(_TORCH.match(head)) and not source.path.lower().endswith(_PLAIN)
 
 
 def look_through_stream(cursor: Cursor, found: Found, *, named: bool, joblib: bool = False) -> Reading[None]:
@@ -106,11 +131,8 @@ def look_through_stream(cursor: Cursor, found: Found, *, named: bool, joblib: bo
         return
     if not named and (not head or head[0] not in BEGINNINGS):
         return
-    inside = Walked()
-    yield from walk_pickles(cursor, inside, joblib=joblib)
-    if named or inside.is_pickle:
-        found.promised |= named
-        found.add(inside)
+    found.promised |= named
+    yield from found.follow(cursor, sure=named, joblib=joblib)
 
 
 def _look_at_storages(cursor: Cursor, walked: Walked, found: Found) -> Reading[None]:
@@ -121,13 +143,10 @@ def _look_at_storages(cursor: Cursor, walked: Walked, found: Found) -> Reading[N
         return
     what = "as many bytes as its storages have" if told is None else f"{told} bytes of storages"
     found.findings.append(f"{left} bytes follow its pickles, where {what} should; how they are loaded cannot be told")
-    rest = Walked()
     if told is not None and told < left:
         yield from cursor.skip(told)
     if (yield from cursor.more()):
-        yield from walk_pickles(cursor, rest)
-    if rest.is_pickle:
-        found.add(rest)
+        yield from found.follow(cursor, sure=False)
 
 
 def _storages_size(walked: Walked) -> int | None:
@@ -156,18 +175,13 @@ def look_through_arrays(cursor: Cursor, found: Found) -> Reading[None]:
             yield from _look_behind_array(cursor, found)
             return
         if not (yield from _skip_numbers(cursor)):
-            walked = Walked()
-            yield from walk_pickles(cursor, walked)
-            found.add(walked)
+            yield from found.follow(cursor, sure=True)
             return
 
 
 def _look_behind_array(cursor: Cursor, found: Found) -> Reading[None]:
     found.findings.append(f"{cursor.end - cursor.offset} bytes follow the array at byte {cursor.offset}")
-    walked = Walked()
-    yield from walk_pickles(cursor, walked)
-    if walked.is_pickle:
-        found.add(walked)
+    yield from found.follow(cursor, sure=False)
 
 
 def _skip_numbers(cursor: Cursor) -> Reading[bool]:

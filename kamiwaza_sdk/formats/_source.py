@@ -56,6 +56,8 @@ class ByteSource:
         size: In bytes.
         format: What it is read as, for messages.
         exhausted: Whether a budget was not enough.
+        curtailed: Whether that was one of bytes or requests, or what this file shares with others: alone, or read from
+            here, it could be known.
         budget: What this file shares with the others of its model.
         remote: Whether a read costs a round trip, so that reading ahead pays and looking everywhere does not.
     """
@@ -75,6 +77,7 @@ class ByteSource:
         self.remote = remote
         self.format: str | None = None
         self.exhausted = False
+        self.curtailed = False
         self._head = b""
         self._byte_budget = byte_budget
         self._bytes_left = byte_budget
@@ -101,8 +104,9 @@ class ByteSource:
 
     def _spend(self, offset: int, length: int) -> Span:
         if length > self.budget.bytes:
+            self.curtailed = True
             self._stop("what looking into the files of this model may read in all was read", _MODEL_BYTES, offset)
-        self.exhausted = length > self._bytes_left or not self._requests_left
+        self.exhausted = self.curtailed = length > self._bytes_left or not self._requests_left
         if length > self._bytes_left:
             what = f"more than {self._byte_budget} bytes have to be read; raise byte_budget, or fetch the file"
             self.exceed(what, self._byte_budget, offset)
@@ -121,6 +125,7 @@ class ByteSource:
         if self._steps_left < 0:
             self._stop(f"it is unknown beyond step {MAX_STEPS}; that is no ordinary file", MAX_STEPS, offset)
         if self.budget.steps < 0:
+            self.curtailed = True
             most = _MODEL_SHARE * MAX_STEPS
             self._stop(f"it is not looked into, because the files of this model take over {most} steps", most, offset)
 
