@@ -6,9 +6,10 @@ from typing import Any, TypeVar
 
 from kamiwaza_sdk.exceptions import AsyncioRequiredException
 
-__all__ = ["all_or_first_error", "running_loop", "settled", "thread_to_its_end"]
+__all__ = ["all_or_first_error", "for_each", "running_loop", "settled", "thread_to_its_end"]
 
 _T = TypeVar("_T")
+_Item = TypeVar("_Item")
 
 
 def running_loop() -> asyncio.AbstractEventLoop:
@@ -66,3 +67,21 @@ async def all_or_first_error(coroutines: Iterable[Coroutine[None, None, _T]]) ->
         raise first
     finally:
         del first  # the frame that its traceback holds
+
+
+async def for_each(
+    function: Callable[[_Item], Coroutine[None, None, _T]], items: Iterable[_Item], *, at_once: int
+) -> list[_T]:
+    """Return what a function comes to for each item, in their order, for so many of them at once; errors as above.
+
+    There are only as many tasks: to begin ten thousand would keep the event loop from everything else.
+    """
+    left = enumerate(items)
+    results = dict[int, _T]()
+
+    async def work() -> None:
+        for index, item in left:
+            results[index] = await function(item)
+
+    await all_or_first_error(work() for _ in range(at_once))
+    return [results[index] for index in sorted(results)]

@@ -20,7 +20,7 @@ _BLOCK: Final = re.compile(r"\A\s*---(?:\r\n|\r|\n)(.*?)(?:\r\n|\r|\n)---[ \t]*(
 _LONGEST: Final = 1024**2
 _DEEPEST: Final = 64
 #: How many values a head may have, each alias counted as often as it is used.
-_MOST_VALUES: Final = 200_000
+_MOST_VALUES: Final = 100_000
 _NULL: Final = {"", "~", "null", "Null", "NULL"}
 
 _Value: TypeAlias = "str | list[_Value] | dict[str, _Value] | None"
@@ -29,7 +29,7 @@ _Value: TypeAlias = "str | list[_Value] | dict[str, _Value] | None"
 def read_front_matter(text: str) -> "Mapping[str, tuple[str, ...]]":
     """Return the texts of each key, one or those of lists; none where the head is no YAML, or asks for too much.
 
-    At most 1 MiB, 64 levels and 200,000 values, aliases unfolded.
+    At most 1 MiB, 64 levels and 100,000 values, aliases unfolded.
     """
     block = _BLOCK.match(text.removeprefix("\ufeff"))
     return _read(block[1]) if block is not None and len(block[1]) <= _LONGEST else {}

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 #: Texts that are longer are no licence that is known.
-LONGEST: Final = 512 * 1024
+LONGEST: Final = 128 * 1024
 #: How many words may stand where a template has a name to fill in.
 _MOST_FILLED_IN: Final = 16
 #: What titles consist of, besides the words of a licence's own name.

@@ -23,6 +23,8 @@ MAX_ITEMS: Final = 250_000
 #: The longest value of a property that is kept, and what is kept of all: vocabularies are among them.
 MAX_VALUE: Final = 4 * 1024**2
 MAX_KEPT: Final = 16 * 1024**2
+#: A model has one; what is there twice, Protocol Buffers put together.
+MAX_GRAPHS: Final = 10_000
 
 
 @dataclass
@@ -83,9 +85,11 @@ def _read_model(source: ByteSource, model: _Model) -> Reading[None]:
                 yield from _read_property(cursor, end, model)
             case _:
                 yield from skip_field(cursor, found)
-        counts = (len(model.opsets), len(model.metadata), len(model.cut), len(model.graphs), len(model.functions))
+        counts = (len(model.opsets), len(model.metadata), len(model.cut), len(model.functions))
         if max(counts) > MAX_ITEMS:
-            source.exceed(f"more than {MAX_ITEMS} properties, graphs or functions", MAX_ITEMS, cursor.offset)
+            source.exceed(f"more than {MAX_ITEMS} properties or functions", MAX_ITEMS, cursor.offset)
+        if len(model.graphs) > MAX_GRAPHS:
+            source.exceed(f"more than {MAX_GRAPHS} graphs", MAX_GRAPHS, cursor.offset)
 
 
 def _read_opset(cursor: Cursor, end: int) -> Reading[tuple[str, int]]:

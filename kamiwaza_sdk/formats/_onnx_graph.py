@@ -18,6 +18,8 @@ __all__ = ["Graph", "Part", "read_function", "read_graph"]
 
 #: Each of inputs, outputs and weights.
 MAX_ITEMS: Final = 250_000
+#: What an input or output costs, in steps: each is several objects, which Python's collector looks at again and again.
+_VALUE_STEPS: Final = 20
 #: How deep graphs may be nested.
 MAX_DEPTH: Final = 16
 #: Longer nodes hold weights, nearly always.
@@ -119,8 +121,10 @@ class _Skimmer:
                 case 5, 2:
                     self._keep((yield from read_weight(cursor, last)), scope)
                 case 11, 2 if not depth:
+                    self.source.step(cursor.offset, _VALUE_STEPS)
                     graph.inputs.append((yield from read_value(cursor, last)))
                 case 12, 2 if not depth:
+                    self.source.step(cursor.offset, _VALUE_STEPS)
                     graph.outputs.append((yield from read_value(cursor, last)))
                 case 15, 2:
                     self._keep((yield from self._read_sparse(cursor, last)), scope)

@@ -7,7 +7,7 @@ from typing import TypeAlias
 from kamiwaza_sdk.formats._source import Budget
 from kamiwaza_sdk.formats.content import name_kind
 from kamiwaza_sdk.formats.exceptions import FormatException
-from kamiwaza_sdk.formats.inspection import FormatSchema, inspect_within
+from kamiwaza_sdk.formats.inspection import FormatSchema, ReadRange, inspect_ranges, inspect_within
 from kamiwaza_sdk.formats.schemas import GGUFSchema, ONNXSchema, SafetensorsSchema, TensorTable
 
 __all__ = ["Looking", "summary_of"]
@@ -33,12 +33,11 @@ def summary_of(schema: FormatSchema) -> FormatSchema:
 class Looking:
     """Remembers what was found in a content under a kind of name. Not for several threads at once.
 
-    Args:
-        budget: What all files may take together.
+    All files share one budget.
     """
 
-    def __init__(self, budget: Budget) -> None:
-        self.budget = budget
+    def __init__(self) -> None:
+        self._budget = Budget()
         self._found = dict[tuple[Hashable, str], FormatSchema | FormatException]()
 
     def look(self, path: Path, *, name: str, check: _Check | None = None) -> FormatSchema:
@@ -63,9 +62,18 @@ class Looking:
             raise found.renamed(name) from found
         return found
 
+    async def look_there(self, read_range: ReadRange, *, path: str, size: int) -> FormatSchema:
+        """Return the summary of what a file elsewhere says, by ranges; what was found is not remembered.
+
+        Raises:
+            FormatException: Whatever `inspect_remote` raises.
+            Exception: Whatever `read_range` raises.
+        """
+        return summary_of(await inspect_ranges(read_range, path=path, size=size, budget=self._budget))
+
     def _looked(self, path: Path, name: str, check: _Check | None) -> FormatSchema | FormatException:
         try:
-            schema = inspect_within(path, name=name, budget=self.budget)
+            schema = inspect_within(path, name=name, budget=self._budget)
         except FormatException as error:
             return error.with_traceback(None)  # which holds all that was read
         if check is not None:

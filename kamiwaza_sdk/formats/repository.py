@@ -11,7 +11,7 @@ from kamiwaza_sdk.formats._json import read_json
 from kamiwaza_sdk.formats._kinds import kind_of_head
 from kamiwaza_sdk.formats._licences import LONGEST, is_licence_file, joined, recognise_licence
 from kamiwaza_sdk.formats._remote_code import remote_code
-from kamiwaza_sdk.formats._source import Budget, ByteSource
+from kamiwaza_sdk.formats._source import ByteSource
 from kamiwaza_sdk.formats.attention.config import config_attention, text_configuration
 from kamiwaza_sdk.formats.exceptions import FormatLimitException, UnknownFormatException
 from kamiwaza_sdk.formats.inspection import FormatSchema, detect_format
@@ -28,7 +28,7 @@ from kamiwaza_sdk.formats.schemas import (
 from kamiwaza_sdk.formats.schemas.repository import RepositoryDetailsSchema
 from kamiwaza_sdk.formats.sharded import INDEX, ShardIndex
 
-__all__ = ["DESCRIBING_FILES", "describe_repository", "inspect_directory", "is_describing"]
+__all__ = ["DESCRIBING_FILES", "describe_repository", "describing_files", "inspect_directory", "read_describing"]
 
 #: The small files that `describe_repository` reads, in the root of a repository; besides, what is called as licences
 #: are: ``LICENCE``, ``license.txt``, ``COPYING``, ``LICENSE-MODEL``, ``USE_POLICY.md``.
@@ -50,6 +50,9 @@ MAX_TEXT: Final = 4 * 1024**2
 MAX_FILES: Final = 10_000
 #: How much of a file tells weights that are called otherwise.
 _HEAD: Final = 4096
+#: How many licences are read, and how many bytes of each: more than have as many letters as the longest.
+_MOST_LICENCES: Final = 32
+_LICENCE_HEAD: Final = 4 * LONGEST + 4
 #: What a GGUF file says that is not there.
 _SILENT: Final = GGUFSchema(
     size=0, version=3, byte_order="little", tensors=TensorTable({}), parameters_by_dtype={}, metadata={}
@@ -95,17 +98,14 @@ def inspect_directory(directory: str | os.PathLike[str]) -> RepositoryDetailsSch
     """
     root = Path(directory)
     paths = {path.relative_to(root).as_posix(): path for path in _files(root)}
-    texts = {
-        name: _head(path) if is_licence_file(name) else _read(path)
-        for name, path in paths.items()
-        if is_describing(name)
-    }
+    describing = describing_files(paths)
+    texts = {name: _checked(path, read_describing(path, name)) for name, path in paths.items() if name in describing}
     indexes = _Indexes({name: _read(path) for name, path in paths.items() if name.endswith(INDEX)})
-    looking = Looking(Budget())
+    looking = Looking()
     files = dict[str, FormatSchema]()
     problems = dict[str, str]()
     for name, path in paths.items():
-        if not name.endswith(INDEX) and not is_describing(name) and (weight_format(name, paths) or _has_weights(path)):
+        if not name.endswith(INDEX) and name not in describing and (weight_format(name, paths) or _has_weights(path)):
             try:
                 files[name] = looking.look(path, name=name, check=indexes.check_of(name))
             except FormatLimitException as error:
@@ -119,9 +119,17 @@ def inspect_directory(directory: str | os.PathLike[str]) -> RepositoryDetailsSch
     return details.model_copy(update={"problems": problems, "parameters": None, "parameters_by_dtype": {}})
 
 
-def is_describing(path: str) -> bool:
-    """Whether a file is one of those whose text says what a repository is."""
-    return path in DESCRIBING_FILES or is_licence_file(path)
+def describing_files(paths: Iterable[str]) -> frozenset[str]:
+    """Return those of the files whose texts say what a repository is: of licences, the first 32 by name."""
+    given = set(paths)
+    licences = sorted(path for path in given if is_licence_file(path) and path not in DESCRIBING_FILES)
+    return frozenset([*given.intersection(DESCRIBING_FILES), *licences[:_MOST_LICENCES]])
+
+
+def read_describing(path: Path, name: str) -> bytes:
+    """Return such a text as far as one goes, and one byte more; a licence that is longer is none. Blocks."""
+    with path.open("rb") as file:
+        return file.read(_LICENCE_HEAD if is_licence_file(name) else MAX_TEXT + 1)
 
 
 class _Indexes:
@@ -175,15 +183,12 @@ def _files(root: Path) -> list[Path]:
     return sorted(found)
 
 
-def _head(path: Path) -> bytes:
-    """Return a text as far as a licence goes: what is longer is none, and no reason to refuse the rest."""
-    with path.open("rb") as file:
-        return file.read(4 * LONGEST)
-
-
 def _read(path: Path) -> bytes:
     with path.open("rb") as file:
-        text = file.read(MAX_TEXT + 1)
+        return _checked(path, file.read(MAX_TEXT + 1))
+
+
+def _checked(path: Path, text: bytes) -> bytes:
     _check_length(str(path), text)
     return text
 

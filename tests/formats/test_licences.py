@@ -12,7 +12,8 @@ from typing import Final
 import pytest
 
 from kamiwaza_sdk import describe_repository
-from kamiwaza_sdk.formats._licences import all_of, is_licence_file, joined, recognise_licence
+from kamiwaza_sdk.formats._licences import LONGEST, all_of, is_licence_file, joined, recognise_licence
+from kamiwaza_sdk.formats.repository import DESCRIBING_FILES, describing_files, read_describing
 from tests.formats import licence_templates
 
 COMMON: Final = Path("/usr/share/common-licenses")
@@ -180,6 +181,21 @@ def test_our_own_licence_is_known_with_and_without_its_appendix() -> None:
 
 def test_a_text_that_is_too_long_is_passed_over() -> None:
     assert recognise_licence("word " * 1_000_000) is None
+
+
+def test_a_text_that_is_longer_than_any_licence_is_none_and_is_read_no_further(tmp_path: Path) -> None:
+    own = (Path(__file__).parents[2] / "LICENSE").read_text()
+    path = tmp_path / "LICENSE"
+    path.write_text(own + "\n" * (5 * LONGEST))
+    text = read_describing(path, path.name)
+    assert len(text) < 5 * LONGEST
+    assert (recognise_licence(own), recognise_licence(text.decode())) == ("apache-2.0", None)
+
+
+def test_of_thousands_of_licences_few_are_read() -> None:
+    licences = [f"LICENSE-{index:04}" for index in range(10_000)]
+    assert describing_files(["a.safetensors", "sub/LICENSE", *licences]) == {*licences[:32]}
+    assert describing_files([*DESCRIBING_FILES, *licences]) == {*DESCRIBING_FILES, *licences[:32]}
 
 
 def test_every_licence_in_the_data_has_one_name_and_a_text_long_enough_to_tell() -> None:

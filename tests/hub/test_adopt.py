@@ -24,6 +24,7 @@ from kamiwaza_sdk import (
 )
 from kamiwaza_sdk.services.hub.caches import ollama
 from kamiwaza_sdk.services.storage import _adoption
+from kamiwaza_sdk.services.storage.schemas.blob import AdoptedBlobSchema
 from kamiwaza_sdk.testing import HuggingFaceServer
 from tests.hub.conftest import Asking
 from tests.hub.test_huggingface_hub import FILES, run
@@ -116,6 +117,24 @@ async def test_a_cache_of_huggingface_hub_is_adopted_without_a_request_or_a_copy
     assert fetched.model_dump(include=same) == adopted.model_dump(include=same)
     assert fetched.digest == adopted.digest
     assert (adopted.license, adopted.task) == ("mit", "fill-mask")
+
+
+async def test_a_content_under_several_names_is_taken_over_once(
+    hf: HuggingFaceServer, hub: HubService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hf.add_repository("org/tiny", {f"{index}/model.bin": WEIGHTS for index in range(5)})
+    run(hf, tmp_path / "home", "from huggingface_hub import snapshot_download\nsnapshot_download('org/tiny')")
+    taken, adopt = list[Path](), StorageService.adopt
+
+    def noted(storage: StorageService, path: Path, *, sha256: str | None) -> AdoptedBlobSchema:
+        taken.append(path)
+        return adopt(storage, path, sha256=sha256)
+
+    monkeypatch.setattr(StorageService, "adopt", noted)
+    adopted = await hub.adopt("hf://org/tiny", cache=tmp_path / "home" / "hub")
+    assert (len(adopted.files), adopted.size, adopted.bytes_reused) == (5, 5 * len(WEIGHTS), len(WEIGHTS))
+    assert {file.by for file in adopted.files} == {"link"}
+    assert len(taken) == 1
 
 
 async def test_huggingface_hub_still_reads_what_was_adopted(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kamiwaza_sdk import ManifestSchema, Policy, inspect_directory
+from kamiwaza_sdk import ChecksumMismatchException, Policy, inspect_directory
 from kamiwaza_sdk.formats import inspection
 from kamiwaza_sdk.formats._source import ByteSource, Reading
 from kamiwaza_sdk.formats.inspection import FormatSchema
@@ -71,20 +71,30 @@ async def test_the_id_of_a_git_blob_tells_one_content_too(hf: HuggingFaceServer,
     assert (len(fetched.files), fetched.bytes_fetched) == (8, 2)
 
 
-async def test_one_name_of_a_content_whose_digest_is_wrong_does_not_spoil_another(
+async def test_a_name_with_a_wrong_digest_is_refused_whatever_other_names_its_bytes_have(
     hf: HuggingFaceServer, asking: Asking
 ) -> None:
     hf.add_repository("org/x", {"a.safetensors": WEIGHTS, "b.safetensors": WEIGHTS})
     hub = await asking()
     manifest = await hub.resolve("hf://org/x")
-    other = manifest.files[1].model_copy(update={"size": None})
-    fetched = await hub.fetch(ManifestSchema.model_copy(manifest, update={"files": (manifest.files[0], other)}))
-    assert {file.sha256 for file in fetched.files} == {manifest.files[0].sha256}
+    right, other = manifest.files
+    wrong = other.model_copy(update={"sha256": "0" * 64})
+    await hub.fetch(manifest.model_copy(update={"files": (right,)}))
+    for files in ((right, wrong), (wrong, right)):
+        with pytest.raises(ChecksumMismatchException) as caught:
+            await hub.fetch(manifest.model_copy(update={"files": files}))
+        assert (caught.value.expected, caught.value.actual) == ("0" * 64, right.sha256)
+    fetched = await hub.fetch(manifest)
+    assert (fetched.bytes_fetched, {file.sha256 for file in fetched.files}) == (0, {right.sha256})
 
 
 async def test_hard_links_are_read_once_and_checked_once(tmp_path: Path, asking: Asking, looks: list[str]) -> None:
     folder = linked(tmp_path / "links", WEIGHTS, 20)
     hub = await asking()
+    plan = await hub.plan(folder)
+    assert (plan.size, plan.bytes_kept, plan.bytes_to_fetch) == (20 * len(WEIGHTS), len(WEIGHTS), 0)
+    assert {file.same_as for file in plan.files} == {None, plan.files[0].path}
+    looks.clear()
     fetched = await hub.fetch(folder)
     assert (len(fetched.files), fetched.bytes_reused) == (20, len(WEIGHTS))
     assert len(looks) == 1

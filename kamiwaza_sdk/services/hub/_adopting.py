@@ -1,10 +1,10 @@
 """From files in another tool's cache to files in the store."""
 
-import asyncio
 from typing import Final
 
-from kamiwaza_sdk._tasks import all_or_first_error
+from kamiwaza_sdk._tasks import for_each
 from kamiwaza_sdk.services.download.schemas import Validators
+from kamiwaza_sdk.services.hub._contents import by_content
 from kamiwaza_sdk.services.hub._git import check_git_blob
 from kamiwaza_sdk.services.hub._kept import KeptFiles
 from kamiwaza_sdk.services.hub._results import result_of
@@ -23,23 +23,31 @@ _AT_ONCE: Final = 4
 
 async def adopt_all(manifest: ManifestSchema, storage: StorageService) -> Adopted:
     """Take over the files of a manifest, all of which lie on this machine."""
-    await in_thread(lambda: _refuse_without_room(manifest, storage))
-    slots = asyncio.Semaphore(_AT_ONCE)
+    contents = await in_thread(lambda: by_content(manifest.files))
+    await in_thread(lambda: _refuse_without_room([names[0] for names in contents], storage))
 
-    async def adopt(file: ManifestFileSchema) -> AdoptedFile:
-        async with slots:
-            return await in_thread(lambda: _adopt(file, storage))
+    async def adopt(names: list[ManifestFileSchema]) -> AdoptedFile:
+        return await in_thread(lambda: _adopt(names[0], storage))
 
-    files = await all_or_first_error(adopt(file) for file in manifest.files)
-    return result_of(manifest, Adopted, files, bytes_fetched=0, bytes_reused=sum(file.size for file in files))
+    adopted = await for_each(adopt, contents, at_once=_AT_ONCE)
+    return await in_thread(lambda: _result(manifest, contents, adopted))
 
 
-def _refuse_without_room(manifest: ManifestSchema, storage: StorageService) -> None:
+def _result(manifest: ManifestSchema, contents: list[list[ManifestFileSchema]], adopted: list[AdoptedFile]) -> Adopted:
+    files = [
+        one.model_copy(update={"path": file.path})
+        for names, one in zip(contents, adopted, strict=True)
+        for file in names
+    ]
+    return result_of(manifest, Adopted, files, bytes_fetched=0, bytes_reused=sum(one.size for one in adopted))
+
+
+def _refuse_without_room(files: list[ManifestFileSchema], storage: StorageService) -> None:
     """Raise where those files have no room that can only be copied, as they lie on another file system. Blocks."""
     device = device_of(storage.root)
     kept = KeptFiles(storage)
     copied = dict[str, int]()
-    for file in manifest.files:
+    for file in files:
         path = check_inside(file)
         if path.stat().st_dev != device and (not file.has_digest or kept.find(file) is None):
             copied[str(path)] = path.stat().st_size

@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Iterable
 
+from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema
 from kamiwaza_sdk.services.hub.sources.local import check_inside
 
@@ -16,11 +17,7 @@ def content_of(file: ManifestFileSchema) -> Hashable:
 
 
 def by_content(files: Iterable[ManifestFileSchema]) -> list[list[ManifestFileSchema]]:
-    """Return the files of each content together, what is on this machine first; hard links are one content. Blocks.
-
-    Raises:
-        InvalidSourceException: A file leads out of its directory by now.
-    """
+    """Return the files of each content together, what is on this machine first; hard links are one content. Blocks."""
     groups = dict[Hashable, list[ManifestFileSchema]]()
     for file in sorted(files, key=lambda file: file.local is None):
         key = content_of(file) if file.has_digest else _place_of(file) or file.path
@@ -34,6 +31,6 @@ def _place_of(file: ManifestFileSchema) -> tuple[int, int] | None:
         return None
     try:
         status = check_inside(file).stat()
-    except OSError:  # whoever reads it says so
+    except (OSError, InvalidSourceException):  # whoever reads it says so
         return None
     return (status.st_dev, status.st_ino) if status.st_ino else None

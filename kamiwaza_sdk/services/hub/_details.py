@@ -11,7 +11,7 @@ from kamiwaza_sdk._validation import MAX_SIZE, check_text
 from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
 from kamiwaza_sdk.formats._licences import all_of
 from kamiwaza_sdk.formats.inspection import detect_format
-from kamiwaza_sdk.formats.repository import is_describing
+from kamiwaza_sdk.formats.repository import describing_files
 from kamiwaza_sdk.formats.schemas import RepositoryDetailsSchema
 from kamiwaza_sdk.services.hub._cards import with_card
 from kamiwaza_sdk.services.hub._faults import faults_of
@@ -42,7 +42,8 @@ def with_details(fetched: _Fetched, storage: StorageService) -> _Fetched:
     try:
         fetched = with_card(fetched, storage)
         kinds = {file.path: format_by_name(file.path) for file in fetched.files}
-        telling = [path for path, kind in kinds.items() if is_describing(path) or kind not in {None, "pickle"}]
+        describing = describing_files(kinds)
+        telling = [path for path, kind in kinds.items() if path in describing or kind not in {None, "pickle"}]
         findings = inspect_here(_places(fetched, storage, telling))
         findings.paths |= kinds.keys()
         details = _details(findings)

@@ -6,7 +6,7 @@ from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-from kamiwaza_sdk._tasks import all_or_first_error, thread_to_its_end
+from kamiwaza_sdk._tasks import for_each, thread_to_its_end
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.download.exceptions import (
     DownloadDiskException,
@@ -123,8 +123,7 @@ class Fetching:
             await in_thread(lambda: self._refuse_missing(names[0] for names in contents))
         await self._refuse_large_files()
         await in_thread(lambda: self._refuse_without_room(names[0] for names in contents))
-        slots = asyncio.Semaphore(_MAX_STAGED)
-        blobs = await all_or_first_error(self._take(names[0], slots) for names in contents)
+        blobs = await for_each(self._take, [names[0] for names in contents], at_once=_MAX_STAGED)
         return await in_thread(lambda: self._result(contents, blobs))
 
     def _result(self, contents: list[list[ManifestFileSchema]], blobs: "list[BlobSchema]") -> Fetched:
@@ -144,9 +143,8 @@ class Fetching:
             changed=origin.changed,
         )
 
-    async def _take(self, file: ManifestFileSchema, slots: asyncio.Semaphore) -> "BlobSchema":
-        async with slots:
-            return await (self._copy(file) if file.local is not None else self._bring(file))
+    async def _take(self, file: ManifestFileSchema) -> "BlobSchema":
+        return await (self._copy(file) if file.local is not None else self._bring(file))
 
     async def _copy(self, file: ManifestFileSchema) -> "BlobSchema":
         async with self._reporting(file) as reporter:

@@ -11,12 +11,11 @@ from kamiwaza_sdk.exceptions import ServiceException
 from kamiwaza_sdk.formats._kinds import kind_beside
 from kamiwaza_sdk.formats._programs import is_program
 from kamiwaza_sdk.formats._remote_code import remote_code
-from kamiwaza_sdk.formats._source import Budget
 from kamiwaza_sdk.formats.content import name_kind
 from kamiwaza_sdk.formats.exceptions import FormatException, NotTheModelException, UnknownFormatException
-from kamiwaza_sdk.formats.inspection import FormatSchema, inspect_ranges
-from kamiwaza_sdk.formats.looking import Looking, summary_of
-from kamiwaza_sdk.formats.repository import describe_repository, is_describing
+from kamiwaza_sdk.formats.inspection import FormatSchema
+from kamiwaza_sdk.formats.looking import Looking
+from kamiwaza_sdk.formats.repository import describe_repository, describing_files, read_describing
 from kamiwaza_sdk.formats.schemas import OtherFileSchema, PickleSchema, PickleVerdict, RepositoryDetailsSchema
 from kamiwaza_sdk.services.hub._contents import content_of
 from kamiwaza_sdk.services.hub._faults import fault_of
@@ -33,6 +32,8 @@ __all__ = ["Findings", "Inspection", "inspect_here"]
 #: A text that is longer describes nothing.
 _MAX_TEXT: Final = 4 * 1024**2
 _MAX_HEAD: Final = 4096
+#: How many files elsewhere are looked at together.
+_AT_ONCE: Final = 64
 _ORDER: Final = {"safetensors": 0, "gguf": 1, "onnx": 2, "pickle": 3}
 
 
@@ -164,7 +165,7 @@ class Inspection:
         self._context = context
         self._kept = kept
         self._allowance = Allowance(requests)
-        self._looking = Looking(Budget())
+        self._looking = Looking()
         self._alone = asyncio.Lock()  # what is looked into takes memory, and the time of whoever else runs
 
     async def describe(
@@ -180,14 +181,15 @@ class Inspection:
     def _describing(self, files: Sequence[ManifestFileSchema]) -> list[ManifestFileSchema]:
         """Return the texts among the files that were not read yet."""
         self.findings.paths |= {file.path for file in files}
-        return [file for file in files if is_describing(file.path) and file.path not in self.findings.texts]
+        describing = describing_files(self.findings.paths) - self.findings.texts.keys()
+        return [file for file in files if file.path in describing]
 
     async def look_into(self, files: Collection[ManifestFileSchema]) -> None:
         """Read the headers of those files that are called like weights, the most telling first."""
         for contents in await in_thread(lambda: self._ordered(files)):
             here = [names for names in contents if names[0].path in self._kept]
             there = [names for names in contents if names[0].path not in self._kept]
-            await asyncio.gather(self._look_at_kept(here), *map(self._look_once, there))
+            await asyncio.gather(self._look_at_kept(here), self._look_elsewhere(there))
 
     def _ordered(self, files: Iterable[ManifestFileSchema]) -> list[list[list[ManifestFileSchema]]]:
         """Return the files that are to be looked into by format and, of each, by content. Blocks."""
@@ -207,6 +209,10 @@ class Inspection:
         """Look into a content under the first of its names."""
         await self._guarded(names[0], self._look_there)
         self.findings.share(names[0].path, [file.path for file in names[1:]])
+
+    async def _look_elsewhere(self, contents: Sequence[Sequence[ManifestFileSchema]]) -> None:
+        for start in range(0, len(contents), _AT_ONCE):
+            await asyncio.gather(*map(self._look_once, contents[start : start + _AT_ONCE]))
 
     async def _look_at_kept(self, contents: Sequence[Sequence[ManifestFileSchema]]) -> None:
         async with self._alone:
@@ -248,8 +254,7 @@ class Inspection:
         await reader.open()
         self.findings.sizes[file.path] = reader.size
         async with self._alone:
-            budget = self._looking.budget
-            schema = summary_of(await inspect_ranges(reader, path=file.path, size=reader.size, budget=budget))
+            schema = await self._looking.look_there(reader, path=file.path, size=reader.size)
         self._note_schema(file.path, schema)
 
     async def _guarded(self, file: ManifestFileSchema, look: Callable[[ManifestFileSchema], Awaitable[None]]) -> None:
@@ -266,8 +271,7 @@ class Inspection:
 
     def _read_here(self, file: ManifestFileSchema) -> None:
         try:
-            with self._kept[file.path].open("rb") as opened:
-                self.findings.texts[file.path] = opened.read(_MAX_TEXT)
+            self.findings.texts[file.path] = read_describing(self._kept[file.path], file.path)
         except OSError as error:
             self.findings.note(file.path, error)
 
@@ -289,17 +293,21 @@ def inspect_here(files: Mapping[str, Path], looking: Looking | None = None, *, n
         names: Of other files beside them.
     """
     findings = Findings(paths={*files, *names})
-    looking = Looking(Budget()) if looking is None else looking
+    looking = Looking() if looking is None else looking
+    describing = describing_files(files)
     for path, place in files.items():
         go_on()
         try:
-            with place.open("rb") as opened:
-                head = opened.read(_MAX_TEXT if is_describing(path) else _MAX_HEAD)
-            if is_describing(path):
-                findings.texts[path] = head
-            if is_program(head):
+            if path in describing:
+                findings.texts[path] = read_describing(place, path)
+            if is_program(findings.texts.get(path) or _head(place)):
                 findings.programs.add(path)
             findings.schemas[path] = looking.look(place, name=path)
         except (ServiceException, OSError) as error:
             findings.note(path, error)
     return findings
+
+
+def _head(place: Path) -> bytes:
+    with place.open("rb") as file:
+        return file.read(_MAX_HEAD)

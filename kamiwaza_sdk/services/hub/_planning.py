@@ -15,6 +15,7 @@ from kamiwaza_sdk.formats._licences import all_of, is_licence_file
 from kamiwaza_sdk.formats._remote_code import CONFIGURATIONS
 from kamiwaza_sdk.formats.memory import estimate_memory, longest_context
 from kamiwaza_sdk.formats.schemas import MemoryEstimateSchema, RepositoryDetailsSchema
+from kamiwaza_sdk.services.hub._contents import by_content
 from kamiwaza_sdk.services.hub._inspection import Inspection
 from kamiwaza_sdk.services.hub._kept import KeptFiles
 from kamiwaza_sdk.services.hub._quantizations import Offer, format_by_name, offers_of
@@ -235,7 +236,8 @@ class _Planning:
         self._offers = tuple(_sized(offer, by_path) for offer in self._offers)
         chosen = choice.offer if choice is not None else self._offers[0] if self._offers else None
         details = self._details(chosen)
-        known = tuple(self._file(file) for file in sized)
+        same = {other.path: names[0].path for names in by_content(sized) for other in names[1:]}
+        known = tuple(self._file(file, same.get(file.path)) for file in sized)
         settled = chosen is not None and (choice is not None or len(self._offers) == 1)
         faults = self._inspection.findings.faults
         return PlanSchema(
@@ -258,12 +260,13 @@ class _Planning:
             memory=self._memory(offer) if _is_sized(offer) else None,
         )
 
-    def _file(self, file: ManifestFileSchema) -> PlanFileSchema:
+    def _file(self, file: ManifestFileSchema, same_as: str | None) -> PlanFileSchema:
         findings = self._inspection.findings
         return PlanFileSchema(
             path=file.path,
             size=file.size,
             kept=file.path in self._kept,
+            same_as=same_as,
             format=findings.format(file.path),
             dtype=findings.dtype(file.path),
             verdict=findings.verdict(file.path),

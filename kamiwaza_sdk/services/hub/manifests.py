@@ -4,14 +4,18 @@ import logging
 from pathlib import Path
 from typing import Final
 
+from pydantic import TypeAdapter
+
 from kamiwaza_sdk._validation import check_sha256
 from kamiwaza_sdk.services.hub._records import digest_of, write
-from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema
+from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.services.storage.services import StorageService
 
 __all__ = ["KnownManifests"]
 
 _logger: Final = logging.getLogger(__name__)
+_FILES_AT_ONCE: Final = 2000
+_FILES: Final = TypeAdapter(tuple[ManifestFileSchema, ...])
 
 
 class KnownManifests:
@@ -34,7 +38,7 @@ class KnownManifests:
 
     def put(self, reference: str, manifest: ManifestSchema) -> None:
         """Keep what a reference led to, in place of what was; where that cannot be, it is not found offline. Blocks."""
-        text = manifest.model_dump_json()
+        text = _dumped(manifest)
         digest = digest_of(text)
         try:
             write(self._place("manifests", digest), text)
@@ -44,3 +48,13 @@ class KnownManifests:
 
     def _place(self, kind: str, digest: str) -> Path:
         return self._storage.root / kind / digest[:2] / digest
+
+
+def _dumped(manifest: ManifestSchema) -> str:
+    """Return a manifest as JSON. Its files in pieces: other threads wait for each, and there can be 100,000."""
+    if len(manifest.files) <= _FILES_AT_ONCE:
+        return manifest.model_dump_json()
+    pieces = (manifest.files[at : at + _FILES_AT_ONCE] for at in range(0, len(manifest.files), _FILES_AT_ONCE))
+    files = ",".join(_FILES.dump_json(piece)[1:-1].decode() for piece in pieces)
+    rest = manifest.model_dump_json(exclude={"files"})
+    return f'{rest[:-1]},"files":[{files}]}}'

@@ -36,5 +36,5 @@ class Adopted(Fetched):
 
     @property
     def bytes_copied(self) -> int:
-        """How many bytes take room a second time, because they could be neither shared nor linked."""
-        return sum(file.size for file in self.files if file.by == "copy")
+        """How many bytes take room a second time, because they can be neither shared nor linked; each content once."""
+        return sum({file.sha256: file.size for file in self.files if file.by == "copy"}.values())

@@ -24,6 +24,8 @@ class PlanFileSchema(InputSchema):
         path: Relative to the model's root, with ``/`` between segments.
         size: In bytes; `None` where only its transfer can tell.
         kept: Whether its bytes are on this machine already.
+        same_as: The path of a file in the plan that has the same bytes, by their digest or as another name of one file
+            on this machine, and stands for them: they travel, and count, once.
         format: Of a file of weights: ``safetensors``, ``gguf``, ``onnx``, ``pickle``: as its bytes say where they could
             be looked at, else as its name says.
         dtype: The type that most of its parameters have, where its header was read.
@@ -38,6 +40,7 @@ class PlanFileSchema(InputSchema):
     path: FilePath
     size: int | None = Field(default=None, ge=0, le=MAX_SIZE)
     kept: bool
+    same_as: FilePath | None = None
     format: str | None = None
     dtype: str | None = None
     verdict: PickleVerdict | None = None
@@ -145,20 +148,13 @@ class PlanSchema(InputSchema):
     @property
     def bytes_to_fetch(self) -> int | None:
         """How many of them would travel at most, each content once; `None` where one is not known."""
-        sizes = self._sizes(kept=False)
+        sizes = [file.size for file in self.files if not file.kept and file.same_as is None]
         return sum(size for size in sizes if size is not None) if None not in sizes else None
 
     @property
     def bytes_kept(self) -> int:
         """How many of them are on this machine already, one content under several names counted once."""
-        return sum(size or 0 for size in self._sizes(kept=True))
-
-    def _sizes(self, *, kept: bool) -> list[int | None]:
-        from kamiwaza_sdk.services.hub._contents import content_of
-
-        contents = {file.path: content_of(file) for file in self.manifest.files}
-        sizes = {contents.get(file.path, file.path): file.size for file in self.files if file.kept is kept}
-        return list(sizes.values())
+        return sum(file.size or 0 for file in self.files if file.kept and file.same_as is None)
 
     def __str__(self) -> str:
         from kamiwaza_sdk.services.hub._tables import as_text

@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, Self
 
 from kamiwaza_sdk._dependencies import require
-from kamiwaza_sdk._tasks import all_or_first_error
+from kamiwaza_sdk._tasks import for_each
 from kamiwaza_sdk._validation import check_path
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.download.exceptions import SizeMismatchException
@@ -225,22 +225,19 @@ async def _without_empty_folders(store: "ObjectStore", objects: "list[ObjectMeta
 
     Without it they cannot be had, and so are told apart from empty files.
     """
-    slots = asyncio.Semaphore(_AT_ONCE)
 
     async def looked_at(one: "ObjectMeta") -> "ObjectMeta | None":
-        if one["size"]:
-            return one
-        async with slots:
-            try:
-                return await store.head_async(one["path"])
-            except FileNotFoundError:
-                return None
+        try:
+            return await store.head_async(one["path"])
+        except FileNotFoundError:
+            return None
 
-    filled = {one["path"] for one in objects if one["size"]}
-    rest = [one for one in objects if one["size"] or one["path"] not in filled]  # not a folder beside its namesake
+    filled = [one for one in objects if one["size"]]
+    names = {one["path"] for one in filled}
+    empty = [one for one in objects if not one["size"] and one["path"] not in names]  # not a folder beside its namesake
     async with asyncio.timeout(LISTING_PATIENCE):
-        found = await all_or_first_error(map(looked_at, rest))
-    return [one for one in found if one is not None]
+        found = await for_each(looked_at, empty, at_once=_AT_ONCE)
+    return [*filled, *(one for one in found if one is not None)]
 
 
 def _file(found: "ObjectMeta", place: _Place) -> ManifestFileSchema:
