@@ -190,6 +190,14 @@ async def test_a_listing_longer_than_can_be_held_is_left(hf: HuggingFaceServer, 
         await (await asking()).resolve("hf://org/tiny")
 
 
+async def test_a_description_that_would_keep_other_threads_waiting_is_left(
+    hf: HuggingFaceServer, asking: Asking, storage: StorageService, commit: str
+) -> None:
+    hf.add(REVISION, body=info(siblings=[])[:-2] + b"[]," * 700_000 + b"[]]}")
+    reason = (await refused(asking, storage)).reason
+    assert reason == "is no description of a repository: it has over 1000000 values"
+
+
 async def test_an_answer_larger_than_can_be_held_is_left(hf: HuggingFaceServer, asking: Asking, commit: str) -> None:
     hf.add(f"/api/models/org/tiny/tree/{commit}", body=GeneratedBody(10 * 1024**4))
     with pytest.raises(DownloadTooLargeException) as error:

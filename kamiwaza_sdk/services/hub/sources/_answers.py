@@ -38,6 +38,8 @@ _NOT_FOUND: Final = 404
 _PIECE: Final = 256 * 1024
 _MAX_ENTRY: Final = 2 * 1024**2
 _TRIES: Final = 8
+#: What may be parsed at once, near enough: other threads have to wait meanwhile, some 30 milliseconds.
+_MAX_VALUES: Final = 1_000_000
 _BETWEEN: Final = re.compile(rb"\}\s{0,16},\s{0,16}(?=\{)")
 
 _T = TypeVar("_T")
@@ -164,6 +166,8 @@ def _piece(
 
 
 def _parsed(kind: TypeAdapter[_T], body: bytes, response: "ResponseSchema", *, url: str, what: str) -> _T:
+    if len(body) > _MAX_VALUES and sum(map(body.count, (b",", b"[", b"{"))) > _MAX_VALUES:
+        raise InvalidAnswerException(url=redact_text(url), reason=f"is no {what}: it has over {_MAX_VALUES} values")
     try:
         return kind.validate_json(body)
     except ValidationError as error:

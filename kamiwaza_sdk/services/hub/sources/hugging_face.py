@@ -39,6 +39,8 @@ __all__ = ["HuggingFaceSource", "manifest_of"]
 _logger: Final = logging.getLogger(__name__)
 #: How many files and directories a listing may have: what one holds in memory.
 MAX_ENTRIES: Final = 100_000
+#: What is told of a repository: its hundred thousand files take less.
+_MAX_INFO: Final = 8 * 1024**2
 _HUGGING_FACE: Final = "https://huggingface.co"
 _INFO: Final = TypeAdapter(Info)
 #: Of what is wrong, the first thing is told: an error for each of millions of entries would take gigabytes.
@@ -91,7 +93,7 @@ def _key(reference: HuggingFaceReference, endpoint: str) -> str:
 async def _info(wanted: HuggingFaceReference, context: SourceContext) -> tuple[Info, HuggingFaceReference]:
     """Return what the hub tells of a repository, and the name that it has there."""
     url = f"{context.config.hf_endpoint}/api/{wanted.kind}/{wanted.name}/revision/{quote(wanted.revision, safe='')}"
-    response = await context.get(url)
+    response = await context.get(url, max_size=_MAX_INFO)
     _refuse_unless_answered(response, wanted, url, context)
     info = await asyncio.to_thread(parsed, _INFO, response, url=url, what="description of a repository")
     return info, described_by(info, wanted, response, url=url)
