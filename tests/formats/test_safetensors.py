@@ -2,7 +2,7 @@
 
 import json
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from kamiwaza_sdk import (
     SafetensorsSchema,
     inspect_remote,
 )
+from kamiwaza_sdk.formats import _safetensors
 from kamiwaza_sdk.formats._safetensors import BITS
 from tests.formats.making import Ranges, entry, inspect_bytes, safetensors_file
 
@@ -85,6 +86,16 @@ STRICTER: dict[str, bytes] = {
 }
 
 
+@pytest.fixture(scope="module", params=[False, True], ids=["whole", "pieces"])
+def in_pieces(request: pytest.FixtureRequest) -> Iterator[bool]:
+    """Whether headers are read entry by entry, as large ones are in pieces."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param:
+            patch.setattr(_safetensors, "_WHOLE", 0)
+            patch.setattr(_safetensors, "_PIECE", 1)
+        yield request.param
+
+
 def deserialize(data: bytes) -> list[tuple[str, dict[str, Any]]]:
     """Return what the reference implementation reads."""
     return list(reference.deserialize(data))  # type: ignore[no-untyped-call]  # it has no types
@@ -98,6 +109,7 @@ def accepted(data: bytes) -> bool:
     return True
 
 
+@pytest.mark.usefixtures("in_pieces")
 @pytest.mark.parametrize("data", REFUSED.values(), ids=REFUSED.keys())
 def test_what_the_reference_refuses_is_refused_with_path_and_format(data: bytes, tmp_path: Path) -> None:
     assert not accepted(data)
@@ -107,6 +119,7 @@ def test_what_the_reference_refuses_is_refused_with_path_and_format(data: bytes,
     assert (raised.value.path, raised.value.format) == (str(path), "safetensors")
 
 
+@pytest.mark.usefixtures("in_pieces")
 @pytest.mark.parametrize("data", STRICTER.values(), ids=STRICTER.keys())
 def test_what_the_specification_does_not_allow_is_refused_too(data: bytes, tmp_path: Path) -> None:
     assert accepted(data)
@@ -154,6 +167,7 @@ def test_a_file_that_the_reference_wrote_is_read_alike(tmp_path: Path) -> None:
     assert SafetensorsSchema.model_validate_json(schema.model_dump_json()) == schema
 
 
+@pytest.mark.usefixtures("in_pieces")
 @pytest.mark.parametrize(
     ("header", "data"),
     [
@@ -171,7 +185,7 @@ def test_what_is_unusual_and_allowed_is_read_alike(header: dict[str, Any] | str,
     same(safetensors_file(header, data), tmp_path / "a.safetensors")
 
 
-names = st.text(max_size=4) | st.sampled_from(["a", "-0", "a:b", "__metadata__"])
+names = st.text(max_size=4) | st.sampled_from(["a", "-0", "a:b", "__metadata__", "},", ":{", "\\"])
 numbers = st.integers(-1, 5) | st.sampled_from([2**32, 2**63, 2**64, 1.0, True, None, "x"])
 entries = st.fixed_dictionaries(
     {"dtype": st.sampled_from([*BITS, "?"]), "shape": st.lists(numbers, max_size=3)},
@@ -179,6 +193,7 @@ entries = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.usefixtures("in_pieces")
 @settings(max_examples=300, deadline=None)
 @given(header=st.dictionaries(names, entries | st.dictionaries(names, names)), data=st.binary(max_size=8))
 def test_no_header_passes_that_the_reference_refuses(
@@ -193,6 +208,7 @@ def test_no_header_passes_that_the_reference_refuses(
     assert accepted(raw)
 
 
+@pytest.mark.usefixtures("in_pieces")
 @settings(max_examples=150, deadline=None)
 @given(
     tensors=st.lists(
@@ -241,6 +257,27 @@ async def test_what_is_over_the_budget_is_refused_with_the_way_out() -> None:
     with pytest.raises(FormatLimitException, match="raise byte_budget") as raised:
         await ranges.inspect(byte_budget=100_000)
     assert raised.value.limit == 100_000
+
+
+@pytest.mark.parametrize(
+    "again",
+    ['"0":' + TEXT_ENTRY, '"\\u0030":' + TEXT_ENTRY, '"__metadata__":{"a":"c"}', '"b":' + TEXT_ENTRY],
+    ids=["a name", "a name in disguise", "metadata", "a place"],
+)
+def test_what_an_earlier_piece_of_a_large_header_has_is_refused(again: str, tmp_path: Path) -> None:
+    begun = (
+        _many(30_000)[:-1]
+        + ',"__metadata__":{"a":"b"},'
+        + ",".join(f'"{n}":{{"dtype":"U8","shape":[0],"data_offsets":[30000,30000]}}' for n in range(30_000, 35_000))
+    )
+    same(safetensors_file(begun + "}", bytes(30_000)), tmp_path / "a.safetensors")
+    with pytest.raises(MalformedFileException):
+        inspect_bytes(safetensors_file(f"{begun},{again}}}", bytes(30_000)), tmp_path / "b.safetensors")
+
+
+def test_a_large_header_in_any_order_is_read_alike(tmp_path: Path) -> None:
+    header = json.dumps({str(n): T("U8", [1], n, n + 1) for n in reversed(range(30_000))})
+    assert same(safetensors_file(header, bytes(30_000)), tmp_path / "a.safetensors").parameters == 30_000
 
 
 def _many(count: int) -> str:

@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from kamiwaza_sdk import HubService, OfflineException, StorageService, fetch
+from kamiwaza_sdk import (
+    HubService,
+    ManifestFileSchema,
+    ManifestSchema,
+    OfflineException,
+    StorageService,
+    fetch,
+)
 from kamiwaza_sdk.services.hub.manifests import KnownManifests
 from kamiwaza_sdk.testing import HuggingFaceServer
 from tests.hub.conftest import Asking
@@ -193,3 +200,13 @@ async def test_a_hub_that_is_handed_in_settings_that_are_offline_needs_no_enviro
     assert hub.storage is storage
     with pytest.raises(OfflineException, match="not kept here, and offline: the files 'a' of"):
         await hub.fetch("https://example.org/a")
+
+
+def test_a_manifest_of_many_files_is_remembered_as_it_is(storage: StorageService) -> None:
+    files = tuple(
+        ManifestFileSchema(path=f"{index}.txt", url=f"https://example.org/{index}.txt", size=index)
+        for index in range(5000)
+    )
+    manifest = ManifestSchema(source="https://example.org/", name="many", files=files, tags=("a", "b"))
+    KnownManifests(storage).put("many", manifest)
+    assert KnownManifests(storage).get("many") == manifest

@@ -36,9 +36,10 @@ class PickleSchema(FileSchema):
     r"""What loading a pickle-based file would import: what it is made of, and whether that can do harm.
 
     ``safe`` means: it consists of what weights are made of, and nothing else. It is no promise about the program that
-    loads it. ``suspicious`` means: it needs code that is not known to be harmless, or it is not whole. ``dangerous``
-    means: it can run any command, or hides what it imports. What is called a pickle and is none has no schema: it is
-    refused as a `MalformedFileException`.
+    loads it. ``suspicious`` means: it needs code that is not known to be harmless, it is not whole, or it takes too
+    much to be looked through, and the first finding says beyond what it is unknown. ``dangerous`` means: it can run any
+    command, or hides what it imports. What is called a pickle and is none has no schema: it is refused as a
+    `MalformedFileException`.
 
     Attributes:
         size: Of the file, in bytes.
