@@ -82,6 +82,7 @@ def _beyond_limit(look: Look, head: bytes, error: FormatLimitException) -> str:
         raise error
     found.promised = True
     found.findings.insert(0, error.reason)
+    found.unread.insert(0, error.reason)
     return form or ("torch" if is_torch_file(source, head) else "pickle")
 
 

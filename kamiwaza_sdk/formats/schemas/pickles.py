@@ -50,7 +50,8 @@ class PickleSchema(FileSchema):
         imports: Sorted by module and name, each once.
         pickles: How many pickles were looked through.
         findings: What else speaks against it, for people to read.
-        unread: What of it is packed and was not looked into, though there can be pickles in it, and why.
+        unread: What of it was not looked into, though there can be pickles in it, and why: it is packed, or takes too
+            much.
 
     Example:
         >>> from pathlib import Path
