@@ -1,5 +1,6 @@
 """A verdict cannot be walked around: what failed becomes ready by force only, and the history tells."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -292,8 +293,8 @@ async def test_a_failed_version_is_laid_out_by_force_only(
         with pytest.raises(
             VersionFailedException, match=r"'m:1' failed: .*weights.bin is pickle.*force=True"
         ) as refused:
-            storage.materialize(version, place)
+            await asyncio.to_thread(storage.materialize, version, place)
         assert refused.value.version == "m:1"
         assert not place.exists()
-        storage.materialize(version, place, force=True)
+        await asyncio.to_thread(storage.materialize, version, place, force=True)
         assert (place / "weights.bin").read_bytes() == HARM
