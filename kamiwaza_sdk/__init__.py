@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.formats.exceptions import MalformedFileException as MalformedFileException
     from kamiwaza_sdk.formats.exceptions import NotTheModelException as NotTheModelException
     from kamiwaza_sdk.formats.exceptions import UnknownFormatException as UnknownFormatException
+    from kamiwaza_sdk.formats.exceptions import UnknownVariantException as UnknownVariantException
     from kamiwaza_sdk.formats.inspection import FileFormat as FileFormat
     from kamiwaza_sdk.formats.inspection import FormatSchema as FormatSchema
     from kamiwaza_sdk.formats.inspection import ReadRange as ReadRange
@@ -120,7 +121,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema as ManifestSchema
     from kamiwaza_sdk.services.hub.schemas.plan import PlanFileSchema as PlanFileSchema
     from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema as PlanSchema
-    from kamiwaza_sdk.services.hub.schemas.plan import QuantizationSchema as QuantizationSchema
+    from kamiwaza_sdk.services.hub.schemas.plan import PlanVariantSchema as PlanVariantSchema
     from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema as ObjectionSchema
     from kamiwaza_sdk.services.hub.schemas.policy import Policy as Policy
     from kamiwaza_sdk.services.hub.schemas.repository import RepositorySchema as RepositorySchema
@@ -361,11 +362,11 @@ __all__ = [
     "PickleVerdict",
     "PlanFileSchema",
     "PlanSchema",
+    "PlanVariantSchema",
     "Policy",
     "PolicyViolationException",
     "PrivateAddressException",
     "ProgressCallback",
-    "QuantizationSchema",
     "RangeNotSupportedException",
     "RangeSchema",
     "ReadRange",
@@ -404,6 +405,7 @@ __all__ = [
     "TransactionRequiredException",
     "UnexpectedEncodingException",
     "UnknownFormatException",
+    "UnknownVariantException",
     "UpdateModel",
     "UpdateModelConfig",
     "UpdateVersion",
@@ -577,11 +579,11 @@ _MODULES = {
     "PickleVerdict": "kamiwaza_sdk.formats.schemas",
     "PlanFileSchema": "kamiwaza_sdk.services.hub.schemas.plan",
     "PlanSchema": "kamiwaza_sdk.services.hub.schemas.plan",
+    "PlanVariantSchema": "kamiwaza_sdk.services.hub.schemas.plan",
     "Policy": "kamiwaza_sdk.services.hub.schemas.policy",
     "PolicyViolationException": "kamiwaza_sdk.services.hub.exceptions",
     "PrivateAddressException": "kamiwaza_sdk.services.download.exceptions",
     "ProgressCallback": "kamiwaza_sdk.services.download.schemas",
-    "QuantizationSchema": "kamiwaza_sdk.services.hub.schemas.plan",
     "RangeNotSupportedException": "kamiwaza_sdk.services.download.exceptions",
     "RangeSchema": "kamiwaza_sdk.services.download.schemas",
     "ReadRange": "kamiwaza_sdk.formats.inspection",
@@ -620,6 +622,7 @@ _MODULES = {
     "TransactionRequiredException": "kamiwaza_sdk.services.model.exceptions",
     "UnexpectedEncodingException": "kamiwaza_sdk.services.download.exceptions",
     "UnknownFormatException": "kamiwaza_sdk.formats.exceptions",
+    "UnknownVariantException": "kamiwaza_sdk.formats.exceptions",
     "UpdateModel": "kamiwaza_sdk.services.model.schemas.model",
     "UpdateModelConfig": "kamiwaza_sdk.services.model.schemas.config",
     "UpdateVersion": "kamiwaza_sdk.services.model.schemas.version",

@@ -36,6 +36,7 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
     │   └── InvalidUrlException
     ├── ModelTooLargeException
     ├── NothingFitsException
+    ├── UnknownVariantException
     ├── PolicyViolationException
     ├── SourceEntryPointException
     ├── SourceTooLargeException

@@ -67,10 +67,12 @@ from kamiwaza_sdk import (
     SourceTooLargeException,
     TagNotFoundException,
     UnknownFormatException,
+    UnknownVariantException,
     VersionAlreadyExistsException,
     VersionInUseException,
     VersionNotFoundException,
     VersionStatusException,
+    describe_layout,
     exceptions,
 )
 
@@ -139,6 +141,7 @@ EXAMPLES: list[ServiceException] = [
     SourceTooLargeException(source="https://host/m/", size=11, limit=10),
     TagNotFoundException(key="lang", owner=ID, namespace="default"),
     UnknownFormatException(path="notes.txt", reason="it is none that is read"),
+    UnknownVariantException(variant="Q9", layout=describe_layout({"a-Q8_0.gguf": 1}), source="hf://o/m"),
     VersionAlreadyExistsException(model="m", version="1", namespace="default", same_files=True),
     VersionInUseException(version=ID, reason="an alias leads to it"),
     VersionNotFoundException(version="m:9", namespace="default"),

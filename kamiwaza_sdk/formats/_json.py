@@ -21,8 +21,17 @@ def text_memory(text: bytes) -> int:
     return len(text) * (2 if text.isascii() and b"\\u" not in text else 1 + _WIDEST)
 
 
-def read_json(source: ByteSource, text: bytes, *, at: int = 0, most: int = MAX_MEMBERS) -> dict[str, object]:
+def read_json(
+    source: ByteSource, text: bytes, *, at: int = 0, most: int = MAX_MEMBERS, infinite: bool = False
+) -> dict[str, object]:
     """Return the object that a document holds.
+
+    Args:
+        source: What it is of.
+        text: The document.
+        at: Where in the file it begins.
+        most: How many values it may hold.
+        infinite: Whether ``Infinity`` and ``NaN`` are numbers, which JSON has not, and Python's ``json`` writes.
 
     Raises:
         MalformedFileException: It is no JSON object, is nested over 200 deep, or is not text in UTF-8.
@@ -32,17 +41,17 @@ def read_json(source: ByteSource, text: bytes, *, at: int = 0, most: int = MAX_M
         source.exceed(f"the JSON has more than {most} values; that is no ordinary file", most, at)
     if text_memory(text) > MAX_MEMORY:
         source.exceed(f"the JSON takes more than {MAX_MEMORY} bytes; that is no ordinary file", MAX_MEMORY, at)
-    return parse_object(source, text, at=at)
+    return parse_object(source, text, at=at, infinite=infinite)
 
 
-def parse_object(source: ByteSource, text: bytes, *, at: int = 0) -> dict[str, object]:
+def parse_object(source: ByteSource, text: bytes, *, at: int = 0, infinite: bool = False) -> dict[str, object]:
     """Return the object that a document holds, however large it is.
 
     Raises:
         MalformedFileException: It is no JSON object, is nested over 200 deep, or is not text in UTF-8.
     """
     try:
-        value = from_json(text, allow_inf_nan=False)
+        value = from_json(text, allow_inf_nan=infinite)
     except ValueError as error:
         source.refuse(f"the JSON cannot be read: {error}", at)
     if not isinstance(value, dict):

@@ -39,7 +39,7 @@ def remote_code(texts: Mapping[str, bytes], paths: Iterable[str]) -> dict[str, s
 def _named(name: str, text: bytes) -> dict[str, str | None]:
     source = ByteSource(path=name, size=len(text), byte_budget=0, request_budget=0, remote=False)
     named = dict[str, list[str]]()
-    pending: list[object] = [read_json(source, text)]
+    pending: list[object] = [read_json(source, text, infinite=True)]
     while pending:
         value = pending.pop()
         if isinstance(value, dict):

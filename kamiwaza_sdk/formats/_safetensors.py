@@ -22,7 +22,7 @@ from kamiwaza_sdk.formats._json import MAX_MEMORY, parse_object, text_memory
 from kamiwaza_sdk.formats._source import ByteSource, Reading
 from kamiwaza_sdk.formats.exceptions import MalformedFileException
 from kamiwaza_sdk.formats.schemas.safetensors import SafetensorsSchema
-from kamiwaza_sdk.formats.schemas.tensors import TensorSchema, TensorTable
+from kamiwaza_sdk.formats.schemas.tensors import StoredTensor, TensorSchema, TensorTable
 
 __all__ = ["BITS", "read_safetensors"]
 
@@ -142,11 +142,11 @@ class _Header:
         start = self._start
         if whole:
             self._rows = entries
-            self.tensors = TensorTable(entries, partial(_tensor_of_entry, start))
+            self.tensors = TensorTable(entries, partial(_tensor_of_entry, start), _stored_of_entry)
             return
         rows = zip(columns.dtypes, map(tuple, columns.shapes), columns.begins, columns.ends, strict=True)
         self._rows.update(zip(entries, rows, strict=True))
-        self.tensors = TensorTable(self._rows, partial(_tensor, start))
+        self.tensors = TensorTable(self._rows, partial(_tensor, start), _stored)
         if len(self._rows) > MAX_TENSORS:
             self._source.exceed(f"there are over {MAX_TENSORS} tensors in one file", MAX_TENSORS, LENGTH)
 
@@ -235,6 +235,15 @@ def _tensor_of_entry(start: int, name: str, entry: dict[str, Any]) -> TensorSche
 def _tensor(start: int, name: str, row: _Row) -> TensorSchema:
     dtype, shape, begin, end = row
     return TensorSchema(name=name, dtype=dtype, shape=shape, size=end - begin, offset=start + begin)
+
+
+def _stored_of_entry(name: str, entry: dict[str, Any]) -> StoredTensor:  # Any: as it was parsed
+    return StoredTensor(name, entry["dtype"], entry["shape"])
+
+
+def _stored(name: str, row: _Row) -> StoredTensor:
+    dtype, shape, *_ = row
+    return StoredTensor(name, dtype, shape)
 
 
 def _metadata(source: ByteSource, value: object) -> dict[str, str] | None:

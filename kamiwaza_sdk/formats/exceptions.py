@@ -1,8 +1,11 @@
 """What can be wrong with a file that is inspected. The whole tree is drawn in `kamiwaza_sdk.exceptions`."""
 
-from typing import Self
+from typing import TYPE_CHECKING, Final, Self
 
 from kamiwaza_sdk.exceptions import ServiceException
+
+if TYPE_CHECKING:
+    from kamiwaza_sdk.formats.schemas.layout import LayoutSchema
 
 __all__ = [
     "FormatException",
@@ -10,7 +13,17 @@ __all__ = [
     "MalformedFileException",
     "NotTheModelException",
     "UnknownFormatException",
+    "UnknownVariantException",
 ]
+
+#: How many names of variants a message lists.
+_MOST_NAMES: Final = 20
+_LONGEST: Final = 200
+
+
+def _shown(text: str) -> str:
+    """Return what a stranger wrote, without what steers a terminal."""
+    return ascii(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…")
 
 
 def _place(path: str, format: str | None, offset: int | None) -> str:  # noqa: A002 - the word for it
@@ -90,3 +103,27 @@ class FormatLimitException(FormatException):
 
 class UnknownFormatException(FormatException):
     """A file is of no format that can be inspected: not by its first bytes, and not by its name."""
+
+
+class UnknownVariantException(ServiceException, LookupError):
+    """A repository has no variant of that name, or not all of its files.
+
+    Attributes:
+        variant: The name that was asked for.
+        source: The repository.
+        variants: The names that there are.
+        missing: Files that the variant lacks, the first of them; none where there is no such variant at all.
+    """
+
+    def __init__(self, *, variant: str, layout: "LayoutSchema", source: str) -> None:
+        names = tuple(one.name for one in layout.variants)
+        found = next((one for one in layout.incomplete if one.name.casefold() == variant.casefold()), None)
+        missing = () if found is None else found.missing
+        more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+        choice = f"choose one of {', '.join(map(_shown, names[:_MOST_NAMES]))}{more}" if names else "it has none at all"
+        what = f"lacks {_shown(missing[0])} of its variant" if missing else "has no variant"
+        super().__init__(f"{_shown(source) if source else 'the repository'} {what} {_shown(variant)}; {choice}")
+        self.variant = variant
+        self.source = source
+        self.variants = names
+        self.missing = missing

@@ -9,6 +9,8 @@ from kamiwaza_sdk.formats.schemas.attention import (
     MemoryEstimateSchema,
     Runtime,
 )
+from kamiwaza_sdk.formats.schemas.layout import LayoutSchema
+from kamiwaza_sdk.formats.schemas.repository import RepositoryDetailsSchema
 
 __all__ = ["HasWeights", "estimate_memory", "longest_context"]
 
@@ -42,7 +44,7 @@ class HasWeights(Protocol):
     """What memory can be estimated for: a `GGUFSchema`, a `RepositoryDetailsSchema`."""
 
     @property
-    def size(self) -> int:
+    def size(self) -> int | None:
         """What the weights take as they are stored, in bytes."""
         ...
 
@@ -53,7 +55,12 @@ class HasWeights(Protocol):
 
 
 def estimate_memory(
-    model: HasWeights, *, context_length: int, cache_dtype: str = "F16", runtime: Runtime | None = None
+    model: HasWeights,
+    *,
+    context_length: int,
+    cache_dtype: str = "F16",
+    runtime: Runtime | None = None,
+    companions: int = 0,
 ) -> MemoryEstimateSchema:
     """Estimate what a model takes in memory while it answers: its weights, the cache of one context, and its state.
 
@@ -78,6 +85,7 @@ def estimate_memory(
         context_length: Of the context, in tokens, question and answer together; 0 for the weights and the state alone.
         cache_dtype: Of the cache: ``F32``, ``F16``, ``BF16``, ``F8``, ``Q8_0``, ``Q5_1``, ``Q5_0``, ``Q4_1``, ``Q4_0``.
         runtime: The program. Default: ``llama.cpp`` for GGUF, else ``transformers``.
+        companions: What is loaded beside the weights, in bytes: a projector.
 
     Returns:
         The parts and their sum, in bytes; `None` for the cache where the model does not tell what it keeps.
@@ -102,13 +110,23 @@ def estimate_memory(
     return MemoryEstimateSchema(
         runtime=program,
         weights=model.size,
+        companions=companions,
         cache=None if elements is None else _bytes(elements, cache_dtype),
         state=0 if attention is None and not context_length else state,
         cache_per_token=None if attention is None else _bytes(_per_token(attention, program), cache_dtype),
         context_length=context_length,
         cache_dtype=cache_dtype,
-        reason=reason if context_length or attention is not None else None,
+        reason=(reason if context_length or attention is not None else None) or _unsized(model),
     )
+
+
+def _unsized(model: HasWeights) -> str | None:
+    """Return why the size of the weights is not known."""
+    if model.size is not None:
+        return None
+    layout = getattr(model, "layout", None)
+    known = isinstance(layout, LayoutSchema) and layout.default is None and layout.reason
+    return known or "the sizes of the files are not known"
 
 
 def longest_context(model: HasWeights, limit: int, *, cache_dtype: str = "F16", runtime: Runtime | None = None) -> int:
@@ -158,8 +176,12 @@ def _check(model: object, context_length: object, cache_dtype: object, runtime: 
 
 
 def _usual_runtime(model: HasWeights) -> Runtime:
-    formats = getattr(model, "formats", (getattr(model, "format", None),))
-    return "llama.cpp" if tuple(formats) == ("gguf",) else "transformers"
+    if isinstance(model, RepositoryDetailsSchema):
+        chosen = None if model.variant is None else model.layout.variant(model.variant)
+        formats = model.formats if chosen is None else (chosen.format,)
+    else:
+        formats = (str(getattr(model, "format", "")),)
+    return "llama.cpp" if formats == ("gguf",) else "transformers"
 
 
 def _bytes(elements: int, dtype: str) -> int:

@@ -6,14 +6,18 @@ numbers that Hugging Face shows: ``parse-safetensors-metadata.ts`` of https://gi
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from math import prod
 from typing import Final, NamedTuple
 
 from kamiwaza_sdk.formats.quantization import Quantization
+from kamiwaza_sdk.formats.schemas.tensors import StoredTensor
 
-__all__ = ["ParameterCount", "StoredTensor", "count_parameters"]
+__all__ = ["MOST_COMPARISONS", "ParameterCount", "StoredTensor", "count_parameters", "sum_counts"]
+
+#: How often names of tensors are compared with patterns of a configuration: for a second at most.
+MOST_COMPARISONS: Final = 2_000_000
 
 #: Exponents alone: what blocks are scaled by, never weights.
 _SCALE_TYPES: Final = frozenset({"F8_E8M0", "E8M0", "UE8"})
@@ -30,14 +34,6 @@ _BOOKKEEPING_OF: Final = {
     "bitnet": frozenset({"weight_scale"}),
 }
 _CONTAINERS: Final = {"I8": 8, "U8": 8, "I16": 16, "U16": 16, "I32": 32, "U32": 32}
-
-
-class StoredTensor(NamedTuple):
-    """A tensor as a safetensors header has it."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
 
 
 class ParameterCount(NamedTuple):
@@ -59,19 +55,21 @@ class ParameterCount(NamedTuple):
         return None if self.problem is not None else sum(self.by_dtype.values())
 
 
-def count_parameters(tensors: Iterable[StoredTensor], quantization: Quantization | None) -> ParameterCount:
-    """Return the stored elements and the parameters of a variant's tensors.
+def count_parameters(
+    tensors: Iterable[StoredTensor], quantization: Quantization | None, *, most_comparisons: int = MOST_COMPARISONS
+) -> ParameterCount:
+    """Return the stored elements and the parameters of a variant's tensors, or of one of its files.
 
     Args:
-        tensors: Of all its files, each once.
+        tensors: Each once.
         quantization: How they are quantized, if they are.
+        most_comparisons: How often a name may be compared with a pattern of the configuration.
     """
     listed = list(tensors)
     stored = sum(prod(tensor.shape) for tensor in listed)
-    if quantization is not None and not quantization.is_countable:
-        return ParameterCount(stored, {}, f"{quantization.method} packs layers with different numbers of bits")
-    if quantization is not None and quantization.packed and quantization.bits is None:
-        return ParameterCount(stored, {}, f"{quantization.method} does not say how many bits a weight has")
+    problem = _problem(listed, quantization, most_comparisons)
+    if problem is not None:
+        return ParameterCount(stored, {}, problem)
     packed = _mlx_modules(listed) if quantization is not None and quantization.method == "mlx" else None
     totals = Counter[str]()
     for tensor in listed:
@@ -80,11 +78,43 @@ def count_parameters(tensors: Iterable[StoredTensor], quantization: Quantization
     return ParameterCount(stored, dict(sorted(totals.items())))
 
 
+def sum_counts(counts: Iterable[ParameterCount]) -> ParameterCount:
+    """Return what several files come to; one that cannot be counted leaves all of them uncounted."""
+    stored, problem, totals = 0, None, Counter[str]()
+    for count in counts:
+        stored += count.stored
+        problem = problem or count.problem
+        totals.update(count.by_dtype)
+    return ParameterCount(stored, {} if problem else dict(sorted(totals.items())), problem)
+
+
+def _problem(tensors: Sequence[StoredTensor], quantization: Quantization | None, most_comparisons: int) -> str | None:
+    if quantization is None:
+        return None
+    if not quantization.is_countable:
+        return f"{quantization.method} packs layers with different numbers of bits"
+    if quantization.packed and quantization.bits is None:
+        return f"{quantization.method} does not say how many bits a weight has"
+    if len(tensors) * quantization.pattern_count > most_comparisons:
+        return "the configuration has more patterns of modules than are compared with this many tensors"
+    return None
+
+
 def _mlx_modules(tensors: Iterable[StoredTensor]) -> frozenset[str]:
-    """Return the modules that MLX has packed: those with integers and scales."""
-    integers = {tensor.name.removesuffix(".weight") for tensor in tensors if tensor.dtype == "U32"}
-    scaled = {tensor.name.removesuffix(".scales") for tensor in tensors if tensor.name.endswith(".scales")}
-    return frozenset(integers & scaled)
+    """Return the modules that MLX has packed: those with integers.
+
+    The scales of one at the end of a file may be in the next one, and those of one in the file before are at the
+    beginning of this.
+    """
+    integers = set[str]()
+    whole, scaled = set[str](), set[str]()
+    for tensor in tensors:
+        module, _, last = tensor.name.rpartition(".")
+        if last == "weight":
+            (integers if tensor.dtype == "U32" else whole).add(module)
+        elif last == "scales":
+            scaled.add(module)
+    return frozenset(integers | (scaled - whole))
 
 
 def _is_bookkeeping(tensor: StoredTensor, quantization: Quantization | None, packed: frozenset[str] | None) -> bool:

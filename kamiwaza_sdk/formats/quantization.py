@@ -1,10 +1,11 @@
 """How a model's weights are quantized, as its configuration files say, in the words of many tools."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Final
+from operator import itemgetter
+from typing import Final, NamedTuple
 
 from kamiwaza_sdk.formats.attention.config import text_configuration
 
@@ -18,6 +19,8 @@ _BITS: Final = (("nvfp4", 4), ("mxfp4", 4), ("fp4", 4), ("nf4", 4), ("int4", 4),
 _UNCOUNTED: Final = frozenset(
     {"aqlm", "exl2", "exl3", "higgs", "hqq", "quanto", "quip", "spqr", "torchao", "vptq", "auto-round"}
 )
+#: Of how many parts the name of a module has that is looked at.
+_DEEPEST: Final = 16
 _MLX_BITS: Final = frozenset({2, 3, 4, 5, 6, 8})
 
 
@@ -39,31 +42,67 @@ class Quantization:
     modules: Mapping[str, int | None] = field(default_factory=dict[str, int | None])
     expert_bits: int | None = None
     packed: bool = True
+    _names: Mapping[str, tuple[int, int | None]] = field(init=False, repr=False, compare=False)
+    _patterns: Sequence["_Pattern"] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        names, patterns = dict[str, tuple[int, int | None]](), list[_Pattern]()
+        for place, (name, bits) in enumerate(self.modules.items()):
+            if name.startswith("re:") or "*" in name:
+                patterns += [] if (glob := _glob(name)) is None else [_Pattern(place, glob, bits)]
+            else:
+                names[name] = (place, bits)
+        object.__setattr__(self, "_names", names)
+        object.__setattr__(self, "_patterns", tuple(patterns))
 
     @property
     def is_countable(self) -> bool:
         """Whether the number of weights follows from their shapes."""
         return self.method not in _UNCOUNTED
 
+    @property
+    def pattern_count(self) -> int:
+        """With how many patterns the name of a module has to be compared."""
+        return len(self._patterns)
+
     def bits_of(self, tensor: str) -> int | None:
         """Return the bits of a weight of this tensor; `None` where it is not quantized, or that is not known."""
         module = tensor.rpartition(".")[0] or tensor
-        for pattern, bits in self.modules.items():
-            if _names(pattern, module):
-                return bits
-        return self.bits
+        parts = _parts(module) if self._names else ()
+        first = min((self._names[part] for part in parts if part in self._names), default=None, key=itemgetter(0))
+        for pattern in self._patterns:
+            if first is not None and first[0] < pattern.place:
+                break
+            if fnmatchcase(module, pattern.glob):
+                return pattern.bits
+        return self.bits if first is None else first[1]
 
 
-def _names(pattern: str, module: str) -> bool:
-    """Return whether a pattern of a configuration names a module, without running a stranger's regular expression."""
+class _Pattern(NamedTuple):
+    place: int
+    glob: str
+    bits: int | None
+
+
+def _parts(module: str) -> Iterator[str]:
+    """Yield the name of a module and every run of names in it: a configuration may leave out the first ones."""
+    names = module.split(".")[:_DEEPEST]
+    yield module
+    for first in range(len(names)):
+        for last in range(first, len(names)):
+            yield ".".join(names[first : last + 1])
+
+
+def _glob(pattern: str) -> str | None:
+    """Return a pattern of a configuration as one without a stranger's regular expression; `None` of others."""
     if not pattern.startswith("re:"):
-        return fnmatchcase(module, pattern) if "*" in pattern else module == pattern or f".{pattern}." in f".{module}."
+        return pattern
     expression = pattern.removeprefix("re:").removeprefix("^")
     ends = expression.endswith("$")
     glob = expression.removesuffix("$").replace(".*", "*").replace("\\.", ".")
     if re.search(r"[\\+?()\[\]{}|^$]", glob):
-        return False
-    return fnmatchcase(module, glob if ends else f"{glob}*")
+        return None
+    return glob if ends else f"{glob}*"
 
 
 def read_quantization(config: Mapping[str, object], beside: Mapping[str, Mapping[str, object]]) -> Quantization | None:

@@ -1,34 +1,33 @@
 """Says what a model is by all of its files: configuration, tokenizer, README, licence, weights."""
 
 import os
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final, NoReturn
 
-from kamiwaza_sdk.formats._front_matter import read_front_matter
-from kamiwaza_sdk.formats._json import read_json
 from kamiwaza_sdk.formats._kinds import kind_of_head
-from kamiwaza_sdk.formats._licences import LONGEST, is_licence_file, joined, recognise_licence
-from kamiwaza_sdk.formats._remote_code import remote_code
-from kamiwaza_sdk.formats._source import ByteSource
-from kamiwaza_sdk.formats.attention.config import config_attention, text_configuration
+from kamiwaza_sdk.formats._licences import LONGEST, is_licence_file
 from kamiwaza_sdk.formats.exceptions import FormatLimitException, UnknownFormatException
+from kamiwaza_sdk.formats.facts import MAX_TEXT, Repository, quantization_of
 from kamiwaza_sdk.formats.inspection import FormatSchema, detect_format
+from kamiwaza_sdk.formats.layouts.candidates import brief_structure
+from kamiwaza_sdk.formats.layouts.describe import is_structural
 from kamiwaza_sdk.formats.layouts.names import weight_format
-from kamiwaza_sdk.formats.looking import Looking
-from kamiwaza_sdk.formats.schemas import (
-    GGUFSchema,
-    ONNXSchema,
-    OtherFileSchema,
-    PickleSchema,
-    SafetensorsSchema,
-    TensorTable,
-)
+from kamiwaza_sdk.formats.looking import FileSummary, Looking
+from kamiwaza_sdk.formats.quantization import QUANTIZATION_FILES
+from kamiwaza_sdk.formats.schemas import SafetensorsSchema
 from kamiwaza_sdk.formats.schemas.repository import RepositoryDetailsSchema
-from kamiwaza_sdk.formats.sharded import INDEX, ShardIndex
+from kamiwaza_sdk.formats.sharded import INDEX, MAX_INDEX, ShardIndex
 
-__all__ = ["DESCRIBING_FILES", "describe_repository", "describing_files", "inspect_directory", "read_describing"]
+__all__ = [
+    "DESCRIBING_FILES",
+    "describe_repository",
+    "describing_files",
+    "inspect_directory",
+    "read_describing",
+    "read_structure",
+    "structural_files",
+]
 
 #: The small files that `describe_repository` reads, in the root of a repository; besides, what is called as licences
 #: are: ``LICENCE``, ``license.txt``, ``COPYING``, ``LICENSE-MODEL``, ``USE_POLICY.md``.
@@ -44,35 +43,19 @@ DESCRIBING_FILES: Final = (
     "LICENSE",
     "LICENSE.md",
     "LICENSE.txt",
+    *QUANTIZATION_FILES,
 )
-#: A larger one is no such file.
-MAX_TEXT: Final = 4 * 1024**2
 MAX_FILES: Final = 10_000
 #: How much of a file tells weights that are called otherwise.
 _HEAD: Final = 4096
 #: How many licences are read, and how many bytes of each: more than have as many letters as the longest.
 _MOST_LICENCES: Final = 32
 _LICENCE_HEAD: Final = 4 * LONGEST + 4
-#: What a GGUF file says that is not there.
-_SILENT: Final = GGUFSchema(
-    size=0, version=3, byte_order="little", tensors=TensorTable({}), parameters_by_dtype={}, metadata={}
-)
-#: What a class is made for, by how its name ends, longest first.
-_TASKS: Final = {
-    "ForConditionalGeneration": "text2text-generation",
-    "ForSequenceClassification": "text-classification",
-    "ForTokenClassification": "token-classification",
-    "ForImageClassification": "image-classification",
-    "ForQuestionAnswering": "question-answering",
-    "ForSpeechSeq2Seq": "automatic-speech-recognition",
-    "ForCausalLM": "text-generation",
-    "LMHeadModel": "text-generation",
-    "ForMaskedLM": "fill-mask",
-    "ForCTC": "automatic-speech-recognition",
-}
+#: How many files are read that declare what belongs together: no repository has as many.
+_MOST_INDEXES: Final = 100
 
 
-def inspect_directory(directory: str | os.PathLike[str]) -> RepositoryDetailsSchema:
+def inspect_directory(directory: str | os.PathLike[str], *, variant: str | None = None) -> RepositoryDetailsSchema:
     """Return what a model's files in a directory say about it together.
 
     It reads the headers of every file of weights in it and below, of files that are one under many names once: in
@@ -81,12 +64,15 @@ def inspect_directory(directory: str | os.PathLike[str]) -> RepositoryDetailsSch
 
     Args:
         directory: As a hub lays a repository out: ``config.json``, ``README.md`` and the like in it.
+        variant: The name of the variant whose size and parameters are told. Default: the one that loaders take.
 
     Returns:
         What was found, each part empty where nothing says it.
 
     Raises:
-        MalformedFileException: A file is not what its format demands, or an index does not fit its shards.
+        MalformedFileException: A file is not what its format demands, or the shards of an index, of which none is
+            missing, have other tensors than it says.
+        UnknownVariantException: There is no variant of that name.
         FormatLimitException: A text or an index is too long, or there are over 10,000 files.
         OSError: It is no directory, or something in it cannot be read.
 
@@ -100,10 +86,11 @@ def inspect_directory(directory: str | os.PathLike[str]) -> RepositoryDetailsSch
     paths = {path.relative_to(root).as_posix(): path for path in _files(root)}
     describing = describing_files(paths)
     texts = {name: _checked(path, read_describing(path, name)) for name, path in paths.items() if name in describing}
-    indexes = _Indexes({name: _read(path) for name, path in paths.items() if name.endswith(INDEX)})
+    texts |= {name: read_structure(paths[name]) for name in structural_files(paths)}
+    indexes = _Indexes([path for path in paths if path.endswith(INDEX)][:_MOST_INDEXES], paths)
     looking = Looking()
-    files = dict[str, FormatSchema]()
-    problems = dict[str, str]()
+    looking.quantization = quantization_of(texts)
+    files, problems, unknown = dict[str, FileSummary](), dict[str, str](), set[str]()
     for name, path in paths.items():
         if not name.endswith(INDEX) and name not in describing and (weight_format(name, paths) or _has_weights(path)):
             try:
@@ -111,12 +98,10 @@ def inspect_directory(directory: str | os.PathLike[str]) -> RepositoryDetailsSch
             except FormatLimitException as error:
                 problems[name] = error.reason
             except UnknownFormatException:
-                continue  # .bin is what many other things are called
-    indexes.check_names({*files, *problems})
-    details = describe_repository(texts, files, path=str(root), paths=paths)
-    if not problems:
-        return details
-    return details.model_copy(update={"problems": problems, "parameters": None, "parameters_by_dtype": {}})
+                unknown.add(name)  # .bin is what many other things are called
+    sizes = {name: path.stat().st_size for name, path in paths.items()}
+    repository = Repository(sizes, texts, files, unknown=unknown, place=str(root))
+    return repository.describe(variant).model_copy(update={"problems": problems})
 
 
 def describing_files(paths: Iterable[str]) -> frozenset[str]:
@@ -133,10 +118,16 @@ def read_describing(path: Path, name: str) -> bytes:
 
 
 class _Indexes:
-    """The indexes of a directory, which its shards are checked against."""
+    """The indexes of a directory, which their shards are checked against where all of these are there."""
 
-    def __init__(self, texts: Mapping[str, bytes]) -> None:
-        self._indexes = [(PurePosixPath(name).parent, ShardIndex(text, path=name)) for name, text in texts.items()]
+    def __init__(self, names: Iterable[str], paths: Mapping[str, Path]) -> None:
+        self._indexes = list[tuple[PurePosixPath, ShardIndex]]()
+        for name in names:
+            with paths[name].open("rb") as file:
+                index = ShardIndex(file.read(MAX_INDEX + 1), path=name)
+            folder = PurePosixPath(name).parent
+            if all(str(folder / shard) in paths for shard in index.names):
+                self._indexes.append((folder, index))
 
     def check_of(self, path: str) -> Callable[[FormatSchema], None] | None:
         """Return what refuses a shard that does not fit an index beside it; `None` where none names it."""
@@ -154,11 +145,16 @@ class _Indexes:
 
         return check
 
-    def check_names(self, paths: Iterable[str]) -> None:
-        """Refuse an index that names a shard that is not there."""
-        places = [PurePosixPath(path) for path in paths]
-        for folder, index in self._indexes:
-            index.check_names({place.name for place in places if place.parent == folder})
+
+def structural_files(paths: Iterable[str]) -> list[str]:
+    """Return the files that declare what belongs together, as many as are read."""
+    return sorted(filter(is_structural, paths))[:_MOST_INDEXES]
+
+
+def read_structure(path: Path) -> bytes:
+    """Return what a file declares, without what grows with it. Blocks."""
+    with path.open("rb") as file:
+        return brief_structure(path.name, file.read(MAX_INDEX + 1))
 
 
 def _refuse(error: OSError) -> NoReturn:
@@ -189,32 +185,35 @@ def _read(path: Path) -> bytes:
 
 
 def _checked(path: Path, text: bytes) -> bytes:
-    _check_length(str(path), text)
+    if len(text) > MAX_TEXT:
+        reason = f"it has more than {MAX_TEXT} bytes; that is no ordinary description"
+        raise FormatLimitException(path=str(path), reason=reason, limit=MAX_TEXT)
     return text
 
 
-def _check_length(path: str, text: bytes) -> None:
-    if len(text) > MAX_TEXT:
-        reason = f"it has more than {MAX_TEXT} bytes; that is no ordinary description"
-        raise FormatLimitException(path=path, reason=reason, limit=MAX_TEXT)
-
-
 def describe_repository(
-    texts: Mapping[str, bytes], files: Mapping[str, FormatSchema], *, path: str = "", paths: Iterable[str] = ()
+    texts: Mapping[str, bytes],
+    files: Mapping[str, FormatSchema],
+    *,
+    path: str = "",
+    paths: Iterable[str] | Mapping[str, int | None] = (),
+    variant: str | None = None,
 ) -> RepositoryDetailsSchema:
     r"""Return what texts and headers say about a model together, wherever they were read.
 
     Args:
-        texts: The contents of those of `DESCRIBING_FILES` that there are, and of licences, by name.
+        texts: The contents of those of `DESCRIBING_FILES` that there are, of licences, and of files that declare what
+            belongs together, such as ``model.safetensors.index.json``, by path.
         files: What the files of weights say, by path.
         path: The repository, for messages.
-        paths: Of all its files, which tell the code among them.
+        paths: Of all its files, with their sizes in bytes where those are known: a mapping, or names alone.
+        variant: The name of the variant whose size and parameters are told. Default: the one that loaders take.
 
     Returns:
-        What was found. The sums are of the safetensors files where there are any, else of GGUF, of ONNX, of pickles,
-        for several formats are several copies of one model.
+        What was found.
 
     Raises:
+        UnknownVariantException: There is no variant of that name.
         MalformedFileException: A text is no JSON that should be.
         FormatLimitException: A text is longer than 4 MiB, or unfolds to too much.
 
@@ -224,91 +223,10 @@ def describe_repository(
         >>> described.license, described.languages
         ('mit', ('en', 'de'))
     """
-    config = _json(path, texts, "config.json")
-    tokenizer = _json(path, texts, "tokenizer_config.json")
-    card = read_front_matter(texts.get("README.md", b"").decode(errors="replace"))
-    licences = (
-        recognise_licence(texts[name].decode(errors="replace")) for name in sorted(texts) if is_licence_file(name)
-    )
-    gguf = next((schema for schema in files.values() if isinstance(schema, GGUFSchema)), _SILENT)
-    architecture = _architecture(config) or gguf.architecture
-    inner = text_configuration(config)
-    chosen = _chosen(files.values())
-    totals = Counter[str]()
-    if all(getattr(schema, "parameters_by_dtype", None) is not None for schema in chosen):  # a sum of all, or none
-        for schema in chosen:
-            totals.update(getattr(schema, "parameters_by_dtype", None) or {})
-    return RepositoryDetailsSchema(
-        size=sum(schema.size for schema in chosen),
-        formats=tuple(sorted({schema.format for schema in files.values() if getattr(schema, "is_weights", True)})),
-        architecture=architecture,
-        model_type=_text(config, "model_type"),
-        task=_first(card, "pipeline_tag") or _task(architecture),
-        languages=card.get("language", ()),
-        license=joined(card.get("license", ()), filter(None, licences)) or gguf.license,
-        library=_first(card, "library_name"),
-        base_models=card.get("base_model", ()),
-        tags=card.get("tags", ()),
-        context_length=_number(inner, "max_position_embeddings", "n_positions", "n_ctx", "max_seq_len")
-        or gguf.context_length,
-        vocabulary_size=_number(inner, "vocab_size"),
-        tokenizer=_text(tokenizer, "tokenizer_class") or gguf.tokenizer,
-        has_chat_template=bool(tokenizer.get("chat_template"))
-        or "chat_template.jinja" in texts
-        or gguf.has_chat_template,
-        dtype=_text(inner, "torch_dtype") or _text(inner, "dtype"),
-        quantization=_quantization(config) or gguf.quantization,
-        parameters=totals.total() or None,
-        parameters_by_dtype=dict(sorted(totals.items())),
-        attention=config_attention(config) or gguf.attention,
-        remote_code={name: what for name, what in remote_code(texts, paths).items() if what is not None},
-        verdicts={name: verdict for name, schema in files.items() if (verdict := getattr(schema, "verdict", None))},
-    )
-
-
-def _chosen(files: Iterable[FormatSchema]) -> Sequence[FormatSchema]:
-    """Return the files of one format: of the first that there is."""
-    for kind in (SafetensorsSchema, GGUFSchema, ONNXSchema, PickleSchema):
-        if found := [schema for schema in files if isinstance(schema, kind)]:
-            # Each GGUF file is a whole model, but for those that say that they are split.
-            split = kind is not GGUFSchema or any("split.count" in getattr(schema, "metadata", ()) for schema in found)
-            return found if split else found[:1]
-    others = [schema for schema in files if isinstance(schema, OtherFileSchema) and schema.is_weights]
-    return [schema for schema in others if schema.format == min(other.format for other in others)]
-
-
-def _json(path: str, texts: Mapping[str, bytes], name: str) -> dict[str, object]:
-    text = texts.get(name)
-    if text is None:
-        return {}
-    _check_length(name, text)
-    place = f"{path}/{name}" if path else name
-    source = ByteSource(path=place, size=len(text), byte_budget=0, request_budget=0, remote=False)
-    return read_json(source, text)
-
-
-def _text(values: Mapping[str, object], key: str) -> str | None:
-    value = values.get(key)
-    return value if isinstance(value, str) else None
-
-
-def _number(values: Mapping[str, object], *keys: str) -> int | None:
-    return next((value for key in keys if type(value := values.get(key)) is int), None)
-
-
-def _first(card: Mapping[str, tuple[str, ...]], key: str) -> str | None:
-    return next(iter(card.get(key, ())), None)
-
-
-def _architecture(config: Mapping[str, object]) -> str | None:
-    names = config.get("architectures")
-    return next((name for name in names if isinstance(name, str)), None) if isinstance(names, list) else None
-
-
-def _task(architecture: str | None) -> str | None:
-    return next((task for end, task in _TASKS.items() if (architecture or "").endswith(end)), None)
-
-
-def _quantization(config: Mapping[str, object]) -> str | None:
-    settings = config.get("quantization_config")
-    return _text(settings, "quant_method") if isinstance(settings, dict) else None
+    looking = Looking()
+    looking.quantization = quantization_of(texts)
+    summaries = {name: looking.summarize(schema) for name, schema in files.items()}
+    sizes: dict[str, int | None] = {name: schema.size for name, schema in files.items()}
+    sizes = dict.fromkeys([*texts, *paths]) | sizes
+    sizes |= {name: size for name, size in paths.items() if size is not None} if isinstance(paths, Mapping) else {}
+    return Repository(sizes, texts, summaries, place=path).describe(variant)

@@ -10,12 +10,14 @@ from typing import Final, Literal
 
 from kamiwaza_sdk._tasks import thread_to_its_end
 from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
+from kamiwaza_sdk.formats.schemas import Runtime
 from kamiwaza_sdk.services.download.exceptions import ChecksumMismatchException
 from kamiwaza_sdk.services.download.schemas import DownloadProgress, ProgressCallback
 from kamiwaza_sdk.services.download.urls import redact_text
 from kamiwaza_sdk.services.hub._digests import expected
 from kamiwaza_sdk.services.hub._fetching import check_fetch, check_max_size, refuse_over_limit
-from kamiwaza_sdk.services.hub._planning import Question, make_plan
+from kamiwaza_sdk.services.hub._inspection import Findings
+from kamiwaza_sdk.services.hub._planning import Question, make_plan, of_variant
 from kamiwaza_sdk.services.hub._results import result_of
 from kamiwaza_sdk.services.hub._search import RepositorySort, check_search
 from kamiwaza_sdk.services.hub._wanted import Wanted
@@ -52,6 +54,7 @@ class HubCall:
         ignore: As it was given.
         method: Which of the three it was.
         cache: As it was given to ``adopt``.
+        variant: As it was given to ``fetch`` or ``adopt``.
         query: As it was given to ``search``.
         hub: As it was given to ``search``.
         task: As it was given to ``search``.
@@ -68,6 +71,7 @@ class HubCall:
     ignore: str | Iterable[str] | None = None
     method: Literal["adopt", "fetch", "search"] = "fetch"
     cache: str | os.PathLike[str] | None = None
+    variant: str | None = None
     query: str | None = None
     hub: str | None = None
     task: str | None = None
@@ -119,6 +123,7 @@ class FakeHub(HubService):
         source: Source,
         *,
         sha256: str | Mapping[str, str] | None = None,
+        variant: str | None = None,
         allow: str | Iterable[str] | None = None,
         ignore: str | Iterable[str] | None = None,
         max_size: int | None = None,
@@ -129,6 +134,7 @@ class FakeHub(HubService):
         Args:
             source: Whatever: it is noted, and stands in the result.
             sha256: The digest that the only file must have, or a mapping from path to digest.
+            variant: The name of the variant to bring, as the names of the files tell it.
             allow: Patterns of the files to bring.
             ignore: Patterns of those to leave out.
             max_size: The most bytes to accept, all files together.
@@ -143,11 +149,12 @@ class FakeHub(HubService):
             InvalidSourceException: There is no file, or the patterns leave none.
             ChecksumMismatchException: A file has another digest.
             PolicyViolationException: The source is a plan that a policy speaks against.
+            UnknownVariantException: The files have no variant of that name.
             SourceTooLargeException: The files have over `max_size` bytes together.
         """
-        self._note(HubCall(source, sha256, max_size, progress, allow, ignore))
+        self._note(HubCall(source, sha256, max_size, progress, allow, ignore, variant=variant))
         check_fetch(source, max_size=max_size, progress=progress)
-        manifest = self._manifest(source, allow=allow, ignore=ignore)
+        manifest = self._manifest(source, allow=allow, ignore=ignore, variant=variant)
         fetched = _fetched(manifest)
         if max_size is not None and fetched.size > max_size:
             raise SourceTooLargeException(source=fetched.source, size=fetched.size, limit=max_size)
@@ -163,6 +170,7 @@ class FakeHub(HubService):
         source: str,
         *,
         cache: str | os.PathLike[str] | None = None,
+        variant: str | None = None,
         allow: str | Iterable[str] | None = None,
         ignore: str | Iterable[str] | None = None,
     ) -> Adopted:
@@ -174,6 +182,7 @@ class FakeHub(HubService):
         Args:
             source: Whatever: it is noted, and stands in the result.
             cache: It is noted.
+            variant: The name of the variant to take over, as the names of the files tell it.
             allow: Patterns of the files to take over.
             ignore: Patterns of those to leave out.
 
@@ -184,6 +193,7 @@ class FakeHub(HubService):
             ServiceException: What `error` is.
             InvalidInputException: An argument is of a wrong kind.
             InvalidSourceException: There is no file, or the patterns leave none.
+            UnknownVariantException: The files have no variant of that name.
 
         Example:
             >>> from kamiwaza_sdk.testing import FakeHub
@@ -191,8 +201,8 @@ class FakeHub(HubService):
             >>> [(file.path, file.by) for file in adopted.files], adopted.bytes_fetched
             ([('model.onnx', 'copy')], 0)
         """
-        self._note(HubCall(source, allow=allow, ignore=ignore, method="adopt", cache=cache))
-        adopted = _adopted(self._manifest(source, allow=allow, ignore=ignore))
+        self._note(HubCall(source, allow=allow, ignore=ignore, method="adopt", cache=cache, variant=variant))
+        adopted = _adopted(self._manifest(source, allow=allow, ignore=ignore, variant=variant))
         if self._keeps:
             await thread_to_its_end(lambda: self._keep(adopted))
         return adopted
@@ -263,7 +273,7 @@ class FakeHub(HubService):
         """
         if self.error is not None:
             raise self.error
-        manifest = self._manifest(source, allow=allow, ignore=ignore)
+        manifest = self._manifest(source, allow=allow, ignore=ignore, variant=None)
         _check_digests(_fetched(manifest), sha256)
         return manifest
 
@@ -272,11 +282,13 @@ class FakeHub(HubService):
         source: Source,
         *,
         fits: int | str | None = None,
+        variant: str | None = None,
         allow: str | Iterable[str] | None = None,
         ignore: str | Iterable[str] | None = None,
         policy: Policy | None = None,
         context_length: int | None = None,
         cache_dtype: str = "F16",
+        runtime: Runtime | None = None,
         max_size: int | None = None,
     ) -> PlanSchema:
         """Return a plan of what `fetch` would bring, which nobody has looked into: only names and sizes are known.
@@ -284,24 +296,34 @@ class FakeHub(HubService):
         Args:
             source: Whatever: it stands in the result.
             fits: The memory there is.
+            variant: The name of the variant to bring, as the names of the files tell it.
             allow: Patterns of the files to bring.
             ignore: Patterns of those to leave out.
             policy: What to check the plan against.
             context_length: Of the context.
             cache_dtype: Of its cache.
+            runtime: The program that is to load it.
             max_size: The most bytes to plan for.
 
         Raises:
             ServiceException: What `error` is.
             SourceTooLargeException: The files have over `max_size` bytes together.
-            NothingFitsException: The files do not fit.
+            NothingFitsException: No variant fits.
+            UnknownVariantException: The files have no variant of that name.
             InvalidInputException: An argument is of a wrong kind.
             InvalidSourceException: There is no file, or the patterns leave none.
         """
         from kamiwaza_sdk.services.download.services import DownloadService
 
         check_max_size(max_size)
-        question = Question.of(fits=fits, context_length=context_length, cache_dtype=cache_dtype, policy=policy)
+        question = Question.of(
+            fits=fits,
+            variant=variant,
+            context_length=context_length,
+            cache_dtype=cache_dtype,
+            runtime=runtime,
+            policy=policy,
+        )
         manifest = await self.resolve(source, allow=allow, ignore=ignore)
         config = await asyncio.to_thread(lambda: HubConfig(offline=True, hf_token=None))
         context = SourceContext(config=config, downloads=DownloadService(), storage=self.storage)
@@ -315,7 +337,12 @@ class FakeHub(HubService):
             raise self.error
 
     def _manifest(
-        self, source: Source, *, allow: str | Iterable[str] | None, ignore: str | Iterable[str] | None
+        self,
+        source: Source,
+        *,
+        allow: str | Iterable[str] | None,
+        ignore: str | Iterable[str] | None,
+        variant: str | None,
     ) -> ManifestSchema:
         files = tuple(
             ManifestFileSchema(
@@ -330,7 +357,9 @@ class FakeHub(HubService):
         if is_registered(source):
             shown = source.source or source.model_name
         manifest = ManifestSchema(source=shown, name=self.name, files=files)
-        return Wanted(sha256=None, allow=allow, ignore=ignore).select(manifest)
+        manifest = Wanted(sha256=None, allow=allow, ignore=ignore).select(manifest)
+        sizes = {file.path: file.size for file in manifest.files}
+        return manifest if variant is None else of_variant(manifest, variant, Findings(files=sizes))
 
     def _keep(self, fetched: Fetched) -> None:
         for content in (self.files[file.path] for file in fetched.files):

@@ -258,7 +258,7 @@ LAYOUTS: Final = (
         """onnx/encoder_model.onnx:33 onnx/encoder_model_quantized.onnx:10 onnx/decoder_model_merged.onnx:118
         onnx/decoder_model_merged_quantized.onnx:31 onnx/decoder_model.onnx:118 onnx/decoder_model_quantized.onnx:31
         config.json:0 tokenizer.json:2""",
-        "",
-        "onnx|onnx quantized",
+        "onnx",
+        "onnx quantized",
     ),
 )

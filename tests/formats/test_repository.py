@@ -77,10 +77,14 @@ def test_a_repository_says_what_its_parts_say(tmp_path: Path) -> None:
     assert RepositoryDetailsSchema.model_validate_json(found.model_dump_json()) == found
 
 
-def test_a_repository_of_gguf_files_says_what_the_first_says_for_each_is_a_whole_model(tmp_path: Path) -> None:
+def test_of_several_models_only_what_all_say_is_said_and_of_one_of_them_all(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write(tmp_path / f"{name}.gguf", words=70)
     found = inspect_directory(tmp_path)
+    assert (found.variant, found.parameters, found.size) == (None, None, None)
+    assert "choose one of a.gguf, b.gguf" in (found.parameters_problem or "")
+    assert (found.architecture, found.quantization, found.context_length) == ("llama", "Q4_K", 4096)
+    found = inspect_directory(tmp_path, variant="a.gguf")
     assert (found.architecture, found.quantization, found.context_length) == ("llama", "Q4_K", 4096)
     assert (found.parameters, found.size) == (2208, (tmp_path / "a.gguf").stat().st_size)
     assert (found.tokenizer, found.license, found.has_chat_template) == ("gpt2", "mit", True)

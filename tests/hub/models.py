@@ -9,7 +9,7 @@ from typing import Any
 import gguf
 import numpy as np
 
-__all__ = ["CONFIG", "gguf_model", "safetensors_model"]
+__all__ = ["CONFIG", "gguf_companion", "gguf_model", "safetensors_model"]
 
 #: Of a model whose tokens each leave 2 layers x 2 heads x 2 x 16 elements: 256 bytes in F16.
 CONFIG = json.dumps(
@@ -50,6 +50,18 @@ def gguf_model(path: Path, kind: str = "Q4_K", *, blocks: int = 8, words: int = 
     writer.add_token_list([f"word{number}" for number in range(words)])
     size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[kind]][1]
     writer.add_tensor("blk.0", np.zeros((blocks, size), np.uint8), raw_dtype=gguf.GGMLQuantizationType[kind])
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path.read_bytes()
+
+
+def gguf_companion(path: Path, kind: str, *, architecture: str = "clip", length: int = 64) -> bytes:
+    """Return a file that says that it is no model, with one square tensor, written by the reference library."""
+    writer = gguf.GGUFWriter(path, architecture)
+    writer.add_type(kind)
+    writer.add_tensor("v", np.zeros((length, length), np.float16))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

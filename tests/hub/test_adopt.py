@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -246,7 +247,7 @@ async def test_a_part_of_a_repository_is_adopted_only_as_what_it_is(
         await hub.adopt("hf://org/tiny", cache=tmp_path / "home/hub")
     assert "allow= or ignore=" in caught.value.reason
     assert not hub.storage.root.exists()
-    narrow: list[dict[str, list[str]]] = [
+    narrow: list[dict[str, Any]] = [  # Any: arguments
         {"allow": ["*.json"]},
         {"ignore": ["*.md", "empty", "*.safetensors", "*.onnx", ".gitattributes"]},
     ]

@@ -45,7 +45,7 @@ def faulty() -> Iterator[FaultyServer]:
 
 
 def quantized(directory: Path) -> dict[str, bytes]:
-    """Return the files of a repository with three quantizations, one of them split."""
+    """Return the files of a repository with three variants, one of them split, and a projector."""
     return {
         "README.md": b"# Tiny\n",
         "tiny-Q8_0.gguf": gguf_model(directory / "8", "Q8_0", blocks=10_000),
@@ -160,19 +160,22 @@ async def test_a_malformed_header_and_a_malformed_text_are_problems_of_their_fil
     assert {file.path: file.format for file in plan.files}["pytorch_model.bin"] is None
 
 
-async def test_quantizations_are_told_by_name_and_size_and_a_split_one_is_one(
+async def test_variants_are_told_by_name_and_size_and_a_split_one_is_one(
     hf: HuggingFaceServer, asking: Asking, tmp_path: Path
 ) -> None:
     files = await asyncio.to_thread(quantized, tmp_path)
     hf.add_repository("org/tiny", files)
     plan = await (await asking()).plan("hf://org/tiny", context_length=1000)
-    assert [(one.name, len(one.files)) for one in plan.quantizations] == [("Q8_0", 1), ("Q4_K_M", 2), ("Q2_K", 1)]
-    sizes = [sum(len(files[path]) for path in one.files) for one in plan.quantizations]
-    assert [one.size for one in plan.quantizations] == sizes
-    assert [(one.memory.weights, one.memory.cache) for one in plan.quantizations if one.memory] == [
+    assert [(one.name, len(one.files)) for one in plan.variants] == [("Q8_0", 1), ("Q4_K_M", 2), ("Q2_K", 1)]
+    sizes = [sum(len(files[path]) for path in one.files) for one in plan.variants]
+    assert [one.size for one in plan.variants] == sizes
+    assert [(one.memory.weights, one.memory.cache) for one in plan.variants if one.memory] == [
         (size, 256_000) for size in sizes
     ]
-    assert (plan.choice, plan.memory, len(plan.files)) == (None, None, 6)
+    assert (plan.choice, plan.layout.default, plan.details.variant, len(plan.files)) == (None, "Q4_K_M", "Q4_K_M", 6)
+    assert plan.memory is not None
+    assert (plan.memory.weights, plan.memory.companions) == (sizes[1], len(files["mmproj-F16.gguf"]))
+    assert [one.files for one in plan.companions] == [("mmproj-F16.gguf",)]
 
 
 async def test_the_largest_that_fits_with_its_cache_is_chosen_and_fetched_alone(
@@ -183,18 +186,19 @@ async def test_the_largest_that_fits_with_its_cache_is_chosen_and_fetched_alone(
     hub = await asking()
     split = [path for path in files if "of-00002" in path]
     weights = sum(len(files[path]) for path in split)
-    plan = await hub.plan("hf://org/tiny", fits=weights + 256_000, context_length=1000)
+    needed = weights + 256_000 + len(files["mmproj-F16.gguf"])
+    plan = await hub.plan("hf://org/tiny", fits=needed, context_length=1000)
     assert (plan.choice, plan.details.quantization) == ("Q4_K_M", "Q4_K")
     assert [file.path for file in plan.files] == sorted(["README.md", "mmproj-F16.gguf", *split])
     assert plan.memory is not None
-    assert plan.memory.total == weights + 256_000
+    assert plan.memory.total == needed
     assert "largest that fits" in (plan.reason or "")
     assert "Q8_0 would take" in (plan.reason or "")
     assert plan.parameters_by_dtype["Q4_K"] == 500 * 256
     assert len((await hub.fetch(plan)).files) == 4
-    smaller = await hub.plan("hf://org/tiny", fits=f"{weights + 255_999} B", context_length=1000)
+    smaller = await hub.plan("hf://org/tiny", fits=f"{needed - 1} B", context_length=1000)
     assert (smaller.choice, smaller.files[0].path) == ("Q2_K", "Q2_K/tiny-Q2_K.gguf")
-    quantized_cache = await hub.plan("hf://org/tiny", fits=weights + 255_999, context_length=1000, cache_dtype="Q8_0")
+    quantized_cache = await hub.plan("hf://org/tiny", fits=needed - 1, context_length=1000, cache_dtype="Q8_0")
     assert quantized_cache.choice == "Q4_K_M"
 
 
@@ -203,7 +207,7 @@ async def test_where_nothing_fits_the_error_says_what_would(
 ) -> None:
     files = await asyncio.to_thread(quantized, tmp_path)
     hf.add_repository("org/tiny", files)
-    smallest = len(files["Q2_K/tiny-Q2_K.gguf"])
+    smallest = len(files["Q2_K/tiny-Q2_K.gguf"]) + len(files["mmproj-F16.gguf"])
     with pytest.raises(NothingFitsException) as refused:
         await (await asking()).plan("hf://org/tiny", fits=smallest + 2570, context_length=1000)
     assert refused.value.needed["Q2_K"] == smallest + 256_000
@@ -216,7 +220,7 @@ async def test_weights_that_are_not_quantized_fit_or_do_not(hf: HuggingFaceServe
     hub = await asking()
     plan = await hub.plan("hf://org/tiny", fits="64 KiB", context_length=100)
     assert (plan.choice, [file.path for file in plan.files]) == (
-        "safetensors",
+        "model.safetensors",
         ["README.md", "config.json", "model.safetensors"],
     )
     with pytest.raises(NothingFitsException):

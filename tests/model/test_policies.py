@@ -221,11 +221,13 @@ async def test_what_is_announced_is_refused_before_it_travels_and_fetched_by_for
         fine = Policy(formats=("safetensors",), worst_pickle="safe", sources=("127.0.0.1",), needs_digests=True)
         version = await models.pull_model("hf://org/tiny", ignore="*.bin", policy=fine)
         assert (version.status, verdict(version)) == ("ready", {"passed": True, "objections": []})
-        assert version.details | {"policy": None} == {
+        assert version.details | {"policy": None, "layout": None} == {
             "format": "safetensors",
             "architecture": "LlamaForCausalLM",
             "parameters": {"BF16": 4096},
+            "stored_elements": 4096,
             "context_length": 4096,
+            "layout": None,
             "policy": None,
         }
         assert (version.format, version.parameters) == ("safetensors", 4096)

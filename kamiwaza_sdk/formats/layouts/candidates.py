@@ -4,12 +4,17 @@ Each step takes candidates and returns candidates. What a file declares goes bef
 """
 
 import json
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice, takewhile
 from pathlib import PurePosixPath
 from typing import Final
 
+from kamiwaza_sdk.formats._json import read_json
+from kamiwaza_sdk.formats._source import ByteSource
+from kamiwaza_sdk.formats.exceptions import FormatException
 from kamiwaza_sdk.formats.layouts.names import (
     gguf_type,
     missing_shards,
@@ -18,9 +23,13 @@ from kamiwaza_sdk.formats.layouts.names import (
     weight_format,
 )
 
-__all__ = ["Candidate", "find_candidates", "read_object"]
+__all__ = ["Candidate", "brief_structure", "find_candidates", "read_object"]
 
 _INDEX: Final = ".index"
+#: As much of a declaration as is kept, and as many files as one may name.
+_LONGEST: Final = 1024**2
+_MOST_FILES: Final = 10_000
+_MOST_MISSING: Final = 20
 #: What the parts of one model are called that Optimum and Transformers.js export as several graphs.
 _PARTS: Final = frozenset(
     {"encoder_model", "decoder_model", "decoder_model_merged", "decoder_with_past_model", "embed_tokens"}
@@ -52,21 +61,36 @@ class Candidate:
     @property
     def folder(self) -> str:
         """Where they lie; empty in the root."""
-        parent = str(PurePosixPath(self.label).parent)
-        return "" if parent == "." else parent
+        return self.label.rpartition("/")[0]
 
 
 def read_object(text: bytes | None) -> dict[str, object]:
     """Return the object that a text in JSON holds, an empty one where it holds none: it is then no declaration."""
-    try:
-        value = json.loads(text) if text else None
-    except (ValueError, RecursionError):
+    if not text:
         return {}
-    return value if isinstance(value, dict) else {}
+    source = ByteSource(path="", size=len(text), byte_budget=0, request_budget=0, remote=False)
+    try:
+        return read_json(source, text, infinite=True)
+    except FormatException:
+        return {}
+
+
+def brief_structure(path: str, text: bytes) -> bytes:
+    """Return what a file declares without what grows with it: of an index, the names of its files alone."""
+    if not _is_index(path):
+        return text[:_LONGEST]
+    weight_map = read_object(text).get("weight_map")
+    if not isinstance(weight_map, dict):
+        return b""
+    names = sorted({name for name in weight_map.values() if isinstance(name, str)})[:_MOST_FILES]
+    return json.dumps({"weight_map": dict(zip(names, names, strict=True))}).encode()
 
 
 def find_candidates(
-    weights: Iterable[str], names: frozenset[str], texts: Mapping[str, bytes]
+    weights: Iterable[str],
+    names: frozenset[str],
+    texts: Mapping[str, bytes],
+    beside: Mapping[str, Sequence[str]],
 ) -> tuple[list[Candidate], list[str]]:
     """Return which files of weights belong together, and notes on what does not fit.
 
@@ -74,12 +98,13 @@ def find_candidates(
         weights: The files of weights that are neither companions nor training states.
         names: All paths of the repository.
         texts: Those of its small files in JSON that were read, by path.
+        beside: Which files graphs say that their weights are in, by the path of the graph.
     """
     candidates = _by_stem(weights, names)
     notes = list[str]()
-    for path in sorted(name for name in names if _is_index(name)):
+    for path in sorted(name for name in texts if name in names and _is_index(name)):
         candidates = _with_index(path, read_object(texts.get(path)), candidates, names, notes)
-    candidates = _with_external_data(candidates, names)
+    candidates = _with_external_data(candidates, names, beside)
     candidates = _folders_as_one(candidates, names)
     return _graphs_as_one(candidates), notes
 
@@ -91,7 +116,10 @@ def _by_stem(weights: Iterable[str], names: frozenset[str]) -> list[Candidate]:
         format_ = weight_format(path, names)
         if format_ is not None:
             groups[_label(path, format_), format_].append(path)
-    return [_candidate(label, format_, files, names) for (label, format_), files in groups.items()]
+    bundles = defaultdict[str, list[str]](list)
+    for name in names if any(format_ == "coreml" for _, format_ in groups) else ():
+        bundles[_label(name, "coreml")].append(name)
+    return [_candidate(label, format_, files, bundles) for (label, format_), files in groups.items()]
 
 
 def _label(path: str, format_: str) -> str:
@@ -105,9 +133,9 @@ def _label(path: str, format_: str) -> str:
     return stem.label if stem.shard is None else stem.label.removesuffix(stem.ending) + "-*" + stem.ending
 
 
-def _candidate(label: str, format_: str, files: list[str], names: frozenset[str]) -> Candidate:
+def _candidate(label: str, format_: str, files: list[str], bundles: Mapping[str, list[str]]) -> Candidate:
     if format_ == "coreml":
-        files = [name for name in names if name == label or name.startswith(f"{label}/")]
+        files = bundles[label]
     if format_ == "openvino":
         files = [*files, *(f"{path.removesuffix('.bin')}.xml" for path in files)]
     quantization = gguf_type(label) if format_ == "gguf" else _onnx_mark(label, format_)
@@ -119,8 +147,8 @@ def _onnx_mark(label: str, format_: str) -> str | None:
 
 
 def _is_index(name: str) -> bool:
-    pure = PurePosixPath(name)
-    return pure.suffix == ".json" and _INDEX in pure.suffixes
+    last = name.rpartition("/")[2]
+    return last.endswith(".json") and f"{_INDEX}." in last
 
 
 def _with_index(
@@ -136,9 +164,11 @@ def _with_index(
     if not here:
         notes.append(f"{path} names {len(named)} files that are not here: it belongs to another build of the model")
         return candidates
-    label = path.replace(".json", "").replace(_INDEX, "")
-    taken = next((one for one in candidates if set(one.files) & here), None)
-    format_ = taken.format if taken is not None else "safetensors"
+    taken = sorted((one for one in candidates if not here.isdisjoint(one.files)), key=lambda one: -len(one.files))
+    format_ = taken[0].format if taken else "safetensors"
+    # A set of shards is called alike whether its index was read or not.
+    numbered = next((one.label for one in taken if "-*" in one.label), None)
+    label = numbered or path.replace(".json", "").replace(_INDEX, "")
     whole = Candidate(label, format_, tuple(sorted(here)), tuple(sorted(named - names)[:20]))
     others = [replace(one, files=rest) for one in candidates if (rest := tuple(f for f in one.files if f not in here))]
     if any(one.label == label for one in others):
@@ -146,22 +176,39 @@ def _with_index(
     return [*others, whole]
 
 
-def _with_external_data(candidates: list[Candidate], names: frozenset[str]) -> list[Candidate]:
-    """Add to ONNX graphs the files that hold their weights: ``x.onnx_data``, ``x.onnx.data``, ``x.data``."""
-    found = list[Candidate]()
-    for one in candidates:
-        if one.format != "onnx":
-            found.append(one)
-            continue
-        starts = tuple(path for path in one.files) + tuple(f"{path.removesuffix('.onnx')}.data" for path in one.files)
-        data = {name for name in names if name.startswith(starts) and not name.endswith((".onnx", ".json", ".md"))}
-        found.append(replace(one, files=tuple(sorted({*one.files, *data}))))
-    return found
+def _with_external_data(
+    candidates: list[Candidate], names: frozenset[str], beside: Mapping[str, Sequence[str]]
+) -> list[Candidate]:
+    """Add to ONNX graphs the files that hold their weights: those that they name, and what is called alike.
+
+    What is alike: ``x.onnx_data``, ``x.onnx.data``, ``x.data``.
+    """
+    data = sorted(name for name in names if not name.endswith((".onnx", ".json", ".md"))) if candidates else []
+    found = [_with_named(one, names, beside) if one.format == "onnx" else one for one in candidates]
+    named = {path for one in found if one.format == "onnx" for path in one.files}
+    whole = [_with_data(one, data) if one.format == "onnx" else one for one in found]
+    return [one for one in whole if one.format == "onnx" or not named.issuperset(one.files)]
+
+
+def _with_named(one: Candidate, names: frozenset[str], beside: Mapping[str, Sequence[str]]) -> Candidate:
+    """Add what a graph names; what of it is not there is missing."""
+    told = {f"{one.folder}/{name}" if one.folder else name for path in one.files for name in beside.get(path, ())}
+    if not told:
+        return one
+    missing = tuple(sorted({*one.missing, *(told - names)}))[:_MOST_MISSING]
+    return replace(one, files=tuple(sorted({*one.files, *(told & names)})), missing=missing)
+
+
+def _with_data(one: Candidate, names: Sequence[str]) -> Candidate:
+    found = set(one.files)
+    for start in (*one.files, *(f"{path.removesuffix('.onnx')}.data" for path in one.files)):
+        found.update(takewhile(lambda name: name.startswith(start), islice(names, bisect_left(names, start), None)))  # noqa: B023 - used at once
+    return replace(one, files=tuple(sorted(found)))
 
 
 def _folders_as_one(candidates: list[Candidate], names: frozenset[str]) -> list[Candidate]:
     """Make one candidate of the graphs in each folder that has a ``genai_config.json`` or a ``saved_model.pb``."""
-    folders = {str(PurePosixPath(name).parent) for name in names if name.rpartition("/")[2] == "genai_config.json"}
+    folders = {name.rpartition("/")[0] or "." for name in names if name.rpartition("/")[2] == "genai_config.json"}
     inside = defaultdict[str, list[Candidate]](list)
     others = list[Candidate]()
     for one in candidates:
@@ -183,10 +230,10 @@ def _graphs_as_one(candidates: list[Candidate]) -> list[Candidate]:
     for one in candidates:
         if one.format == "onnx" and len({onnx_suffix(PurePosixPath(one.label).stem)[0]} & _PARTS):
             by_folder[one.folder].append(one)
-    found = [one for one in candidates if one not in [graph for graphs in by_folder.values() for graph in graphs]]
+    parts = {graph.label for graphs in by_folder.values() for graph in graphs}
+    found = [one for one in candidates if one.format != "onnx" or one.label not in parts]
     for folder, graphs in by_folder.items():
-        parts = {onnx_suffix(PurePosixPath(graph.label).stem) for graph in graphs}
-        if len({name for name, _ in parts}) == 1:
+        if len({onnx_suffix(PurePosixPath(graph.label).stem)[0] for graph in graphs}) == 1:
             found += graphs
         else:
             found += _exports(folder, graphs)

@@ -2,9 +2,10 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
+from types import MappingProxyType
 from typing import Final
 
 from kamiwaza_sdk.formats.inspection import FormatSchema
@@ -18,7 +19,7 @@ from kamiwaza_sdk.formats.layouts.names import (
     weight_format,
 )
 from kamiwaza_sdk.formats.layouts.pipelines import find_pipelines
-from kamiwaza_sdk.formats.layouts.roles import header_role
+from kamiwaza_sdk.formats.layouts.roles import FileRole, header_role
 from kamiwaza_sdk.formats.schemas.layout import (
     CompanionKind,
     CompanionSchema,
@@ -27,18 +28,20 @@ from kamiwaza_sdk.formats.schemas.layout import (
     VariantSchema,
 )
 
-__all__ = ["STRUCTURAL_FILES", "describe_layout", "is_structural"]
+__all__ = ["READ_FORMATS", "STRUCTURAL_FILES", "describe_layout", "is_structural", "sort_files"]
 
 #: The names of the small files that declare what belongs together.
 STRUCTURAL_FILES: Final = ("adapter_config.json", "model_index.json", "modules.json")
 #: What sentence-transformers calls the folder of a layer behind the model: https://sbert.net/docs/sentence_transformer.
 _MODULE: Final = re.compile(r"\d+_[A-Z]\w*")
+#: The formats whose files are told by their bytes.
+READ_FORMATS: Final = frozenset({"gguf", "onnx", "pickle", "safetensors"})
 _TOGETHER: Final[frozenset[CompanionKind]] = frozenset({"tokenizer", "config", "voice"})
 
 
 def is_structural(path: str) -> bool:
     """Return whether a file declares what belongs together, so that it is worth reading before weights are."""
-    name = PurePosixPath(path).name
+    name = path.rpartition("/")[2]
     return name in STRUCTURAL_FILES or (name.endswith(".json") and ".index." in name)
 
 
@@ -71,9 +74,29 @@ def describe_layout(
         >>> [(variant.name, variant.size) for variant in layout.variants], layout.default
         ([('model-*.safetensors', 10), ('model.gguf', 3)], 'model-*.safetensors')
     """
-    sorting = _Sorting(dict(sorted(files.items())), texts or {}, headers or {})
+    roles = {path: role for path, header in (headers or {}).items() if (role := header_role(header)) is not None}
+    return sort_files(files, texts or {}, roles)
+
+
+def sort_files(
+    files: Mapping[str, int | None],
+    texts: Mapping[str, bytes],
+    roles: Mapping[str, FileRole],
+    unreadable: Container[str] = frozenset(),
+    beside: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> LayoutSchema:
+    """Return what `describe_layout` does.
+
+    Args:
+        files: Sizes in bytes by path.
+        texts: Contents of files that declare what belongs together.
+        roles: What headers say that their files are.
+        unreadable: Files that are not what their names say.
+        beside: Which files have the weights of graphs, by the path of the graph.
+    """
+    sorting = _Sorting(dict(sorted(files.items())), texts, roles, unreadable)
     names = frozenset(files)
-    candidates, notes = find_candidates(sorting.weights, names, sorting.texts)
+    candidates, notes = find_candidates(sorting.weights, names, sorting.texts, beside)
     candidates, added = _without_modules(candidates, sorting.texts)
     pipelines, single = find_pipelines(candidates, names, sorting.texts)
     named = _named([*pipelines, *single])
@@ -100,14 +123,15 @@ class _Sorting:
 
     files: Mapping[str, int | None]
     texts: Mapping[str, bytes]
-    headers: Mapping[str, FormatSchema]
+    roles: Mapping[str, FileRole]
+    unreadable: Container[str]
     weights: list[str] = field(default_factory=list[str])
     rest: list[str] = field(default_factory=list[str])
     found: dict[CompanionKind, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def __post_init__(self) -> None:
         names = frozenset(self.files)
-        components = {str(PurePosixPath(name).parent) for name in names if name.endswith("model_index.json")}
+        components = {name.rpartition("/")[0] for name in names if name.endswith("model_index.json")}
         outside = any(weight_format(name, names) and not in_checkpoint(name) for name in names)
         for path in self.files:
             kind = self._kind(path, components)
@@ -115,15 +139,16 @@ class _Sorting:
                 self.rest.append(path)
             elif kind is not None:
                 self.found[kind].append(path)
-            elif weight_format(path, names):
-                self.weights.append(path)
+            elif (format_ := weight_format(path, names)) is not None:
+                read = format_ in READ_FORMATS
+                (self.rest if read and path in self.unreadable else self.weights).append(path)
 
     def _kind(self, path: str, components: set[str]) -> CompanionKind | None:
-        role = header_role(self.headers.get(path))
+        role = self.roles.get(path)
         kind = companion_kind(path) if role is None else None if role == "model" else role
-        folder = PurePosixPath(path).parent
+        above, _, folder = path.rpartition("/")[0].rpartition("/")
         # A component of a pipeline is what its index says, whatever its folder is called.
-        return None if kind == "vae" and str(folder.parent) in components and folder.name == "vae" else kind
+        return None if kind == "vae" and above in components and folder == "vae" else kind
 
     def variant(self, one: Candidate) -> VariantSchema:
         """Return a candidate as it is shown."""
@@ -166,7 +191,7 @@ def _without_modules(candidates: list[Candidate], texts: Mapping[str, bytes]) ->
     """
     layers, models = list[Candidate](), list[Candidate]()
     for one in candidates:
-        (layers if _MODULE.fullmatch(PurePosixPath(one.folder).name) else models).append(one)
+        (layers if _MODULE.fullmatch(one.folder.rpartition("/")[2]) else models).append(one)
     preferred = {one.folder: one for one in sorted(layers, key=lambda one: one.format == "safetensors")}
     return (
         (models, frozenset(path for one in preferred.values() for path in one.files))

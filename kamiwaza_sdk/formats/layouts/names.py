@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Container, Iterable, Iterator
+from functools import lru_cache
 from itertools import islice
-from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 
 from kamiwaza_sdk.formats.schemas.layout import CompanionKind
@@ -80,6 +80,8 @@ _CONFIGS: Final = re.compile(
     r"(?:.*config.*|params|.*\.index(?:\.[^.]+)?|model_index|modules|mlc-chat-.*|ndarray-cache.*|tensor-cache.*|dtypes"
     r"|.*args)\.(?:json|ya?ml)"
 )
+#: What an adapter of an Ollama image is called here.
+_OLLAMA_ADAPTER: Final = re.compile(r"adapter(?:-\d+)?\.gguf")
 _MOST_SHOWN: Final = 20
 
 
@@ -111,11 +113,12 @@ class Stem(NamedTuple):
         return f"{self.folder}/{self.name}{self.ending}" if self.folder else f"{self.name}{self.ending}"
 
 
+@lru_cache(maxsize=16_384)  # as many files as a model has, each of which is asked for several times
 def parse_stem(path: str) -> Stem:
     """Return a file's name, taken apart."""
-    pure = PurePosixPath(path)
-    folder = "" if str(pure.parent) == "." else str(pure.parent)
-    name, ending = pure.name.removesuffix(pure.suffix), pure.suffix.lower()
+    folder, _, whole = path.rpartition("/")
+    name, dot, ending = whole.rpartition(".")
+    name, ending = (name, dot + ending.lower()) if name and ending else (whole, "")
     if found := _SHARD.fullmatch(name):
         shard = Shard(int(found["number"]), int(found["total"]))
         return Stem(folder, found["stem"] + found["rest"], ending, shard)
@@ -170,8 +173,7 @@ def weight_format(path: str, names: Container[str]) -> str | None:
 
 
 def _bundle_format(path: str) -> str | None:
-    folders = PurePosixPath(path).parts[:-1]
-    return "coreml" if any(part.endswith((".mlpackage", ".mlmodelc")) for part in folders) else None
+    return "coreml" if ".mlpackage/" in path or ".mlmodelc/" in path else None
 
 
 def _bin_format(stem: Stem, names: Container[str]) -> str:
@@ -187,36 +189,44 @@ def _bin_format(stem: Stem, names: Container[str]) -> str:
     return "pickle"
 
 
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
 def is_training_state(path: str) -> bool:
     """Return whether only who goes on training needs a file."""
-    return bool(_STATE.fullmatch(PurePosixPath(path).name))
+    return bool(_STATE.fullmatch(_name(path)))
 
 
 def in_checkpoint(path: str) -> bool:
     """Return whether a file lies in the folder of a moment of a training."""
-    return any(_CHECKPOINT.fullmatch(part) for part in PurePosixPath(path).parts[:-1])
+    return any(_CHECKPOINT.fullmatch(part) for part in path.split("/")[:-1])
 
 
 def is_cut_by_hand(path: str) -> bool:
     """Return whether a file is a piece of one that has to be joined before anything loads it."""
-    return bool(_CUT.search(PurePosixPath(path).name))
+    return bool(_CUT.search(_name(path)))
 
 
 def companion_kind(path: str) -> CompanionKind | None:
     """Return which companion of a model a file is by its name; `None` of all others."""
-    return next(_companion_kinds(PurePosixPath(path)), None)
+    return next(_companion_kinds(path), None)
 
 
-def _companion_kinds(path: PurePosixPath) -> Iterator[CompanionKind]:
-    name, folders = path.name.lower(), path.parts[:-1]
-    loads = path.suffix.lower() in _FORMATS
+def _companion_kinds(path: str) -> Iterator[CompanionKind]:
+    name, folders = _name(path).lower(), path.split("/")[:-1]
+    loads = parse_stem(path).ending in _FORMATS
     if "imatrix" in name and name.endswith((".gguf", ".gguf_file", ".dat")):
         yield "importance matrix"
     if name.endswith(".gguf") and "mmproj" in name:
         yield "projector"
     if name.endswith(".gguf") and name.startswith(("mtp-", "draft-")):
         yield "draft model"
-    if name.startswith("adapter_model.") or (loads and re.search(r"(?:^|[-_.])lora(?:[-_.]|$)", name)):
+    if (
+        name.startswith("adapter_model.")
+        or _OLLAMA_ADAPTER.fullmatch(name)
+        or (loads and re.search(r"(?:^|[-_.])lora(?:[-_.]|$)", name))
+    ):
         yield "adapter"
     if (loads and "voices" in folders) or name in {"voices.bin", "voices.npz"}:
         yield "voice"

@@ -5,7 +5,7 @@ that has it, and the plain weights for the others; safetensors go before pickles
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Final
@@ -39,12 +39,17 @@ def find_pipelines(
     candidates: list[Candidate], names: frozenset[str], texts: Mapping[str, bytes]
 ) -> tuple[list[Candidate], list[Candidate]]:
     """Return the variants of each pipeline, and the candidates that belong to none; plain variants come first."""
-    pipelines = list[Candidate]()
+    by_root = defaultdict[str, list[Candidate]](list)
+    for one in candidates:
+        by_root[one.folder.rpartition("/")[0] if one.folder else "."].append(one)
+    pipelines, taken = list[Candidate](), set[int]()
     for index in sorted(name for name in names if name.rpartition("/")[2] == INDEX):
         root = index.rpartition("/")[0]
-        parts, candidates = _split(root, _components(read_object(texts.get(index))), candidates)
+        components = _components(read_object(texts.get(index)))
+        parts = [(name, one) for one in by_root[root] if (name := one.folder.rpartition("/")[2]) in components]
+        taken.update(id(one) for _, one in parts)
         pipelines += _variants(root, parts)
-    return pipelines, candidates
+    return pipelines, [one for one in candidates if id(one) not in taken]
 
 
 def _components(index: Mapping[str, object]) -> frozenset[str]:
@@ -55,19 +60,6 @@ def _components(index: Mapping[str, object]) -> frozenset[str]:
         if isinstance(value, list) and any(isinstance(item, str) for item in value) and not name.startswith("_")
     }
     return frozenset(named) if index else _KNOWN
-
-
-def _split(
-    root: str, components: frozenset[str], candidates: Iterable[Candidate]
-) -> tuple[list[tuple[str, Candidate]], list[Candidate]]:
-    inside, outside = list[tuple[str, Candidate]](), list[Candidate]()
-    for one in candidates:
-        folder = PurePosixPath(one.folder)
-        if folder.name in components and str(folder.parent) == (root or "."):
-            inside.append((folder.name, one))
-        else:
-            outside.append(one)
-    return inside, outside
 
 
 def _variants(root: str, parts: list[tuple[str, Candidate]]) -> list[Candidate]:

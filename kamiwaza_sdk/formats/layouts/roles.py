@@ -2,17 +2,19 @@
 
 from collections.abc import Iterable
 from itertools import islice
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from kamiwaza_sdk.formats.inspection import FormatSchema
 from kamiwaza_sdk.formats.schemas import GGUFSchema, SafetensorsSchema
 from kamiwaza_sdk.formats.schemas.layout import CompanionKind
 
-__all__ = ["header_role"]
+__all__ = ["FileRole", "header_role"]
+
+FileRole: TypeAlias = CompanionKind | Literal["model"]
 
 #: What ``general.type`` of a GGUF file means here:
 #: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, and llama.cpp's ``gguf-py/gguf/constants.py``.
-_TYPES: Final[dict[str, CompanionKind | Literal["model"]]] = {
+_TYPES: Final[dict[str, FileRole]] = {
     "model": "model",
     "adapter": "adapter",
     "mmproj": "projector",
@@ -24,8 +26,8 @@ _ADAPTED: Final = (".lora_A.", ".lora_B.", ".lora_down.", ".lora_up.", ".lora_a.
 _LOOKED_AT: Final = 100
 
 
-def header_role(header: FormatSchema | None) -> CompanionKind | Literal["model"] | None:
-    """Return what a header says that its file is; `None` where it does not say."""
+def header_role(header: FormatSchema) -> FileRole | None:
+    """Return what a header says that its file is; `None` where it does not say, or is no whole header."""
     if isinstance(header, GGUFSchema):
         return _gguf_role(header)
     if isinstance(header, SafetensorsSchema) and _are_adapted(header.tensors):
@@ -33,7 +35,7 @@ def header_role(header: FormatSchema | None) -> CompanionKind | Literal["model"]
     return None
 
 
-def _gguf_role(header: GGUFSchema) -> CompanionKind | Literal["model"] | None:
+def _gguf_role(header: GGUFSchema) -> FileRole | None:
     named = header.metadata.get("general.type")
     if isinstance(named, str) and named in _TYPES:
         return _TYPES[named]

@@ -76,7 +76,8 @@ class MemoryEstimateSchema(BaseModel):
 
     Attributes:
         runtime: The program that loads it.
-        weights: What the weights take as they are stored.
+        weights: What the weights take as they are stored; `None` where their size is not known.
+        companions: What is loaded beside them: a projector.
         cache: What a context leaves in the cache, which grows with it.
         state: What is kept however long the context is: states of recurrent layers, an encoder's keys and values.
         cache_per_token: What one more token takes before any window is full.
@@ -93,7 +94,8 @@ class MemoryEstimateSchema(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
 
     runtime: Runtime = "transformers"
-    weights: int
+    weights: int | None
+    companions: int = 0
     cache: int | None
     state: int | None = 0
     cache_per_token: int | None = None
@@ -103,5 +105,12 @@ class MemoryEstimateSchema(BaseModel):
 
     @property
     def total(self) -> int | None:
-        """The weights, the cache and the state; `None` where one of them is not known."""
-        return None if self.cache is None or self.state is None else self.weights + self.cache + self.state
+        """All of them together; `None` where one is not known."""
+        if self.weights is None or self.cache is None or self.state is None:
+            return None
+        return self.known
+
+    @property
+    def known(self) -> int:
+        """As much of it as is known: it takes no less."""
+        return (self.weights or 0) + self.companions + (self.cache or 0) + (self.state or 0)

@@ -98,7 +98,7 @@ class LayoutSchema(_Frozen):
 
     variants: tuple[VariantSchema, ...] = ()
     default: str | None = None
-    reason: str = ""
+    reason: str = "there is no whole model"
     companions: tuple[CompanionSchema, ...] = ()
     incomplete: tuple[IncompleteVariantSchema, ...] = ()
     rest: tuple[str, ...] = ()

@@ -1,18 +1,25 @@
 """What a repository of a model says about itself."""
 
-from pydantic import Field
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from kamiwaza_sdk.formats.schemas.attention import AttentionSchema
-from kamiwaza_sdk.formats.schemas.base import FileSchema
+from kamiwaza_sdk.formats.schemas.layout import LayoutSchema
 
 __all__ = ["RepositoryDetailsSchema"]
 
 
-class RepositoryDetailsSchema(FileSchema):
+class RepositoryDetailsSchema(BaseModel):
     """What a model's files say about it together.
 
+    A repository may have several variants of one model, and several models. The numbers are those of one variant, never
+    sums: of the one that was asked for, or else of the one that loaders take.
+
     Attributes:
-        size: Of the files of weights, in bytes.
+        size: Of the variant's files, in bytes; `None` where there is no such variant, or the size of one is not known.
+        variant: The name of the variant that is described; `None` where there is no default.
+        layout: What there is: variants, companions and the rest, and why there is that default, or none.
         formats: Of the files of weights, sorted.
         architecture: The class that ``config.json`` names first, or what the GGUF file says.
         model_type: What ``config.json`` calls its kind: ``llama``, ``bert``.
@@ -30,8 +37,11 @@ class RepositoryDetailsSchema(FileSchema):
         has_chat_template: Whether there is one.
         dtype: The type that ``config.json`` says the weights are to be used in.
         quantization: How they are quantized: ``gptq``, or the type of the GGUF file's tensors.
-        parameters: How many elements all tensors have; `None` where the files do not tell.
-        parameters_by_dtype: The same by type, sorted by name.
+        stored_elements: How many elements all tensors have as they are stored; `None` where not every header was read.
+        parameters: How many parameters they hold, as Hugging Face counts them: packed ones are unpacked, and scales,
+            zero points and the like are none. `None` where that is not known.
+        parameters_by_dtype: The same by the type that they are stored in, sorted by name.
+        parameters_problem: Why one of these three is not known.
         attention: What the memory of a context is computed from.
         remote_code: What would have a loader run code that comes with the model, or from another repository, by path:
             files of Python, and configurations that name classes (``auto_map``, ``custom_pipeline``).
@@ -43,6 +53,11 @@ class RepositoryDetailsSchema(FileSchema):
         'mit'
     """
 
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True, protected_namespaces=())
+
+    size: int | None = Field(ge=0)
+    variant: str | None = None
+    layout: LayoutSchema = LayoutSchema()
     formats: tuple[str, ...] = ()
     architecture: str | None = None
     model_type: str | None = None
@@ -58,8 +73,10 @@ class RepositoryDetailsSchema(FileSchema):
     has_chat_template: bool = False
     dtype: str | None = None
     quantization: str | None = None
+    stored_elements: int | None = None
     parameters: int | None = None
     parameters_by_dtype: dict[str, int] = Field(default_factory=dict)
+    parameters_problem: str | None = None
     attention: AttentionSchema | None = None
     remote_code: dict[str, str] = Field(default_factory=dict)
     verdicts: dict[str, str] = Field(default_factory=dict)

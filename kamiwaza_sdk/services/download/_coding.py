@@ -17,9 +17,8 @@ _PIECE: Final = 1024**2
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _GZIP_NAMES: Final = frozenset({"gzip", "x-gzip"})
 _ZLIB_METHOD: Final = 8
-#: What says nothing of the bytes: S3 and its like tell of how an upload was framed, and pass on what somebody took the
-#: header for. RFC 9110 has no coding of these names.
-_NO_CODINGS: Final = frozenset({"", "identity", "aws-chunked", "none", "utf-8", "utf8", "binary"})
+#: What says nothing of the bytes: S3 and its like tell of how an upload was framed.
+_NO_CODINGS: Final = frozenset({"", "identity", "aws-chunked"})
 _FRAMING: Final = frozenset({"", "identity", "chunked"})
 
 

@@ -74,7 +74,7 @@ class LeaseClaim:
             return None
         try:
             self._left = os.open(self._old.with_suffix(".partial"), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except (FileNotFoundError, PermissionError):  # the latter of another user's
+        except FileNotFoundError:
             return None
         return self._left
 

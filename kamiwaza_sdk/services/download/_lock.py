@@ -57,7 +57,7 @@ class FileClaim:
     def attempt(self, *, follow: bool = True) -> Turn:
         while True:
             if self._file == _NONE:
-                self._file = _opened_partial(self.partial)
+                self._file = _opened(self.partial, os.O_CREAT, mode=PRIVATE)
             if not self._lock():
                 if follow:
                     self._have_journal()
@@ -244,27 +244,6 @@ def _opened(name: str, flags: int, *, mode: int = 0o666) -> int:  # of which the
             raise
         _unlink(name)
         return os.open(name, _OPEN | flags, mode)
-
-
-def _opened_partial(name: str) -> int:
-    """Return a descriptor of a partial file, which only the user who began it may open.
-
-    Raises:
-        PermissionError: That is another one.
-    """
-    try:
-        return _opened(name, os.O_CREAT, mode=PRIVATE)
-    except PermissionError as error:
-        if _is_of_another_user(name):
-            reason = f"{os.path.basename(name)} beside it is another user's unfinished download"  # noqa: PTH119 - as above
-            raise PermissionError(error.errno, f"{reason}, for that user to finish or remove", name) from error
-        raise
-
-
-def _is_of_another_user(name: str) -> bool:
-    with suppress(FileNotFoundError):
-        return os.lstat(name).st_uid != os.geteuid()
-    return False
 
 
 def _is_single(found: os.stat_result) -> bool:

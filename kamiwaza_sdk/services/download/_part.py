@@ -13,8 +13,6 @@ from kamiwaza_sdk.services.download.schemas import RangeSchema
 
 __all__ = ["read_part"]
 
-#: How much is read of a body whose size nobody tells, to see whether it ends before what was asked for.
-_MOST_SKIPPED: Final = 8 * 1024**2
 _UNSATISFIED: Final = re.compile(r"bytes \*/([0-9]{1,19})")
 
 
@@ -22,8 +20,7 @@ async def read_part(response: aiohttp.ClientResponse, *, exchange: Exchange, off
     """Return the bytes that were asked for, fewer where the file ends before.
 
     Of a server that sends the whole file instead, the first bytes are read, and the connection is given up. Behind the
-    end of the file there is nothing, however a server says so: by 416, by the size that it tells, by an empty part, or
-    by a body of unknown size that ends before, within its first 8 MiB.
+    end of the file there is nothing, however a server says so: by 416, by the size that it tells, or by an empty part.
 
     Raises:
         RangeNotSupportedException: The answer is another part, or all of a file of which the middle was wanted.
@@ -35,9 +32,6 @@ async def read_part(response: aiohttp.ClientResponse, *, exchange: Exchange, off
     if _ends_before(response, offset):
         return RangeSchema(offset=offset, size=_told_size(response), body=b"")
     if response.status == HTTPStatus.OK and offset:
-        size = await _end_before(response, exchange, offset)
-        if size is not None:
-            return RangeSchema(offset=offset, size=size, body=b"")
         raise RangeNotSupportedException(
             url=exchange.url, offset=offset, length=length, reason="the server sends the whole file instead"
         )
@@ -65,19 +59,6 @@ def _beyond_the_end(response: aiohttp.ClientResponse, exchange: Exchange, offset
 def _ends_before(response: aiohttp.ClientResponse, offset: int) -> bool:
     size = _told_size(response)
     return size is not None and size <= offset
-
-
-async def _end_before(response: aiohttp.ClientResponse, exchange: Exchange, offset: int) -> int | None:
-    """Return the size of a body that ends there or before, where that takes little to find out."""
-    if response.content_length is not None or offset > _MOST_SKIPPED:
-        return None
-    exchange.begin(0, None)
-    while exchange.received <= offset:
-        piece = await next_piece(response.content, exchange)
-        if not piece:
-            return exchange.received
-        exchange.received += len(piece)
-    return None
 
 
 def _told_size(response: aiohttp.ClientResponse) -> int | None:

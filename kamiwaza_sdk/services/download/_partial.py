@@ -175,7 +175,6 @@ class Partial:
         """Put in place of a body what it decodes to, unless it is as it came what is demanded.
 
         Raises:
-            DownloadDiskException: There is no room for it.
             UnexpectedEncodingException: It cannot be decoded here, and is something else.
             ChecksumMismatchException: What it decodes to is something else, too.
             SizeMismatchException: It decodes to another size than demanded.
@@ -183,8 +182,6 @@ class Partial:
         """
         if self.sha256() == demands.sha256 and demands.admit(self.offset):
             return
-        if demands.size is not None:  # it is written twice: the first time beside what it is decoded from
-            make_room(self._path, max(demands.size, 2 * demands.size - self.offset), url=self._url)
         with disk_errors(self._path, url=self._url), TemporaryFile(dir=self._directory) as plain:
             try:
                 for piece in decoded(self._pieces(self._descriptor), codings):
@@ -307,8 +304,7 @@ class Partial:
             try:
                 sync_directory(self._directory)
             except OSError:
-                with suppress(OSError):  # this refusal counts more
-                    os.unlink(self._target)  # noqa: PTH108 - as above
+                os.unlink(self._target)  # noqa: PTH108 - as above
                 self._let_go(bytes)
                 raise
         self._let_go(lambda: self._last_word("published", self.sha256()))

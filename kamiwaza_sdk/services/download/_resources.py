@@ -1,8 +1,7 @@
 """What the calls of a service share: a session and the threads that write."""
 
 import asyncio
-import logging
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 
 from kamiwaza_sdk.services.download._disk import NewFileMode
 from kamiwaza_sdk.services.download._threads import Threads
@@ -14,8 +13,6 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.download._network import Network
 
 __all__ = ["Resources"]
-
-_LOG: Final = logging.getLogger("kamiwaza_sdk.download")
 
 
 class Resources:
@@ -65,7 +62,5 @@ class Resources:
         try:
             if self._own is not None:
                 await self._own.close()
-        except (OSError, RuntimeError) as error:  # what was brought, or what it failed for, matters more
-            _LOG.warning("Could not close the connections: %s", error)
         finally:  # also when cancelled meanwhile
             await self.threads.close()

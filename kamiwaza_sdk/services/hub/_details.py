@@ -11,12 +11,11 @@ from kamiwaza_sdk._validation import MAX_SIZE, check_text
 from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
 from kamiwaza_sdk.formats._licences import all_of
 from kamiwaza_sdk.formats.inspection import detect_format
-from kamiwaza_sdk.formats.repository import describing_files
-from kamiwaza_sdk.formats.schemas import RepositoryDetailsSchema
+from kamiwaza_sdk.formats.repository import describing_files, structural_files
+from kamiwaza_sdk.formats.schemas import LayoutSchema, RepositoryDetailsSchema
 from kamiwaza_sdk.services.hub._cards import with_card
 from kamiwaza_sdk.services.hub._faults import faults_of
-from kamiwaza_sdk.services.hub._inspection import Findings, inspect_here
-from kamiwaza_sdk.services.hub._quantizations import PREFERRED, format_by_name
+from kamiwaza_sdk.services.hub._inspection import Findings, format_by_name, inspect_here
 from kamiwaza_sdk.services.hub.policies import Known, Subject, objections_to
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched
 from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema, Policy
@@ -30,6 +29,10 @@ __all__ = ["check_fetched", "with_details"]
 _logger: Final = logging.getLogger(__name__)
 _MAX_WORD_LENGTH: Final = 255
 _MOST_CODE: Final = 100
+_MOST_VARIANTS: Final = 100
+_MOST_FILES: Final = 20
+#: Which format counts where there is no default.
+_PREFERRED: Final = ("safetensors", "gguf", "onnx", "pickle")
 _Fetched = TypeVar("_Fetched", bound=Fetched)
 
 
@@ -42,10 +45,11 @@ def with_details(fetched: _Fetched, storage: StorageService) -> _Fetched:
     try:
         fetched = with_card(fetched, storage)
         kinds = {file.path: format_by_name(file.path) for file in fetched.files}
+        structural = structural_files(kinds)
         describing = describing_files(kinds)
         telling = [path for path, kind in kinds.items() if path in describing or kind not in {None, "pickle"}]
-        findings = inspect_here(_places(fetched, storage, telling))
-        findings.paths |= kinds.keys()
+        findings = inspect_here(_places(fetched, storage, [*telling, *structural]))
+        findings.files = {file.path: file.size for file in fetched.files}
         details = _details(findings)
         if "format" not in details:  # pickles tell nothing else, and to look through them takes long
             pickles = _places(fetched, storage, [path for path, kind in kinds.items() if kind == "pickle"])
@@ -71,18 +75,45 @@ def _is_pickle(place: Path) -> bool:
 
 
 def _details(findings: Findings) -> dict[str, JsonValue]:
-    formats = {schema.format for schema in findings.schemas.values()}
-    described = findings.described(findings.schemas)
-    whole = not any(format_by_name(path) for path in findings.problems)
+    formats = {summary.schema.format for summary in findings.summaries.values()}
+    described = findings.described()
+    chosen = described.layout.variant(described.variant) if described.variant is not None else None
+    read = {findings.known_format(path) for path in chosen.files} if chosen is not None else set[str | None]()
+    telling = {name for name in _PREFERRED if name in read} or formats
     found: dict[str, JsonValue] = {
-        "format": next((name for name in PREFERRED if name in formats), None),
+        "format": next((name for name in _PREFERRED if name in telling), None),
         "architecture": _word(described.architecture),
-        "parameters": _counts(described) if whole else None,
+        "parameters": _counts(described),
+        "stored_elements": _number(described.stored_elements),
         "quantization": _word(described.quantization),
         "context_length": _number(described.context_length),
         "remote_code": _named_code(described),
+        "layout": _kept_layout(described.layout),
     }
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _kept_layout(layout: LayoutSchema) -> dict[str, JsonValue] | None:
+    """Return what a version keeps of its layout: names and sizes, as far as a database can hold them."""
+    variants: list[JsonValue] = [
+        {"name": _word(one.name) or "unnamed", "format": one.format, "size": _size(one.size)}
+        for one in layout.variants[:_MOST_VARIANTS]
+    ]
+    companions: list[JsonValue] = [
+        {"kind": one.kind, "files": [path for path in one.files[:_MOST_FILES] if _word(path)], "size": _size(one.size)}
+        for one in [one for one in layout.companions if one.kind not in {"config", "tokenizer"}][:_MOST_VARIANTS]
+    ]
+    incomplete: list[JsonValue] = [
+        {"name": _word(one.name) or "unnamed", "missing": _word(one.missing[0])}
+        for one in layout.incomplete[:_MOST_VARIANTS]
+    ]
+    kept: dict[str, JsonValue] = {"variants": variants, "companions": companions, "incomplete": incomplete}
+    kept = {name: value for name, value in kept.items() if value}
+    return {"default": _word(layout.default)} | kept if kept else None
+
+
+def _size(size: int | None) -> int | None:
+    return size if size is not None and size <= MAX_SIZE else None
 
 
 def _word(text: str | None) -> str | None:
@@ -142,7 +173,7 @@ def _known(path: str, size: int, findings: Findings, problems: Mapping[str, str]
 def _licence(fetched: Fetched, findings: Findings) -> str | None:
     """Return the licence that hub and files name, an expression where they name several."""
     try:
-        found = findings.described(()).license
+        found = findings.described().license
     except ServiceException:
         found = None
     return all_of(filter(None, (fetched.license, found)))

@@ -1,7 +1,7 @@
 """What the files of a source say about themselves, wherever they lie: here, in the store, or still at their server."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Container, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -13,13 +13,27 @@ from kamiwaza_sdk.formats._programs import is_program
 from kamiwaza_sdk.formats._remote_code import remote_code
 from kamiwaza_sdk.formats.content import name_kind
 from kamiwaza_sdk.formats.exceptions import FormatException, NotTheModelException, UnknownFormatException
-from kamiwaza_sdk.formats.inspection import FormatSchema
-from kamiwaza_sdk.formats.looking import Looking
-from kamiwaza_sdk.formats.repository import describe_repository, describing_files, read_describing
-from kamiwaza_sdk.formats.schemas import OtherFileSchema, PickleSchema, PickleVerdict, RepositoryDetailsSchema
+from kamiwaza_sdk.formats.facts import Repository, quantization_of
+from kamiwaza_sdk.formats.inspection import FormatSchema, detect_format
+from kamiwaza_sdk.formats.layouts.candidates import brief_structure
+from kamiwaza_sdk.formats.looking import FileSummary, Looking
+from kamiwaza_sdk.formats.quantization import QUANTIZATION_FILES
+from kamiwaza_sdk.formats.repository import (
+    describe_repository,
+    describing_files,
+    read_describing,
+    read_structure,
+    structural_files,
+)
+from kamiwaza_sdk.formats.schemas import (
+    LayoutSchema,
+    OtherFileSchema,
+    PickleSchema,
+    PickleVerdict,
+    RepositoryDetailsSchema,
+)
 from kamiwaza_sdk.services.hub._contents import content_of
 from kamiwaza_sdk.services.hub._faults import fault_of
-from kamiwaza_sdk.services.hub._quantizations import format_by_name
 from kamiwaza_sdk.services.hub._ranges import Allowance, RangeReader, SpentException
 from kamiwaza_sdk.services.hub._threads import in_thread
 from kamiwaza_sdk.services.hub.schemas.fault import FileFaultSchema
@@ -27,13 +41,15 @@ from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema
 from kamiwaza_sdk.services.hub.sources.context import SourceContext
 from kamiwaza_sdk.services.storage._stopping import go_on
 
-__all__ = ["Findings", "Inspection", "inspect_here"]
+__all__ = ["Findings", "Inspection", "format_by_name", "inspect_here"]
 
 #: A text that is longer describes nothing.
 _MAX_TEXT: Final = 4 * 1024**2
 _MAX_HEAD: Final = 4096
 #: How many files elsewhere are looked at together.
 _AT_ONCE: Final = 64
+#: How many files at a server are read that declare what belongs together.
+_MOST_DECLARING: Final = 8
 _ORDER: Final = {"safetensors": 0, "gguf": 1, "onnx": 2, "pickle": 3}
 
 
@@ -42,9 +58,9 @@ class Findings:
     """What was found so far.
 
     Attributes:
-        schemas: What files of weights say, by path, without what grows with them: see `summary_of`.
-        texts: The texts that describe a model, by name.
-        paths: Of all files, whether they were looked into or not.
+        summaries: What files of weights say, by path.
+        texts: The texts that describe a model, and what declares which files belong together, by path.
+        files: All files, whether they were looked into or not, with their sizes where those are known.
         others: Files that are no weights, whatever they are called.
         programs: Files that a machine executes.
         beside: Formats that only other files tell, by path.
@@ -52,11 +68,12 @@ class Findings:
         unreadable: Why a text says nothing, by name.
         sizes: Sizes that no listing told, by path.
         faults: What files are instead of what their names promise, by path.
+        source: Of what, for messages.
     """
 
-    schemas: dict[str, FormatSchema] = field(default_factory=dict[str, FormatSchema])
+    summaries: dict[str, FileSummary] = field(default_factory=dict[str, FileSummary])
     texts: dict[str, bytes] = field(default_factory=dict[str, bytes])
-    paths: set[str] = field(default_factory=set[str])
+    files: dict[str, int | None] = field(default_factory=dict[str, int | None])
     others: set[str] = field(default_factory=set[str])
     programs: set[str] = field(default_factory=set[str])
     beside: dict[str, str] = field(default_factory=dict[str, str])
@@ -64,16 +81,18 @@ class Findings:
     unreadable: dict[str, str] = field(default_factory=dict[str, str])
     sizes: dict[str, int] = field(default_factory=dict[str, int])
     faults: dict[str, FileFaultSchema] = field(default_factory=dict[str, FileFaultSchema])
+    source: str = ""
     _read: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    _repository: tuple[tuple[int, ...], Repository] | None = None
 
     def format(self, path: str) -> str | None:
         """Return which weights a file is, or that it is a program: as its bytes say, or else its name."""
-        is_known = path in self.schemas or path in self.others
+        is_known = path in self.summaries or path in self.others
         return self.known_format(path) or (None if is_known else format_by_name(path))
 
     def known_format(self, path: str) -> str | None:
         """Return which weights a file is by its bytes, or else by the files beside it, or that it is a program."""
-        schema = self.schemas.get(path)
+        schema = self._schema(path)
         if path in self.programs:
             return "program"
         if isinstance(schema, OtherFileSchema) and not schema.is_weights:
@@ -82,35 +101,56 @@ class Findings:
 
     def verdict(self, path: str) -> PickleVerdict | None:
         """Return whether loading a file could do harm, where something is known of that."""
-        schema = self.schemas.get(path)
+        schema = self._schema(path)
         return schema.verdict if isinstance(schema, PickleSchema | OtherFileSchema) else None
 
     def unread(self, path: str) -> str | None:
         """Return what of a file was not looked into, though there can be pickles in it."""
-        schema = self.schemas.get(path)
+        schema = self._schema(path)
         return next(iter(schema.unread), None) if isinstance(schema, PickleSchema | OtherFileSchema) else None
+
+    def _schema(self, path: str) -> FormatSchema | None:
+        summary = self.summaries.get(path)
+        return None if summary is None else summary.schema
 
     def dtype(self, path: str) -> str | None:
         """Return the type that most of a file's parameters have."""
-        by_dtype = getattr(self.schemas.get(path), "parameters_by_dtype", None) or {}
+        summary = self.summaries.get(path)
+        by_dtype: Mapping[str, int] = getattr(summary and summary.schema, "parameters_by_dtype", None) or {}
         return max(by_dtype, key=lambda dtype: by_dtype[dtype], default=None)
 
     def problem(self, path: str) -> str | None:
         """Return what is the matter with a file, be it weights or a text."""
         return self.problems.get(path) or self.unreadable.get(path)
 
-    def described(self, weights: Iterable[str]) -> RepositoryDetailsSchema:
-        """Return what the files say together: of parameters only where all these weights were read."""
-        known = {path: self.schemas[path] for path in weights if path in self.schemas}
-        whole = all(path in self.schemas for path in weights)
-        details = describe_repository(self._readable(), known, paths=self.paths)
-        if whole:
-            return details
-        return details.model_copy(update={"parameters": None, "parameters_by_dtype": {}})
+    def repository(self) -> Repository:
+        """Return all that is known of the files together, put together anew where more is known by now."""
+        known = (
+            len(self.files),
+            len(self.texts),
+            len(self.summaries),
+            *map(len, (self.sizes, self.others, self.faults)),
+        )
+        if self._repository is None or self._repository[0] != known:
+            texts, sizes = self._readable(), self.files | self.sizes
+            repository = Repository(
+                sizes, texts, self.summaries, unreadable=self.faults, unknown=self.others, source=self.source
+            )
+            self._repository = known, repository
+        return self._repository[1]
+
+    def described(self, variant: str | None = None) -> RepositoryDetailsSchema:
+        """Return what the files say together of a variant, by default of the one that loaders take."""
+        return self.repository().describe(variant)
+
+    @property
+    def layout(self) -> LayoutSchema:
+        """What the files are to each other."""
+        return self.repository().layout
 
     def remote_code(self) -> dict[str, str | None]:
         """Return which code files bring or name; `None` for a configuration that cannot be read."""
-        return remote_code(self.texts, self.paths)
+        return remote_code(self.texts, self.files)
 
     def _readable(self) -> dict[str, bytes]:
         """Return those of the texts that can be read. Each is tried once."""
@@ -126,8 +166,8 @@ class Findings:
     def share(self, path: str, others: Iterable[str]) -> None:
         """Say of other names of a content what was found under one of them."""
         for other in others:
-            if path in self.schemas:
-                self.schemas[other] = self.schemas[path]
+            if path in self.summaries:
+                self.summaries[other] = self.summaries[path]
             if path in self.sizes:
                 self.sizes[other] = self.sizes[path]
             if path in self.others:
@@ -142,7 +182,7 @@ class Findings:
         """Note why the inside of a file is not known, unless there is nothing to know."""
         if isinstance(error, UnknownFormatException):
             self.others.add(path)
-            kind = kind_beside(path, self.paths)
+            kind = kind_beside(path, self.files)
             self.beside |= {} if kind is None else {path: kind.name}
             return
         self.problems[path] = str(error)
@@ -158,34 +198,46 @@ class Inspection:
         context: How to ask for ranges.
         kept: Where files lie that are here.
         requests: How many requests may be made.
+        source: What they are of, for messages.
     """
 
-    def __init__(self, context: SourceContext, kept: Mapping[str, Path], *, requests: int) -> None:
-        self.findings = Findings()
+    def __init__(self, context: SourceContext, kept: Mapping[str, Path], *, requests: int, source: str) -> None:
+        self.findings = Findings(source=source)
         self._context = context
         self._kept = kept
         self._allowance = Allowance(requests)
         self._looking = Looking()
+        self._looked_at = dict[Hashable, str]()  # under which name, by content
         self._alone = asyncio.Lock()  # what is looked into takes memory, and the time of whoever else runs
 
     async def describe(
         self, files: Sequence[ManifestFileSchema], *, remote: bool, texts: Container[str] = frozenset()
     ) -> None:
         """Read the texts that describe a model, of those at a server the configuration, if wanted, and these texts."""
-        for file in await asyncio.to_thread(self._describing, files):
+        self.findings.files |= {file.path: file.size for file in files}
+        structural = frozenset(structural_files(self.findings.files))
+        ordered = sorted(structural, key=lambda path: (path.count("/"), path))
+        declaring = ordered[:_MOST_DECLARING] if self._allowance.left > _MOST_DECLARING else []
+        wanted = (describing_files(self.findings.files) | structural) - self.findings.texts.keys()
+        for file in files:
+            if file.path not in wanted:
+                continue
             if file.path in self._kept:
                 await asyncio.to_thread(self._read_here, file)
-            elif (remote and file.path == "config.json") or file.path in texts:
+            elif (remote and file.path == "config.json") or file.path in texts or file.path in declaring:
                 await self._guarded(file, self._read_text)
+        await self._read_quantization(files)
 
-    def _describing(self, files: Sequence[ManifestFileSchema]) -> list[ManifestFileSchema]:
-        """Return the texts among the files that were not read yet."""
-        self.findings.paths |= {file.path for file in files}
-        describing = describing_files(self.findings.paths) - self.findings.texts.keys()
-        return [file for file in files if file.path in describing]
+    async def _read_quantization(self, files: Sequence[ManifestFileSchema]) -> None:
+        """Read how the weights are quantized before any of them is looked into."""
+        found = await asyncio.to_thread(quantization_of, self.findings.texts)
+        for file in files if found is None else ():
+            if file.path in QUANTIZATION_FILES and file.path not in self.findings.texts:
+                await self._guarded(file, self._read_text)
+        self._looking.quantization = found or await asyncio.to_thread(quantization_of, self.findings.texts)
 
     async def look_into(self, files: Collection[ManifestFileSchema]) -> None:
-        """Read the headers of those files that are called like weights, the most telling first."""
+        """Read the headers of those files that are called like weights, the most telling first, each content once."""
         for contents in await in_thread(lambda: self._ordered(files)):
             here = [names for names in contents if names[0].path in self._kept]
             there = [names for names in contents if names[0].path not in self._kept]
@@ -194,15 +246,21 @@ class Inspection:
     def _ordered(self, files: Iterable[ManifestFileSchema]) -> list[list[list[ManifestFileSchema]]]:
         """Return the files that are to be looked into by format and, of each, by content. Blocks."""
         kinds = {file.path: format_by_name(file.path) or "" for file in files}
-        wanted = [file for file in files if kinds[file.path] and file.path not in self.findings.schemas]
+        wanted = [file for file in files if kinds[file.path] and file.path not in self.findings.summaries]
         ordered = sorted(wanted, key=lambda file: (_ORDER[kinds[file.path]], file.path))
         return [self._by_content(group) for _, group in groupby(ordered, key=lambda file: kinds[file.path])]
 
     def _by_content(self, files: Iterable[ManifestFileSchema]) -> list[list[ManifestFileSchema]]:
+        """Return the names of each content that was not looked at; of the others, share what was found."""
         contents = dict[Hashable, list[ManifestFileSchema]]()
         for file in files:
             here = self._kept.get(file.path)
-            contents.setdefault((here or content_of(file), name_kind(file.path)), []).append(file)
+            content = (here or content_of(file), name_kind(file.path))
+            if content in self._looked_at:
+                self.findings.share(self._looked_at[content], [file.path])
+            else:
+                contents.setdefault(content, []).append(file)
+        self._looked_at |= {content: names[0].path for content, names in contents.items()}
         return list(contents.values())
 
     async def _look_once(self, names: Sequence[ManifestFileSchema]) -> None:
@@ -224,7 +282,7 @@ class Inspection:
             go_on()
             path = names[0].path
             try:
-                self._note_schema(path, self._looking.look(self._kept[path], name=path))
+                self._note_summary(path, self._looking.look(self._kept[path], name=path))
             except (ServiceException, OSError) as error:
                 self.findings.note(path, error)
             self.findings.share(path, [file.path for file in names[1:]])
@@ -232,9 +290,9 @@ class Inspection:
     async def look_into_others(self, files: Iterable[ManifestFileSchema]) -> None:
         """Read the headers of those files that are here and were not looked into: their names prove nothing."""
         async with self._alone:
-            names = self.findings.paths
+            names = self.findings.files
             found = await in_thread(lambda: inspect_here(self._unseen(files), self._looking, names=names))
-        self.findings.schemas |= found.schemas
+        self.findings.summaries |= found.summaries
         self.findings.others |= found.others
         self.findings.programs |= found.programs
         self.findings.beside |= found.beside
@@ -242,11 +300,11 @@ class Inspection:
         self.findings.faults |= found.faults
 
     def _unseen(self, files: Iterable[ManifestFileSchema]) -> dict[str, Path]:
-        seen = self.findings.schemas.keys() | self.findings.others
+        seen = self.findings.summaries.keys() | self.findings.others
         return {file.path: self._kept[file.path] for file in files if file.path in self._kept and file.path not in seen}
 
-    def _note_schema(self, path: str, schema: FormatSchema) -> None:
-        self.findings.schemas[path] = schema
+    def _note_summary(self, path: str, summary: FileSummary) -> None:
+        self.findings.summaries[path] = summary
         self.findings.problems.pop(path, None)
 
     async def _look_there(self, file: ManifestFileSchema) -> None:
@@ -254,8 +312,8 @@ class Inspection:
         await reader.open()
         self.findings.sizes[file.path] = reader.size
         async with self._alone:
-            schema = await self._looking.look_there(reader, path=file.path, size=reader.size)
-        self._note_schema(file.path, schema)
+            summary = await self._looking.look_there(reader, path=file.path, size=reader.size)
+        self._note_summary(file.path, summary)
 
     async def _guarded(self, file: ManifestFileSchema, look: Callable[[ManifestFileSchema], Awaitable[None]]) -> None:
         """Look, where that can be; and whatever keeps the inside from being known, go on."""
@@ -271,17 +329,23 @@ class Inspection:
 
     def _read_here(self, file: ManifestFileSchema) -> None:
         try:
-            self.findings.texts[file.path] = read_describing(self._kept[file.path], file.path)
+            self.findings.texts[file.path] = _read_text(self._kept[file.path], file.path)
         except OSError as error:
             self.findings.note(file.path, error)
 
     async def _read_text(self, file: ManifestFileSchema) -> None:
         self._allowance.spend()
         part = await self._context.read_range(file.url, offset=0, length=min(file.size or _MAX_TEXT, _MAX_TEXT) or 1)
-        self.findings.texts[file.path] = part.body
+        describes = file.path in describing_files([file.path])
+        text = part.body if describes else await asyncio.to_thread(brief_structure, file.path, part.body)
+        self.findings.texts[file.path] = text
         fault = fault_of(part.body, path=file.path, size=file.size or len(part.body))
         if fault is not None:
             self.findings.faults[file.path] = fault
+
+
+def _read_text(place: Path, path: str) -> bytes:
+    return read_describing(place, path) if path in describing_files([path]) else read_structure(place)
 
 
 def inspect_here(files: Mapping[str, Path], looking: Looking | None = None, *, names: Iterable[str] = ()) -> Findings:
@@ -292,17 +356,24 @@ def inspect_here(files: Mapping[str, Path], looking: Looking | None = None, *, n
         looking: What was looked into before.
         names: Of other files beside them.
     """
-    findings = Findings(paths={*files, *names})
-    looking = Looking() if looking is None else looking
-    describing = describing_files(files)
+    findings = Findings(files=dict.fromkeys([*files, *names]))
+    telling = describing_files(files).union(structural_files(files))
+    for path, place in files.items():
+        try:
+            findings.files[path] = place.stat().st_size
+            if path in telling:
+                findings.texts[path] = _read_text(place, path)
+        except OSError as error:
+            findings.note(path, error)
+    if looking is None:
+        looking = Looking()
+        looking.quantization = quantization_of(findings.texts)
     for path, place in files.items():
         go_on()
         try:
-            if path in describing:
-                findings.texts[path] = read_describing(place, path)
             if is_program(findings.texts.get(path) or _head(place)):
                 findings.programs.add(path)
-            findings.schemas[path] = looking.look(place, name=path)
+            findings.summaries[path] = looking.look(place, name=path)
         except (ServiceException, OSError) as error:
             findings.note(path, error)
     return findings
@@ -311,3 +382,8 @@ def inspect_here(files: Mapping[str, Path], looking: Looking | None = None, *, n
 def _head(place: Path) -> bytes:
     with place.open("rb") as file:
         return file.read(_MAX_HEAD)
+
+
+def format_by_name(path: str) -> str | None:
+    """Return what the name says that a file is, of the formats that are read; `None` of all others."""
+    return detect_format(b"", path=path)

@@ -9,7 +9,7 @@ places of secrets. Case does not matter, as it does not to some file systems.
 import re
 from typing import Final, NamedTuple
 
-__all__ = ["EMPTY_ALONE", "HALF", "ONLY_BESIDE", "Rule", "confidential_rules_for", "half_of", "rules_for"]
+__all__ = ["EMPTY_ALONE", "HALF", "Rule", "half_of", "rules_for"]
 
 
 class Rule(NamedTuple):
@@ -19,8 +19,6 @@ class Rule(NamedTuple):
     reason: str
     #: Whether a pattern that names it brings it all the same.
     can_be_named: bool
-    #: Whether it can hold what nobody else may read, so that another name for it changes nothing.
-    confidential: bool = False
 
     def part(self, path: str) -> str | None:
         """Return the path down to the segment that has such a name; `None` where none has."""
@@ -33,11 +31,10 @@ class Rule(NamedTuple):
         return self.can_be_named and any(self.names.search(text) for text in texts)
 
 
-def _rule(names: str, reason: str, *, can_be_named: bool = True, confidential: bool = False) -> Rule:
+def _rule(names: str, reason: str, *, can_be_named: bool = True) -> Rule:
     """Return the rule for names with ``*`` for anything, separated by white space."""
     alternatives = "|".join(re.escape(name).replace(r"\*", "[^/]*") for name in names.split())
-    matching = re.compile(rf"(?:^|(?<=/))(?:{alternatives})(?=/|$)", re.IGNORECASE)
-    return Rule(matching, reason, can_be_named, confidential)
+    return Rule(re.compile(rf"(?:^|(?<=/))(?:{alternatives})(?=/|$)", re.IGNORECASE), reason, can_be_named)
 
 
 _RULES: Final = (
@@ -45,23 +42,20 @@ _RULES: Final = (
         ".git .hg .svn .bzr .jj .pijul _darcs .fslckout",
         "is version control's: it can hold the address of a remote with its token, and is never taken",
         can_be_named=False,
-        confidential=True,
     ),
     _rule(
         ".env .env.* .envrc .netrc _netrc .git-credentials .dvc/config.local .npmrc .pypirc .pgpass .htpasswd .s3cfg "
         ".boto .my.cnf .ssh .aws .azure .gnupg .kube .docker/config.json .config/gcloud .kaggle/kaggle.json "
-        ".streamlit/secrets.toml id_rsa id_dsa id_ecdsa id_ed25519 .bash_history .python_history .gitconfig .dockercfg "
-        ".vault-token",
+        ".streamlit/secrets.toml id_rsa id_dsa id_ecdsa id_ed25519 .bash_history .python_history",
         "is where secrets are kept",
-        confidential=True,
     ),
     _rule(
         ".cache/huggingface .huggingface .locks *.incomplete .no_exist .dvc/cache .dvc/tmp .msc .mdl .mv ._____temp",
         "is what a tool that downloads keeps for itself",
     ),
     _rule(
-        ".DS_Store ._* .AppleDouble .LSOverride __MACOSX .Spotlight-V100 .Trash .Trashes .apdisk .fseventsd "
-        ".TemporaryItems .DocumentRevisions-V100 Thumbs.db ehthumbs.db desktop.ini $RECYCLE.BIN .directory .Trash-* "
+        ".DS_Store ._* .AppleDouble .LSOverride __MACOSX .Spotlight-V100 .Trashes .fseventsd .TemporaryItems "
+        ".DocumentRevisions-V100 Thumbs.db ehthumbs.db desktop.ini $RECYCLE.BIN .directory .Trash-* "
         ".nfs* .fuse_hidden* @eaDir lost+found",
         "is what a file manager or file system leaves",
     ),
@@ -86,17 +80,6 @@ def rules_for(path: str) -> list[Rule]:
     return [rule for rule in _RULES if rule.names.search(path)]
 
 
-def confidential_rules_for(path: str) -> list[Rule]:
-    """Return those of them that hold under any other name too, such as that of a link to it.
-
-    Not for what git-annex keeps below ``.git``: links to that are how it has a model's own files.
-    """
-    return [] if _ANNEX.search(path) else [rule for rule in rules_for(path) if rule.confidential]
-
-
-#: The contents of files in git-annex (https://git-annex.branchable.com/internals/).
-_ANNEX: Final = re.compile(r"(?:^|/)\.git/annex/objects/.")
-
 #: Endings under which browsers and download managers write what has not all arrived, or note how far it is.
 HALF: Final = (
     ".aria2",
@@ -116,15 +99,9 @@ HALF: Final = (
     ".ytdl",
     ".wkdownload",
     ".xltd",
-    ".dtapart",
-    ".jc!",
-    ".st",  # axel's, which allots the whole size first
-    ".lftp-pget-status",
 )
 #: Those of them that are no model where what they belong to is gone: notes, and what `_RULES` name.
-EMPTY_ALONE: Final = frozenset({".aria2", ".ytdl", ".incomplete", ".lftp-pget-status"})
-#: Those that tell of a download only beside a file without them: alone they are names like others.
-ONLY_BESIDE: Final = frozenset({".st"})
+EMPTY_ALONE: Final = frozenset({".aria2", ".ytdl", ".incomplete"})
 
 
 def half_of(path: str) -> tuple[str, str] | None:

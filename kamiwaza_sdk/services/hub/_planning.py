@@ -1,10 +1,10 @@
 """Planning: what a source consists of, what of it is here, what it says, what fits, and what speaks against it."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -13,22 +13,21 @@ from kamiwaza_sdk._validation import revalidated
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.formats._licences import all_of, is_licence_file
 from kamiwaza_sdk.formats._remote_code import CONFIGURATIONS
-from kamiwaza_sdk.formats.memory import estimate_memory, longest_context
-from kamiwaza_sdk.formats.schemas import MemoryEstimateSchema, RepositoryDetailsSchema
+from kamiwaza_sdk.formats.layouts.needed import files_of_variant
+from kamiwaza_sdk.formats.memory import estimate_memory
+from kamiwaza_sdk.formats.schemas import RepositoryDetailsSchema, Runtime, VariantSchema
+from kamiwaza_sdk.services.hub._choosing import Choice, Chooser
 from kamiwaza_sdk.services.hub._contents import by_content
-from kamiwaza_sdk.services.hub._inspection import Inspection
+from kamiwaza_sdk.services.hub._inspection import Findings, Inspection, format_by_name, inspect_here
 from kamiwaza_sdk.services.hub._kept import KeptFiles
-from kamiwaza_sdk.services.hub._quantizations import Offer, format_by_name, offers_of
-from kamiwaza_sdk.services.hub._tables import shown_size
-from kamiwaza_sdk.services.hub.exceptions import NothingFitsException
 from kamiwaza_sdk.services.hub.policies import Known, Subject, objections_to
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
-from kamiwaza_sdk.services.hub.schemas.plan import PlanFileSchema, PlanSchema, QuantizationSchema
+from kamiwaza_sdk.services.hub.schemas.plan import PlanFileSchema, PlanSchema
 from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema, Policy
 from kamiwaza_sdk.services.hub.sources.context import SourceContext
 from kamiwaza_sdk.services.storage.services import StorageService
 
-__all__ = ["Question", "make_plan"]
+__all__ = ["Question", "make_plan", "of_variant"]
 
 #: How many requests planning makes besides those that tell which files there are: of large repositories, fewer.
 _MOST_REQUESTS: Final = 32
@@ -36,8 +35,8 @@ _MANY_FILES: Final = 100
 _MOST_REQUESTS_OF_MANY: Final = 2
 #: How many of these go to texts that a policy is about.
 _MOST_TEXTS: Final = 8
-#: The context that memory is estimated for, unless one is given or the model's own is shorter.
-_USUAL_CONTEXT: Final = 8192
+#: Of how many variants headers are read where there is no default.
+_MOST_WITHOUT_DEFAULT: Final = 2
 _SIZE: Final = TypeAdapter(Size)
 
 
@@ -50,18 +49,31 @@ class Question:
     """
 
     fits: int | None
+    variant: str | None
     context_length: int | None
     cache_dtype: str
+    runtime: Runtime | None
     policy: Policy | None
 
     @classmethod
-    def of(cls, *, fits: object, context_length: object, cache_dtype: str, policy: Policy | None) -> "Question":
+    def of(
+        cls,
+        *,
+        fits: object = None,
+        variant: object = None,
+        context_length: object = None,
+        cache_dtype: str = "F16",
+        runtime: Runtime | None = None,
+        policy: Policy | None = None,
+    ) -> "Question":
         """Return what was asked, or refuse it before anything else is."""
         if context_length is not None and (type(context_length) is not int or context_length < 0):
             raise InvalidInputException("context_length", f"is {context_length!r}; give tokens, 0 or more, or None")
-        estimate_memory(RepositoryDetailsSchema(size=0), context_length=0, cache_dtype=cache_dtype)
+        if variant is not None and not isinstance(variant, str):
+            raise InvalidInputException("variant", f"is of kind {type(variant).__name__}; give the name of a variant")
+        estimate_memory(RepositoryDetailsSchema(size=0), context_length=0, cache_dtype=cache_dtype, runtime=runtime)
         checked = None if policy is None else revalidated(policy, Policy, "policy")
-        return cls(_size(fits), context_length, cache_dtype, checked)
+        return cls(_size(fits), variant, context_length, cache_dtype, runtime, checked)
 
 
 def _size(fits: object) -> int | None:
@@ -80,24 +92,39 @@ async def make_plan(
     """Return the plan.
 
     Raises:
-        NothingFitsException: No quantization does.
+        NothingFitsException: No variant does.
+        UnknownVariantException: There is no variant of that name.
     """
     kept = await asyncio.to_thread(_here, manifest.files, storage)
     requests = _MOST_REQUESTS_OF_MANY if len(manifest.files) > _MANY_FILES else _MOST_REQUESTS
-    inspection = Inspection(context, kept, requests=requests)
+    inspection = Inspection(context, kept, requests=requests, source=manifest.source)
     planning = await asyncio.to_thread(_Planning, manifest, question, inspection, frozenset(kept))
     return await planning.run()
+
+
+def of_variant(manifest: ManifestSchema, variant: str | None, findings: Findings | None = None) -> ManifestSchema:
+    """Return the files of a variant. Blocks.
+
+    Args:
+        manifest: All files.
+        variant: The name of the variant.
+        findings: What is known of the files. Default: they lie on this machine, and are looked into.
+
+    Raises:
+        UnknownVariantException: There is no variant of that name.
+    """
+    if findings is None:
+        findings = inspect_here({file.path: place for file in manifest.files if (place := file.local) is not None})
+    findings.source = manifest.source
+    choice = Chooser(findings.repository(), Question.of(variant=variant), manifest.source).choice()
+    wanted = files_of_variant(choice.layout, choice.variant, choice.companions, findings.files)
+    return manifest.model_copy(update={"files": tuple(file for file in manifest.files if file.path in wanted)})
 
 
 def _here(files: Sequence[ManifestFileSchema], storage: StorageService) -> dict[str, Path]:
     """Return where those files lie that are on this machine. Blocks."""
     here = {file.path: file.local for file in files if file.local is not None}
     return here | {path: blob.path for path, blob in KeptFiles(storage).certain(files).items()}
-
-
-class _Choice(NamedTuple):
-    offer: Offer
-    reason: str
 
 
 class _Planning:
@@ -108,21 +135,20 @@ class _Planning:
         self._question = question
         self._inspection = inspection
         self._kept = kept
-        self._offers = offers_of(manifest.files)
-        self._described: tuple[int, RepositoryDetailsSchema] | None = None
+        self._by_path = {file.path: file for file in manifest.files}
 
     async def run(self) -> PlanSchema:
-        texts, is_gguf = await asyncio.to_thread(lambda: (self._asked_for(), self._is_gguf()))
-        await self._inspection.describe(self._manifest.files, remote=not is_gguf, texts=texts)
+        await self._inspection.describe(self._manifest.files, remote=not self._is_gguf, texts=self._asked_for)
         choice = await self._choose()
         if choice is None:
-            await self._inspection.look_into(await asyncio.to_thread(self._telling))
-        files = self._manifest.files if choice is None else await asyncio.to_thread(self._left, choice.offer)
+            await self._look_at_default()
+        files = self._manifest.files if choice is None else self._brought(choice)
         await self._inspection.look_into_others(files)
         return await asyncio.to_thread(self._plan, files, choice)
 
+    @property
     def _asked_for(self) -> frozenset[str]:
-        """Return the texts that the policy is about, so that it says the same before and after they are fetched."""
+        """The texts that the policy is about, so that it says the same before and after they are fetched."""
         policy = self._question.policy
         licences = policy is not None and policy.licenses is not None
         code = policy is not None and policy.remote_code is False
@@ -130,100 +156,58 @@ class _Planning:
         asked = [path for path in paths if (licences and is_licence_file(path)) or (code and path in CONFIGURATIONS)]
         return frozenset(asked[:_MOST_TEXTS])
 
-    def _is_gguf(self) -> bool:
-        """Return whether the weights to choose from are GGUF, whose headers say what else a configuration does."""
-        return any(format_by_name(file.path) == "gguf" for offer in self._offers for file in offer.files)
-
-    async def _choose(self) -> _Choice | None:
-        """Return the largest model that fits, its headers read."""
-        limit = self._question.fits
-        if limit is None:
-            return None
-        if not self._offers:
-            raise InvalidInputException("fits", f"cannot be told: {self._manifest.source} has no files of weights")
-        likely = next((offer for offer in self._offers if offer.size <= limit), self._offers[-1])
-        await self._inspection.look_into(likely.files)
-        # Its own header may say otherwise: look at that, too.
-        while (chosen := await asyncio.to_thread(self._largest, limit)) != likely:
-            await self._inspection.look_into(chosen.files)
-            likely = chosen
-        return _Choice(chosen, await asyncio.to_thread(self._reason, chosen, limit))
-
-    def _largest(self, limit: int) -> Offer:
-        for offer in self._offers:
-            if _total(self._memory(offer)) <= limit:
-                return offer
-        raise NothingFitsException(
-            source=self._manifest.source,
-            limit=limit,
-            needed={offer.name: _total(self._memory(offer)) for offer in self._offers},
-            context_length=self._memory(self._offers[-1]).context_length,
-            longest_context=self._longest(self._offers[-1], limit),
-        )
-
-    def _longest(self, offer: Offer, limit: int) -> int | None:
-        """Return the longest context with which a model would fit, `None` where none does or that is not known."""
-        memory = self._memory(offer)
-        if not memory.cache_per_token:
-            return None
-        return longest_context(self._sized(offer), limit, cache_dtype=self._question.cache_dtype) or None
-
-    def _reason(self, chosen: Offer, limit: int) -> str:
-        memory = self._memory(chosen)
-        cache = f"{shown_size(memory.cache or 0)} of cache for {memory.context_length:,} tokens"
-        parts = f"{shown_size(memory.weights)} of weights and {cache if memory.cache else 'no cache that is known of'}"
-        larger = [offer for offer in self._offers if offer.size > chosen.size]
-        why_not = f"; {larger[-1].name} would take {shown_size(self._memory(larger[-1]).total)}" if larger else ""
-        return f"it is the largest that fits in {shown_size(limit)}: {parts}{why_not}"
-
-    def _telling(self) -> list[ManifestFileSchema]:
-        """Return the files whose headers are to be read: of several models, those of the largest, and what is here."""
-        several = len(self._offers) > 1
-        offered = {file.path for offer in self._offers[1:] for file in offer.files} if several else frozenset[str]()
-        files = [file for file in self._manifest.files if file.path not in offered or file.path in self._kept]
-        weights = [file for file in files if format_by_name(file.path)]
-        if len(self._manifest.files) > _MANY_FILES and weights:
-            here = [file for file in weights if file.path in self._kept]
-            first = [file for offer in self._offers[:1] for file in offer.files[:1]]
-            weights = [*here, *first]
-        return list(dict.fromkeys(weights))
-
-    def _left(self, chosen: Offer) -> tuple[ManifestFileSchema, ...]:
-        """Return the files without the weights that were not chosen; what goes with any of them stays."""
-        others = {file.path for offer in self._offers for file in offer.files} - {file.path for file in chosen.files}
-        kind = format_by_name(chosen.files[0].path)
-        return tuple(
-            file
-            for file in self._manifest.files
-            if file.path not in others and format_by_name(file.path) in {None, kind}
-        )
-
-    def _details(self, offer: Offer | None) -> RepositoryDetailsSchema:
-        weights = [file.path for file in offer.files] if offer is not None else []
-        return self._inspection.findings.described(weights)
-
     @property
-    def _known(self) -> RepositoryDetailsSchema:
-        """What the headers say that have been read: of the cache, one of several models says the same as another."""
-        schemas = self._inspection.findings.schemas
-        if self._described is None or self._described[0] != len(schemas):
-            offered = {file.path for offer in self._offers for file in offer.files}
-            described = self._inspection.findings.described([path for path in schemas if path in offered])
-            self._described = len(schemas), described
-        return self._described[1]
+    def _is_gguf(self) -> bool:
+        """Whether there are GGUF files and no others, whose headers say what else a configuration does."""
+        kinds = {format_by_name(path) for path in self._by_path}
+        return "gguf" in kinds and "safetensors" not in kinds
 
-    def _memory(self, offer: Offer, details: RepositoryDetailsSchema | None = None) -> MemoryEstimateSchema:
-        details = self._known if details is None else details
-        sized = self._sized(offer, details)
-        wanted = self._question.context_length
-        usual = min(_USUAL_CONTEXT, details.context_length or _USUAL_CONTEXT)
-        context = 0 if details.attention is None else usual if wanted is None else wanted
-        return estimate_memory(sized, context_length=context, cache_dtype=self._question.cache_dtype)
+    async def _choose(self) -> Choice | None:
+        """Return the variant that was asked for, or the largest that fits, its headers read."""
+        if self._question.fits is None and self._question.variant is None:
+            return None
+        chooser = await asyncio.to_thread(self._chooser)
+        wanted = chooser.likely
+        while wanted is not None:
+            before = len(self._inspection.findings.summaries)
+            await self._look_into(wanted)
+            chooser = await asyncio.to_thread(self._chooser)
+            if chooser.likely == wanted or len(self._inspection.findings.summaries) == before:
+                break  # its own header has said so, or nothing more can be read
+            wanted = chooser.likely
+        return await asyncio.to_thread(chooser.choice)
 
-    def _sized(self, offer: Offer, details: RepositoryDetailsSchema | None = None) -> RepositoryDetailsSchema:
-        return (self._known if details is None else details).model_copy(update={"size": offer.size})
+    def _chooser(self) -> Chooser:
+        return Chooser(self._inspection.findings.repository(), self._question, self._manifest.source)
 
-    def _plan(self, files: tuple[ManifestFileSchema, ...], choice: _Choice | None) -> PlanSchema:
+    async def _look_into(self, variant: VariantSchema) -> None:
+        paths = [path for path in variant.files if path in self._by_path]
+        if len(self._by_path) > _MANY_FILES:
+            paths = [path for path in paths if path in self._kept] + paths[:1]
+        await self._inspection.look_into([self._by_path[path] for path in dict.fromkeys(paths)])
+
+    async def _look_at_default(self) -> None:
+        """Read what headers there are to read: of the default, or else of what comes first; then of all that is here.
+
+        Of few files those of other variants follow, but for GGUF, whose headers are long.
+        """
+        layout = await asyncio.to_thread(lambda: self._inspection.findings.layout)
+        default = None if layout.default is None else layout.variant(layout.default)
+        largest = sorted(layout.variants, key=lambda one: (-(one.size or 0), one.name))
+        for variant in [default] if default is not None else largest[:_MOST_WITHOUT_DEFAULT]:
+            await self._look_into(variant)
+        weights = [file for file in self._manifest.files if format_by_name(file.path)]
+        left = {path for one in layout.variants if one.format == "gguf" for path in one.files}
+        few = len(self._manifest.files) <= _MANY_FILES
+        wanted = [file for file in weights if file.path in self._kept or (few and file.path not in left)]
+        await self._inspection.look_into(wanted)
+
+    def _brought(self, choice: Choice) -> tuple[ManifestFileSchema, ...]:
+        """Return the files of a choice; what goes with any of them stays."""
+        wanted = files_of_variant(choice.layout, choice.variant, choice.companions, self._by_path)
+        return tuple(file for file in self._manifest.files if file.path in wanted)
+
+    def _plan(self, files: tuple[ManifestFileSchema, ...], choice: Choice | None) -> PlanSchema:
         findings = self._inspection.findings
         sized = tuple(
             file.model_copy(update={"size": findings.sizes[file.path]})
@@ -232,32 +216,24 @@ class _Planning:
             for file in files
         )
         manifest = self._manifest.model_copy(update={"files": sized})
-        by_path = {file.path: file for file in sized}
-        self._offers = tuple(_sized(offer, by_path) for offer in self._offers)
-        chosen = choice.offer if choice is not None else self._offers[0] if self._offers else None
-        details = self._details(chosen)
+        chooser = self._chooser()
+        described = findings.described(None if choice is None else choice.variant.name)
         same = {other.path: names[0].path for names in by_content(sized) for other in names[1:]}
         known = tuple(self._file(file, same.get(file.path)) for file in sized)
-        settled = chosen is not None and (choice is not None or len(self._offers) == 1)
-        faults = self._inspection.findings.faults
+        details = described.model_copy(update={"formats": _formats(known)})
+        faults = findings.faults
+        settled = chooser.settled(choice)
         return PlanSchema(
             manifest=manifest,
             files=known,
-            details=details.model_copy(update={"formats": _formats(known)}),
-            quantizations=tuple(self._offered(offer) for offer in self._offers),
-            choice=None if choice is None else choice.offer.name,
+            details=details,
+            variants=chooser.variants,
+            choice=None if choice is None else choice.variant.name,
+            companions=() if settled is None else chooser.companions(settled, choice),
             reason=None if choice is None else choice.reason,
-            memory=self._memory(chosen, details) if chosen is not None and settled and _is_sized(chosen) else None,
+            memory=None if settled is None else chooser.memory(settled, choice),
             objections=self._objections(manifest, known, details),
             faults=tuple(faults[file.path] for file in known if file.path in faults),
-        )
-
-    def _offered(self, offer: Offer) -> QuantizationSchema:
-        return QuantizationSchema(
-            name=offer.name,
-            files=tuple(file.path for file in offer.files),
-            size=offer.size,
-            memory=self._memory(offer) if _is_sized(offer) else None,
         )
 
     def _file(self, file: ManifestFileSchema, same_as: str | None) -> PlanFileSchema:
@@ -302,19 +278,6 @@ class _Planning:
             final=all(file.path in self._kept for file in manifest.files),
         )
         return objections_to(subject, self._question.policy)
-
-
-def _total(memory: MemoryEstimateSchema) -> int:
-    """Return what is known of what a model takes."""
-    return memory.weights + (memory.cache or 0) + (memory.state or 0)
-
-
-def _sized(offer: Offer, by_path: Mapping[str, ManifestFileSchema]) -> Offer:
-    return Offer(offer.name, tuple(by_path.get(file.path, file) for file in offer.files))
-
-
-def _is_sized(offer: Offer) -> bool:
-    return all(file.size is not None for file in offer.files)
 
 
 def _formats(files: Iterable[PlanFileSchema]) -> tuple[str, ...]:

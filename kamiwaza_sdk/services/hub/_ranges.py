@@ -23,16 +23,16 @@ class SpentException(HubException):
 
 
 class Allowance:
-    """How many requests may still be made."""
+    """How many requests may still be made: `left`."""
 
     def __init__(self, requests: int) -> None:
-        self._left = requests
+        self.left = requests
 
     def spend(self) -> None:
         """Count a request, or raise `SpentException`."""
-        if not self._left:
+        if not self.left:
             raise SpentException("has not been looked into, to keep the requests few")
-        self._left -= 1
+        self.left -= 1
 
 
 class RangeReader:

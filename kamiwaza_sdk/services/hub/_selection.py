@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from kamiwaza_sdk.exceptions import InvalidInputException
-from kamiwaza_sdk.services.hub._left_out import Rule, confidential_rules_for, rules_for
+from kamiwaza_sdk.services.hub._left_out import Rule, rules_for
 from kamiwaza_sdk.services.hub.addresses import displayed
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
 from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema, ManifestFileSchema, ManifestSchema
@@ -56,11 +56,6 @@ class Selection:
         """Return why a file is left out that the patterns may leave; `None` where it is not."""
         rule = next((rule for rule in rules_for(path) if not self._names(path, rule)), None)
         return None if rule is None else left_out_as(rule.part(path) or path, rule.reason)
-
-    def left_out_by_target(self, path: str, target: str) -> LeftOutSchema | None:
-        """Return why a link is left out that leads to what is confidential; `None` where it does not."""
-        rule = next((rule for rule in confidential_rules_for(target) if not self._names(target, rule)), None)
-        return None if rule is None else left_out_as(path, f"leads to {displayed(target)}, which {rule.reason}")
 
     def closed(self, directory: str) -> LeftOutSchema | None:
         """Return why nothing below a directory can be wanted; `None` where something can."""

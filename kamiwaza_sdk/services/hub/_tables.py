@@ -64,12 +64,15 @@ def _row(cells: Sequence[str], tag: str) -> str:
 
 def _tables(plan: "PlanSchema") -> list[_Table]:
     tables = [_Table(("", ""), _facts(plan))]
-    if len(plan.quantizations) > 1:
+    if len(plan.variants) > 1:
         rows = [
-            ("*" if one.name == plan.choice else "", one.name, shown_size(one.size), _memory(one.memory))
-            for one in plan.quantizations
+            (_mark(plan, one.name), one.name, one.format, shown_size(one.size), _memory(one.memory))
+            for one in plan.variants
         ]
-        tables.append(_Table(("", "quantization", "size", "memory"), _shortened(rows)))
+        tables.append(_Table(("", "variant", "format", "size", "memory"), _shortened(rows)))
+    if plan.layout.incomplete:
+        lacking = [(one.name, one.missing[0], f"{len(one.missing)}") for one in plan.layout.incomplete]
+        tables.append(_Table(("incomplete", "lacks", "files"), _shortened(lacking)))
     files = [
         (
             file.path,
@@ -89,6 +92,10 @@ def _tables(plan: "PlanSchema") -> list[_Table]:
     if plan.faults:
         tables.append(_Table(("no model", ""), _shortened([(one.path, one.reason) for one in plan.faults])))
     return tables
+
+
+def _mark(plan: "PlanSchema", name: str) -> str:
+    return "*" if name == plan.choice else "default" if plan.choice is None and name == plan.layout.default else ""
 
 
 def _inside(*words: str | None) -> str:
@@ -111,7 +118,8 @@ def _facts(plan: "PlanSchema") -> list[tuple[str, str]]:
         "license": plan.license,
         "formats": ", ".join(plan.formats),
         "architecture": details.architecture,
-        "parameters": f"{details.parameters:,} ({by_dtype})" if details.parameters else None,
+        "parameters": f"{details.parameters:,} ({by_dtype})" if details.parameters else details.parameters_problem,
+        "stored": f"{details.stored_elements:,} elements" if details.stored_elements else None,
         "quantization": details.quantization,
         "context": f"{plan.context_length:,} tokens" if plan.context_length else None,
         "size": f"{shown_size(plan.size)} in {len(plan.files)} files",
@@ -119,6 +127,8 @@ def _facts(plan: "PlanSchema") -> list[tuple[str, str]]:
         "memory": _memory(plan.memory),
         "choice": plan.choice,
         "because": plan.reason,
+        "default": None if plan.choice else plan.layout.default or plan.layout.reason,
+        "notes": "; ".join(plan.layout.notes),
     }
     return [(name, fact) for name, fact in facts.items() if fact]
 
@@ -126,8 +136,12 @@ def _facts(plan: "PlanSchema") -> list[tuple[str, str]]:
 def _memory(memory: "MemoryEstimateSchema | None") -> str:
     if memory is None:
         return ""
-    if not memory.cache:
-        return f"{shown_size(memory.weights)} of weights"
-    cache = f"{shown_size(memory.cache)} of cache for {memory.context_length:,} tokens in {memory.cache_dtype}"
-    total = memory.weights + memory.cache + (memory.state or 0)
-    return f"{shown_size(total)}: {shown_size(memory.weights)} of weights, {cache}"
+    parts = [f"{shown_size(memory.weights)} of weights"]
+    if memory.companions:
+        parts.append(f"{shown_size(memory.companions)} of companions")
+    if memory.cache or memory.state:
+        cache = f"{shown_size((memory.cache or 0) + (memory.state or 0))} of cache"
+        parts.append(f"{cache} for {memory.context_length:,} tokens in {memory.cache_dtype}")
+    if memory.total is None:
+        return f"{', '.join(parts)}, the rest unknown"
+    return parts[0] if len(parts) == 1 else f"{shown_size(memory.total)}: {', '.join(parts)}"

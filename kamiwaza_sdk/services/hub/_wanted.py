@@ -13,7 +13,6 @@ from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema
 from kamiwaza_sdk.services.hub.sources import Source, resolve_source
 from kamiwaza_sdk.services.hub.sources.context import SourceContext
-from kamiwaza_sdk.services.hub.sources.web import resolve_told
 
 __all__ = ["Wanted"]
 
@@ -31,17 +30,8 @@ class Wanted:
 
     async def resolve(self, source: Source, context: SourceContext) -> ManifestSchema:
         """Return the files that are wanted, which can stand beside each other."""
-        found = await self._kept(source, context) or await resolve_source(source, context, self.selection)
+        found = await resolve_source(source, context, self.selection)
         return await asyncio.to_thread(lambda: self.select(found, sift=_lists(source, found)))
-
-    async def _kept(self, source: Source, context: SourceContext) -> ManifestSchema | None:
-        """Return the one file of a URL that has nothing left to be asked for: neither its bytes nor its name."""
-        digest = self._digests
-        if not isinstance(digest, str) or not isinstance(source, str) or scheme_of(source) not in {"http", "https"}:
-            return None
-        if await asyncio.to_thread(lambda: context.storage.find(digest)) is None:
-            return None
-        return await resolve_told(source, context)
 
     def select(self, found: ManifestSchema, *, sift: bool = True) -> ManifestSchema:
         """Return those that are wanted of all files. Blocks.

@@ -5,6 +5,7 @@ from typing import Final
 
 from kamiwaza_sdk._validation import shown
 from kamiwaza_sdk.exceptions import InvalidInputException, NotFoundException, ServiceException
+from kamiwaza_sdk.services.hub._tables import shown_size
 from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema, shown_objections
 
 __all__ = [
@@ -107,16 +108,21 @@ class NothingFitsException(ServiceException):
         longest_context: int | None = None,
     ) -> None:
         name = min(needed, key=lambda one: needed[one])
-        shorter = f", ask for a context of at most {longest_context} tokens" if longest_context else ""
+        shorter = f", ask for a context of at most {longest_context:,} tokens" if longest_context else ""
+        context = f" with a context of {context_length:,} tokens" if context_length else ""
         super().__init__(
-            f"nothing of {shown(source, limit=200)} fits in {limit} bytes with a context of {context_length} tokens; "
-            f"the smallest, {shown(name)}, takes {needed[name]} bytes: give that much{shorter}, or another source"
+            f"nothing of {shown(source, limit=200)} fits in {_bytes(limit)}{context}; "
+            f"the smallest, {shown(name)}, takes {_bytes(needed[name])}: give that much{shorter}, or another source"
         )
         self.source = source
         self.limit = limit
         self.needed: dict[str, int] = dict(needed)
         self.context_length = context_length
         self.longest_context = longest_context
+
+
+def _bytes(size: int) -> str:
+    return f"{shown_size(size)} ({size:,} bytes)"
 
 
 class PolicyViolationException(ServiceException):

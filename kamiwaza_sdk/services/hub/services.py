@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from kamiwaza_sdk._tasks import running_loop
 from kamiwaza_sdk._validation import check_given
+from kamiwaza_sdk.formats.schemas import Runtime
 from kamiwaza_sdk.services.download.exceptions import DownloadStatusException
 from kamiwaza_sdk.services.hub._adopting import adopt_all
 from kamiwaza_sdk.services.hub._details import with_details
 from kamiwaza_sdk.services.hub._fetching import Fetching, check_fetch, check_max_size, refuse_over_limit
-from kamiwaza_sdk.services.hub._planning import Question, make_plan
+from kamiwaza_sdk.services.hub._planning import Question, make_plan, of_variant
 from kamiwaza_sdk.services.hub._search import RepositorySort, check_search, find
 from kamiwaza_sdk.services.hub._threads import in_thread
 from kamiwaza_sdk.services.hub._wanted import Wanted
@@ -44,6 +45,7 @@ async def adopt(
     source: str,
     *,
     cache: str | os.PathLike[str] | None = None,
+    variant: str | None = None,
     allow: str | Iterable[str] | None = None,
     ignore: str | Iterable[str] | None = None,
 ) -> Adopted:
@@ -60,6 +62,7 @@ async def adopt(
         cache: Where that cache lies; of ``huggingface_hub`` also its home, which has it as ``hub``. Default: where its
             tool keeps it: ``HF_HUB_CACHE``, ``HF_HOME/hub`` or ``~/.cache/huggingface/hub``; ``OLLAMA_MODELS``, or
             ``~/.ollama/models`` and that of its service; the home of LM Studio, as it names it, or ``~/.lmstudio``.
+        variant: As `fetch` takes it.
         allow: As `fetch` takes it.
         ignore: As `fetch` takes it.
 
@@ -73,6 +76,7 @@ async def adopt(
             damaged, or nothing of it is wanted.
         DigestMismatchException: A file is not what the cache names it.
         GitBlobMismatchException: A file is not what the cache names it.
+        UnknownVariantException: There is no variant of that name, or not all of its files are there.
         InvalidPathException: A file has a path that cannot stand in a model.
         InvalidInputException: An argument is of a wrong kind, or a file is being written to.
         StorageException: A file could not be kept.
@@ -83,13 +87,14 @@ async def adopt(
         >>> [(file.path, file.size) for file in adopted.files], adopted.bytes_fetched
         ([('minilm-Q8_0.gguf', 7)], 0)
     """
-    return await HubService().adopt(source, cache=cache, allow=allow, ignore=ignore)
+    return await HubService().adopt(source, cache=cache, variant=variant, allow=allow, ignore=ignore)
 
 
 async def fetch(
     source: Source,
     *,
     sha256: str | Mapping[str, str] | None = None,
+    variant: str | None = None,
     allow: str | Iterable[str] | None = None,
     ignore: str | Iterable[str] | None = None,
     max_size: int | None = None,
@@ -113,6 +118,8 @@ async def fetch(
             several URLs are named from the directory that all URLs lie in, or, from several hosts, each by its last
             segment.
         sha256: The digest that the file must have; for several files a mapping from path to digest.
+        variant: Fetch only this variant, by the name that `HubService.plan` gives it, such as ``Q4_K_M``, with the
+            companions that it needs and what is no weights. Default: all files.
         allow: Fetch only files whose path matches a pattern, or one of several: ``*.safetensors``. ``*`` matches ``/``
             too, and what ends with ``/`` names all below it, as in ``huggingface_hub``.
         ignore: Leave out files whose path matches a pattern, or one of several.
@@ -137,6 +144,7 @@ async def fetch(
         InvalidUrlException: It is a URL, but none that can be fetched.
         InvalidPathException: A file has a path that cannot stand in a model.
         InvalidInputException: An argument is of a wrong kind, or `sha256` does not fit the files.
+        UnknownVariantException: There is no variant of that name, or not all of its files are there.
         SourceTooLargeException: The files have over `max_size` bytes together.
         PolicyViolationException: It is a plan that a policy has something against.
         DownloadTooLargeException: One file that travels has more bytes than `max_size` leaves for it.
@@ -152,7 +160,7 @@ async def fetch(
         [('model.onnx', 7)]
     """
     return await HubService().fetch(
-        source, sha256=sha256, allow=allow, ignore=ignore, max_size=max_size, progress=progress
+        source, sha256=sha256, variant=variant, allow=allow, ignore=ignore, max_size=max_size, progress=progress
     )
 
 
@@ -268,11 +276,13 @@ class HubService:
         source: Source,
         *,
         fits: int | str | None = None,
+        variant: str | None = None,
         allow: str | Iterable[str] | None = None,
         ignore: str | Iterable[str] | None = None,
         policy: Policy | None = None,
         context_length: int | None = None,
         cache_dtype: str = "F16",
+        runtime: Runtime | None = None,
         max_size: int | None = None,
     ) -> PlanSchema:
         """Return what fetching a source would come to, without fetching it. `fetch` takes the plan and brings just it.
@@ -283,19 +293,25 @@ class HubService:
 
         Args:
             source: As `fetch` takes it.
-            fits: The memory there is, in bytes or as ``8 GiB``: of the models that the source offers, the largest is
-                chosen that fits with the cache of its context. Default: nothing is chosen.
+            fits: The memory there is, in bytes or as ``8 GiB``: of the source's variants, the largest is chosen that
+                fits with the companions that it needs and the cache of its context: of safetensors and GGUF, then of
+                ONNX, then of pickles, then of others. Only that one is brought, with configurations, tokenizers and
+                what is no weights. Default: nothing is chosen, and all files are brought.
+            variant: The name of the variant to bring, as `PlanSchema.variants` has it: with `fits`, only if it does.
             allow: As `fetch` takes it.
             ignore: As `fetch` takes it.
             policy: What to check the plan against. What speaks against it is in its ``objections``.
             context_length: The tokens of the context that memory is estimated for. Default: 8,192, or as many as the
                 model was trained for where those are fewer.
             cache_dtype: Of its cache, as `estimate_memory` takes it.
+            runtime: The program that is to load it, as `estimate_memory` takes it: `fits` chooses only what that loads.
+                Default: ``llama.cpp`` for GGUF, else ``transformers``.
             max_size: The most bytes to plan for, all files together: more are refused before a header is read, where
                 their sizes are known by then. Default: no limit.
 
         Raises:
-            NothingFitsException: No model that the source offers fits.
+            NothingFitsException: No variant of the source fits.
+            UnknownVariantException: It has no variant of that name, or not all of its files.
             SourceTooLargeException: The files have over `max_size` bytes together.
             InvalidInputException: An argument is of a wrong kind.
             ServiceException: Whatever `resolve` raises.
@@ -306,11 +322,19 @@ class HubService:
             ('apache-2.0', 23, ('onnx', 'safetensors'))
         """
         check_max_size(max_size)
-        question = Question.of(fits=fits, context_length=context_length, cache_dtype=cache_dtype, policy=policy)
+        question = Question.of(
+            fits=fits,
+            variant=variant,
+            context_length=context_length,
+            cache_dtype=cache_dtype,
+            runtime=runtime,
+            policy=policy,
+        )
         wanted = Wanted(sha256=None, allow=allow, ignore=ignore)
         async with self._opened() as opened:
             manifest = await wanted.resolve(source, opened.context)
-            refuse_over_limit(manifest, max_size if fits is None else None)  # else what it leaves out is not known yet
+            chooses = fits is not None or variant is not None
+            refuse_over_limit(manifest, None if chooses else max_size)  # else what it leaves out is not known yet
             plan = await make_plan(manifest, question, opened.context, self.storage)
         refuse_over_limit(plan.manifest, max_size)
         return plan
@@ -362,6 +386,7 @@ class HubService:
         source: Source,
         *,
         sha256: str | Mapping[str, str] | None = None,
+        variant: str | None = None,
         allow: str | Iterable[str] | None = None,
         ignore: str | Iterable[str] | None = None,
         max_size: int | None = None,
@@ -372,6 +397,7 @@ class HubService:
         Args:
             source: As the function takes it.
             sha256: As the function takes it.
+            variant: As the function takes it.
             allow: As the function takes it.
             ignore: As the function takes it.
             max_size: As the function takes it.
@@ -381,9 +407,11 @@ class HubService:
             ServiceException: Whatever the function raises.
         """
         check_fetch(source, max_size=max_size, progress=progress)
-        wanted = Wanted(sha256=sha256, allow=allow, ignore=ignore)
+        wanted, question = Wanted(sha256=sha256, allow=allow, ignore=ignore), Question.of(variant=variant)
         async with self._opened() as opened:
             manifest = await wanted.resolve(source, opened.context)
+            if variant is not None:
+                manifest = (await make_plan(manifest, question, opened.context, self.storage)).manifest
             fetching = Fetching(
                 manifest,
                 self.storage,
@@ -400,6 +428,7 @@ class HubService:
         source: str,
         *,
         cache: str | os.PathLike[str] | None = None,
+        variant: str | None = None,
         allow: str | Iterable[str] | None = None,
         ignore: str | Iterable[str] | None = None,
     ) -> Adopted:
@@ -408,18 +437,22 @@ class HubService:
         Args:
             source: As the function takes it.
             cache: As the function takes it.
+            variant: As the function takes it.
             allow: As the function takes it.
             ignore: As the function takes it.
 
         Raises:
             ServiceException: Whatever the function raises.
         """
-        wanted = Wanted(sha256=None, allow=allow, ignore=ignore)
+        wanted, question = Wanted(sha256=None, allow=allow, ignore=ignore), Question.of(variant=variant)
         running_loop()
         if self._config is None:
             self._config = await asyncio.to_thread(HubConfig)
         found = await in_thread(partial(resolve_cached, source, cache, self._config, wanted.selection))
-        adopted = await adopt_all(await asyncio.to_thread(wanted.select, found), self.storage)
+        manifest = await asyncio.to_thread(wanted.select, found)
+        if question.variant is not None:
+            manifest = await in_thread(lambda: of_variant(manifest, variant))
+        adopted = await adopt_all(manifest, self.storage)
         return await in_thread(lambda: with_details(adopted, self.storage))
 
     @asynccontextmanager

@@ -376,6 +376,7 @@ class AsyncModelService:
         name: str | None = None,
         version: str | None = None,
         sha256: "str | Mapping[str, str] | None" = None,
+        variant: str | None = None,
         allow: "str | Iterable[str] | None" = None,
         ignore: "str | Iterable[str] | None" = None,
         progress: "bool | ProgressCallback" = False,
@@ -387,7 +388,14 @@ class AsyncModelService:
         in_open_transaction = not allow_open_transaction and in_transaction(_own(self.db).sync_session)
         self._transfers.check_pull(name=name, version=version, in_open_transaction=in_open_transaction)
         fetched = await self._transfers.fetch(
-            source, sha256=sha256, allow=allow, ignore=ignore, progress=progress, policy=policy, force=force
+            source,
+            sha256=sha256,
+            variant=variant,
+            allow=allow,
+            ignore=ignore,
+            progress=progress,
+            policy=policy,
+            force=force,
         )
         return await self.register(fetched, name=name, version=version, policy=policy, force=force)
 

@@ -122,6 +122,7 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
         name: str | None = None,
         version: str | None = None,
         sha256: "str | Mapping[str, str] | None" = None,
+        variant: str | None = None,
         allow: "str | Iterable[str] | None" = None,
         ignore: "str | Iterable[str] | None" = None,
         progress: "bool | ProgressCallback" = False,
@@ -138,6 +139,7 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
             name: The model's name. Default: the one that the source suggests.
             version: A label for a new version. Default: its number.
             sha256: As `fetch` takes it.
+            variant: As `fetch` takes it: the version has only its files.
             allow: As `fetch` takes it.
             ignore: As `fetch` takes it.
             progress: As `fetch` takes it.
@@ -161,7 +163,14 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
         in_open_transaction = not allow_open_transaction and in_transaction(self.db)
         self._transfers.check_pull(name=name, version=version, in_open_transaction=in_open_transaction)
         fetched = await self._transfers.fetch(
-            source, sha256=sha256, allow=allow, ignore=ignore, progress=progress, policy=policy, force=force
+            source,
+            sha256=sha256,
+            variant=variant,
+            allow=allow,
+            ignore=ignore,
+            progress=progress,
+            policy=policy,
+            force=force,
         )
         objections = await asyncio.to_thread(self._transfers.objections, fetched, policy)
         return register_checked(self, fetched, name=name, version=version, objections=objections, force=force)

@@ -56,6 +56,7 @@ class Transfers:
         source: "Source",
         *,
         sha256: "str | Mapping[str, str] | None",
+        variant: str | None,
         allow: "str | Iterable[str] | None",
         ignore: "str | Iterable[str] | None",
         progress: "bool | ProgressCallback",
@@ -71,14 +72,14 @@ class Transfers:
         hub = self._some_hub()
         if force and isinstance(source, PlanSchema):
             source = source.manifest
-        if policy is not None and not force:
-            manifest = await hub.resolve(source, sha256=sha256, allow=allow, ignore=ignore)
-            plan = await hub.plan(manifest, policy=policy, max_size=limit)
-            if plan.objections:
-                way_out = "nothing of it was fetched; choose others, or pull it with force=True"
-                raise PolicyViolationException(subject=plan.source, objections=plan.objections, way_out=way_out)
-            return await hub.fetch(manifest, max_size=limit, progress=progress)
-        return await hub.fetch(source, sha256=sha256, allow=allow, ignore=ignore, max_size=limit, progress=progress)
+        if variant is None and (policy is None or force):
+            return await hub.fetch(source, sha256=sha256, allow=allow, ignore=ignore, max_size=limit, progress=progress)
+        manifest = await hub.resolve(source, sha256=sha256, allow=allow, ignore=ignore)
+        plan = await hub.plan(manifest, variant=variant, policy=None if force else policy, max_size=limit)
+        if plan.objections:
+            way_out = "nothing of it was fetched; choose others, or pull it with force=True"
+            raise PolicyViolationException(subject=plan.source, objections=plan.objections, way_out=way_out)
+        return await hub.fetch(manifest if variant is None else plan.manifest, max_size=limit, progress=progress)
 
     def objections(self, fetched: Fetched, policy: "Policy | None") -> "tuple[ObjectionSchema, ...] | None":
         """Return what speaks against the bytes in the store, `None` where nothing does and there is no policy. Blocks.

@@ -1,4 +1,4 @@
-"""The staging area: a directory for one writer, or for a user's writers of one key, and what dead writers left there.
+"""The staging area: a directory for one writer, or for all writers of one key, and what dead writers left there.
 
 Beside each directory lies a lock file, on which its writers hold a shared ``flock`` while they use it. The kernel
 releases the lock of a process however it ends, so the lock tells whether a directory is in use, and no clock does. What
@@ -42,8 +42,7 @@ def staged(root: Path, *, key: str | None = None) -> Generator[Path]:
     """Give a path in a directory of the staging area: one that no one else has, or the one of all who give this key.
 
     The directory of one writer is removed on exit, whatever it then holds. A shared one is removed by the last who
-    leaves it, and only if it is empty. Users of one store have one each for a key, as nobody else may open what one of
-    them has not finished. No error while clearing up is raised: the writer's own result matters more.
+    leaves it, and only if it is empty. No error while clearing up is raised: the writer's own result matters more.
     """
     prepare(root)
     name = secrets.token_hex(16) if key is None else _name_of(key)
@@ -58,7 +57,7 @@ def staged(root: Path, *, key: str | None = None) -> Generator[Path]:
 
 
 def _name_of(key: str) -> str:
-    return hashlib.sha256(f"{os.geteuid()} {key}".encode()).hexdigest()[:32]
+    return hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
 def staged_size(root: Path, key: str) -> int:
@@ -90,8 +89,7 @@ class _Use:
         try:
             if self._lock is not None:
                 self.place.mkdir(exist_ok=self._is_shared)
-                with suppress(OSError):  # some file systems know no such call
-                    os.utime(self._lock)  # what an earlier writer left is of use for another week
+                os.utime(self._lock)  # what an earlier writer left is of use for another week
                 self.entered_at = os.fstat(self._lock).st_ctime
             else:
                 self._make_without_lock()

@@ -162,8 +162,7 @@ class StorageService:
 
         Without a key nothing has that path yet, and its directory is the writer's own: whatever stands there on exit is
         removed, files beside the path included. With one, all writers who give it get the same path, at the same time
-        or later, so that one goes on with what another left: what stands there on exit stays, for a week. Users of one
-        store have a path each for it.
+        or later, so that one goes on with what another left: what stands there on exit stays, for a week.
 
         Args:
             key: What is going to be written: a digest, an address. Any text.

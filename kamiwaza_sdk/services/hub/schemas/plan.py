@@ -6,7 +6,14 @@ from pydantic import Field
 
 from kamiwaza_sdk._validation import MAX_SIZE, FilePath, InputSchema
 from kamiwaza_sdk.formats._licences import all_of
-from kamiwaza_sdk.formats.schemas import MemoryEstimateSchema, PickleVerdict, RepositoryDetailsSchema
+from kamiwaza_sdk.formats.schemas import (
+    CompanionSchema,
+    LayoutSchema,
+    MemoryEstimateSchema,
+    PickleVerdict,
+    RepositoryDetailsSchema,
+    VariantSchema,
+)
 from kamiwaza_sdk.services.hub.schemas.fault import FileFaultSchema
 from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema
@@ -14,7 +21,7 @@ from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["PlanFileSchema", "PlanSchema", "QuantizationSchema"]
+__all__ = ["PlanFileSchema", "PlanSchema", "PlanVariantSchema"]
 
 
 class PlanFileSchema(InputSchema):
@@ -47,24 +54,18 @@ class PlanFileSchema(InputSchema):
     problem: str | None = None
 
 
-class QuantizationSchema(InputSchema):
-    """One of the models that a repository offers: the same weights, more or less exact.
+class PlanVariantSchema(VariantSchema):
+    """A variant of a source, with what it takes in memory.
 
     Attributes:
-        name: What the names of its files say: ``Q4_K_M``. Where two say the same, their common path; where it is not
-            GGUF, the format.
-        files: Of which it consists: several, where it is split.
-        size: Of these, in bytes.
-        memory: What it takes with the context that was asked for.
+        memory: With the companions that it needs and the context that was asked for; `None` where its size is not
+            known.
 
     Example:
-        >>> QuantizationSchema(name="Q8_0", files=("model-Q8_0.gguf",), size=8_540_770_656).name
+        >>> PlanVariantSchema(name="Q8_0", format="gguf", files=("model-Q8_0.gguf",), size=8_540_770_656).name
         'Q8_0'
     """
 
-    name: str
-    files: tuple[FilePath, ...]
-    size: int = Field(ge=0)
     memory: MemoryEstimateSchema | None = None
 
 
@@ -77,12 +78,13 @@ class PlanSchema(InputSchema):
     Attributes:
         manifest: The files, where they lie, and which digests they must have.
         files: The same files, and what is known of them.
-        details: What they say about the model together.
-        quantizations: What the source has to choose from, the largest first.
-        choice: Which of them was chosen; `None` where nothing was to be.
-        reason: Why.
-        memory: What the model takes with the context that was asked for; `None` where it is not chosen yet, or not
-            known.
+        details: What they say about the model together: of the choice, or else of the default.
+        variants: What the source has to choose from, the largest first.
+        choice: The name of the one that was chosen; `None` where nothing was to be, so that all files are brought.
+        companions: What is loaded with the choice, or else with the default: a projector.
+        reason: Why it was chosen.
+        memory: What the choice takes, or else the default, with its companions and the context that was asked for;
+            `None` where there is neither.
         objections: What the policy has against it.
         faults: Files that are something else than their names promise, as far as their first bytes were read.
 
@@ -98,8 +100,9 @@ class PlanSchema(InputSchema):
     manifest: ManifestSchema
     files: tuple[PlanFileSchema, ...]
     details: RepositoryDetailsSchema
-    quantizations: tuple[QuantizationSchema, ...] = ()
+    variants: tuple[PlanVariantSchema, ...] = ()
     choice: str | None = None
+    companions: tuple[CompanionSchema, ...] = ()
     reason: str | None = None
     memory: MemoryEstimateSchema | None = None
     objections: tuple[ObjectionSchema, ...] = ()
@@ -114,6 +117,11 @@ class PlanSchema(InputSchema):
     def revision(self) -> str | None:
         """What pins it, such as a commit."""
         return self.manifest.revision
+
+    @property
+    def layout(self) -> LayoutSchema:
+        """What the source consists of, and which variant loaders take when they are not told."""
+        return self.details.layout
 
     @property
     def left_out(self) -> tuple[LeftOutSchema, ...]:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, TypeAlias
 from kamiwaza_sdk._validation import MAX_FILES, check_path
 from kamiwaza_sdk.exceptions import ServiceException
 from kamiwaza_sdk.services.download._claim import BESIDE
-from kamiwaza_sdk.services.hub._left_out import EMPTY_ALONE, HALF, ONLY_BESIDE, confidential_rules_for, half_of
+from kamiwaza_sdk.services.hub._left_out import EMPTY_ALONE, HALF, half_of, rules_for
 from kamiwaza_sdk.services.hub._selection import EVERYTHING, Selection, left_out_as
 from kamiwaza_sdk.services.hub.addresses import displayed, path_of, redacted, suggested
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
@@ -68,9 +68,8 @@ def _shown(left_out: dict[str, LeftOutSchema]) -> str:
 
 
 def _refuse_version_control(root: Path, real: Path) -> None:
-    """Raise where a path is version control's, or lies in what is, by its own name or by what it leads to."""
-    for path in {Path(os.path.normpath(root.absolute())), real}:
-        for rule in confidential_rules_for(path.as_posix()):
+    for name in {root.name, real.name}:
+        for rule in rules_for(name):
             if not rule.can_be_named:
                 raise InvalidSourceException(str(root), f"{rule.reason}; give the directory that it stands in")
 
@@ -160,16 +159,10 @@ class _Listing:
             self._names.add(path)
             if len(self._names) > _MOST_NAMES:
                 raise self._too_many("files")
-            reason = self._selection.left_out(path) or self._by_target(entry, path)
+            reason = self._selection.left_out(path)
         if reason is not None and self._selection.wants(path):
             self._leave_out(reason)
         return reason is not None
-
-    def _by_target(self, entry: "os.DirEntry[str]", path: str) -> LeftOutSchema | None:
-        if not entry.is_symlink():
-            return None
-        target = Path(os.path.relpath(os.path.realpath(entry), self._real)).as_posix()
-        return self._selection.left_out_by_target(path, target)
 
     def _leave_out(self, reason: LeftOutSchema) -> None:
         if len(self.left_out) >= MAX_FILES:
@@ -211,8 +204,6 @@ class _Listing:
                 reason = f"has not arrived yet, as {displayed(path)} beside it tells; finish the download"
                 raise refusal(self._full(whole), f"{reason}, or leave it out with ignore=")
             if self._was_asked_for(path, end) or not self._selection.wants(path):
-                continue
-            if whole not in self._names and end in ONLY_BESIDE:
                 continue
             if whole not in self._names and end not in EMPTY_ALONE:
                 reason = "has not arrived yet: it holds the bytes of an unfinished download; finish that"

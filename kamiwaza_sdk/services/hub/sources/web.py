@@ -14,7 +14,7 @@ from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException, Offline
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.sources.context import SourceContext
 
-__all__ = ["WebSource", "resolve_told", "resolve_urls"]
+__all__ = ["WebSource", "resolve_urls"]
 
 
 class WebSource:
@@ -60,12 +60,6 @@ async def _name_recalled(url: str, context: SourceContext) -> str | None:
         return (await context.recall(url)).files[0].path
     except OfflineException:
         return None
-
-
-async def resolve_told(url: str, context: SourceContext) -> ManifestSchema | None:
-    """Return the one file under the name that its server told before; `None` where it has told none. Asks nobody."""
-    name = await _name_recalled(url, context)
-    return None if name is None else resolve_urls((url,), name=name)
 
 
 def _has_extension(path: str) -> bool:

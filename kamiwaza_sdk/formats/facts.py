@@ -1,0 +1,298 @@
+"""Puts together what texts, headers and the layout say about a model: of the variant that is loaded, never a sum."""
+
+from collections.abc import Container, Mapping
+from functools import cached_property
+from typing import Final
+
+from kamiwaza_sdk.formats._front_matter import read_front_matter
+from kamiwaza_sdk.formats._json import read_json
+from kamiwaza_sdk.formats._licences import is_licence_file, joined, recognise_licence
+from kamiwaza_sdk.formats._remote_code import remote_code
+from kamiwaza_sdk.formats._source import ByteSource
+from kamiwaza_sdk.formats.attention.config import config_attention, text_configuration
+from kamiwaza_sdk.formats.exceptions import FormatException, FormatLimitException, UnknownVariantException
+from kamiwaza_sdk.formats.layouts.defaults import family_of
+from kamiwaza_sdk.formats.layouts.describe import READ_FORMATS, sort_files
+from kamiwaza_sdk.formats.layouts.names import weight_format
+from kamiwaza_sdk.formats.looking import FileSummary, is_weights
+from kamiwaza_sdk.formats.parameters import ParameterCount, sum_counts
+from kamiwaza_sdk.formats.quantization import QUANTIZATION_FILES, Quantization, read_quantization
+from kamiwaza_sdk.formats.schemas import AttentionSchema, GGUFSchema, TensorTable
+from kamiwaza_sdk.formats.schemas.layout import LayoutSchema, VariantSchema
+from kamiwaza_sdk.formats.schemas.repository import RepositoryDetailsSchema
+from kamiwaza_sdk.formats.tasks import find_task
+
+__all__ = ["MAX_TEXT", "Repository", "quantization_of"]
+
+#: A larger text describes nothing.
+MAX_TEXT: Final = 4 * 1024**2
+#: What a GGUF file says that is not there.
+_SILENT: Final = GGUFSchema(
+    size=0, version=3, byte_order="little", tensors=TensorTable({}), parameters_by_dtype={}, metadata={}
+)
+#: What several GGUF files can say alike.
+_COMMON: Final = (
+    "architecture",
+    "license",
+    "quantization",
+    "context_length",
+    "tokenizer",
+    "has_chat_template",
+    "attention",
+)
+
+
+class Repository:
+    """All that was read of a repository.
+
+    Args:
+        files: Sizes of all files by path, `None` where one is not known.
+        texts: Contents of the small files that describe a model, or declare what belongs together.
+        summaries: What files of weights say, by path.
+        unreadable: Files that are no models, whatever their names say.
+        unknown: Files that are of no format that is read.
+        place: The repository, for messages about its files.
+        source: The same for other messages. Default: `place`.
+
+    Attributes:
+        layout: What it consists of.
+
+    Raises:
+        MalformedFileException: A text is no JSON that should be.
+        FormatLimitException: A text is too long, or unfolds to too much.
+    """
+
+    def __init__(
+        self,
+        files: Mapping[str, int | None],
+        texts: Mapping[str, bytes],
+        summaries: Mapping[str, FileSummary],
+        *,
+        unreadable: Container[str] = (),
+        unknown: Container[str] = (),
+        place: str = "",
+        source: str = "",
+    ) -> None:
+        self._files = files
+        self._texts = texts
+        self._summaries = summaries
+        self._place = place
+        self._source = source or place
+        self._config = _json(place, texts, "config.json")
+        self._tokenizer = _json(place, texts, "tokenizer_config.json")
+        roles = {path: summary.role for path, summary in summaries.items() if summary.role is not None}
+        beside = {path: summary.beside for path, summary in summaries.items() if summary.beside}
+        layout = sort_files(files, texts, roles, unreadable, beside)
+        self.layout: LayoutSchema = _with_formats(layout, summaries, unknown)
+
+    def variant(self, name: str | None) -> VariantSchema | None:
+        """Return the variant of a name; without one the default, `None` where there is none.
+
+        Raises:
+            UnknownVariantException: There is none of that name.
+        """
+        if name is None:
+            return None if self.layout.default is None else self.layout.variant(self.layout.default)
+        found = self.layout.variant(name)
+        if found is None:
+            raise UnknownVariantException(variant=name, layout=self.layout, source=self._source)
+        return found
+
+    def attention(self, variant: VariantSchema) -> AttentionSchema | None:
+        """Return what a variant keeps of each token: one that was not looked into as another of the same model."""
+        own = self._gguf(variant).attention
+        if own is None and variant.format == "gguf":
+            own = self._families.get(family_of(variant.files))
+        return own or self._attention
+
+    def context_length(self, variant: VariantSchema | None) -> int | None:
+        """Return the tokens that a variant was trained for."""
+        inner = text_configuration(self._config)
+        told = _number(inner, "max_position_embeddings", "n_positions", "n_ctx", "max_seq_len")
+        return told or self._gguf(variant).context_length
+
+    @cached_property
+    def _attention(self) -> AttentionSchema | None:
+        return config_attention(self._config)
+
+    @cached_property
+    def _families(self) -> dict[str, AttentionSchema]:
+        found = dict[str, AttentionSchema]()
+        for one in self.layout.variants:
+            if one.format == "gguf" and (known := self._gguf(one).attention) is not None:
+                found.setdefault(family_of(one.files), known)
+        return found
+
+    def describe(self, name: str | None = None) -> RepositoryDetailsSchema:
+        """Return what is known of a variant.
+
+        Args:
+            name: Of the variant. Default: the one that loaders take.
+
+        Raises:
+            UnknownVariantException: There is none of that name.
+        """
+        chosen = self.variant(name)
+        card = read_front_matter(self._texts.get("README.md", b"").decode(errors="replace"))
+        gguf = self._gguf(chosen)
+        inner = text_configuration(self._config)
+        count, problem = self._count(chosen)
+        quantization = quantization_of(self._texts)
+        licences = (recognise_licence(text.decode(errors="replace")) for text in self._licences())
+        return RepositoryDetailsSchema(
+            size=self._size(chosen),
+            variant=None if chosen is None else chosen.name,
+            layout=self.layout,
+            formats=tuple(sorted({one.schema.format for one in self._summaries.values() if is_weights(one.schema)})),
+            architecture=_architecture(self._config) or gguf.architecture,
+            model_type=_text(self._config, "model_type"),
+            task=_first(card, "pipeline_tag") or find_task(self._config, self._pipeline(), self._files),
+            languages=card.get("language", ()),
+            license=joined(card.get("license", ()), filter(None, licences)) or gguf.license,
+            library=_first(card, "library_name"),
+            base_models=card.get("base_model", ()),
+            tags=card.get("tags", ()),
+            context_length=self.context_length(chosen),
+            vocabulary_size=_number(inner, "vocab_size"),
+            tokenizer=_text(self._tokenizer, "tokenizer_class") or gguf.tokenizer,
+            has_chat_template=bool(self._tokenizer.get("chat_template"))
+            or "chat_template.jinja" in self._texts
+            or gguf.has_chat_template,
+            dtype=_text(inner, "torch_dtype") or _text(inner, "dtype"),
+            quantization=(None if quantization is None else quantization.method) or gguf.quantization,
+            stored_elements=None if count is None else count.stored,
+            parameters=None if count is None else count.parameters,
+            parameters_by_dtype={} if count is None else count.by_dtype,
+            parameters_problem=problem,
+            attention=gguf.attention or self._attention if chosen is None else self.attention(chosen),
+            remote_code={
+                name: what for name, what in remote_code(self._texts, self._files).items() if what is not None
+            },
+            verdicts={
+                name: verdict
+                for name, summary in self._summaries.items()
+                if (verdict := getattr(summary.schema, "verdict", None))
+            },
+        )
+
+    def _licences(self) -> list[bytes]:
+        return [self._texts[name] for name in sorted(self._texts) if is_licence_file(name)]
+
+    def _pipeline(self) -> Mapping[str, object]:
+        try:
+            return _json(self._place, self._texts, "model_index.json")
+        except FormatException:
+            return {}
+
+    def _size(self, chosen: VariantSchema | None) -> int | None:
+        if chosen is not None:
+            return chosen.size
+        return None if self.layout.variants or self.layout.incomplete else 0
+
+    def _gguf(self, chosen: VariantSchema | None) -> GGUFSchema:
+        """Return the header that says most of a variant: of a set of files only the first has the keys."""
+        if chosen is None:
+            return self._common
+        schemas = [self._summaries[path].schema for path in _read(chosen, self._summaries)]
+        headers = [schema for schema in schemas if isinstance(schema, GGUFSchema)]
+        if not headers:
+            return _SILENT
+        first = next((schema for schema in headers if schema.architecture), headers[0])
+        weights = max(headers, key=lambda schema: schema.parameters)
+        return first.model_copy(update={"quantization": weights.quantization})
+
+    @cached_property
+    def _common(self) -> GGUFSchema:
+        """What the headers of all variants say alike, where each of them is GGUF and was read."""
+        headers = [self._gguf(one) for one in self.layout.variants]
+        if not headers or any(header.architecture is None for header in headers):
+            return _SILENT
+        alike = {name for name in _COMMON if all(getattr(one, name) == getattr(headers[0], name) for one in headers)}
+        return _SILENT.model_copy(update={name: getattr(headers[0], name) for name in alike})
+
+    def _count(self, chosen: VariantSchema | None) -> tuple[ParameterCount | None, str | None]:
+        """Return what a variant's tensors come to, and why that or their parameters are not known."""
+        if chosen is None:
+            return None, self.layout.reason if self.layout.variants or self.layout.incomplete else None
+        if chosen.format not in READ_FORMATS:
+            return None, f"its format, {chosen.format}, is none that is read"
+        wanted = _headers_of(chosen)
+        known = [path for path in wanted if path in self._summaries]
+        if len(known) < len(wanted):
+            return None, f"the headers of {len(wanted) - len(known)} of {len(wanted)} files were not read"
+        counts = [count for path in known if (count := self._summaries[path].count) is not None]
+        if len(counts) < len(known):
+            return None, f"files of the format {chosen.format} do not say, or not at their beginning"
+        total = sum_counts(counts)
+        return total, total.problem
+
+
+def _headers_of(variant: VariantSchema) -> list[str]:
+    """Return which files of a variant have a header to read: not those with external data."""
+    names = frozenset(variant.files)
+    return [path for path in variant.files if weight_format(path, names) in READ_FORMATS]
+
+
+def _read(variant: VariantSchema | None, summaries: Mapping[str, FileSummary]) -> list[str]:
+    return [] if variant is None else [path for path in variant.files if path in summaries]
+
+
+def _with_formats(layout: LayoutSchema, summaries: Mapping[str, FileSummary], unknown: Container[str]) -> LayoutSchema:
+    """Return a layout in which what files are counts more than what they are called."""
+    variants = tuple(
+        one if (kind := _format(one, summaries, unknown)) == one.format else one.model_copy(update={"format": kind})
+        for one in layout.variants
+    )
+    return layout.model_copy(update={"variants": variants})
+
+
+def _format(variant: VariantSchema, summaries: Mapping[str, FileSummary], unknown: Container[str]) -> str:
+    schemas = [summaries[path].schema for path in _read(variant, summaries)]
+    kinds: set[str] = {schema.format for schema in schemas if is_weights(schema)}
+    if len(kinds) == 1:
+        return kinds.pop()
+    nameless = variant.format in READ_FORMATS and all(path in unknown for path in variant.files)
+    return "unknown" if nameless else variant.format
+
+
+def quantization_of(texts: Mapping[str, bytes]) -> Quantization | None:
+    """Return how weights are quantized, as far as texts say it that can be read."""
+    found = dict[str, Mapping[str, object]]()
+    for name in ("config.json", *QUANTIZATION_FILES):
+        try:
+            found[name] = _json("", texts, name)
+        except FormatException:
+            found[name] = {}
+    return read_quantization(found["config.json"], {name: found[name] for name in QUANTIZATION_FILES})
+
+
+def _json(path: str, texts: Mapping[str, bytes], name: str) -> dict[str, object]:
+    text = texts.get(name)
+    if text is None:
+        return {}
+    if len(text) > MAX_TEXT:
+        reason = f"it has more than {MAX_TEXT} bytes; that is no ordinary description"
+        raise FormatLimitException(path=name, reason=reason, limit=MAX_TEXT)
+    place = f"{path}/{name}" if path else name
+    source = ByteSource(path=place, size=len(text), byte_budget=0, request_budget=0, remote=False)
+    return read_json(source, text, infinite=True)
+
+
+def _text(values: Mapping[str, object], key: str) -> str | None:
+    value = values.get(key)
+    return value if isinstance(value, str) else None
+
+
+def _number(values: Mapping[str, object], *keys: str) -> int | None:
+    return next((value for key in keys if type(value := values.get(key)) is int), None)
+
+
+def _first(card: Mapping[str, tuple[str, ...]], key: str) -> str | None:
+    return next(iter(card.get(key, ())), None)
+
+
+def _architecture(config: Mapping[str, object]) -> str | None:
+    """Return the class that a configuration names, or what timm calls its own."""
+    names = config.get("architectures")
+    named = next((name for name in names if isinstance(name, str)), None) if isinstance(names, list) else None
+    return named or _text(config, "architecture")

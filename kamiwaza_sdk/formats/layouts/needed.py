@@ -1,0 +1,94 @@
+"""Which companions a variant needs in memory, and which files come with it."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from kamiwaza_sdk.formats.layouts.names import companion_kind, in_checkpoint, is_cut_by_hand, is_training_state
+from kamiwaza_sdk.formats.schemas.layout import CompanionSchema, LayoutSchema, VariantSchema
+
+__all__ = ["LOADED_KINDS", "files_of_variant", "needed_companions", "total_size"]
+
+#: Which companions may be loaded with a model.
+LOADED_KINDS: Final = frozenset({"adapter", "projector", "vae"})
+#: What comes with any variant, whether or not it is loaded.
+_BROUGHT: Final = frozenset({"config", "tokenizer", "voice"})
+#: What variants of several components are called.
+_PIPELINE: Final = re.compile(r"(?:.*/)?pipeline(?: .*)?")
+#: What ends the name of a GGUF file: the type of its weights.
+_LAST: Final = re.compile(r"[-.]([A-Z0-9_]+)(?:-\d{5}-of-\d{5})?\.gguf$", re.IGNORECASE)
+
+
+def needed_companions(
+    companions: Sequence[CompanionSchema], variant: VariantSchema, *, smallest: bool = False
+) -> tuple[CompanionSchema, ...]:
+    """Return which companions are loaded with a variant.
+
+    Of several projectors that is the one which llama.cpp takes: in the nearest folder above the model, then with the
+    nearest number of bits, then the first (``find_best_sibling`` in
+    https://github.com/ggml-org/llama.cpp/blob/master/common/download.cpp).
+
+    Args:
+        companions: Of the repository.
+        variant: The variant.
+        smallest: Whether to take the smallest projector instead.
+    """
+    needed = list[CompanionSchema]()
+    if variant.format == "gguf":
+        needed += _projector(companions, variant, smallest=smallest)
+        needed += [one for one in companions if one.kind == "adapter" and _is_part_of_image(one)]
+    elif not _PIPELINE.fullmatch(variant.name):
+        needed += [one for one in companions if one.kind == "vae" and "/" not in one.files[0]]
+    return tuple(needed)
+
+
+def total_size(companions: Iterable[CompanionSchema]) -> int:
+    """Return how many bytes companions have, as far as that is known."""
+    return sum(one.size or 0 for one in companions)
+
+
+def files_of_variant(
+    layout: LayoutSchema, variant: VariantSchema, needed: Iterable[CompanionSchema], paths: Iterable[str]
+) -> frozenset[str]:
+    """Return which files come with a variant: its own, the companions that it needs, and all that is no weights."""
+    brought = {path for one in needed for path in one.files}
+    brought |= {path for one in layout.companions if one.kind in _BROUGHT for path in one.files}
+    others = {path for one in layout.variants for path in one.files} | set(layout.rest)
+    others |= {path for one in layout.incomplete for path in one.files}
+    others |= {path for one in layout.companions for path in one.files}
+    left = (path for path in paths if path not in others and not _is_for_training(path))
+    return frozenset({*variant.files, *brought, *left})
+
+
+def _is_for_training(path: str) -> bool:
+    if companion_kind(path) == "importance matrix":
+        return True
+    return is_training_state(path) or in_checkpoint(path) or is_cut_by_hand(path)
+
+
+def _projector(
+    companions: Iterable[CompanionSchema], variant: VariantSchema, *, smallest: bool
+) -> Iterator[CompanionSchema]:
+    projectors = [one for one in companions if one.kind == "projector"]
+    if smallest:
+        yield from sorted(projectors, key=lambda one: (one.size is None, one.size or 0, one.files))[:1]
+        return
+    folders, bits = variant.files[0].split("/")[:-1], _bits(variant.files[0])
+    ranked = list[tuple[int, int, tuple[str, ...], CompanionSchema]]()
+    for one in projectors:
+        above = one.files[0].split("/")[:-1]
+        if folders[: len(above)] == above:
+            ranked.append((-len(above), abs(_bits(one.files[0]) - bits), one.files, one))
+    yield from (best for *_, best in sorted(ranked, key=lambda row: row[:3])[:1])
+
+
+def _bits(path: str) -> int:
+    """Return the first number in the type that a name ends with; 0 where there is none."""
+    kind = _LAST.search(path.rpartition("/")[2])
+    number = re.search(r"\d+", kind[1]) if kind else None
+    return int(number[0]) if number else 0
+
+
+def _is_part_of_image(companion: CompanionSchema) -> bool:
+    """Return whether an adapter is one of an Ollama image, which is the model and what it names together."""
+    return companion.files[0].startswith("adapter") and "/" not in companion.files[0]
