@@ -25,7 +25,7 @@ SLOW = [
 ]
 #: Of the four kinds of session two that differ in colour and database both.
 CROSSED = "not async-sqlite and not (sync-postgresql and not async-postgresql)"
-EVERYTHING = "-e.[async,asyncpg,examples,notebook,object-storage,postgres]"
+EVERYTHING = "-e.[async,asyncpg,examples,notebook,object-storage,plots,postgres]"
 
 
 def groups(*names: str) -> list[str]:
@@ -93,7 +93,6 @@ def torture(session: nox.Session) -> None:
     session.install(EVERYTHING, *groups("test"))
     env = {"KAMIWAZA_TEST_KILLS": "200"}
     session.run("pytest", "tests/download/torture", "-s", *session.posargs, env=env)
-    session.run("pytest", "tests/hub/test_one_content.py", *session.posargs, env={"KAMIWAZA_TEST_NAMES": "10000"})
     # Files of these sizes: what fits is read to its end, what is larger is unknown beyond some step.
     for size in (8_000_000, 64_000_000):
         hostile = {"KAMIWAZA_TEST_HOSTILE_SIZE": str(size)}
@@ -124,13 +123,16 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session(venv_backend="virtualenv", python="3.11")
 def oracles(session: nox.Session) -> None:
-    """Compare what is said of pickles with PyTorch, picklescan and modelscan, and count errors on real files.
+    """Compare what is said of pickles with PyTorch, picklescan and modelscan, and parameters with huggingface.js.
 
     With pip, which takes PyTorch from a machine's own index where there is one: it has some GB.
     """
     session.install("-e.", *groups("test", "oracles"))
     session.run("python", "-m", "tests.formats.measure_pickles")
     session.run("python", "-m", "tests.formats.oracles")
+    place = Path(session.create_tmp()).resolve()
+    session.run("npm", "install", "--silent", "--prefix", str(place), "@huggingface/hub@2", external=True)
+    session.run("python", "-m", "tests.formats.count_oracles", env={"HUGGINGFACE_JS": str(place)})
 
 
 @nox.session

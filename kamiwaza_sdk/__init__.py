@@ -110,6 +110,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.exceptions import SourceEntryPointException as SourceEntryPointException
     from kamiwaza_sdk.services.hub.exceptions import SourceTooLargeException as SourceTooLargeException
     from kamiwaza_sdk.services.hub.exceptions import VersionUnavailableException as VersionUnavailableException
+    from kamiwaza_sdk.services.hub.plots import plot_memory as plot_memory
     from kamiwaza_sdk.services.hub.schemas.adopted import Adopted as Adopted
     from kamiwaza_sdk.services.hub.schemas.adopted import AdoptedFile as AdoptedFile
     from kamiwaza_sdk.services.hub.schemas.fault import FileFaultSchema as FileFaultSchema
@@ -436,6 +437,7 @@ __all__ = [
     "longest_context",
     "manifest_digest",
     "migrations",
+    "plot_memory",
     "search",
     "setup_database",
 ]
@@ -652,6 +654,7 @@ _MODULES = {
     "inspect_shards": "kamiwaza_sdk.formats.sharded",
     "longest_context": "kamiwaza_sdk.formats.memory",
     "manifest_digest": "kamiwaza_sdk.services.hub.schemas.fetched",
+    "plot_memory": "kamiwaza_sdk.services.hub.plots",
     "search": "kamiwaza_sdk.services.hub.services",
     "setup_database": "kamiwaza_sdk.database",
 }
