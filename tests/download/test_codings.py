@@ -102,11 +102,8 @@ async def test_the_limit_is_of_what_it_decodes_to(downloads: DownloadService, se
     assert visible(target.parent) == []
 
 
-@pytest.mark.parametrize("said", ["aws-chunked", "none", "UTF-8", "binary, aws-chunked"])
-async def test_how_an_upload_was_framed_is_no_coding_nor_is_what_says_nothing(
-    said: str, downloads: DownloadService, server: Server, target: Path
-) -> None:
-    url = server.add("/m", body=PLAIN, headers={"Content-Encoding": said})
+async def test_how_an_upload_was_framed_is_no_coding(downloads: DownloadService, server: Server, target: Path) -> None:
+    url = server.add("/m", body=PLAIN, headers={"Content-Encoding": "aws-chunked"})
     await downloads.download(url, target)
     assert target.read_bytes() == PLAIN
 

@@ -2,8 +2,6 @@
 
 import asyncio
 import errno
-import gzip
-import hashlib
 import os
 import stat
 import subprocess
@@ -13,10 +11,7 @@ from pathlib import Path
 import pytest
 
 from kamiwaza_sdk import DownloadConfig, DownloadDiskException, DownloadService
-from kamiwaza_sdk.services.download import _partial
-from kamiwaza_sdk.services.download._claim import Place
 from kamiwaza_sdk.testing import Chunked, FaultyServer, GeneratedBody, Stall
-from tests.conftest import NOBODY
 from tests.download.helpers import descriptors, entries
 from tests.serving import Server
 
@@ -67,38 +62,6 @@ async def test_full_disk_ends_a_download_larger_than_the_buffer(
         await downloads.download(url, place / "model.bin")
     assert isinstance(caught.value.__cause__, OSError)
     assert (caught.value.errno, entries(place)) == (errno.ENOSPC, [])
-
-
-async def test_a_body_is_not_decoded_where_its_known_size_has_no_room(
-    downloads: DownloadService, server: Server, mount: Mount
-) -> None:
-    """Of unknown size it is decoded as far as there is room. Neither leaves anything but what had arrived."""
-    place = mount("size=4m")
-    coded, sha256 = gzip.compress(BODY), hashlib.sha256(BODY).hexdigest()
-    url = server.add("/m", body=coded, headers={"Content-Encoding": "gzip"})
-    with pytest.raises(DownloadDiskException, match=f"{2 * len(BODY) - len(coded)} bytes are needed"):
-        await downloads.download(url, place / "model.bin", sha256=sha256, size=len(BODY))
-    with pytest.raises(DownloadDiskException, match="make room") as refused:
-        await downloads.download(url, place / "model.bin", sha256=sha256)
-    assert refused.value.errno == errno.ENOSPC
-    assert not (place / "model.bin").exists()
-    assert sum(path.stat().st_size for path in place.iterdir()) < 64 * 1024
-
-
-async def test_a_refusal_to_make_a_name_durable_counts_more_than_one_to_take_it_back(
-    downloads: DownloadService, server: Server, target: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(number: int) -> Callable[[object], None]:
-        def raise_error(_: object) -> None:
-            raise OSError(number, os.strerror(number))
-
-        return raise_error
-
-    monkeypatch.setattr(_partial, "sync_directory", refuse(errno.EIO))
-    monkeypatch.setattr(os, "unlink", refuse(errno.EPERM))
-    with pytest.raises(DownloadDiskException) as refused:
-        await downloads.download(server.add("/m", body=b"x"), target)
-    assert refused.value.errno == errno.EIO
 
 
 async def test_what_a_full_disk_took_is_gone_on_with_when_there_is_room(
@@ -216,31 +179,3 @@ async def test_a_partial_file_is_private_and_the_whole_one_as_the_umask_says(
     finally:
         os.umask(before)
     assert stat.S_IMODE(target.stat().st_mode) == mode
-
-
-@pytest.mark.parametrize("body", [b"x", BODY])
-async def test_another_users_unfinished_download_is_named_and_left_as_it_is(
-    downloads: DownloadService, server: Server, unprivileged: Path, body: bytes
-) -> None:
-    """In a directory that both may write to, as a group's; its owner goes on with it."""
-    partial = Path(Place(unprivileged / "m").beside(".partial"))
-    if not _written_by_root(partial):
-        pytest.skip("needs two users, so root")
-    with pytest.raises(DownloadDiskException, match="another user's unfinished download") as refused:
-        await downloads.download(server.add("/m", body=body), unprivileged / "m")
-    assert (refused.value.errno, refused.value.path) == (errno.EACCES, unprivileged / "m")
-    assert partial.name in str(refused.value)
-    assert (entries(unprivileged), partial.stat().st_size) == ([partial.name], 5)
-
-
-def _written_by_root(path: Path) -> bool:
-    try:
-        os.seteuid(0)
-    except PermissionError:
-        return False
-    try:
-        path.write_bytes(b"begun")
-        path.chmod(0o600)
-    finally:
-        os.seteuid(NOBODY)
-    return True

@@ -1,7 +1,6 @@
 """What is left after a download was cancelled or failed, and what it needs while it runs: bounded, and given back."""
 
 import asyncio
-import errno
 import gc
 import os
 import threading
@@ -13,7 +12,6 @@ import pytest
 from blockbuster import BlockBuster
 
 from kamiwaza_sdk import (
-    ChecksumMismatchException,
     DownloadConfig,
     DownloadException,
     DownloadInterruptedException,
@@ -209,26 +207,6 @@ async def test_session_of_the_caller_keeps_its_connection(server: Server, target
         for _ in range(2):
             await DownloadService(config, session=session).download(url, target)
     assert len({request.client for request in server.requests}) == 1
-
-
-@pytest.mark.parametrize("number", [errno.EIO, None])
-async def test_an_error_while_the_session_closes_replaces_neither_result_nor_error(
-    config: DownloadConfig, server: Server, target: Path, monkeypatch: pytest.MonkeyPatch, number: int | None
-) -> None:
-    close = aiohttp.ClientSession.close
-
-    async def close_and_fail(session: aiohttp.ClientSession) -> None:
-        await close(session)
-        raise RuntimeError("closed already") if number is None else OSError(number, os.strerror(number))
-
-    monkeypatch.setattr(aiohttp.ClientSession, "close", close_and_fail)
-    url = server.add("/m", body=b"x")
-    assert (await DownloadService(config).download(url, target)).size == 1
-    with pytest.raises(ChecksumMismatchException):
-        await DownloadService(config).download(url, target, sha256="ab" * 32)
-    async with DownloadService(config) as downloads:
-        await downloads.read(url, max_size=1)
-    assert threads("kamiwaza") == set()
 
 
 async def test_cancelled_while_the_session_closes_no_thread_is_left(

@@ -56,8 +56,6 @@ async def test_behind_the_end_there_is_nothing_and_the_size_is_told(
     ("faults", "size"),
     [
         ((IgnoreRange(),), 2048),
-        ((IgnoreRange(), NoLength()), 2048),
-        ((IgnoreRange(), Chunked()), 2048),
         ((Headers({"Content-Range": "bytes */2048"}),), 2048),
         ((Headers({"Content-Range": None}),), None),
         ((Status(416),), None),
@@ -97,8 +95,6 @@ async def test_of_a_large_file_reading_stops_behind_the_first_bytes(
     "faults",
     [
         (IgnoreRange(),),
-        (IgnoreRange(), NoLength()),
-        (IgnoreRange(), Chunked()),
         (WrongContentRange(shift=1),),
         (Headers({"Content-Range": "bytes 10-19/5"}),),
         (Headers({"Content-Range": "bytes 10-15/2048"}),),
@@ -112,16 +108,6 @@ async def test_another_part_than_the_one_asked_for_is_refused(
     with pytest.raises(RangeNotSupportedException) as refused:
         await downloads.read_range(f"{url}?signature=secret", offset=10, length=10)
     assert (refused.value.offset, refused.value.length, refused.value.url) == (10, 10, url)
-
-
-async def test_of_a_large_file_of_unknown_size_little_is_read_to_find_its_end(
-    downloads: DownloadService, faulty: FaultyServer
-) -> None:
-    url = faulty.add("/model", body=GeneratedBody(5 * 1024**3), always=(IgnoreRange(), Chunked()))
-    for offset in (1024**2, 4 * 1024**3):
-        with pytest.raises(RangeNotSupportedException):
-            await downloads.read_range(url, offset=offset, length=10)
-    assert all(request.sent < 100 * 1024**2 for request in faulty.requests)
 
 
 async def test_416_for_bytes_that_the_file_has_is_refused(downloads: DownloadService, faulty: FaultyServer) -> None:

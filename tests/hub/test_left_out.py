@@ -123,47 +123,6 @@ async def test_version_control_is_no_model(hub: HubService, tmp_path: Path, name
             await hub.fetch(place)
 
 
-async def test_nothing_below_version_control_is_a_model_either(hub: HubService, tmp_path: Path) -> None:
-    write(tmp_path, {".git/modules/m/config": b"x", "deep/model.gguf": b"x"})
-    (tmp_path / "link").symlink_to(tmp_path / ".git/modules/m/config")
-    for place in (tmp_path / ".git/modules", tmp_path / ".git/modules/m/config", tmp_path / "link"):
-        for source in (place, place.as_uri()):
-            with pytest.raises(InvalidSourceException, match="never taken"):
-                await hub.fetch(source)
-
-
-@pytest.mark.parametrize("name", [".git/config", "sub/.hg/hgrc", ".env", "sub/.ssh/id_rsa"])
-async def test_a_link_does_not_bring_what_is_left_out_for_its_secrets(
-    hub: HubService, tmp_path: Path, name: str
-) -> None:
-    """Links are committed like other files, so a repository that was cloned can name its own ``.git/config``."""
-    root = write(tmp_path / "m", {"config.json": b"{}", name: TOKEN.encode()})
-    (root / "model.json").symlink_to(name)
-    (root / "twice.json").symlink_to("model.json")
-    fetched = await hub.fetch(root)
-    assert paths(fetched) == {"config.json"}
-    told = {one.path: one.reason for one in fetched.left_out}
-    assert f"leads to {name}, which" in told["model.json"]
-    assert f"leads to {name}, which" in told["twice.json"]
-    assert TOKEN.encode() not in b"".join(path.read_bytes() for path in hub.storage.root.rglob("blobs/*/*/*"))
-
-
-async def test_links_to_what_other_tools_keep_for_a_model_are_its_files(hub: HubService, tmp_path: Path) -> None:
-    """As git-annex and DVC make them; and a secret that is named is had by its link, too."""
-    kept = {".git/annex/objects/a/b/key/key": b"annex", ".dvc/cache/files/md5/ab/cd": b"dvc", ".env": b"x"}
-    root = write(tmp_path / "m", kept | {"config.json": b"{}"})
-    for number, name in enumerate(kept):
-        (root / f"{number}.bin").symlink_to(name)
-    assert paths(await hub.fetch(root)) == {"config.json", "0.bin", "1.bin"}
-    assert paths(await hub.fetch(root / "0.bin")) == {"0.bin"}
-    assert paths(await hub.fetch(root, allow=["*.bin", ".env"])) == {"0.bin", "1.bin", "2.bin", ".env"}
-
-
-async def test_an_ending_that_is_also_a_models_tells_only_beside_another_file(hub: HubService, tmp_path: Path) -> None:
-    root = write(tmp_path / "m", {"weights.st": b"x"})
-    assert paths(await hub.fetch(root)) == {"weights.st"}
-
-
 async def test_a_file_that_is_named_itself_is_taken(hub: HubService, tmp_path: Path) -> None:
     write(tmp_path, {".env": b"x", "Thumbs.db": b"y"})
     for name in (".env", "Thumbs.db"):

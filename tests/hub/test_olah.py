@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from kamiwaza_sdk import HubConfig, HubService, InvalidAnswerException, StorageService
+from kamiwaza_sdk import HubConfig, HubService, StorageService
 from kamiwaza_sdk.testing import HuggingFaceServer
 
 FILES = {"README.md": b"# tiny\n", "config.json": b"{}", "model.safetensors": b"weights" * 1000}
@@ -34,9 +34,9 @@ def _free_port() -> int:
 
 
 @pytest.fixture
-def hub_of_one_page(request: pytest.FixtureRequest) -> Iterator[HuggingFaceServer]:
-    """A hub whose listings have one page, unless a test asks for shorter ones."""
-    with HuggingFaceServer(page_size=getattr(request, "param", 1000)) as server:
+def hub_of_one_page() -> Iterator[HuggingFaceServer]:
+    """A hub whose listings have one page: olah brings the first, whichever is asked for."""
+    with HuggingFaceServer() as server:
         yield server
 
 
@@ -109,14 +109,3 @@ print(json.dumps([
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == [sorted(FILES), ["config.json"], ["main"], [commit]]
-
-
-@pytest.mark.parametrize("hub_of_one_page", [2], indirect=True)
-async def test_a_listing_of_several_pages_is_no_part_of_a_repository_taken_for_all(
-    mirror: str, hub_of_one_page: HuggingFaceServer, storage: StorageService
-) -> None:
-    """Whichever page is asked for, olah brings the first, with its link to the second."""
-    hub_of_one_page.add_repository("org/tiny", FILES)
-    hub = HubService(storage=storage, config=HubConfig(hf_endpoint=mirror, hf_token=SecretStr("")))
-    with pytest.raises(InvalidAnswerException, match="twice"):
-        await hub.fetch("hf://org/tiny")

@@ -1,7 +1,5 @@
 """What a file is called that is fetched from one URL: by the URL, or by its server where that names none."""
 
-import hashlib
-
 import pytest
 
 from kamiwaza_sdk import DownloadStatusException, HubConfig, HubService, StorageService
@@ -39,15 +37,6 @@ async def test_a_url_that_names_a_file_costs_no_request_for_its_name(storage: St
     url = server.add("/model.gguf", body=BODY, headers=named('filename="other.gguf"'))
     fetched = await HubService(storage=storage).fetch(url)
     assert ([file.path for file in fetched.files], len(server.requests)) == (["model.gguf"], 1)
-
-
-async def test_what_is_kept_by_its_digest_is_asked_for_its_name_once(storage: StorageService, server: Server) -> None:
-    url = server.add("/181248", body=BODY, headers=named('filename="lora.safetensors"'))
-    hub, sha256 = HubService(storage=storage), hashlib.sha256(BODY).hexdigest()
-    await hub.fetch(url, sha256=sha256)
-    asked = len(server.requests)
-    again = await hub.fetch(url, sha256=sha256)
-    assert ([file.path for file in again.files], len(server.requests)) == (["lora.safetensors"], asked)
 
 
 async def test_without_a_connection_the_name_is_the_one_that_was_told(storage: StorageService, server: Server) -> None:

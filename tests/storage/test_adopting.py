@@ -1,6 +1,5 @@
 """Other tools' files become blobs without a second copy, and what becomes none is as it was."""
 
-import errno
 import os
 import shutil
 import stat
@@ -149,23 +148,6 @@ def test_a_file_with_another_digest_is_refused_and_as_it_was(store: StorageServi
         store.adopt(source, sha256="ab" * 32)
     assert (caught.value.actual, attributes(source)) == (DIGEST, before)
     assert store.find(DIGEST) is None
-
-
-def test_an_error_while_it_is_put_back_is_not_raised(
-    store: StorageService, source: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """That it is not what was promised matters more."""
-    chmod = os.chmod
-
-    def refuse_to_put_back(file: int, mode: int) -> None:
-        if mode == 0o640:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        chmod(file, mode)
-
-    monkeypatch.setattr(os, "chmod", refuse_to_put_back)
-    with pytest.raises(DigestMismatchException):
-        store.adopt(source, sha256="ab" * 32)
-    assert store.adopt(source).sha256 == DIGEST
 
 
 def test_a_file_that_is_written_to_meanwhile_is_refused(

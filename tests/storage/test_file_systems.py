@@ -74,28 +74,6 @@ def test_staging_area_on_another_disk(tmpfs: Callable[..., Path], store: Storage
     assert list((store.root / "staging").iterdir()) == []
 
 
-@pytest.mark.parametrize("data", [DATA, DATA[::-1]])
-def test_an_error_while_clearing_up_behind_a_copy_to_another_disk_is_not_raised(
-    tmpfs: Callable[..., Path], store: StorageService, monkeypatch: pytest.MonkeyPatch, data: bytes
-) -> None:
-    """What has arrived is kept all the same; and where it is not what was said, that is what is raised."""
-
-    def refuse(*_: object, **__: object) -> None:
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    store.root.mkdir()
-    (store.root / "staging").symlink_to(tmpfs("scratch"))
-    with store.stage() as path, monkeypatch.context() as broken:
-        path.write_bytes(data)
-        broken.setattr(Path, "unlink", refuse)
-        if data == DATA:
-            store.publish(path, sha256=DIGEST, size=len(DATA))
-        else:
-            with pytest.raises(DigestMismatchException):
-                store.publish(path, sha256=DIGEST, size=len(DATA))
-    assert (store.find(DIGEST) is not None) == (data == DATA)
-
-
 def test_what_changes_on_its_way_to_another_disk_is_refused(tmpfs: Callable[..., Path], store: StorageService) -> None:
     """The digest is that of what arrives, not of what was said."""
     store.root.mkdir()

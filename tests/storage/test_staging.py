@@ -19,7 +19,6 @@ from kamiwaza_sdk.exceptions import ConfigurationException, InvalidInputExceptio
 from kamiwaza_sdk.services.storage import _staging
 from kamiwaza_sdk.services.storage._staging import STALE_AFTER, sweep
 from kamiwaza_sdk.services.storage.setup import prepare
-from tests.conftest import NOBODY
 from tests.storage.helpers import keep, sha256, tree
 
 #: Stages a file by a key, or by none, says where, and is then waited for or killed.
@@ -125,24 +124,6 @@ def test_what_a_killed_writer_left_is_gone_on_with(store: StorageService) -> Non
         assert path.read_bytes() == b"half"
         path.unlink()
     assert tree(store.root / "staging") == {}
-
-
-def test_users_of_one_store_have_a_place_each_for_one_key(unprivileged: Path) -> None:
-    """What one left unfinished is private, and would else keep all others from bringing the same."""
-    store = StorageService(StorageConfig(root=unprivileged / "store"))
-    with store.stage("abc") as path:
-        path.write_bytes(b"half")
-        path.chmod(0o600)
-    try:
-        os.seteuid(0)
-    except PermissionError:
-        pytest.skip("needs two users, so root")
-    try:
-        with store.stage("abc") as another:
-            another.write_bytes(b"x")
-    finally:
-        os.seteuid(NOBODY)
-    assert path.read_bytes() == b"half"
 
 
 def test_the_next_writer_sweeps(store: StorageService, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -329,14 +310,3 @@ def test_several_who_share_a_path_publish_it_once(store: StorageService) -> None
             assert digest in answers
             assert {type(future.exception()) for future in (first, second)} <= {type(None), InvalidInputException}
         store.path(digest).unlink()
-
-
-def test_a_file_system_that_sets_no_times_is_staged_on(store: StorageService, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-
-    monkeypatch.setattr(os, "utime", refuse)
-    with store.stage("abc") as path:
-        path.write_bytes(b"x")
-        path.unlink()
-    assert tree(store.root / "staging") == {}
