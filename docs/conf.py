@@ -24,8 +24,10 @@ version = release = installed_version("kamiwaza-sdk")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 nitpicky = True
-#: Protocols that say no more than the text beside them, and a type variable.
+#: Protocols that say no more than the text beside them, a type variable, rows of tables, and matplotlib's figure.
 nitpick_ignore = {
+    ("py:class", "Figure"),
+    ("py:class", "kamiwaza_sdk.formats.schemas.tensors.StoredTensor"),
     ("py:class", "kamiwaza_sdk.services.hub.sources.versions.FileFromSomewhere"),
     ("py:class", "kamiwaza_sdk.services.hub.schemas.fetched._File"),
     ("py:class", "kamiwaza_sdk.services.model.schemas.page._Item"),

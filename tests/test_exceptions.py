@@ -72,7 +72,6 @@ from kamiwaza_sdk import (
     VersionInUseException,
     VersionNotFoundException,
     VersionStatusException,
-    describe_layout,
     exceptions,
 )
 
@@ -141,7 +140,7 @@ EXAMPLES: list[ServiceException] = [
     SourceTooLargeException(source="https://host/m/", size=11, limit=10),
     TagNotFoundException(key="lang", owner=ID, namespace="default"),
     UnknownFormatException(path="notes.txt", reason="it is none that is read"),
-    UnknownVariantException(variant="Q9", layout=describe_layout({"a-Q8_0.gguf": 1}), source="hf://o/m"),
+    UnknownVariantException(variant="Q9", source="hf://o/m", variants=["Q8_0"], missing=["a"]),
     VersionAlreadyExistsException(model="m", version="1", namespace="default", same_files=True),
     VersionInUseException(version=ID, reason="an alias leads to it"),
     VersionNotFoundException(version="m:9", namespace="default"),

@@ -1,11 +1,9 @@
 """What can be wrong with a file that is inspected. The whole tree is drawn in `kamiwaza_sdk.exceptions`."""
 
-from typing import TYPE_CHECKING, Final, Self
+from collections.abc import Iterable
+from typing import Final, Self
 
 from kamiwaza_sdk.exceptions import ServiceException
-
-if TYPE_CHECKING:
-    from kamiwaza_sdk.formats.schemas.layout import LayoutSchema
 
 __all__ = [
     "FormatException",
@@ -115,10 +113,8 @@ class UnknownVariantException(ServiceException, LookupError):
         missing: Files that the variant lacks, the first of them; none where there is no such variant at all.
     """
 
-    def __init__(self, *, variant: str, layout: "LayoutSchema", source: str) -> None:
-        names = tuple(one.name for one in layout.variants)
-        found = next((one for one in layout.incomplete if one.name.casefold() == variant.casefold()), None)
-        missing = () if found is None else found.missing
+    def __init__(self, *, variant: str, source: str, variants: Iterable[str], missing: Iterable[str] = ()) -> None:
+        names, missing = tuple(variants), tuple(missing)
         more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
         choice = f"choose one of {', '.join(map(_shown, names[:_MOST_NAMES]))}{more}" if names else "it has none at all"
         what = f"lacks {_shown(missing[0])} of its variant" if missing else "has no variant"

@@ -95,7 +95,9 @@ class Repository:
             return None if self.layout.default is None else self.layout.variant(self.layout.default)
         found = self.layout.variant(name)
         if found is None:
-            raise UnknownVariantException(variant=name, layout=self.layout, source=self._source)
+            lacking = (one.missing for one in self.layout.incomplete if one.name.casefold() == name.casefold())
+            names = [one.name for one in self.layout.variants]
+            raise UnknownVariantException(variant=name, source=self._source, variants=names, missing=next(lacking, ()))
         return found
 
     def attention(self, variant: VariantSchema) -> AttentionSchema | None:

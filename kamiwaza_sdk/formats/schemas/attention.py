@@ -112,5 +112,5 @@ class MemoryEstimateSchema(BaseModel):
 
     @property
     def known(self) -> int:
-        """As much of it as is known: it takes no less."""
+        """As much of it as is known. It takes no less."""
         return (self.weights or 0) + self.companions + (self.cache or 0) + (self.state or 0)
