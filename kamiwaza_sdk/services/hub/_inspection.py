@@ -1,7 +1,7 @@
 """What the files of a source say about themselves, wherever they lie: here, in the store, or still at their server."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Container, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Container, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -214,19 +214,22 @@ class Inspection:
         self, files: Sequence[ManifestFileSchema], *, remote: bool, texts: Container[str] = frozenset()
     ) -> None:
         """Read the texts that describe a model, of those at a server the configuration, if wanted, and these texts."""
-        self.findings.files |= {file.path: file.size for file in files}
-        structural = frozenset(structural_files(self.findings.files))
-        ordered = sorted(structural, key=lambda path: (path.count("/"), path))
-        declaring = ordered[:_MOST_DECLARING] if self._allowance.left > _MOST_DECLARING else []
-        wanted = (describing_files(self.findings.files) | structural) - self.findings.texts.keys()
-        for file in files:
-            if file.path not in wanted:
-                continue
+        telling, declaring = await asyncio.to_thread(self._telling, files)
+        for file in telling:
             if file.path in self._kept:
                 await asyncio.to_thread(self._read_here, file)
             elif (remote and file.path == "config.json") or file.path in texts or file.path in declaring:
                 await self._guarded(file, self._read_text)
         await self._read_quantization(files)
+
+    def _telling(self, files: Sequence[ManifestFileSchema]) -> tuple[list[ManifestFileSchema], list[str]]:
+        """Return the texts that were not read yet, and those that are worth a request as they declare something."""
+        self.findings.files |= {file.path: file.size for file in files}
+        structural = frozenset(structural_files(self.findings.files))
+        ordered = sorted(structural, key=lambda path: (path.count("/"), path))
+        declaring = ordered[:_MOST_DECLARING] if self._allowance.left > _MOST_DECLARING else []
+        wanted = (describing_files(self.findings.files) | structural) - self.findings.texts.keys()
+        return [file for file in files if file.path in wanted], declaring
 
     async def _read_quantization(self, files: Sequence[ManifestFileSchema]) -> None:
         """Read how the weights are quantized before any of them is looked into."""

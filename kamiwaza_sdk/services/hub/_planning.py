@@ -15,7 +15,7 @@ from kamiwaza_sdk.formats._licences import all_of, is_licence_file
 from kamiwaza_sdk.formats._remote_code import CONFIGURATIONS
 from kamiwaza_sdk.formats.layouts.needed import files_of_variant
 from kamiwaza_sdk.formats.memory import estimate_memory
-from kamiwaza_sdk.formats.schemas import RepositoryDetailsSchema, Runtime, VariantSchema
+from kamiwaza_sdk.formats.schemas import LayoutSchema, RepositoryDetailsSchema, Runtime, VariantSchema
 from kamiwaza_sdk.services.hub._choosing import Choice, Chooser
 from kamiwaza_sdk.services.hub._contents import by_content
 from kamiwaza_sdk.services.hub._inspection import Findings, Inspection, format_by_name, inspect_here
@@ -138,11 +138,12 @@ class _Planning:
         self._by_path = {file.path: file for file in manifest.files}
 
     async def run(self) -> PlanSchema:
-        await self._inspection.describe(self._manifest.files, remote=not self._is_gguf, texts=self._asked_for)
+        is_gguf, asked_for = await asyncio.to_thread(lambda: (self._is_gguf, self._asked_for))
+        await self._inspection.describe(self._manifest.files, remote=not is_gguf, texts=asked_for)
         choice = await self._choose()
         if choice is None:
             await self._look_at_default()
-        files = self._manifest.files if choice is None else self._brought(choice)
+        files = self._manifest.files if choice is None else await asyncio.to_thread(self._brought, choice)
         await self._inspection.look_into_others(files)
         return await asyncio.to_thread(self._plan, files, choice)
 
@@ -196,11 +197,13 @@ class _Planning:
         largest = sorted(layout.variants, key=lambda one: (-(one.size or 0), one.name))
         for variant in [default] if default is not None else largest[:_MOST_WITHOUT_DEFAULT]:
             await self._look_into(variant)
+        await self._inspection.look_into(await asyncio.to_thread(self._others, layout))
+
+    def _others(self, layout: LayoutSchema) -> list[ManifestFileSchema]:
         weights = [file for file in self._manifest.files if format_by_name(file.path)]
         left = {path for one in layout.variants if one.format == "gguf" for path in one.files}
         few = len(self._manifest.files) <= _MANY_FILES
-        wanted = [file for file in weights if file.path in self._kept or (few and file.path not in left)]
-        await self._inspection.look_into(wanted)
+        return [file for file in weights if file.path in self._kept or (few and file.path not in left)]
 
     def _brought(self, choice: Choice) -> tuple[ManifestFileSchema, ...]:
         """Return the files of a choice; what goes with any of them stays."""
