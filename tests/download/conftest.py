@@ -13,10 +13,11 @@ from tests.serving import Server
 
 
 @pytest.fixture(autouse=True)
-def no_blocking() -> Generator[BlockBuster]:
+def no_blocking(monkeypatch: pytest.MonkeyPatch) -> Generator[BlockBuster]:
     """Fail whatever of ours blocks the event loop."""
     with watched() as blockbuster:
         yield blockbuster
+        monkeypatch.undo()  # afterwards it would put back functions that are watched, for all later tests
 
 
 @pytest.fixture

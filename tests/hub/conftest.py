@@ -16,10 +16,11 @@ Asking = Callable[..., Awaitable[HubService]]
 
 
 @pytest.fixture
-def blockbuster() -> Iterator[BlockBuster]:
+def blockbuster(monkeypatch: pytest.MonkeyPatch) -> Iterator[BlockBuster]:
     """Fail a test in which our code blocks the event loop."""
     with watched() as active:
         yield active
+        monkeypatch.undo()  # afterwards it would put back functions that are watched, for all later tests
 
 
 @pytest.fixture
