@@ -72,6 +72,7 @@ _ELSEWHERE: Final = {
     "True": f"{_LIBRARY}constants.html#True",
     "aiohttp.ClientSession": "https://docs.aiohttp.org/en/stable/client_reference.html#aiohttp.ClientSession",
     "asyncio.CancelledError": f"{_LIBRARY}asyncio-exceptions.html#asyncio.CancelledError",
+    "asyncio.run": f"{_LIBRARY}asyncio-runner.html#asyncio.run",
     "asyncio.timeout": f"{_LIBRARY}asyncio-task.html#asyncio.timeout",
     "asyncio.to_thread": f"{_LIBRARY}asyncio-task.html#asyncio.to_thread",
     "collections.abc.Awaitable": f"{_LIBRARY}collections.abc.html#collections.abc.Awaitable",
