@@ -364,7 +364,7 @@ class AsyncModelService:
         running_loop()
         if self._transfers.known_config is None:
             await asyncio.to_thread(self._transfers.config)
-        objections = await asyncio.to_thread(self._transfers.objections, fetched, policy)
+        fetched, objections = await asyncio.to_thread(self._transfers.examine, fetched, policy)
         return await self._call(
             register_checked, fetched, name=name, version=version, objections=objections, force=force
         )

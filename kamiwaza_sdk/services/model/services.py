@@ -112,7 +112,7 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
             >>> models.register(fetched, name="tiny") == models.register(fetched, name="tiny")
             True
         """
-        objections = self._transfers.objections(fetched, policy)
+        fetched, objections = self._transfers.examine(fetched, policy)
         return register_checked(self, fetched, name=name, version=version, objections=objections, force=force)
 
     async def pull_model(
@@ -172,7 +172,7 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
             policy=policy,
             force=force,
         )
-        objections = await asyncio.to_thread(self._transfers.objections, fetched, policy)
+        fetched, objections = await asyncio.to_thread(self._transfers.examine, fetched, policy)
         return register_checked(self, fetched, name=name, version=version, objections=objections, force=force)
 
     async def download_model(self, url: str) -> bytes:
@@ -202,11 +202,11 @@ def register_checked(
     objections: "tuple[ObjectionSchema, ...] | None",
     force: bool,
 ) -> ModelVersionSchema:
-    """Register what a policy has been asked about already, where there is one."""
+    """Register what was examined already."""
     limit = service._transfers.config().max_model_size
     return versions.register(
         service._scope,
-        versions.check_fetched(fetched),
+        fetched,
         name=name,
         version=version,
         max_size=limit,

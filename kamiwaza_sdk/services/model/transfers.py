@@ -81,20 +81,23 @@ class Transfers:
             raise PolicyViolationException(subject=plan.source, objections=plan.objections, way_out=way_out)
         return await hub.fetch(manifest if variant is None else plan.manifest, max_size=limit, progress=progress)
 
-    def objections(self, fetched: Fetched, policy: "Policy | None") -> "tuple[ObjectionSchema, ...] | None":
-        """Return what speaks against the bytes in the store, `None` where nothing does and there is no policy. Blocks.
+    def examine(
+        self, fetched: Fetched, policy: "Policy | None"
+    ) -> "tuple[Fetched, tuple[ObjectionSchema, ...] | None]":
+        """Return what was fetched, validated once more, and what speaks against its bytes in the store. Blocks.
 
-        That a file is not what its name promises needs no policy.
+        That is `None` where nothing does and there is no policy. That a file is not what its name promises needs none.
         """
         fetched = check_fetched(fetched)
         storage: StorageService | None = getattr(self._some_hub(), "storage", None)  # a host's stand-in may have none
         content = _content(fetched, storage)
         if policy is None:
-            return content or None
+            return fetched, content or None
         from kamiwaza_sdk.services.hub._details import check_fetched as check_bytes
         from kamiwaza_sdk.services.hub.schemas.policy import Policy
 
-        return check_bytes(fetched, revalidated(policy, Policy, "policy"), self._some_hub().storage) + content
+        checked = revalidated(policy, Policy, "policy")
+        return fetched, check_bytes(fetched, checked, self._some_hub().storage) + content
 
     def _some_hub(self) -> "HubService":
         from kamiwaza_sdk.services.hub.services import HubService
