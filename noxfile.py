@@ -89,10 +89,10 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session
 def torture(session: nox.Session) -> None:
-    """Kill downloads ten times as often as the suite does, read all hostile files, and try what needs quiet."""
+    """Kill, damage and try at random many times as often as the suite does, and read all hostile files."""
     session.install(EVERYTHING, *groups("test"))
-    env = {"KAMIWAZA_TEST_KILLS": "200"}
-    session.run("pytest", "tests/download/torture", "-s", *session.posargs, env=env)
+    tried = ("tests/download/torture", "tests/storage", "tests/model")
+    session.run("pytest", *tried, "-s", *session.posargs, env={"KAMIWAZA_TEST_THOROUGH": "1"})
     # Files of these sizes: what fits is read to its end, what is larger is unknown beyond some step.
     for size in (8_000_000, 64_000_000):
         hostile = {"KAMIWAZA_TEST_HOSTILE_SIZE": str(size)}

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import create_async_engine as create_stock_async_eng
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 import kamiwaza_sdk
-from kamiwaza_sdk import AsyncModelService, DBModel, HubService, ModelService, ServiceConfig, setup_database
+from kamiwaza_sdk import AsyncModelService, DBBase, DBModel, HubService, ModelService, ServiceConfig, setup_database
 
 BACKENDS: Final = ("sync-sqlite", "sync-sqlite-stock", "sync-postgresql", "async-sqlite", "async-postgresql")
 #: Another driver of PostgreSQL's. Statements and rules are the same: it runs where a driver can make a difference.
@@ -135,8 +135,11 @@ def create_tables(connection: Connection) -> None:
 
 def clear_tables(connection: Connection) -> None:
     """Empty every table but the one that holds the schema's version."""
-    tables = [name for name in inspect(connection).get_table_names() if name != "kamiwaza_alembic_version"]
-    connection.exec_driver_sql(f"TRUNCATE {', '.join(tables)}")
+    there = set(inspect(connection).get_table_names()) - {"kamiwaza_alembic_version"}
+    ours = [table.name for metadata in (DBBase.metadata, HostBase.metadata) for table in metadata.sorted_tables]
+    # TRUNCATE costs thirty times as much: it makes new files for tables, indexes and TOAST.
+    for name in [*there.difference(ours), *(name for name in reversed(ours) if name in there)]:
+        connection.exec_driver_sql(f"DELETE FROM {name}")
 
 
 def sqlite_engine(name: str, file: Path) -> Engine | AsyncEngine:

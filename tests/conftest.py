@@ -61,6 +61,7 @@ def postgresql_url() -> Iterator[str]:
     try:
         with admin.connect() as connection:
             connection.execute(text(f"CREATE DATABASE {name}"))
+            connection.execute(text(f"ALTER DATABASE {name} SET synchronous_commit = off"))  # no test cuts the power
     except OperationalError as error:
         reason = f"no PostgreSQL at {make_url(POSTGRES_URL)!r}; set KAMIWAZA_TEST_POSTGRES_URL: {error.orig}"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
@@ -71,6 +72,17 @@ def postgresql_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def sqlite_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with our tables and the host's in it, to be copied: that is faster than to set a database up."""
+    file = tmp_path_factory.mktemp("sqlite") / "registry.db"
+    engine = create_engine(f"sqlite:///{file}")
+    with engine.begin() as connection:
+        create_tables(connection)
+    engine.dispose()
+    return file
+
+
+@pytest.fixture(scope="session")
 def postgresql_tables(postgresql_url: str) -> str:
     """The same database with our tables and the host's in it."""
     engine = create_engine(postgresql_url)
@@ -78,6 +90,16 @@ def postgresql_tables(postgresql_url: str) -> str:
         create_tables(connection)
     engine.dispose()
     return postgresql_url
+
+
+@pytest.fixture
+def cleared_postgresql(postgresql_tables: str) -> str:
+    """The same, with nothing in its tables."""
+    engine = create_engine(postgresql_tables)
+    with engine.begin() as connection:
+        clear_tables(connection)
+    engine.dispose()
+    return postgresql_tables
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -93,20 +115,12 @@ async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     """Every colour on every database, each with empty tables."""
     name: str = request.param
     if "postgresql" in name:
-        engine = postgresql_engine(name, request.getfixturevalue("postgresql_tables"))
+        engine = postgresql_engine(name, request.getfixturevalue("cleared_postgresql"))
     else:
+        shutil.copyfile(request.getfixturevalue("sqlite_tables"), tmp_path / "registry.db")
         engine = sqlite_engine(name, tmp_path / "registry.db")
-    prepare = clear_tables if "postgresql" in name else create_tables
-    if isinstance(engine, AsyncEngine):
-        async with engine.begin() as connection:
-            await connection.run_sync(prepare)
-        yield Backend(name, engine)
-        await engine.dispose()
-    else:
-        with engine.begin() as plain:
-            prepare(plain)
-        yield Backend(name, engine)
-        engine.dispose()
+    yield Backend(name, engine)
+    await engine.dispose() if isinstance(engine, AsyncEngine) else engine.dispose()
 
 
 @pytest.fixture

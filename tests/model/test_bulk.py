@@ -337,9 +337,9 @@ def test_memory_does_not_grow_with_the_number_of_models(backend: Backend) -> Non
     assert isinstance(backend.engine, Engine)
     with Session(backend.engine) as db:
         ModelService(db).create_models(numbered(1_001, start=90_000))  # what is made once
-        small = _peak(partial(ModelService(db).create_models, numbered(5_000)))
-        large = _peak(partial(ModelService(db).create_models, numbered(20_000, start=5_000)))
-        assert ModelService(db).count_models() == 26_001
+        small = _peak(partial(ModelService(db).create_models, numbered(2_500)))
+        large = _peak(partial(ModelService(db).create_models, numbered(10_000, start=2_500)))
+        assert ModelService(db).count_models() == 13_501
     assert large < 1.5 * small
 
 

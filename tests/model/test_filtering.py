@@ -33,6 +33,7 @@ from kamiwaza_sdk.services.model.schemas.filters import MAX_FILTER_VALUES
 from kamiwaza_sdk.services.model.schemas.filters.kinds import BOOLEAN, FIELDS, INTEGER, MOMENT
 from kamiwaza_sdk.services.model.statements.constructs import ALIAS, MODEL, TAG, VERSION, VERSION_TAG
 from kamiwaza_sdk.services.model.statements.filters import PLAIN_TEXTS, model_condition, version_condition
+from tests.effort import effort
 
 Values = Mapping[str, Any]  # Any: of each field's own type
 
@@ -354,7 +355,7 @@ def _expected(chosen: Filter) -> tuple[set[Any], set[Any]]:
     )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=effort(100, 2_000), deadline=None)
 @given(chosen=filters)
 def test_both_databases_choose_what_the_filter_says_and_its_negation_the_others(
     database: Connection, chosen: Filter

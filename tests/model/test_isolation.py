@@ -43,6 +43,7 @@ from kamiwaza_sdk import (
     setup_database,
 )
 from tests.backends import clear_tables
+from tests.effort import effort
 from tests.model.helpers import dump_namespace
 
 T = TypeVar("T")
@@ -399,7 +400,7 @@ def test_every_method_of_the_registry_is_asked() -> None:
 SETTINGS: Final = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
-@settings(SETTINGS, max_examples=50)
+@settings(SETTINGS, max_examples=effort(15, 500))
 @given(names=st.lists(st.sampled_from(sorted(CALLS)), min_size=1, max_size=6), data=st.data())
 def test_nothing_that_is_done_in_one_namespace_changes_or_shows_another(
     registry: Registry, names: list[str], data: st.DataObject
@@ -407,7 +408,7 @@ def test_nothing_that_is_done_in_one_namespace_changes_or_shows_another(
     ask(registry, names, data)
 
 
-@settings(SETTINGS, max_examples=5)
+@settings(SETTINGS, max_examples=effort(2, 20))
 @given(data=st.data())
 @pytest.mark.parametrize("name", sorted(CALLS))
 def test_a_method_neither_changes_nor_shows_another_namespace(

@@ -25,6 +25,7 @@ from kamiwaza_sdk import (
 from kamiwaza_sdk.services.model.operations.listings import ModelSort
 from kamiwaza_sdk.services.model.words import MAX_QUERY_WORDS, MAX_WORDS, document_words, query_words
 from tests.backends import Backend, Order, add, clear_tables
+from tests.effort import effort
 
 MODEL_SORTS: Final[tuple[ModelSort, ...]] = ("name", "created_at", "updated_at", "task", "author", "family")
 
@@ -348,7 +349,7 @@ texts = st.lists(words | anything, min_size=1, max_size=4).flatmap(
 )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=effort(50, 1_000), deadline=None)
 @given(descriptions=st.lists(texts, min_size=1, max_size=5), queries=st.lists(texts, min_size=1, max_size=4))
 def test_both_databases_find_what_python_finds(
     engine: Engine, descriptions: Sequence[str], queries: Sequence[str]

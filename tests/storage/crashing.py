@@ -19,9 +19,12 @@ from unittest.mock import patch
 from kamiwaza_sdk import StorageConfig, StorageService
 from kamiwaza_sdk.services import storage
 from kamiwaza_sdk.services.storage import _adoption, _materialize
+from tests.effort import effort
 from tests.storage.helpers import File, Version, keep, no_clone
 
 MIB = 1024**2
+#: How many lines are run through before the next at which it dies.
+STEP = effort(7, 1)
 ADDED, ADOPTED, PUBLISHED = b"added", b"adopted", b"published"
 PACKAGE = str(Path(storage.__file__).parent)
 
@@ -40,9 +43,9 @@ def killed(work: Callable[[], None], watch: Callable[[int], None] | None = None)
 
 
 def at_every_line(root: Path) -> int:
-    """Publish, add, adopt and lay out, dying before the first line of the store's code, the second, and so on."""
+    """Publish, add, adopt and lay out, dying before lines of the store's code that are `STEP` apart."""
     with patch.object(_materialize, "reflink", no_clone), patch.object(_adoption, "reflink", no_clone):
-        return next(line for line in itertools.count() if not killed(partial(use, root, line + 1)))
+        return next(line for line in itertools.count(0, STEP) if not killed(partial(use, root, line + 1)))
 
 
 def use(root: Path, line: int) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from kamiwaza_sdk import StorageConfig, StorageService
 from kamiwaza_sdk.exceptions import InvalidPathException, ServiceException
 from kamiwaza_sdk.services.storage._layout import checked_paths
+from tests.effort import effort
 from tests.storage.helpers import File, Version, keep, tree
 
 SEGMENTS = [
@@ -63,7 +64,7 @@ def _furnish(sandbox: Path) -> Path:
     return model
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=effort(60, 1_000), deadline=None)
 @given(chosen=st.lists(st.tuples(paths, st.integers(0, 1)), max_size=4), writable=st.booleans())
 def test_nothing_is_ever_written_outside(
     shared: tuple[StorageService, list[File]], chosen: list[tuple[str, int]], *, writable: bool
@@ -90,7 +91,7 @@ def _folded(path: str) -> str:
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", path).casefold())
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=effort(200, 5_000), deadline=None)
 @given(st.lists(paths, max_size=5))
 def test_accepted_paths_live_together_anywhere(chosen: list[str]) -> None:
     """Paths that pass are relative, stay inside, and stay apart where case and normal forms do not count."""

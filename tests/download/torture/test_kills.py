@@ -19,10 +19,11 @@ from kamiwaza_sdk import DownloadService
 from kamiwaza_sdk.testing import FaultyServer, GeneratedBody, Rate
 from tests.download.helpers import entries
 from tests.download.torture.children import Child, Job
+from tests.effort import effort
 from tests.nginx import serving
 
 MIB: Final = 1024**2
-KILLS: Final = int(os.environ.get("KAMIWAZA_TEST_KILLS", "20"))
+KILLS: Final = effort(8, 200)
 PAGE: Final = 4096
 #: What may travel again, of the body; what a child has received includes the head of the answer.
 LIMIT: Final = 8 * MIB
