@@ -77,6 +77,13 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def size(session: nox.Session) -> None:
+    """Count modules, lines, public names, and the files that a call runs through."""
+    session.install("-e.", *groups("test"))
+    session.run("python", "-m", "tests.size")
+
+
+@nox.session
 def coverage(session: nox.Session) -> None:
     """Run the whole suite, children included, and report what of the code it runs: it takes twice as long so."""
     session.install(EVERYTHING, *groups("test", "coverage"))
