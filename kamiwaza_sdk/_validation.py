@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, TypeVar, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
-from pydantic_core import SchemaValidator
+from pydantic_core import SchemaValidator, core_schema
 
 from kamiwaza_sdk.exceptions import InvalidInputException, InvalidNameException, InvalidPathException, ServiceException
 
@@ -58,8 +58,8 @@ MAX_SEGMENT_LENGTH: Final = 255
 MAX_SIZE: Final = 2**63 - 1
 
 _FORBIDDEN_IN_NAMES: Final = re.compile(r'[:@\\?#%*<>|"]')
-#: Names as most are, which need no closer look: no characters but these, and no segment that begins with a dot.
-_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_+=,-][A-Za-z0-9._+=,-]*(?:/[A-Za-z0-9_+=,-][A-Za-z0-9._+=,-]*)*")
+#: Names and paths as most are, which need no closer look: no characters but these, no segment that begins with a dot.
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_+=,-][A-Za-z0-9._+=,-]*(?:/[A-Za-z0-9_+=,-][A-Za-z0-9._+=,-]*)*")
 _Given = TypeVar("_Given")
 #: A longer name is no slip of the fingers, and takes long to compare.
 _LONGEST_GUESSED: Final = 64
@@ -131,7 +131,7 @@ def check_name(value: str, *, field: str = "name") -> str:
     """
     if not isinstance(value, str):
         raise InvalidInputException(field, f"must be text, not {shown(value)}; decode or convert it first")
-    if len(value) <= MAX_NAME_LENGTH and _PLAIN_NAME.fullmatch(value):
+    if len(value) <= MAX_NAME_LENGTH and _PLAIN.fullmatch(value):
         return value
     normal = unicodedata.normalize("NFC", value)  # first: it can be longer
     if problem := _name_problem(normal):
@@ -189,6 +189,8 @@ def _has_port(authority: str) -> bool:
 
 def check_path(value: str, *, field: str = "path") -> str:
     """Return a file's POSIX path relative to its model's root, or raise `InvalidPathException`."""
+    if len(value) <= MAX_SEGMENT_LENGTH and _PLAIN.fullmatch(value):
+        return value
     problem = (
         f"has more than the limit of {MAX_PATH_LENGTH} bytes in UTF-8; shorten it"
         if len(value.encode(errors="surrogatepass")) > MAX_PATH_LENGTH
@@ -219,11 +221,15 @@ def check_layout(paths: Iterable[str], *, field: str = "files") -> None:
             reason = f"name {shown(other)} and {shown(path)}, which can be one file; give each a path of its own"
             raise InvalidPathException(field, reason, value=path)
         files[key] = path
+    folders = {""}
     for key, path in files.items():
-        for end in (index for index, character in enumerate(key) if character == "/"):
-            if key[:end] in files:
-                reason = f"name {shown(files[key[:end]])} as a file and as a directory; rename one"
+        folder = key.rpartition("/")[0]
+        while folder not in folders:
+            if folder in files:
+                reason = f"name {shown(files[folder])} as a file and as a directory; rename one"
                 raise InvalidPathException(field, reason, value=path)
+            folders.add(folder)
+            folder = folder.rpartition("/")[0]
 
 
 def check_count(value: int, *, field: str, least: int = 0) -> int:
@@ -255,6 +261,8 @@ def check_given(value: _Given, kind: type, *, field: str, way_out: str) -> _Give
 
 def check_sha256(value: str, *, field: str = "sha256") -> str:
     """Return a SHA-256 digest as 64 lower-case hexadecimal digits, or raise `InvalidInputException`."""
+    if isinstance(value, str) and _SHA256.fullmatch(value):
+        return value
     digest = value.lower().removeprefix("sha256:") if isinstance(value, str) else ""
     if not _SHA256.fullmatch(digest):
         raise InvalidInputException(field, f"{shown(value)} is no SHA-256 digest; give 64 hexadecimal digits")
@@ -330,6 +338,18 @@ def revalidated_quickly(value: _Input, kind: type[_Input], field: str) -> _Input
     return cast("_Input", checked)  # cast: the validator is one of `kind`
 
 
+def validated_together(kind: type[_Input], rows: list[dict[str, object]]) -> list[_Input]:
+    """Return what many rows of fields make, in one call to the validator.
+
+    Raises:
+        InvalidInputException: A row is not acceptable: the first such.
+    """
+    try:
+        return cast("list[_Input]", _list_checker(kind).validate_python(rows))
+    except ValidationError as error:
+        raise translated(error) from None
+
+
 def _types(value: InputSchema) -> list[type]:
     return [*map(type, value.__dict__.values())]
 
@@ -337,8 +357,16 @@ def _types(value: InputSchema) -> list[type]:
 @cache
 def _checker(kind: type[InputSchema]) -> SchemaValidator:
     """Return what validates the fields of a schema, without making one by its constructor."""
-    schema: Any = kind.__pydantic_core_schema__  # Any: Pydantic's own, of which only this is looked at
-    return SchemaValidator({**schema, "custom_init": False})
+    return SchemaValidator(_without_init(kind))
+
+
+@cache
+def _list_checker(kind: type[InputSchema]) -> SchemaValidator:
+    return SchemaValidator(core_schema.list_schema(_without_init(kind)))
+
+
+def _without_init(kind: type[InputSchema]) -> Any:  # Any: Pydantic's own, of which only this is looked at
+    return {**cast("Any", kind.__pydantic_core_schema__), "custom_init": False}
 
 
 def translated(error: ValidationError) -> ServiceException:

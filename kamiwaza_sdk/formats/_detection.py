@@ -37,7 +37,8 @@ _LARGEST_HEADER: Final = 100_000_000
 
 
 def _ending(path: str) -> str:
-    return PurePosixPath(path).suffix.lower()
+    name, dot, ending = path.rpartition("/")[2].rpartition(".")
+    return f".{ending.lower()}" if dot and name and ending else ""
 
 
 def kind_by_name(path: str) -> str:

@@ -1,6 +1,6 @@
 """Puts together what texts, headers and the layout say about a model: of the variant that is loaded, never a sum."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from functools import cached_property
 from typing import Final
 
@@ -53,6 +53,7 @@ class Repository:
         unknown: Files that are of no format that is read.
         place: The repository, for messages about its files.
         source: The same for other messages. Default: `place`.
+        before: Of which less was read: where no more follows for what belongs together, that is not asked again.
 
     Attributes:
         layout: What it consists of.
@@ -68,10 +69,11 @@ class Repository:
         texts: Mapping[str, bytes],
         summaries: Mapping[str, FileSummary],
         *,
-        unreadable: Container[str] = (),
+        unreadable: Iterable[str] = (),
         unknown: Container[str] = (),
         place: str = "",
         source: str = "",
+        before: "Repository | None" = None,
     ) -> None:
         self._files = files
         self._texts = texts
@@ -82,8 +84,10 @@ class Repository:
         self._tokenizer = _json(place, texts, "tokenizer_config.json")
         roles = {path: summary.role for path, summary in summaries.items() if summary.role is not None}
         beside = {path: summary.beside for path, summary in summaries.items() if summary.beside}
-        layout = sort_files(files, texts, roles, unreadable, beside)
-        self.layout: LayoutSchema = _with_formats(layout, summaries, unknown)
+        self._sorted_by = (files, dict(texts), roles, frozenset(unreadable), beside)
+        same = before is not None and before._sorted_by == self._sorted_by
+        self._by_names: LayoutSchema = before._by_names if before is not None and same else sort_files(*self._sorted_by)
+        self.layout: LayoutSchema = _with_formats(self._by_names, summaries, unknown)
 
     def variant(self, name: str | None) -> VariantSchema | None:
         """Return the variant of a name; without one the default, `None` where there is none.

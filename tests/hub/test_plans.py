@@ -317,6 +317,14 @@ async def test_a_repository_of_1000_files_costs_3_requests_and_the_pages_of_its_
     assert len(many.storage.requests) == 1  # where the request for a header was redirected to
 
 
+async def test_the_repr_of_a_plan_of_many_files_shows_some(many: HuggingFaceServer, storage: StorageService) -> None:
+    """`asyncio.run` makes one of whatever a coroutine returns."""
+    config = await asyncio.to_thread(lambda: HubConfig(hf_endpoint=many.endpoint))
+    plan = await HubService(storage=storage, config=config).plan("hf://org/many")
+    assert [text.count("FileSchema(") for text in (repr(plan.manifest), repr(plan))] == [10, 20]
+    assert "… 1000 in all)" in repr(plan.manifest)
+
+
 @dataclass(frozen=True)
 class Sparse(GeneratedBody):
     """A safetensors file of 5 GiB that costs no memory: a header, and zeros."""

@@ -183,7 +183,9 @@ def _with_external_data(
 
     What is alike: ``x.onnx_data``, ``x.onnx.data``, ``x.data``.
     """
-    data = sorted(name for name in names if not name.endswith((".onnx", ".json", ".md"))) if candidates else []
+    if all(one.format != "onnx" for one in candidates):
+        return candidates
+    data = sorted(name for name in names if not name.endswith((".onnx", ".json", ".md")))
     found = [_with_named(one, names, beside) if one.format == "onnx" else one for one in candidates]
     named = {path for one in found if one.format == "onnx" for path in one.files}
     whole = [_with_data(one, data) if one.format == "onnx" else one for one in found]
@@ -208,7 +210,8 @@ def _with_data(one: Candidate, names: Sequence[str]) -> Candidate:
 
 def _folders_as_one(candidates: list[Candidate], names: frozenset[str]) -> list[Candidate]:
     """Make one candidate of the graphs in each folder that has a ``genai_config.json`` or a ``saved_model.pb``."""
-    folders = {name.rpartition("/")[0] or "." for name in names if name.rpartition("/")[2] == "genai_config.json"}
+    declared = (name.rpartition("/") for name in names if name.endswith("genai_config.json"))
+    folders = {folder or "." for folder, _, name in declared if name == "genai_config.json"}
     inside = defaultdict[str, list[Candidate]](list)
     others = list[Candidate]()
     for one in candidates:

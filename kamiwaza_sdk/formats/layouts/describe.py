@@ -132,23 +132,26 @@ class _Sorting:
     def __post_init__(self) -> None:
         names = frozenset(self.files)
         components = {name.rpartition("/")[0] for name in names if name.endswith("model_index.json")}
-        outside = any(weight_format(name, names) and not in_checkpoint(name) for name in names)
-        for path in self.files:
-            kind = self._kind(path, components)
-            if is_training_state(path) or is_cut_by_hand(path) or (outside and in_checkpoint(path)):
+        formats = {path: weight_format(path, names) for path in self.files}
+        saved = {path for path in self.files if in_checkpoint(path)}
+        outside = any(format_ and path not in saved for path, format_ in formats.items())
+        for path, format_ in formats.items():
+            if is_training_state(path) or is_cut_by_hand(path) or (outside and path in saved):
                 self.rest.append(path)
-            elif kind is not None:
+            elif (kind := self._kind(path, components)) is not None:
                 self.found[kind].append(path)
-            elif (format_ := weight_format(path, names)) is not None:
+            elif format_ is not None:
                 read = format_ in READ_FORMATS
                 (self.rest if read and path in self.unreadable else self.weights).append(path)
 
     def _kind(self, path: str, components: set[str]) -> CompanionKind | None:
         role = self.roles.get(path)
         kind = companion_kind(path) if role is None else None if role == "model" else role
+        if kind != "vae":
+            return kind
         above, _, folder = path.rpartition("/")[0].rpartition("/")
         # A component of a pipeline is what its index says, whatever its folder is called.
-        return None if kind == "vae" and above in components and folder == "vae" else kind
+        return None if above in components and folder == "vae" else kind
 
     def variant(self, one: Candidate) -> VariantSchema:
         """Return a candidate as it is shown."""

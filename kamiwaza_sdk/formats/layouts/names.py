@@ -53,13 +53,14 @@ _FORMATS: Final = {
 #: A set of shards as Transformers, llama.cpp and others number it: the total has five digits as a rule, and once six.
 _SHARD: Final = re.compile(r"(?P<stem>.+?)[-_.](?P<number>\d{4,6})[-_]of[-_](?P<total>\d{4,6})(?P<rest>(?:\.[^.]+)*)")
 #: Shards that only have a number: Meta's ``consolidated.00.pth``, MLC's ``params_shard_0.bin``.
-_NUMBERED: Final = re.compile(r"(?P<stem>consolidated|params_shard)[._](?P<number>\d{1,5})")
+_ONLY_NUMBERED: Final = ("consolidated", "params_shard")
+_NUMBERED: Final = re.compile(rf"(?P<stem>{'|'.join(_ONLY_NUMBERED)})[._](?P<number>\d{{1,5}})")
 #: What training leaves behind: https://huggingface.co/docs/transformers/main_classes/trainer, and DeepSpeed's states.
 _STATE: Final = re.compile(
     r"(?:optimizer|optim|scheduler|scaler|training_args|trainer_state|rng_state(?:_\d+)?|random_states_\d+"
     r"|zero_pp_rank_.*|mp_rank_.*_(?:model|optim)_states|bf16_zero_pp_rank_.*|events\.out\.tfevents\..*)(?:\..*)?"
 )
-_CHECKPOINT: Final = re.compile(r"(?:checkpoint|global_step|epoch|step)[-_]?\d+")
+_CHECKPOINT: Final = re.compile(r"(?:^|/)(?:checkpoint|global_step|epoch|step)[-_]?\d+/")
 #: Files cut into pieces by hand, which nothing loads: ``.part1of2``, ``-split-a``, ``.gguf.part-aa``.
 _CUT: Final = re.compile(r"[.-](?:part\d+of\d+|part[-_.]?(?:\d{1,3}|[a-z]{1,2})|split-[a-z]{1,2})$", re.IGNORECASE)
 #: The types of llama.cpp as names of files have them, with the mark of dynamic quantization.
@@ -82,6 +83,7 @@ _CONFIGS: Final = re.compile(
 )
 #: What an adapter of an Ollama image is called here.
 _OLLAMA_ADAPTER: Final = re.compile(r"adapter(?:-\d+)?\.gguf")
+_LORA: Final = re.compile(r"(?:^|[-_.])lora(?:[-_.]|$)")
 _MOST_SHOWN: Final = 20
 
 
@@ -119,10 +121,10 @@ def parse_stem(path: str) -> Stem:
     folder, _, whole = path.rpartition("/")
     name, dot, ending = whole.rpartition(".")
     name, ending = (name, dot + ending.lower()) if name and ending else (whole, "")
-    if found := _SHARD.fullmatch(name):
+    if "of" in name and (found := _SHARD.fullmatch(name)):
         shard = Shard(int(found["number"]), int(found["total"]))
         return Stem(folder, found["stem"] + found["rest"], ending, shard)
-    if found := _NUMBERED.fullmatch(name):
+    if name.startswith(_ONLY_NUMBERED) and (found := _NUMBERED.fullmatch(name)):
         return Stem(folder, found["stem"], ending, Shard(int(found["number"]), None))
     return Stem(folder, name, ending, None)
 
@@ -200,7 +202,7 @@ def is_training_state(path: str) -> bool:
 
 def in_checkpoint(path: str) -> bool:
     """Return whether a file lies in the folder of a moment of a training."""
-    return any(_CHECKPOINT.fullmatch(part) for part in path.split("/")[:-1])
+    return _CHECKPOINT.search(path) is not None
 
 
 def is_cut_by_hand(path: str) -> bool:
@@ -210,30 +212,35 @@ def is_cut_by_hand(path: str) -> bool:
 
 def companion_kind(path: str) -> CompanionKind | None:
     """Return which companion of a model a file is by its name; `None` of all others."""
-    return next(_companion_kinds(path), None)
+    name = _name(path).lower()
+    loaded = _loaded_kinds(path, name) if parse_stem(path).ending in _FORMATS else iter(())
+    return next(loaded, None) or next(_other_kinds(name), None)
 
 
-def _companion_kinds(path: str) -> Iterator[CompanionKind]:
-    name, folders = _name(path).lower(), path.split("/")[:-1]
-    loads = parse_stem(path).ending in _FORMATS
-    if "imatrix" in name and name.endswith((".gguf", ".gguf_file", ".dat")):
+def _loaded_kinds(path: str, name: str) -> Iterator[CompanionKind]:
+    """Yield which companions a file can be whose ending is that of weights."""
+    folders = path.split("/")[:-1]
+    if "imatrix" in name and name.endswith(".gguf"):
         yield "importance matrix"
     if name.endswith(".gguf") and "mmproj" in name:
         yield "projector"
     if name.endswith(".gguf") and name.startswith(("mtp-", "draft-")):
         yield "draft model"
-    if (
-        name.startswith("adapter_model.")
-        or _OLLAMA_ADAPTER.fullmatch(name)
-        or (loads and re.search(r"(?:^|[-_.])lora(?:[-_.]|$)", name))
-    ):
+    if _OLLAMA_ADAPTER.fullmatch(name) or name.startswith("adapter_model.") or ("lora" in name and _LORA.search(name)):
         yield "adapter"
-    if (loads and "voices" in folders) or name in {"voices.bin", "voices.npz"}:
+    if "voices" in folders or name in {"voices.bin", "voices.npz"}:
         yield "voice"
+    if name.startswith(("ae.", "vae.")) or any(part.startswith("vae_") for part in folders):
+        yield "vae"
+
+
+def _other_kinds(name: str) -> Iterator[CompanionKind]:
+    if "imatrix" in name and name.endswith((".gguf_file", ".dat")):
+        yield "importance matrix"
+    if name.startswith("adapter_model."):
+        yield "adapter"
     if name.endswith(".mlmodelc.zip"):
         yield "encoder"
-    if loads and (name.startswith(("ae.", "vae.")) or any(part.startswith("vae_") for part in folders)):
-        yield "vae"
     if _TOKENIZERS.fullmatch(name):
         yield "tokenizer"
     if _CONFIGS.fullmatch(name):

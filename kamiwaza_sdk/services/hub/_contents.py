@@ -19,7 +19,7 @@ def content_of(file: ManifestFileSchema) -> Hashable:
 def by_content(files: Iterable[ManifestFileSchema]) -> list[list[ManifestFileSchema]]:
     """Return the files of each content together, what is on this machine first; hard links are one content. Blocks."""
     groups = dict[Hashable, list[ManifestFileSchema]]()
-    for file in sorted(files, key=lambda file: file.local is None):
+    for file in sorted(files, key=lambda file: file.scheme != "file"):
         key = content_of(file) if file.has_digest else _place_of(file) or file.path
         groups.setdefault(key, []).append(file)
     return list(groups.values())

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Final
 
 from kamiwaza_sdk.exceptions import ServiceException
+from kamiwaza_sdk.formats._detection import named_format
 from kamiwaza_sdk.formats._kinds import kind_beside
 from kamiwaza_sdk.formats._programs import is_program
 from kamiwaza_sdk.formats._remote_code import remote_code
 from kamiwaza_sdk.formats.content import name_kind
 from kamiwaza_sdk.formats.exceptions import FormatException, NotTheModelException, UnknownFormatException
 from kamiwaza_sdk.formats.facts import Repository, quantization_of
-from kamiwaza_sdk.formats.inspection import FormatSchema, detect_format
+from kamiwaza_sdk.formats.inspection import FormatSchema
 from kamiwaza_sdk.formats.layouts.candidates import brief_structure
 from kamiwaza_sdk.formats.looking import FileSummary, Looking
 from kamiwaza_sdk.formats.quantization import QUANTIZATION_FILES
@@ -85,6 +86,11 @@ class Findings:
     _read: dict[str, bytes] = field(default_factory=dict[str, bytes])
     _repository: tuple[tuple[int, ...], Repository] | None = None
 
+    def tells_of(self, path: str) -> bool:
+        """Whether more is known of a file than its name."""
+        looked = path in self.summaries or path in self.others or path in self.programs or path in self.beside
+        return looked or path in self.problems or path in self.unreadable
+
     def format(self, path: str) -> str | None:
         """Return which weights a file is, or that it is a program: as its bytes say, or else its name."""
         is_known = path in self.summaries or path in self.others
@@ -134,7 +140,13 @@ class Findings:
         if self._repository is None or self._repository[0] != known:
             texts, sizes = self._readable(), self.files | self.sizes
             repository = Repository(
-                sizes, texts, self.summaries, unreadable=self.faults, unknown=self.others, source=self.source
+                sizes,
+                texts,
+                self.summaries,
+                unreadable=self.faults,
+                unknown=self.others,
+                source=self.source,
+                before=None if self._repository is None else self._repository[1],
             )
             self._repository = known, repository
         return self._repository[1]
@@ -292,6 +304,8 @@ class Inspection:
 
     async def look_into_others(self, files: Iterable[ManifestFileSchema]) -> None:
         """Read the headers of those files that are here and were not looked into: their names prove nothing."""
+        if not self._kept:
+            return
         async with self._alone:
             names = self.findings.files
             found = await in_thread(lambda: inspect_here(self._unseen(files), self._looking, names=names))
@@ -389,4 +403,4 @@ def _head(place: Path) -> bytes:
 
 def format_by_name(path: str) -> str | None:
     """Return what the name says that a file is, of the formats that are read; `None` of all others."""
-    return detect_format(b"", path=path)
+    return named_format(path)

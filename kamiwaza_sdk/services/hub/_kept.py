@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from kamiwaza_sdk.services.hub._records import Places, digest_of
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema
 from kamiwaza_sdk.services.hub.validators import KnownFile, KnownFiles
 from kamiwaza_sdk.services.storage.services import StorageService
@@ -41,7 +42,15 @@ class KeptFiles:
 
     def certain(self, files: Iterable[ManifestFileSchema]) -> dict[str, "BlobSchema"]:
         """Return by their paths those files that the store has for certain: nothing has to be asked of anybody."""
-        found = ((file, self.find(file)) for file in files if file.is_pinned and file.local is None)
+        blobs, known = Places(self._storage.path("0" * 64).parents[1]), self._known.places()
+
+        def may_be_kept(file: ManifestFileSchema) -> bool:
+            if file.sha256 is not None:
+                return blobs.may_have(file.sha256)
+            return known.may_have(digest_of(file.content_key))
+
+        away = (file for file in files if file.is_pinned and file.scheme != "file")
+        found = ((file, self.find(file)) for file in away if may_be_kept(file))
         return {file.path: kept.blob for file, kept in found if kept is not None}
 
     def remember(self, file: ManifestFileSchema, blob: "BlobSchema", validators: "Validators") -> None:

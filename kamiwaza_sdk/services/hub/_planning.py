@@ -9,7 +9,7 @@ from typing import Final
 from pydantic import TypeAdapter, ValidationError
 
 from kamiwaza_sdk._settings import Size
-from kamiwaza_sdk._validation import revalidated
+from kamiwaza_sdk._validation import revalidated, validated_together
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.formats._licences import all_of, is_licence_file
 from kamiwaza_sdk.formats._remote_code import CONFIGURATIONS
@@ -95,10 +95,7 @@ async def make_plan(
         NothingFitsException: No variant does.
         UnknownVariantException: There is no variant of that name.
     """
-    kept = await asyncio.to_thread(_here, manifest.files, storage)
-    requests = _MOST_REQUESTS_OF_MANY if len(manifest.files) > _MANY_FILES else _MOST_REQUESTS
-    inspection = Inspection(context, kept, requests=requests, source=manifest.source)
-    planning = await asyncio.to_thread(_Planning, manifest, question, inspection, frozenset(kept))
+    planning = await asyncio.to_thread(_Planning.of, manifest, question, context, storage)
     return await planning.run()
 
 
@@ -137,9 +134,21 @@ class _Planning:
         self._kept = kept
         self._by_path = {file.path: file for file in manifest.files}
 
+        self._kinds = {file.path: format_by_name(file.path) for file in manifest.files}
+        self._asked_for = self._texts_asked_for()
+
+    @classmethod
+    def of(
+        cls, manifest: ManifestSchema, question: Question, context: SourceContext, storage: StorageService
+    ) -> "_Planning":
+        """Return what plans, with what is on this machine. Blocks."""
+        kept = _here(manifest.files, storage)
+        requests = _MOST_REQUESTS_OF_MANY if len(manifest.files) > _MANY_FILES else _MOST_REQUESTS
+        inspection = Inspection(context, kept, requests=requests, source=manifest.source)
+        return cls(manifest, question, inspection, frozenset(kept))
+
     async def run(self) -> PlanSchema:
-        is_gguf, asked_for = await asyncio.to_thread(lambda: (self._is_gguf, self._asked_for))
-        await self._inspection.describe(self._manifest.files, remote=not is_gguf, texts=asked_for)
+        await self._inspection.describe(self._manifest.files, remote=not self._is_gguf, texts=self._asked_for)
         choice = await self._choose()
         if choice is None:
             await self._look_at_default()
@@ -147,12 +156,12 @@ class _Planning:
         await self._inspection.look_into_others(files)
         return await asyncio.to_thread(self._plan, files, choice)
 
-    @property
-    def _asked_for(self) -> frozenset[str]:
-        """The texts that the policy is about, so that it says the same before and after they are fetched."""
+    def _texts_asked_for(self) -> frozenset[str]:
+        """Return the texts that the policy is about, so that it says the same before and after they are fetched."""
         policy = self._question.policy
-        licences = policy is not None and policy.licenses is not None
-        code = policy is not None and policy.remote_code is False
+        if policy is None:
+            return frozenset()
+        licences, code = policy.licenses is not None, policy.remote_code is False
         paths = (file.path for file in self._manifest.files)
         asked = [path for path in paths if (licences and is_licence_file(path)) or (code and path in CONFIGURATIONS)]
         return frozenset(asked[:_MOST_TEXTS])
@@ -160,7 +169,7 @@ class _Planning:
     @property
     def _is_gguf(self) -> bool:
         """Whether there are GGUF files and no others, whose headers say what else a configuration does."""
-        kinds = {format_by_name(path) for path in self._by_path}
+        kinds = self._kinds.values()
         return "gguf" in kinds and "safetensors" not in kinds
 
     async def _choose(self) -> Choice | None:
@@ -200,7 +209,7 @@ class _Planning:
         await self._inspection.look_into(await asyncio.to_thread(self._others, layout))
 
     def _others(self, layout: LayoutSchema) -> list[ManifestFileSchema]:
-        weights = [file for file in self._manifest.files if format_by_name(file.path)]
+        weights = [file for file in self._manifest.files if self._kinds[file.path]]
         left = {path for one in layout.variants if one.format == "gguf" for path in one.files}
         few = len(self._manifest.files) <= _MANY_FILES
         return [file for file in weights if file.path in self._kept or (few and file.path not in left)]
@@ -222,7 +231,7 @@ class _Planning:
         chooser = self._chooser()
         described = findings.described(None if choice is None else choice.variant.name)
         same = {other.path: names[0].path for names in by_content(sized) for other in names[1:]}
-        known = tuple(self._file(file, same.get(file.path)) for file in sized)
+        known = tuple(validated_together(PlanFileSchema, [self._row(file, same.get(file.path)) for file in sized]))
         details = described.model_copy(update={"formats": _formats(known)})
         faults = findings.faults
         settled = chooser.settled(choice)
@@ -239,18 +248,17 @@ class _Planning:
             faults=tuple(faults[file.path] for file in known if file.path in faults),
         )
 
-    def _file(self, file: ManifestFileSchema, same_as: str | None) -> PlanFileSchema:
-        findings = self._inspection.findings
-        return PlanFileSchema(
-            path=file.path,
-            size=file.size,
-            kept=file.path in self._kept,
-            same_as=same_as,
-            format=findings.format(file.path),
-            dtype=findings.dtype(file.path),
-            verdict=findings.verdict(file.path),
-            problem=findings.problem(file.path) or findings.unread(file.path),
-        )
+    def _row(self, file: ManifestFileSchema, same_as: str | None) -> dict[str, object]:
+        findings, path = self._inspection.findings, file.path
+        row: dict[str, object] = {"path": path, "size": file.size, "kept": path in self._kept, "same_as": same_as}
+        if not findings.tells_of(path):
+            return row | {"format": self._kinds[path]}
+        return row | {
+            "format": findings.format(path),
+            "dtype": findings.dtype(path),
+            "verdict": findings.verdict(path),
+            "problem": findings.problem(path) or findings.unread(path),
+        }
 
     def _objections(
         self, manifest: ManifestSchema, files: Iterable[PlanFileSchema], details: RepositoryDetailsSchema

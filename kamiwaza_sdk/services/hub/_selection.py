@@ -48,13 +48,16 @@ class Selection:
 
     def wants(self, path: str) -> bool:
         """Whether the patterns leave a file."""
+        if self.allow is self.ignore is None:
+            return True
         if self.allow is not None and not any(fnmatchcase(path, pattern) for pattern in self.allow):
             return False
         return not any(fnmatchcase(path, pattern) for pattern in self.ignore or ())
 
     def left_out(self, path: str) -> LeftOutSchema | None:
         """Return why a file is left out that the patterns may leave; `None` where it is not."""
-        rule = next((rule for rule in rules_for(path) if not self._names(path, rule)), None)
+        rules = rules_for(path)
+        rule = next((rule for rule in rules if not self._names(path, rule)), None) if rules else None
         return None if rule is None else left_out_as(rule.part(path) or path, rule.reason)
 
     def closed(self, directory: str) -> LeftOutSchema | None:

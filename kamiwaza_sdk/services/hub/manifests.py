@@ -1,6 +1,7 @@
 """What references led to when they were last resolved, so that what is kept can be found without a connection."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -36,15 +37,17 @@ class KnownManifests:
         except (OSError, ValueError):
             return None
 
-    def put(self, reference: str, manifest: ManifestSchema) -> None:
-        """Keep what a reference led to, in place of what was; where that cannot be, it is not found offline. Blocks."""
+    def put(self, references: Sequence[str], manifest: ManifestSchema) -> None:
+        """Keep what references led to, in place of what was; where that cannot be, none is found offline. Blocks."""
         text = _dumped(manifest)
         digest = digest_of(text)
         try:
             write(self._place("manifests", digest), text)
-            write(self._place("references", digest_of(reference)), digest)
+            for reference in references:
+                write(self._place("references", digest_of(reference)), digest)
         except OSError as error:
-            _logger.warning("%s cannot be remembered, so that offline it is not known: %s", reference, error.strerror)
+            names = ", ".join(references)
+            _logger.warning("%s cannot be remembered, so that offline it is not known: %s", names, error.strerror)
 
     def _place(self, kind: str, digest: str) -> Path:
         return self._storage.root / kind / digest[:2] / digest

@@ -206,8 +206,9 @@ class HubService:
 
     Args:
         storage: Where files are kept. Default: the store that ``STORAGE_SERVICE_ROOT`` names.
-        downloads: What requests go through. Default: one of its own for each call, which sends the configured token to
-            the configured hub. One that is handed in sends what it was configured with.
+        downloads: What requests go through. Default: one of its own for each call, with the settings that the first
+            call finds (``DOWNLOAD_SERVICE_…``), which sends the configured token to the configured hub. One that is
+            handed in sends what it was configured with.
         config: Default: read from the environment (``HUB_SERVICE_…``) with the first call.
 
     Raises:
@@ -232,6 +233,7 @@ class HubService:
         )
         self._downloads = downloads
         self._config = check_given(config, HubConfig, field="config", way_out="write HubConfig(…)")
+        self._download_config: DownloadConfig | None = None
 
     async def resolve(
         self,
@@ -473,7 +475,9 @@ class HubService:
         if self._downloads is not None:
             way_out = "write DownloadService(DownloadConfig(…))"
             return self._config, check_given(self._downloads, DownloadService, field="downloads", way_out=way_out)
-        return self._config, DownloadService(await asyncio.to_thread(_download_config, self._config))
+        if self._download_config is None:
+            self._download_config = await asyncio.to_thread(_download_config, self._config)
+        return self._config, DownloadService(self._download_config)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kamiwaza_sdk._validation import Sha256
 from kamiwaza_sdk.services.download.schemas import Validators
-from kamiwaza_sdk.services.hub._records import digest_of, write
+from kamiwaza_sdk.services.hub._records import Places, digest_of, write
 
 __all__ = ["KnownFile", "KnownFiles"]
 
@@ -33,6 +33,10 @@ class KnownFiles:
 
     def __init__(self, root: Path) -> None:
         self._root = root / "urls"
+
+    def places(self) -> Places:
+        """Return what tells by the digests of many URLs of which `get` may know something."""
+        return Places(self._root, ".json")
 
     def get(self, url: str) -> KnownFile | None:
         """Return what is known of a URL. Blocks."""

@@ -1,14 +1,17 @@
 """What a source consists of, before a byte of it has travelled."""
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import AfterValidator, Field, StringConstraints
 
 from kamiwaza_sdk._validation import MAX_SIZE, FilePath, InputSchema, ModelName, Sha256, check_text
-from kamiwaza_sdk.services.hub.addresses import path_of, scheme_of
+from kamiwaza_sdk.services.hub.addresses import path_of
 
-__all__ = ["LeftOutSchema", "ManifestFileSchema", "ManifestSchema"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["LeftOutSchema", "ManifestFileSchema", "ManifestSchema", "shown_shortly"]
 
 _MAX_WORD_LENGTH: Final = 255
 _MAX_TAGS: Final = 1000
@@ -17,6 +20,26 @@ _MAX_TAGS: Final = 1000
 _Word = Annotated[str, StringConstraints(min_length=1, max_length=_MAX_WORD_LENGTH), AfterValidator(check_text)]
 _GitBlobId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
 _Address = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9+.-]*://"), AfterValidator(check_text)]
+
+
+#: How many of many a ``repr`` shows: asyncio makes one of what a coroutine returned.
+_MOST_SHOWN: Final = 10
+
+
+class _Shown(tuple[object, ...]):
+    """The first of many, and how many they are."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        first = ", ".join(map(repr, self[:_MOST_SHOWN]))
+        return f"({first}, … {len(self)} in all)"
+
+
+def shown_shortly(fields: "Iterable[tuple[str | None, object]]") -> "Iterator[tuple[str | None, object]]":
+    """Yield the fields of a ``repr``, of what is many the first."""
+    for name, value in fields:
+        yield name, _Shown(value) if isinstance(value, tuple) and len(value) > _MOST_SHOWN else value
 
 
 class ManifestFileSchema(InputSchema):
@@ -54,7 +77,7 @@ class ManifestFileSchema(InputSchema):
     @property
     def scheme(self) -> str:
         """The scheme of its URL, such as ``https``."""
-        return scheme_of(self.url)
+        return self.url.partition("://")[0]
 
     @property
     def has_digest(self) -> bool:
@@ -143,6 +166,9 @@ class ManifestSchema(InputSchema):
     private: bool = False
     page: _Address | None = None
     left_out: tuple[LeftOutSchema, ...] = ()
+
+    def __repr_args__(self) -> "Iterator[tuple[str | None, object]]":
+        return shown_shortly(super().__repr_args__())
 
     @property
     def size(self) -> int | None:

@@ -15,11 +15,11 @@ from kamiwaza_sdk.formats.schemas import (
     VariantSchema,
 )
 from kamiwaza_sdk.services.hub.schemas.fault import FileFaultSchema
-from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema, ManifestSchema
+from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema, ManifestSchema, shown_shortly
 from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 __all__ = ["PlanFileSchema", "PlanSchema", "PlanVariantSchema"]
 
@@ -107,6 +107,9 @@ class PlanSchema(InputSchema):
     memory: MemoryEstimateSchema | None = None
     objections: tuple[ObjectionSchema, ...] = ()
     faults: tuple[FileFaultSchema, ...] = ()
+
+    def __repr_args__(self) -> "Iterator[tuple[str | None, object]]":
+        return shown_shortly(super().__repr_args__())
 
     @property
     def source(self) -> str:

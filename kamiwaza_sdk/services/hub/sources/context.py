@@ -15,7 +15,7 @@ from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema
 from kamiwaza_sdk.services.storage.services import StorageService
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
 
     from kamiwaza_sdk.services.download.schemas import RangeSchema, ResponseSchema
     from kamiwaza_sdk.services.download.services import DownloadService
@@ -122,14 +122,15 @@ class SourceContext:
             if following in seen:
                 raise InvalidAnswerException(url=redact_text(url), reason="leads from page to page in a circle")
 
-    async def remember(self, reference: str, manifest: ManifestSchema) -> None:
+    async def remember(self, reference: "str | Iterable[str]", manifest: ManifestSchema) -> None:
         """Keep a manifest beside the store, for `recall`, in place of what was kept for this reference.
 
         Args:
-            reference: Whatever identifies it, with its hub, for whoever asks again.
+            reference: Whatever identifies it, with its hub, for whoever asks again; or several that do.
             manifest: It is kept as it is: without secrets, please.
         """
-        await thread_to_its_end(lambda: self._manifests.put(reference, manifest))
+        references = (reference,) if isinstance(reference, str) else (*reference,)
+        await thread_to_its_end(lambda: self._manifests.put(references, manifest))
 
     async def recall(self, reference: str) -> ManifestSchema:
         """Return the manifest that was remembered last by this reference.

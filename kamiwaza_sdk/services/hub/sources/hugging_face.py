@@ -7,14 +7,14 @@ What is asked, and what it says, is the hub's HTTP API as ``huggingface_hub`` us
 
 import asyncio
 import logging
-from collections.abc import Sequence
+import re
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import quote
 
 from pydantic import FailFast, TypeAdapter
 
-from kamiwaza_sdk._validation import check_path
+from kamiwaza_sdk._validation import validated_together
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.download.urls import redact_text
 from kamiwaza_sdk.services.hub.addresses import suggested
@@ -42,6 +42,8 @@ MAX_ENTRIES: Final = 100_000
 #: What is told of a repository: its hundred thousand files take less.
 _MAX_INFO: Final = 8 * 1024**2
 _HUGGING_FACE: Final = "https://huggingface.co"
+#: What stands in a URL as it is.
+_UNQUOTED: Final = re.compile(r"[A-Za-z0-9_./-]*")
 _INFO: Final = TypeAdapter(Info)
 #: Of what is wrong, the first thing is told: an error for each of millions of entries would take gigabytes.
 _TREE: Final = TypeAdapter(Annotated[list[Entry], FailFast()])
@@ -77,8 +79,7 @@ class HuggingFaceSource:
         files = await _files(pinned, context)
         made = partial(manifest_of, pinned, files, endpoint, licence=info.license, task=info.task, info=info)
         manifest = await asyncio.to_thread(made)
-        for name in {wanted, wanted.at(info.sha), pinned}:
-            await context.remember(_key(name, endpoint), manifest)
+        await context.remember({_key(name, endpoint) for name in (wanted, wanted.at(info.sha), pinned)}, manifest)
         return manifest
 
 
@@ -108,14 +109,10 @@ async def _files(pinned: HuggingFaceReference, context: SourceContext) -> tuple[
     async for page in context.pages(url):
         _refuse_unless_answered(page, pinned, url, context)
         # In a thread: a page may have 16 MiB.
-        entries = await asyncio.to_thread(
-            parsed_list, _TREE, page, url=url, what="listing of files", most=MAX_ENTRIES - count
-        )
-        count += len(entries)
+        count += await asyncio.to_thread(_add, files, page, base, url=url, most=MAX_ENTRIES - count)
         if count > MAX_ENTRIES:
             reason = f"has over {MAX_ENTRIES} files and directories; fetch some by their https:// addresses"
             raise InvalidSourceException(str(pinned), reason)
-        await asyncio.to_thread(_add, files, entries, base, url=url)
     if not files:
         raise InvalidSourceException(str(pinned), "has no files; choose another revision")
     return tuple(files.values())
@@ -128,26 +125,28 @@ def _refuse_unless_answered(
     raise_for_status(response, wanted, url=url, page=page, authenticated=context.config.hf_token is not None)
 
 
-def _add(files: dict[str, ManifestFileSchema], entries: Sequence[Entry], base: str, *, url: str) -> None:
-    for entry in entries:
-        if entry.type != "file":
-            continue
-        if entry.path in files:
-            raise InvalidAnswerException(url=redact_text(url), reason=f"lists {entry.path!a} twice")
-        try:
-            files[entry.path] = _file(entry, base)
-        except InvalidInputException as error:
-            raise InvalidAnswerException(url=redact_text(url), reason=f"lists what cannot be kept: {error}") from error
+def _add(files: dict[str, ManifestFileSchema], page: "ResponseSchema", base: str, *, url: str, most: int) -> int:
+    """Add the files of a page, unless it has more entries than it may, and return how many those are. Blocks."""
+    entries = parsed_list(_TREE, page, url=url, what="listing of files", most=most)
+    rows = [_row(entry, base) for entry in entries if entry.type == "file"] if len(entries) <= most else []
+    try:
+        found = validated_together(ManifestFileSchema, rows)
+    except InvalidInputException as error:
+        raise InvalidAnswerException(url=redact_text(url), reason=f"lists what cannot be kept: {error}") from error
+    for file in found:
+        if file.path in files:
+            raise InvalidAnswerException(url=redact_text(url), reason=f"lists {file.path!a} twice")
+        files[file.path] = file
+    return len(entries)
 
 
-def _file(entry: Entry, base: str) -> ManifestFileSchema:
-    path = check_path(entry.path)
-    url = f"{base}/{quote(path)}"
-    if entry.lfs is not None:
-        return ManifestFileSchema(path=path, url=url, size=entry.lfs.size, sha256=entry.lfs.oid)
+def _row(entry: Entry, base: str) -> dict[str, object]:
+    path, lfs = entry.path, entry.lfs
+    url = f"{base}/{path if _UNQUOTED.fullmatch(path) else quote(path, errors='surrogatepass')}"
+    if lfs is not None:
+        return {"path": path, "url": url, "size": lfs.size, "sha256": lfs.oid}
     # What Xet has chunked is no blob of git's; by its plain route it comes whole all the same.
-    git_blob_id = entry.oid if entry.xet_hash is None else None
-    return ManifestFileSchema(path=path, url=url, size=entry.size, git_blob_id=git_blob_id)
+    return {"path": path, "url": url, "size": entry.size, "git_blob_id": entry.oid if entry.xet_hash is None else None}
 
 
 def manifest_of(
