@@ -144,6 +144,21 @@ LAYOUTS: Final = (
         "|projector:mmproj-F32.gguf",
     ),
     Layout(
+        "a conversion with dynamic types and drafts, as llama.cpp tells them apart",
+        """mtp-m-Q4_K_M.gguf:2 m-eagle3-Q8_0.gguf:2 m-dflash-Q8_0.gguf:2 dspark-m-Q8_0.gguf:2 m-mtp-Q8_0.gguf:2
+        m-IQ1_M.gguf:9 m-UD-Q4_K_M.gguf:47 m-UD-Q8_K_XL.gguf:90""",
+        "UD-Q4_K_M",
+        "IQ1_M|UD-Q8_K_XL",
+        "draft model:m-dflash-Q8_0.gguf|draft model:m-eagle3-Q8_0.gguf|draft model:m-mtp-Q8_0.gguf"
+        "|draft model:dspark-m-Q8_0.gguf|draft model:mtp-m-Q4_K_M.gguf",
+    ),
+    Layout(
+        "a conversion with a plain and a dynamic type of one name",
+        "m-Q4_K_M.gguf:46 m-Q8_0.gguf:80 m-UD-Q4_K_M.gguf:47",
+        "Q4_K_M",
+        "Q8_0|UD-Q4_K_M",
+    ),
+    Layout(
         "mlc-ai/Llama-3-8B-Instruct-q4f16_1-MLC",
         "params_shard_{0..1}.bin:33 ndarray-cache.json:0 tensor-cache.json:0 mlc-chat-config.json:0",
         "params_shard-*.bin",

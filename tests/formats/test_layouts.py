@@ -5,6 +5,7 @@ import random
 import pytest
 
 from kamiwaza_sdk.formats.layouts.describe import describe_layout
+from kamiwaza_sdk.formats.layouts.needed import needed_companions
 from kamiwaza_sdk.formats.schemas import LayoutSchema
 from tests.formats.layouts import LAYOUTS, Layout, expand
 
@@ -48,3 +49,23 @@ def test_order_of_the_files_does_not_matter() -> None:
         assert describe_layout(dict(files), texts={p: t.encode() for p, t in layout.texts.items()}) == _described(
             layout
         )
+
+
+@pytest.mark.parametrize(
+    ("model", "projectors", "taken"),
+    [
+        ("m-Q4_K_M.gguf", "mmproj-BF16.gguf mmproj-F32.gguf mmproj-Q8_0.gguf", "mmproj-Q8_0.gguf"),
+        ("m-Q4_K_M.gguf", "mmproj-BF16.gguf mmproj-F16.gguf", "mmproj-BF16.gguf"),
+        ("m-BF16.gguf", "mmproj-F32.gguf mmproj-f16.gguf", "mmproj-f16.gguf"),
+        ("a/m-BF16.gguf", "mmproj-BF16.gguf a/mmproj-F32.gguf b/mmproj-BF16.gguf", "a/mmproj-F32.gguf"),
+        ("m-Q8_0.gguf", "a/mmproj-F16.gguf", ""),
+        ("m-Q4_K_M-{00001..00040}-of-00040.gguf", "mmproj-F16.gguf mmproj-F32.gguf", "mmproj-F16.gguf"),
+        # Without a type a model counts as of 0 bits, and its number of shards is none.
+        ("m-{00001..00040}-of-00040.gguf", "mmproj-F16.gguf mmproj-F32.gguf", "mmproj-F16.gguf"),
+    ],
+)
+def test_the_projector_is_the_one_that_llama_cpp_takes(model: str, projectors: str, taken: str) -> None:
+    """``find_best_sibling`` in https://github.com/ggml-org/llama.cpp/blob/master/common/download.cpp."""
+    layout = describe_layout(dict(expand(" ".join(f"{path}:1" for path in [model, *projectors.split()]))))
+    needed = needed_companions(layout.companions, layout.variants[0])
+    assert [path for one in needed for path in one.files] == taken.split()

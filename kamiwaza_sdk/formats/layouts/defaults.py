@@ -16,7 +16,8 @@ _TRANSFORMERS: Final = (
     "pytorch_model.bin",
     "pytorch_model-*.bin",
 )
-#: llama.cpp's ``-hf``: https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md.
+#: llama.cpp's ``-hf``: ``find_best_model`` in https://github.com/ggml-org/llama.cpp/blob/master/common/download.cpp,
+#: which finds ``UD-Q4_K_M`` as well.
 _LLAMA_CPP: Final = ("Q4_K_M", "Q8_0")
 
 
@@ -68,8 +69,9 @@ def _gguf_default(candidates: Sequence[Candidate]) -> tuple[str | None, str]:
     ordered = sorted(candidates, key=lambda one: one.files)
     for wanted in _LLAMA_CPP:
         found = [one for one in ordered if one.quantization == wanted]
+        found = found or [one for one in ordered if one.quantization == f"UD-{wanted}"]
         if len(found) == 1:
-            return found[0].label, f"llama.cpp takes {wanted}"
+            return found[0].label, f"llama.cpp takes {found[0].quantization}"
         if found:
             return None, f"there is no default, for {len(found)} models are of type {wanted}; choose one of them"
     if len({family_of(one.files) for one in ordered}) > 1:

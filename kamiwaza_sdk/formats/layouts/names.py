@@ -83,6 +83,9 @@ _CONFIGS: Final = re.compile(
 )
 #: What an adapter of an Ollama image is called here.
 _OLLAMA_ADAPTER: Final = re.compile(r"adapter(?:-\d+)?\.gguf")
+#: What llama.cpp takes for no model: ``gguf_filename_is_model`` in
+#: https://github.com/ggml-org/llama.cpp/blob/master/common/download.cpp.
+_DRAFT: Final = re.compile(r"mtp-|eagle3-|dflash-|dspark-")
 _LORA: Final = re.compile(r"(?:^|[-_.])lora(?:[-_.]|$)")
 _MOST_SHOWN: Final = 20
 
@@ -224,7 +227,7 @@ def _loaded_kinds(path: str, name: str) -> Iterator[CompanionKind]:
         yield "importance matrix"
     if name.endswith(".gguf") and "mmproj" in name:
         yield "projector"
-    if name.endswith(".gguf") and name.startswith(("mtp-", "draft-")):
+    if name.endswith(".gguf") and (name.startswith("draft-") or _DRAFT.search(name)):
         yield "draft model"
     if _OLLAMA_ADAPTER.fullmatch(name) or name.startswith("adapter_model.") or ("lora" in name and _LORA.search(name)):
         yield "adapter"

@@ -15,8 +15,9 @@ LOADED_KINDS: Final = frozenset({"adapter", "projector", "vae"})
 _BROUGHT: Final = frozenset({"config", "tokenizer", "voice"})
 #: What variants of several components are called.
 _PIPELINE: Final = re.compile(r"(?:.*/)?pipeline(?: .*)?")
-#: What ends the name of a GGUF file: the type of its weights.
-_LAST: Final = re.compile(r"[-.]([A-Z0-9_]+)(?:-\d{5}-of-\d{5})?\.gguf$", re.IGNORECASE)
+#: What ends the name of a GGUF file, but for its place in a set of shards: the type of its weights.
+_PLACE: Final = re.compile(r"(?:(?<=.)-\d{5}-of-\d{5})?\.gguf$", re.IGNORECASE)
+_LAST: Final = re.compile(r"[-.]([A-Z0-9_]+)$", re.IGNORECASE)
 
 
 def needed_companions(
@@ -84,7 +85,7 @@ def _projector(
 
 def _bits(path: str) -> int:
     """Return the first number in the type that a name ends with; 0 where there is none."""
-    kind = _LAST.search(path.rpartition("/")[2])
+    kind = _LAST.search(_PLACE.sub("", path.rpartition("/")[2], count=1))
     number = re.search(r"\d+", kind[1]) if kind else None
     return int(number[0]) if number else 0
 
