@@ -43,7 +43,7 @@ def elements(model: Published, n: int) -> int:
 
 
 def _llama(layers: int, heads: int, width: int, kv: int | None = None, **more: Any) -> _Config:  # Any: as above
-    config = {"num_hidden_layers": layers, "num_attention_heads": heads, "hidden_size": width}
+    config = {"model_type": "llama", "num_hidden_layers": layers, "num_attention_heads": heads, "hidden_size": width}
     return config | ({} if kv is None else {"num_key_value_heads": kv}) | more
 
 
@@ -53,13 +53,13 @@ def _latent(layers: int, heads: int, width: int) -> _Config:
 
 
 def _gemma3(layers: int, heads: int, kv: int, length: int, window: int) -> _Config:
-    text = _llama(layers, heads, 8, kv, head_dim=length, sliding_window=window, model_type="gemma3_text")
+    text = _llama(layers, heads, 8 * heads, kv, head_dim=length, sliding_window=window, model_type="gemma3_text")
     return {"model_type": "gemma3", "text_config": text}
 
 
 def _gemma3n(layers: int, shared: int) -> _Config:
     kinds = [("full" if index % 5 == 4 else "sliding") + "_attention" for index in range(layers)]
-    text = _llama(layers, 8, 2048, 2, head_dim=256, sliding_window=512, layer_types=kinds)
+    text = _llama(layers, 8, 2048, 2, head_dim=256, sliding_window=512, layer_types=kinds, model_type="gemma3n_text")
     return {"model_type": "gemma3n", "text_config": text | {"num_kv_shared_layers": shared}}
 
 
@@ -70,7 +70,8 @@ def _gpt_oss(layers: int) -> _Config:
 
 _SCOUT: Final = {
     "model_type": "llama4",
-    "text_config": _llama(48, 40, 5120, 8, head_dim=128, attention_chunk_size=8192, no_rope_layers=[1, 1, 1, 0] * 12),
+    "text_config": _llama(48, 40, 5120, 8, head_dim=128, attention_chunk_size=8192, no_rope_layers=[1, 1, 1, 0] * 12)
+    | {"model_type": "llama4_text"},
 }
 _QWEN = {"model_type": "qwen2", "use_sliding_window": False, "sliding_window": 131_072, "max_window_layers": 28}
 _NEXT: Final = _llama(48, 16, 2048, 2, head_dim=256, full_attention_interval=4, model_type="qwen3_next") | {
@@ -103,19 +104,33 @@ _WHISPER: Final = {
     "max_source_positions": 1500,
 }
 
+_GEMMA_3_4B: Final = {"model_type": "gemma3_text", "hidden_size": 2560, "num_hidden_layers": 34, "sliding_window": 1024}
+
 PUBLISHED: Final = (
-    Published("openai-community/gpt2", {"n_layer": 12, "n_head": 12, "n_embd": 768}, "12 * 2 * 12 * 64 * n"),
-    Published("EleutherAI/gpt-neox-20b", _llama(44, 64, 6144), "44 * 2 * 64 * 96 * n"),
-    Published("bigscience/bloom-7b1", {"n_layer": 30, "n_head": 32, "n_embed": 4096}, "30 * 2 * 32 * 128 * n"),
-    Published("mosaicml/mpt-7b", {"n_layers": 32, "n_heads": 32, "d_model": 4096}, "32 * 2 * 32 * 128 * n"),
+    Published(
+        "openai-community/gpt2",
+        {"model_type": "gpt2", "n_layer": 12, "n_head": 12, "n_embd": 768},
+        "12 * 2 * 12 * 64 * n",
+    ),
+    Published("EleutherAI/gpt-neox-20b", _llama(44, 64, 6144, model_type="gpt_neox"), "44 * 2 * 64 * 96 * n"),
+    Published(
+        "bigscience/bloom-7b1",
+        {"model_type": "bloom", "n_layer": 30, "n_head": 32, "n_embed": 4096},
+        "30 * 2 * 32 * 128 * n",
+    ),
+    Published(
+        "mosaicml/mpt-7b",
+        {"model_type": "mpt", "n_layers": 32, "n_heads": 32, "d_model": 4096},
+        "32 * 2 * 32 * 128 * n",
+    ),
     Published(
         "tiiuae/falcon-7b",
-        _llama(32, 71, 4544, multi_query=True, new_decoder_architecture=False),
+        _llama(32, 71, 4544, multi_query=True, new_decoder_architecture=False, model_type="falcon"),
         "32 * 2 * 1 * 64 * n",
     ),
     Published(
         "tiiuae/falcon-40b",
-        _llama(60, 128, 8192, num_kv_heads=8, new_decoder_architecture=True, multi_query=True),
+        _llama(60, 128, 8192, num_kv_heads=8, new_decoder_architecture=True, multi_query=True, model_type="falcon"),
         "60 * 2 * 8 * 64 * n",
     ),
     Published(
@@ -147,14 +162,22 @@ PUBLISHED: Final = (
         "32 * 2 * 8 * 128 * n",
     ),
     Published("mistralai/Mixtral-8x7B-v0.1", _llama(32, 32, 4096, 8, model_type="mixtral"), "32 * 2 * 8 * 128 * n"),
-    Published("mistralai/Mistral-Nemo-Base-2407", _llama(40, 32, 5120, 8, head_dim=128), "40 * 2 * 8 * 128 * n"),
+    Published(
+        "mistralai/Mistral-Nemo-Base-2407",
+        _llama(40, 32, 5120, 8, head_dim=128, sliding_window=None, model_type="mistral"),
+        "40 * 2 * 8 * 128 * n",
+    ),
     Published("Qwen/Qwen2.5-0.5B", _llama(24, 14, 896, 2, **_QWEN), "24 * 2 * 2 * 64 * n"),
     Published("Qwen/Qwen2.5-7B", _llama(28, 28, 3584, 4, **_QWEN), "28 * 2 * 4 * 128 * n"),
     Published("Qwen/Qwen2.5-32B", _llama(64, 40, 5120, 8, **_QWEN), "64 * 2 * 8 * 128 * n"),
     Published("Qwen/Qwen2.5-72B", _llama(80, 64, 8192, 8, **_QWEN), "80 * 2 * 8 * 128 * n"),
-    Published("Qwen/Qwen3-8B", _llama(36, 32, 4096, 8, head_dim=128), "36 * 2 * 8 * 128 * n"),
-    Published("Qwen/Qwen3-30B-A3B", _llama(48, 32, 2048, 4, head_dim=128), "48 * 2 * 4 * 128 * n"),
-    Published("Qwen/Qwen3-235B-A22B", _llama(94, 64, 4096, 4, head_dim=128), "94 * 2 * 4 * 128 * n"),
+    Published("Qwen/Qwen3-8B", _llama(36, 32, 4096, 8, head_dim=128, model_type="qwen3"), "36 * 2 * 8 * 128 * n"),
+    Published(
+        "Qwen/Qwen3-30B-A3B", _llama(48, 32, 2048, 4, head_dim=128, model_type="qwen3_moe"), "48 * 2 * 4 * 128 * n"
+    ),
+    Published(
+        "Qwen/Qwen3-235B-A22B", _llama(94, 64, 4096, 4, head_dim=128, model_type="qwen3_moe"), "94 * 2 * 4 * 128 * n"
+    ),
     Published("Qwen/Qwen3-Next-80B-A3B-Instruct", _NEXT, "12 * 2 * 2 * 256 * n"),
     Published(
         "google/gemma-2-2b",
@@ -167,12 +190,22 @@ PUBLISHED: Final = (
         "2 * 16 * 128 * (23 * n + 23 * window(4096))",
     ),
     Published("google/gemma-3-1b-it", _gemma3(26, 4, 1, 256, 512), "2 * 1 * 256 * (4 * n + 22 * window(512))"),
-    Published("google/gemma-3-4b-it", _gemma3(34, 8, 4, 256, 1024), "2 * 4 * 256 * (5 * n + 29 * window(1024))"),
+    Published(
+        "google/gemma-3-4b-it",
+        {"model_type": "gemma3", "text_config": _GEMMA_3_4B},
+        "2 * 4 * 256 * (5 * n + 29 * window(1024))",
+    ),
     Published(
         "google/gemma-3-4b-it",
         _gemma3(34, 8, 4, 256, 1024),
         "2 * 4 * 256 * (5 * n + 29 * window(1024))",
         "llama.cpp",
+    ),
+    # As its file is, which leaves out what is its class's default; so is that of Gemma 3 4B above.
+    Published(
+        "llava-hf/llava-1.5-7b-hf",
+        {"model_type": "llava", "text_config": {"model_type": "llama", "max_position_embeddings": 4096}},
+        "32 * 2 * 32 * 128 * n",
     ),
     Published("google/gemma-3-12b-it", _gemma3(48, 16, 8, 256, 1024), "2 * 8 * 256 * (8 * n + 40 * window(1024))"),
     Published("google/gemma-3-27b-it", _gemma3(62, 32, 16, 128, 1024), "2 * 16 * 128 * (10 * n + 52 * window(1024))"),
@@ -198,7 +231,7 @@ PUBLISHED: Final = (
     ),
     Published(
         "databricks/dbrx-base",
-        {"n_layers": 40, "n_heads": 48, "d_model": 6144, "attn_config": {"kv_n_heads": 8}},
+        {"model_type": "dbrx", "n_layers": 40, "n_heads": 48, "d_model": 6144, "attn_config": {"kv_n_heads": 8}},
         "40 * 2 * 8 * 128 * n",
     ),
     Published(
@@ -206,9 +239,11 @@ PUBLISHED: Final = (
         _llama(32, 32, 4096, 8, sliding_window=4096, sliding_window_pattern=4, model_type="cohere2"),
         "2 * 8 * 128 * (8 * n + 24 * window(4096))",
     ),
-    Published("allenai/OLMo-2-1124-7B", _llama(32, 32, 4096, 32), "32 * 2 * 32 * 128 * n"),
+    Published("allenai/OLMo-2-1124-7B", _llama(32, 32, 4096, 32, model_type="olmo2"), "32 * 2 * 32 * 128 * n"),
     Published("HuggingFaceTB/SmolLM2-1.7B", _llama(24, 32, 2048, 32), "24 * 2 * 32 * 64 * n"),
-    Published("ibm-granite/granite-3.3-8b-instruct", _llama(40, 32, 4096, 8), "40 * 2 * 8 * 128 * n"),
+    Published(
+        "ibm-granite/granite-3.3-8b-instruct", _llama(40, 32, 4096, 8, model_type="granite"), "40 * 2 * 8 * 128 * n"
+    ),
     Published("ai21labs/Jamba-v0.1", _JAMBA, "4 * 2 * 8 * 128 * n"),
     Published("nvidia/Nemotron-H-8B-Base-8K", _NEMOTRON, "4 * 2 * 8 * 128 * n"),
     Published("state-spaces/mamba2-2.7b", _MAMBA2 | {"state_size": 128, "conv_kernel": 4}, "0"),

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
+from kamiwaza_sdk.formats.attention.defaults import with_defaults
 from kamiwaza_sdk.formats.attention.layers import Layer, find_layers
 from kamiwaza_sdk.formats.attention.numbers import MAX_LAYERS, State, attention_of, number, quotient
 from kamiwaza_sdk.formats.schemas.attention import AttentionLayersSchema, AttentionSchema
@@ -42,7 +43,7 @@ def text_configuration(config: Mapping[str, object]) -> Mapping[str, object]:
         inner = next((value for name in _INNER if isinstance(value := config.get(name), dict)), None)
         if inner is None or number(config, *_FAMILY_LAYERS):
             return config
-        config = inner
+        config = with_defaults(inner)
     return config
 
 
