@@ -130,13 +130,16 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session(venv_backend="virtualenv", python="3.11")
 def oracles(session: nox.Session) -> None:
-    """Compare what is said of pickles with PyTorch, picklescan and modelscan, and parameters with huggingface.js.
+    """Compare what is said of pickles with PyTorch, picklescan and modelscan, and of models with their own programs.
 
+    Parameters with huggingface.js, layers and heads with the classes of transformers, GGUF files with gguf-py.
     With pip, which takes PyTorch from a machine's own index where there is one: it has some GB.
     """
     session.install("-e.", *groups("test", "oracles"))
     session.run("python", "-m", "tests.formats.measure_pickles")
     session.run("python", "-m", "tests.formats.oracles")
+    session.run("python", "-m", "tests.formats.config_oracles")
+    session.run("python", "-m", "tests.formats.gguf_oracles")
     place = Path(session.create_tmp()).resolve()
     session.run("npm", "install", "--silent", "--prefix", str(place), "@huggingface/hub@2", external=True)
     session.run("python", "-m", "tests.formats.count_oracles", env={"HUGGINGFACE_JS": str(place)})
