@@ -317,6 +317,19 @@ async def test_a_repository_of_1000_files_costs_3_requests_and_the_pages_of_its_
     assert len(many.storage.requests) == 1  # where the request for a header was redirected to
 
 
+async def test_a_repository_of_100_shards_costs_4_requests(storage: StorageService) -> None:
+    names = [f"model-{number:05}-of-00100.safetensors" for number in range(1, 101)]
+    index = {"weight_map": {f"layer.{number}": name for number, name in enumerate(names)}}
+    files = {**dict.fromkeys(names, WEIGHTS), "model.safetensors.index.json": json.dumps(index).encode()}
+    with HuggingFaceServer() as server:
+        server.add_repository("org/sharded", {**files, "config.json": CONFIG})
+        config = await asyncio.to_thread(lambda: HubConfig(hf_endpoint=server.endpoint))
+        plan = await HubService(storage=storage, config=config).plan("hf://org/sharded")
+        asked = len(server.requests)
+    assert [(one.name, len(one.files)) for one in plan.variants] == [("model-*.safetensors", 100)]
+    assert asked == 4
+
+
 async def test_the_repr_of_a_plan_of_many_files_shows_some(many: HuggingFaceServer, storage: StorageService) -> None:
     """`asyncio.run` makes one of whatever a coroutine returns."""
     config = await asyncio.to_thread(lambda: HubConfig(hf_endpoint=many.endpoint))
