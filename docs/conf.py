@@ -2,8 +2,10 @@
 
 import inspect
 import re
+import sys
 from collections.abc import Callable
 from importlib.metadata import version as installed_version
+from pathlib import Path
 from typing import Any, Final, get_origin, get_type_hints
 
 from docutils import nodes
@@ -12,8 +14,13 @@ from pydantic_settings import BaseSettings
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.util.docutils import SphinxDirective
 from sphinx.util.inspect import stringify_signature
 from sphinx.util.typing import stringify_annotation
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from diagrams import draw_house, draw_sequence
 
 from kamiwaza_sdk import DBBase, Download, ModelEventSchema, ModelSchema, ModelVersionSchema, Page
 from kamiwaza_sdk._validation import InputSchema
@@ -107,10 +114,38 @@ _ELSEWHERE: Final = {
 
 def setup(app: Sphinx) -> None:
     """Connect what follows."""
+    app.add_directive("house", House)
+    app.add_directive("sequence", Sequence)
     app.connect("missing-reference", link_elsewhere)
     app.connect("autodoc-process-signature", simplify_signature)
     app.connect("autodoc-process-docstring", quote_parameters)
     app.connect("autodoc-process-docstring", type_attributes, priority=600)  # napoleon has found them by then
+
+
+class Sequence(SphinxDirective):
+    """A sequence diagram; where a page is not HTML, the text that it is drawn from."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+    has_content = True
+    draw = staticmethod(draw_sequence)
+
+    def run(self) -> list[nodes.Node]:
+        """Draw it."""
+        source = "\n".join(self.content)
+        try:
+            picture = self.draw(source, title=self.arguments[0])
+        except ValueError as error:
+            raise self.error(str(error)) from error
+        if self.env.app.builder.format != "html":
+            return [nodes.literal_block(source, source)]
+        return [nodes.raw("", picture, format="html")]
+
+
+class House(Sequence):
+    """Boxes in rows, with arrows between them."""
+
+    draw = staticmethod(draw_house)
 
 
 def link_elsewhere(
