@@ -1,8 +1,8 @@
 """Draws the documentation's pictures as SVG, from text, with nothing but the standard library.
 
 ``conf.py`` makes two directives of the two functions. The pictures take the colours of the page around them, light or
-dark. What else draws such pictures needs JavaScript in the reader's browser (Mermaid), Java (PlantUML), a program beside
-Python (Graphviz), or Pillow as it was before version 10 (seqdiag).
+dark. What else draws such pictures needs JavaScript in the reader's browser (Mermaid), Java (PlantUML), a program apart
+from Python (Graphviz), or Pillow as it was before version 10 (seqdiag).
 """
 
 import re
@@ -33,8 +33,8 @@ def draw_sequence(text: str, *, title: str) -> str:
         ValueError: A line is no message.
 
     Example:
-        >>> draw_sequence("Host -> Service: get_model(id)", title="A call").count("<path")
-        2
+        >>> draw_sequence("Host -> Service: get_model(id)", title="A call").count("marker-end")
+        1
     """
     messages = [(line, _MESSAGE.fullmatch(line)) for line in _lines(text)]
     if wrong := [line for line, match in messages if match is None]:

@@ -1,10 +1,13 @@
 """The documentation says everything, once, and says it right. Its code blocks run in the session ``docs`` of nox."""
 
 import ast
+import importlib.util
 import re
 import tomllib
 from pathlib import Path
+from types import ModuleType
 from typing import Final
+from xml.etree import ElementTree
 
 import pytest
 from pydantic_settings import BaseSettings
@@ -102,3 +105,71 @@ def test_the_readme_has_the_commands_that_a_new_user_copies() -> None:
     install = "python3 -m venv .venv && .venv/bin/pip install -q -e"
     assert f'{install} ".[examples]" && .venv/bin/python examples/quickstart.py\n' in readme
     assert f'{install} ".[dev]" && .venv/bin/nox -s tests\n' in readme
+
+
+@pytest.fixture(scope="module")
+def diagrams() -> ModuleType:
+    """What draws the documentation's pictures, which is no part of the package."""
+    spec = importlib.util.spec_from_file_location("diagrams", ROOT / "docs/diagrams.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+SVG: Final = "{http://www.w3.org/2000/svg}"
+
+
+def numbers(element: ElementTree.Element, *names: str) -> list[float]:
+    return [float(element.attrib[name]) for name in names]
+
+
+def test_a_sequence_diagram_has_a_column_for_each_participant_and_an_arrow_for_each_message(
+    diagrams: ModuleType,
+) -> None:
+    picture = ElementTree.fromstring(
+        diagrams.draw_sequence("a -> b: ask <now>\nb -> b: think\nb --> a: answer", title="Who & what")
+    )
+    assert picture.findtext(f"{SVG}title") == "Who & what"
+    positions = {text.text: float(text.attrib["x"]) for text in picture.iter(f"{SVG}text")}
+    assert list(positions) == ["a", "b", "ask <now>", "think", "answer"]
+    assert positions["a"] < positions["ask <now>"] == positions["answer"] < positions["b"] < positions["think"]
+    kinds = [path.get("class") for path in picture.iter(f"{SVG}path")]
+    assert kinds == [None, "faint", "faint", "call", "call", "answer"]
+
+
+def test_boxes_of_a_house_do_not_overlap_and_arrows_lead_from_one_to_another(diagrams: ModuleType) -> None:
+    picture = ElementTree.fromstring(
+        diagrams.draw_house("(a) | b | b\n. | c | d\na: of others\nb -> c\na -> d", title="A house")
+    )
+    a, b, c, d = (numbers(box, "x", "y", "width", "height") for box in picture.iter(f"{SVG}rect"))
+    assert a[0] + a[2] < b[0] == c[0] < c[0] + c[2] < d[0]
+    assert a[1] == b[1] < a[1] + a[3] < c[1] == d[1]
+    assert b[2] > c[2] == d[2]
+    assert [box.get("class") for box in picture.iter(f"{SVG}rect")] == ["outside", "box", "box", "box"]
+    assert [path.get("class") for path in picture.iter(f"{SVG}path")] == [None, "call", "call"]
+
+
+@pytest.mark.parametrize(
+    ("draw", "text", "message"),
+    [
+        ("draw_sequence", "a -> b: ask\na ask b", "no message: 'a ask b'; write 'A -> B: text'"),
+        ("draw_house", "a | b\na -> c", "in no row: 'c'"),
+        ("draw_house", "a\nb\nb -> a", "'b' is not above 'a'"),
+    ],
+)
+def test_a_picture_that_cannot_be_drawn_names_the_line(
+    diagrams: ModuleType, draw: str, text: str, message: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        getattr(diagrams, draw)(text, title="Wrong")
+
+
+def test_a_decision_is_one_page_of_context_decision_and_consequences() -> None:
+    records = sorted(ROOT.glob("docs/decisions/0*.md"))
+    assert [int(record.name[:4]) for record in records] == list(range(1, len(records) + 1))
+    for record in records:
+        text = record.read_text()
+        assert len(text.splitlines()) <= 40, record.name
+        assert re.findall(r"^\*\*(\w+)\.\*\*", text, re.MULTILINE) == ["Context", "Decision", "Consequences"]
