@@ -11,6 +11,12 @@ nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_external_run = True
 nox.options.sessions = ["tests", "lowest", "lint", "types", "docs", "quickstart"]
+# Those that `pythons` does not find, it skips, and says so at the end: on CI, too.
+nox.options.error_on_missing_interpreters = False
+nox.options.download_python = "never"
+# pyenv has a command for each version that it has, but most fail: it runs those that were chosen.
+_PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], *map(str, sorted(_PYENV.glob("versions/*/bin")))])
 
 PROJECT = tomllib.loads(Path("pyproject.toml").read_text())
 #: One worker more than CI has cores: much of the suite waits, for a disk, a server or a lock.
@@ -25,6 +31,7 @@ SLOW = [
 ]
 #: Of the four kinds of session two that differ in colour and database both.
 CROSSED = "not async-sqlite and not (sync-postgresql and not async-postgresql)"
+LESS = [*(f"--ignore={path}" for path in SLOW), "-k", CROSSED]
 EVERYTHING = "-e.[async,asyncpg,examples,notebook,object-storage,plots,postgres]"
 
 
@@ -47,8 +54,14 @@ def lowest(session: nox.Session) -> None:
     extras = [PROJECT["project"]["optional-dependencies"][name] for name in named]
     oldest = [line.split(",")[0].replace(">=", "==") for line in sum(extras, PROJECT["project"]["dependencies"])]
     session.install(EVERYTHING, *oldest, *groups("test"))
-    less = [*(f"--ignore={path}" for path in SLOW), "-k", CROSSED]
-    session.run("pytest", *(session.posargs or [*PARALLEL, *less]))
+    session.run("pytest", *(session.posargs or [*PARALLEL, *LESS]))
+
+
+@nox.session(python=["3.11", "3.12", "3.13", "3.14"])
+def pythons(session: nox.Session) -> None:
+    """Run the suite, shortened as in `lowest`, on each version of Python that is on PATH or that pyenv has."""
+    session.install(EVERYTHING, *groups("test"))
+    session.run("pytest", *(session.posargs or [*PARALLEL, *LESS]))
 
 
 @nox.session
