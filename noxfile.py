@@ -1,6 +1,7 @@
 """What CI runs, a session at a time. ``nox`` alone runs just that; the other sessions take long, or a quiet machine."""
 
 import os
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -182,3 +183,25 @@ def quickstart(session: nox.Session) -> None:
     env = {"XDG_DATA_HOME": home, "PATH": os.environ["PATH"]}
     session.run("python", "examples/quickstart.py", env=env)
     session.run("python", "examples/quickstart.py", env=env)
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """Build and check what is published, and show what fragments make of the changelog; ``-- --write`` puts it there.
+
+    Nothing is uploaded. What is built is in dist/.
+    """
+    session.install(*groups("changelog", "release"))
+    version = PROJECT["project"]["version"]
+    changelog = Path("CHANGELOG.md")
+    if "--write" in session.posargs:
+        session.run("towncrier", "build", "--yes", "--version", version)
+        # A section that was begun by hand goes on below the fragments.
+        changelog.write_text(changelog.read_text().replace(f"## {version} (not released)\n\n", "", 1))
+    else:
+        session.run("towncrier", "build", "--draft", "--version", version)
+    shutil.rmtree("dist", ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", "dist")
+    built = sorted(map(str, Path("dist").iterdir()))
+    session.run("twine", "check", "--strict", *built)
+    session.run("check-wheel-contents", *(path for path in built if path.endswith(".whl")))
