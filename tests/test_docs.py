@@ -16,7 +16,7 @@ import kamiwaza_sdk
 from kamiwaza_sdk import DownloadConfig, HubConfig, ModelService, ServiceConfig, ServiceException, StorageConfig
 
 ROOT: Final = Path(__file__).parent.parent
-PAGES: Final = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
+PAGES: Final = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 DIRECTIVE: Final = re.compile(r"^\.\. (?:auto\w+:: kamiwaza_sdk\.|py:type:: )(\w+)$", re.MULTILINE)
 UNITS: Final = {"": 1, " MiB": 1024**2, " GiB": 1024**3}
 
