@@ -9,7 +9,8 @@ from math import prod
 from typing import Final
 
 from kamiwaza_sdk.formats._onnx_graph import Graph, Part, read_function, read_graph
-from kamiwaza_sdk.formats._onnx_values import DTYPES, MAX_TEXT, Weight, read_text
+from kamiwaza_sdk.formats._onnx_quantized import weigh
+from kamiwaza_sdk.formats._onnx_values import DTYPES, MAX_TEXT, Weight, dtype_name, read_text
 from kamiwaza_sdk.formats._protobuf import BYTES, VARINT, next_field, read_bytes, skip_field
 from kamiwaza_sdk.formats._source import ByteSource, Cursor, Reading
 from kamiwaza_sdk.formats.exceptions import FormatLimitException
@@ -125,11 +126,7 @@ def _read_property(cursor: Cursor, end: int, model: _Model) -> Reading[None]:
 def _tensor(name: str, weight: Weight) -> TensorSchema:
     bits = DTYPES[weight.dtype].bits if weight.dtype in DTYPES else None
     size = None if bits is None else (prod(weight.shape) * bits + 7) // 8
-    return TensorSchema(name=name, dtype=_dtype(weight), shape=weight.shape, size=size, offset=weight.offset)
-
-
-def _dtype(weight: Weight) -> str:
-    return DTYPES[weight.dtype].name if weight.dtype in DTYPES else f"type {weight.dtype}"
+    return TensorSchema(name=name, dtype=dtype_name(weight.dtype), shape=weight.shape, size=size, offset=weight.offset)
 
 
 def _schema(source: ByteSource, model: _Model, graph: Graph | None) -> ONNXSchema:
@@ -148,7 +145,8 @@ def _schema(source: ByteSource, model: _Model, graph: Graph | None) -> ONNXSchem
         return known
     totals = Counter[str]()
     for weight in graph.weights.values():
-        totals[_dtype(weight)] += prod(weight.shape)
+        totals[dtype_name(weight.dtype)] += prod(weight.shape)
+    weighed = weigh(graph.weights, graph.uses, graph.made)
     return known.model_copy(
         update={
             "inputs": tuple(graph.inputs),
@@ -156,6 +154,8 @@ def _schema(source: ByteSource, model: _Model, graph: Graph | None) -> ONNXSchem
             "tensors": TensorTable(graph.weights, _tensor),
             "parameters": totals.total(),
             "parameters_by_dtype": dict(sorted(totals.items())),
+            "unpacked_by_dtype": weighed.by_dtype if weighed.problem is None else None,
+            "packing_problem": weighed.problem,
             "has_external_data": graph.has_external_data,
             "external_files": tuple(sorted(graph.external_files)),
         }

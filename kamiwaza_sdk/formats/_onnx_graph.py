@@ -5,10 +5,12 @@ The format: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto, from which t
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 
+from kamiwaza_sdk.formats._onnx_quantized import OPERATORS, Use, uses_of
 from kamiwaza_sdk.formats._onnx_values import Weight, read_text, read_value, read_weight
 from kamiwaza_sdk.formats._protobuf import BYTES, next_field, skip_field
 from kamiwaza_sdk.formats._source import ByteSource, Cursor, Reading
@@ -26,7 +28,12 @@ MAX_DEPTH: Final = 16
 _SHORT_NODE: Final = 16_384
 #: How many bytes of a node cost a step.
 _BYTES_A_STEP: Final = 24
+_INPUT: Final = 1
+_KIND: Final = 4
 _ATTRIBUTE: Final = 5
+#: The fields of an attribute that have its name, and a whole number.
+_NAME: Final = 1
+_INTEGER: Final = 3
 #: The fields of an attribute that hold tensors and graphs.
 _HOLDING: Final = frozenset({5, 6, 10, 11, 22, 23})
 _TENSORS: Final = frozenset({5, 10})
@@ -50,6 +57,8 @@ class Graph:
         inputs: Of the main graph, in its order.
         outputs: Of the main graph, in its order.
         weights: By name, also those of graphs in nodes.
+        uses: What the operators of quantized graphs take values for.
+        made: Which weights are the values of constants, by the scope and name of the value.
         external_files: The files that weights are in besides this one.
         has_external_data: Whether there are any.
     """
@@ -57,11 +66,13 @@ class Graph:
     inputs: list[ONNXValueSchema] = field(default_factory=list)
     outputs: list[ONNXValueSchema] = field(default_factory=list)
     weights: dict[str, Weight] = field(default_factory=dict)
+    uses: list[Use] = field(default_factory=list)
+    made: dict[str, str] = field(default_factory=dict)
     external_files: set[str] = field(default_factory=set)
     has_external_data: bool = False
 
-    def add(self, source: ByteSource, weight: Weight, name: str) -> None:
-        """Keep a weight under a name, or another one where something else has that."""
+    def add(self, source: ByteSource, weight: Weight, name: str) -> str:
+        """Keep a weight under a name, or another one where something else has that; return it."""
         unique, number = name, 1
         while unique in self.weights:
             number += 1
@@ -70,6 +81,7 @@ class Graph:
         self.weights[unique] = weight
         if len(self.weights) > MAX_ITEMS:
             source.exceed(f"more than {MAX_ITEMS} weights", MAX_ITEMS)
+        return unique
 
     def note(self, source: ByteSource, weight: Weight) -> None:
         """Note the file that a weight is in, or refuse one outside of the directory, as the reference library does."""
@@ -97,6 +109,7 @@ def read_function(source: ByteSource, graph: Graph, part: Part) -> Reading[None]
         if (found.number, found.wire) == (1, BYTES):
             name = yield from read_text(cursor, found)
         elif (found.number, found.wire) == (7, BYTES):
+            skimmer.scopes = [f"{name}/"]
             yield from skimmer.read_node(cursor, found.value, f"{name}/", 1)
         else:
             yield from skip_field(cursor, found)
@@ -106,12 +119,14 @@ class _Skimmer:
     def __init__(self, source: ByteSource, graph: Graph) -> None:
         self.source = source
         self.graph = graph
+        self.scopes = list[str]()
 
     def read_graph(self, cursor: Cursor, end: int, scope: str, depth: int) -> Reading[None]:
         """Read a graph that ends there; of those in nodes, only the weights are kept."""
         if depth > MAX_DEPTH:
             self.source.exceed(f"graphs are nested deeper than {MAX_DEPTH}", MAX_DEPTH, cursor.offset)
         graph = self.graph
+        self.scopes.append(scope)
         while cursor.offset < end:
             found = yield from next_field(cursor, end)
             last = cursor.offset + found.value
@@ -132,6 +147,7 @@ class _Skimmer:
                     yield from skip_field(cursor, found)
             if max(len(graph.inputs), len(graph.outputs)) > MAX_ITEMS:
                 self.source.exceed(f"more than {MAX_ITEMS} inputs or outputs", MAX_ITEMS, cursor.offset)
+        self.scopes.pop()
 
     def _keep(self, weight: Weight, scope: str) -> None:
         self.graph.add(self.source, weight, scope + weight.name)
@@ -155,13 +171,15 @@ class _Skimmer:
         if length <= _SHORT_NODE:
             self.source.step(cursor.offset, 1 + length // _BYTES_A_STEP)
             yield from cursor.need(length)
-            if not _holds_tensors(cursor.data, cursor.position, cursor.position + length):
+            if not self._holds_tensors(cursor.data, cursor.position, length):
                 yield from cursor.skip(length)
                 return
-        end, name, kind, constants = cursor.offset + length, "", "", list[Weight]()
+        end, name, kind, output, constants = cursor.offset + length, "", "", "", list[Weight]()
         while cursor.offset < end:
             found = yield from next_field(cursor, end)
-            if (found.number, found.wire) == (3, BYTES):
+            if (found.number, found.wire) == (2, BYTES):
+                output = yield from read_text(cursor, found)
+            elif (found.number, found.wire) == (3, BYTES):
                 name = yield from read_text(cursor, found)
             elif (found.number, found.wire) == (4, BYTES):
                 kind = yield from read_text(cursor, found)
@@ -173,7 +191,27 @@ class _Skimmer:
         for weight in constants:
             self.graph.note(self.source, weight)
             if kind == "Constant":
-                self.graph.add(self.source, weight, scope + (name or weight.name or kind))
+                key = self.graph.add(self.source, weight, scope + (name or weight.name or kind))
+                self.graph.made[scope + output] = key
+
+    def _holds_tensors(self, data: bytes, at: int, length: int) -> bool:
+        """Whether a node in memory has tensors or graphs; what it takes its inputs for is noted."""
+        survey = _survey(data, at, at + length)
+        if survey.kind in OPERATORS:
+            self._note_uses(survey.kind, data, at, length)
+        return survey.holds_tensors
+
+    def _note_uses(self, kind: bytes, data: bytes, at: int, length: int) -> None:
+        """Note what an operator of a quantized graph takes its inputs for; nothing of one that is not well formed."""
+        inputs, numbers = list[str](), dict[str, int]()
+        with suppress(ValueError):
+            for number, begin, size in _skim(data, at, at + length):
+                if number == _INPUT:
+                    inputs.append(data[begin : begin + size].decode(errors="replace"))
+                elif number == _ATTRIBUTE:
+                    numbers |= _number(data, begin, begin + size)
+        self.source.step(at, len(inputs))
+        self.graph.uses += uses_of(kind, inputs, numbers, tuple(self.scopes))
 
     def _read_attribute(self, cursor: Cursor, end: int, scope: str, depth: int) -> Reading[list[Weight]]:
         weights, name = list[Weight](), ""
@@ -193,15 +231,36 @@ class _Skimmer:
         return weights
 
 
-def _holds_tensors(data: bytes, at: int, end: int) -> bool:
-    """Whether a node has an attribute with a tensor or a graph. What is not well formed is left to who reads it."""
+class _Survey(NamedTuple):
+    """What a node in memory is: its kind, and whether an attribute of it has a tensor or a graph."""
+
+    kind: bytes
+    holds_tensors: bool
+
+
+def _survey(data: bytes, at: int, end: int) -> _Survey:
+    """Return what a node is. What is not well formed is left to who reads it."""
+    kind, holds = b"", False
     try:
-        return any(
-            number == _ATTRIBUTE and any(inner in _HOLDING for inner, *_ in _skim(data, begin, begin + length))
-            for number, begin, length in _skim(data, at, end)
-        )
+        for number, begin, length in _skim(data, at, end):
+            if number == _KIND:
+                kind = data[begin : begin + length]
+            elif number == _ATTRIBUTE and not holds:
+                holds = any(inner in _HOLDING for inner, *_ in _skim(data, begin, begin + length))
     except ValueError:
-        return True
+        return _Survey(b"", holds_tensors=True)
+    return _Survey(kind, holds)
+
+
+def _number(data: bytes, at: int, end: int) -> dict[str, int]:
+    """Return the whole number that an attribute in memory has, by its name; nothing where it has none."""
+    name, value = "", None
+    for number, begin, length in _skim(data, at, end):
+        if number == _NAME:
+            name = data[begin : begin + length].decode(errors="replace")
+        elif number == _INTEGER:
+            value, _ = _varint(data, begin, end)
+    return {} if value is None else {name: value}
 
 
 def _skim(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
@@ -214,7 +273,8 @@ def _skim(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
         tag, at = _varint(data, at, end)
         wire, length = tag & 7, 0
         if wire == 0:
-            _, at = _varint(data, at, end)
+            _, after = _varint(data, at, end)
+            length = after - at
         elif wire == BYTES:
             length, at = _varint(data, at, end)
         else:

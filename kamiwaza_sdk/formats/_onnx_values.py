@@ -7,7 +7,7 @@ from kamiwaza_sdk.formats._protobuf import BYTES, VARINT, Field, next_field, rea
 from kamiwaza_sdk.formats._source import Cursor, Reading
 from kamiwaza_sdk.formats.schemas.onnx import ONNXValueSchema
 
-__all__ = ["DTYPES", "MAX_TEXT", "Weight", "read_text", "read_value", "read_weight"]
+__all__ = ["DTYPES", "MAX_TEXT", "Weight", "dtype_name", "read_text", "read_value", "read_weight"]
 
 MAX_TEXT: Final = 65_536
 MAX_RANK: Final = 64
@@ -54,6 +54,11 @@ DTYPES: Final = {
     27: DType("FLOAT6E2M3", 6),
     28: DType("FLOAT6E3M2", 6),
 }
+
+
+def dtype_name(number: int) -> str:
+    """Return what a type is called; one that is new, by its number."""
+    return DTYPES[number].name if number in DTYPES else f"type {number}"
 
 
 class Weight(NamedTuple):
@@ -154,7 +159,7 @@ def _read_tensor_type(cursor: Cursor, end: int) -> Reading[tuple[str, _Shape | N
             shape = yield from _read_shape(cursor, cursor.offset + found.value)
         else:
             yield from skip_field(cursor, found)
-    return DTYPES[number].name if number in DTYPES else f"type {number}", shape
+    return dtype_name(number), shape
 
 
 def _read_shape(cursor: Cursor, end: int) -> Reading[_Shape]:

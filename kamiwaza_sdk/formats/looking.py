@@ -22,8 +22,6 @@ __all__ = ["FileSummary", "Looking", "is_weights"]
 _Check: TypeAlias = Callable[[FormatSchema], None]
 #: What tells what a GGUF file is a part of, or is for.
 _KEPT = ("split.count", "general.type")
-#: Of ONNX, the types in which a weight is one element. Of others several may share one.
-_WHOLE = frozenset({"BFLOAT16", "DOUBLE", "FLOAT", "FLOAT16"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +131,6 @@ def is_weights(schema: FormatSchema) -> bool:
 
 
 def _count_of_graph(schema: ONNXSchema) -> ParameterCount | None:
-    by_dtype = schema.parameters_by_dtype
-    if schema.parameters is None or by_dtype is None:
+    if schema.parameters is None:
         return None
-    whole = sum(count for dtype, count in by_dtype.items() if dtype in _WHOLE)
-    if 2 * whole < schema.parameters:
-        return ParameterCount(
-            schema.parameters, {}, "the graph is quantized, and does not say how its weights are packed"
-        )
-    return ParameterCount(schema.parameters, by_dtype)
+    return ParameterCount(schema.parameters, schema.unpacked_by_dtype or {}, schema.packing_problem)

@@ -5,16 +5,19 @@ from collections.abc import Iterator
 from contextlib import suppress
 from math import prod
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from kamiwaza_sdk import FormatException, FormatLimitException, MalformedFileException, ONNXSchema, inspect_file
 from kamiwaza_sdk.formats import _source
 from kamiwaza_sdk.formats._onnx_values import DTYPES
+from kamiwaza_sdk.formats.looking import FileSummary, Looking
 from tests.formats.making import Ranges, inspect_bytes
 
 SHIPPED = sorted(Path(onnx.__file__).parent.glob("backend/test/data/**/model.onnx"))[::40]
@@ -278,3 +281,112 @@ def test_graphs_that_are_nested_deeply_are_refused(tmp_path: Path) -> None:
         graph = body(str(depth), outside("w", "a"), helper.make_node("If", ["c"], ["y"], then_branch=graph))
     with pytest.raises(FormatLimitException, match="nested deeper"):
         inspect_bytes(helper.make_model(graph).SerializeToString(), tmp_path / "a.onnx")
+
+
+def quantized(tmp_path: Path, nodes: list[onnx.NodeProto], weights: dict[str, np.ndarray[Any, Any]]) -> FileSummary:
+    """Return what is kept of a graph of such nodes and weights."""
+    graph = helper.make_graph(nodes, "g", [], [], [numpy_helper.from_array(w, name) for name, w in weights.items()])
+    onnx.save_model(helper.make_model(graph), str(tmp_path / "m.onnx"))
+    return Looking().look(tmp_path / "m.onnx", name="m.onnx")
+
+
+I8, U8, I32, F32 = np.int8, np.uint8, np.int32, np.float32
+#: For each: the nodes, the weights, and what is learned of them.
+QUANTIZED: dict[str, tuple[list[onnx.NodeProto], dict[str, np.ndarray[Any, Any]], int]] = {
+    "weights and biases in QDQ": (
+        [
+            helper.make_node("DequantizeLinear", ["w", "s", "z"], ["dw"]),
+            helper.make_node("DequantizeLinear", ["b", "bs"], ["db"]),
+            helper.make_node("Gemm", ["x", "dw", "db"], ["y"]),
+        ],
+        {
+            "w": np.zeros((8, 4), I8),
+            "s": np.zeros(4, F32),
+            "z": np.zeros(4, I8),
+            "b": np.zeros(4, I32),
+            "bs": np.zeros(4, F32),
+        },
+        8 * 4 + 4,
+    ),
+    "operators on integers": (
+        [
+            helper.make_node("QLinearConv", ["x", "xs", "xz", "w", "ws", "wz", "ys", "yz", "b"], ["y"]),
+            helper.make_node("MatMulInteger", ["y", "m", "yz", "mz"], ["p"]),
+        ],
+        {
+            **{name: np.zeros((), F32) for name in ("xs", "ys")},
+            **{name: np.zeros((), U8) for name in ("xz", "yz")},
+            "w": np.zeros((6, 3, 3, 3), I8),
+            "ws": np.zeros(6, F32),
+            "wz": np.zeros(6, I8),
+            "b": np.zeros(6, I32),
+            "m": np.zeros((5, 7), U8),
+            "mz": np.zeros(7, U8),
+        },
+        6 * 3 * 3 * 3 + 6 + 5 * 7,
+    ),
+    "MatMulNBits, whose last block is not full": (
+        [helper.make_node("MatMulNBits", ["x", "B", "s", "z", "", "bias"], ["y"], K=40, N=8, bits=4, block_size=32)],
+        {"B": np.zeros((8, 2, 16), U8), "s": np.zeros(16, F32), "z": np.zeros(8, U8), "bias": np.zeros(8, F32)},
+        40 * 8 + 8,
+    ),
+    "MatMulNBits of 8 bits, and embeddings of 4": (
+        [
+            helper.make_node("GatherBlockQuantized", ["e", "i", "es"], ["x"], block_size=32, bits=4),
+            helper.make_node("MatMulNBits", ["x", "B", "s"], ["y"], K=64, N=8, bits=8, block_size=32),
+        ],
+        {
+            "e": np.zeros((100, 32), U8),
+            "es": np.zeros((100, 2), F32),
+            "B": np.zeros((8, 2, 32), U8),
+            "s": np.zeros(16, F32),
+        },
+        100 * 64 + 64 * 8,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", QUANTIZED)
+def test_quantized_weights_are_counted_without_what_scales_them(name: str, tmp_path: Path) -> None:
+    nodes, weights, learned = QUANTIZED[name]
+    count = quantized(tmp_path, nodes, weights).count
+    assert count is not None
+    assert (count.parameters, count.stored) == (learned, sum(weight.size for weight in weights.values()))
+
+
+def test_weights_of_the_graph_are_counted_that_an_inner_graph_unpacks(tmp_path: Path) -> None:
+    """Also those that are constants, and four bits each by their own type."""
+    scale = helper.make_node("Constant", [], ["s"], value=numpy_helper.from_array(np.zeros(4, F32)))
+    node = helper.make_node("DequantizeLinear", ["w", "s"], ["y"])
+    body = helper.make_graph([node], "body", [], [helper.make_tensor_value_info("y", TensorProto.FLOAT, [8, 4])])
+    branch = helper.make_node("If", ["c"], ["y"], then_branch=body, else_branch=body)
+    four = helper.make_tensor("w", TensorProto.INT4, [8, 4], bytes(16), raw=True)
+    onnx.save_model(
+        helper.make_model(helper.make_graph([scale, branch], "g", [], [], [four])), str(tmp_path / "m.onnx")
+    )
+    count = Looking().look(tmp_path / "m.onnx", name="m.onnx").count
+    assert count is not None
+    assert (count.by_dtype, count.stored) == ({"INT4": 32}, 36)
+
+
+@pytest.mark.parametrize(
+    ("node", "problem"),
+    [
+        (helper.make_node("QNew", ["x", "B"], ["y"]), "takes its 256 numbers of type UINT8 as weights"),
+        (helper.make_node("MatMulNBits", ["x", "B", "s"], ["y"], bits=4), "packed in a way"),
+        (helper.make_node("MatMulNBits", ["x", "B", "s"], ["y"], K=640, N=8, bits=4), "packed in a way"),
+        (helper.make_node("MatMulNBits", ["x", "B", "s"], ["y"], K=64, N=8, bits=0), "packed in a way"),
+    ],
+)
+def test_what_a_graph_does_not_tell_of_its_weights_is_unknown(
+    tmp_path: Path, node: onnx.NodeProto, problem: str
+) -> None:
+    weights: dict[str, np.ndarray[Any, Any]] = {
+        "B": np.zeros((8, 2, 16), U8),
+        "f": np.zeros(5000, F32),
+        "s": np.zeros(16, F32),
+    }
+    count = quantized(tmp_path, [node], weights).count
+    assert count is not None
+    assert (count.parameters, count.by_dtype) == (None, {})
+    assert problem in (count.problem or "")

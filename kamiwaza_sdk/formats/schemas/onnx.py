@@ -50,6 +50,10 @@ class ONNXSchema(FileSchema):
             ``Loop`` and ``Scan`` and of functions have the name of their node or function before their own.
         parameters: How many elements these have.
         parameters_by_dtype: The same by type, sorted by name.
+        unpacked_by_dtype: What the model has learned, by the type that it is stored in: of integers that operators such
+            as ``MatMulNBits`` unpack each number in them, and neither scales nor zero points; `None` where that is not
+            known.
+        packing_problem: Why it is not known though the whole graph was seen.
         has_external_data: Whether some weights are in other files.
         external_files: The names of these files, relative to this one's directory, sorted.
         metadata: What ``metadata_props`` says.
@@ -72,6 +76,8 @@ class ONNXSchema(FileSchema):
     tensors: TensorTable | None = None
     parameters: int | None = None
     parameters_by_dtype: dict[str, int] | None = None
+    unpacked_by_dtype: dict[str, int] | None = None
+    packing_problem: str | None = None
     has_external_data: bool | None = None
     external_files: tuple[str, ...] | None = None
     metadata: dict[str, str]
