@@ -13,12 +13,14 @@ from kamiwaza_sdk import (
     InvalidInputException,
     ModelService,
     NothingFitsException,
+    NotInCacheException,
     UnknownVariantException,
     inspect_directory,
 )
 from kamiwaza_sdk.testing import HuggingFaceServer
 from tests.hub.conftest import Asking
 from tests.hub.models import CONFIG, gguf_companion, gguf_model, safetensors_model
+from tests.hub.test_huggingface_hub import run
 
 BOTH = safetensors_model(a=("BF16", [64, 64]), b=("BF16", [64, 64]))
 ONE, TWO = safetensors_model(a=("BF16", [64, 64])), safetensors_model(b=("BF16", [64, 64]))
@@ -109,6 +111,50 @@ async def test_a_variant_that_is_named_comes_alone_by_every_way(
     await asyncio.to_thread(write, tmp_path / "lms/org/m", gguf)
     adopted = await hub.adopt("lmstudio://org/m", cache=tmp_path / "lms", variant="Q4_K_M")
     assert sorted(file.path for file in adopted.files) == wanted[1:]
+
+
+async def test_a_variant_is_adopted_from_a_part_of_its_repository(
+    hf: HuggingFaceServer, asking: Asking, gguf: dict[str, bytes], tmp_path: Path
+) -> None:
+    """What ``huggingface_hub`` left out need not be there, unless the variant is loaded with it."""
+    hf.add_repository("org/m", {"README.md": b"# m", "config.json": CONFIG, **gguf})
+    hub, cache = await asking(offline=True), tmp_path / "home/hub"
+    download = "from huggingface_hub import snapshot_download as download\ndownload('org/m', allow_patterns={})"
+    await asyncio.to_thread(run, hf, tmp_path / "home", download.format(["m-Q4*", "m-Q8*"]))
+    with pytest.raises(NotInCacheException, match="allow= or ignore="):
+        await hub.adopt("hf://org/m", cache=cache)
+    with pytest.raises(UnknownVariantException, match=r"lacks 'mmproj-F16.gguf' of its variant 'Q4_K_M'") as refused:
+        await hub.adopt("hf://org/m", cache=cache, variant="q4_k_m")
+    assert refused.value.missing == ("mmproj-F16.gguf",)
+    await asyncio.to_thread(run, hf, tmp_path / "home", download.format(["mmproj-F16*"]))
+    (found,) = await asyncio.to_thread(lambda: list(cache.rglob("m-Q8*")))
+    found.resolve().write_bytes(b"cut")
+    adopted = await hub.adopt("hf://org/m", cache=cache, variant="Q4_K_M")
+    assert [file.path for file in adopted.files] == ["m-Q4_K_M.gguf", "mmproj-F16.gguf"]
+    assert [one.path for one in adopted.left_out] == ["README.md", "config.json"]
+    assert adopted.digests_known
+    with pytest.raises(UnknownVariantException, match=r"lacks 'm-Q8_0.gguf' .* choose one of 'Q4_K_M'$"):
+        await hub.adopt("hf://org/m", cache=cache, variant="Q8_0")
+
+
+async def test_a_variant_of_shards_is_adopted_with_its_configuration_and_tokenizer(
+    hf: HuggingFaceServer, asking: Asking, tmp_path: Path
+) -> None:
+    more = {"consolidated.safetensors": BOTH, "tokenizer.json": b"{}", "original/params.json": b"{}"}
+    hf.add_repository("org/m", {**SHARDS, **more})
+    hub, cache = await asking(offline=True), tmp_path / "home/hub"
+    download = "from huggingface_hub import snapshot_download as download\ndownload('org/m', allow_patterns={})"
+    for patterns, missing in ((["model*"], ("config.json", "tokenizer.json")), (["config*", "*-00002*"], None)):
+        await asyncio.to_thread(run, hf, tmp_path / "home", download.format(patterns))
+        lacking = missing or ("tokenizer.json",)
+        with pytest.raises(UnknownVariantException, match=f"lacks '{lacking[0]}'") as refused:
+            await hub.adopt("hf://org/m", cache=cache, variant="model-*.safetensors")
+        assert refused.value.missing == lacking
+    adopted = await hub.adopt("hf://org/m", cache=cache, variant="model-*.safetensors", ignore="tokenizer.json")
+    assert {file.path for file in adopted.files} == SHARDS.keys()
+    await asyncio.to_thread(run, hf, tmp_path / "home", download.format(["tokenizer.json"]))
+    adopted = await hub.adopt("hf://org/m", cache=cache, variant="model-*.safetensors")
+    assert {file.path for file in adopted.files} == {*SHARDS, "tokenizer.json"}
 
 
 async def test_a_variant_that_there_is_not_is_refused_with_those_that_there_are(

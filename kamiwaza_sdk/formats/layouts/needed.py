@@ -7,7 +7,7 @@ from typing import Final
 from kamiwaza_sdk.formats.layouts.names import companion_kind, in_checkpoint, is_cut_by_hand, is_training_state
 from kamiwaza_sdk.formats.schemas.layout import CompanionSchema, LayoutSchema, VariantSchema
 
-__all__ = ["LOADED_KINDS", "files_of_variant", "needed_companions", "total_size"]
+__all__ = ["LOADED_KINDS", "files_of_variant", "loaded_files", "needed_companions", "total_size"]
 
 #: Which companions may be loaded with a model.
 LOADED_KINDS: Final = frozenset({"adapter", "projector", "vae"})
@@ -59,6 +59,36 @@ def files_of_variant(
     others |= {path for one in layout.companions for path in one.files}
     left = (path for path in paths if path not in others and not _is_for_training(path))
     return frozenset({*variant.files, *brought, *left})
+
+
+def loaded_files(layout: LayoutSchema, variant: VariantSchema, needed: Iterable[CompanionSchema]) -> frozenset[str]:
+    """Return the files without which a variant cannot be loaded: its own, and the companions that it needs.
+
+    Besides configurations, tokenizers and voices, but for GGUF, which has them in itself: those in its folders and
+    above, and all of a pipeline.
+    """
+    loaded = {*variant.files, *(path for one in needed for path in one.files)}
+    if variant.format == "gguf":
+        return frozenset(loaded)
+    folders = {path.rpartition("/")[0] for path in variant.files}
+    above = {"", *("/".join(parts[:depth]) for parts in map(_parts, folders) for depth in range(len(parts) + 1))}
+    root = variant.name.rpartition("/")[0] if _PIPELINE.fullmatch(variant.name) else None
+    for one in layout.companions:
+        if one.kind in _BROUGHT:
+            loaded.update(
+                path
+                for path in one.files
+                if one.kind == "voice" or path.rpartition("/")[0] in above or _is_below(path, root)
+            )
+    return frozenset(loaded)
+
+
+def _parts(folder: str) -> list[str]:
+    return folder.split("/")
+
+
+def _is_below(path: str, root: str | None) -> bool:
+    return root is not None and (not root or path.startswith(f"{root}/"))
 
 
 def _is_for_training(path: str) -> bool:

@@ -1,9 +1,10 @@
 """Planning: what a source consists of, what of it is here, what it says, what fits, and what speaks against it."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
@@ -13,13 +14,15 @@ from kamiwaza_sdk._validation import revalidated, validated_together
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.formats._licences import all_of, is_licence_file
 from kamiwaza_sdk.formats._remote_code import CONFIGURATIONS
-from kamiwaza_sdk.formats.layouts.needed import files_of_variant
+from kamiwaza_sdk.formats.exceptions import UnknownVariantException
+from kamiwaza_sdk.formats.layouts.needed import files_of_variant, loaded_files
 from kamiwaza_sdk.formats.memory import estimate_memory
 from kamiwaza_sdk.formats.schemas import LayoutSchema, RepositoryDetailsSchema, Runtime, VariantSchema
 from kamiwaza_sdk.services.hub._choosing import Choice, Chooser
 from kamiwaza_sdk.services.hub._contents import by_content
 from kamiwaza_sdk.services.hub._inspection import Findings, Inspection, format_by_name, inspect_here
 from kamiwaza_sdk.services.hub._kept import KeptFiles
+from kamiwaza_sdk.services.hub._selection import left_out_as
 from kamiwaza_sdk.services.hub.policies import Known, Subject, objections_to
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.schemas.plan import PlanFileSchema, PlanSchema
@@ -37,6 +40,7 @@ _MOST_REQUESTS_OF_MANY: Final = 2
 _MOST_TEXTS: Final = 8
 #: Of how many variants headers are read where there is no default.
 _MOST_WITHOUT_DEFAULT: Final = 2
+_NOT_THERE: Final = "is not there, and the variant can be loaded without it"
 _SIZE: Final = TypeAdapter(Size)
 
 
@@ -99,23 +103,40 @@ async def make_plan(
     return await planning.run()
 
 
-def of_variant(manifest: ManifestSchema, variant: str | None, findings: Findings | None = None) -> ManifestSchema:
+def of_variant(
+    manifest: ManifestSchema,
+    variant: str | None,
+    findings: Findings | None = None,
+    *,
+    missing: Mapping[str, int | None] = MappingProxyType({}),
+) -> ManifestSchema:
     """Return the files of a variant. Blocks.
 
     Args:
         manifest: All files.
         variant: The name of the variant.
         findings: What is known of the files. Default: they lie on this machine, and are looked into.
+        missing: The sizes of files that belong to the source and are not there. What of these the variant can be loaded
+            without is left out.
 
     Raises:
-        UnknownVariantException: There is no variant of that name.
+        UnknownVariantException: There is no variant of that name, or not all of what loading it takes.
     """
     if findings is None:
-        findings = inspect_here({file.path: place for file in manifest.files if (place := file.local) is not None})
+        here = {file.path: place for file in manifest.files if (place := file.local) is not None}
+        findings = inspect_here(here, names=missing)
+        findings.files |= missing
     findings.source = manifest.source
     choice = Chooser(findings.repository(), Question.of(variant=variant), manifest.source).choice()
+    if lacking := sorted(missing.keys() & loaded_files(choice.layout, choice.variant, choice.companions)):
+        whole = (one.name for one in choice.layout.variants if missing.keys().isdisjoint(one.files))
+        raise UnknownVariantException(
+            variant=choice.variant.name, source=manifest.source, variants=whole, missing=lacking
+        )
     wanted = files_of_variant(choice.layout, choice.variant, choice.companions, findings.files)
-    return manifest.model_copy(update={"files": tuple(file for file in manifest.files if file.path in wanted)})
+    left_out = tuple(left_out_as(path, _NOT_THERE) for path in sorted(missing.keys() & wanted))
+    files = tuple(file for file in manifest.files if file.path in wanted)
+    return manifest.model_copy(update={"files": files, "left_out": (*manifest.left_out, *left_out)})
 
 
 def _here(files: Sequence[ManifestFileSchema], storage: StorageService) -> dict[str, Path]:

@@ -41,10 +41,12 @@ class Selection:
     Attributes:
         allow: Of which a file has to match one; `None` where any file is wanted.
         ignore: Of which it may match none.
+        in_part: Whether not all of these files need be there, as a variant is chosen of them.
     """
 
     allow: tuple[str, ...] | None = None
     ignore: tuple[str, ...] | None = None
+    in_part: bool = False
 
     def wants(self, path: str) -> bool:
         """Whether the patterns leave a file."""

@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -71,7 +71,8 @@ async def adopt(
         tells them. Give it to `ModelService.register`.
 
     Raises:
-        NotInCacheException: The cache has it not, or not all that is wanted of it.
+        NotInCacheException: The cache has it not, or not all that is wanted of it. With `variant`, only what loading
+            that one takes need be there.
         InvalidSourceException: `source` is no such address, or what the cache has of it leads out of the cache, or is
             damaged, or nothing of it is wanted.
         DigestMismatchException: A file is not what the cache names it.
@@ -450,10 +451,11 @@ class HubService:
         running_loop()
         if self._config is None:
             self._config = await asyncio.to_thread(HubConfig)
-        found = await in_thread(partial(resolve_cached, source, cache, self._config, wanted.selection))
-        manifest = await asyncio.to_thread(wanted.select, found)
+        selection = replace(wanted.selection, in_part=question.variant is not None)
+        found = await in_thread(partial(resolve_cached, source, cache, self._config, selection))
+        manifest = await asyncio.to_thread(wanted.select, found.manifest)
         if question.variant is not None:
-            manifest = await in_thread(lambda: of_variant(manifest, variant))
+            manifest = await in_thread(lambda: of_variant(manifest, variant, missing=found.missing))
         adopted = await adopt_all(manifest, self.storage)
         return await in_thread(lambda: with_details(adopted, self.storage))
 

@@ -9,21 +9,21 @@ from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.hub._selection import Selection
 from kamiwaza_sdk.services.hub.addresses import redacted, scheme_of
 from kamiwaza_sdk.services.hub.caches import hugging_face, lm_studio, ollama
+from kamiwaza_sdk.services.hub.caches._files import Cached
 from kamiwaza_sdk.services.hub.config import HubConfig
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
-from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema
 from kamiwaza_sdk.services.hub.sources.local import readable
 
 __all__ = ["resolve_cached"]
 
-_CACHES: Final[dict[str, Callable[[str, Path | None, HubConfig, Selection], ManifestSchema]]] = {
+_CACHES: Final[dict[str, Callable[[str, Path | None, HubConfig, Selection], Cached]]] = {
     "hf": hugging_face.resolve,
     "lmstudio": lm_studio.resolve,
     "ollama": ollama.resolve,
 }
 
 
-def resolve_cached(source: Any, cache: Any, config: HubConfig, selection: Selection) -> ManifestSchema:
+def resolve_cached(source: Any, cache: Any, config: HubConfig, selection: Selection) -> Cached:
     """Return the files that another tool has of something. Blocks.
 
     Args:

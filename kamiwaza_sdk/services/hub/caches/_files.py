@@ -2,11 +2,27 @@
 
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException, NotInCacheException
+from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema
 
-__all__ = ["read_small", "regular_size"]
+__all__ = ["Cached", "read_small", "regular_size"]
+
+
+class Cached(NamedTuple):
+    """What a cache has of something.
+
+    Attributes:
+        manifest: The files that are there.
+        missing: The sizes of those that belong to it and are not there, `None` where one is not known.
+    """
+
+    manifest: ManifestSchema
+    missing: Mapping[str, int | None] = MappingProxyType({})
 
 
 def read_small(path: Path, *, inside: Path, limit: int) -> bytes | None:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Final, Literal, NoReturn, Self
+from typing import Final, Literal, NamedTuple, NoReturn, Self
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -22,10 +22,10 @@ from kamiwaza_sdk._validation import MAX_FILES, MAX_SIZE
 from kamiwaza_sdk.formats.exceptions import FormatException
 from kamiwaza_sdk.formats.repository import describe_repository
 from kamiwaza_sdk.services.hub._selection import Selection, left_out_as
-from kamiwaza_sdk.services.hub.caches._files import read_small, regular_size
+from kamiwaza_sdk.services.hub.caches._files import Cached, read_small, regular_size
 from kamiwaza_sdk.services.hub.config import HubConfig
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException, NotInCacheException
-from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema, ManifestFileSchema, ManifestSchema
+from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema, ManifestFileSchema
 from kamiwaza_sdk.services.hub.sources._answers import word
 from kamiwaza_sdk.services.hub.sources._references import HuggingFaceReference
 from kamiwaza_sdk.services.hub.sources.hugging_face import manifest_of
@@ -67,22 +67,22 @@ class _Tree(BaseModel):
     files: dict[str, _Listed]
 
 
-def resolve(reference: str, cache: Path | None, config: HubConfig, selection: Selection) -> ManifestSchema:
+def resolve(reference: str, cache: Path | None, config: HubConfig, selection: Selection) -> Cached:
     """Return the files of a snapshot. Blocks.
 
     Raises:
         InvalidSourceException: The reference is none, or the snapshot leads out of the cache.
-        NotInCacheException: There is no such snapshot, or not all of it that is wanted.
+        NotInCacheException: There is no such snapshot, or not all of it that is wanted, unless a part will do.
     """
     wanted = HuggingFaceReference.parse(reference)
     found = _Snapshot.find(wanted, cache or _usual_place())
-    files, left_out = found.files(selection)
+    files, left_out, missing = found.files(selection)
     if not files:
         raise found.missing(f"the snapshot {found.directory.name} is empty")
     licence, task = found.card()
     pinned = wanted.at(found.directory.name)
     manifest = manifest_of(pinned, files, config.hf_endpoint, licence=licence, task=task)
-    return manifest.model_copy(update={"left_out": left_out})
+    return Cached(manifest.model_copy(update={"left_out": left_out}), missing)
 
 
 def _usual_place() -> Path:
@@ -105,6 +105,14 @@ def _below(snapshot: Path) -> Iterator[Path]:
         if count > MAX_FILES:
             raise InvalidSourceException(str(snapshot), f"has over {MAX_FILES} files and directories; fetch a part")
         yield from (Path(folder, name) for name in names)
+
+
+class _Found(NamedTuple):
+    """What is in a snapshot: the files that are wanted, what is not taken, and the sizes of what is missing."""
+
+    files: tuple[ManifestFileSchema, ...]
+    left_out: tuple[LeftOutSchema, ...]
+    missing: dict[str, int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,26 +148,28 @@ class _Snapshot:
         """Return the error that says what is not there."""
         return _missing(self.wanted, self.place, reason)
 
-    def files(self, selection: Selection) -> tuple[tuple[ManifestFileSchema, ...], tuple[LeftOutSchema, ...]]:
-        """Return the files that are there, if they are all that are wanted, and what is none of the commit's."""
+    def files(self, selection: Selection) -> _Found:
+        """Return the files that are there, if they are all that are wanted or a part will do, and what is not taken."""
         paths = {path.relative_to(self.directory).as_posix(): path for path in _below(self.directory)}
-        tree = self._tree()
+        tree, left_out = self._tree(), list[LeftOutSchema]()
         if tree is None:
             self._refuse_broken_off(selection, paths)
-            wanted = {path: file for path, file in paths.items() if _is_taken(path, selection)}
-            return tuple(self._file(path, file, None) for path, file in wanted.items()), self._left_out(
-                paths, selection
-            )
-        self._refuse_part([path for path in tree if path not in paths and _is_taken(path, selection)])
-        files = tuple(
-            self._file(path, paths[path], listed)
-            for path, listed in tree.items()
-            if path in paths and _is_taken(path, selection)
-        )
-        strange = tuple(
-            left_out_as(path, _STRANGE) for path in paths if path not in tree and _is_taken(path, selection)
-        )
-        return files, (*strange, *self._left_out(paths, selection))
+        else:
+            taken = [path for path in paths if path not in tree and _is_taken(path, selection)]
+            left_out = [left_out_as(path, _STRANGE) for path in taken]
+        wanted = {
+            path: None if tree is None else tree[path]
+            for path in (paths if tree is None else tree)
+            if _is_taken(path, selection)
+        }
+        missing = [path for path in wanted if path not in paths]
+        if selection.in_part:
+            missing = [path for path, listed in wanted.items() if not _is_whole(paths.get(path), listed)]
+        else:
+            self._refuse_part(missing)
+        sizes = {path: None if (listed := wanted.pop(path)) is None else listed.size for path in missing}
+        files = tuple(self._file(path, paths[path], listed) for path, listed in wanted.items())
+        return _Found(files, (*left_out, *self._left_out(paths, selection)), sizes)
 
     def _tree(self) -> dict[str, _Listed] | None:
         """Return what the commit consists of; `None` where no listing that can be read tells."""
@@ -236,6 +246,13 @@ class _Snapshot:
             described = describe_repository({"README.md": text or b""}, {})
             return word(described.license), word(described.task)
         return None, None
+
+
+def _is_whole(file: Path | None, listed: _Listed | None) -> bool:
+    """Return whether a file is there with the size that is listed."""
+    with suppress(OSError):
+        return file is not None and (listed is None or file.stat().st_size == listed.size) and file.exists()
+    return False
 
 
 def _is_taken(path: str, selection: Selection) -> bool:

@@ -10,7 +10,7 @@ from kamiwaza_sdk._validation import check_path
 from kamiwaza_sdk.exceptions import InvalidPathException
 from kamiwaza_sdk.services.hub._selection import Selection
 from kamiwaza_sdk.services.hub.addresses import redacted, suggested
-from kamiwaza_sdk.services.hub.caches._files import read_small
+from kamiwaza_sdk.services.hub.caches._files import Cached, read_small
 from kamiwaza_sdk.services.hub.config import HubConfig
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException, NotInCacheException
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema
@@ -32,7 +32,7 @@ class _Settings(BaseModel):
     folder: str = Field(default="", alias="downloadsFolder")
 
 
-def resolve(reference: str, cache: Path | None, config: HubConfig, selection: Selection) -> ManifestSchema:
+def resolve(reference: str, cache: Path | None, config: HubConfig, selection: Selection) -> Cached:
     """Return the files of a directory. Blocks.
 
     Raises:
@@ -55,13 +55,15 @@ def resolve(reference: str, cache: Path | None, config: HubConfig, selection: Se
         ),
     )
     publisher, _, name = repository.partition("/")
-    return ManifestSchema(
-        source=reference,
-        name=suggested(name),
-        files=manifest.files,
-        repository=repository,
-        author=publisher,
-        left_out=manifest.left_out,
+    return Cached(
+        ManifestSchema(
+            source=reference,
+            name=suggested(name),
+            files=manifest.files,
+            repository=repository,
+            author=publisher,
+            left_out=manifest.left_out,
+        )
     )
 
 

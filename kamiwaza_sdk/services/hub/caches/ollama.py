@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from kamiwaza_sdk._validation import shown
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.hub._selection import Selection
-from kamiwaza_sdk.services.hub.caches._files import read_small, regular_size
+from kamiwaza_sdk.services.hub.caches._files import Cached, read_small, regular_size
 from kamiwaza_sdk.services.hub.config import HubConfig
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException, NotInCacheException
-from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
+from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema
 from kamiwaza_sdk.services.hub.sources._ollama_images import (
     MAX_MANIFEST,
     Image,
@@ -30,7 +30,7 @@ __all__ = ["resolve"]
 _PLACES: Final = ("~/.ollama/models", "/usr/share/ollama/.ollama/models")
 
 
-def resolve(reference: str, cache: Path | None, config: HubConfig, selection: Selection) -> ManifestSchema:
+def resolve(reference: str, cache: Path | None, config: HubConfig, selection: Selection) -> Cached:
     """Return the layers of an image. Blocks.
 
     Raises:
@@ -49,7 +49,7 @@ def resolve(reference: str, cache: Path | None, config: HubConfig, selection: Se
         looked_in = " and ".join(map(str, places))
         raise NotInCacheException(source=str(wanted), cache=looked_in, reason=f"there is no {below}")
     files = _files(_image(text, path), place, path, wanted)
-    return manifest_of(wanted, files, digest=hashlib.sha256(text).hexdigest())
+    return Cached(manifest_of(wanted, files, digest=hashlib.sha256(text).hexdigest()))
 
 
 def _places() -> list[Path]:
