@@ -18,8 +18,10 @@ from kamiwaza_sdk import (
     inspect_directory,
 )
 from kamiwaza_sdk.testing import HuggingFaceServer
+from tests.backends import Backend
 from tests.hub.conftest import Asking
 from tests.hub.models import CONFIG, gguf_companion, gguf_model, safetensors_model
+from tests.hub.test_adopt import image
 from tests.hub.test_huggingface_hub import run
 
 BOTH = safetensors_model(a=("BF16", [64, 64]), b=("BF16", [64, 64]))
@@ -248,6 +250,55 @@ async def test_an_image_of_ollama_is_the_model_and_its_projector_and_adapter_are
     assert {file.path for file in plan.files} == files.keys()
     kept: Any = (await hub.fetch(root)).details["layout"]
     assert [one["kind"] for one in kept["companions"]] == ["adapter", "projector"]
+
+
+@pytest.mark.parametrize("variant", [None, "model.gguf"])
+async def test_an_image_is_adopted_from_ollamas_store_with_its_projector_and_adapter(
+    backend: Backend, hub: HubService, gguf: dict[str, bytes], tmp_path: Path, variant: str | None
+) -> None:
+    """The registered version describes the model, and lists the companions, whoever registers it."""
+    layers = {
+        "model": gguf["m-Q4_K_M.gguf"],
+        "projector": gguf["mmproj-F16.gguf"],
+        "adapter": gguf["m-lora.gguf"],
+        "template": b"{{ .Prompt }}",
+    }
+    await asyncio.to_thread(image, tmp_path / "ollama", layers)
+    adopted = await hub.adopt("ollama://tiny", cache=tmp_path / "ollama", variant=variant)
+    files = ["adapter.gguf", "mmproj.gguf", "model.gguf", "ollama.json", "template"]
+    assert sorted(file.path for file in adopted.files) == files
+    async with backend.begin() as models:
+        version = await models.register(adopted)
+    assert (version.format, version.architecture, version.parameters) == ("gguf", "llama", 100 * 256)
+    layout: Any = version.details["layout"]
+    assert (layout["default"], [one["name"] for one in layout["variants"]]) == ("model.gguf", ["model.gguf"])
+    assert [(one["kind"], one["files"]) for one in layout["companions"]] == [
+        ("adapter", ["adapter.gguf"]),
+        ("projector", ["mmproj.gguf"]),
+    ]
+
+
+async def test_another_variant_is_none_of_an_image(hub: HubService, gguf: dict[str, bytes], tmp_path: Path) -> None:
+    layers = {"model": gguf["m-Q4_K_M.gguf"], "projector": gguf["mmproj-F16.gguf"]}
+    await asyncio.to_thread(image, tmp_path / "ollama", layers)
+    for name in ("Q8_0", "mmproj.gguf"):
+        with pytest.raises(UnknownVariantException, match=r"choose one of 'model.gguf'"):
+            await hub.adopt("ollama://tiny", cache=tmp_path / "ollama", variant=name)
+
+
+async def test_a_variant_is_pulled_in_either_colour(
+    backend: Backend, hf: HuggingFaceServer, asking: Asking, gguf: dict[str, bytes]
+) -> None:
+    hf.add_repository("org/m", {"README.md": b"# m", **gguf})
+    hub = await asking()
+    async with backend.session() as db:
+        models = backend.service(db, hub=hub)
+        version = await models.pull_model("hf://org/m", variant="Q4_K_M")
+        with pytest.raises(UnknownVariantException, match="'Q4_K_M', 'Q8_0'"):
+            await models.pull_model("hf://org/m", name="other", variant="Q5_0", allow_open_transaction=True)
+        assert [model.name for model in await models.list_models()] == ["org/m"]
+        await db.commit()
+    assert sorted(file.path for file in version.files) == ["README.md", "m-Q4_K_M.gguf", "mmproj-F16.gguf"]
 
 
 async def test_a_version_keeps_no_more_of_a_layout_than_is_of_use(hub: HubService, tmp_path: Path) -> None:
