@@ -11,6 +11,7 @@ from kamiwaza_sdk.formats._archive import find_members
 from kamiwaza_sdk.formats._containers import read_contents
 from kamiwaza_sdk.formats._detection import candidates, detect, named_format
 from kamiwaza_sdk.formats._gguf import read_gguf
+from kamiwaza_sdk.formats._kinds import kind_of_head
 from kamiwaza_sdk.formats._onnx import read_onnx
 from kamiwaza_sdk.formats._safetensors import read_safetensors
 from kamiwaza_sdk.formats._source import Budget, ByteSource, Reading, Span
@@ -22,6 +23,7 @@ __all__ = [
     "FileFormat",
     "FormatSchema",
     "ReadRange",
+    "check_head",
     "detect_format",
     "inspect_file",
     "inspect_ranges",
@@ -219,6 +221,31 @@ _READERS: Final[Mapping[str | None, Callable[[ByteSource], Reading[FormatSchema]
     "gguf": read_gguf,
     "onnx": read_onnx,
 }
+
+
+def check_head(head: bytes, *, path: str, size: int) -> bool:
+    """Return whether a file that begins like this is what its name says; where it cannot be, raise.
+
+    Where that needs more than the first bytes it is `False`: it may be.
+
+    Args:
+        head: Its first bytes: `CONTENT_HEAD` of them, or all.
+        path: Its name.
+        size: Of the whole file, in bytes.
+
+    Raises:
+        NotTheModelException: It is something else than a model.
+        MalformedFileException: It is called safetensors, and does not begin as these do.
+    """
+    named = named_format(path)
+    fault = what_is_instead(head, path=path, size=size)
+    if fault is not None:
+        raise NotTheModelException(path=path, format=named, reason=fault.reason, kind=fault.kind)
+    if named == "safetensors" and named not in candidates(head, ""):
+        reason = f"its first bytes are {head[:9]!r}, where the length of a header and a brace should be"
+        raise MalformedFileException(path=path, format=named, reason=reason)
+    kind = kind_of_head(head)
+    return named in candidates(head, "") if kind is None else kind.is_weights
 
 
 def _refuse_what_is_no_model(source: ByteSource, head: bytes) -> Reading[None]:

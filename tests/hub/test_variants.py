@@ -302,7 +302,54 @@ async def test_a_variant_is_pulled_in_either_colour(
 
 
 async def test_a_version_keeps_no_more_of_a_layout_than_is_of_use(hub: HubService, tmp_path: Path) -> None:
-    files = {f"{number}.gguf": b"GGUF%d" % number for number in range(300)}
+    content = gguf_model(tmp_path / "one", "Q8_0", blocks=1)
+    files = dict.fromkeys((f"{number}.gguf" for number in range(300)), content)
     fetched = await hub.fetch(await asyncio.to_thread(write, tmp_path / "m", files))
     layout: Any = fetched.details["layout"]
     assert len(layout["variants"]) == 100
+
+
+PAGE = b"<!DOCTYPE html><html><body>Sign in</body></html>".ljust(90_000)
+
+
+async def test_what_is_something_else_is_no_variant_though_it_is_not_chosen(
+    hf: HuggingFaceServer, asking: Asking, tmp_path: Path
+) -> None:
+    """Of what is not chosen a request each tells; without one it is a variant by its name, and said to be no more."""
+    small = gguf_model(tmp_path / "2", "Q2_K", blocks=10)
+    files = {
+        "config.json": CONFIG,
+        "model.safetensors": BOTH,
+        "m-Q2_K.gguf": small,
+        "m-Q8_0.gguf": PAGE,
+        "pytorch_model.bin": PAGE,
+        "consolidated.safetensors": b"no header" * 10_000,
+        "other.bin": bytes(range(1, 256)) * 400,
+    }
+    hf.add_repository("org/m", files)
+    hub = await asking()
+    plan = await hub.plan("hf://org/m", fits="1 MiB", context_length=0)
+    assert plan.choice == "model.safetensors"
+    checked = {"model.safetensors": True, "Q2_K": True, "other.bin": False}
+    assert {one.name: one.checked for one in plan.variants} == checked
+    assert {"m-Q8_0.gguf", "pytorch_model.bin", "consolidated.safetensors"} <= set(plan.layout.rest)
+    here = await hub.plan(await asyncio.to_thread(write, tmp_path / "m", files), fits="1 MiB", context_length=0)
+    assert {one.name for one in here.variants} == checked.keys()
+    assert all(one.checked for one in here.variants)
+    with pytest.raises(NothingFitsException) as refused:
+        await hub.plan("hf://org/m", fits=10)
+    assert refused.value.needed.keys() == checked.keys()
+
+
+async def test_few_requests_are_made_for_a_hundred_shards_whatever_is_beside_them(
+    hf: HuggingFaceServer, asking: Asking
+) -> None:
+    shards = {f"model-{number:05}-of-00100.safetensors": ONE for number in range(1, 101)}
+    hf.add_repository("org/m", {**shards, "config.json": CONFIG, "pytorch_model.bin": PAGE})
+    plan = await (await asking()).plan("hf://org/m", fits="1 GiB", context_length=0)
+    asked = len(hf.storage.requests) + sum("/resolve/" in request.path for request in hf.requests)
+    assert asked <= 4
+    assert {one.name: one.checked for one in plan.variants} == {
+        "model-*.safetensors": True,
+        "pytorch_model.bin": False,
+    }

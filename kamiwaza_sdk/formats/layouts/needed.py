@@ -4,10 +4,17 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from kamiwaza_sdk.formats.layouts.names import companion_kind, in_checkpoint, is_cut_by_hand, is_training_state
+from kamiwaza_sdk.formats.layouts.names import (
+    companion_kind,
+    in_checkpoint,
+    is_cut_by_hand,
+    is_training_state,
+    parse_stem,
+    weight_format,
+)
 from kamiwaza_sdk.formats.schemas.layout import CompanionSchema, LayoutSchema, VariantSchema
 
-__all__ = ["LOADED_KINDS", "files_of_variant", "loaded_files", "needed_companions", "total_size"]
+__all__ = ["LOADED_KINDS", "files_of_variant", "first_files", "loaded_files", "needed_companions", "total_size"]
 
 #: Which companions may be loaded with a model.
 LOADED_KINDS: Final = frozenset({"adapter", "projector", "vae"})
@@ -81,6 +88,16 @@ def loaded_files(layout: LayoutSchema, variant: VariantSchema, needed: Iterable[
                 if one.kind == "voice" or path.rpartition("/")[0] in above or _is_below(path, root)
             )
     return frozenset(loaded)
+
+
+def first_files(variant: VariantSchema) -> tuple[str, ...]:
+    """Return the files by which a variant is known to be what its names say: of each set of shards the first."""
+    names = frozenset(variant.files)
+    firsts = dict[str, str]()
+    for path in variant.files:
+        if weight_format(path, names) is not None:
+            firsts.setdefault(parse_stem(path).label, path)
+    return tuple(firsts.values())
 
 
 def _parts(folder: str) -> list[str]:

@@ -12,11 +12,17 @@ from kamiwaza_sdk.formats._detection import named_format
 from kamiwaza_sdk.formats._kinds import kind_beside
 from kamiwaza_sdk.formats._programs import is_program
 from kamiwaza_sdk.formats._remote_code import remote_code
-from kamiwaza_sdk.formats.content import name_kind
-from kamiwaza_sdk.formats.exceptions import FormatException, NotTheModelException, UnknownFormatException
+from kamiwaza_sdk.formats.content import CONTENT_HEAD, name_kind
+from kamiwaza_sdk.formats.exceptions import (
+    FormatException,
+    MalformedFileException,
+    NotTheModelException,
+    UnknownFormatException,
+)
 from kamiwaza_sdk.formats.facts import Repository, quantization_of
-from kamiwaza_sdk.formats.inspection import FormatSchema
+from kamiwaza_sdk.formats.inspection import FormatSchema, check_head
 from kamiwaza_sdk.formats.layouts.candidates import brief_structure
+from kamiwaza_sdk.formats.layouts.needed import first_files
 from kamiwaza_sdk.formats.looking import FileSummary, Looking
 from kamiwaza_sdk.formats.quantization import QUANTIZATION_FILES
 from kamiwaza_sdk.formats.repository import (
@@ -32,6 +38,7 @@ from kamiwaza_sdk.formats.schemas import (
     PickleSchema,
     PickleVerdict,
     RepositoryDetailsSchema,
+    VariantSchema,
 )
 from kamiwaza_sdk.services.hub._contents import content_of
 from kamiwaza_sdk.services.hub._faults import fault_of
@@ -63,6 +70,8 @@ class Findings:
         texts: The texts that describe a model, and what declares which files belong together, by path.
         files: All files, whether they were looked into or not, with their sizes where those are known.
         others: Files that are no weights, whatever they are called.
+        broken: Files that were read, and are not what their format demands.
+        glanced: Files of which nothing but the first bytes was read, and which are what their names say by these.
         programs: Files that a machine executes.
         beside: Formats that only other files tell, by path.
         problems: Why the inside of a file is not known, by path.
@@ -76,6 +85,8 @@ class Findings:
     texts: dict[str, bytes] = field(default_factory=dict[str, bytes])
     files: dict[str, int | None] = field(default_factory=dict[str, int | None])
     others: set[str] = field(default_factory=set[str])
+    broken: set[str] = field(default_factory=set[str])
+    glanced: set[str] = field(default_factory=set[str])
     programs: set[str] = field(default_factory=set[str])
     beside: dict[str, str] = field(default_factory=dict[str, str])
     problems: dict[str, str] = field(default_factory=dict[str, str])
@@ -135,7 +146,7 @@ class Findings:
             len(self.files),
             len(self.texts),
             len(self.summaries),
-            *map(len, (self.sizes, self.others, self.faults)),
+            *map(len, (self.sizes, self.others, self.broken, self.faults)),
         )
         if self._repository is None or self._repository[0] != known:
             texts, sizes = self._readable(), self.files | self.sizes
@@ -143,7 +154,7 @@ class Findings:
                 sizes,
                 texts,
                 self.summaries,
-                unreadable=self.faults,
+                unreadable=self.faults.keys() | self.broken,
                 unknown=self.others,
                 source=self.source,
                 before=None if self._repository is None else self._repository[1],
@@ -159,6 +170,12 @@ class Findings:
     def layout(self) -> LayoutSchema:
         """What the files are to each other."""
         return self.repository().layout
+
+    def is_checked(self, variant: VariantSchema) -> bool:
+        """Return whether the files were read by which a variant is known to be one."""
+        return all(
+            path in self.summaries or path in self.others or path in self.glanced for path in first_files(variant)
+        )
 
     def remote_code(self) -> dict[str, str | None]:
         """Return which code files bring or name; `None` for a configuration that cannot be read."""
@@ -182,6 +199,8 @@ class Findings:
                 self.summaries[other] = self.summaries[path]
             if path in self.sizes:
                 self.sizes[other] = self.sizes[path]
+            self.glanced |= {other} if path in self.glanced else set()
+            self.broken |= {other} if path in self.broken else set()
             if path in self.others:
                 self.note(other, UnknownFormatException(path=other, reason=""))
             if path in self.faults:
@@ -198,6 +217,8 @@ class Findings:
             self.beside |= {} if kind is None else {path: kind.name}
             return
         self.problems[path] = str(error)
+        if isinstance(error, MalformedFileException):
+            self.broken.add(path)
         if isinstance(error, NotTheModelException):
             self.others.add(path)
             self.faults[path] = FileFaultSchema(path=path, kind=error.kind, reason=error.reason)
@@ -302,23 +323,50 @@ class Inspection:
                 self.findings.note(path, error)
             self.findings.share(path, [file.path for file in names[1:]])
 
+    async def glance_at(self, files: Iterable[ManifestFileSchema]) -> None:
+        """Read the first bytes of files, which tell whether they are what their names say; all of those that are here.
+
+        It is one request for each content, as far as the allowance goes.
+        """
+        unseen = await in_thread(lambda: self._unseen(files))
+        await self.look_into([file for file in unseen if file.path in self._kept])
+        contents = await in_thread(lambda: self._by_content(file for file in unseen if file.path not in self._kept))
+        for start in range(0, len(contents), _AT_ONCE):
+            await asyncio.gather(*map(self._glance_once, contents[start : start + _AT_ONCE]))
+
+    async def _glance_once(self, names: Sequence[ManifestFileSchema]) -> None:
+        await self._guarded(names[0], self._glance)
+        self.findings.share(names[0].path, [file.path for file in names[1:]])
+
+    async def _glance(self, file: ManifestFileSchema) -> None:
+        self._allowance.spend()
+        length = min(file.size or CONTENT_HEAD, CONTENT_HEAD)
+        part = await self._context.read_range(file.url, offset=0, length=length)
+        size = file.size or part.size or length
+        if await asyncio.to_thread(check_head, part.body, path=file.path, size=size):
+            self.findings.glanced.add(file.path)
+
     async def look_into_others(self, files: Iterable[ManifestFileSchema]) -> None:
         """Read the headers of those files that are here and were not looked into: their names prove nothing."""
         if not self._kept:
             return
         async with self._alone:
             names = self.findings.files
-            found = await in_thread(lambda: inspect_here(self._unseen(files), self._looking, names=names))
+            found = await in_thread(lambda: inspect_here(self._here(files), self._looking, names=names))
         self.findings.summaries |= found.summaries
         self.findings.others |= found.others
         self.findings.programs |= found.programs
         self.findings.beside |= found.beside
+        self.findings.broken |= found.broken
         self.findings.problems |= found.problems
         self.findings.faults |= found.faults
 
-    def _unseen(self, files: Iterable[ManifestFileSchema]) -> dict[str, Path]:
+    def _here(self, files: Iterable[ManifestFileSchema]) -> dict[str, Path]:
+        return {file.path: self._kept[file.path] for file in self._unseen(files) if file.path in self._kept}
+
+    def _unseen(self, files: Iterable[ManifestFileSchema]) -> list[ManifestFileSchema]:
         seen = self.findings.summaries.keys() | self.findings.others
-        return {file.path: self._kept[file.path] for file in files if file.path in self._kept and file.path not in seen}
+        return [file for file in files if file.path not in seen]
 
     def _note_summary(self, path: str, summary: FileSummary) -> None:
         self.findings.summaries[path] = summary

@@ -15,7 +15,7 @@ from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.formats._licences import all_of, is_licence_file
 from kamiwaza_sdk.formats._remote_code import CONFIGURATIONS
 from kamiwaza_sdk.formats.exceptions import UnknownVariantException
-from kamiwaza_sdk.formats.layouts.needed import files_of_variant, loaded_files
+from kamiwaza_sdk.formats.layouts.needed import files_of_variant, first_files, loaded_files
 from kamiwaza_sdk.formats.memory import estimate_memory
 from kamiwaza_sdk.formats.schemas import LayoutSchema, RepositoryDetailsSchema, Runtime, VariantSchema
 from kamiwaza_sdk.services.hub._choosing import Choice, Chooser
@@ -206,7 +206,9 @@ class _Planning:
             if chooser.likely == wanted or len(self._inspection.findings.summaries) == before:
                 break  # its own header has said so, or nothing more can be read
             wanted = chooser.likely
-        return await asyncio.to_thread(chooser.choice)
+        if self._question.fits is not None:
+            await self._inspection.glance_at(await asyncio.to_thread(self._firsts))
+        return await asyncio.to_thread(lambda: self._chooser().choice())
 
     def _chooser(self) -> Chooser:
         return Chooser(self._inspection.findings.repository(), self._question, self._manifest.source)
@@ -216,6 +218,12 @@ class _Planning:
         if len(self._by_path) > _MANY_FILES:
             paths = [path for path in paths if path in self._kept] + paths[:1]
         await self._inspection.look_into([self._by_path[path] for path in dict.fromkeys(paths)])
+
+    def _firsts(self) -> list[ManifestFileSchema]:
+        """Return the files that tell of each variant whether it is one: none is offered that is something else."""
+        variants = self._inspection.findings.layout.variants
+        firsts = dict.fromkeys(path for one in variants for path in first_files(one))
+        return [self._by_path[path] for path in firsts if path in self._by_path]
 
     async def _look_at_default(self) -> None:
         """Read what headers there are to read: of the default, or else of what comes first; then of all that is here.
@@ -260,7 +268,7 @@ class _Planning:
             manifest=manifest,
             files=known,
             details=details,
-            variants=chooser.variants,
+            variants=tuple(one.model_copy(update={"checked": findings.is_checked(one)}) for one in chooser.variants),
             choice=None if choice is None else choice.variant.name,
             companions=() if settled is None else chooser.companions(settled, choice),
             reason=None if choice is None else choice.reason,

@@ -60,6 +60,8 @@ class PlanVariantSchema(VariantSchema):
     Attributes:
         memory: With the companions that it needs and the context that was asked for; `None` where its size is not
             known.
+        checked: Whether its files, of a set of shards the first, were read, so that its format is what they are. Else
+            it is a variant by names alone, and may turn out to be none.
 
     Example:
         >>> PlanVariantSchema(name="Q8_0", format="gguf", files=("model-Q8_0.gguf",), size=8_540_770_656).name
@@ -67,6 +69,7 @@ class PlanVariantSchema(VariantSchema):
     """
 
     memory: MemoryEstimateSchema | None = None
+    checked: bool = False
 
 
 class PlanSchema(InputSchema):
