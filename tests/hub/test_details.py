@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from kamiwaza_sdk import HubConfig, HubService, ModelService, StorageService
 from kamiwaza_sdk.services.hub import _details
 from kamiwaza_sdk.testing import HuggingFaceServer
+from tests.formats.kinds import ARCHIVES, BY_HEAD, tarred, zipped
 from tests.hub.models import CONFIG, gguf_model, safetensors_model
 from tests.hub.test_huggingface_hub import run
 
@@ -72,6 +73,42 @@ async def test_what_cannot_be_read_or_kept_is_left_out(
     fetched = await hub.fetch(await asyncio.to_thread(lambda: tree(tmp_path / "m", **files)))
     version = ModelService(mock_db, hub=hub).register(fetched)
     assert (version.status, set(version.details) - {"layout"}) == ("ready", known)
+
+
+OTHERS: list[tuple[str, dict[str, bytes]]] = [
+    ("keras", {"model.keras": zipped(ARCHIVES["keras"])}),
+    ("keras", {"tf_model.h5": BY_HEAD["keras"][0], "config.json": CONFIG}),
+    ("tflite", {"model.tflite": BY_HEAD["tflite"][0]}),
+    ("flax", {"flax_model.msgpack": BY_HEAD["flax"][0]}),
+    ("openvino", {"openvino_model.bin": bytes(range(1, 200)), "openvino_model.xml": BY_HEAD["openvino"][0]}),
+    ("mlc", {"params_shard_0.bin": bytes(range(9, 200))}),
+    ("ggml", {"ggml-tiny.bin": BY_HEAD["ggml"][0]}),
+    ("ctranslate2", {"model.bin": BY_HEAD["ctranslate2"][0], "vocabulary.json": b"[]"}),
+    ("fasttext", {"cc.de.300.bin": BY_HEAD["fasttext"][0]}),
+    ("nemo", {"model.nemo": tarred({"model_config.yaml": b"a: 1", "model_weights.ckpt": b""})}),
+    ("safetensors", {"model.safetensors": WEIGHTS, "tf_model.h5": BY_HEAD["keras"][0]}),
+]
+
+
+@pytest.mark.parametrize(("name", "files"), OTHERS, ids=[f"{name} {next(iter(files))}" for name, files in OTHERS])
+async def test_the_format_is_named_of_whatever_weights_there_are(
+    hub: HubService, mock_db: Session, tmp_path: Path, name: str, files: dict[str, bytes]
+) -> None:
+    def write() -> None:
+        for path, content in files.items():
+            (tmp_path / path).write_bytes(content)
+
+    await asyncio.to_thread(write)
+    fetched = await hub.fetch(tmp_path, ignore="store/")
+    assert ModelService(mock_db, hub=hub).register(fetched, name="m").format == name
+
+
+async def test_a_page_under_the_name_of_weights_is_no_variant_of_a_version(hub: HubService, tmp_path: Path) -> None:
+    page = b"<!DOCTYPE html><html>Sign in</html>"
+    root = await asyncio.to_thread(tree, tmp_path / "m", pytorch_model__bin=page, model__safetensors=WEIGHTS)
+    fetched = await hub.fetch(root)
+    layout: Any = fetched.details["layout"]
+    assert [one["name"] for one in layout["variants"]] == ["model.safetensors"]
 
 
 async def test_a_reader_that_fails_loses_nothing(

@@ -9,13 +9,15 @@ from pydantic import JsonValue
 
 from kamiwaza_sdk._validation import MAX_SIZE, check_text
 from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
+from kamiwaza_sdk.formats._kinds import kind_of_head
 from kamiwaza_sdk.formats._licences import all_of
 from kamiwaza_sdk.formats.inspection import detect_format
+from kamiwaza_sdk.formats.layouts.names import weight_format
 from kamiwaza_sdk.formats.repository import describing_files, structural_files
 from kamiwaza_sdk.formats.schemas import LayoutSchema, RepositoryDetailsSchema
 from kamiwaza_sdk.services.hub._cards import with_card
 from kamiwaza_sdk.services.hub._faults import faults_of
-from kamiwaza_sdk.services.hub._inspection import Findings, format_by_name, inspect_here
+from kamiwaza_sdk.services.hub._inspection import Findings, inspect_here
 from kamiwaza_sdk.services.hub.policies import Known, Subject, objections_to
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched
 from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema, Policy
@@ -28,6 +30,7 @@ __all__ = ["check_fetched", "with_details"]
 
 _logger: Final = logging.getLogger(__name__)
 _MAX_WORD_LENGTH: Final = 255
+_MAX_HEAD: Final = 4096
 _MOST_CODE: Final = 100
 _MOST_VARIANTS: Final = 100
 _MOST_FILES: Final = 20
@@ -44,16 +47,19 @@ def with_details(fetched: _Fetched, storage: StorageService) -> _Fetched:
     fetched = fetched.model_copy(update={"faults": faults_of(fetched.files, storage)})
     try:
         fetched = with_card(fetched, storage)
-        kinds = {file.path: format_by_name(file.path) for file in fetched.files}
+        names = {file.path: file.size for file in fetched.files}
+        kinds = {path: weight_format(path, names) for path in names}
         structural = structural_files(kinds)
         describing = describing_files(kinds)
         telling = [path for path, kind in kinds.items() if path in describing or kind not in {None, "pickle"}]
-        findings = inspect_here(_places(fetched, storage, [*telling, *structural]))
-        findings.files = {file.path: file.size for file in fetched.files}
+        findings = inspect_here(_places(fetched, storage, [*telling, *structural]), names=names)
+        findings.files |= names
+        findings.faults |= {fault.path: fault for fault in fetched.faults}
         details = _details(findings)
         if "format" not in details:  # pickles tell nothing else, and to look through them takes long
             pickles = _places(fetched, storage, [path for path, kind in kinds.items() if kind == "pickle"])
-            details |= {"format": "pickle"} if any(map(_is_pickle, set(pickles.values()))) else {}
+            told = set(map(_format_by_head, pickles.values())) - {None}
+            details |= {"format": min(told, key=lambda name: (name != "pickle", name))} if told else {}
         return fetched.model_copy(update={"details": details, "license": _word(_licence(fetched, findings))})
     except Exception:  # whatever hostile bytes do to a reader: they are verified and kept, and that is what was asked
         _logger.warning("%s could not be looked into", fetched.source, exc_info=True)
@@ -68,20 +74,20 @@ def _places(fetched: Fetched, storage: StorageService, paths: "Iterable[str]") -
     return {path: blob.path for path, blob in found if blob is not None}
 
 
-def _is_pickle(place: Path) -> bool:
-    """Tell by its first bytes whether a file is a pickle, or an archive of some."""
+def _format_by_head(place: Path) -> str | None:
+    """Return which weights a file is by its first bytes: a pickle, an archive of some, or another format."""
     with place.open("rb") as file:
-        return detect_format(file.read(64)) == "pickle"
+        head = file.read(_MAX_HEAD)
+    kind = kind_of_head(head)
+    if kind is not None:
+        return kind.name if kind.is_weights else None
+    return "pickle" if detect_format(head) == "pickle" else None
 
 
 def _details(findings: Findings) -> dict[str, JsonValue]:
-    formats = {summary.schema.format for summary in findings.summaries.values()}
     described = findings.described()
-    chosen = described.layout.variant(described.variant) if described.variant is not None else None
-    read = {findings.known_format(path) for path in chosen.files} if chosen is not None else set[str | None]()
-    telling = {name for name in _PREFERRED if name in read} or formats
     found: dict[str, JsonValue] = {
-        "format": next((name for name in _PREFERRED if name in telling), None),
+        "format": _format(findings, described),
         "architecture": _word(described.architecture),
         "parameters": _counts(described),
         "stored_elements": _number(described.stored_elements),
@@ -91,6 +97,17 @@ def _details(findings: Findings) -> dict[str, JsonValue]:
         "layout": _kept_layout(described.layout),
     }
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _format(findings: Findings, described: RepositoryDetailsSchema) -> str | None:
+    """Return the format of the variant that is loaded, where bytes tell none that of other weights."""
+    chosen = described.layout.variant(described.variant) if described.variant is not None else None
+    return _likeliest(findings, () if chosen is None else chosen.files) or _likeliest(findings, findings.files)
+
+
+def _likeliest(findings: Findings, paths: "Iterable[str]") -> str | None:
+    read = {kind for path in paths if (kind := findings.known_format(path)) not in {None, "program"}}
+    return next((name for name in _PREFERRED if name in read), min(filter(None, read), default=None))
 
 
 def _kept_layout(layout: LayoutSchema) -> dict[str, JsonValue] | None:
