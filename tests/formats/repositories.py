@@ -14,7 +14,7 @@ import onnx
 
 from tests.hub.models import gguf_companion, gguf_model
 
-__all__ = ["REPOSITORIES", "GGUF", "Companion", "Graph", "Row", "write_repository"]
+__all__ = ["REPOSITORIES", "GGUF", "Companion", "Graph", "Packed", "Row", "write_repository"]
 
 _BITS: Final = {"F32": 32, "F16": 16, "BF16": 16, "I32": 32, "U8": 8, "U32": 32, "F8_E4M3": 8, "I64": 64, "F8_E8M0": 8}
 
@@ -40,8 +40,15 @@ class Graph(NamedTuple):
     external: bool = False
 
 
+class Packed(NamedTuple):
+    """An ONNX file of a matrix of four bits a number, in blocks of 32."""
+
+    rows: int
+    columns: int
+
+
 Tensors: TypeAlias = dict[str, tuple[str, tuple[int, ...]]]
-Content: TypeAlias = str | bytes | Tensors | GGUF | Companion | Graph
+Content: TypeAlias = str | bytes | Tensors | GGUF | Companion | Graph | Packed
 
 
 class Row(NamedTuple):
@@ -87,6 +94,8 @@ def _write(path: Path, content: Content) -> None:
         gguf_companion(path, content.kind)
     elif isinstance(content, Graph):
         _write_graph(path, content)
+    elif isinstance(content, Packed):
+        _write_packed(path, content)
     elif isinstance(content, dict):
         _write_safetensors(path, content)
     else:
@@ -112,6 +121,16 @@ def _write_graph(path: Path, graph: Graph) -> None:
     onnx.save_model(model, str(path), save_as_external_data=graph.external, location=location, size_threshold=0)
 
 
+def _write_packed(path: Path, matrix: Packed) -> None:
+    blocks = matrix.columns // 32
+    weights = [
+        onnx.numpy_helper.from_array(np.zeros((matrix.rows, blocks, 16), "u1"), "B"),
+        onnx.numpy_helper.from_array(np.zeros(matrix.rows * blocks, "f4"), "scales"),
+    ]
+    node = onnx.helper.make_node("MatMulNBits", ["x", "B", "scales"], ["y"], N=matrix.rows, K=matrix.columns, bits=4)
+    onnx.save_model(onnx.helper.make_model(onnx.helper.make_graph([node], "g", [], [], weights)), str(path))
+
+
 def _config(architecture: str, kind: str, **more: Any) -> str:  # Any: what configurations hold
     return json.dumps({"architectures": [architecture], "model_type": kind, **more})
 
@@ -122,6 +141,12 @@ def _quantized(method: str, **more: Any) -> str:  # Any: as above
 
 def _index(**tensors: str) -> str:
     return json.dumps({"weight_map": tensors})
+
+
+def _of_one_file(name: str, config: str, task: str | None = None) -> Row:
+    """Return a repository of one file of weights, whose configuration tells its task."""
+    files: dict[str, Content] = {"model.safetensors": _ONE, "config.json": config}
+    return Row(name, files, "model.safetensors", "", 100, 100, task=task)
 
 
 _ONE: Final[Tensors] = {"a": ("BF16", (10, 10))}
@@ -179,37 +204,16 @@ REPOSITORIES: Final = (
         100,
         100,
     ),
-    Row(
+    _of_one_file(
         "Qwen/Qwen2.5-VL-7B-Instruct",
-        {
-            "model.safetensors": _ONE,
-            "config.json": _config("Qwen2_5_VLForConditionalGeneration", "qwen2_5_vl", vision_config={}),
-        },
-        "model.safetensors",
-        "",
-        100,
-        100,
-        task="image-text-to-text",
+        _config("Qwen2_5_VLForConditionalGeneration", "qwen2_5_vl", vision_config={}),
+        "image-text-to-text",
     ),
-    Row(
-        "Qwen/Qwen2.5-Omni-7B",
-        {"model.safetensors": _ONE, "config.json": _config("Qwen2_5OmniModel", "qwen2_5_omni", thinker_config={})},
-        "model.safetensors",
-        "",
-        100,
-        100,
-    ),
-    Row(
+    _of_one_file("Qwen/Qwen2.5-Omni-7B", _config("Qwen2_5OmniModel", "qwen2_5_omni", thinker_config={})),
+    _of_one_file(
         "Qwen/Qwen2-Audio-7B-Instruct",
-        {
-            "model.safetensors": _ONE,
-            "config.json": _config("Qwen2AudioForConditionalGeneration", "qwen2_audio", audio_config={}),
-        },
-        "model.safetensors",
-        "",
-        100,
-        100,
-        task="audio-text-to-text",
+        _config("Qwen2AudioForConditionalGeneration", "qwen2_audio", audio_config={}),
+        "audio-text-to-text",
     ),
     Row(
         "openai/whisper-tiny",
@@ -238,14 +242,7 @@ REPOSITORIES: Final = (
         100,
         task="text2text-generation",
     ),
-    Row(
-        "a class that ends as those of many tasks do",
-        {"model.safetensors": _ONE, "config.json": _config("NewForConditionalGeneration", "new_one")},
-        "model.safetensors",
-        "",
-        100,
-        100,
-    ),
+    _of_one_file("a class that ends as those of many tasks do", _config("NewForConditionalGeneration", "new_one")),
     Row(
         "sentence-transformers/LaBSE",
         {
@@ -279,23 +276,11 @@ REPOSITORIES: Final = (
         task="feature-extraction",
         licence="mit",
     ),
-    Row(
-        "facebook/wav2vec2-base-960h",
-        {"model.safetensors": _ONE, "config.json": _config("Wav2Vec2ForCTC", "wav2vec2")},
-        "model.safetensors",
-        "",
-        100,
-        100,
-        task="automatic-speech-recognition",
-    ),
-    Row(
+    _of_one_file("facebook/wav2vec2-base-960h", _config("Wav2Vec2ForCTC", "wav2vec2"), "automatic-speech-recognition"),
+    _of_one_file(
         "superb/wav2vec2-base-superb-ks",
-        {"model.safetensors": _ONE, "config.json": _config("Wav2Vec2ForSequenceClassification", "wav2vec2")},
-        "model.safetensors",
-        "",
-        100,
-        100,
-        task="audio-classification",
+        _config("Wav2Vec2ForSequenceClassification", "wav2vec2"),
+        "audio-classification",
     ),
     Row(
         "timm/resnet50.a1_in1k",
@@ -327,14 +312,8 @@ REPOSITORIES: Final = (
         100,
         task="zero-shot-image-classification",
     ),
-    Row(
-        "openai/clip-vit-base-patch32",
-        {"model.safetensors": _ONE, "config.json": _config("CLIPModel", "clip", vision_config={})},
-        "model.safetensors",
-        "",
-        100,
-        100,
-        task="zero-shot-image-classification",
+    _of_one_file(
+        "openai/clip-vit-base-patch32", _config("CLIPModel", "clip", vision_config={}), "zero-shot-image-classification"
     ),
     Row(
         "stabilityai/stable-diffusion-xl-base-1.0",
@@ -440,6 +419,24 @@ REPOSITORIES: Final = (
         64,
         None,
         task="text-generation",
+    ),
+    Row(
+        "onnx-community/a model of MatMulNBits",
+        {"onnx/model_q4.onnx": Packed(8, 64), "onnx/model.onnx": Graph(512)},
+        "onnx/model.onnx",
+        "onnx/model_q4.onnx",
+        512,
+        512,
+        "onnx",
+    ),
+    Row(
+        "microsoft/Phi-3-mini-4k-instruct-onnx, one variant of it",
+        {"cpu-int4/model.onnx": Packed(8, 64), "cpu-int4/genai_config.json": "{}"},
+        "cpu-int4",
+        "",
+        8 * 2 * 16 + 16,
+        8 * 64,
+        "onnx",
     ),
     Row(
         "bartowski/Llama-3.2-1B-Instruct-GGUF",
