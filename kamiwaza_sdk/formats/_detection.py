@@ -2,29 +2,30 @@
 
 from collections.abc import Callable
 from pathlib import PurePosixPath
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 from kamiwaza_sdk.formats._kind_rules import is_onnx
+from kamiwaza_sdk.formats.layouts.names import ENDINGS
 
-__all__ = ["DetectedFormat", "candidates", "detect", "is_pickle_name", "kind_by_name", "named_format", "unpacked_name"]
+__all__ = [
+    "PICKLE_ENDINGS",
+    "DetectedFormat",
+    "candidates",
+    "detect",
+    "is_pickle_name",
+    "kind_by_name",
+    "named_format",
+    "unpacked_name",
+]
 
 DetectedFormat: TypeAlias = Literal["safetensors", "gguf", "onnx", "pickle"]
 
+#: By the ending, what a file is read as; arrays can hold pickles.
 _NAMES: Final[dict[str, DetectedFormat]] = {
-    ".safetensors": "safetensors",
-    ".sft": "safetensors",
-    ".gguf": "gguf",
-    ".onnx": "onnx",
-    ".bin": "pickle",
-    ".npy": "pickle",
-    ".npz": "pickle",
-    ".ckpt": "pickle",
-    ".joblib": "pickle",
-    ".pickle": "pickle",
-    ".pkl": "pickle",
-    ".pt": "pickle",
-    ".pth": "pickle",
-}
+    ending: kind for kind in get_args(DetectedFormat) for ending, named in ENDINGS.items() if named == kind
+} | {".npy": "pickle", ".npz": "pickle"}
+#: Those of pickles, and of what can hold some.
+PICKLE_ENDINGS: Final = frozenset(ending for ending, kind in _NAMES.items() if kind == "pickle")
 #: What may as well be something else: many formats are called ``.bin``, and arrays are mostly numbers.
 _VAGUE: Final = frozenset({".bin", ".npy", ".npz"})
 #: How packed files are called, behind what they are called unpacked.

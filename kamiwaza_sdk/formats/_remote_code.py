@@ -9,7 +9,7 @@ from kamiwaza_sdk.formats.exceptions import FormatException
 
 __all__ = ["CONFIGURATIONS", "remote_code"]
 
-#: The files whose keys name code.
+#: The files that configure a model, whose keys can name code.
 CONFIGURATIONS: Final = (
     "config.json",
     "generation_config.json",

@@ -11,7 +11,7 @@ import re
 from pathlib import PurePosixPath
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from kamiwaza_sdk.formats._detection import detect, kind_by_name
+from kamiwaza_sdk.formats._detection import PICKLE_ENDINGS, detect, kind_by_name
 from kamiwaza_sdk.formats._kinds import kind_of_head
 
 __all__ = [
@@ -56,9 +56,8 @@ _ERROR_MARKS: Final = frozenset({"detail", "error", "errors", "message"})
 _MARKED: Final = frozenset(
     {".ckpt", ".gguf", ".h5", ".keras", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth", ".safetensors"}
 )
-_PICKLES: Final = frozenset({".bin", ".ckpt", ".joblib", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth"})
 #: What else is never a text. Not ``.onnx`` and ``.pb`` alone: TensorFlow's graphs are texts at times.
-_BINARY: Final = frozenset({*_MARKED, *_PICKLES, ".msgpack", ".onnx", ".onnx_data", ".tflite"})
+_BINARY: Final = frozenset({*_MARKED, *PICKLE_ENDINGS, ".msgpack", ".onnx", ".onnx_data", ".tflite"})
 _CONFIGURATIONS: Final = frozenset({".json", ".model", ".yaml", ".yml"})
 _OLD_GGML: Final = frozenset({b"ggml", b"lmgg", b"ggjt", b"tjgg", b"ggla", b"algg", b"ggmf", b"fmgg", b"GGML"})
 #: The instructions that need nothing on the stack, so that a pickle can begin with them.
@@ -196,7 +195,7 @@ def _text(head: bytes, path: str, *, whole: bool) -> ContentFault | None:
     text = _decoded(head, whole=whole)
     if not _promises_weights(path):
         return None
-    if text is None or (ending in _PICKLES and _may_be_pickle(head, whole=whole)):
+    if text is None or (ending in PICKLE_ENDINGS and _may_be_pickle(head, whole=whole)):
         return None
     kind = "JSON" if text.lstrip()[:1] in {"{", "["} else "text"
     if kind == "text" and len(text.split()) == 1:  # one word is too little to tell it from a key, or a placeholder

@@ -7,6 +7,7 @@ from typing import Final, NoReturn
 
 from kamiwaza_sdk.formats._kinds import kind_of_head
 from kamiwaza_sdk.formats._licences import LONGEST, is_licence_file
+from kamiwaza_sdk.formats._remote_code import CONFIGURATIONS
 from kamiwaza_sdk.formats.exceptions import FormatLimitException, UnknownFormatException
 from kamiwaza_sdk.formats.facts import MAX_TEXT, Repository, quantization_of
 from kamiwaza_sdk.formats.inspection import FormatSchema, detect_format
@@ -33,12 +34,7 @@ __all__ = [
 #: are: ``LICENCE``, ``license.txt``, ``COPYING``, ``LICENSE-MODEL``, ``USE_POLICY.md``.
 DESCRIBING_FILES: Final = (
     "README.md",
-    "config.json",
-    "generation_config.json",
-    "model_index.json",
-    "preprocessor_config.json",
-    "processor_config.json",
-    "tokenizer_config.json",
+    *CONFIGURATIONS,
     "chat_template.jinja",
     "LICENSE",
     "LICENSE.md",

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from kamiwaza_sdk.formats.schemas.layout import CompanionKind
 
 __all__ = [
+    "ENDINGS",
     "Shard",
     "Stem",
     "companion_kind",
@@ -23,7 +24,7 @@ __all__ = [
 ]
 
 #: Which formats of weights have which endings. ``.bin`` and ``.data`` say nothing by themselves.
-_FORMATS: Final = {
+ENDINGS: Final = {
     ".bin": "pickle",
     ".ckpt": "pickle",
     ".engine": "tensorrt",
@@ -42,7 +43,7 @@ _FORMATS: Final = {
     ".pkl": "pickle",
     ".plan": "tensorrt",
     ".pt": "pickle",
-    ".pt2": "pickle",
+    ".pt2": "pt2",
     ".pte": "executorch",
     ".pth": "pickle",
     ".safetensors": "safetensors",
@@ -173,7 +174,7 @@ def weight_format(path: str, names: Container[str]) -> str | None:
     bundle = _bundle_format(path)
     if bundle is not None:
         return bundle
-    format_ = _FORMATS.get(stem.ending)
+    format_ = ENDINGS.get(stem.ending)
     return _bin_format(stem, names) if stem.ending == ".bin" else format_
 
 
@@ -216,7 +217,7 @@ def is_cut_by_hand(path: str) -> bool:
 def companion_kind(path: str) -> CompanionKind | None:
     """Return which companion of a model a file is by its name; `None` of all others."""
     name = _name(path).lower()
-    loaded = _loaded_kinds(path, name) if parse_stem(path).ending in _FORMATS else iter(())
+    loaded = _loaded_kinds(path, name) if parse_stem(path).ending in ENDINGS else iter(())
     return next(loaded, None) or next(_other_kinds(name), None)
 
 

@@ -49,7 +49,7 @@ from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema
 from kamiwaza_sdk.services.hub.sources.context import SourceContext
 from kamiwaza_sdk.services.storage._stopping import go_on
 
-__all__ = ["Findings", "Inspection", "format_by_name", "inspect_here"]
+__all__ = ["Findings", "Inspection", "inspect_here"]
 
 #: A text that is longer describes nothing.
 _MAX_TEXT: Final = 4 * 1024**2
@@ -105,7 +105,7 @@ class Findings:
     def format(self, path: str) -> str | None:
         """Return which weights a file is, or that it is a program: as its bytes say, or else its name."""
         is_known = path in self.summaries or path in self.others
-        return self.known_format(path) or (None if is_known else format_by_name(path))
+        return self.known_format(path) or (None if is_known else named_format(path))
 
     def known_format(self, path: str) -> str | None:
         """Return which weights a file is by its bytes, or else by the files beside it, or that it is a program."""
@@ -281,7 +281,7 @@ class Inspection:
 
     def _ordered(self, files: Iterable[ManifestFileSchema]) -> list[list[list[ManifestFileSchema]]]:
         """Return the files that are to be looked into by format and, of each, by content. Blocks."""
-        kinds = {file.path: format_by_name(file.path) or "" for file in files}
+        kinds = {file.path: named_format(file.path) or "" for file in files}
         wanted = [file for file in files if kinds[file.path] and file.path not in self.findings.summaries]
         ordered = sorted(wanted, key=lambda file: (_ORDER[kinds[file.path]], file.path))
         return [self._by_content(group) for _, group in groupby(ordered, key=lambda file: kinds[file.path])]
@@ -447,8 +447,3 @@ def inspect_here(files: Mapping[str, Path], looking: Looking | None = None, *, n
 def _head(place: Path) -> bytes:
     with place.open("rb") as file:
         return file.read(_MAX_HEAD)
-
-
-def format_by_name(path: str) -> str | None:
-    """Return what the name says that a file is, of the formats that are read; `None` of all others."""
-    return named_format(path)

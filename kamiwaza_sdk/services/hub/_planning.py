@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from kamiwaza_sdk._settings import Size
 from kamiwaza_sdk._validation import revalidated, validated_together
 from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.formats._detection import named_format
 from kamiwaza_sdk.formats._licences import all_of, is_licence_file
 from kamiwaza_sdk.formats._remote_code import CONFIGURATIONS
 from kamiwaza_sdk.formats.exceptions import UnknownVariantException
@@ -20,7 +21,7 @@ from kamiwaza_sdk.formats.memory import estimate_memory
 from kamiwaza_sdk.formats.schemas import LayoutSchema, RepositoryDetailsSchema, Runtime, VariantSchema
 from kamiwaza_sdk.services.hub._choosing import Choice, Chooser
 from kamiwaza_sdk.services.hub._contents import by_content
-from kamiwaza_sdk.services.hub._inspection import Findings, Inspection, format_by_name, inspect_here
+from kamiwaza_sdk.services.hub._inspection import Findings, Inspection, inspect_here
 from kamiwaza_sdk.services.hub._kept import KeptFiles
 from kamiwaza_sdk.services.hub._selection import left_out_as
 from kamiwaza_sdk.services.hub.policies import Known, Subject, objections_to
@@ -155,7 +156,7 @@ class _Planning:
         self._kept = kept
         self._by_path = {file.path: file for file in manifest.files}
 
-        self._kinds = {file.path: format_by_name(file.path) for file in manifest.files}
+        self._kinds = {file.path: named_format(file.path) for file in manifest.files}
         self._asked_for = self._texts_asked_for()
 
     @classmethod
