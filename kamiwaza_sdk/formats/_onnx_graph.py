@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 
-from kamiwaza_sdk.formats._onnx_quantized import OPERATORS, Use, uses_of
+from kamiwaza_sdk.formats._onnx_quantized import OPERATORS, PACKED_INPUTS, Use, uses_of
 from kamiwaza_sdk.formats._onnx_values import Weight, read_text, read_value, read_weight
 from kamiwaza_sdk.formats._protobuf import BYTES, next_field, skip_field
 from kamiwaza_sdk.formats._source import ByteSource, Cursor, Reading
@@ -208,9 +208,9 @@ class _Skimmer:
             for number, begin, size in _skim(data, at, at + length):
                 if number == _INPUT:
                     inputs.append(data[begin : begin + size].decode(errors="replace"))
-                elif number == _ATTRIBUTE:
+                elif number == _ATTRIBUTE and kind in PACKED_INPUTS:
                     numbers |= _number(data, begin, begin + size)
-        self.source.step(at, len(inputs))
+        self.source.step(at)
         self.graph.uses += uses_of(kind, inputs, numbers, tuple(self.scopes))
 
     def _read_attribute(self, cursor: Cursor, end: int, scope: str, depth: int) -> Reading[list[Weight]]:
@@ -286,6 +286,8 @@ def _skim(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
 
 
 def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
+    if at < end and data[at] < _MORE:  # nearly all of them
+        return data[at], at + 1
     value = shift = 0
     for place in range(at, min(at + 10, end)):
         value |= (data[place] & (_MORE - 1)) << shift

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from kamiwaza_sdk.formats._onnx_values import DTYPES, Weight, dtype_name
 
-__all__ = ["OPERATORS", "Operator", "Packing", "Use", "Weighing", "uses_of", "weigh"]
+__all__ = ["OPERATORS", "PACKED_INPUTS", "Operator", "Packing", "Use", "Weighing", "uses_of", "weigh"]
 
 
 class Operator(NamedTuple):
@@ -84,8 +84,8 @@ OPERATORS: Final = {
     b"MatMulBnb4": _operator((1,), (2,)),
     b"GatherBlockQuantized": _operator((0,), (2, 3)),
 }
-#: Which input of these has several numbers in a byte.
-_PACKED_INPUT: Final = {b"MatMulNBits": 1, b"MatMulBnb4": 1, b"GatherBlockQuantized": 0}
+#: Which input of these has several numbers in a byte, as their attributes tell.
+PACKED_INPUTS: Final = {b"MatMulNBits": 1, b"MatMulBnb4": 1, b"GatherBlockQuantized": 0}
 _USUAL_BITS: Final = 4
 _BYTE: Final = 8
 
@@ -96,13 +96,13 @@ def uses_of(kind: bytes, inputs: Iterable[str], numbers: Mapping[str, int], scop
     Args:
         kind: One of `OPERATORS`.
         inputs: The names of its inputs, empty where one is left out.
-        numbers: Its attributes that are whole numbers.
+        numbers: Its attributes that are whole numbers, of those in `PACKED_INPUTS`.
         scopes: Of the graph that it is in, and of those around it.
     """
     operator = OPERATORS[kind]
     for place, name in enumerate(inputs):
         if name and place in operator.weights:
-            packed = _PACKED_INPUT.get(kind) == place
+            packed = PACKED_INPUTS.get(kind) == place
             yield Use(name, scopes, is_weight=True, packing=_packing(kind, numbers) if packed else None)
         elif name and place in operator.beside:
             yield Use(name, scopes, is_weight=False)
