@@ -19,6 +19,7 @@ from kamiwaza_sdk import (
 )
 from kamiwaza_sdk.testing import HuggingFaceServer
 from tests.backends import Backend
+from tests.formats.kinds import BY_HEAD
 from tests.hub.conftest import Asking
 from tests.hub.models import CONFIG, gguf_companion, gguf_model, safetensors_model
 from tests.hub.test_adopt import image
@@ -325,12 +326,13 @@ async def test_what_is_something_else_is_no_variant_though_it_is_not_chosen(
         "pytorch_model.bin": PAGE,
         "consolidated.safetensors": b"no header" * 10_000,
         "other.bin": bytes(range(1, 256)) * 400,
+        "tf_model.h5": BY_HEAD["keras"][0],
     }
     hf.add_repository("org/m", files)
     hub = await asking()
     plan = await hub.plan("hf://org/m", fits="1 MiB", context_length=0)
     assert plan.choice == "model.safetensors"
-    checked = {"model.safetensors": True, "Q2_K": True, "other.bin": False}
+    checked = {"model.safetensors": True, "Q2_K": True, "other.bin": False, "tf_model.h5": True}
     assert {one.name: one.checked for one in plan.variants} == checked
     assert {"m-Q8_0.gguf", "pytorch_model.bin", "consolidated.safetensors"} <= set(plan.layout.rest)
     here = await hub.plan(await asyncio.to_thread(write, tmp_path / "m", files), fits="1 MiB", context_length=0)

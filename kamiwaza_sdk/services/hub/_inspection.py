@@ -323,14 +323,13 @@ class Inspection:
                 self.findings.note(path, error)
             self.findings.share(path, [file.path for file in names[1:]])
 
-    async def glance_at(self, files: Iterable[ManifestFileSchema]) -> None:
+    async def glance_at(self, files: Collection[ManifestFileSchema]) -> None:
         """Read the first bytes of files, which tell whether they are what their names say; all of those that are here.
 
         It is one request for each content, as far as the allowance goes.
         """
-        unseen = await in_thread(lambda: self._unseen(files))
-        await self.look_into([file for file in unseen if file.path in self._kept])
-        contents = await in_thread(lambda: self._by_content(file for file in unseen if file.path not in self._kept))
+        await self.look_into_others(files)
+        contents = await in_thread(lambda: self._by_content(self._elsewhere(files)))
         for start in range(0, len(contents), _AT_ONCE):
             await asyncio.gather(*map(self._glance_once, contents[start : start + _AT_ONCE]))
 
@@ -363,6 +362,9 @@ class Inspection:
 
     def _here(self, files: Iterable[ManifestFileSchema]) -> dict[str, Path]:
         return {file.path: self._kept[file.path] for file in self._unseen(files) if file.path in self._kept}
+
+    def _elsewhere(self, files: Iterable[ManifestFileSchema]) -> list[ManifestFileSchema]:
+        return [file for file in self._unseen(files) if file.path not in self._kept]
 
     def _unseen(self, files: Iterable[ManifestFileSchema]) -> list[ManifestFileSchema]:
         seen = self.findings.summaries.keys() | self.findings.others
