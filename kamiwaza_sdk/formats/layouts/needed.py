@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import PurePosixPath
 from typing import Final
 
 from kamiwaza_sdk.formats.layouts.names import (
@@ -77,15 +78,14 @@ def loaded_files(layout: LayoutSchema, variant: VariantSchema, needed: Iterable[
     loaded = {*variant.files, *(path for one in needed for path in one.files)}
     if variant.format == "gguf":
         return frozenset(loaded)
-    folders = {path.rpartition("/")[0] for path in variant.files}
-    above = {"", *("/".join(parts[:depth]) for parts in map(_parts, folders) for depth in range(len(parts) + 1))}
+    above = {folder for path in variant.files for folder in PurePosixPath(path).parents}
     root = variant.name.rpartition("/")[0] if _PIPELINE.fullmatch(variant.name) else None
     for one in layout.companions:
         if one.kind in _BROUGHT:
             loaded.update(
                 path
                 for path in one.files
-                if one.kind == "voice" or path.rpartition("/")[0] in above or _is_below(path, root)
+                if one.kind == "voice" or PurePosixPath(path).parent in above or _is_below(path, root)
             )
     return frozenset(loaded)
 
@@ -98,10 +98,6 @@ def first_files(variant: VariantSchema) -> tuple[str, ...]:
         if weight_format(path, names) is not None:
             firsts.setdefault(parse_stem(path).label, path)
     return tuple(firsts.values())
-
-
-def _parts(folder: str) -> list[str]:
-    return folder.split("/")
 
 
 def _is_below(path: str, root: str | None) -> bool:

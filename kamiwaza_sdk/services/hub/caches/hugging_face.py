@@ -9,7 +9,7 @@ listing of each commit that was downloaded as a snapshot.
 
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -157,15 +157,12 @@ class _Snapshot:
         else:
             taken = [path for path in paths if path not in tree and _is_taken(path, selection)]
             left_out = [left_out_as(path, _STRANGE) for path in taken]
-        wanted = {
-            path: None if tree is None else tree[path]
-            for path in (paths if tree is None else tree)
-            if _is_taken(path, selection)
-        }
-        missing = [path for path in wanted if path not in paths]
+        listing: Mapping[str, _Listed | None] = dict.fromkeys(paths) if tree is None else tree
+        wanted = {path: listed for path, listed in listing.items() if _is_taken(path, selection)}
         if selection.in_part:
             missing = [path for path, listed in wanted.items() if not _is_whole(paths.get(path), listed)]
         else:
+            missing = [path for path in wanted if path not in paths]
             self._refuse_part(missing)
         sizes = {path: None if (listed := wanted.pop(path)) is None else listed.size for path in missing}
         files = tuple(self._file(path, paths[path], listed) for path, listed in wanted.items())
