@@ -6,11 +6,16 @@ import logging
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, cast
+from datetime import datetime
+from urllib.parse import parse_qsl, urlsplit
 from xml.sax.saxutils import escape
 
 import boto3  # type: ignore[import-untyped]  # it comes with moto, and has no types
+import botocore.auth  # type: ignore[import-untyped]  # as boto3
 import pytest
+from botocore.auth import S3SigV4QueryAuth
+from botocore.awsrequest import AWSRequest  # type: ignore[import-untyped]
+from botocore.credentials import Credentials  # type: ignore[import-untyped]
 from moto.server import ThreadedMotoServer
 
 from kamiwaza_sdk import (
@@ -26,11 +31,9 @@ from kamiwaza_sdk import (
     SourceTooLargeException,
     StorageService,
 )
-from kamiwaza_sdk.services.hub.sources import object_storage
+from kamiwaza_sdk.services.hub.sources import _s3_pages, object_storage
+from kamiwaza_sdk.services.hub.sources._s3_pages import ListedObject
 from kamiwaza_sdk.testing import FaultyServer
-
-if TYPE_CHECKING:
-    from obstore import ObjectMeta
 
 pytestmark = pytest.mark.usefixtures("blockbuster")
 
@@ -162,25 +165,119 @@ async def test_a_folder_beside_a_file_of_its_name_does_not_stand_in_its_way(put:
     assert [(file.path, file.size) for file in fetched.files] == [("model.gguf", 1), ("name", 1)]
 
 
-@pytest.mark.parametrize("key", ["m//odd.gguf", "m/sub//odd.gguf", "m/../odd.gguf"])
-async def test_a_key_that_cannot_be_read_is_named_and_hinders_nothing_beside_it(
-    key: str, put: Put, hub: HubService
+ODD_KEYS = {
+    "m//odd.gguf": "'/odd.gguf' has an empty, '.' or '..' segment",
+    "m/sub//odd.gguf": "has an empty, '.' or '..' segment",
+    "m/../odd.gguf": "has an empty, '.' or '..' segment",
+    "m/%2e%2e/../odd": "has an empty, '.' or '..' segment",
+    "m/./odd": "has an empty, '.' or '..' segment",
+    "m//Ün +&=%.gguf": "has an empty, '.' or '..' segment",
+    "m/a\\..\\odd": "contains a backslash",
+    "m/a\x01b": "control",
+}
+
+
+@pytest.mark.parametrize("key", ODD_KEYS)
+async def test_a_key_that_no_file_can_have_is_left_out_by_name_and_spoils_nothing(
+    key: str, put: Put, hub: HubService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("m/model.gguf", "m/part/model.gguf", key):
-        put(name)
-    with pytest.raises(ObjectStorageException, match="longer prefix, or the wanted objects one by one") as refused:
+    """What stands before it and behind it comes, in whatever pages it is listed."""
+    monkeypatch.setattr(_s3_pages, "_MOST_OF_A_PAGE", 2)
+    good = ["!first.bin", ".gitattributes", "Ün #1 100%.txt", "model.gguf", "part/model.gguf", "z+b"]
+    for name in good:
+        put(f"m/{name}")
+    put("m/empty/", b"")
+    put(key, b"odd")
+    fetched = await hub.fetch("s3://bucket/m")
+    assert [file.path for file in fetched.files] == sorted(good)
+    ((path, reason),) = [(one.path, one.reason) for one in fetched.left_out]
+    assert f"m/{path}" == key
+    assert ODD_KEYS[key] in reason
+
+
+async def test_many_odd_keys_are_left_out_and_where_there_are_no_others_they_are_named(
+    put: Put, hub: HubService
+) -> None:
+    for key in ("m//a", "m//b", "m/c/../d", "m/e/", "good"):
+        put(key)
+    with pytest.raises(InvalidSourceException, match="no files' paths: '/a', '/b', 'c/../d', 'e/'; name a prefix"):
         await hub.fetch("s3://bucket/m")
-    assert (refused.value.key, refused.value.kind) == (key, "InvalidPathError")
-    assert [file.path for file in (await hub.fetch("s3://bucket/m/part")).files] == ["model.gguf"]
-    assert [file.path for file in (await hub.fetch("s3://bucket/m/model.gguf")).files] == ["model.gguf"]
+    plan = await hub.plan("s3://bucket")
+    assert ([file.path for file in plan.manifest.files], len(plan.left_out)) == (["good"], 4)
+
+
+async def test_a_key_with_a_slash_ahead_is_not_taken_for_one_without(put: Put, hub: HubService) -> None:
+    """``obstore`` takes the slash away, and the object that it then names is not there, or another."""
+    for key, body in {"/model.gguf": b"odd", "model.gguf": b"right", "/other.gguf": b"odd"}.items():
+        put(key, body)
+    fetched = await hub.fetch("s3://bucket")
+    assert [(file.path, file.size) for file in fetched.files] == [("model.gguf", 5)]
+    assert sorted(one.path for one in fetched.left_out) == ["/model.gguf", "/other.gguf"]
+
+
+async def test_a_bucket_that_is_open_to_all_is_listed_without_a_signature(
+    service: FaultyServer, hub: HubService
+) -> None:
+    service.add("/bucket", body=listing("m/a", "m//odd"), headers={"Content-Type": "application/xml"})
+    fetched = await hub.resolve("s3://bucket/m")
+    assert ([file.path for file in fetched.files], [one.path for one in fetched.left_out]) == (["a"], ["/odd"])
+    assert not any("X-Amz" in request.path for request in service.requests)
+
+
+def test_what_is_no_listing_is_refused() -> None:
+    for body in (b"<a/>", b"<!DOCTYPE x []>" + listing("m//odd"), listing("m//odd").replace(b"<Size>1</Size>", b"")):
+        with pytest.raises(InvalidAnswerException, match="is no listing of objects"):
+            _s3_pages._read(body, "http://127.0.0.1/bucket")
+
+
+async def test_what_another_service_lists_that_obstore_cannot_read_is_named(
+    service: FaultyServer, hub: HubService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Azure's addresses cannot be signed with a query."""
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
+    monkeypatch.setenv("AZURE_STORAGE_ENDPOINT", service.url("/account"))
+    monkeypatch.setenv("AZURE_ALLOW_HTTP", "true")
+    monkeypatch.setenv("AZURE_SKIP_SIGNATURE", "true")
+    blob = (
+        "<Blob><Name>m//odd</Name><Properties><Last-Modified>Thu, 01 Jan 2026 00:00:00 GMT</Last-Modified>"
+        "<Content-Length>1</Content-Length><Content-Type>x</Content-Type><Etag>1</Etag></Properties></Blob>"
+    )
+    body = f"<EnumerationResults><Blobs>{blob}</Blobs><NextMarker/></EnumerationResults>".encode()
+    service.add("/account/bucket", body=body)
+    with pytest.raises(ObjectStorageException, match="longer prefix, or the wanted objects one by one") as refused:
+        await hub.fetch("az://bucket/m")
+    assert (refused.value.key, refused.value.kind) == ("m//odd", "InvalidPathError")
+
+
+@pytest.mark.parametrize("style", ["path", "virtual hosted"])
+def test_a_listing_of_ours_is_signed_as_amazons_own_client_signs_it(
+    style: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secr/et+")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "tok/en+=")
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.setenv("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", str(style == "virtual hosted").lower())
+    url = _s3_pages._signed("bucket", {"list-type": "2", "prefix": "a ü+&=%/"})
+    hosts = {"path": "https://s3.eu-west-1.amazonaws.com/bucket?", "virtual hosted": "https://bucket.s3.eu-west-1."}
+    assert url.startswith(hosts[style])
+    query = dict(parse_qsl(urlsplit(url).query))
+    assert query["prefix"] == "a ü+&=%/"
+    signing = S3SigV4QueryAuth(Credentials("id", "secr/et+", "tok/en+="), "s3", "eu-west-1", expires=600)
+    request = AWSRequest("GET", url.partition("&X-Amz-Algorithm")[0])
+    at = datetime.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%S%z").replace(tzinfo=None)
+    monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda: at)
+    signing.add_auth(request)
+    assert dict(parse_qsl(urlsplit(request.url).query)) == query
 
 
 def test_long_keys_are_not_multiplied_in_memory() -> None:
     """What stands above a key of hundreds of segments is hundreds of keys, and a listing has a hundred thousand."""
-    objects = [{"path": f"{index}/{'a/' * 500}b", "size": index % 2} for index in range(100)]
+    objects = [ListedObject(f"{index}/{'a/' * 500}b", index % 2, None) for index in range(100)]
     tracemalloc.start()
     try:
-        assert object_storage._without_folders(cast("list[ObjectMeta]", objects)) == objects
+        assert object_storage._without_folders(objects) == objects
         assert tracemalloc.get_traced_memory()[1] < 1024**2
     finally:
         tracemalloc.stop()
@@ -235,15 +332,6 @@ async def test_offline_finds_what_is_kept(put: Put, hub: HubService, storage: St
         for missing in ("s3://bucket/other", "s3://bucket/n", manifest):
             with pytest.raises(OfflineException):
                 await offline.fetch(missing)
-
-
-@pytest.mark.parametrize("key", ["m/../evil", "m/%2e%2e/../evil", "m//evil", "m/./evil", "m/a\\..\\evil", "m/a\x01b"])
-async def test_keys_that_no_file_can_have_are_refused(put: Put, hub: HubService, key: str) -> None:
-    put("m/good")
-    put(key)
-    with pytest.raises((InvalidPathException, ObjectStorageException)):
-        await hub.fetch("s3://bucket/m")
-    assert not hub.storage.root.exists()
 
 
 @pytest.mark.parametrize("keys", [("m/a", "m/A"), ("m/a", "m/a/b"), ("m/ü", "m/u\u0308")])

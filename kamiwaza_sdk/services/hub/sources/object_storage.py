@@ -7,18 +7,19 @@
 import asyncio
 import re
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from itertools import islice
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from kamiwaza_sdk._dependencies import require
 from kamiwaza_sdk._tasks import for_each
 from kamiwaza_sdk._validation import check_path
-from kamiwaza_sdk.exceptions import InvalidInputException
-from kamiwaza_sdk.services.download.exceptions import SizeMismatchException
+from kamiwaza_sdk.exceptions import InvalidInputException, InvalidPathException
+from kamiwaza_sdk.services.download.exceptions import DownloadException, SizeMismatchException
+from kamiwaza_sdk.services.hub._selection import left_out_as
 from kamiwaza_sdk.services.hub.addresses import redacted, suggested
 from kamiwaza_sdk.services.hub.exceptions import (
     InvalidAnswerException,
@@ -26,12 +27,13 @@ from kamiwaza_sdk.services.hub.exceptions import (
     ObjectStorageException,
     OfflineException,
 )
-from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
+from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema, ManifestFileSchema, ManifestSchema
+from kamiwaza_sdk.services.hub.sources._s3_pages import RETRIES, ListedObject, list_objects
 from kamiwaza_sdk.services.hub.sources.context import SourceContext
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
-    from obstore.store import ObjectStore, RetryConfig
+    from obstore.store import ObjectStore
 
 __all__ = ["ObjectStorageSource"]
 
@@ -39,6 +41,8 @@ __all__ = ["ObjectStorageSource"]
 MAX_OBJECTS: Final = 100_000
 #: Seconds that a listing may take: several times what one of so many does.
 LISTING_PATIENCE: Final = 300.0
+#: How many keys an error names.
+_MOST_NAMED: Final = 5
 #: How much of an object is in memory at once.
 _PIECE: Final = 8 * 1024**2
 #: How many objects are asked for at once.
@@ -48,6 +52,13 @@ _BUCKET: Final = re.compile(r"[A-Za-z0-9$][A-Za-z0-9._-]{0,254}")
 _QUERY: Final = re.compile(r"\?\S+")
 #: What it says of a key that it cannot read.
 _UNREADABLE_KEY: Final = re.compile(r"invalid path: (?:Error parsing )?Path \"([^\n]*?)\"(?: contained|:)")
+
+
+class _Listing(NamedTuple):
+    """Objects, and those that cannot stand in a model."""
+
+    objects: list[ListedObject]
+    left_out: list[LeftOutSchema]
 
 
 class ObjectStorageSource:
@@ -69,9 +80,11 @@ class ObjectStorageSource:
             return await context.recall(str(place))
         store = await asyncio.to_thread(_opened, place)
         with _translated(place):
-            objects = await _listed(store, place) or [await _one(store, place)]
+            objects, left_out = await _listed(store, place, context)
+            if not objects and not left_out:
+                objects = [await _one(store, place)]
             found = await _without_empty_folders(store, await asyncio.to_thread(_without_folders, objects))
-        manifest = await asyncio.to_thread(_manifest, found, place)
+        manifest = await asyncio.to_thread(_manifest, found, left_out, place)
         await context.remember(str(place), manifest)
         return manifest
 
@@ -99,13 +112,15 @@ class ObjectStorageSource:
                 yield bytes(await answer.bytes_async())
 
 
-def _manifest(objects: "Iterable[ObjectMeta]", place: "_Place") -> ManifestSchema:
+def _manifest(objects: Iterable[ListedObject], left_out: Iterable[LeftOutSchema], place: "_Place") -> ManifestSchema:
     files = tuple(_file(one, place) for one in objects)
     if not files:
-        raise InvalidSourceException(str(place), "has no objects; name a prefix that has")
+        odd = ", ".join(ascii(one.path) for one in islice(left_out, _MOST_NAMED))
+        reason = f"has none but those whose keys are no files' paths: {odd}" if odd else "has no objects"
+        raise InvalidSourceException(str(place), f"{reason}; name a prefix that has others")
     path = PurePosixPath(place.key)
     name = path.stem if files[0].url == str(place) else path.name or place.bucket
-    return ManifestSchema(source=str(place), name=suggested(name), files=files)
+    return ManifestSchema(source=str(place), name=suggested(name), files=files, left_out=tuple(left_out))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +148,18 @@ class _Place:
         """Return the address of an object in the same bucket."""
         return f"{self.scheme}://{self.bucket}/{key}"
 
+    def below(self, key: str) -> str:
+        """Return what a key has below this place; of its own, the last segment.
+
+        Raises:
+            InvalidAnswerException: It is not below it.
+        """
+        if key == self.key:
+            return PurePosixPath(key).name
+        if self.key and not key.startswith(f"{self.key}/"):
+            raise InvalidAnswerException(url=str(self), reason=f"lists {key!a}, which is not below it")
+        return key.removeprefix(f"{self.key}/") if self.key else key
+
     def __str__(self) -> str:
         return self.at(self.key).rstrip("/")
 
@@ -142,14 +169,12 @@ def _opened(place: _Place) -> "ObjectStore":
     require("obstore", extra="object-storage")
     from obstore.store import AzureStore, GCSStore, S3Store
 
-    # A service that is down is told within a minute, as is that there are no credentials.
-    retries: RetryConfig = {"max_retries": 4, "retry_timeout": timedelta(seconds=60)}
     with _translated(place):
         if place.scheme == "s3":
-            return S3Store(place.bucket, retry_config=retries)
+            return S3Store(place.bucket, retry_config=RETRIES)
         if place.scheme == "gs":
-            return GCSStore(place.bucket, retry_config=retries)
-        return AzureStore(place.bucket, retry_config=retries)
+            return GCSStore(place.bucket, retry_config=RETRIES)
+        return AzureStore(place.bucket, retry_config=RETRIES)
 
 
 @contextmanager
@@ -178,20 +203,83 @@ def _unreadable(place: _Place, key: str) -> ObjectStorageException:
     return ObjectStorageException(source=str(place), kind="InvalidPathError", reason=reason, key=key)
 
 
-async def _listed(store: "ObjectStore", place: _Place) -> "list[ObjectMeta]":
-    objects: list[ObjectMeta] = []
+async def _listed(store: "ObjectStore", place: _Place, context: SourceContext) -> _Listing:
+    """Return what is below a place, as obstore lists it; as S3 does, where there are keys that obstore cannot read."""
+    from obstore.exceptions import BaseError
+
     async with asyncio.timeout(LISTING_PATIENCE):  # for a listing may go on without ever naming anything
-        async for page in store.list(place.key or None, chunk_size=1000):
-            objects += page
-            if len(objects) > MAX_OBJECTS:
+        try:
+            found = await _sorted_out(_pages(store, place), place)
+        except (BaseError, ValueError) as error:
+            if place.scheme != "s3" or (unreadable := _UNREADABLE_KEY.search(str(error))) is None:
+                raise
+            return await _listed_by_s3(place, context, unreadable=unreadable[1])
+        if place.scheme == "s3" and not place.key and await _has_slashes_ahead(place, context):
+            return await _listed_by_s3(place, context, unreadable="/")
+        return found
+
+
+async def _pages(store: "ObjectStore", place: _Place) -> AsyncGenerator[list[ListedObject]]:
+    async for page in store.list(place.key or None, chunk_size=1000):
+        yield [_listed_object(one) for one in page]
+
+
+async def _listed_by_s3(place: _Place, context: SourceContext, *, unreadable: str) -> _Listing:
+    from obstore.exceptions import BaseError
+
+    prefix = f"{place.key}/" if place.key else ""
+    try:
+        return await _sorted_out(list_objects(place.bucket, context, prefix=prefix), place)
+    except (DownloadException, InvalidAnswerException, BaseError) as error:
+        raise _unreadable(place, unreadable) from error
+
+
+async def _has_slashes_ahead(place: _Place, context: SourceContext) -> bool:
+    """Tell whether keys of a bucket begin with a slash, which obstore takes away, and so names what is not there."""
+    from obstore.exceptions import BaseError
+
+    try:
+        async with aclosing(list_objects(place.bucket, context, prefix="/", at_most=1)) as pages:
+            return bool(await anext(pages))
+    except (DownloadException, InvalidAnswerException, BaseError):
+        return False  # not every service, nor every proxy, lets it be asked
+
+
+async def _sorted_out(pages: AsyncGenerator[list[ListedObject]], place: _Place) -> _Listing:
+    """Return the objects that can stand in a model, and the others by name."""
+    found = _Listing([], [])
+    async with aclosing(pages):
+        async for page in pages:
+            for one in page:
+                problem = _problem(one, place)
+                if problem is None:
+                    found.objects.append(one)
+                elif problem:
+                    found.left_out.append(left_out_as(place.below(one.key), problem))
+            if len(found.objects) + len(found.left_out) > MAX_OBJECTS:
                 raise InvalidSourceException(str(place), f"has over {MAX_OBJECTS} objects; name a longer prefix")
-    return objects
+    return found
 
 
-async def _one(store: "ObjectStore", place: _Place) -> "ObjectMeta":
+def _problem(one: ListedObject, place: _Place) -> str | None:
+    """Return why an object cannot stand in a model; nothing of a folder, and `None` where it can."""
+    if one.key.endswith("/"):
+        return "has a key that ends with a slash, as no file's path does" if one.size else ""
+    try:
+        check_path(place.below(one.key))
+    except InvalidPathException as error:
+        return f"has a key that is no file's path: {error.reason}"
+    return None
+
+
+def _listed_object(found: "ObjectMeta") -> ListedObject:
+    return ListedObject(found["path"], found["size"], found["e_tag"])
+
+
+async def _one(store: "ObjectStore", place: _Place) -> ListedObject:
     if not place.key:
         raise InvalidSourceException(str(place), "has no objects; name a bucket that has")
-    return await store.head_async(place.key)
+    return _listed_object(await store.head_async(place.key))
 
 
 def _bare(etag: str) -> str:
@@ -208,41 +296,37 @@ def _refuse_another(found: "ObjectMeta", file: ManifestFileSchema, size: int, pl
         raise ObjectStorageException(source=str(place), kind="PreconditionError", reason=reason)
 
 
-def _without_folders(objects: "Iterable[ObjectMeta]") -> "list[ObjectMeta]":
+def _without_folders(objects: list[ListedObject]) -> list[ListedObject]:
     """Return the objects but for the empty ones that consoles put where a file system has directories."""
-    found = list(objects)
-    keys = sorted(one["path"] for one in found)
+    keys = sorted(one.key for one in objects)
 
     def is_folder(key: str) -> bool:  # looked up, not listed: what stands above all keys can be gigabytes of text
         at = bisect_left(keys, f"{key}/")
         return at < len(keys) and keys[at].startswith(f"{key}/")
 
-    return [one for one in found if one["size"] or not is_folder(one["path"])]
+    return [one for one in objects if one.size or not is_folder(one.key)]
 
 
-async def _without_empty_folders(store: "ObjectStore", objects: "list[ObjectMeta]") -> "list[ObjectMeta]":
+async def _without_empty_folders(store: "ObjectStore", objects: list[ListedObject]) -> list[ListedObject]:
     """Return the objects but for the folders in which nothing is: listings leave out the slash that ends their keys.
 
     Without it they cannot be had, and so are told apart from empty files.
     """
 
-    async def looked_at(one: "ObjectMeta") -> "ObjectMeta | None":
+    async def looked_at(one: ListedObject) -> ListedObject | None:
         try:
-            return await store.head_async(one["path"])
+            return _listed_object(await store.head_async(one.key))
         except FileNotFoundError:
             return None
 
-    filled = [one for one in objects if one["size"]]
-    names = {one["path"] for one in filled}
-    empty = [one for one in objects if not one["size"] and one["path"] not in names]  # not a folder beside its namesake
+    filled = [one for one in objects if one.size]
+    names = {one.key for one in filled}
+    empty = [one for one in objects if not one.size and one.key not in names]  # not a folder beside its namesake
     async with asyncio.timeout(LISTING_PATIENCE):
         found = await for_each(looked_at, empty, at_once=_AT_ONCE)
     return [*filled, *(one for one in found if one is not None)]
 
 
-def _file(found: "ObjectMeta", place: _Place) -> ManifestFileSchema:
-    key = found["path"]
-    if place.key and key != place.key and not key.startswith(f"{place.key}/"):
-        raise InvalidAnswerException(url=str(place), reason=f"lists {key!a}, which is not below it")
-    below = key.removeprefix(f"{place.key}/") if key != place.key else PurePosixPath(key).name
-    return ManifestFileSchema(path=check_path(below), url=place.at(key), size=found["size"], etag=found["e_tag"])
+def _file(found: ListedObject, place: _Place) -> ManifestFileSchema:
+    path = check_path(place.below(found.key))
+    return ManifestFileSchema(path=path, url=place.at(found.key), size=found.size, etag=found.etag)
