@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Final, TypeVar, cast
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
 from pydantic_core import SchemaValidator, core_schema
 
+from kamiwaza_sdk._addresses import kept_address
 from kamiwaza_sdk.exceptions import InvalidInputException, InvalidNameException, InvalidPathException, ServiceException
 
 __all__ = [
@@ -37,7 +38,6 @@ __all__ = [
     "check_sha256",
     "check_text",
     "folded",
-    "kept_address",
     "revalidated",
     "revalidated_quickly",
     "shown",
@@ -64,19 +64,6 @@ _Given = TypeVar("_Given")
 #: A longer name is no slip of the fingers, and takes long to compare.
 _LONGEST_GUESSED: Final = 64
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-_ADDRESS: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)")
-#: What an address without any of these has no secret in.
-_MAY_HOLD_SECRET: Final = re.compile(r"[?#@=]|//[^/]*:|/eyJ|/p/")
-#: Whose addresses have an ``@`` before a revision.
-_WITHOUT_USERS: Final = frozenset({"hf", "ollama"})
-#: Segments of a path that let in whoever has them: ``key=value`` of a signature, a JSON Web Token (RFC 7519), and what
-#: Oracle's pre-authenticated requests have after ``/p/``.
-_SECRET_SEGMENT: Final = re.compile(
-    r"[^/;]*(?:sig|signature|token|hmac|hdnts|hdnea|jsessionid|password|secret|apikey|api_key|access_key)=[^/;]*"
-    r"|(?<=/)eyJ[\w-]+\.[\w-]+\.[\w-]*"
-    r"|(?<=/p/)[^/]{16,}(?=/n/)",
-    re.IGNORECASE,
-)
 
 
 def shown(value: object, *, limit: int = 80) -> str:
@@ -154,37 +141,6 @@ def check_namespace(value: str) -> str:
 def check_label(value: str) -> str:
     """Return a version's label, or raise `InvalidNameException`: the rules of a name, in one segment."""
     return _check_single(value, "version")
-
-
-def kept_address(value: str) -> str:
-    """Return an address as it may be kept: without query, fragment, user information and what else lets people in.
-
-    What has no scheme is a path, or the name of something, and stays what it is.
-
-    Example:
-        >>> kept_address("https://me:secret@example.org/m/model.onnx?X-Amz-Signature=secret")
-        'https://example.org/m/model.onnx'
-        >>> kept_address("hf://gpt2@main")
-        'hf://gpt2@main'
-    """
-    match = _ADDRESS.match(value)
-    if match is None or not _MAY_HOLD_SECRET.search(value):
-        return value
-    scheme, authority, path = match[1], match[2], match[3]
-    user, at, host = authority.rpartition("@")
-    lower = scheme.lower()
-    is_web = lower.endswith(("http", "https", "ftp", "ftps"))
-    if at and lower not in _WITHOUT_USERS and (is_web or ":" in user):
-        authority = host
-    if is_web and not _has_port(authority):  # a password that was not quoted: where it ends is not known
-        return f"{scheme}://…"
-    return f"{scheme}://{authority}{_SECRET_SEGMENT.sub('…', path)}"
-
-
-def _has_port(authority: str) -> bool:
-    """Tell whether what follows the host, if anything does, is a port."""
-    port = authority.rpartition("]")[2].partition(":")[2]
-    return not port or (port.isascii() and port.isdigit())
 
 
 def check_path(value: str, *, field: str = "path") -> str:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from kamiwaza_sdk._addresses import redact_text
 from kamiwaza_sdk._tasks import thread_to_its_end
 from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
 from kamiwaza_sdk.formats.schemas import Runtime
 from kamiwaza_sdk.services.download.exceptions import ChecksumMismatchException
 from kamiwaza_sdk.services.download.schemas import DownloadProgress, ProgressCallback
-from kamiwaza_sdk.services.download.urls import redact_text
 from kamiwaza_sdk.services.hub._digests import expected
 from kamiwaza_sdk.services.hub._fetching import check_fetch, check_max_size, refuse_over_limit
 from kamiwaza_sdk.services.hub._inspection import Findings

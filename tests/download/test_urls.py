@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kamiwaza_sdk import DownloadException, DownloadService, InvalidUrlException
+from kamiwaza_sdk._addresses import redact_text
 from kamiwaza_sdk.exceptions import InvalidInputException
-from kamiwaza_sdk.services.download.urls import check_url, redact, redact_text, resolve
+from kamiwaza_sdk.services.download.urls import check_url, redact, resolve
 from tests.serving import Server
 
 

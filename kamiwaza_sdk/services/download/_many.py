@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 from typing import Final, TypeVar
 
+from kamiwaza_sdk._addresses import redact_text
 from kamiwaza_sdk._tasks import all_or_first_error, thread_to_its_end
 from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
 from kamiwaza_sdk.services.download._waiting import WaitingFile, give_names, let_go
 from kamiwaza_sdk.services.download.exceptions import DownloadDiskException
 from kamiwaza_sdk.services.download.schemas import DownloadOutcome, DownloadRequest, DownloadResult
-from kamiwaza_sdk.services.download.urls import redact_text
 
 __all__ = ["Many", "refuse_twice"]
 

@@ -13,11 +13,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from kamiwaza_sdk._addresses import redact_text
 from kamiwaza_sdk.services.download._claim import Place
 from kamiwaza_sdk.services.download._disk import disk_errors, refuse_all_but_files, sync_directory
 from kamiwaza_sdk.services.download._journal import key_of
 from kamiwaza_sdk.services.download.schemas import DownloadRequest, DownloadResult
-from kamiwaza_sdk.services.download.urls import redact_text
 
 __all__ = ["WaitingFile", "give_names", "let_go"]
 

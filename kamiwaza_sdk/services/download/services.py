@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 
+from kamiwaza_sdk._addresses import redact_text
 from kamiwaza_sdk._tasks import running_loop, settled
 from kamiwaza_sdk._validation import check_count, check_given, revalidated_quickly, shown
 from kamiwaza_sdk.exceptions import AsyncioRequiredException, InvalidInputException
@@ -32,7 +33,7 @@ from kamiwaza_sdk.services.download.schemas import (
     ResponseSchema,
     Validators,
 )
-from kamiwaza_sdk.services.download.urls import check_url, redact, redact_text
+from kamiwaza_sdk.services.download.urls import check_url, redact
 
 if TYPE_CHECKING:
     import aiohttp

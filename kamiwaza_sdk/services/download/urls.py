@@ -6,41 +6,32 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from kamiwaza_sdk._addresses import kept_address, redact_text
 from kamiwaza_sdk._validation import shown
 from kamiwaza_sdk.services.download.exceptions import InvalidUrlException
 
 if TYPE_CHECKING:
     from yarl import URL
 
-__all__ = ["check_url", "redact", "redact_text", "resolve"]
+__all__ = ["check_url", "redact", "resolve", "without_query"]
 
 # White space is what str.isspace says, \x1c-\x1f and the wide ones included.
 _FORBIDDEN: Final = re.compile(r"[\s\x00-\x20\x7f-\x9f\ud800-\udfff\u200b\u2028\u2029\ufeff]")
 _DEFAULT_PORT: Final = {"http": ":80", "https": ":443"}
 _LONGEST_LABEL: Final = 63
-_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 #: What nearly all are: an origin without user information, a path, a query.
 _PLAIN: Final = re.compile(r"""(https?://[a-z0-9.-]+(?::[0-9]+)?)(/[!"$->@-~]*)?(?:\?([!"$-~]*))?""")
 
 
 def redact(url: "URL") -> str:
-    """Return `url` without user information, query and fragment."""
+    """Return `url` without user information, query, fragment, and what else lets people in."""
+    return kept_address(without_query(url))
+
+
+def without_query(url: "URL") -> str:
+    """Return `url` without user information, query and fragment: what names a file."""
     host = url.raw_authority.rpartition("@")[2].removesuffix(_DEFAULT_PORT.get(url.scheme, ""))
     return f"{url.scheme}://{host}{url.raw_path}"
-
-
-def redact_text(text: str) -> str:
-    """Return what may be shown of a text that may be no URL: rather too little than a secret.
-
-    Example:
-        >>> redact_text("ftp://me:secret@example.org/file?token=secret")
-        'ftp://example.org/file'
-    """
-    scheme = match[0] if (match := _SCHEME.match(text)) else ""
-    head, *tail = re.split(r"[?#]", text.removeprefix(scheme), maxsplit=1)
-    if any("@" in part for part in tail):  # the '?' may belong to a password that was not quoted
-        return f"{scheme}…"
-    return f"{scheme}{head.rpartition('@')[2]}"
 
 
 def check_url(text: str) -> "URL":

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple
 
+from kamiwaza_sdk._addresses import redact_text
 from kamiwaza_sdk.formats.content import CONTENT_HEAD, is_html, is_model_file_name, what_is_instead
-from kamiwaza_sdk.services.download.urls import redact_text
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
 from kamiwaza_sdk.services.hub.schemas.fault import FileFaultSchema
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from kamiwaza_sdk._validation import MAX_ADDRESS_LENGTH, kept_address
+from kamiwaza_sdk._addresses import kept_address
+from kamiwaza_sdk._validation import MAX_ADDRESS_LENGTH
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched, FetchedFile
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema
 

@@ -8,9 +8,9 @@ from urllib.parse import urlencode
 
 from pydantic import BeforeValidator, FailFast, Field, TypeAdapter
 
+from kamiwaza_sdk._addresses import redact_text
 from kamiwaza_sdk._validation import check_text, shown
 from kamiwaza_sdk.exceptions import InvalidInputException
-from kamiwaza_sdk.services.download.urls import redact_text
 from kamiwaza_sdk.services.hub.config import checked_endpoint
 from kamiwaza_sdk.services.hub.exceptions import InvalidAnswerException
 from kamiwaza_sdk.services.hub.schemas.repository import RepositorySchema

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from kamiwaza_sdk._addresses import redact_text
 from kamiwaza_sdk._validation import MAX_ADDRESS_LENGTH, check_name
 from kamiwaza_sdk.exceptions import InvalidNameException
-from kamiwaza_sdk.services.download.urls import redact_text
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
 
 __all__ = ["displayed", "is_address", "path_of", "redacted", "refuse_unless_address", "scheme_of", "suggested"]

@@ -7,6 +7,7 @@ from typing import Final
 
 from pydantic import TypeAdapter
 
+from kamiwaza_sdk._addresses import redact_text
 from kamiwaza_sdk._validation import check_sha256
 from kamiwaza_sdk.services.hub._records import digest_of, write
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
@@ -46,7 +47,7 @@ class KnownManifests:
             for reference in references:
                 write(self._place("references", digest_of(reference)), digest)
         except OSError as error:
-            names = ", ".join(references)
+            names = ", ".join(map(redact_text, references))
             _logger.warning("%s cannot be remembered, so that offline it is not known: %s", names, error.strerror)
 
     def _place(self, kind: str, digest: str) -> Path:

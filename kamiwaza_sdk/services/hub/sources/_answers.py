@@ -7,10 +7,10 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
+from kamiwaza_sdk._addresses import redact_text
 from kamiwaza_sdk._validation import Sha256, check_text, shown
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.formats._licences import all_of
-from kamiwaza_sdk.services.download.urls import redact_text
 from kamiwaza_sdk.services.hub.exceptions import (
     InvalidAnswerException,
     RepositoryGatedException,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote, unquote_plus
 from xml.etree import ElementTree
 
-from kamiwaza_sdk.services.download.urls import redact_text
+from kamiwaza_sdk._addresses import redact_text
 from kamiwaza_sdk.services.hub.exceptions import InvalidAnswerException
 from kamiwaza_sdk.services.hub.sources.context import SourceContext
 

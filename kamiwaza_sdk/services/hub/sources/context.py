@@ -6,8 +6,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urljoin, urlsplit
 
+from kamiwaza_sdk._addresses import redact_text
 from kamiwaza_sdk._tasks import thread_to_its_end
-from kamiwaza_sdk.services.download.urls import redact_text
 from kamiwaza_sdk.services.hub.config import HubConfig
 from kamiwaza_sdk.services.hub.exceptions import InvalidAnswerException, OfflineException
 from kamiwaza_sdk.services.hub.manifests import KnownManifests
@@ -143,7 +143,7 @@ class SourceContext:
         """
         manifest = await asyncio.to_thread(self._manifests.get, reference)
         if manifest is None:
-            raise OfflineException(source=reference)
+            raise OfflineException(source=redact_text(reference))
         return manifest
 
 

@@ -14,9 +14,9 @@ from urllib.parse import quote
 
 from pydantic import FailFast, TypeAdapter
 
+from kamiwaza_sdk._addresses import redact_text
 from kamiwaza_sdk._validation import validated_together
 from kamiwaza_sdk.exceptions import InvalidInputException
-from kamiwaza_sdk.services.download.urls import redact_text
 from kamiwaza_sdk.services.hub.addresses import suggested
 from kamiwaza_sdk.services.hub.exceptions import InvalidAnswerException, InvalidSourceException
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema

@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
+from kamiwaza_sdk._addresses import without_secrets
 from kamiwaza_sdk._dependencies import require
 from kamiwaza_sdk._tasks import for_each
 from kamiwaza_sdk._validation import check_path
@@ -77,7 +78,7 @@ class ObjectStorageSource:
         """
         place = _Place.parse(reference)
         if context.offline:
-            return await context.recall(str(place))
+            return await context.recall(place.at(place.key))
         store = await asyncio.to_thread(_opened, place)
         with _translated(place):
             objects, left_out = await _listed(store, place, context)
@@ -85,7 +86,7 @@ class ObjectStorageSource:
                 objects = [await _one(store, place)]
             found = await _without_empty_folders(store, await asyncio.to_thread(_without_folders, objects))
         manifest = await asyncio.to_thread(_manifest, found, left_out, place)
-        await context.remember(str(place), manifest)
+        await context.remember(place.at(place.key), manifest)
         return manifest
 
     async def stream(self, file: ManifestFileSchema, context: SourceContext) -> AsyncIterator[bytes]:
@@ -119,7 +120,7 @@ def _manifest(objects: Iterable[ListedObject], left_out: Iterable[LeftOutSchema]
         reason = f"has none but those whose keys are no files' paths: {odd}" if odd else "has no objects"
         raise InvalidSourceException(str(place), f"{reason}; name a prefix that has others")
     path = PurePosixPath(place.key)
-    name = path.stem if files[0].url == str(place) else path.name or place.bucket
+    name = path.stem if files[0].url == place.at(place.key) else path.name or place.bucket
     return ManifestSchema(source=str(place), name=suggested(name), files=files, left_out=tuple(left_out))
 
 
@@ -161,7 +162,8 @@ class _Place:
         return key.removeprefix(f"{self.key}/") if self.key else key
 
     def __str__(self) -> str:
-        return self.at(self.key).rstrip("/")
+        """Return its address, without what lets people in."""
+        return self.at(without_secrets(self.key)).rstrip("/")
 
 
 def _opened(place: _Place) -> "ObjectStore":

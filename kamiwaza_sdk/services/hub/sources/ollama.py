@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import TypeAdapter
 
+from kamiwaza_sdk._addresses import redact_text
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.download._hosts import is_loopback
-from kamiwaza_sdk.services.download.urls import check_url, redact_text
+from kamiwaza_sdk.services.download.urls import check_url
 from kamiwaza_sdk.services.hub.exceptions import InvalidAnswerException, RepositoryNotFoundException
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.sources._answers import parsed

@@ -6,9 +6,10 @@ from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
+from kamiwaza_sdk._addresses import kept_address, without_secrets
 from kamiwaza_sdk._validation import check_path
 from kamiwaza_sdk.services.download.exceptions import DownloadException
-from kamiwaza_sdk.services.download.urls import check_url, redact
+from kamiwaza_sdk.services.download.urls import check_url, redact, without_query
 from kamiwaza_sdk.services.hub.addresses import displayed, refuse_unless_address, suggested
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException, OfflineException
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
@@ -83,14 +84,16 @@ def resolve_urls(urls: Sequence[str], *, name: str | None = None) -> ManifestSch
         raise InvalidSourceException("", "names no file; give at least one URL")
     for url in urls:
         refuse_unless_address(url)
-    plain = [redact(check_url(url)) for url in urls]
+    plain = [without_query(check_url(url)) for url in urls]
     base = _common_directory(plain)
     paths = [_path_below(base, url) for url in plain] if name is None else [name]
     _refuse_twins(paths)
     files = tuple(ManifestFileSchema(path=path, url=url) for path, url in zip(paths, urls, strict=True))
     if len(urls) == 1:
-        return ManifestSchema(source=displayed(plain[0]), name=suggested(Path(paths[0]).stem), files=files)
-    source = base or f"{plain[0]} and {len(urls) - 1} more"
+        return ManifestSchema(
+            source=displayed(kept_address(plain[0])), name=suggested(Path(paths[0]).stem), files=files
+        )
+    source = kept_address(base) or f"{kept_address(plain[0])} and {len(urls) - 1} more"
     directory = suggested(unquote(base.rstrip("/").rpartition("/")[2]))
     return ManifestSchema(source=displayed(source), name=directory, files=files)
 
@@ -109,9 +112,11 @@ def _common_directory(urls: Sequence[str]) -> str:
 
 
 def _path_below(base: str, url: str) -> str:
-    path = unquote(url.removeprefix(base) if base else urlsplit(url).path.rpartition("/")[2])
+    path = unquote(without_secrets(url.removeprefix(base) if base else urlsplit(url).path.rpartition("/")[2]))
     if not path or path.endswith("/"):
-        raise InvalidSourceException(url, "names no file: it ends with a slash; give the address of a file")
+        raise InvalidSourceException(
+            kept_address(url), "names no file: it ends with a slash; give the address of a file"
+        )
     return check_path(path)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 
 from kamiwaza_sdk._ids import uuid7
-from kamiwaza_sdk._validation import kept_address, revalidated, shown, translated
+from kamiwaza_sdk._validation import revalidated, shown, translated
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.hub.schemas.fetched import Fetched, manifest_digest
 from kamiwaza_sdk.services.hub.schemas.policy import CONTENT
@@ -138,7 +138,7 @@ def register(
     """Return the version made of the fetched files, having created it and its model where they were missing."""
     create_model = CreateModel(
         name=fetched.name if name is None else name,
-        source_repository=fetched.source_repository or kept_address(fetched.source),
+        source_repository=fetched.source_repository or fetched.source,
         hub=fetched.hub,
         author=fetched.author,
         license=fetched.license,

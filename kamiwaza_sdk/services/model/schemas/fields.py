@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, AwareDatetime, GetCoreSchemaHandler, JsonValue, StringConstraints
 from pydantic_core import CoreSchema, core_schema, to_json
 
-from kamiwaza_sdk._validation import MAX_ADDRESS_LENGTH, MAX_NAME_LENGTH, check_name, check_text, shown
+from kamiwaza_sdk._validation import MAX_NAME_LENGTH, check_name, check_text, shown
 from kamiwaza_sdk.exceptions import InvalidInputException, InvalidNameException
 
 __all__ = [
@@ -18,7 +18,6 @@ __all__ = [
     "MAX_DEPTH",
     "MAX_TAGS",
     "MAX_TAG_VALUE_LENGTH",
-    "Address",
     "Attributes",
     "Details",
     "FromJSON",
@@ -156,8 +155,6 @@ def _restored(value: JsonValue) -> JsonValue:
     return float(value) if type(value) is int and not -(2**63) <= value < 2**63 else value
 
 
-#: A repository or an address.
-Address = Annotated[str, StringConstraints(max_length=MAX_ADDRESS_LENGTH), AfterValidator(check_text)]
 #: A text for one line: at most 255 characters.
 ShortText = Annotated[str, StringConstraints(max_length=255), AfterValidator(check_text)]
 #: A JSON object that both databases can hold.

@@ -5,9 +5,8 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from kamiwaza_sdk._validation import InputSchema, ModelName, Text
+from kamiwaza_sdk._validation import InputSchema, KeptAddress, ModelName, Text
 from kamiwaza_sdk.services.model.schemas.fields import (
-    Address,
     Attributes,
     FromJSON,
     Moment,
@@ -105,7 +104,7 @@ class CreateModel(InputSchema):
     task: ShortText | None = None
     author: ShortText | None = None
     hub: ShortText | None = None
-    source_repository: Address | None = None
+    source_repository: KeptAddress | None = None
     description: Text | None = None
     license: ShortText | None = None
     model_card: Text | None = None
@@ -131,7 +130,7 @@ class UpdateModel(UpdateSchema):
     task: ShortText | None = None
     author: ShortText | None = None
     hub: ShortText | None = None
-    source_repository: Address | None = None
+    source_repository: KeptAddress | None = None
     description: Text | None = None
     license: ShortText | None = None
     model_card: Text | None = None

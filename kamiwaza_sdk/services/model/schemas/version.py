@@ -19,7 +19,6 @@ from kamiwaza_sdk._validation import (
 )
 from kamiwaza_sdk.exceptions import InvalidInputException, InvalidNameException
 from kamiwaza_sdk.services.model.schemas.fields import (
-    Address,
     Attributes,
     Details,
     FromJSON,
@@ -246,7 +245,7 @@ class CreateVersion(InputSchema):
     version: Annotated[str, AfterValidator(check_version_label)] | None = None
     source: KeptAddress | None = None
     hub: ShortText | None = None
-    source_repository: Address | None = None
+    source_repository: KeptAddress | None = None
     source_revision: ShortText | None = None
     description: Text | None = None
     status: Literal["draft", "ready"] = "ready"
@@ -282,7 +281,7 @@ class UpdateVersion(UpdateSchema):
     version: Annotated[Annotated[str, AfterValidator(check_version_label)] | None, AfterValidator(required)] = None
     source: KeptAddress | None = None
     hub: ShortText | None = None
-    source_repository: Address | None = None
+    source_repository: KeptAddress | None = None
     source_revision: ShortText | None = None
     description: Text | None = None
     status: Annotated[VersionStatus | None, AfterValidator(required)] = None
