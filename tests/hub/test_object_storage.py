@@ -7,6 +7,7 @@ import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 from xml.sax.saxutils import escape
 
@@ -19,6 +20,7 @@ from botocore.credentials import Credentials  # type: ignore[import-untyped]
 from moto.server import ThreadedMotoServer
 
 from kamiwaza_sdk import (
+    ChecksumMismatchException,
     HubConfig,
     HubService,
     InvalidAnswerException,
@@ -29,11 +31,14 @@ from kamiwaza_sdk import (
     OfflineException,
     SizeMismatchException,
     SourceTooLargeException,
+    StorageConfig,
     StorageService,
+    VersionUnavailableException,
 )
 from kamiwaza_sdk.services.hub.sources import _s3_pages, object_storage
 from kamiwaza_sdk.services.hub.sources._s3_pages import ListedObject
 from kamiwaza_sdk.testing import FaultyServer
+from tests.hub.registering import registered
 
 pytestmark = pytest.mark.usefixtures("blockbuster")
 
@@ -270,6 +275,34 @@ def test_a_listing_of_ours_is_signed_as_amazons_own_client_signs_it(
     monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda: at)
     signing.add_auth(request)
     assert dict(parse_qsl(urlsplit(request.url).query)) == query
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/m", "s3://bucket/m/model.gguf", "s3://bucket"])
+async def test_a_registered_version_is_brought_to_a_machine_that_lacks_it(
+    address: str, put: Put, hub: HubService, tmp_path: Path
+) -> None:
+    """As it was registered, by its digests: what is another by now, or gone, is not taken for it."""
+    for key in ("m/model.gguf", "m/Ün #1 100%3F.txt", "m//odd", "m/none"):
+        put(key, f"of {key}".encode() if key != "m/none" else b"")
+    version = await asyncio.to_thread(registered, await hub.fetch(address))
+    config = await asyncio.to_thread(HubConfig)
+
+    def machine(name: str) -> HubService:
+        return HubService(storage=StorageService(StorageConfig(root=tmp_path / name)), config=config)
+
+    put("m/more", b"added since")
+    brought = await (await asyncio.to_thread(machine, "second")).fetch(version)
+    assert (brought.digest, brought.source, brought.bytes_fetched) == (version.digest, address, version.size)
+    third = await asyncio.to_thread(machine, "third")
+    put("m/model.gguf", b"OF m/model.gguf")
+    with pytest.raises(ChecksumMismatchException):
+        await third.fetch(version)
+    put("m/model.gguf", b"longer than it was before")
+    with pytest.raises(VersionUnavailableException, match="has them no more, or others") as refused:
+        await third.fetch(version)
+    assert [path.rpartition("/")[2] for path in refused.value.missing] == ["model.gguf"]
+    digest = next(file.sha256 for file in version.files if file.path.endswith("model.gguf"))
+    assert await asyncio.to_thread(third.storage.find, digest) is None
 
 
 def test_long_keys_are_not_multiplied_in_memory() -> None:

@@ -5,6 +5,8 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -19,9 +21,12 @@ from kamiwaza_sdk import (
     OfflineException,
     RepositoryNotFoundException,
     SizeMismatchException,
+    StorageConfig,
     StorageService,
+    VersionUnavailableException,
 )
 from kamiwaza_sdk.testing import FaultyServer, FlipBit, GeneratedBody, Redirect, Status
+from tests.hub.registering import registered
 
 pytestmark = pytest.mark.usefixtures("blockbuster")
 
@@ -108,6 +113,30 @@ async def test_an_image_is_fetched_and_pinned_by_the_digest_of_its_manifest(
     registry.requests.clear()
     assert (await hub.fetch("ollama://tiny")).bytes_fetched == 0
     assert [request.path for request in registry.requests] == ["/v2/library/tiny/manifests/latest"]
+
+
+async def test_a_registered_image_is_brought_to_a_machine_that_lacks_it(
+    registry: FaultyServer, hub: HubService, tmp_path: Path
+) -> None:
+    """By the digests of its layers, though its tag leads elsewhere by now, or is gone."""
+    tag = urlsplit(tiny(registry)).path
+    version = await asyncio.to_thread(registered, await hub.fetch("ollama://tiny"))
+    another = b"GGUF, and another"
+    serve(registry, manifest(layer(f"{KIND}model", another)), another)
+    config = await asyncio.to_thread(HubConfig, ollama_endpoint=registry.url(""))
+
+    def machine(name: str) -> HubService:
+        return HubService(storage=StorageService(StorageConfig(root=tmp_path / name)), config=config)
+
+    brought = await (await asyncio.to_thread(machine, "moved")).fetch(version)
+    assert (brought.digest, brought.source, brought.bytes_fetched) == (version.digest, version.source, version.size)
+    registry.add(tag, always=Status(404))
+    assert (await (await asyncio.to_thread(machine, "gone")).fetch(version)).digest == version.digest
+    (weights,) = [file for file in version.files if file.size == len(WEIGHTS)]
+    registry.add(f"/v2/library/tiny/blobs/sha256:{weights.sha256}", always=Status(404))
+    with pytest.raises(VersionUnavailableException, match="'m:1' .*answers 404") as refused:
+        await (await asyncio.to_thread(machine, "nowhere")).fetch(version)
+    assert refused.value.version == "m:1"
 
 
 @pytest.mark.parametrize(

@@ -14,18 +14,21 @@ from kamiwaza_sdk import (
     CreateFile,
     CreateModel,
     CreateVersion,
+    DigestMismatchException,
     Fetched,
     HubConfig,
     HubService,
     ModelService,
     ModelVersionSchema,
+    ServiceException,
+    SizeMismatchException,
     StorageConfig,
     StorageService,
     VersionUnavailableException,
     create_engine,
     setup_database,
 )
-from kamiwaza_sdk.testing import FaultyServer, HuggingFaceServer, Status
+from kamiwaza_sdk.testing import FaultyServer, HuggingFaceServer, Redirect, Status
 
 FILES = {"config.json": b"{}", "onnx/model.onnx": b"weights"}
 
@@ -144,6 +147,64 @@ async def test_a_directory_serves_where_it_is(
     with pytest.raises(VersionUnavailableException, match=r"'model.onnx' of 'm:1' .* not on this machine") as refused:
         await third.fetch(version)
     assert refused.value.missing == ("model.onnx",)
+
+
+async def test_a_directory_that_was_moved_or_holds_others_by_now_is_named(
+    engine: Engine, here: HubService, elsewhere: HubService, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "model.onnx").write_bytes(b"weights")
+    version = registered(engine, await here.fetch(source), here)
+    source.rename(tmp_path / "moved")
+    with pytest.raises(VersionUnavailableException, match="not on this machine") as refused:
+        await elsewhere.fetch(version)
+    assert (refused.value.version, refused.value.missing) == ("m:1", ("model.onnx",))
+    source.mkdir()
+    for other in (b"others!", b"longer than it was"):
+        (source / "model.onnx").write_bytes(other)
+        with pytest.raises((DigestMismatchException, SizeMismatchException), match="model.onnx"):
+            await elsewhere.fetch(version)
+    assert elsewhere.storage.find(version.files[0].sha256) is None
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_an_address_that_leads_elsewhere_by_now_is_followed_and_checked(
+    status: int, engine: Engine, here: HubService, elsewhere: HubService, server: FaultyServer
+) -> None:
+    """As GitHub's do once a repository is renamed, and where it is renamed again, to what is another's."""
+    url = server.add("/old/releases/download/v1/model.onnx", body=b"weights")
+    version = registered(engine, await here.fetch(url), here)
+    server.add("/old/releases/download/v1/model.onnx", always=Redirect(to="/new/model.onnx", status=status))
+    server.add("/new/model.onnx", body=b"others!")
+    with pytest.raises(ChecksumMismatchException):
+        await elsewhere.fetch(version)
+    server.add("/new/model.onnx", body=b"weights")
+    assert (await elsewhere.fetch(version)).digest == version.digest
+
+
+@pytest.mark.parametrize("status", [404, 410, 401])
+async def test_an_address_where_nothing_is_any_more_is_named(
+    status: int, engine: Engine, here: HubService, elsewhere: HubService, server: FaultyServer
+) -> None:
+    url = server.add("/old/model.onnx", body=b"weights")
+    version = registered(engine, await here.fetch(url), here)
+    server.add("/old/model.onnx", always=Status(status))
+    with pytest.raises(VersionUnavailableException, match=f"'m:1' .*answers {status}") as refused:
+        await elsewhere.fetch(version)
+    assert refused.value.version == "m:1"
+
+
+async def test_a_page_at_the_address_is_not_taken_for_the_file(
+    engine: Engine, here: HubService, elsewhere: HubService, server: FaultyServer
+) -> None:
+    url = server.add("/old/model.onnx", body=b"weights")
+    version = registered(engine, await here.fetch(url), here)
+    server.add("/old/model.onnx", body=b"<!DOCTYPE html><html>Sign in", headers={"Content-Type": "text/html"})
+    with pytest.raises(ServiceException) as refused:
+        await elsewhere.fetch(version)
+    assert isinstance(refused.value, VersionUnavailableException | SizeMismatchException | ChecksumMismatchException)
+    assert elsewhere.storage.find(version.files[0].sha256) is None
 
 
 async def test_a_version_of_unknown_origin_comes_from_the_store_or_says_so(

@@ -7,7 +7,11 @@ from kamiwaza_sdk._validation import MAX_FILES
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.hub._threads import in_thread
 from kamiwaza_sdk.services.hub.addresses import is_address, path_of, scheme_of
-from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException, VersionUnavailableException
+from kamiwaza_sdk.services.hub.exceptions import (
+    InvalidSourceException,
+    RepositoryNotFoundException,
+    VersionUnavailableException,
+)
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.services.storage.schemas import FileLike
 from kamiwaza_sdk.services.storage.services import StorageService
@@ -102,8 +106,14 @@ async def resolve_version(
     there = dict[str, ManifestFileSchema]()
     origin: ManifestSchema | None = None
     if missing and version.source is not None and _is_of_a_hub(version.source):
-        origin = await resolve(version.source)
-        there = {file.path: file for file in origin.files}
+        try:
+            origin = await resolve(version.source)
+        except RepositoryNotFoundException:  # a tag is gone sooner than what it led to
+            if not all(
+                file.url is not None and _is_reachable(file.url) for file in version.files if file.path in missing
+            ):
+                raise
+        there = {file.path: file for file in origin.files} if origin is not None else {}
     files = await in_thread(lambda: [_file(file, there, is_missing=file.path in missing) for file in version.files])
     nowhere = sorted(file.path for file, found in zip(version.files, files, strict=True) if found is None)
     if nowhere:
