@@ -16,10 +16,13 @@ from kamiwaza_sdk import (
     CreateModel,
     CreateModelConfig,
     CreateVersion,
+    Field,
     ModelAlreadyExistsException,
     ModelConfigAlreadyExistsException,
     ModelService,
     ModelVersionSchema,
+    Policy,
+    PolicyViolationException,
     RevisionConflictException,
     ServiceException,
     UpdateModel,
@@ -272,3 +275,49 @@ def test_a_version_whose_files_are_replaced_while_it_is_read_is_told_of_with_tho
         assert found == models.get_version(draft.id)
     for each in (engine, others):
         each.dispose()
+
+
+POLICY = Policy(max_size=1)
+
+
+def _register_failing_or_not(url: str, worker: int) -> str | None:
+    """Register the same files: the even fail them under one model, the odd take them for ready, each under its own."""
+    engine = create_engine(url, poolclass=NullPool, **({"connect_args": {"timeout": 60}} if "sqlite" in url else {}))
+    _barrier[0].wait(60)
+    try:
+        with Session(engine) as db, db.begin():
+            models = ModelService(db)
+            if worker % 2 == 0:
+                return models.register(fetched("h", name="failing"), policy=POLICY).status
+            model = models.create_model(CreateModel(name=f"own-{worker}"))
+            return models.create_version(model.id, CreateVersion(files=files("h"))).status
+    except PolicyViolationException:
+        return None
+    finally:
+        engine.dispose()
+
+
+def test_files_that_fail_while_others_take_them_are_one_failed_version_and_go_no_further(
+    pool: ProcessPoolExecutor, shared_url: str
+) -> None:
+    """Who was ready before the verdict stays so, as one who came first does; nobody becomes it after, not by a copy."""
+    results = list(pool.map(partial(_register_failing_or_not, shared_url), range(COUNT)))
+    engine = create_engine(shared_url)
+    with Session(engine) as db:
+        models = ModelService(db)
+        (failed,) = models.list_versions(models.get_model_by_name("failing").id)
+        ready = models.search_versions(Field.status == "ready").items
+        target = models.create_model(CreateModel(name="target"))
+        for version in ready:
+            with pytest.raises(PolicyViolationException, match="'failing:1'"):
+                models.copy_version(version.id, target.id)
+        for take in (
+            lambda: models.create_version(target.id, CreateVersion(files=files("h"))),
+            lambda: models.register(fetched("h", name="third")),
+        ):
+            with pytest.raises(PolicyViolationException, match="'failing:1'"):
+                take()
+    engine.dispose()
+    assert (failed.number, failed.status) == (1, "failed")
+    assert results[::2] == ["failed"] * (COUNT // 2)
+    assert len(ready) == results[1::2].count("ready")
