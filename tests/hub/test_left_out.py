@@ -43,11 +43,33 @@ JUNK = [
     "id_ed25519",
     ".idea/workspace.xml",
     "config.json~",
+    ".model.safetensors.Xa3fQz",
+    "sub/model.safetensors.6eF3aB12",
+    "model.gguf_.gstmp",
+    ".azDownload-0f0f-model.bin",
+    ".~tmp~/model.bin",
+    ".rsync-partial/model.bin",
+    "sha256-abcdef-partial-0",
+    ".syncthing.model.gguf.tmp",
+    ".stversions/model.gguf",
+    ".tmp.drivedownload/1",
+    ".lfsconfig",
+    ".gitmodules",
+    "~$card.docx",
     ".config.json.swp",
     "Icon\r",
 ]
 NEVER = [".git/config", ".git/objects/ab/cdef", "sub/.git", "deep/er/.GIT/config", ".hg/hgrc", ".svn/entries"]
-MODEL = {"model.safetensors": b"weights", ".gitattributes": b"*", ".gitignore": b"*", "sub/env": b"", "data.cache": b""}
+MODEL = {
+    "model.safetensors": b"weights",
+    ".gitattributes": b"*",
+    ".gitignore": b"*",
+    "model.v1.5": b"",
+    ".gitkeep": b"",
+    "a.json.lzma": b"",
+    "sub/env": b"",
+    "data.cache": b"",
+}
 
 
 @pytest.fixture

@@ -42,6 +42,9 @@ def _rule(names: str, reason: str, *, can_be_named: bool = True) -> Rule:
     return Rule(re.compile(rf"(?:^|(?<=/))(?:{alternatives})(?=/|$)", re.IGNORECASE), reason, can_be_named)
 
 
+#: How files of models end.
+_ENDINGS: Final = "safetensors|gguf|bin|onnx|onnx_data|pt|pth|ckpt|h5|keras|pkl|msgpack|json|model|txt"
+
 _RULES: Final = (
     _rule(
         ".git .hg .svn .bzr .jj .pijul _darcs .fslckout",
@@ -51,22 +54,37 @@ _RULES: Final = (
     _rule(
         ".env .env.* .envrc .netrc _netrc .git-credentials .dvc/config.local .npmrc .pypirc .pgpass .htpasswd .s3cfg "
         ".boto .my.cnf .ssh .aws .azure .gnupg .kube .docker/config.json .config/gcloud .kaggle/kaggle.json "
-        ".streamlit/secrets.toml id_rsa id_dsa id_ecdsa id_ed25519 .bash_history .python_history",
+        ".streamlit/secrets.toml id_rsa id_dsa id_ecdsa id_ed25519 .bash_history .python_history .vault-token .hgrc "
+        ".comet.config .databrickscfg .terraformrc rclone.conf .lfsconfig .gitmodules",
         "is where secrets are kept",
     ),
     _rule(
-        ".cache/huggingface .huggingface .locks *.incomplete .no_exist .dvc/cache .dvc/tmp .msc .mdl .mv ._____temp",
+        ".cache/huggingface .huggingface .locks *.incomplete .no_exist .dvc/cache .dvc/tmp .msc .mdl .mv ._____temp "
+        ".rsync-partial .~tmp~ .tmp.drivedownload .tmp.driveupload .dropbox .dropbox.cache .stfolder .stversions",
         "is what a tool that downloads keeps for itself",
+    ),
+    _rule(
+        "*_.gstmp .azDownload-* .syncthing.*.tmp ~syncthing~*.tmp .megatmp.* *.lftp-pget-status sha256-*-partial*",
+        "is what has not arrived yet: its tool gives it another name at the end",
+    ),
+    Rule(
+        # rsync writes .NAME.XXXXXX, the AWS CLI NAME.XXXXXXXX in hexadecimal.
+        re.compile(
+            rf"(?:^|(?<=/))(?:\.[^/]+\.(?:{_ENDINGS})\.[A-Za-z0-9]{{6}}|[^/]+\.(?:{_ENDINGS})\.[0-9a-f]{{8}})(?=/|$)",
+            re.IGNORECASE,
+        ),
+        "is what has not arrived yet: its tool gives it another name at the end",
+        can_be_named=True,
     ),
     _rule(
         ".DS_Store ._* .AppleDouble .LSOverride __MACOSX .Spotlight-V100 .Trashes .fseventsd .TemporaryItems "
         ".DocumentRevisions-V100 Thumbs.db ehthumbs.db desktop.ini $RECYCLE.BIN .directory .Trash-* "
-        ".nfs* .fuse_hidden* @eaDir lost+found",
+        ".nfs* .fuse_hidden* .goutputstream-* @eaDir lost+found",
         "is what a file manager or file system leaves",
     ),
     _rule(
         "__pycache__ *.pyc *.pyo .ipynb_checkpoints .mypy_cache .pytest_cache .ruff_cache .tox .nox .venv .idea "
-        ".vscode *~ *.swp *.swo .#* *.tmp",
+        ".vscode *~ *.swp *.swo .#* *.tmp ~$* .~lock.*#",
         "is what an editor or a program leaves",
     ),
     # Finder's icon: its name ends with a carriage return, which no path of a model can hold.
