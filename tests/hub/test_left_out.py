@@ -65,7 +65,6 @@ MODEL = {
     ".gitattributes": b"*",
     ".gitignore": b"*",
     "model.v1.5": b"",
-    ".gitkeep": b"",
     "a.json.lzma": b"",
     "sub/env": b"",
     "data.cache": b"",
