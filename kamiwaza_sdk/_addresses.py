@@ -7,8 +7,10 @@ from urllib.parse import unquote
 __all__ = ["kept_address", "redact_text", "without_secrets"]
 
 _ADDRESS: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]+):(/+)([^/?#]*)([^?#]*)")
-#: What an address without any of these has no secret in.
-_MAY_HOLD_SECRET: Final = re.compile(r"[?#@=%:]|eyJ|/p/|hf_|gh[a-z]_|github_pat_|glpat-")
+#: What a path without any of these has no secret in.
+_MAY_LET_IN: Final = re.compile(r"[?#=%]|eyJ|/p/|hf_|gh[a-z]_|github_pat_|glpat-")
+#: The same of an address.
+_MAY_HOLD_SECRET: Final = re.compile(rf"[@:]|{_MAY_LET_IN.pattern}")
 _WEB: Final = ("http", "https", "ftp", "ftps")
 #: Where Azure's drivers have a container before the ``@``.
 _WITH_CONTAINERS: Final = frozenset({"abfs", "abfss", "wasb", "wasbs"})
@@ -81,7 +83,7 @@ def redact_text(text: str) -> str:
 
 def without_secrets(path: str) -> str:
     """Return an address's path without tokens and signatures, each of whose segments becomes ``…``."""
-    if not _MAY_HOLD_SECRET.search(path):
+    if not _MAY_LET_IN.search(path):
         return path
     query = _QUERY.search(path)
     if query is not None and _SECRET_NAME.search(_plain(path[query.start() :])):
@@ -91,7 +93,7 @@ def without_secrets(path: str) -> str:
 
 
 def _lets_in(piece: str) -> bool:
-    return _SECRET_NAME.search(piece) is not None or _TOKEN.search(piece) is not None
+    return ("=" in piece and _SECRET_NAME.search(piece) is not None) or _TOKEN.search(piece) is not None
 
 
 def _plain(text: str) -> str:
