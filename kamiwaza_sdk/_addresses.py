@@ -111,8 +111,8 @@ def _host(scheme: str, authority: str, path: str) -> str:
     user, at, host = plain.rpartition("@")
     if not at:
         return authority
-    if scheme == "hf":  # an organisation has no revision
-        is_kept = ":" not in user and "@" not in user + path and not _lets_in(user)
+    if scheme == "hf":  # an organisation has no revision, and a revision no port
+        is_kept = ":" not in plain and "@" not in user + path and not _lets_in(user)
     elif scheme == "ollama":
         is_kept = host.startswith("sha256:") and "@" not in user
     else:

@@ -29,6 +29,7 @@ ADDRESSES: Final = {
     "abfss://me:SECRET@account.dfs.core.windows.net/m": "abfss://account.dfs.core.windows.net/m",
     "hf://me:SECRET@org/name": "hf://org/name",
     "hf://SECRET@org/name@main": "hf://org/name@main",
+    "hf://SECRET@host:80/m": "hf://host:80/m",
     "hf://hf_SECRETxxxxxxxxxxxxxxxxxxxxxxxxxxxxx@org/name": "hf://org/name",
     "ollama://me:SECRET@llama3:8b": "ollama://llama3:8b",
     "ollama://SECRET@registry.example/library/llama3:8b": "ollama://registry.example/library/llama3:8b",

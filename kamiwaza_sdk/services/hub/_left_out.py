@@ -96,7 +96,8 @@ def _any_of(names: Iterable[str]) -> re.Pattern[str]:
     """Return what finds how such names begin, behind a ``/``, or end: more than the rules do, and sooner."""
     begins = {re.escape(name.partition("*")[0].lower()) for name in names if name[0] != "*"}
     ends = {re.escape(name.rpartition("*")[2].lower()) for name in names if name[0] == "*"}
-    return re.compile(rf"/(?:{'|'.join(sorted(begins))})|(?:{'|'.join(sorted(ends))})(?:/|$)")
+    unfinished = rf"\.(?:{_ENDINGS})\.[a-z0-9]{{6,8}}"
+    return re.compile(rf"/(?:{'|'.join(sorted(begins))})|(?:{'|'.join(sorted(ends))}|{unfinished})(?:/|$)")
 
 
 #: What most paths do not match: all rules at once, for listings of 100,000 files.
