@@ -34,7 +34,7 @@ class _File(Protocol):
 def insert_files(scope: Scope, version_id: UUID, files: Sequence[CreateFile]) -> None:
     """Insert the files of a version."""
     own = {"namespace": scope.namespace, "version_id": version_id}
-    scope.execute_many(INSERT_FILES, [{**own, **file.model_dump()} for file in files])
+    scope.execute_many(INSERT_FILES, [{**own, **file.__dict__} for file in files])
 
 
 def replace_files(

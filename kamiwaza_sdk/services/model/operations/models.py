@@ -246,7 +246,8 @@ def _check_lineage(scope: Scope, model_id: UUID) -> None:
 
 def schemas(rows: Iterable[Row[Any]]) -> list[ModelSchema]:  # Any: values of several columns
     """Return rows as models, all at once."""
-    return _PAGE.validate_python([dict(zip(statements.MODEL_KEYS, row, strict=True)) for row in rows])
+    # As many values as keys, by the statement: to look at that too in each row is a fiftieth of a page.
+    return _PAGE.validate_python([dict(zip(statements.MODEL_KEYS, row, strict=False)) for row in rows])
 
 
 def _schema(row: Row[Any]) -> ModelSchema:  # Any: values of several columns

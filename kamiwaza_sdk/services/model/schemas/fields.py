@@ -4,6 +4,7 @@ import math
 import unicodedata
 from collections.abc import Iterator
 from datetime import UTC
+from operator import methodcaller
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, AwareDatetime, GetCoreSchemaHandler, JsonValue, StringConstraints
@@ -146,12 +147,27 @@ def _exact(value: JsonValue) -> JsonValue:
     return int(value) if 2.0**53 <= abs(value) < 2.0**63 else value or 0.0
 
 
-def _restored(value: JsonValue) -> JsonValue:
-    """Return a value as it was given: PostgreSQL makes large floats integers, and no integer over 64 bits is taken."""
+def _restored(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return an object as it was given: PostgreSQL makes large floats integers, and none over 64 bits is taken."""
+    return {key: _as_given(inner) for key, inner in value.items()} if value and _has_long(value) else value
+
+
+def _has_long(value: dict[str, JsonValue] | list[JsonValue]) -> bool:
+    """Tell whether there is an integer over 64 bits. Almost nothing that is read has one, and rows are many."""
+    for inner in value.values() if isinstance(value, dict) else value:
+        if isinstance(inner, int):
+            if not -(2**63) <= inner < 2**63:
+                return True
+        elif isinstance(inner, dict | list) and _has_long(inner):
+            return True
+    return False
+
+
+def _as_given(value: JsonValue) -> JsonValue:
     if isinstance(value, dict):
-        return {key: _restored(inner) for key, inner in value.items()}
+        return {key: _as_given(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_restored(inner) for inner in value]
+        return [_as_given(inner) for inner in value]
     return float(value) if type(value) is int and not -(2**63) <= value < 2**63 else value
 
 
@@ -164,6 +180,6 @@ Attributes = Annotated[dict[str, JsonValue], AfterValidator(_checked), AfterVali
 #: A JSON object as it is read.
 ReadDetails = Annotated[dict[str, JsonValue], FromJSON(), AfterValidator(_restored)]
 #: An aware moment in UTC, whatever time zone the database's connection is in.
-Moment = Annotated[AwareDatetime, AfterValidator(lambda value: value.astimezone(UTC))]
+Moment = Annotated[AwareDatetime, AfterValidator(methodcaller("astimezone", UTC))]
 #: Keys and values, both text.
 Tags = Annotated[dict[str, str], AfterValidator(check_tags)]

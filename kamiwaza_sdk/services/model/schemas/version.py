@@ -1,6 +1,7 @@
 """Versions and their files, as they are given and as they are returned."""
 
 import warnings
+from operator import attrgetter
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 from uuid import UUID
 
@@ -90,12 +91,10 @@ class ParentSchema(BaseModel):
     relation: Relation
 
 
-def _by_id(parents: tuple[ParentSchema, ...]) -> tuple[ParentSchema, ...]:
-    return tuple(sorted(parents, key=lambda parent: parent.version_id))
-
-
-def _by_path(files: tuple[ModelFileSchema, ...]) -> tuple[ModelFileSchema, ...]:
-    return tuple(sorted(files, key=lambda file: file.path))
+def _sorted(by: str | None = None) -> AfterValidator:
+    """Sort what there are several of, by an attribute or by themselves: databases aggregate in any order."""
+    key = None if by is None else attrgetter(by)
+    return AfterValidator(lambda given: given if len(given) < 2 else tuple(sorted(given, key=key)))
 
 
 class ModelVersionSchema(BaseModel):
@@ -157,12 +156,12 @@ class ModelVersionSchema(BaseModel):
     details: ReadDetails
     attributes: ReadDetails = Field(default_factory=dict)
     revision: int = 1
-    files: Annotated[tuple[ModelFileSchema, ...], FromJSON(), AfterValidator(_by_path)]
+    files: Annotated[tuple[ModelFileSchema, ...], FromJSON(), _sorted("path")]
     created_at: Moment
     updated_at: Moment
     tags: Annotated[dict[str, str], FromJSON()] = Field(default_factory=dict)
-    aliases: Annotated[tuple[str, ...], FromJSON(), AfterValidator(lambda value: tuple(sorted(value)))] = ()
-    derived_from: Annotated[tuple[ParentSchema, ...], FromJSON(), AfterValidator(_by_id)] = ()
+    aliases: Annotated[tuple[str, ...], FromJSON(), _sorted()] = ()
+    derived_from: Annotated[tuple[ParentSchema, ...], FromJSON(), _sorted("version_id")] = ()
 
 
 class CreateFile(InputSchema):
