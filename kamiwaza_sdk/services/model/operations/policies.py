@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pydantic import JsonValue
+from pydantic_core import to_json
 from sqlalchemy import Row
 
 from kamiwaza_sdk.services.model.schemas.version import POLICY, CreateFile, ModelFileSchema, ModelVersionSchema
@@ -68,7 +69,7 @@ def earlier_failure(
     have all its files. Failures before `since` do not count.
     """
     paths = {file.path for file in files}
-    rows = scope.execute(FAILED_FILES, _digests=sorted({file.sha256 for file in files})).all()
+    rows = scope.execute(FAILED_FILES, _digests=to_json(sorted({file.sha256 for file in files})).decode()).all()
     for _, group in groupby(rows, key=attrgetter("version_id")):
         shared = list(group)
         if since is not None and shared[0].created_at < since:

@@ -163,8 +163,10 @@ def register(
     if fetched.size > max_size:
         raise ModelTooLargeException(name=create_model.name, size=fetched.size, limit=max_size)
     with scope.writing() as writing:
-        models.insert(writing, create_model)
         change = hold_named(writing, create_model.name)  # by its name: another may give it to something else meanwhile
+        if change is None:
+            models.insert(writing, create_model)
+            change = hold_named(writing, create_model.name)
         if change is None or change.row["deleted_at"] is not None:
             raise models.taken(writing, create_model.name)
         if said is not None and objections and not force:
@@ -209,6 +211,8 @@ def _is_overruled(version: ModelVersionSchema, objections: "Sequence[ObjectionSc
 
 
 def _of_these_files(change: ModelChange, version: CreateVersion, status: str) -> list[ModelVersionSchema]:
+    if not change.row["last_number"]:
+        return []  # it never had a version
     digest = manifest_digest(version.files)
     rows = change.scope.execute(
         statements.VERSIONS_BY_DIGEST, _model_id=change.id, _digest=digest, _status=status
@@ -280,7 +284,21 @@ def _insert(
     told = {"details": values["details"]} if values["details"] else {}
     change.record("version.created", after=known | _rest(version) | told, version_id=values["id"])
     change.write(last_number=number, stale=("versions",))
-    return get(scope, values["id"])
+    return _created(change, values, version)
+
+
+def _created(change: ModelChange, values: dict[str, Any], version: CreateVersion) -> ModelVersionSchema:  # Any: of several columns
+    """Return a new version as it is read from now on."""
+    parents = {parent.version_id: parent for parent in version.derived_from}
+    return ModelVersionSchema.model_validate(
+        {
+            **values,
+            "model_name": change.row["name"],
+            "files": tuple(file.__dict__ for file in version.files),
+            "tags": version.tags,
+            "derived_from": tuple(parent.__dict__ for parent in parents.values()),
+        }
+    )
 
 
 def _values(change: ModelChange, number: int, version: CreateVersion) -> dict[str, Any]:  # Any: of several columns

@@ -39,6 +39,7 @@ __all__ = [
     "json_map",
     "json_object",
     "json_text",
+    "json_texts",
     "raw",
     "words_of",
 ]
@@ -106,6 +107,14 @@ class json_array(_Spelled):  # noqa: N801 - as above
     inherit_cache: bool | None = True
     sqlite: str = "json_group_array(%s)"
     postgresql: str = "coalesce(json_agg(%s)::text, '[]')"
+
+
+class json_texts(_Spelled):  # noqa: N801 - as above
+    """The texts in a JSON array, as rows: of any number, in one parameter, so that the statement is always the same."""
+
+    inherit_cache: bool | None = True
+    sqlite: str = "(SELECT value FROM json_each(%s))"
+    postgresql: str = "(SELECT json_array_elements_text(CAST(%s AS json)))"
 
 
 class words_of(_Spelled):  # noqa: N801 - as above

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, bindparam, delete, insert, select, update
+from sqlalchemy import ColumnElement, Select, String, bindparam, delete, insert, select, update
 
 from kamiwaza_sdk.services.model.schemas.version import ModelFileSchema, ModelVersionSchema
 from kamiwaza_sdk.services.model.statements.constructs import (
@@ -17,6 +17,7 @@ from kamiwaza_sdk.services.model.statements.constructs import (
     json_array,
     json_map,
     json_object,
+    json_texts,
     raw,
 )
 
@@ -99,7 +100,7 @@ FAILED_FILES: Final = (
     .join(MODEL, (MODEL.c.id == VERSION.c.model_id) & (MODEL.c.namespace == VERSION.c.namespace))
     .where(
         FILE.c.namespace == bound(FILE, "namespace"),
-        FILE.c.sha256.in_(bindparam("_digests", type_=FILE.c.sha256.type, expanding=True)),
+        FILE.c.sha256.op("IN", is_comparison=True)(json_texts(bindparam("_digests", type_=String()))),
         VERSION.c.status == "failed",
     )
     .order_by(VERSION.c.id)
