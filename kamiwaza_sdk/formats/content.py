@@ -59,6 +59,7 @@ _MARKED: Final = frozenset(
 #: What else is never a text. Not ``.onnx`` and ``.pb`` alone: TensorFlow's graphs are texts at times.
 _BINARY: Final = frozenset({*_MARKED, *PICKLE_ENDINGS, ".msgpack", ".onnx", ".onnx_data", ".tflite"})
 _CONFIGURATIONS: Final = frozenset({".json", ".model", ".yaml", ".yml"})
+_PROMISING: Final = _BINARY | _CONFIGURATIONS
 _OLD_GGML: Final = frozenset({b"ggml", b"lmgg", b"ggjt", b"tjgg", b"ggla", b"algg", b"ggmf", b"fmgg", b"GGML"})
 #: The instructions that need nothing on the stack, so that a pickle can begin with them.
 _FIRST_INSTRUCTIONS: Final = frozenset(
@@ -82,7 +83,7 @@ class ContentFault(NamedTuple):
 
 def is_model_file_name(path: str) -> bool:
     """Return whether a name promises weights or a configuration, of which `what_is_instead` can say more."""
-    return _ending(path) in _BINARY | _CONFIGURATIONS
+    return _ending(path) in _PROMISING
 
 
 def name_kind(path: str) -> str:
@@ -132,7 +133,9 @@ def what_is_instead(head: bytes, *, path: str, size: int) -> ContentFault | None
 
 
 def _ending(path: str) -> str:
-    return PurePosixPath(path).suffix.lower()
+    name = path.rstrip("/").rpartition("/")[2]  # as `PurePosixPath.suffix`, which takes ten times as long
+    dot = name.rfind(".")
+    return name[dot:].lower() if 0 < dot < len(name) - 1 else ""
 
 
 def _without_mark(head: bytes) -> bytes:

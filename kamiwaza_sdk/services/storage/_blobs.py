@@ -27,7 +27,7 @@ from kamiwaza_sdk.services.storage.exceptions import (
 from kamiwaza_sdk.services.storage.schemas import BlobSchema
 from kamiwaza_sdk.services.storage.setup import make_directory
 
-__all__ = ["BLOB_MODE", "PUBLISHED_NS", "blob_path", "inspect", "publish"]
+__all__ = ["BLOB_MODE", "PUBLISHED_NS", "blob_path", "blob_place", "inspect", "is_missing", "publish"]
 
 BLOB_MODE: Final = 0o444
 #: 2001-09-09 01:46:40 UTC: a whole, even second, which the coarsest file system can keep, and which no clock shows.
@@ -41,6 +41,22 @@ def blob_path(root: Path, sha256: str) -> Path:
     return root / f"blobs/sha256/{sha256[:2]}/{sha256}"
 
 
+def blob_place(root: Path, sha256: str) -> str:
+    """Return the same as text: a `Path` takes longer to make than the file to look at, and blobs are many."""
+    return f"{root}/blobs/sha256/{sha256[:2]}/{sha256}"
+
+
+def is_missing(root: Path, sha256: str) -> bool:
+    """Tell whether there is no such blob. What cannot be looked at is none that is missing: `inspect` says why."""
+    try:
+        os.lstat(blob_place(root, sha256))
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def inspect(root: Path, sha256: str, *, size: int | None = None, thorough: bool = False) -> BlobSchema:
     """Return a blob that is sound, at the price of one ``stat`` unless it is suspect or `thorough` is set.
 
@@ -48,13 +64,13 @@ def inspect(root: Path, sha256: str, *, size: int | None = None, thorough: bool 
         BlobNotFoundException: It is not kept.
         BlobCorruptException: It was not sound, and is in quarantine now.
     """
-    path = blob_path(root, sha256)
     try:
-        status = path.lstat()
+        status = os.lstat(blob_place(root, sha256))
     except (FileNotFoundError, NotADirectoryError):
-        raise BlobNotFoundException(sha256=sha256, path=path) from None
+        raise BlobNotFoundException(sha256=sha256, path=blob_path(root, sha256)) from None
     if thorough or not _looks_sound(status, size):
         return _rehash(root, sha256, status)
+    path = blob_path(root, sha256)
     if stat.S_IMODE(status.st_mode) != BLOB_MODE:  # says nothing about the content, but invites edits
         set_mode(path, BLOB_MODE)
     return BlobSchema(sha256=sha256, size=status.st_size, path=path)

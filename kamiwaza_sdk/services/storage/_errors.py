@@ -18,7 +18,7 @@ __all__ = ["DENIED", "FULL", "check_room", "device_of", "translated"]
 
 
 @contextmanager
-def translated(path: Path, *, needed: int | None = None) -> Generator[None]:
+def translated(path: Path | str, *, needed: int | None = None) -> Generator[None]:
     """Raise a full, forbidden or failing file system as ours, about `path`; let every other error through.
 
     Args:
@@ -30,13 +30,13 @@ def translated(path: Path, *, needed: int | None = None) -> Generator[None]:
         StoragePermissionException: The system said ``EACCES``, ``EPERM`` or ``EROFS``.
         StorageDiskException: The system said ``EIO``, ``ESTALE``, ``EMFILE`` or the like.
     """
-    free = None if needed is None else _free(path)  # before: what is half written by then would count as used
+    free = None if needed is None else _free(Path(path))  # before: what is half written by then would count as used
     try:
         yield
     except StorageException:
         raise
     except OSError as error:
-        raise_as_storage_error(error, path, needed=needed, free=free)
+        raise_as_storage_error(error, Path(path), needed=needed, free=free)
 
 
 def check_room(root: Path, needed: int) -> None:

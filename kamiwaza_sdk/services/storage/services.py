@@ -101,8 +101,11 @@ class StorageService:
             ...     print(StorageService(StorageConfig(root=root)).find("ab" * 32))
             None
         """
+        digest = check_sha256(sha256)
+        if _blobs.is_missing(self.root, digest):  # a quarter of what it takes to raise that, and catch it
+            return None
         try:
-            return self.get(sha256, size=size)
+            return self.get(digest, size=size)
         except (BlobNotFoundException, BlobCorruptException):
             return None
 
@@ -127,9 +130,9 @@ class StorageService:
             ...
             kamiwaza_sdk.services.storage.exceptions.BlobNotFoundException: no blob abab...
         """
-        path = self.path(sha256)
-        with translated(path):
-            return _blobs.inspect(self.root, path.name, size=size)
+        digest = check_sha256(sha256)
+        with translated(_blobs.blob_place(self.root, digest)):
+            return _blobs.inspect(self.root, digest, size=size)
 
     def verify(self, sha256: str) -> BlobSchema:
         """Hash the blob again, however sound it looks, and return it.
