@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Insert, Integer, bindparam, delete, func, select, update
+from sqlalchemy import ColumnElement, Insert, Integer, bindparam, delete, func, lambda_stmt, select, update
 
 from kamiwaza_sdk.services.model.exceptions import DatabaseUnsupportedException
 from kamiwaza_sdk.services.model.schemas.model import ModelSchema
@@ -79,8 +79,11 @@ _IN_NAMESPACE: Final = MODEL.c.namespace == bound(MODEL, "namespace")
 _WITH_ID: Final = MODEL.c.id == bound(MODEL, "id")
 _WITH_NAME: Final = MODEL.c.name == bound(MODEL, "name")
 
-MODEL_BY_ID: Final = select(*MODEL_COLUMNS).where(_IN_NAMESPACE, _WITH_ID)
-MODEL_BY_NAME: Final = select(*MODEL_COLUMNS).where(_IN_NAMESPACE, _WITH_NAME)
+_BY_ID: Final = select(*MODEL_COLUMNS).where(_IN_NAMESPACE, _WITH_ID)
+_BY_NAME: Final = select(*MODEL_COLUMNS).where(_IN_NAMESPACE, _WITH_NAME)
+# What finds one row is a lambda, each its own: SQLAlchemy finds its SQL by that, not by a hash over all of its parts.
+MODEL_BY_ID: Final = lambda_stmt(lambda: _BY_ID)
+MODEL_BY_NAME: Final = lambda_stmt(lambda: _BY_NAME)
 MODEL_PAGE: Final = (
     select(*MODEL_COLUMNS)
     .where(_IN_NAMESPACE, MODEL.c.deleted_at.is_(None), MODEL.c.name > bound(MODEL, "name"))

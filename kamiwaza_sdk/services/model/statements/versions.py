@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, String, bindparam, delete, insert, select, update
+from sqlalchemy import ColumnElement, Select, String, bindparam, delete, insert, lambda_stmt, select, update
 
 from kamiwaza_sdk.services.model.schemas.version import ModelFileSchema, ModelVersionSchema
 from kamiwaza_sdk.services.model.statements.constructs import (
@@ -80,7 +80,21 @@ _OF_NAMED_MODEL: Final = MODEL.c.name == bound(MODEL, "name")
 _WITH_ID: Final = VERSION.c.id == bound(VERSION, "id")
 _IN_NAMESPACE: Final = VERSION.c.namespace == bound(VERSION, "namespace")
 
-VERSION_BY_ID: Final = VERSION_SELECT.where(_WITH_ID)
+_BY_ID: Final = VERSION_SELECT.where(_WITH_ID)
+_BY_NUMBER: Final = VERSION_SELECT.where(_OF_NAMED_MODEL, VERSION.c.number == bound(VERSION, "number"))
+_BY_LABEL: Final = VERSION_SELECT.where(_OF_NAMED_MODEL, VERSION.c.version == bound(VERSION, "version"))
+_BY_ALIAS: Final = VERSION_SELECT.join(ALIAS, ALIAS.c.version_id == VERSION.c.id).where(
+    _OF_NAMED_MODEL, ALIAS.c.namespace == VERSION.c.namespace, ALIAS.c.alias == bound(ALIAS, "alias")
+)
+_LATEST: Final = (
+    VERSION_SELECT.where(_OF_NAMED_MODEL, VERSION.c.status == "ready").order_by(VERSION.c.number.desc()).limit(1)
+)
+# Lambdas, as those that find one model are, and for the same reason.
+VERSION_BY_ID: Final = lambda_stmt(lambda: _BY_ID)
+VERSION_BY_NUMBER: Final = lambda_stmt(lambda: _BY_NUMBER)
+VERSION_BY_LABEL: Final = lambda_stmt(lambda: _BY_LABEL)
+VERSION_BY_ALIAS: Final = lambda_stmt(lambda: _BY_ALIAS)
+LATEST_VERSION: Final = lambda_stmt(lambda: _LATEST)
 #: The first versions of a status that have just these files.
 VERSIONS_BY_DIGEST: Final = (
     VERSION_SELECT.where(
@@ -104,14 +118,6 @@ FAILED_FILES: Final = (
         VERSION.c.status == "failed",
     )
     .order_by(VERSION.c.id)
-)
-VERSION_BY_NUMBER: Final = VERSION_SELECT.where(_OF_NAMED_MODEL, VERSION.c.number == bound(VERSION, "number"))
-VERSION_BY_LABEL: Final = VERSION_SELECT.where(_OF_NAMED_MODEL, VERSION.c.version == bound(VERSION, "version"))
-VERSION_BY_ALIAS: Final = VERSION_SELECT.join(ALIAS, ALIAS.c.version_id == VERSION.c.id).where(
-    _OF_NAMED_MODEL, ALIAS.c.namespace == VERSION.c.namespace, ALIAS.c.alias == bound(ALIAS, "alias")
-)
-LATEST_VERSION: Final = (
-    VERSION_SELECT.where(_OF_NAMED_MODEL, VERSION.c.status == "ready").order_by(VERSION.c.number.desc()).limit(1)
 )
 VERSION_PAGE: Final = (
     VERSION_SELECT.where(_OF_MODEL, VERSION.c.number > bound(VERSION, "number"))
