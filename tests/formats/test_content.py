@@ -2,14 +2,14 @@
 
 import pickle
 import zipfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kamiwaza_sdk import MalformedFileException, NotTheModelException, UnknownFormatException, inspect_file
-from kamiwaza_sdk.formats.content import CONTENT_HEAD, FaultKind, is_html, what_is_instead
+from kamiwaza_sdk.formats.content import CONTENT_HEAD, FaultKind, is_html, is_model_file_name, what_is_instead
 from tests.formats.making import inspect_bytes, safetensors_file
 from tests.formats.test_gguf import head as gguf_head
 
@@ -143,3 +143,8 @@ def test_whatever_the_bytes_are_there_is_an_answer(data: bytes, path: str) -> No
     found = what_is_instead(data, path=path, size=len(data))
     assert found is None or found.reason.startswith("is ")
     assert is_html(data) in {True, False}
+
+
+@given(st.text("ab./", max_size=8).map(lambda text: text.replace("b", "bin")))
+def test_a_names_ending_is_what_pathlib_takes_for_one(path: str) -> None:
+    assert is_model_file_name(path) == (PurePosixPath(path).suffix == ".bin")

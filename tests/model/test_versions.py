@@ -1,14 +1,18 @@
 """What the registry does with versions, in every colour on every database."""
 
+import json
 from uuid import uuid4
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import JsonValue
 
 from kamiwaza_sdk import (
     AliasNotFoundException,
     CreateFile,
     CreateModel,
+    CreateParent,
     CreateVersion,
     Fetched,
     FetchedFile,
@@ -19,6 +23,7 @@ from kamiwaza_sdk import (
     ModelAlreadyExistsException,
     ModelNotFoundException,
     ModelTooLargeException,
+    ModelVersionSchema,
     ServiceConfig,
     VersionAlreadyExistsException,
     VersionNotFoundException,
@@ -65,6 +70,46 @@ async def test_a_version_is_read_as_it_was_created_by_every_door(backend: Backen
     assert (created.model_id, created.model_name) == (model.id, "org/tiny")
     assert (created.source_revision, created.details) == (version.source_revision, version.details)
     assert created.digest == manifest_digest(version.files)
+
+
+async def test_a_new_version_is_returned_as_it_is_read_whatever_it_holds(backend: Backend) -> None:
+    """It is not read back, so that the databases may change nothing of what was written."""
+    awkward: dict[str, JsonValue] = {
+        "floats": [1.0, -0.0, 1e-7, 0.1, 2.0**53, 2.0**63, 1e300, {"deep": [2.0**70]}],
+        "integers": [0, -(2**63), 2**63 - 1, True, False, None],
+        "parameters": {"F16": 3, "BF16": 4},
+        "context_length": 4096,
+        "quantization": "Q4_K_M",
+        "": "é\u0301 🦙",
+    }
+    async with backend.begin() as models:
+        model = await models.create_model(CreateModel(name="org/tiny"))
+        one = await models.create_version(model.id, CreateVersion(status="draft"))
+        two = await models.create_version(model.id, CreateVersion(status="draft"))
+        version = CreateVersion(
+            files=tuple(CreateFile(path=path, size=2**40, sha256=A, url=f"hf://org/{path}") for path in "zéaY"),
+            source="hf://org/tiny@main",
+            hub="huggingface",
+            source_repository="org/tiny",
+            source_revision="0123abcd",
+            description="Small.",
+            details=awkward,
+            attributes=awkward,
+            tags={"b": "", "a": "é"},
+            derived_from=(
+                CreateParent(version_id=two.id, relation="merged"),
+                CreateParent(version_id=one.id, relation="quantized"),
+                CreateParent(version_id=two.id, relation="converted"),
+            ),
+        )
+        created = await models.create_version(model.id, version)
+        read = await models.get_version(created.id)
+    assert read == created
+    assert _as_json(read) == _as_json(created)  # where 1, 1.0 and True are not the same
+
+
+def _as_json(version: ModelVersionSchema) -> str:
+    return json.dumps(version.model_dump(mode="json"), sort_keys=True)
 
 
 async def test_numbers_have_no_gaps_whatever_is_refused_or_rolled_back(backend: Backend) -> None:
@@ -253,6 +298,17 @@ def test_a_files_path_that_is_not_plain_and_relative_is_refused(path: str) -> No
         CreateFile(path=path, size=1, sha256=A)
     with pytest.raises((InvalidPathException, InvalidInputException)):
         CreateVersion(files=[{"path": path, "size": 1, "sha256": A}])  # type: ignore[arg-type]  # as from JSON
+
+
+@given(st.text("aZ09._-+=, /\\:é", max_size=12) | st.text("ab/", min_size=240, max_size=260))
+def test_a_path_is_taken_where_its_segments_can_be_names(path: str) -> None:
+    segments = path.split("/")
+    plain = "\\" not in path and not {"", ".", ".."}.intersection(segments)
+    if plain and max(map(len, segments)) <= 255:  # é is two bytes, of which 12 are few
+        assert CreateFile(path=path, size=1, sha256=A).path == path
+    else:
+        with pytest.raises(InvalidPathException):
+            CreateFile(path=path, size=1, sha256=A)
 
 
 @pytest.mark.parametrize("paths", [("a", "a"), ("a", "A"), ("é", "e\u0301"), ("a", "a/b"), ("a/b/c", "A/b")])

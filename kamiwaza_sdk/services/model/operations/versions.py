@@ -287,7 +287,9 @@ def _insert(
     return _created(change, values, version)
 
 
-def _created(change: ModelChange, values: dict[str, Any], version: CreateVersion) -> ModelVersionSchema:  # Any: of several columns
+def _created(
+    change: ModelChange, values: dict[str, Any], version: CreateVersion
+) -> ModelVersionSchema:  # Any: of several columns
     """Return a new version as it is read from now on."""
     parents = {parent.version_id: parent for parent in version.derived_from}
     return ModelVersionSchema.model_validate(

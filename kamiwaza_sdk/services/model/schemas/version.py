@@ -94,7 +94,7 @@ class ParentSchema(BaseModel):
 def _sorted(by: str | None = None) -> AfterValidator:
     """Sort what there are several of, by an attribute or by themselves: databases aggregate in any order."""
     key = None if by is None else attrgetter(by)
-    return AfterValidator(lambda given: given if len(given) < 2 else tuple(sorted(given, key=key)))
+    return AfterValidator(lambda given: given and tuple(sorted(given, key=key)))
 
 
 class ModelVersionSchema(BaseModel):
