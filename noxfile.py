@@ -162,7 +162,7 @@ def oracles(session: nox.Session) -> None:
 @nox.session
 def licences(session: nox.Session) -> None:
     """Compare what is known of licences with the lists it was made from, which npm and PyPI hold."""
-    session.install("-e.", *groups("test"))
+    session.install(EVERYTHING, *groups("test"))
     home = Path(session.create_tmp()).resolve()
     with session.chdir(home):
         session.run("npm", "pack", "--silent", "spdx-license-list@6.12.0", external=True)
