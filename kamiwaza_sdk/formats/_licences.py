@@ -18,6 +18,7 @@ __all__ = [
     "TITLE_WORDS",
     "all_of",
     "digest_of",
+    "has_one_text",
     "is_licence_file",
     "joined",
     "recognise_licence",
@@ -154,6 +155,30 @@ def recognise_licence(text: str) -> str | None:
     return next((template.name for template in _templates() if _fits(template, words)), None)
 
 
+#: Names that hubs have given to licences of their own, whose texts differ from one model to the next.
+_OF_HUBS: Final = re.compile(r"gemma|llama\d.*|.*(?:open)?rail\b.*")
+#: What a name says that a text does not tell.
+_UNTOLD: Final = re.compile(r"(?:-only|-or-later|\+)$")
+
+
+def has_one_text(name: str) -> bool:
+    """Whether a licence of this name has a text that is known, so that no other one is its.
+
+    Example:
+        >>> has_one_text("MIT"), has_one_text("gpl-3.0-or-later"), has_one_text("llama3.1"), has_one_text("other")
+        (True, True, False, False)
+    """
+    lower = name.lower()
+    if _OF_HUBS.fullmatch(lower):
+        return False
+    return lower in _FAMILIES or not {lower, _UNTOLD.sub("", lower)}.isdisjoint(_names())
+
+
+@cache
+def _names() -> frozenset[str]:
+    return frozenset(template.name for template in _templates())
+
+
 def words_of(text: str) -> list[str]:
     """Return the words of a text that tell licences apart."""
     flowing = " ".join(without_notices(text)).lower()
@@ -274,8 +299,8 @@ def all_of(licences: Iterable[str]) -> str | None:
         ('mit AND gpl-3.0', 'mit', '(mit OR apache-2.0) AND cc-by-4.0')
     """
     given = [one for licence in licences if (one := " ".join(licence.split()))]
-    if len(given) == 1:
-        return given[0]
+    if len({licence.lower() for licence in given}) == 1:
+        return given[-1]
     distinct = {part.lower(): part for licence in given for part in map(_operand, _conjuncts(licence))}
     return " AND ".join(distinct.values()) or None
 

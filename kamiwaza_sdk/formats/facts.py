@@ -144,7 +144,7 @@ class Repository:
         inner = text_configuration(self._config)
         count, problem = self._count(chosen)
         quantization = quantization_of(self._texts)
-        licences = (recognise_licence(text.decode(errors="replace")) for text in self._licences())
+        licences = self._licences()
         return RepositoryDetailsSchema(
             size=self._size(chosen),
             variant=None if chosen is None else chosen.name,
@@ -154,7 +154,8 @@ class Repository:
             model_type=_text(self._config, "model_type"),
             task=_first(card, "pipeline_tag") or find_task(self._config, self._pipeline(), self._files),
             languages=card.get("language", ()),
-            license=joined(card.get("license", ()), filter(None, licences)) or gguf.license,
+            license=joined(card.get("license", ()), filter(None, licences.values())) or gguf.license,
+            unknown_licenses=tuple(name for name, known in licences.items() if known is None),
             library=_first(card, "library_name"),
             base_models=card.get("base_model", ()),
             tags=card.get("tags", ()),
@@ -181,8 +182,11 @@ class Repository:
             },
         )
 
-    def _licences(self) -> list[bytes]:
-        return [self._texts[name] for name in sorted(self._texts) if is_licence_file(name)]
+    def _licences(self) -> dict[str, str | None]:
+        """Return which licences texts are; an empty one is none, and says nothing."""
+        names = sorted(filter(is_licence_file, self._texts))
+        texts = {name: self._texts[name].decode(errors="replace") for name in names}
+        return {name: recognise_licence(text) for name, text in texts.items() if text.strip()}
 
     def _pipeline(self) -> Mapping[str, object]:
         try:

@@ -276,6 +276,9 @@ def test_a_repository_names_all_its_licences_and_other_is_not_what_it_is_called(
     texts = {"README.md": b"---\nlicense: other\nlicense_name: mit\n---\n", "LICENSE-CODE": MIT.encode()}
     assert describe_repository({"README.md": texts["README.md"]}, {}).license == "other"
     assert describe_repository(texts, {}).license == "other AND mit"
+    assert describe_repository(texts, {}).unknown_licenses == ()
+    changed = describe_repository({"LICENSE": (MIT + COMMONS_CLAUSE).encode(), "COPYING": MIT.encode()}, {})
+    assert (changed.license, changed.unknown_licenses) == ("mit", ("LICENSE",))
     assert (
         describe_repository({"license.txt": MIT.encode(), "COPYING": APACHE.encode()}, {}).license
         == "apache-2.0 AND mit"

@@ -11,7 +11,7 @@ from kamiwaza_sdk import Fetched, HubConfig, HubService, ObjectionSchema, Policy
 from kamiwaza_sdk.services.hub._details import check_fetched
 from kamiwaza_sdk.services.hub.policies import Known, Subject, objections_to
 from kamiwaza_sdk.testing import HuggingFaceServer
-from tests.formats.test_licences import APACHE, MIT
+from tests.formats.test_licences import APACHE, COMMONS_CLAUSE, MIT
 from tests.hub.models import CONFIG, safetensors_model
 
 WEIGHTS = safetensors_model(embedding=("BF16", [8, 8]))
@@ -195,6 +195,61 @@ async def test_the_licence_is_the_same_here_and_from_a_hub(
     assert {there.license, here.license, fetched.license, local.license} == {expected}
     said = [await asyncio.to_thread(check_fetched, one, policy, storage) for one in (fetched, local)]
     assert said[0] == said[1] == there.objections == here.objections
+
+
+UNKNOWN = ("has the licence {}, and a text that is none that is known: LICENSE", "unreadable")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("mit", MIT, ("mit",), None),
+        ("mit", MIT.replace("Copyright (c) 2004", "Copyright 2026 A, B"), ("mit",), None),
+        ("mit", " \n", ("mit",), None),
+        ("mit", MIT + COMMONS_CLAUSE, ("mit",), UNKNOWN),
+        ("MIT", "You may do what you like but on Sundays.", ("mit",), UNKNOWN),
+        ("apache-2.0", "This model is under the Apache License, Version 2.0.", ("apache-2.0",), UNKNOWN),
+        ("gpl", "Some words.", ("gpl",), UNKNOWN),
+        ("mit OR other", MIT + COMMONS_CLAUSE, ("mit",), UNKNOWN),
+        ("mit OR other", MIT + COMMONS_CLAUSE, ("mit", "other"), None),
+        ("other", "The licence of Example, Inc.", ("other",), None),
+        ("llama3.1", "LLAMA 3.1, and how it may be used.", ("llama3.1",), None),
+        ("openrail++", "You may not do harm.", ("openrail++",), None),
+        ("other", "The licence of Example, Inc.", ("mit",), ("has the licence other", "bad")),
+        (None, MIT + COMMONS_CLAUSE, ("mit",), ("has no known licence", "unreadable")),
+    ],
+)
+async def test_a_text_that_is_none_known_passes_only_as_that_of_a_licence_of_ones_own(
+    case: tuple[str | None, str, tuple[str, ...], tuple[str, str] | None], tmp_path: Path, storage: StorageService
+) -> None:
+    named, text, allowed, said = case
+    card = "tags: [a]" if named is None else f"license: {named}"
+    files = {"README.md": f"---\n{card}\n---\n".encode(), "LICENSE": text.encode(), "model.safetensors": WEIGHTS}
+    model = laid(tmp_path / "model", files)
+    policy = Policy(licenses=allowed)
+    with HuggingFaceServer() as server:
+        server.add_repository("org/tiny", files, license=named)
+        config = await asyncio.to_thread(lambda: HubConfig(hf_endpoint=server.endpoint))
+        hub = HubService(storage=storage, config=config)
+        there = await hub.plan("hf://org/tiny", policy=policy)
+        fetched = await hub.fetch("hf://org/tiny")
+    here = await hub.plan(model, policy=policy)
+    adopted = await hub.fetch(model)
+    checked = [await asyncio.to_thread(check_fetched, one, policy, storage) for one in (fetched, adopted)]
+    assert there.objections == here.objections == checked[0] == checked[1]
+    expected = [] if said is None else [(said[0].format(named), said[1])]
+    assert [(one.reason, one.kind) for one in here.objections] == expected
+
+
+async def test_a_licence_that_is_one_too_many_to_be_read_is_not_known(tmp_path: Path, storage: StorageService) -> None:
+    many = {f"LICENSE-{index:02}": MIT.encode() for index in range(32)}
+    card = {"README.md": b"---\nlicense: mit\n---\n"}
+    hub, policy = HubService(storage=storage), Policy(licenses=("mit",))
+    assert (await hub.plan(laid(tmp_path / "model", card | many), policy=policy)).objections == ()
+    plan = await hub.plan(laid(tmp_path / "model", {"LICENSE-99": MIT.encode()}), policy=policy)
+    assert [(one.kind, "LICENSE-99" in one.reason) for one in plan.objections] == [("unreadable", True)]
+    fetched = await hub.fetch(tmp_path / "model")
+    assert await asyncio.to_thread(check_fetched, fetched, policy, storage) == plan.objections
 
 
 def test_what_was_fetched_before_licences_were_joined_is_read_all_the_same(storage: StorageService) -> None:

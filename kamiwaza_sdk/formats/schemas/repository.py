@@ -28,6 +28,7 @@ class RepositoryDetailsSchema(BaseModel):
         license: What the README says and which known texts files such as ``LICENSE`` are, as Hugging Face writes it:
             ``apache-2.0``, ``llama3``. Where they name several, or differ, an expression with all of them:
             ``mit AND gpl-3.0``. A text is known only as a whole. It is what was found, and no legal advice.
+        unknown_licenses: Files called as licences whose text was read, and is none that is known, sorted.
         library: What the README says (``library_name``): ``transformers``.
         base_models: What the README says that it was made from.
         tags: What the README says.
@@ -64,6 +65,7 @@ class RepositoryDetailsSchema(BaseModel):
     task: str | None = None
     languages: tuple[str, ...] = ()
     license: str | None = None
+    unknown_licenses: tuple[str, ...] = ()
     library: str | None = None
     base_models: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()

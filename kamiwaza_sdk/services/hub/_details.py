@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from kamiwaza_sdk._validation import MAX_SIZE, check_text
 from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
 from kamiwaza_sdk.formats._kinds import kind_of_head
-from kamiwaza_sdk.formats._licences import all_of
+from kamiwaza_sdk.formats._licences import all_of, is_licence_file
 from kamiwaza_sdk.formats.inspection import detect_format
 from kamiwaza_sdk.formats.layouts.names import weight_format
 from kamiwaza_sdk.formats.repository import describing_files, structural_files
@@ -171,6 +171,7 @@ def check_fetched(fetched: Fetched, policy: Policy, storage: StorageService) -> 
         files=[_known(file.path, file.size, findings, problems, fetched) for file in fetched.files],
         final=True,
         remote_code=findings.remote_code(),
+        unknown_licences=_unknown_licences(fetched, findings),
     )
     return objections_to(subject, policy)
 
@@ -185,6 +186,14 @@ def _known(path: str, size: int, findings: Findings, problems: Mapping[str, str]
         problems.get(path),
         findings.unread(path),
     )
+
+
+def _unknown_licences(fetched: Fetched, findings: Findings) -> tuple[str, ...]:
+    paths = [file.path for file in fetched.files]
+    try:
+        return findings.unknown_licences(paths, final=True)
+    except ServiceException:
+        return tuple(filter(is_licence_file, paths))
 
 
 def _licence(fetched: Fetched, findings: Findings) -> str | None:

@@ -10,6 +10,7 @@ from typing import Final
 from kamiwaza_sdk.exceptions import ServiceException
 from kamiwaza_sdk.formats._detection import named_format
 from kamiwaza_sdk.formats._kinds import kind_beside
+from kamiwaza_sdk.formats._licences import is_licence_file
 from kamiwaza_sdk.formats._programs import is_program
 from kamiwaza_sdk.formats._remote_code import remote_code
 from kamiwaza_sdk.formats.content import CONTENT_HEAD, name_kind
@@ -180,6 +181,17 @@ class Findings:
     def remote_code(self) -> dict[str, str | None]:
         """Return which code files bring or name; `None` for a configuration that cannot be read."""
         return remote_code(self.texts, self.files)
+
+    def unknown_licences(self, paths: Iterable[str], *, final: bool) -> tuple[str, ...]:
+        """Return which of these files are called as licences and have a text that is none known.
+
+        Args:
+            paths: Of the files that are taken in.
+            final: Whether nothing more will be read, so that what was not is unknown.
+        """
+        unknown = self.described().unknown_licenses
+        wanted = filter(is_licence_file, paths)
+        return tuple(path for path in wanted if path in unknown or (final and path not in self.texts))
 
     def _readable(self) -> dict[str, bytes]:
         """Return those of the texts that can be read. Each is tried once."""

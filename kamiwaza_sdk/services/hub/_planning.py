@@ -309,6 +309,7 @@ class _Planning:
             )
             for file in files
         ]
+        final = all(file.path in self._kept for file in manifest.files)
         subject = Subject(
             source=manifest.source,
             addresses=[file.url for file in manifest.files],
@@ -316,7 +317,8 @@ class _Planning:
             license=all_of(filter(None, (manifest.license, details.license))),
             files=known,
             remote_code=self._inspection.findings.remote_code(),
-            final=all(file.path in self._kept for file in manifest.files),
+            unknown_licences=self._inspection.findings.unknown_licences(digests, final=final),
+            final=final,
         )
         return objections_to(subject, self._question.policy)
 

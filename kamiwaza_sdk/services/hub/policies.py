@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
 
+from kamiwaza_sdk.formats._licences import has_one_text
 from kamiwaza_sdk.formats.schemas import PickleVerdict
 from kamiwaza_sdk.services.hub.addresses import is_address, redacted
 from kamiwaza_sdk.services.hub.schemas.policy import VERDICTS, ObjectionSchema, Policy
@@ -18,6 +19,8 @@ __all__ = ["Known", "Subject", "objections_to"]
 _HUBS: Final = {"huggingface": "huggingface.co", "ollama": DEFAULT_HOST}
 #: Longer than any expression that the registry keeps.
 _LONGEST_EXPRESSION: Final = 1000
+#: How many texts of licences an objection names.
+_MOST_NAMED: Final = 3
 #: How the source of files of several hosts is written.
 _AND_MORE: Final = re.compile(r" and \d+ more$")
 _CLIMBING: Final = re.compile(r"(?:^|/)\.\.(?:/|$)")
@@ -46,6 +49,7 @@ class Subject(NamedTuple):
         files: What is known of its files.
         remote_code: Which code it brings or names, by the file that does; `None` for a file that could not be read.
         final: Whether nothing more will be known: then what is not known is an objection.
+        unknown_licences: Files called as licences whose text is none that is known.
     """
 
     source: str
@@ -55,6 +59,7 @@ class Subject(NamedTuple):
     files: Sequence[Known]
     final: bool
     remote_code: "Mapping[str, str | None]" = MappingProxyType({})
+    unknown_licences: Sequence[str] = ()
 
 
 class _Rule(Protocol):
@@ -109,22 +114,32 @@ def _remote_code(policy: Policy, subject: Subject) -> Iterator[ObjectionSchema]:
 
 
 def _licences(policy: Policy, subject: Subject) -> Iterator[ObjectionSchema]:
-    if policy.licenses is None or _allows(policy.licenses, subject.license or ""):
+    if policy.licenses is None:
         return
     if subject.license is None:
         yield ObjectionSchema(rule="licenses", reason="has no known licence", kind="unreadable")
-    else:
+    elif not _allows(policy.licenses, subject.license):
         yield ObjectionSchema(rule="licenses", reason=f"has the licence {subject.license}")
+    elif subject.unknown_licences and not _covers_own_text(policy.licenses, subject.license):
+        where = ", ".join(subject.unknown_licences[:_MOST_NAMED])
+        reason = f"has the licence {subject.license}, and a text that is none that is known: {where}"
+        yield ObjectionSchema(rule="licenses", reason=reason, kind="unreadable")
 
 
 def _allows(allowed: Sequence[str], licence: str) -> bool:
     """Whether a licence is allowed: of AND and of a list all have to be, of OR one, and WITH only as it is written."""
     if licence.lower() in allowed:  # names of hubs, which need not be those of SPDX: openrail++
         return True
-    if not 0 < len(licence) <= _LONGEST_EXPRESSION:
-        return False
-    if "," in licence:
+    if "," in licence and len(licence) <= _LONGEST_EXPRESSION:
         return all(_allows(allowed, one.strip()) for one in licence.split(","))
+    expression = _parsed(licence)
+    return expression is not None and _is_allowed(allowed, expression)
+
+
+def _parsed(licence: str) -> Any:  # Any: it has no types
+    """Return an expression; `None` where it is none."""
+    if not 0 < len(licence) <= _LONGEST_EXPRESSION:
+        return None
     from license_expression import (  # type: ignore[import-untyped]  # it has no types
         ExpressionError,
         ExpressionParseError,
@@ -132,10 +147,9 @@ def _allows(allowed: Sequence[str], licence: str) -> bool:
     )
 
     try:
-        expression = Licensing().parse(licence)
+        return Licensing().parse(licence)
     except (ExpressionError, ExpressionParseError):
-        return False
-    return expression is not None and _is_allowed(allowed, expression)
+        return None
 
 
 def _is_allowed(allowed: Sequence[str], expression: Any) -> bool:  # Any: it has no types
@@ -144,6 +158,23 @@ def _is_allowed(allowed: Sequence[str], expression: Any) -> bool:  # Any: it has
         return str(expression).lower() in allowed
     one = (_is_allowed(allowed, argument) for argument in expression.args)
     return all(one) if operator == "AND" else any(one)
+
+
+def _covers_own_text(allowed: Sequence[str], licence: str) -> bool:
+    """Whether one of the licences named is allowed and has no text that is known: one that is not known may be its."""
+    named = {licence} | set(licence.split(","))
+    for one in [name for name in named if name.lower().strip() not in allowed]:
+        expression = _parsed(one)
+        named |= set() if expression is None else set(map(str, _operands(expression)))
+    return any(name.lower().strip() in allowed and not has_one_text(name.strip()) for name in named)
+
+
+def _operands(expression: Any) -> Iterator[Any]:  # Any: it has no types
+    if not (getattr(expression, "operator", None) or "").strip():
+        yield expression
+        return
+    for argument in expression.args:
+        yield from _operands(argument)
 
 
 def _sizes(policy: Policy, subject: Subject) -> Iterator[ObjectionSchema]:
