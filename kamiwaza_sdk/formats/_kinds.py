@@ -93,7 +93,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind("bzip2", is_weights=False, reason=_WALKED),
     Kind("xz", is_weights=False, reason=_WALKED),
     Kind("lzma", is_weights=False, reason=_WALKED),
-    Kind("lz4", is_weights=False, reason=_PACKED),
+    Kind("lz4", is_weights=False, reason=_WALKED),
     Kind("zstandard", is_weights=False, reason=_PACKED),
     Kind("7z", is_weights=False, reason=_PACKED),
     Kind("rar", is_weights=False, reason=_PACKED),

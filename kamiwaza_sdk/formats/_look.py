@@ -73,7 +73,12 @@ class Look:
         if packing.start is None:
             self.found.unread.append(f"{_shown(name, depth)} is {packing.name}: packed, not looked into")
             return
-        unpacked = Unpacker(cursor, packing.start, self._allowance, cost=packing.cost)
+        try:
+            unpacked = Unpacker(cursor, packing.start, self._allowance, cost=packing.cost)
+        except ImportError:
+            lacking = f"packed, and not looked into, as the package {packing.name} is not installed"
+            self.found.unread.append(f"{_shown(name, depth)} is {packing.name}: {lacking}")
+            return
         yield from self.into(unpacked, unpacked_name(name), depth + 1)
         if unpacked.torn is not None:
             self.found.unread.append(f"{_shown(name, depth)}: {unpacked.torn}")

@@ -1,7 +1,8 @@
-"""Unpacks streams while they are read: gzip, zlib, bzip2, xz and lzma.
+"""Unpacks streams while they are read: gzip, zlib, bzip2, xz, lzma, and lz4 where its package is installed.
 
 What a stream unpacks to is nowhere in memory but for the piece that is looked at. The formats: RFC 1950 and 1952,
-https://sourceware.org/bzip2/manual/manual.html, https://tukaani.org/xz/xz-file-format.txt.
+https://sourceware.org/bzip2/manual/manual.html, https://tukaani.org/xz/xz-file-format.txt,
+https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md.
 """
 
 import bz2
@@ -70,7 +71,8 @@ class Packing(NamedTuple):
     Attributes:
         name: Of the format.
         begins: What every stream begins with; `None` where `check` says it.
-        start: Makes what unpacks a stream; `None` where nothing here does.
+        start: Makes what unpacks a stream, or raises `ImportError`: the package of this name is not installed; `None`
+            where nothing here does.
         cost: How many times as long as with `zlib` a byte takes.
         check: What else is true of the first bytes.
     """
@@ -102,13 +104,36 @@ def _is_lzma(head: bytes) -> bool:
     return _unpacks(lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_MAX_DICTIONARY), head)
 
 
+class _LZ4:
+    """Unpacks a frame with the package lz4, as the standard library unpacks others."""
+
+    def __init__(self) -> None:
+        from lz4.frame import LZ4FrameDecompressor  # type: ignore[import-untyped]  # it has no types
+
+        self._frame = LZ4FrameDecompressor()
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._frame.eof)
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._frame.unused_data or b""
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes:
+        try:
+            return bytes(self._frame.decompress(data, max_length))
+        except RuntimeError as error:  # all that its package raises
+            raise ValueError(str(error)) from None
+
+
 PACKINGS: Final = (
     Packing("gzip", b"\x1f\x8b\x08", lambda: zlib.decompressobj(zlib.MAX_WBITS | 16)),
     Packing("zlib", b"x", zlib.decompressobj, check=_is_zlib),
     Packing("bzip2", b"BZh", bz2.BZ2Decompressor, cost=8, check=_is_bzip2),
     Packing("xz", b"\xfd7zXZ\0", lambda: lzma.LZMADecompressor(memlimit=_MAX_DICTIONARY), cost=3),
     Packing("lzma", b"]\0\0", lambda: lzma.LZMADecompressor(memlimit=_MAX_DICTIONARY), cost=3, check=_is_lzma),
-    Packing("lz4", b"\x04\x22M\x18"),
+    Packing("lz4", b"\x04\x22M\x18", _LZ4),
     Packing("zstandard", b"\x28\xb5\x2f\xfd"),
     Packing("7z", b"7z\xbc\xaf\x27\x1c"),
     Packing("rar", b"Rar!\x1a\x07"),

@@ -8,6 +8,8 @@ import zipfile
 from collections.abc import Mapping
 from typing import Final
 
+import lz4.frame  # type: ignore[import-untyped]  # it has no types
+
 __all__ = ["ARCHIVES", "BY_HEAD", "tarred", "zipped"]
 
 
@@ -87,7 +89,7 @@ BY_HEAD: Final[dict[str, list[bytes]]] = {
     "sentencepiece": [_piece("<unk>") + _piece("<s>") + _piece("</s>") + _piece("▁the")],
     "imatrix": [struct.pack("<ii", 200, len(_NAME)) + _NAME + struct.pack("<ii", 9, 2) + bytes(8)],
     "tensorboard": [_event()],
-    "lz4": [b"\x04\x22\x4d\x18" + bytes(20)],
+    "lz4": [lz4.frame.compress(b"text")],
     "zstandard": [b"\x28\xb5\x2f\xfd" + bytes(20)],
     "7z": [b"7z\xbc\xaf\x27\x1c" + bytes(20)],
     "rar": [b"Rar!\x1a\x07\x01\x00" + bytes(20)],

@@ -9,6 +9,7 @@ import lzma
 import marshal
 import pickle
 import struct
+import sys
 import tarfile
 import zipfile
 import zlib
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import get_args
 
 import h5py  # type: ignore[import-untyped]  # it has no types
+import lz4.frame  # type: ignore[import-untyped]  # it has no types
 import msgpack  # type: ignore[import-untyped]  # as above
 import numpy as np
 import onnx
@@ -52,6 +54,7 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "bzip2": bz2.compress,
     "xz": lzma.compress,
     "lzma": lambda data: lzma.compress(data, lzma.FORMAT_ALONE),
+    "lz4": lz4.frame.compress,
 }
 
 
@@ -129,7 +132,7 @@ def test_streams_that_follow_each_other_are_read_as_one(packer: str, tmp_path: P
     assert [(one.module, one.name) for one in schema.imports] == [("os", "system")]
 
 
-@pytest.mark.parametrize("method", ["zlib", "gzip", "bz2", "lzma", "xz"])
+@pytest.mark.parametrize("method", ["zlib", "gzip", "bz2", "lzma", "xz", "lz4"])
 def test_what_joblib_packs_is_looked_through_as_what_it_does_not_pack(method: str, tmp_path: Path) -> None:
     import joblib  # type: ignore[import-untyped]  # it has no types
 
@@ -142,6 +145,17 @@ def test_what_joblib_packs_is_looked_through_as_what_it_does_not_pack(method: st
     assert isinstance(packed, PickleSchema)
     assert (packed.verdict, packed.imports, packed.findings) == (plain.verdict, plain.imports, plain.findings)
     assert plain.verdict == "suspicious"
+
+
+def test_without_its_package_what_lz4_has_packed_is_unknown_and_the_reason_names_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = PACKERS["lz4"](EVIL)
+    monkeypatch.setitem(sys.modules, "lz4.frame", None)
+    schema = other(packed, tmp_path / "model.joblib")
+    assert (schema.format, schema.verdict) == ("lz4", None)
+    assert schema.reason == "it is lz4: packed, and not looked into, as the package lz4 is not installed"
+    assert schema.unread == (schema.reason,)
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
@@ -222,7 +236,7 @@ def test_an_archive_in_what_is_packed_is_too_large_for_memory_and_said_to_be_unr
 
 
 def test_what_cannot_be_unpacked_is_said_to_be_unread(tmp_path: Path) -> None:
-    for packer in ("gzip", "bzip2", "xz"):
+    for packer in ("gzip", "bzip2", "xz", "lz4"):
         schema = other(PACKERS[packer](b"text" * 5000)[:-9], tmp_path / "file")
         assert (schema.format, schema.verdict) == (packer, None)
     cut = tarred({"a": b"text" * 500, "b": bytes(9000)}, mode="w:gz")[:-40]

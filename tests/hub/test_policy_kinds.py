@@ -52,7 +52,7 @@ async def test_weights_without_a_mark_are_told_by_the_files_beside_them(tmp_path
 async def test_what_is_packed_and_was_not_looked_into_does_not_pass(tmp_path: Path) -> None:
     laid(
         tmp_path,
-        {"model.safetensors": WEIGHTS, "model.joblib": BY_HEAD["lz4"][0], "a.tar.zst": BY_HEAD["zstandard"][0]},
+        {"model.safetensors": WEIGHTS, "model.joblib": BY_HEAD["7z"][0], "a.tar.zst": BY_HEAD["zstandard"][0]},
     )
     policy = Policy(worst_pickle="dangerous")
     expected = [(path, "worst_pickle", "unreadable") for path in ("a.tar.zst", "model.joblib")]

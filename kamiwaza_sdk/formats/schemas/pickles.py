@@ -9,7 +9,7 @@ from kamiwaza_sdk.formats.schemas.base import FileSchema
 __all__ = ["Container", "PickleImportSchema", "PickleSchema", "PickleVerdict"]
 
 PickleVerdict: TypeAlias = Literal["safe", "suspicious", "dangerous"]
-Container: TypeAlias = Literal["pickle", "torch", "zip", "tar", "gzip", "zlib", "bzip2", "xz", "lzma", "numpy"]
+Container: TypeAlias = Literal["pickle", "torch", "zip", "tar", "gzip", "zlib", "bzip2", "xz", "lzma", "lz4", "numpy"]
 
 
 class PickleImportSchema(BaseModel):
@@ -45,7 +45,7 @@ class PickleSchema(FileSchema):
         size: Of the file, in bytes.
         container: What the pickles are in: the file itself (``pickle``), the format of PyTorch before 1.6 (``torch``),
             an archive (``zip``, PyTorch's format since then, or ``tar``), a packed stream (``gzip``, ``zlib``,
-            ``bzip2``, ``xz``, ``lzma``), an array of NumPy's (``numpy``).
+            ``bzip2``, ``xz``, ``lzma``, ``lz4``), an array of NumPy's (``numpy``).
         verdict: The worst of the imports' and the findings'.
         imports: Sorted by module and name, each once.
         pickles: How many pickles were looked through.
