@@ -158,5 +158,6 @@ def _schema(source: ByteSource, model: _Model, graph: Graph | None) -> ONNXSchem
             "packing_problem": weighed.problem,
             "has_external_data": graph.has_external_data,
             "external_files": tuple(sorted(graph.external_files)),
+            "outside_files": tuple(sorted(graph.outside_files)),
         }
     )

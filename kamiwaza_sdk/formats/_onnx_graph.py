@@ -60,6 +60,7 @@ class Graph:
         uses: What the operators of quantized graphs take values for.
         made: Which weights are the values of constants, by the scope and name of the value.
         external_files: The files that weights are in besides this one.
+        outside_files: The same of those that are not in the model's directory or below.
         has_external_data: Whether there are any.
     """
 
@@ -69,6 +70,7 @@ class Graph:
     uses: list[Use] = field(default_factory=list)
     made: dict[str, str] = field(default_factory=dict)
     external_files: set[str] = field(default_factory=set)
+    outside_files: set[str] = field(default_factory=set)
     has_external_data: bool = False
 
     def add(self, source: ByteSource, weight: Weight, name: str) -> str:
@@ -83,16 +85,15 @@ class Graph:
             source.exceed(f"more than {MAX_ITEMS} weights", MAX_ITEMS)
         return unique
 
-    def note(self, source: ByteSource, weight: Weight) -> None:
-        """Note the file that a weight is in, or refuse one outside of the directory, as the reference library does."""
+    def note(self, weight: Weight) -> None:
+        """Note the file that a weight is in. Outside of the directory the reference library reads none."""
         if not weight.external:
             return
         self.has_external_data = True
         place = PurePosixPath(weight.location)
         if _OUTSIDE.match(weight.location) or ".." in place.parts:
-            what = f"the weight {weight.name[:80]!r} is in {weight.location[:80]!r}, outside of the model's directory"
-            source.refuse(f"{what}; no loader takes that")
-        if weight.location:
+            self.outside_files.add(weight.location)
+        elif weight.location:
             self.external_files.add(str(place))
 
 
@@ -151,7 +152,7 @@ class _Skimmer:
 
     def _keep(self, weight: Weight, scope: str) -> None:
         self.graph.add(self.source, weight, scope + weight.name)
-        self.graph.note(self.source, weight)
+        self.graph.note(weight)
 
     def _read_sparse(self, cursor: Cursor, end: int) -> Reading[Weight]:
         """Return the values that a sparse tensor has, as they are its weights; its indices are none."""
@@ -161,7 +162,7 @@ class _Skimmer:
             if (found.number, found.wire) == (1, BYTES):
                 values = yield from read_weight(cursor, cursor.offset + found.value)
             elif (found.number, found.wire) == (2, BYTES):
-                self.graph.note(self.source, (yield from read_weight(cursor, cursor.offset + found.value)))
+                self.graph.note((yield from read_weight(cursor, cursor.offset + found.value)))
             else:
                 yield from skip_field(cursor, found)
         return values
@@ -189,7 +190,7 @@ class _Skimmer:
             else:
                 yield from skip_field(cursor, found)
         for weight in constants:
-            self.graph.note(self.source, weight)
+            self.graph.note(weight)
             if kind == "Constant":
                 key = self.graph.add(self.source, weight, scope + (name or weight.name or kind))
                 self.graph.made[scope + output] = key

@@ -43,6 +43,12 @@ class FileSummary:
         """The names of files that have its weights, relative to its directory."""
         return (self.schema.external_files or ()) if isinstance(self.schema, ONNXSchema) else ()
 
+    @property
+    def outside(self) -> str | None:
+        """Which of its weights are not in its directory; `None` where none is."""
+        outside = (self.schema.outside_files or ()) if isinstance(self.schema, ONNXSchema) else ()
+        return f"it has weights outside of its directory, in {outside[0][:80]!a}" if outside else None
+
 
 class Looking:
     """Remembers what was found in a content under a kind of name. Not for several threads at once.

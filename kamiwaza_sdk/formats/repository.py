@@ -96,6 +96,7 @@ def inspect_directory(directory: str | os.PathLike[str], *, variant: str | None 
             except UnknownFormatException:
                 unknown.add(name)  # .bin is what many other things are called
     sizes = {name: path.stat().st_size for name, path in paths.items()}
+    problems |= {name: one.outside for name, one in files.items() if one.outside is not None}
     repository = Repository(sizes, texts, files, unknown=unknown, place=str(root))
     return repository.describe(variant).model_copy(update={"problems": problems})
 

@@ -14,7 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from kamiwaza_sdk import FormatException, FormatLimitException, MalformedFileException, ONNXSchema, inspect_file
+from kamiwaza_sdk import (
+    FormatException,
+    FormatLimitException,
+    MalformedFileException,
+    ONNXSchema,
+    inspect_directory,
+    inspect_file,
+)
 from kamiwaza_sdk.formats import _source
 from kamiwaza_sdk.formats._onnx_values import DTYPES
 from kamiwaza_sdk.formats.looking import FileSummary, Looking
@@ -252,15 +259,20 @@ async def test_weights_in_bodies_constants_and_functions_are_counted_and_their_f
 
 
 @pytest.mark.parametrize("location", ["../a", "/etc/passwd", "b/../../a", "C:a", "a\\b", "\\\\host\\a", ""])
-def test_external_data_outside_of_the_directory_is_refused(location: str, tmp_path: Path) -> None:
+async def test_external_data_outside_of_the_directory_is_named_and_never_followed(
+    location: str, tmp_path: Path
+) -> None:
     data = branched(location).SerializeToString()
-    if not location:  # what is in no file is none to fetch
-        schema = inspect_bytes(data, tmp_path / "a.onnx")
-        assert isinstance(schema, ONNXSchema)
-        assert schema.external_files == ("constants.data", "loops/loop.data", "model.data")
-        return
-    with pytest.raises(MalformedFileException, match="outside of the model's directory"):
-        inspect_bytes(data, tmp_path / "a.onnx")
+    schema = inspect_bytes(data, tmp_path / "a.onnx")
+    assert isinstance(schema, ONNXSchema)
+    assert schema.external_files == ("constants.data", "loops/loop.data", "model.data")
+    assert schema.outside_files == ((location,) if location else ())  # what is in no file is none to fetch
+    assert schema.has_external_data
+    assert await Ranges(data, path="a.onnx").inspect() == schema
+    described = inspect_directory(tmp_path)
+    assert [*described.problems] == (["a.onnx"] if location else [])
+    assert ascii(location) in described.problems.get("a.onnx", "''")
+    assert location not in {file for one in described.layout.variants for file in one.files}
 
 
 def test_long_metadata_is_kept_and_what_is_too_long_is_named(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from kamiwaza_sdk import HubService, Policy, StorageConfig, StorageService
 from kamiwaza_sdk.services.hub._details import check_fetched
 from tests.formats.kinds import ARCHIVES, BY_HEAD, tarred, zipped
+from tests.formats.test_onnx import branched
 from tests.hub.test_policy_rules import WEIGHTS, laid
 
 
@@ -65,3 +66,12 @@ async def test_code_in_other_formats_is_judged_as_that_of_pickles(tmp_path: Path
     archive = zipped(ARCHIVES["keras"] | {"config.json": json.dumps(kept).encode()})
     laid(tmp_path, {"model.keras": archive})
     assert await objections(tmp_path, Policy(worst_pickle="suspicious")) == [("model.keras", "worst_pickle", "bad")]
+
+
+async def test_weights_outside_of_the_directory_of_an_onnx_file_are_an_objection_of_any_policy(tmp_path: Path) -> None:
+    model = branched("../../secret").SerializeToString()
+    laid(tmp_path, {"model.onnx": model, "model.data": bytes(99), "constants.data": b"1", "loops/loop.data": b"2"})
+    assert await objections(tmp_path, Policy()) == [("model.onnx", "content", "bad")]
+    assert await objections(tmp_path, Policy(formats=("onnx",), worst_pickle="safe")) == [
+        ("model.onnx", "content", "bad")
+    ]

@@ -56,6 +56,8 @@ class ONNXSchema(FileSchema):
         packing_problem: Why it is not known though the whole graph was seen.
         has_external_data: Whether some weights are in other files.
         external_files: The names of these files, relative to this one's directory, sorted.
+        outside_files: Those that would be outside of that directory, such as ``../w.data``, as they are written,
+            sorted: no loader should take them, nothing here follows them, and any `Policy` objects.
         metadata: What ``metadata_props`` says.
         cut_metadata: The keys of what is too long to be kept, over 4 MiB, sorted; in `metadata` they are empty.
 
@@ -80,5 +82,6 @@ class ONNXSchema(FileSchema):
     packing_problem: str | None = None
     has_external_data: bool | None = None
     external_files: tuple[str, ...] | None = None
+    outside_files: tuple[str, ...] | None = None
     metadata: dict[str, str]
     cut_metadata: tuple[str, ...] = ()

@@ -47,7 +47,8 @@ class RepositoryDetailsSchema(BaseModel):
         remote_code: What would have a loader run code that comes with the model, or from another repository, by path:
             files of Python, and configurations that name classes (``auto_map``, ``custom_pipeline``).
         verdicts: Of files that are pickles, or hold some or other code: which can do harm, by path.
-        problems: Why the inside of a file is not known, by path: it takes more than looking into it may.
+        problems: Why the inside of a file is not known, by path: it takes more than looking into it may, or its weights
+            are outside of its directory, where nothing is looked at.
 
     Example:
         >>> RepositoryDetailsSchema(size=0, license="mit").license

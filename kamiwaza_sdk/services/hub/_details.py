@@ -185,6 +185,7 @@ def _known(path: str, size: int, findings: Findings, problems: Mapping[str, str]
         fetched.digests_known,
         problems.get(path),
         findings.unread(path),
+        findings.outside(path),
     )
 
 

@@ -139,7 +139,12 @@ class Findings:
 
     def problem(self, path: str) -> str | None:
         """Return what is the matter with a file, be it weights or a text."""
-        return self.problems.get(path) or self.unreadable.get(path)
+        return self.problems.get(path) or self.unreadable.get(path) or self.outside(path)
+
+    def outside(self, path: str) -> str | None:
+        """Return which of a file's weights are not in its directory."""
+        summary = self.summaries.get(path)
+        return None if summary is None else summary.outside
 
     def repository(self) -> Repository:
         """Return all that is known of the files together, put together anew where more is known by now."""

@@ -296,7 +296,7 @@ class _Planning:
         if self._question.policy is None:
             return ()
         digests = {file.path: file.has_digest for file in manifest.files}
-        problems, unread = self._inspection.findings.problems, self._inspection.findings.unread
+        findings = self._inspection.findings
         known = [
             Known(
                 file.path,
@@ -304,8 +304,9 @@ class _Planning:
                 file.format,
                 file.verdict,
                 digests[file.path],
-                problems.get(file.path),
-                unread(file.path),
+                findings.problems.get(file.path),
+                findings.unread(file.path),
+                findings.outside(file.path),
             )
             for file in files
         ]
@@ -316,8 +317,8 @@ class _Planning:
             hub=manifest.hub,
             license=all_of(filter(None, (manifest.license, details.license))),
             files=known,
-            remote_code=self._inspection.findings.remote_code(),
-            unknown_licences=self._inspection.findings.unknown_licences(digests, final=final),
+            remote_code=findings.remote_code(),
+            unknown_licences=findings.unknown_licences(digests, final=final),
             final=final,
         )
         return objections_to(subject, self._question.policy)

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from kamiwaza_sdk.formats._licences import has_one_text
 from kamiwaza_sdk.formats.schemas import PickleVerdict
 from kamiwaza_sdk.services.hub.addresses import is_address, redacted
-from kamiwaza_sdk.services.hub.schemas.policy import VERDICTS, ObjectionSchema, Policy
+from kamiwaza_sdk.services.hub.schemas.policy import CONTENT, VERDICTS, ObjectionSchema, Policy
 from kamiwaza_sdk.services.hub.sources._ollama_images import DEFAULT_HOST
 
 __all__ = ["Known", "Subject", "objections_to"]
@@ -36,6 +36,7 @@ class Known(NamedTuple):
     has_digest: bool
     problem: str | None = None
     unread: str | None = None
+    outside: str | None = None
 
 
 class Subject(NamedTuple):
@@ -92,6 +93,12 @@ def _pickles(policy: Policy, subject: Subject) -> Iterator[ObjectionSchema]:
             yield _unreadable("worst_pickle", file, file.unread)
         elif subject.final and file.verdict is None and (file.format == "pickle" or file.problem is not None):
             yield _unreadable("worst_pickle", file, file.problem or "nothing is known of its inside")
+
+
+def _contents(policy: Policy, subject: Subject) -> Iterator[ObjectionSchema]:
+    for file in subject.files:
+        if file.outside is not None:
+            yield _bad(CONTENT, file, f"is not whole: {file.outside}")
 
 
 def _bad(rule: str, file: Known, reason: str) -> ObjectionSchema:
@@ -236,4 +243,6 @@ def _host_of_hub(hub: str | None) -> str | None:
     return None if hub is None else _HUBS.get(hub) or hub.partition("/")[0].partition(":")[0]
 
 
-_RULES: Final[tuple[_Rule, ...]] = (_sources, _licences, _formats, _pickles, _remote_code, _sizes, _digests)
+_RULES: Final[tuple[_Rule, ...]] = (
+    *(_sources, _licences, _formats, _contents, _pickles, _remote_code, _sizes, _digests),
+)

@@ -35,7 +35,8 @@ class ObjectionSchema(InputSchema):
 
     Attributes:
         rule: The field of `Policy` that says so; ``content`` where a file is not what its name promises, such as a Git
-            LFS pointer, which is asked without a policy too.
+            LFS pointer, which is asked without a policy too, or where an ONNX file has weights outside of its
+            directory.
         reason: What is the matter, for people to read.
         path: The file; `None` where it is the model as a whole.
         kind: ``bad``: it was read, and is against the policy; ``unreadable``: it could not be looked into, so that
