@@ -144,7 +144,7 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session(venv_backend="virtualenv", python="3.11")
 def oracles(session: nox.Session) -> None:
-    """Compare what is said of pickles with PyTorch, picklescan and modelscan, and of models with their own programs.
+    """Compare what is said of files with PyTorch, picklescan, modelscan and skops, and of models with their programs.
 
     Parameters with huggingface.js, layers and heads with the classes of transformers, GGUF files with gguf-py.
     With pip, which takes PyTorch from a machine's own index where there is one: it has some GB.
@@ -154,6 +154,7 @@ def oracles(session: nox.Session) -> None:
     session.run("python", "-m", "tests.formats.oracles")
     session.run("python", "-m", "tests.formats.config_oracles")
     session.run("python", "-m", "tests.formats.gguf_oracles")
+    session.run("python", "-m", "tests.formats.skops_oracle")
     place = Path(session.create_tmp()).resolve()
     session.run("npm", "install", "--silent", "--prefix", str(place), "@huggingface/hub@2", external=True)
     session.run("python", "-m", "tests.formats.count_oracles", env={"HUGGINGFACE_JS": str(place)})

@@ -1,20 +1,28 @@
-"""Finds code that archives hold without a pickle: Keras's Lambda layers, TorchScript, compiled programs.
+"""Finds code that archives hold or name without a pickle.
+
+That are Keras's Lambda layers, TorchScript, compiled programs, skops' types and what NeMo's configurations name.
 
 How Keras writes objects: https://keras.io/guides/serialization_and_saving/, ``keras/src/saving/serialization_lib.py``.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from kamiwaza_sdk.formats._archive import Member, open_member
+from kamiwaza_sdk.formats._front_matter import read_yaml
 from kamiwaza_sdk.formats._json import read_json
 from kamiwaza_sdk.formats._packed import Allowance
+from kamiwaza_sdk.formats._pickle_machine import Import
 from kamiwaza_sdk.formats._pickles import Found
 from kamiwaza_sdk.formats._programs import is_program
+from kamiwaza_sdk.formats._skops import untrusted_types
 from kamiwaza_sdk.formats._source import ByteSource, Cursor, Reading
 from kamiwaza_sdk.formats.exceptions import FormatException
 
-__all__ = ["find_code"]
+__all__ = ["MAX_NEMO", "find_code", "find_code_of_nemo"]
+
+#: Of NeMo's configurations, that are read whole: those of its models have a tenth of it.
+MAX_NEMO: Final = 256 * 1024
 
 _Members: TypeAlias = Mapping[str, Member]
 _MAX_CONFIGURATION: Final = 16 * 1024**2
@@ -75,9 +83,8 @@ def _whole(cursor: Cursor, most: int) -> Reading[bytes]:
 
 def _in_torchscript(source: ByteSource, members: _Members, allowance: Allowance, found: Found) -> Reading[None]:
     yield from ()
-    code = sorted(name for name in members if "/code/" in name and name.endswith(".py"))
-    more = f" and {len(code) - _SHOWN} more" if len(code) > _SHOWN else ""
-    found.code.append(("suspicious", f"it holds code of TorchScript: {', '.join(code[:_SHOWN])}{more}"))
+    code = [name for name in members if "/code/" in name and name.endswith(".py")]
+    found.code.append(("suspicious", f"it holds code of TorchScript: {_shown(code)}"))
 
 
 def _in_exported(source: ByteSource, members: _Members, allowance: Allowance, found: Found) -> Reading[None]:
@@ -90,8 +97,61 @@ def _in_exported(source: ByteSource, members: _Members, allowance: Allowance, fo
             found.code.append(("dangerous", f"it holds a program, which loading it runs: {name[:80]}"))
 
 
+def _in_skops(source: ByteSource, members: _Members, allowance: Allowance, found: Found) -> Reading[None]:
+    """Look for the types that skops does not trust by itself, as the user has to."""
+    member = members.get("schema.json")
+    if member is None:
+        found.unread.append("its schema is not in a zip archive, and is not read")
+        return
+    try:
+        cursor = yield from open_member(source, member, allowance)
+        types = untrusted_types(read_json(source, (yield from _whole(cursor, _MAX_CONFIGURATION)), infinite=True))
+    except FormatException as error:
+        found.unread.append(f"its schema cannot be read: {error.reason}")
+        return
+    if types:
+        found.imports |= types
+        found.code.append(("suspicious", f"it names types that skops does not trust: {_shown(map('.'.join, types))}"))
+
+
+def _shown(names: Iterable[str]) -> str:
+    ordered = sorted(names)
+    more = f" and {len(ordered) - _SHOWN} more" if len(ordered) > _SHOWN else ""
+    return ", ".join(name[:80] for name in ordered[:_SHOWN]) + more
+
+
+def find_code_of_nemo(configuration: bytes | None, found: Found) -> None:
+    """Note what NeMo's configuration names besides its own code: loading the model calls it.
+
+    Args:
+        configuration: As far as it was read; `None` where it was not.
+        found: Where that is noted.
+    """
+    if configuration is None or len(configuration) > MAX_NEMO:
+        found.unread.append(f"its configuration is not read, as it has more than {MAX_NEMO} bytes, or is packed again")
+        return
+    try:
+        targets = set(_targets(read_yaml(configuration.decode("utf-8"))))
+    except ValueError as error:
+        found.unread.append(f"its configuration cannot be read: {error}")
+        return
+    named = {Import(module or "?", name) for target in targets for module, _, name in [target.rpartition(".")]}
+    if named:
+        found.imports |= named
+        found.code.append(("suspicious", f"its configuration names other code: {_shown(map('.'.join, named))}"))
+
+
+def _targets(value: Any) -> Iterator[str]:  # Any: YAML
+    """Yield what objects are to be made of, but for NeMo's own classes."""
+    for one in _objects(value):
+        target = one.get("_target_")
+        if target is not None and not (isinstance(target, str) and target.startswith("nemo.")):
+            yield target if isinstance(target, str) else "?"
+
+
 _SEARCHES: Final[Mapping[str, Callable[[ByteSource, _Members, Allowance, Found], Reading[None]]]] = {
     "keras": _in_keras,
+    "skops": _in_skops,
     "torchscript": _in_torchscript,
     "pt2": _in_exported,
 }

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import yaml
 
-__all__ = ["read_front_matter"]
+__all__ = ["read_front_matter", "read_yaml"]
 
 _BLOCK: Final = re.compile(r"\A\s*---(?:\r\n|\r|\n)(.*?)(?:\r\n|\r|\n)---[ \t]*(?:\r\n|\n|\Z)", re.DOTALL)
 _LONGEST: Final = 1024**2
@@ -33,6 +33,22 @@ def read_front_matter(text: str) -> "Mapping[str, tuple[str, ...]]":
     """
     block = _BLOCK.match(text.removeprefix("\ufeff"))
     return _read(block[1]) if block is not None and len(block[1]) <= _LONGEST else {}
+
+
+def read_yaml(text: str) -> _Value:
+    """Return what a document holds: texts, lists of them, mappings of them.
+
+    Raises:
+        ValueError: It is no YAML, or has more than 64 levels or 100,000 values, aliases unfolded.
+    """
+    from yaml import YAMLError
+
+    try:
+        return _Builder(text).build()
+    except YAMLError as error:
+        raise ValueError(f"it is no YAML: {str(error)[:200]!a}") from None
+    except _TooMuchException:
+        raise ValueError(f"it has more than {_MOST_VALUES} values, or is nested too deeply") from None
 
 
 @lru_cache(maxsize=8)  # a plan asks more than once

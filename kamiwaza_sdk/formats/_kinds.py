@@ -63,8 +63,10 @@ _FILES: Final = "it is a graph of operations, which can read and write files, an
 _PROGRAM: Final = "it is a program, which is not read"
 _ARRAYS: Final = "arrays of numbers, read to their end"
 _KERAS: Final = "its layers are not read but for code in its configuration"
+_MAYBE_KERAS: Final = "it may be a model of Keras, which keeps the code of Lambda layers in such files; it is not read"
 _HDF5: Final = "Keras keeps the code of Lambda layers in such files, which are not read"
-_TYPES: Final = "it names types that loading it imports, which are not read"
+_TYPES: Final = "it names only types that skops trusts, and what is made of them is not read"
+_NEMO: Final = "its configuration names no code but NeMo's, which is not read"
 _PACKAGE: Final = "it is a package of code, which is not read"
 _BESIDE: Final = "weights without a mark, by the files beside them"
 
@@ -80,7 +82,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind("pt2", is_weights=True, reason=_GRAPH, holds=_any(r"(.*/)?data/aotinductor/.+")),
     Kind("dduf", is_weights=True, reason="of the files in it, only pickles are read", holds=_any(r"model_index\.json")),
     Kind("skops", is_weights=True, reason=_TYPES, holds=_is_skops),
-    Kind("nemo", is_weights=True, reason="its configuration is not read", holds=_any(r"(\./)?model_config\.yaml")),
+    Kind("nemo", is_weights=True, reason=_NEMO, holds=_any(r"(\./)?model_config\.yaml")),
     Kind("coreml", is_weights=True, reason=_GRAPH, holds=_any(r"(.*/)?(coremldata\.bin|com\.apple\.CoreML/.*)")),
     Kind("numpy", is_weights=True, reason=_ARRAYS, holds=_all(r".*\.npy")),
     Kind("whl", is_weights=False, reason=_PACKAGE, holds=_any(r"[^/]+\.dist-info/WHEEL")),
@@ -100,7 +102,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind("npy", is_weights=False, reason=_ARRAYS),
     # By their first bytes.
     Kind("keras", is_weights=True, reason=_HDF5, begins=rules.is_keras_hdf5),
-    Kind("hdf5", is_weights=True, reason=_UNREAD, begins=_mark(b"\x89HDF\r\n\x1a\n")),
+    Kind("hdf5", is_weights=True, reason=_MAYBE_KERAS, begins=_mark(b"\x89HDF\r\n\x1a\n")),
     Kind("tflite", is_weights=True, reason=_GRAPH, begins=_mark(b"TFL3", at=4)),
     Kind("executorch", is_weights=True, reason=_GRAPH, begins=rules.is_executorch),
     Kind("tensorrt", is_weights=True, reason="it is code for a GPU, which is not read", begins=_mark(b"ftrt")),

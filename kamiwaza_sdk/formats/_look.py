@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from kamiwaza_sdk.formats._archive import Member, find_members, open_member
-from kamiwaza_sdk.formats._code_in_archives import find_code
+from kamiwaza_sdk.formats._code_in_archives import MAX_NEMO, find_code, find_code_of_nemo
 from kamiwaza_sdk.formats._detection import is_pickle_name, named_format, unpacked_name
 from kamiwaza_sdk.formats._inner_files import as_source, part_of
 from kamiwaza_sdk.formats._packed import Allowance, Packing, Unpacker, packing_of
@@ -20,6 +20,8 @@ __all__ = ["MAX_DEPTH", "ZIP", "Look", "is_tar"]
 #: How many archives and packed streams, one in the other, are looked into.
 MAX_DEPTH: Final = 4
 ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
+#: What NeMo makes a model of.
+_NEMO: Final = "model_config.yaml"
 #: PyTorch's weights, which its loader never takes for pickles.
 _STORAGE: Final = re.compile(r"(.*/)?data/\d+")
 _TAR_BLOCK: Final = 512
@@ -36,6 +38,7 @@ class Look:
     Attributes:
         found: What was found so far.
         names: What the outermost archive holds; `None` where there is none.
+        configuration: What NeMo's archives have as that, up to a byte more than is read; `None` where there is none.
         ends_with_padding: Whether it is a tar archive, and nothing follows the last member.
     """
 
@@ -43,6 +46,7 @@ class Look:
         self.source = source
         self.found = Found()
         self.names: dict[str, Member | None] | None = None
+        self.configuration: bytes | None = None
         self.ends_with_padding = False
         self._allowance = Allowance()
 
@@ -169,12 +173,17 @@ class Look:
         if part.offset == part.end:
             return
         try:
+            if name.removeprefix("./") == _NEMO:  # of several the last one counts, as it does when they are unpacked
+                self.configuration = yield from part.peek(MAX_NEMO + 1)
             yield from self.into(part, name, depth + 1)
         except MalformedFileException as error:
             self._note(name, error.reason)
 
     def find_code(self, kind: str) -> Reading[None]:
         """Look for code in an archive of that kind that is in no pickle."""
+        if kind == "nemo":
+            find_code_of_nemo(self.configuration, self.found)
+            return
         members = {name: member for name, member in (self.names or {}).items() if member is not None}
         try:
             yield from find_code(self.source, kind, members, self._allowance, self.found)

@@ -109,7 +109,10 @@ ARCHIVES: Final[dict[str, dict[str, bytes]]] = {
         "model.weights.h5": HDF5,
     },
     "dduf": {"model_index.json": b"{}", "vae/config.json": b"{}", "vae/model.safetensors": bytes(8)},
-    "skops": {"1.npy": NUMBERS, "schema.json": b'{"__class__": "dict", "__module__": "builtins"}'},
+    "skops": {
+        "1.npy": NUMBERS,
+        "schema.json": b'{"__class__": "dict", "__module__": "builtins", "__loader__": "DictNode"}',
+    },
     "numpy": {"arr_0.npy": NUMBERS, "w.npy": NUMBERS},
     "whl": {"a/__init__.py": b"", "a-1.dist-info/WHEEL": b"Wheel-Version: 1.0\n", "a-1.pth": b"import os; a = 1\n"},
     "jar": {"META-INF/MANIFEST.MF": b"Manifest-Version: 1.0\n", "A.class": b"\xca\xfe\xba\xbe\0\0\0\x34"},

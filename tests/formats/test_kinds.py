@@ -271,6 +271,102 @@ def test_code_in_the_configuration_of_keras_is_named_and_not_safe(tmp_path: Path
     assert other(zipped(broken), tmp_path / "m.keras").verdict == "suspicious"
 
 
+def node(loader: str, name: str, **more: object) -> dict[str, object]:
+    module, _, own = name.rpartition(".")
+    return {"__loader__": loader, "__module__": module, "__class__": own, **more}
+
+
+def skops(*nodes: object, method: int = zipfile.ZIP_STORED) -> bytes:
+    schema = {**node("ListNode", "builtins.list", content=nodes), "protocol": 2}
+    return zipped(ARCHIVES["skops"] | {"schema.json": json.dumps(schema).encode()}, method=method)
+
+
+def test_types_that_skops_does_not_trust_itself_are_named_and_not_safe(tmp_path: Path) -> None:
+    logistic, ufunc = "sklearn.linear_model._logistic.LogisticRegression", "numpy.log1p"
+    nothing = node("JsonNode", "builtins.str", content='"os.system"')
+    trusted = [nothing, node("ObjectNode", logistic, content=node("DictNode", "builtins.dict", content={"a": nothing}))]
+    known = other(skops(*trusted, node("FunctionNode", ufunc)), tmp_path / "model.skops")
+    assert (known.format, known.verdict, known.imports) == ("skops", None, ())
+    assert "only types that skops trusts" in known.reason
+    # What one loader trusts is not trusted of another.
+    for one, names in [
+        (node("FunctionNode", "os.system"), ["os.system"]),
+        (node("FunctionNode", logistic), [logistic]),
+        (node("ObjectNode", "builtins.dict"), ["builtins.dict"]),
+        (node("NoSuchNode", "builtins.dict"), ["builtins.dict"]),
+        (node("MethodNode", "a.B", content={"obj": node("ObjectNode", "a.B"), "func": "c"}), ["a.B", "a.B.c"]),
+        (node("DictNode", "builtins.dict", content={"__class__": node("TypeNode", "a.B")}), ["a.B"]),
+    ]:
+        for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            found = other(skops(*trusted, one, method=method), tmp_path / "model.skops")
+            assert sorted(f"{one.module}.{one.name}" for one in found.imports) == names
+            assert found.verdict == ("dangerous" if "os.system" in names else "suspicious")
+            assert names[0] in found.reason
+
+
+def test_what_cannot_be_read_of_a_schema_of_skops_is_said(tmp_path: Path) -> None:
+    for text in (b"[", b"[]", b'{"a":' + b"[" * 300, b" " * (16 * 1024**2 + 1)):
+        schema = other(zipped(ARCHIVES["skops"] | {"schema.json": text}), tmp_path / "model.skops")
+        assert (schema.format, schema.verdict) == ("skops", None)
+        assert schema.reason == schema.unread[0]
+        assert "schema cannot be read" in schema.reason
+
+
+def nemo(configuration: str, *, mode: str = "w") -> bytes:
+    return tarred({"./model_config.yaml": configuration.encode(), "./vocabulary.txt": b"a\nb\n"}, mode=mode)
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_what_the_configuration_of_nemo_names_is_named_and_not_safe(mode: str, tmp_path: Path) -> None:
+    own = "target: x.Y\nencoder:\n  _target_: nemo.collections.asr.modules.ConformerEncoder\n  layers: [1, 2]\n"
+    known = other(nemo(own, mode=mode), tmp_path / "model.nemo")
+    assert (known.format, known.verdict, known.imports) == ("nemo", None, ())
+    assert known.reason == "its configuration names no code but NeMo's, which is not read"
+    for line, name, verdict in [
+        ("a: {b: [{_target_: os.system}]}", "os.system", "dangerous"),
+        ('"_targ\\x65t_": builtins.exec', "builtins.exec", "dangerous"),
+        ("? _target_\n: some.Class", "some.Class", "suspicious"),
+        ("a: &x {_target_: some.Class}\nb: *x", "some.Class", "suspicious"),
+        ("_target_: nemoral.Class", "nemoral.Class", "suspicious"),
+        ("_target_: [a]", "?.?", "dangerous"),
+        ("_target_: ${other}", "?.${other}", "dangerous"),
+    ]:
+        found = other(nemo(f"{own}{line}\n", mode=mode), tmp_path / "model.nemo")
+        assert [f"{one.module}.{one.name}" for one in found.imports] == [name]
+        assert (found.verdict, found.reason) == (verdict, f"its configuration names other code: {name}")
+
+
+def test_what_cannot_be_read_of_a_configuration_of_nemo_is_said(tmp_path: Path) -> None:
+    for text in (
+        "a: [",
+        "a: \xff\x01",
+        "- " * 70 + "a",
+        f"a: {'x' * 256 * 1024}",
+        "a: &a [1]\n" + "b: [*a]\n" * 3 + "---\n",
+    ):
+        schema = other(nemo(text), tmp_path / "model.nemo")
+        assert (schema.format, schema.verdict) == ("nemo", None)
+        assert schema.reason == schema.unread[0]
+        assert "configuration" in schema.reason
+
+
+def test_attributes_of_keras_far_into_an_hdf5_file_are_not_taken_for_none(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "model.h5", "w", libver="latest") as file:
+        file["weights"] = np.zeros(100_000)
+        file.attrs["model_config"] = "x" * 60_000
+        for index in range(20):  # so many are stored apart, in a heap
+            file.attrs[f"note_{index}"] = "y" * 1000
+        file.attrs["keras_version"] = "3.0"
+    data = (tmp_path / "model.h5").read_bytes()
+    assert b"keras_version" not in data[:65_536]
+    schema = other(data, tmp_path / "model.h5")
+    assert (schema.format, schema.verdict) == ("hdf5", None)
+    assert (
+        schema.reason
+        == "it may be a model of Keras, which keeps the code of Lambda layers in such files; it is not read"
+    )
+
+
 def test_the_code_of_torchscript_is_named(tmp_path: Path) -> None:
     members = {"m/data.pkl": WEIGHTS, "m/constants.pkl": b"\x80\x02).", "m/code/__torch__.py": b"class A: pass\n"}
     schema = other(zipped(members), tmp_path / "m.pt")

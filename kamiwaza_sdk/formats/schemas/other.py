@@ -62,7 +62,8 @@ class OtherFileSchema(FileSchema):
         verdict: The worst of what was found in it; `None` where nothing was found, which does not make it safe. Only
             what was read to its end, arrays of numbers, is ``safe``.
         reason: Why there is no verdict, or what it rests on.
-        imports: What pickles in it import, sorted by module and name, each once.
+        imports: What pickles in it import, and other code that loading it imports, as far as that is read: types that
+            skops does not trust, what NeMo's configuration names. Sorted by module and name, each once.
         pickles: How many pickles were looked through in it.
         findings: What speaks against it, for people to read: code in it, what is damaged.
         unread: What of it is packed and was not looked into, though there can be pickles in it, and why.
