@@ -1,6 +1,7 @@
 """Finds code that archives hold or name without a pickle.
 
-That are Keras's Lambda layers, TorchScript, compiled programs, skops' types and what NeMo's configurations name.
+That are Keras's Lambda layers, TorchScript, PyTorch's packages, compiled programs, types of skops, and what NeMo's
+configurations name.
 
 How Keras writes objects: https://keras.io/guides/serialization_and_saving/, ``keras/src/saving/serialization_lib.py``.
 """
@@ -87,6 +88,14 @@ def _in_torchscript(source: ByteSource, members: _Members, allowance: Allowance,
     found.code.append(("suspicious", f"it holds code of TorchScript: {_shown(code)}"))
 
 
+def _in_package(source: ByteSource, members: _Members, allowance: Allowance, found: Found) -> Reading[None]:
+    """Look for the modules that PyTorch's packages bring: what pickles import comes from there, whatever its name."""
+    yield from ()
+    code = [name for name in members if name.endswith(".py")]
+    if code:
+        found.code.append(("suspicious", f"it holds code of Python, which loading it runs: {_shown(code)}"))
+
+
 def _in_exported(source: ByteSource, members: _Members, allowance: Allowance, found: Found) -> Reading[None]:
     """Look for the programs that AOTInductor compiles and loads, by their first bytes and their endings."""
     for name, member in members.items():
@@ -152,6 +161,7 @@ def _targets(value: Any) -> Iterator[str]:  # Any: YAML
 _SEARCHES: Final[Mapping[str, Callable[[ByteSource, _Members, Allowance, Found], Reading[None]]]] = {
     "keras": _in_keras,
     "skops": _in_skops,
+    "torchpackage": _in_package,
     "torchscript": _in_torchscript,
     "pt2": _in_exported,
 }

@@ -4,7 +4,7 @@ from pathlib import PurePosixPath
 from typing import Final, NoReturn
 
 from kamiwaza_sdk.formats._detection import is_pickle_name, named_format
-from kamiwaza_sdk.formats._kinds import Kind, kind_called, kind_of_archive, kind_of_head
+from kamiwaza_sdk.formats._kinds import Kind, kind_behind_user_block, kind_called, kind_of_archive, kind_of_head
 from kamiwaza_sdk.formats._look import ZIP, Look, is_tar
 from kamiwaza_sdk.formats._packed import packing_of
 from kamiwaza_sdk.formats._pickles import (
@@ -131,7 +131,7 @@ def _kind(head: bytes, form: str | None, look: Look) -> Kind | None:
         return None
     kind = kind_of_head(head[:_PEEK] if form else head)
     if kind is not None or form is None:
-        return kind
+        return kind or kind_behind_user_block(head)
     if form == "numpy":
         return kind_called("npy")
     told = kind_called(form) if look.names is None else kind_of_archive(look.names)

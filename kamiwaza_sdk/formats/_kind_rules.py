@@ -10,6 +10,7 @@ __all__ = [
     "is_executorch",
     "is_flax",
     "is_ggml",
+    "is_hdf5",
     "is_imatrix",
     "is_keras_hdf5",
     "is_onnx",
@@ -19,6 +20,7 @@ __all__ = [
     "is_sentencepiece",
     "is_spacy",
     "is_tensorboard",
+    "without_user_block",
 ]
 
 _VARINT: Final = 0
@@ -202,9 +204,26 @@ def is_imatrix(head: bytes) -> bool:
     return 0 < count <= _MOST_TENSORS and bool(re.fullmatch(rb"[\w.\-]{1,200}\.weight", head[8 : 8 + max(length, 0)]))
 
 
+_HDF5: Final = b"\x89HDF\r\n\x1a\n"
+_USER_BLOCK: Final = 512
+
+
+def is_hdf5(head: bytes) -> bool:
+    """Whether it is HDF5: its mark, at the beginning."""
+    return head.startswith(_HDF5)
+
+
+def without_user_block(head: bytes) -> bytes:
+    """Return first bytes from where HDF5 begins behind what a user put before it: 512 bytes, 1,024, 2,048…; or all."""
+    place = _USER_BLOCK
+    while place < len(head) and not head.startswith(_HDF5, place):
+        place *= 2
+    return head[place:] or head
+
+
 def is_keras_hdf5(head: bytes) -> bool:
     """Whether the attributes that Keras writes are near the beginning of an HDF5 file."""
-    return head.startswith(b"\x89HDF\r\n\x1a\n") and (b"keras_version" in head or b"layer_names" in head)
+    return is_hdf5(head) and (b"keras_version" in head or b"layer_names" in head)
 
 
 _XML: Final = re.compile(rb"\s*(?:<\?xml[^>]{0,200}\?>\s*)?<net\s[^>]{0,500}version=")
@@ -270,6 +289,13 @@ def _key(data: bytes, at: int) -> tuple[bytes, int] | None:
 
 
 _EXTENSIONS: Final = {0xC7: 2, 0xC8: 3, 0xC9: 5, 0xD4: 1, 0xD5: 1, 0xD6: 1, 0xD7: 1, 0xD8: 1}
+_SCALARS: Final = {
+    **dict.fromkeys((0xC0, 0xC2, 0xC3), 0),
+    **dict.fromkeys((0xCC, 0xD0), 1),
+    **dict.fromkeys((0xCD, 0xD1), 2),
+    **dict.fromkeys((0xCA, 0xCE, 0xD2), 4),
+    **dict.fromkeys((0xCB, 0xCF, 0xD3), 8),
+}
 #: https://github.com/google/flax/blob/main/flax/serialization.py: arrays, complex numbers, scalars.
 _FLAX_TYPES: Final = frozenset({1, 2, 3})
 #: https://github.com/explosion/thinc/blob/main/thinc/model.py
@@ -277,16 +303,30 @@ _THINC: Final = frozenset({b"nodes", b"attrs", b"params", b"shims"})
 
 
 def is_flax(head: bytes) -> bool:
-    """Whether it is a tree of MessagePack whose first leaf is an array, as Flax writes it."""
-    at = 0
+    """Whether it is a tree of MessagePack with an array, as Flax writes it, among its first leaves."""
+    at = _map(head, 0)
     for _ in range(_MOST_NESTED):
-        inside = _map(head, at)
-        key = None if inside is None else _key(head, inside)
+        key = None if at is None else _key(head, at)
         if key is None:
             break
-        at = key[1]
-    width = _EXTENSIONS.get(head[at]) if 0 < at < len(head) else None
-    return width is not None and at + width < len(head) and head[at + width] in _FLAX_TYPES
+        value = key[1]
+        width = _EXTENSIONS.get(head[value]) if value < len(head) else None
+        if width is not None:
+            return value + width < len(head) and head[value + width] in _FLAX_TYPES
+        at = _map(head, value) or _after_scalar(head, value)
+    return False
+
+
+def _after_scalar(data: bytes, at: int) -> int | None:
+    """Return where the next key is behind a number, a text, nothing or an empty map; `None` where there is none."""
+    if at >= len(data):
+        return None
+    text = _key(data, at)
+    if text is not None:
+        return text[1]
+    first = data[at]
+    width = 0 if first <= 0x80 or first >= 0xE0 else _SCALARS.get(first)  # noqa: PLR2004 - short numbers, an empty map
+    return None if width is None else at + 1 + width
 
 
 def is_spacy(head: bytes) -> bool:

@@ -14,7 +14,7 @@ from kamiwaza_sdk.formats._programs import is_program
 from kamiwaza_sdk.formats.layouts.names import weight_format
 from kamiwaza_sdk.formats.schemas.other import OtherFormat
 
-__all__ = ["KINDS", "Kind", "kind_beside", "kind_called", "kind_of_archive", "kind_of_head"]
+__all__ = ["KINDS", "Kind", "kind_behind_user_block", "kind_beside", "kind_called", "kind_of_archive", "kind_of_head"]
 
 
 class Kind(NamedTuple):
@@ -76,6 +76,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     # By the names in an archive: zip, tar, and what is packed besides.
     Kind("keras", is_weights=True, reason=_KERAS, holds=_any(r"config\.json", r"[^/]*\.weights\.(h5|npz|json)")),
     Kind("torchscript", is_weights=True, reason=_PACKAGE, holds=_any(r"[^/]+/constants\.pkl", r"[^/]+/code/.+")),
+    Kind("torchpackage", is_weights=True, reason=_PACKAGE, holds=_any(r"[^/]+/\.data/extern_modules")),
     Kind(
         "pt2", is_weights=True, reason=_GRAPH, holds=_any(r"(.*/)?(archive_format|serialized_exported_program\.json)")
     ),
@@ -102,7 +103,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind("npy", is_weights=False, reason=_ARRAYS),
     # By their first bytes.
     Kind("keras", is_weights=True, reason=_HDF5, begins=rules.is_keras_hdf5),
-    Kind("hdf5", is_weights=True, reason=_MAYBE_KERAS, begins=_mark(b"\x89HDF\r\n\x1a\n")),
+    Kind("hdf5", is_weights=True, reason=_MAYBE_KERAS, begins=rules.is_hdf5),
     Kind("tflite", is_weights=True, reason=_GRAPH, begins=_mark(b"TFL3", at=4)),
     Kind("executorch", is_weights=True, reason=_GRAPH, begins=rules.is_executorch),
     Kind("tensorrt", is_weights=True, reason="it is code for a GPU, which is not read", begins=_mark(b"ftrt")),
@@ -128,6 +129,12 @@ KINDS: Final[tuple[Kind, ...]] = (
 def kind_of_head(head: bytes) -> Kind | None:
     """Return the kind of a file that begins like this; `None` where that says nothing."""
     return next((kind for kind in KINDS if kind.begins is not None and kind.begins(head)), None)
+
+
+def kind_behind_user_block(head: bytes) -> Kind | None:
+    """Return the same of HDF5 that begins later, as its libraries look for it."""
+    rest = rules.without_user_block(head)
+    return None if rest is head else kind_of_head(rest)
 
 
 def kind_of_archive(names: Collection[str]) -> Kind:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final, NoReturn
 
-from kamiwaza_sdk.formats._kinds import kind_of_head
+from kamiwaza_sdk.formats._kinds import kind_behind_user_block, kind_of_head
 from kamiwaza_sdk.formats._licences import LONGEST, is_licence_file
 from kamiwaza_sdk.formats._remote_code import CONFIGURATIONS
 from kamiwaza_sdk.formats.exceptions import FormatLimitException, UnknownFormatException
@@ -162,7 +162,7 @@ def _has_weights(path: Path) -> bool:
     """Whether a file begins as weights do, whatever it is called."""
     with path.open("rb") as file:
         head = file.read(_HEAD)
-    kind = kind_of_head(head)
+    kind = kind_of_head(head) or kind_behind_user_block(head)
     return detect_format(head) in {"safetensors", "gguf", "onnx"} or (kind is not None and kind.is_weights)
 
 

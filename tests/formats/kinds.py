@@ -109,6 +109,7 @@ ARCHIVES: Final[dict[str, dict[str, bytes]]] = {
         "model.weights.h5": HDF5,
     },
     "dduf": {"model_index.json": b"{}", "vae/config.json": b"{}", "vae/model.safetensors": bytes(8)},
+    "torchpackage": {"p/.data/extern_modules": b"sys\n", "p/.data/version": b"6\n", "p/.data/0.storage": bytes(8)},
     "skops": {
         "1.npy": NUMBERS,
         "schema.json": b'{"__class__": "dict", "__module__": "builtins", "__loader__": "DictNode"}',

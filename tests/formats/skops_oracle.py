@@ -105,7 +105,7 @@ def main() -> None:
             there = skops.io.get_untrusted_types(file=path)
             print(f"{name} | {schema.verdict} | {', '.join(here) or 'all trusted'}")  # noqa: T201 - a report
             wrong += [] if here == there else [f"{name}: skops does not trust {there}"]
-    sys.exit("\n".join(wrong))
+    sys.exit("\n".join(wrong) or 0)
 
 
 if __name__ == "__main__":

@@ -376,6 +376,38 @@ def test_the_code_of_torchscript_is_named(tmp_path: Path) -> None:
     assert evil.verdict == "dangerous"
 
 
+def test_the_code_of_a_package_of_pytorch_is_named_and_replaces_what_is_safe_elsewhere(tmp_path: Path) -> None:
+    package = ARCHIVES["torchpackage"] | {"p/m/m.pkl": WEIGHTS}
+    plain = other(zipped(package), tmp_path / "model.pt")
+    assert (plain.format, plain.verdict, plain.pickles) == ("torchpackage", None, 1)
+    schema = other(zipped(package | {"p/collections.py": b"import os"}), tmp_path / "model.pt")
+    assert (schema.format, schema.verdict) == ("torchpackage", "suspicious")
+    assert schema.reason == "it holds code of Python, which loading it runs: p/collections.py"
+
+
+@pytest.mark.parametrize("size", [512, 2048, 32_768])
+def test_hdf5_behind_a_user_block_is_hdf5(size: int, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "model.h5", "w", userblock_size=size) as file:
+        file["w"] = np.zeros(9)
+    for attribute, kind in (("note", "hdf5"), ("keras_version", "keras")):
+        with h5py.File(tmp_path / "model.h5", "a") as file:
+            file.attrs[attribute] = "3.0"
+        content = b"a note\0".ljust(size, b"\1") + (tmp_path / "model.h5").read_bytes()[size:]
+        for name in ("data", "noted.h5"):
+            assert other(content, tmp_path / name).format == kind
+    first = tarred({"model.h5": content[size:]})
+    assert other(first, tmp_path / "models.tar").format == "tar"
+
+
+def test_a_tree_of_flax_is_one_wherever_its_first_array_is(tmp_path: Path) -> None:
+    array = msgpack.ExtType(1, b"\x93\x91\x01\xa2f4\xc4\x04" + bytes(4))
+    others = {"a": 1, "b": -70_000, "c": None, "d": 1.5, "e": {}, "f": {"g": "text", "h": 2**40}, "i": True}
+    assert other(msgpack.packb(others | {"w": array}), tmp_path / "flax_model.msgpack").format == "flax"
+    for tree in (others, {"a": [1], "w": array}, {1: array}, {}, [array]):
+        with pytest.raises(UnknownFormatException):
+            inspect_bytes(msgpack.packb(tree), tmp_path / "data.msgpack")
+
+
 def test_a_program_in_what_pytorch_exports_is_named(tmp_path: Path) -> None:
     plain = other(zipped(ARCHIVES["pt2"]), tmp_path / "m.pt2")
     assert plain.verdict is None

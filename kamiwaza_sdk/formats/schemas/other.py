@@ -43,6 +43,7 @@ OtherFormat: TypeAlias = Literal[
     "tensorboard",
     "tensorrt",
     "tflite",
+    "torchpackage",
     "torchscript",
     "whl",
     "xz",
