@@ -6,14 +6,14 @@ configurations name.
 How Keras writes objects: https://keras.io/guides/serialization_and_saving/, ``keras/src/saving/serialization_lib.py``.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import Any, Final, TypeAlias
 
 from kamiwaza_sdk.formats._archive import Member, open_member
 from kamiwaza_sdk.formats._front_matter import read_yaml
 from kamiwaza_sdk.formats._json import read_json
 from kamiwaza_sdk.formats._packed import Allowance
-from kamiwaza_sdk.formats._pickle_machine import Import
+from kamiwaza_sdk.formats._pickle_machine import MAX_IMPORTS, Import
 from kamiwaza_sdk.formats._pickles import Found
 from kamiwaza_sdk.formats._programs import is_program
 from kamiwaza_sdk.formats._skops import untrusted_types
@@ -118,9 +118,18 @@ def _in_skops(source: ByteSource, members: _Members, allowance: Allowance, found
     except FormatException as error:
         found.unread.append(f"its schema cannot be read: {error.reason}")
         return
-    if types:
-        found.imports |= types
-        found.code.append(("suspicious", f"it names types that skops does not trust: {_shown(map('.'.join, types))}"))
+    _note_named(types, "it names types that skops does not trust", found)
+
+
+def _note_named(named: Set[Import], what: str, found: Found) -> None:
+    """Note what loading imports, as far as the limit of imports goes."""
+    if not named:
+        return
+    ordered = sorted(named)
+    found.imports.update(ordered[:MAX_IMPORTS])
+    found.code.append(("suspicious", f"{what}: {_shown(map('.'.join, ordered))}"))
+    if len(ordered) > MAX_IMPORTS:
+        found.unread.append(f"of {len(ordered)} names that it imports, only {MAX_IMPORTS} are looked at")
 
 
 def _shown(names: Iterable[str]) -> str:
@@ -145,9 +154,7 @@ def find_code_of_nemo(configuration: bytes | None, found: Found) -> None:
         found.unread.append(f"its configuration cannot be read: {error}")
         return
     named = {Import(module or "?", name) for target in targets for module, _, name in [target.rpartition(".")]}
-    if named:
-        found.imports |= named
-        found.code.append(("suspicious", f"its configuration names other code: {_shown(map('.'.join, named))}"))
+    _note_named(named, "its configuration names other code", found)
 
 
 def _targets(value: Any) -> Iterator[str]:  # Any: YAML

@@ -2,10 +2,13 @@
 
 import json
 import struct
+import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
+
+import lz4.frame  # type: ignore[import-untyped]  # it has no types
 
 __all__ = ["HOSTILE", "write_hostile"]
 
@@ -209,6 +212,42 @@ def _npy_header(size: int) -> Iterator[bytes]:
     yield _npy(b"{'descr': '|O'," + b" " * (size - 40) + b"}") + b"N."
 
 
+def _lz4(size: int) -> Iterator[bytes]:
+    """Yield a pickle that unfolds to some 250 times the size."""
+    content = b"N0" * (_BLOCK // 2)
+    packer = lz4.frame.LZ4FrameCompressor(block_size=lz4.frame.BLOCKSIZE_MAX4MB)
+    yield packer.begin()
+    yield from (packer.compress(content) for _ in range(size // 4096))
+    yield packer.flush()
+
+
+def _skops(unit: Callable[[int], bytes]) -> _Maker:
+    """Make a schema as long as may be read."""
+
+    def make(size: int) -> Iterator[bytes]:
+        schema = _filled(b'{"content":[', unit, b"{}]}", min(size, 15_000_000))
+        return _zip(iter([(b"schema.json", b"", schema, 0), (b"a.npy", b"", _npy(b"{}"), 0)]))
+
+    return make
+
+
+def _node(index: int) -> bytes:
+    """Return a node of skops so long that there are nearly as many as there may be values."""
+    return f'{{"__loader__":"{"l" * 110}","__module__":"m{index}","__class__":"c"}},'.encode()
+
+
+def _nemo(unit: bytes) -> _Maker:
+    """Make a configuration as long as may be read, and what fills the archive up."""
+
+    def make(size: int) -> Iterator[bytes]:
+        for name, content in (("model_config.yaml", _repeated(unit, 256_000)), ("rest", bytes(size))):
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            yield info.tobuf() + content + bytes(-len(content) % 512)
+
+    return make
+
+
 _NO_ZIP64 = b"\xfe\xca\x00\x00"
 _WEIGHT = b"\x08\x00\x10\x01"
 
@@ -276,6 +315,12 @@ HOSTILE: Final[dict[str, tuple[str, _Maker]]] = {
     "zip: extra fields": ("m.pt", _zip_of(_many(300), _NO_ZIP64 * 50, b"N.")),
     "zip: long extra fields": ("m.pt", _zip_of(_many(65_600), _NO_ZIP64 * 16_000, b"N.")),
     "zip: bomb": ("m.pt", _bomb),
+    "lz4: bomb": ("m.joblib", _lz4),
+    "skops: nodes": ("m.skops", _skops(_node)),
+    "skops: objects": ("m.skops", _skops(lambda index: b"{},")),
+    "nemo: values": ("m.nemo", _nemo(b"- a\n")),
+    "nemo: targets": ("m.nemo", _nemo(b"- _target_: a\n")),
+    "nemo: aliases": ("m.nemo", _nemo(b"- &a [*a]\n")),
     "numpy: header": ("m.npy", _npy_header),
     "numpy: fields": ("m.npy", _npy_fields),
     "config: lists": (

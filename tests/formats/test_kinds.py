@@ -312,6 +312,12 @@ def test_what_cannot_be_read_of_a_schema_of_skops_is_said(tmp_path: Path) -> Non
         assert "schema cannot be read" in schema.reason
 
 
+def test_of_very_many_types_of_skops_as_many_are_looked_at_as_of_imports_of_pickles(tmp_path: Path) -> None:
+    schema = other(skops(*(node("ObjectNode", f"a.B{index}") for index in range(10_001))), tmp_path / "model.skops")
+    assert (schema.verdict, len(schema.imports)) == ("suspicious", 10_000)
+    assert schema.unread == ("of 10001 names that it imports, only 10000 are looked at",)
+
+
 def nemo(configuration: str, *, mode: str = "w") -> bytes:
     return tarred({"./model_config.yaml": configuration.encode(), "./vocabulary.txt": b"a\nb\n"}, mode=mode)
 
