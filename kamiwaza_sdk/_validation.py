@@ -177,14 +177,16 @@ def check_layout(paths: Iterable[str], *, field: str = "files") -> None:
             reason = f"name {shown(other)} and {shown(path)}, which can be one file; give each a path of its own"
             raise InvalidPathException(field, reason, value=path)
         files[key] = path
-    folders = {""}
+    folders = {""}  # of files, not those above them: these can be hundreds for each file
     for key, path in files.items():
         folder = key.rpartition("/")[0]
-        while folder not in folders:
+        if folder in folders:
+            continue
+        folders.add(folder)
+        while folder:
             if folder in files:
                 reason = f"name {shown(files[folder])} as a file and as a directory; rename one"
                 raise InvalidPathException(field, reason, value=path)
-            folders.add(folder)
             folder = folder.rpartition("/")[0]
 
 

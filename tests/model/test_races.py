@@ -172,18 +172,22 @@ def _purge(models: ModelService, model_id: UUID) -> None:
     models.purge_model(model_id)
 
 
-@pytest.mark.parametrize("act", [_rename, _delete, _purge])
+@pytest.mark.parametrize(("act", "is_refused"), [(_rename, False), (_delete, True), (_purge, False)])
 def test_files_are_registered_under_no_other_name_whatever_becomes_of_the_model_meanwhile(
-    postgresql_tables: str, act: Callable[[ModelService, UUID], None]
+    postgresql_tables: str, act: Callable[[ModelService, UUID], None], *, is_refused: bool
 ) -> None:
+    """Where the name is free again, a new model gets it; where a deleted model has it, nobody does."""
     engine, others = create_engine(postgresql_tables), create_engine(postgresql_tables)
     namespace = f"race{act.__name__}"
     with Session(others) as db:
         model = ModelService(db, namespace=namespace).create_model(CreateModel(name="m"))
         db.commit()
 
+    acted = []
+
     def before(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        if "FOR NO KEY UPDATE" in statement:
+        if "FOR NO KEY UPDATE" in statement and not acted:
+            acted.append(act)
             with Session(others) as db:
                 act(ModelService(db, namespace=namespace), model.id)
                 db.commit()
@@ -191,12 +195,17 @@ def test_files_are_registered_under_no_other_name_whatever_becomes_of_the_model_
     event.listen(engine, "before_cursor_execute", before)
     with Session(engine) as db:
         models = ModelService(db, namespace=namespace)
-        with pytest.raises(ModelAlreadyExistsException, match="Model 'm'") as refused:
-            models.register(fetched("a", name="m"))
-        assert models.count_versions() == 0
+        if is_refused:
+            with pytest.raises(ModelAlreadyExistsException, match="Model 'm'") as refused:
+                models.register(fetched("a", name="m"))
+            assert refused.value.transaction_usable is True
+        else:
+            version = models.register(fetched("a", name="m"))
+            assert (version.number, models.get_model_by_name("m").id) == (1, version.model_id)
+            assert version.model_id != model.id
+        assert (acted, models.count_versions()) == ([act], 0 if is_refused else 1)
     for each in (engine, others):
         each.dispose()
-    assert refused.value.transaction_usable is True
 
 
 READS: dict[str, Callable[[ModelService, ModelVersionSchema], list[ModelVersionSchema]]] = {

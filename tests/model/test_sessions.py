@@ -29,7 +29,7 @@ from kamiwaza_sdk import (
     UpdateModel,
     setup_database,
 )
-from tests.backends import Backend, HostBase, Order, add
+from tests.backends import Backend, HostBase, Order, add, renew_tables
 from tests.processes import FRESH
 
 
@@ -181,6 +181,8 @@ def test_a_rename_onto_a_name_that_the_snapshot_hides_is_refused_as_any_other(
     postgresql_tables: str, level: str
 ) -> None:
     engine = create_engine(postgresql_tables, isolation_level=level)
+    with engine.begin() as connection:
+        renew_tables(connection)
     with Session(engine) as first, Session(engine) as second:
         ours, theirs = (ModelService(db, namespace=f"hidden-{level}") for db in (first, second))
         model = ours.create_model(CreateModel(name="m"))
