@@ -34,10 +34,10 @@ nitpicky = True
 #: Protocols that say no more than the text beside them, a type variable, rows of tables, and matplotlib's figure.
 nitpick_ignore = {
     ("py:class", "Figure"),
-    ("py:class", "kamiwaza_sdk.formats.schemas.tensors.StoredTensor"),
+    ("py:class", "kamiwaza_sdk.formats.schemas.files.StoredTensor"),
     ("py:class", "kamiwaza_sdk.services.hub.sources.versions.FileFromSomewhere"),
-    ("py:class", "kamiwaza_sdk.services.hub.schemas.fetched._File"),
-    ("py:class", "kamiwaza_sdk.services.model.schemas.page._Item"),
+    ("py:class", "kamiwaza_sdk.services.hub.schemas.results._File"),
+    ("py:class", "kamiwaza_sdk.services.model.schemas.model._Item"),
 }
 
 html_theme = "furo"

@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.formats.inspection import inspect_file as inspect_file
     from kamiwaza_sdk.formats.inspection import inspect_remote as inspect_remote
     from kamiwaza_sdk.formats.layouts.describe import describe_layout as describe_layout
-    from kamiwaza_sdk.formats.memory import HasWeights as HasWeights
-    from kamiwaza_sdk.formats.memory import estimate_memory as estimate_memory
-    from kamiwaza_sdk.formats.memory import longest_context as longest_context
+    from kamiwaza_sdk.formats.memory.estimate import HasWeights as HasWeights
+    from kamiwaza_sdk.formats.memory.estimate import estimate_memory as estimate_memory
+    from kamiwaza_sdk.formats.memory.estimate import longest_context as longest_context
     from kamiwaza_sdk.formats.repository import DESCRIBING_FILES as DESCRIBING_FILES
     from kamiwaza_sdk.formats.repository import describe_repository as describe_repository
     from kamiwaza_sdk.formats.repository import inspect_directory as inspect_directory
@@ -80,7 +80,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.download.exceptions import RangeNotSupportedException as RangeNotSupportedException
     from kamiwaza_sdk.services.download.exceptions import SizeMismatchException as SizeMismatchException
     from kamiwaza_sdk.services.download.exceptions import UnexpectedEncodingException as UnexpectedEncodingException
-    from kamiwaza_sdk.services.download.handle import Download as Download
+    from kamiwaza_sdk.services.download.progress import Download as Download
     from kamiwaza_sdk.services.download.schemas import AttemptCallback as AttemptCallback
     from kamiwaza_sdk.services.download.schemas import DownloadAttempt as DownloadAttempt
     from kamiwaza_sdk.services.download.schemas import DownloadOutcome as DownloadOutcome
@@ -111,21 +111,21 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.exceptions import SourceTooLargeException as SourceTooLargeException
     from kamiwaza_sdk.services.hub.exceptions import VersionUnavailableException as VersionUnavailableException
     from kamiwaza_sdk.services.hub.plots import plot_memory as plot_memory
-    from kamiwaza_sdk.services.hub.schemas.adopted import Adopted as Adopted
-    from kamiwaza_sdk.services.hub.schemas.adopted import AdoptedFile as AdoptedFile
-    from kamiwaza_sdk.services.hub.schemas.fault import FileFaultSchema as FileFaultSchema
-    from kamiwaza_sdk.services.hub.schemas.fetched import Fetched as Fetched
-    from kamiwaza_sdk.services.hub.schemas.fetched import FetchedFile as FetchedFile
-    from kamiwaza_sdk.services.hub.schemas.fetched import manifest_digest as manifest_digest
     from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema as LeftOutSchema
     from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema as ManifestFileSchema
     from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema as ManifestSchema
+    from kamiwaza_sdk.services.hub.schemas.manifest import RepositorySchema as RepositorySchema
     from kamiwaza_sdk.services.hub.schemas.plan import PlanFileSchema as PlanFileSchema
     from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema as PlanSchema
     from kamiwaza_sdk.services.hub.schemas.plan import PlanVariantSchema as PlanVariantSchema
     from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema as ObjectionSchema
     from kamiwaza_sdk.services.hub.schemas.policy import Policy as Policy
-    from kamiwaza_sdk.services.hub.schemas.repository import RepositorySchema as RepositorySchema
+    from kamiwaza_sdk.services.hub.schemas.results import Adopted as Adopted
+    from kamiwaza_sdk.services.hub.schemas.results import AdoptedFile as AdoptedFile
+    from kamiwaza_sdk.services.hub.schemas.results import Fetched as Fetched
+    from kamiwaza_sdk.services.hub.schemas.results import FetchedFile as FetchedFile
+    from kamiwaza_sdk.services.hub.schemas.results import FileFaultSchema as FileFaultSchema
+    from kamiwaza_sdk.services.hub.schemas.results import manifest_digest as manifest_digest
     from kamiwaza_sdk.services.hub.services import HubService as HubService
     from kamiwaza_sdk.services.hub.services import RepositorySort as RepositorySort
     from kamiwaza_sdk.services.hub.services import Source as Source
@@ -180,23 +180,20 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.model.models import DBModelTag as DBModelTag
     from kamiwaza_sdk.services.model.models import DBModelVersion as DBModelVersion
     from kamiwaza_sdk.services.model.models import DBModelVersionTag as DBModelVersionTag
-    from kamiwaza_sdk.services.model.operations.bulk import OnConflict as OnConflict
-    from kamiwaza_sdk.services.model.operations.listings import ModelSort as ModelSort
-    from kamiwaza_sdk.services.model.operations.listings import VersionSort as VersionSort
-    from kamiwaza_sdk.services.model.schemas.bulk import BulkResult as BulkResult
+    from kamiwaza_sdk.services.model.registry.bulk import OnConflict as OnConflict
     from kamiwaza_sdk.services.model.schemas.config import CreateModelConfig as CreateModelConfig
+    from kamiwaza_sdk.services.model.schemas.config import EventKind as EventKind
     from kamiwaza_sdk.services.model.schemas.config import ModelConfigSchema as ModelConfigSchema
+    from kamiwaza_sdk.services.model.schemas.config import ModelEventSchema as ModelEventSchema
     from kamiwaza_sdk.services.model.schemas.config import UpdateModelConfig as UpdateModelConfig
-    from kamiwaza_sdk.services.model.schemas.event import EventKind as EventKind
-    from kamiwaza_sdk.services.model.schemas.event import ModelEventSchema as ModelEventSchema
     from kamiwaza_sdk.services.model.schemas.filters import Field as Field
     from kamiwaza_sdk.services.model.schemas.filters import Filter as Filter
-    from kamiwaza_sdk.services.model.schemas.lineage import RelativeSchema as RelativeSchema
+    from kamiwaza_sdk.services.model.schemas.model import BulkResult as BulkResult
     from kamiwaza_sdk.services.model.schemas.model import CreateModel as CreateModel
     from kamiwaza_sdk.services.model.schemas.model import LatestVersionSchema as LatestVersionSchema
     from kamiwaza_sdk.services.model.schemas.model import ModelSchema as ModelSchema
+    from kamiwaza_sdk.services.model.schemas.model import Page as Page
     from kamiwaza_sdk.services.model.schemas.model import UpdateModel as UpdateModel
-    from kamiwaza_sdk.services.model.schemas.page import Page as Page
     from kamiwaza_sdk.services.model.schemas.version import CreateFile as CreateFile
     from kamiwaza_sdk.services.model.schemas.version import CreateParent as CreateParent
     from kamiwaza_sdk.services.model.schemas.version import CreateVersion as CreateVersion
@@ -204,8 +201,11 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema as ModelVersionSchema
     from kamiwaza_sdk.services.model.schemas.version import ParentSchema as ParentSchema
     from kamiwaza_sdk.services.model.schemas.version import Relation as Relation
+    from kamiwaza_sdk.services.model.schemas.version import RelativeSchema as RelativeSchema
     from kamiwaza_sdk.services.model.schemas.version import UpdateVersion as UpdateVersion
     from kamiwaza_sdk.services.model.schemas.version import VersionStatus as VersionStatus
+    from kamiwaza_sdk.services.model.search.listings import ModelSort as ModelSort
+    from kamiwaza_sdk.services.model.search.listings import VersionSort as VersionSort
     from kamiwaza_sdk.services.model.services import ModelService as ModelService
     from kamiwaza_sdk.services.storage.config import StorageConfig as StorageConfig
     from kamiwaza_sdk.services.storage.exceptions import BlobCorruptException as BlobCorruptException
@@ -444,10 +444,10 @@ __all__ = [
 
 #: Which module each name comes from.
 _MODULES = {
-    "Adopted": "kamiwaza_sdk.services.hub.schemas.adopted",
+    "Adopted": "kamiwaza_sdk.services.hub.schemas.results",
     "AdoptedBlobSchema": "kamiwaza_sdk.services.storage.schemas",
     "AdoptedBy": "kamiwaza_sdk.services.storage.schemas",
-    "AdoptedFile": "kamiwaza_sdk.services.hub.schemas.adopted",
+    "AdoptedFile": "kamiwaza_sdk.services.hub.schemas.results",
     "AliasAlreadyExistsException": "kamiwaza_sdk.services.model.exceptions",
     "AliasNotFoundException": "kamiwaza_sdk.services.model.exceptions",
     "AlreadyExistsException": "kamiwaza_sdk.exceptions",
@@ -460,7 +460,7 @@ _MODULES = {
     "BlobNotFoundException": "kamiwaza_sdk.services.storage.exceptions",
     "BlobSchema": "kamiwaza_sdk.services.storage.schemas",
     "BulkException": "kamiwaza_sdk.services.model.exceptions",
-    "BulkResult": "kamiwaza_sdk.services.model.schemas.bulk",
+    "BulkResult": "kamiwaza_sdk.services.model.schemas.model",
     "ChecksumMismatchException": "kamiwaza_sdk.services.download.exceptions",
     "CompanionSchema": "kamiwaza_sdk.formats.schemas",
     "ConfigurationException": "kamiwaza_sdk.exceptions",
@@ -491,7 +491,7 @@ _MODULES = {
     "DatabaseTooNewException": "kamiwaza_sdk.services.model.exceptions",
     "DatabaseUnsupportedException": "kamiwaza_sdk.services.model.exceptions",
     "DigestMismatchException": "kamiwaza_sdk.services.storage.exceptions",
-    "Download": "kamiwaza_sdk.services.download.handle",
+    "Download": "kamiwaza_sdk.services.download.progress",
     "DownloadAttempt": "kamiwaza_sdk.services.download.schemas",
     "DownloadConfig": "kamiwaza_sdk.services.download.config",
     "DownloadDiskException": "kamiwaza_sdk.services.download.exceptions",
@@ -505,12 +505,12 @@ _MODULES = {
     "DownloadStatusException": "kamiwaza_sdk.services.download.exceptions",
     "DownloadTimeoutException": "kamiwaza_sdk.services.download.exceptions",
     "DownloadTooLargeException": "kamiwaza_sdk.services.download.exceptions",
-    "EventKind": "kamiwaza_sdk.services.model.schemas.event",
-    "Fetched": "kamiwaza_sdk.services.hub.schemas.fetched",
-    "FetchedFile": "kamiwaza_sdk.services.hub.schemas.fetched",
+    "EventKind": "kamiwaza_sdk.services.model.schemas.config",
+    "Fetched": "kamiwaza_sdk.services.hub.schemas.results",
+    "FetchedFile": "kamiwaza_sdk.services.hub.schemas.results",
     "Field": "kamiwaza_sdk.services.model.schemas.filters",
     "FileConflictException": "kamiwaza_sdk.services.storage.exceptions",
-    "FileFaultSchema": "kamiwaza_sdk.services.hub.schemas.fault",
+    "FileFaultSchema": "kamiwaza_sdk.services.hub.schemas.results",
     "FileFormat": "kamiwaza_sdk.formats.inspection",
     "FileLike": "kamiwaza_sdk.services.storage.schemas",
     "Filter": "kamiwaza_sdk.services.model.schemas.filters",
@@ -522,7 +522,7 @@ _MODULES = {
     "GGUFValue": "kamiwaza_sdk.formats.schemas",
     "GitBlobMismatchException": "kamiwaza_sdk.services.hub.exceptions",
     "HasFiles": "kamiwaza_sdk.services.storage.schemas",
-    "HasWeights": "kamiwaza_sdk.formats.memory",
+    "HasWeights": "kamiwaza_sdk.formats.memory.estimate",
     "HostNotAllowedException": "kamiwaza_sdk.services.download.exceptions",
     "HubConfig": "kamiwaza_sdk.services.hub.config",
     "HubException": "kamiwaza_sdk.services.hub.exceptions",
@@ -550,13 +550,13 @@ _MODULES = {
     "ModelConfigAlreadyExistsException": "kamiwaza_sdk.services.model.exceptions",
     "ModelConfigNotFoundException": "kamiwaza_sdk.services.model.exceptions",
     "ModelConfigSchema": "kamiwaza_sdk.services.model.schemas.config",
-    "ModelEventSchema": "kamiwaza_sdk.services.model.schemas.event",
+    "ModelEventSchema": "kamiwaza_sdk.services.model.schemas.config",
     "ModelFileSchema": "kamiwaza_sdk.services.model.schemas.version",
     "ModelInUseException": "kamiwaza_sdk.services.model.exceptions",
     "ModelNotFoundException": "kamiwaza_sdk.services.model.exceptions",
     "ModelSchema": "kamiwaza_sdk.services.model.schemas.model",
     "ModelService": "kamiwaza_sdk.services.model.services",
-    "ModelSort": "kamiwaza_sdk.services.model.operations.listings",
+    "ModelSort": "kamiwaza_sdk.services.model.search.listings",
     "ModelSource": "kamiwaza_sdk.services.hub.sources.protocol",
     "ModelTooLargeException": "kamiwaza_sdk.services.model.exceptions",
     "ModelVersionSchema": "kamiwaza_sdk.services.model.schemas.version",
@@ -569,12 +569,12 @@ _MODULES = {
     "ObjectStorageException": "kamiwaza_sdk.services.hub.exceptions",
     "ObjectionSchema": "kamiwaza_sdk.services.hub.schemas.policy",
     "OfflineException": "kamiwaza_sdk.services.hub.exceptions",
-    "OnConflict": "kamiwaza_sdk.services.model.operations.bulk",
+    "OnConflict": "kamiwaza_sdk.services.model.registry.bulk",
     "OpenTransactionException": "kamiwaza_sdk.services.model.exceptions",
     "OtherFileSchema": "kamiwaza_sdk.formats.schemas",
     "OtherFormat": "kamiwaza_sdk.formats.schemas",
     "OutsideStoreException": "kamiwaza_sdk.services.storage.exceptions",
-    "Page": "kamiwaza_sdk.services.model.schemas.page",
+    "Page": "kamiwaza_sdk.services.model.schemas.model",
     "ParentSchema": "kamiwaza_sdk.services.model.schemas.version",
     "PickleImportSchema": "kamiwaza_sdk.formats.schemas",
     "PickleSchema": "kamiwaza_sdk.formats.schemas",
@@ -591,13 +591,13 @@ _MODULES = {
     "ReadRange": "kamiwaza_sdk.formats.inspection",
     "RegisteredVersion": "kamiwaza_sdk.services.hub.sources.versions",
     "Relation": "kamiwaza_sdk.services.model.schemas.version",
-    "RelativeSchema": "kamiwaza_sdk.services.model.schemas.lineage",
+    "RelativeSchema": "kamiwaza_sdk.services.model.schemas.version",
     "RepositoryDetailsSchema": "kamiwaza_sdk.formats.schemas",
     "RepositoryGatedException": "kamiwaza_sdk.services.hub.exceptions",
     "RepositoryNotFoundException": "kamiwaza_sdk.services.hub.exceptions",
     "RepositoryPrivateException": "kamiwaza_sdk.services.hub.exceptions",
     "RepositoryRenamedException": "kamiwaza_sdk.services.hub.exceptions",
-    "RepositorySchema": "kamiwaza_sdk.services.hub.schemas.repository",
+    "RepositorySchema": "kamiwaza_sdk.services.hub.schemas.manifest",
     "RepositorySort": "kamiwaza_sdk.services.hub.services",
     "ResponseSchema": "kamiwaza_sdk.services.download.schemas",
     "RevisionConflictException": "kamiwaza_sdk.services.model.exceptions",
@@ -634,7 +634,7 @@ _MODULES = {
     "VersionFailedException": "kamiwaza_sdk.services.storage.exceptions",
     "VersionInUseException": "kamiwaza_sdk.services.model.exceptions",
     "VersionNotFoundException": "kamiwaza_sdk.services.model.exceptions",
-    "VersionSort": "kamiwaza_sdk.services.model.operations.listings",
+    "VersionSort": "kamiwaza_sdk.services.model.search.listings",
     "VersionStatus": "kamiwaza_sdk.services.model.schemas.version",
     "VersionStatusException": "kamiwaza_sdk.services.model.exceptions",
     "VersionUnavailableException": "kamiwaza_sdk.services.hub.exceptions",
@@ -646,14 +646,14 @@ _MODULES = {
     "describe_layout": "kamiwaza_sdk.formats.layouts.describe",
     "describe_repository": "kamiwaza_sdk.formats.repository",
     "detect_format": "kamiwaza_sdk.formats.inspection",
-    "estimate_memory": "kamiwaza_sdk.formats.memory",
+    "estimate_memory": "kamiwaza_sdk.formats.memory.estimate",
     "fetch": "kamiwaza_sdk.services.hub.services",
     "inspect_directory": "kamiwaza_sdk.formats.repository",
     "inspect_file": "kamiwaza_sdk.formats.inspection",
     "inspect_remote": "kamiwaza_sdk.formats.inspection",
     "inspect_shards": "kamiwaza_sdk.formats.sharded",
-    "longest_context": "kamiwaza_sdk.formats.memory",
-    "manifest_digest": "kamiwaza_sdk.services.hub.schemas.fetched",
+    "longest_context": "kamiwaza_sdk.formats.memory.estimate",
+    "manifest_digest": "kamiwaza_sdk.services.hub.schemas.results",
     "plot_memory": "kamiwaza_sdk.services.hub.plots",
     "search": "kamiwaza_sdk.services.hub.services",
     "setup_database": "kamiwaza_sdk.database",

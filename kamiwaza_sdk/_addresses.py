@@ -4,8 +4,6 @@ import re
 from typing import Final
 from urllib.parse import unquote
 
-__all__ = ["kept_address", "redact_text", "without_secrets"]
-
 _ADDRESS: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]+):(/+)([^/?#]*)([^?#]*)")
 #: What a path without any of these has no secret in.
 _MAY_LET_IN: Final = re.compile(r"[?#=%]|eyJ|/p/|hf_|gh[a-z]_|github_pat_|glpat-")

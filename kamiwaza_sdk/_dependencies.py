@@ -4,8 +4,6 @@ from importlib.util import find_spec
 
 from kamiwaza_sdk.exceptions import MissingDependencyException
 
-__all__ = ["require"]
-
 
 def require(package: str, *, extra: str) -> None:
     """Raise `MissingDependencyException` naming `extra` unless `package` can be imported."""

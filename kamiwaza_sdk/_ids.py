@@ -5,8 +5,6 @@ import threading
 import time
 from uuid import UUID
 
-__all__ = ["uuid7", "uuid7_numbers"]
-
 _lock = threading.Lock()
 _last = 0
 

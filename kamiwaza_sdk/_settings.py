@@ -14,8 +14,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from kamiwaza_sdk.exceptions import ConfigurationException
 
-__all__ = ["Settings", "Size", "token_problem"]
-
 _BYTE_SIZE: Final = TypeAdapter(ByteSize)
 _FRACTION_OF_A_BYTE: Final = re.compile(r"\s*\d*\.\d*[1-9]\d*\s*[bB]?\s*")
 _DOTENV: Final = Path(".env")

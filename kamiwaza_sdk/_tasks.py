@@ -6,8 +6,6 @@ from typing import Any, TypeVar
 
 from kamiwaza_sdk.exceptions import AsyncioRequiredException
 
-__all__ = ["all_or_first_error", "for_each", "running_loop", "settled", "thread_to_its_end"]
-
 _T = TypeVar("_T")
 _Item = TypeVar("_Item")
 

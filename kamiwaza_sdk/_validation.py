@@ -14,37 +14,6 @@ from pydantic_core import SchemaValidator, core_schema
 from kamiwaza_sdk._addresses import kept_address
 from kamiwaza_sdk.exceptions import InvalidInputException, InvalidNameException, InvalidPathException, ServiceException
 
-__all__ = [
-    "MAX_ADDRESS_LENGTH",
-    "MAX_FILES",
-    "MAX_NAME_LENGTH",
-    "MAX_PATH_LENGTH",
-    "MAX_SEGMENT_LENGTH",
-    "MAX_SIZE",
-    "FilePath",
-    "InputSchema",
-    "KeptAddress",
-    "ModelName",
-    "Sha256",
-    "Text",
-    "check_count",
-    "check_given",
-    "check_label",
-    "check_layout",
-    "check_name",
-    "check_namespace",
-    "check_path",
-    "check_place",
-    "check_sha256",
-    "check_text",
-    "folded",
-    "revalidated",
-    "revalidated_quickly",
-    "shown",
-    "suggestion",
-    "translated",
-]
-
 #: The longest address of a source that is kept.
 MAX_ADDRESS_LENGTH: Final = 2048
 #: How many files one version may have: what one holds in memory.

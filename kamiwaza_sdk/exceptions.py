@@ -97,19 +97,6 @@ Every error survives `pickle`, with its attributes, its notes and, where that pi
 import pickle
 from typing import Any, Self
 
-__all__ = [
-    "AlreadyExistsException",
-    "AsyncioRequiredException",
-    "ConfigurationException",
-    "ConflictException",
-    "InvalidInputException",
-    "InvalidNameException",
-    "InvalidPathException",
-    "MissingDependencyException",
-    "NotFoundException",
-    "ServiceException",
-]
-
 
 class ServiceException(Exception):
     """Something the library was asked to do could not be done.

@@ -11,18 +11,7 @@ import re
 from pathlib import PurePosixPath
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from kamiwaza_sdk.formats._detection import PICKLE_ENDINGS, detect, kind_by_name
-from kamiwaza_sdk.formats._kinds import kind_of_head
-
-__all__ = [
-    "CONTENT_HEAD",
-    "ContentFault",
-    "FaultKind",
-    "is_html",
-    "is_model_file_name",
-    "name_kind",
-    "what_is_instead",
-]
+from kamiwaza_sdk.formats.kinds import PICKLE_ENDINGS, detect, kind_by_name, kind_of_head
 
 FaultKind: TypeAlias = Literal[
     "git_lfs_pointer", "html_page", "error_answer", "text", "empty", "zeros", "wrong_magic_number"

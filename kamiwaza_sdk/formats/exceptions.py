@@ -5,15 +5,6 @@ from typing import Final, Self
 
 from kamiwaza_sdk.exceptions import ServiceException
 
-__all__ = [
-    "FormatException",
-    "FormatLimitException",
-    "MalformedFileException",
-    "NotTheModelException",
-    "UnknownFormatException",
-    "UnknownVariantException",
-]
-
 #: How many names of variants a message lists.
 _MOST_NAMES: Final = 20
 _LONGEST: Final = 200

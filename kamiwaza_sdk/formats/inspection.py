@@ -7,29 +7,16 @@ import stat
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Literal, TypeAlias, TypeVar
 
-from kamiwaza_sdk.formats._archive import find_members
-from kamiwaza_sdk.formats._containers import read_contents
-from kamiwaza_sdk.formats._detection import candidates, detect, named_format
-from kamiwaza_sdk.formats._gguf import read_gguf
-from kamiwaza_sdk.formats._kinds import kind_of_head
-from kamiwaza_sdk.formats._onnx import read_onnx
-from kamiwaza_sdk.formats._safetensors import read_safetensors
-from kamiwaza_sdk.formats._source import Budget, ByteSource, Reading, Span
+from kamiwaza_sdk.formats.containers.archive import find_members
+from kamiwaza_sdk.formats.containers.walk import read_contents
 from kamiwaza_sdk.formats.content import what_is_instead
 from kamiwaza_sdk.formats.exceptions import MalformedFileException, NotTheModelException, UnknownFormatException
+from kamiwaza_sdk.formats.kinds import candidates, detect, kind_of_head, named_format
+from kamiwaza_sdk.formats.readers.gguf import read_gguf
+from kamiwaza_sdk.formats.readers.onnx import read_onnx
+from kamiwaza_sdk.formats.readers.safetensors import read_safetensors
 from kamiwaza_sdk.formats.schemas import GGUFSchema, ONNXSchema, OtherFileSchema, PickleSchema, SafetensorsSchema
-
-__all__ = [
-    "FileFormat",
-    "FormatSchema",
-    "ReadRange",
-    "check_head",
-    "detect_format",
-    "inspect_file",
-    "inspect_ranges",
-    "inspect_remote",
-    "inspect_within",
-]
+from kamiwaza_sdk.formats.source import Budget, ByteSource, Reading, Span
 
 FileFormat: TypeAlias = Literal["safetensors", "gguf", "onnx", "pickle"]
 FormatSchema: TypeAlias = SafetensorsSchema | GGUFSchema | ONNXSchema | PickleSchema | OtherFileSchema

@@ -6,18 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from kamiwaza_sdk.formats._source import Budget
 from kamiwaza_sdk.formats.content import name_kind
 from kamiwaza_sdk.formats.exceptions import FormatException
 from kamiwaza_sdk.formats.inspection import FormatSchema, ReadRange, inspect_ranges, inspect_within
-from kamiwaza_sdk.formats.layouts.roles import FileRole, header_role
+from kamiwaza_sdk.formats.layouts.components import FileRole, header_role
 from kamiwaza_sdk.formats.parameters import MOST_COMPARISONS, ParameterCount, count_parameters
 from kamiwaza_sdk.formats.schemas import GGUFSchema, ONNXSchema, OtherFileSchema, SafetensorsSchema, TensorTable
+from kamiwaza_sdk.formats.source import Budget
 
 if TYPE_CHECKING:
-    from kamiwaza_sdk.formats.quantization import Quantization
+    from kamiwaza_sdk.formats.parameters import Quantization
 
-__all__ = ["FileSummary", "Looking", "is_weights"]
 
 _Check: TypeAlias = Callable[[FormatSchema], None]
 #: What tells what a GGUF file is a part of, or is for.

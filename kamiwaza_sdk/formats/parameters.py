@@ -3,18 +3,236 @@
 Stored elements are what the shapes of the tensors come to. They differ from parameters where weights are quantized:
 several of them share an integer, and scales, zero points and the like are no weights. The accounting is that of the
 numbers that Hugging Face shows: ``parse-safetensors-metadata.ts`` of https://github.com/huggingface/huggingface.js.
+
+How a model's weights are quantized, as its configuration files say, in the words of many tools.
 """
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from fractions import Fraction
 from math import prod
+from operator import itemgetter
 from typing import Final, NamedTuple
 
-from kamiwaza_sdk.formats.quantization import Quantization
-from kamiwaza_sdk.formats.schemas.tensors import StoredTensor
+from kamiwaza_sdk.formats.memory.attention import text_configuration
+from kamiwaza_sdk.formats.schemas.files import StoredTensor
 
-__all__ = ["MOST_COMPARISONS", "ParameterCount", "StoredTensor", "count_parameters", "sum_counts"]
+__all__ = [
+    "MOST_COMPARISONS",
+    "ParameterCount",
+    "QUANTIZATION_FILES",
+    "Quantization",
+    "StoredTensor",
+    "count_parameters",
+    "read_quantization",
+    "sum_counts",
+]
+
+
+#: Where tools keep it beside ``config.json``: AutoGPTQ, AutoAWQ, NVIDIA's Model Optimizer.
+QUANTIZATION_FILES: Final = ("quantize_config.json", "quant_config.json", "hf_quant_config.json")
+#: What formats of packed weights are called, and how many bits they have.
+_BITS: Final = (("nvfp4", 4), ("mxfp4", 4), ("fp4", 4), ("nf4", 4), ("int4", 4), ("int2", 2), ("int8", 8), ("fp8", 8))
+#: Methods that give single layers as many bits as suit them, or keep codebooks: their parameters cannot be counted.
+_UNCOUNTED: Final = frozenset(
+    {"aqlm", "exl2", "exl3", "higgs", "hqq", "quanto", "quip", "spqr", "torchao", "vptq", "auto-round"}
+)
+#: Of how many parts the name of a module has that is looked at.
+_DEEPEST: Final = 16
+_MLX_BITS: Final = frozenset({2, 3, 4, 5, 6, 8})
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """How weights are quantized.
+
+    Attributes:
+        method: ``gptq``, ``awq``, ``bitsandbytes``, ``compressed-tensors``, ``fp8``, ``mlx``, ``mxfp4``, ``modelopt``…
+        bits: Of a weight, where all that are quantized have the same.
+        modules: Bits of those modules that have other ones, by name, or by a pattern that begins with ``re:``; `None`
+            for those that are not quantized.
+        expert_bits: Of the weights of experts, where only they are packed.
+        packed: Whether several weights share an integer.
+    """
+
+    method: str
+    bits: int | None = None
+    modules: Mapping[str, int | None] = field(default_factory=dict[str, int | None])
+    expert_bits: int | None = None
+    packed: bool = True
+    _names: Mapping[str, tuple[int, int | None]] = field(init=False, repr=False, compare=False)
+    _patterns: Sequence["_Pattern"] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        names, patterns = dict[str, tuple[int, int | None]](), list[_Pattern]()
+        for place, (name, bits) in enumerate(self.modules.items()):
+            if name.startswith("re:") or "*" in name:
+                patterns += [] if (glob := _glob(name)) is None else [_Pattern(place, glob, bits)]
+            else:
+                names[name] = (place, bits)
+        object.__setattr__(self, "_names", names)
+        object.__setattr__(self, "_patterns", tuple(patterns))
+
+    @property
+    def is_countable(self) -> bool:
+        """Whether the number of weights follows from their shapes."""
+        return self.method not in _UNCOUNTED
+
+    @property
+    def pattern_count(self) -> int:
+        """With how many patterns the name of a module has to be compared."""
+        return len(self._patterns)
+
+    def bits_of(self, tensor: str) -> int | None:
+        """Return the bits of a weight of this tensor; `None` where it is not quantized, or that is not known."""
+        module = tensor.rpartition(".")[0] or tensor
+        parts = _parts(module) if self._names else ()
+        first = min((self._names[part] for part in parts if part in self._names), default=None, key=itemgetter(0))
+        for pattern in self._patterns:
+            if first is not None and first[0] < pattern.place:
+                break
+            if fnmatchcase(module, pattern.glob):
+                return pattern.bits
+        return self.bits if first is None else first[1]
+
+
+class _Pattern(NamedTuple):
+    place: int
+    glob: str
+    bits: int | None
+
+
+def _parts(module: str) -> Iterator[str]:
+    """Yield the name of a module and every run of names in it: a configuration may leave out the first ones."""
+    names = module.split(".")[:_DEEPEST]
+    yield module
+    for first in range(len(names)):
+        for last in range(first, len(names)):
+            yield ".".join(names[first : last + 1])
+
+
+def _glob(pattern: str) -> str | None:
+    """Return a pattern of a configuration as one without a stranger's regular expression; `None` of others."""
+    if not pattern.startswith("re:"):
+        return pattern
+    expression = pattern.removeprefix("re:").removeprefix("^")
+    ends = expression.endswith("$")
+    glob = expression.removesuffix("$").replace(".*", "*").replace("\\.", ".")
+    if re.search(r"[\\+?()\[\]{}|^$]", glob):
+        return None
+    return glob if ends else f"{glob}*"
+
+
+def read_quantization(config: Mapping[str, object], beside: Mapping[str, Mapping[str, object]]) -> Quantization | None:
+    """Return how weights are quantized; `None` where no file says that they are.
+
+    Args:
+        config: ``config.json``.
+        beside: The contents of those of `QUANTIZATION_FILES` that there are, by name.
+    """
+    return next(_found(config, beside), None)
+
+
+def _found(config: Mapping[str, object], beside: Mapping[str, Mapping[str, object]]) -> Iterator[Quantization]:
+    text = text_configuration(config)
+    for values in (config, text):
+        for key in ("quantization_config", "compression_config", "quantization"):
+            settings = values.get(key)
+            if isinstance(settings, dict) and (found := _from_settings(settings, values)) is not None:
+                yield found
+    if gptq := beside.get("quantize_config.json"):
+        yield Quantization(_word(gptq, "quant_method") or "gptq", _bits(gptq, "bits"))
+    if awq := beside.get("quant_config.json"):
+        yield Quantization(_word(awq, "quant_method") or "awq", _bits(awq, "w_bit", "bits"))
+    nvidia = beside.get("hf_quant_config.json", {}).get("quantization")
+    if isinstance(nvidia, dict):
+        yield _from_model_optimizer(nvidia)
+
+
+def _from_settings(settings: Mapping[str, object], values: Mapping[str, object]) -> Quantization | None:
+    method = _word(settings, "quant_method")
+    if method is None or method == "mlx":
+        return _from_mlx(settings) if _is_mlx(settings) else None
+    readers = {"compressed-tensors": _from_compressed_tensors, "modelopt": _from_model_optimizer}
+    if method in readers:
+        return readers[method](settings)
+    if method == "bitsandbytes":
+        four = settings.get("load_in_4bit") is True or settings.get("_load_in_4bit") is True
+        return Quantization(method, 4 if four else 8, _unquantized(settings), packed=four)
+    if method in {"fp8", "fbgemm_fp8"}:
+        experts = settings.get("expert_dtype") or values.get("expert_dtype") or settings.get("store_dtype")
+        return Quantization(method, 8, _unquantized(settings), expert_bits=_named_bits(experts), packed=False)
+    bits = {"mxfp4": 4, "bitnet": 2}.get(method) or _bits(settings, "bits", "w_bit", "nbits", "weight_bits")
+    return Quantization(method, bits, _unquantized(settings))
+
+
+def _is_mlx(settings: Mapping[str, object]) -> bool:
+    tables = [settings, *(value for value in settings.values() if isinstance(value, dict))]
+    return any(_bits(table, "bits") in _MLX_BITS and type(table.get("group_size")) is int for table in tables)
+
+
+def _from_mlx(settings: Mapping[str, object]) -> Quantization:
+    """Return what MLX writes, which names no method, but bits and groups, also of single modules."""
+    modules = dict[str, int | None]()
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            modules[name] = _bits(value, "bits")
+        elif value is False and "." in name:
+            modules[name] = None
+    return Quantization("mlx", _bits(settings, "bits"), modules)
+
+
+def _from_compressed_tensors(settings: Mapping[str, object]) -> Quantization:
+    groups = settings.get("config_groups")
+    found = [group for group in groups.values() if isinstance(group, dict)] if isinstance(groups, dict) else []
+    modules = _unquantized(settings)
+    widths = list[int | None]()
+    for group in found:
+        weights, targets = group.get("weights"), group.get("targets")
+        bits = _bits(weights, "num_bits") if isinstance(weights, dict) else None
+        widths.append(bits or _named_bits(group.get("format") or settings.get("format")))
+        for target in targets if isinstance(targets, list) else ():
+            if isinstance(target, str) and (target.startswith("re:") or "." in target):
+                modules[target] = widths[-1]
+    shape = str(settings.get("format") or next((group.get("format") for group in found), None) or "")
+    packed = "pack" in shape or any("pack" in str(group.get("format")) for group in found)
+    bits = widths[0] if widths else _named_bits(shape)
+    return Quantization("compressed-tensors", bits, modules, packed=packed)
+
+
+def _from_model_optimizer(settings: Mapping[str, object]) -> Quantization:
+    algorithm = _word(settings, "quant_algo") or ""
+    bits = 4 if "w4" in algorithm or "fp4" in algorithm else 8
+    return Quantization("modelopt", bits, _unquantized(settings), packed=bits == 4)  # noqa: PLR2004 - two in a byte
+
+
+def _unquantized(settings: Mapping[str, object]) -> dict[str, int | None]:
+    """Return the modules that are not quantized."""
+    found = dict[str, int | None]()
+    for key in ("ignore", "modules_to_not_convert", "exclude_modules", "ignored_layers", "llm_int8_skip_modules"):
+        names = settings.get(key)
+        found |= {name: None for name in names if isinstance(name, str)} if isinstance(names, list) else {}
+    return found
+
+
+def _word(settings: Mapping[str, object], key: str) -> str | None:
+    value = settings.get(key)
+    return value.lower() if isinstance(value, str) and value else None
+
+
+def _bits(settings: Mapping[str, object], *keys: str) -> int | None:
+    found = (settings.get(key) for key in keys)
+    return next((value for value in found if type(value) is int and 0 < value <= 32), None)  # noqa: PLR2004 - an integer's
+
+
+def _named_bits(text: object) -> int | None:
+    """Return the bits that the name of a format tells: 4 of ``mxfp4-pack-quantized``."""
+    lower = text.lower() if isinstance(text, str) else ""
+    return next((bits for name, bits in _BITS if name in lower), None)
+
 
 #: How often names of tensors are compared with patterns of a configuration: for a second at most.
 MOST_COMPARISONS: Final = 2_000_000

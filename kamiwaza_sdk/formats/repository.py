@@ -5,30 +5,19 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final, NoReturn
 
-from kamiwaza_sdk.formats._kinds import kind_behind_user_block, kind_of_head
-from kamiwaza_sdk.formats._licences import LONGEST, is_licence_file
-from kamiwaza_sdk.formats._remote_code import CONFIGURATIONS
 from kamiwaza_sdk.formats.exceptions import FormatLimitException, UnknownFormatException
-from kamiwaza_sdk.formats.facts import MAX_TEXT, Repository, quantization_of
+from kamiwaza_sdk.formats.facts import CONFIGURATIONS, MAX_TEXT, Repository, quantization_of
 from kamiwaza_sdk.formats.inspection import FormatSchema, detect_format
+from kamiwaza_sdk.formats.kinds import kind_behind_user_block, kind_of_head
 from kamiwaza_sdk.formats.layouts.candidates import brief_structure
 from kamiwaza_sdk.formats.layouts.describe import is_structural
 from kamiwaza_sdk.formats.layouts.names import weight_format
+from kamiwaza_sdk.formats.licences import LONGEST, is_licence_file
 from kamiwaza_sdk.formats.looking import FileSummary, Looking
-from kamiwaza_sdk.formats.quantization import QUANTIZATION_FILES
+from kamiwaza_sdk.formats.parameters import QUANTIZATION_FILES
 from kamiwaza_sdk.formats.schemas import SafetensorsSchema
 from kamiwaza_sdk.formats.schemas.repository import RepositoryDetailsSchema
 from kamiwaza_sdk.formats.sharded import INDEX, MAX_INDEX, ShardIndex
-
-__all__ = [
-    "DESCRIBING_FILES",
-    "describe_repository",
-    "describing_files",
-    "inspect_directory",
-    "read_describing",
-    "read_structure",
-    "structural_files",
-]
 
 #: The small files that `describe_repository` reads, in the root of a repository; besides, what is called as licences
 #: are: ``LICENCE``, ``license.txt``, ``COPYING``, ``LICENSE-MODEL``, ``USE_POLICY.md``.

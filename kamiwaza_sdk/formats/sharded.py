@@ -5,13 +5,10 @@ from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Final, NoReturn
 
-from kamiwaza_sdk.formats._json import read_json
-from kamiwaza_sdk.formats._source import ByteSource
 from kamiwaza_sdk.formats.exceptions import FormatLimitException, MalformedFileException
 from kamiwaza_sdk.formats.inspection import inspect_file
 from kamiwaza_sdk.formats.schemas import SafetensorsSchema, ShardedSafetensorsSchema
-
-__all__ = ["INDEX", "ShardIndex", "combine_shards", "inspect_shards"]
+from kamiwaza_sdk.formats.source import ByteSource, read_json
 
 #: How the names of such indexes end.
 INDEX: Final = ".safetensors.index.json"

@@ -7,8 +7,6 @@ of one that sees can end alike.
 from collections.abc import Container, Mapping
 from typing import Final
 
-__all__ = ["find_task"]
-
 #: Classes by their whole names, where the ending says too little.
 _CLASSES: Final = {
     "AltCLIPModel": "zero-shot-image-classification",

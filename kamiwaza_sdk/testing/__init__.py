@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.testing.faults import Headers as Headers
     from kamiwaza_sdk.testing.faults import IgnoreRange as IgnoreRange
     from kamiwaza_sdk.testing.faults import NoLength as NoLength
+    from kamiwaza_sdk.testing.faults import Outcome as Outcome
     from kamiwaza_sdk.testing.faults import Rate as Rate
+    from kamiwaza_sdk.testing.faults import RecordedRequest as RecordedRequest
     from kamiwaza_sdk.testing.faults import Redirect as Redirect
     from kamiwaza_sdk.testing.faults import Reset as Reset
     from kamiwaza_sdk.testing.faults import SlowHead as SlowHead
@@ -50,8 +52,6 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.testing.hub import FakeHub as FakeHub
     from kamiwaza_sdk.testing.hub import HubCall as HubCall
     from kamiwaza_sdk.testing.hugging_face import HuggingFaceServer as HuggingFaceServer
-    from kamiwaza_sdk.testing.records import Outcome as Outcome
-    from kamiwaza_sdk.testing.records import RecordedRequest as RecordedRequest
     from kamiwaza_sdk.testing.server import FaultyServer as FaultyServer
 
 __all__ = [
@@ -106,9 +106,9 @@ _MODULES: Final = {
     "HuggingFaceServer": "kamiwaza_sdk.testing.hugging_face",
     "IgnoreRange": "kamiwaza_sdk.testing.faults",
     "NoLength": "kamiwaza_sdk.testing.faults",
-    "Outcome": "kamiwaza_sdk.testing.records",
+    "Outcome": "kamiwaza_sdk.testing.faults",
     "Rate": "kamiwaza_sdk.testing.faults",
-    "RecordedRequest": "kamiwaza_sdk.testing.records",
+    "RecordedRequest": "kamiwaza_sdk.testing.faults",
     "Redirect": "kamiwaza_sdk.testing.faults",
     "Reset": "kamiwaza_sdk.testing.faults",
     "SlowHead": "kamiwaza_sdk.testing.faults",

@@ -1,4 +1,7 @@
-"""What is answered: as RFC 9110 demands, but for what a plan has wrong."""
+"""What is answered: as RFC 9110 demands, but for what a plan has wrong.
+
+What the faults of one request make of its answer. Without any, the answer is as HTTP demands.
+"""
 
 import re
 import zlib
@@ -7,13 +10,57 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, formatdate
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Literal
 
-from kamiwaza_sdk.services.download._dates import parse_date
-from kamiwaza_sdk.testing._plan import Plan
-from kamiwaza_sdk.testing.bodies import Body, BytesBody
+from kamiwaza_sdk.services.download.http.responses import parse_date
+from kamiwaza_sdk.testing.bodies import Body, BytesBody, GeneratedBody
 
-__all__ = ["Answer", "State", "answer"]
+
+@dataclass(frozen=True)
+class Reply:
+    """What is answered in place of the content."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What happens once so many bytes of the body are sent."""
+
+    at: int
+    kind: Literal["stall", "truncate", "reset"]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """So many bytes at once, and how many seconds each such piece takes."""
+
+    size: int
+    seconds: float
+
+
+@dataclass
+class Plan:
+    """How one request is answered. Each fault changes what is its own."""
+
+    hang_up: bool = False
+    delay: float = 0.0
+    head_seconds: float = 0.0
+    reply: Reply | None = None
+    changes: list[bytes | GeneratedBody | None] = field(default_factory=list[bytes | GeneratedBody | None])
+    headers: dict[str, str | None] = field(default_factory=dict[str, str | None])
+    ignore_range: bool = False
+    range_shift: int = 0
+    range_total: int | None = None
+    framing: Literal["length", "chunked", "close"] = "length"
+    length_by: int = 0
+    gzip: bool = False
+    flips: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    pace: Pace | None = None
+    cuts: list[Cut] = field(default_factory=list[Cut])
+
 
 _RANGE: Final = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
 _ETAG: Final = re.compile(r'(?:W/)?"[^"]*"')

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 
 from kamiwaza_sdk._tasks import thread_to_its_end
 from kamiwaza_sdk._validation import check_count
-from kamiwaza_sdk.services.download._claim import Place
-from kamiwaza_sdk.services.download._demands import demands
-from kamiwaza_sdk.services.download._disk import disk_errors, refuse_all_but_files
-from kamiwaza_sdk.services.download._order import Order, order_of
 from kamiwaza_sdk.services.download.exceptions import DownloadStatusException
+from kamiwaza_sdk.services.download.http.hosts import check_url, redact
+from kamiwaza_sdk.services.download.partial.claim import Place
+from kamiwaza_sdk.services.download.partial.disk import disk_errors, refuse_all_but_files
 from kamiwaza_sdk.services.download.progress import reporting
 from kamiwaza_sdk.services.download.schemas import (
     DownloadRequest,
@@ -27,11 +26,11 @@ from kamiwaza_sdk.services.download.schemas import (
     Validators,
 )
 from kamiwaza_sdk.services.download.services import DownloadService
-from kamiwaza_sdk.services.download.urls import check_url, redact
+from kamiwaza_sdk.services.download.transfer.expectations import Order, demands, order_of
 
 if TYPE_CHECKING:
     from kamiwaza_sdk.exceptions import ServiceException
-    from kamiwaza_sdk.services.download._resources import Resources
+    from kamiwaza_sdk.services.download.resources import Resources
 
 __all__ = ["DownloadCall", "FakeDownloads"]
 

@@ -2,6 +2,8 @@
 
 Offsets named ``at`` count the bytes of the body that this answer sends, whatever range it is of; an answer that has
 fewer is not affected. In an answer without a body (to HEAD, or 304) nothing happens to the body.
+
+What a `FaultyServer` remembers of a request.
 """
 
 from abc import ABC, abstractmethod
@@ -10,35 +12,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from http import HTTPStatus
-from typing import ClassVar, Final, TypeAlias
+from typing import ClassVar, Final, Literal, TypeAlias
 
 from kamiwaza_sdk.exceptions import InvalidInputException
-from kamiwaza_sdk.testing._plan import Cut, Pace, Plan, Reply
+from kamiwaza_sdk.testing._answers import Cut, Pace, Plan, Reply
 from kamiwaza_sdk.testing.bodies import GeneratedBody, body_of
-
-__all__ = [
-    "Changed",
-    "Chunked",
-    "Compressed",
-    "Delay",
-    "Fault",
-    "FlipBit",
-    "HangUp",
-    "Headers",
-    "IgnoreRange",
-    "NoLength",
-    "Rate",
-    "Redirect",
-    "Reset",
-    "SlowHead",
-    "Stall",
-    "Status",
-    "Step",
-    "Trickle",
-    "Truncate",
-    "WrongContentRange",
-    "WrongLength",
-]
 
 # One file, though a long one: they are read as a list.
 
@@ -365,3 +343,34 @@ class Headers(Fault):
 
     def _change(self, plan: Plan) -> None:
         plan.headers.update(self.headers)
+
+
+#: How an answer came out: ``open`` while it is on its way.
+Outcome: TypeAlias = Literal["open", "complete", "truncated", "reset", "stalled", "abandoned", "closed"]
+
+
+@dataclass(eq=False)
+class RecordedRequest:
+    """A request and what became of its answer, which is filled in as it goes.
+
+    Attributes:
+        method: ``GET``, for one.
+        path: As it was asked for, query and all.
+        headers: The request's. Their names are in lower case.
+        client: The port that the client sent it from: the same for all requests of one connection.
+        status: Of the answer. `None` until it is sent.
+        sent: How many bytes of the body were sent, whether or not the client took them.
+        outcome: ``open`` while it is on its way; then ``complete``; ``truncated`` or ``reset`` by a fault; ``stalled``
+            while a fault holds it, and if it never went on; ``abandoned`` by the client; or ``closed`` with the server.
+            A client that has everything finds ``complete``.
+        body: What was sent along, no more than its first MiB.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    client: int
+    status: int | None = None
+    sent: int = 0
+    outcome: Outcome = "open"
+    body: bytes = b""

@@ -14,21 +14,18 @@ from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
 from kamiwaza_sdk.formats.schemas import Runtime
 from kamiwaza_sdk.services.download.exceptions import ChecksumMismatchException
 from kamiwaza_sdk.services.download.schemas import DownloadProgress, ProgressCallback
-from kamiwaza_sdk.services.hub._digests import expected
-from kamiwaza_sdk.services.hub._fetching import check_fetch, check_max_size, refuse_over_limit
-from kamiwaza_sdk.services.hub._inspection import Findings
-from kamiwaza_sdk.services.hub._planning import Question, make_plan, of_variant
-from kamiwaza_sdk.services.hub._results import result_of
-from kamiwaza_sdk.services.hub._search import RepositorySort, check_search
-from kamiwaza_sdk.services.hub._wanted import Wanted
+from kamiwaza_sdk.services.hub.cache import result_of
 from kamiwaza_sdk.services.hub.config import HubConfig
+from kamiwaza_sdk.services.hub.digests import Wanted, expected
 from kamiwaza_sdk.services.hub.exceptions import SourceTooLargeException
-from kamiwaza_sdk.services.hub.schemas.adopted import Adopted, AdoptedFile
-from kamiwaza_sdk.services.hub.schemas.fetched import Fetched, FetchedFile
-from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
+from kamiwaza_sdk.services.hub.fetch import check_fetch, check_max_size, refuse_over_limit
+from kamiwaza_sdk.services.hub.inspection import Findings
+from kamiwaza_sdk.services.hub.plan import Question, make_plan, of_variant
+from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema, RepositorySchema
 from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
 from kamiwaza_sdk.services.hub.schemas.policy import Policy
-from kamiwaza_sdk.services.hub.schemas.repository import RepositorySchema
+from kamiwaza_sdk.services.hub.schemas.results import Adopted, AdoptedFile, Fetched, FetchedFile
+from kamiwaza_sdk.services.hub.search import RepositorySort, check_search
 from kamiwaza_sdk.services.hub.services import HubService, Source
 from kamiwaza_sdk.services.hub.sources.context import SourceContext
 from kamiwaza_sdk.services.hub.sources.versions import RegisteredVersion, is_registered

@@ -7,12 +7,10 @@ from typing import Final, Self
 from urllib.parse import parse_qs, quote, unquote, urlencode
 
 from kamiwaza_sdk.exceptions import InvalidInputException
-from kamiwaza_sdk.testing._answers import Answer, State, answer
-from kamiwaza_sdk.testing._plan import Plan, Reply
+from kamiwaza_sdk.testing._answers import Answer, Plan, Reply, State, answer
 from kamiwaza_sdk.testing._repositories import Commit, Entry, Kind, Repository, pages, sorted_by
 from kamiwaza_sdk.testing.bodies import BytesBody, GeneratedBody, body_of
-from kamiwaza_sdk.testing.faults import Fault, Step
-from kamiwaza_sdk.testing.records import RecordedRequest
+from kamiwaza_sdk.testing.faults import Fault, RecordedRequest, Step
 from kamiwaza_sdk.testing.server import FaultyServer, Resource, quoted
 
 __all__ = ["HuggingFaceServer"]

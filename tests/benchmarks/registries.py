@@ -18,7 +18,7 @@ from kamiwaza_sdk import (
     create_engine,
     setup_database,
 )
-from kamiwaza_sdk.services.model.statements.models import OWN_KEYS
+from kamiwaza_sdk.services.model.registry.changes import OWN_KEYS
 
 __all__ = ["BARE", "BARE_LIST", "BARE_ONE", "BARE_PAGE", "GROUP", "described", "registry"]
 

@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 
 from kamiwaza_sdk import CreateModel, DBModel, ModelService, setup_database
 from kamiwaza_sdk._ids import uuid7
-from kamiwaza_sdk.services.model.operations import bulk
-from kamiwaza_sdk.services.model.statements.constructs import EVENT
-from kamiwaza_sdk.services.model.words import document_words
+from kamiwaza_sdk.services.model.registry import bulk
+from kamiwaza_sdk.services.model.registry.documents import document_words
+from kamiwaza_sdk.services.model.registry.tables import EVENT
 from tests.benchmarks.ratio import Ratio, check
 from tests.benchmarks.registries import described
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
 
 from kamiwaza_sdk import ModelSchema, ModelService
-from kamiwaza_sdk.services.model.statements.models import MODEL_BY_ID, MODEL_KEYS, MODEL_PAGE, OWN_KEYS
+from kamiwaza_sdk.services.model.registry.changes import MODEL_BY_ID, MODEL_KEYS, MODEL_PAGE, OWN_KEYS
 from tests.benchmarks.ratio import check, measure
 from tests.benchmarks.registries import BARE, BARE_LIST, BARE_ONE, BARE_PAGE, registry
 

@@ -10,9 +10,9 @@ from sqlalchemy import Engine, Select, literal_column, select, text
 from sqlalchemy.orm import Session
 
 from kamiwaza_sdk import ModelSchema, ModelService
-from kamiwaza_sdk.services.model.statements.constructs import MODEL
-from kamiwaza_sdk.services.model.statements.models import MODEL_COLUMNS, MODEL_KEYS
-from kamiwaza_sdk.services.model.words import query_words
+from kamiwaza_sdk.services.model.registry.changes import MODEL_COLUMNS, MODEL_KEYS
+from kamiwaza_sdk.services.model.registry.documents import query_words
+from kamiwaza_sdk.services.model.registry.tables import MODEL
 from tests.benchmarks.ratio import check, measure
 from tests.benchmarks.registries import GROUP, registry
 

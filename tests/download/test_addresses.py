@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kamiwaza_sdk import ConfigurationException, DownloadConfig, DownloadService, PrivateAddressException
-from kamiwaza_sdk.services.download import _addresses
-from kamiwaza_sdk.services.download._addresses import is_public, public_socket
+from kamiwaza_sdk.services.download.http import hosts
+from kamiwaza_sdk.services.download.http.hosts import is_public, public_socket
 from kamiwaza_sdk.testing import FaultyServer
 from tests.download.helpers import entries, resolve_to
 
@@ -112,7 +112,7 @@ async def test_redirect_to_a_private_address_is_not_followed_and_a_public_one_is
     monkeypatch: pytest.MonkeyPatch, faulty_server: FaultyServer, downloads: DownloadService, target: Path
 ) -> None:
     # No address of this machine is public. For this test, one is.
-    monkeypatch.setattr(_addresses, "is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr(hosts, "is_public", lambda address: address == "127.0.0.1")
     resolve_to(monkeypatch, "127.0.0.2", "127.0.0.1", "::1")
     url = faulty_server.add("/m", body=b"x").replace("127.0.0.1", "mixed.example")
     assert await downloads.read(url, max_size=1) == b"x"

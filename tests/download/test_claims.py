@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from kamiwaza_sdk.services.download._approach import Approach
-from kamiwaza_sdk.services.download._claim import Place, Turn
-from kamiwaza_sdk.services.download._demands import demands
-from kamiwaza_sdk.services.download._disk import NewFileMode
-from kamiwaza_sdk.services.download._journal import Header
-from kamiwaza_sdk.services.download._lease import LeaseClaim
-from kamiwaza_sdk.services.download._lock import FileClaim
+from kamiwaza_sdk.services.download.partial.claim import Place, Turn
+from kamiwaza_sdk.services.download.partial.disk import NewFileMode
+from kamiwaza_sdk.services.download.partial.journal import Header
+from kamiwaza_sdk.services.download.partial.lease import LeaseClaim
+from kamiwaza_sdk.services.download.partial.lock import FileClaim
+from kamiwaza_sdk.services.download.transfer.acquire import Approach
+from kamiwaza_sdk.services.download.transfer.expectations import demands
 from tests.download.helpers import entries
 
 HEADER = Header(url="u", final_url="https://example.org/m").line()

@@ -18,7 +18,7 @@ from kamiwaza_sdk import (
     DownloadService,
     DownloadStatusException,
 )
-from kamiwaza_sdk.services.download._approach import Approach
+from kamiwaza_sdk.services.download.transfer.acquire import Approach
 from kamiwaza_sdk.testing import FaultyServer, GeneratedBody, Rate, Stall, Status, Truncate
 from tests.download.helpers import descriptors, digest, entries, threads
 

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from kamiwaza_sdk import ConfigurationException, DownloadConfig, DownloadService, HostNotAllowedException
-from kamiwaza_sdk.services.download._hosts import is_listed
-from kamiwaza_sdk.services.download.urls import check_url
+from kamiwaza_sdk.services.download.http.hosts import check_url, is_listed
 from kamiwaza_sdk.testing import FaultyServer
 from tests.download.helpers import entries
 

@@ -20,7 +20,7 @@ from kamiwaza_sdk import (
     InvalidUrlException,
     Validators,
 )
-from kamiwaza_sdk.services.download._many import Many
+from kamiwaza_sdk.services.download.transfer.many import Many
 from kamiwaza_sdk.testing import Delay, FaultyServer, Rate, Stall, Status
 from tests.download.helpers import digest, entries, visible
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kamiwaza_sdk import DownloadService
-from kamiwaza_sdk.services.download._approach import Approach
+from kamiwaza_sdk.services.download.transfer.acquire import Approach
 from tests.serving import Server
 
 BODY = b"weights" * 1000

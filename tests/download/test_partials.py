@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kamiwaza_sdk.services.download import _partial
-from kamiwaza_sdk.services.download._claim import Place, Turn
-from kamiwaza_sdk.services.download._disk import NewFileMode
-from kamiwaza_sdk.services.download._journal import Header, parse
-from kamiwaza_sdk.services.download._lock import FileClaim
-from kamiwaza_sdk.services.download._partial import CHECKPOINT, Partial
-from kamiwaza_sdk.services.download._stop import Stop
 from kamiwaza_sdk.services.download.exceptions import DownloadDiskException
+from kamiwaza_sdk.services.download.partial import file as file_module
+from kamiwaza_sdk.services.download.partial.claim import Place, Turn
+from kamiwaza_sdk.services.download.partial.disk import NewFileMode
+from kamiwaza_sdk.services.download.partial.file import CHECKPOINT, Partial
+from kamiwaza_sdk.services.download.partial.journal import Header, parse
+from kamiwaza_sdk.services.download.partial.lock import FileClaim
+from kamiwaza_sdk.services.download.transfer.threads import Stop
 
 HEADER = Header(url="u", final_url="https://example.org/m", etag='"1"')
 PIECE = memoryview(bytes(CHECKPOINT))
@@ -31,7 +31,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         told = f" {parse(path.read_bytes()).offset // CHECKPOINT}" if path.suffix == ".journal" else ""
         seen.append(path.suffix + told)
 
-    monkeypatch.setattr(_partial, "SYNC", 2 * CHECKPOINT)
+    monkeypatch.setattr(file_module, "SYNC", 2 * CHECKPOINT)
     monkeypatch.setattr("os.fdatasync", note)
     return seen
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kamiwaza_sdk.services.download._parts import PART, Parts
+from kamiwaza_sdk.services.download.transfer.connections import PART, Parts
 
 TOTAL = 3 * PART + 5
 

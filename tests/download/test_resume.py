@@ -21,7 +21,7 @@ from kamiwaza_sdk import (
     SizeMismatchException,
     Validators,
 )
-from kamiwaza_sdk.services.download._approach import Approach
+from kamiwaza_sdk.services.download.transfer.acquire import Approach
 from kamiwaza_sdk.testing import (
     Changed,
     Chunked,

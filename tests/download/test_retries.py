@@ -20,7 +20,7 @@ from kamiwaza_sdk import (
     DownloadStatusException,
     DownloadTooLargeException,
 )
-from kamiwaza_sdk.services.download._retries import parse_retry_after
+from kamiwaza_sdk.services.download.transfer.retries import parse_retry_after
 from tests.download.helpers import digest, entries
 from tests.serving import Server
 

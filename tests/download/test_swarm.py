@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 
 from kamiwaza_sdk import DownloadConfig, DownloadProgress, DownloadResult, DownloadService
-from kamiwaza_sdk.services.download import _swarm
-from kamiwaza_sdk.services.download._exchange import Exchange, next_piece
+from kamiwaza_sdk.services.download.http.responses import Exchange, next_piece
+from kamiwaza_sdk.services.download.transfer import connections
 from kamiwaza_sdk.testing import (
     Changed,
     Fault,
@@ -334,21 +334,21 @@ async def test_a_connection_that_breaks_while_another_makes_way_is_no_end(
     """In the same turn of the event loop, as happens where somebody blocks it for a moment."""
     streams: dict[object, aiohttp.StreamReader] = {}
     lost: list[aiohttp.StreamReader] = []
-    make_way = _swarm.Swarm._make_way
+    make_way = connections.Swarm._make_way
 
     async def note(content: aiohttp.StreamReader, exchange: Exchange) -> bytes:
         streams[asyncio.current_task()] = content
         return await next_piece(content, exchange)
 
-    def make_way_and_lose_the_other(swarm: _swarm.Swarm) -> None:
+    def make_way_and_lose_the_other(swarm: connections.Swarm) -> None:
         other = streams.get(swarm._workers[0])
         if swarm._slots.wanted and len(swarm._workers) == 2 and other is not None and not lost:
             other.set_exception(aiohttp.ClientPayloadError("lost"))
             lost.append(other)
         make_way(swarm)
 
-    monkeypatch.setattr(_swarm, "next_piece", note)
-    monkeypatch.setattr(_swarm.Swarm, "_make_way", make_way_and_lose_the_other)
+    monkeypatch.setattr(connections, "next_piece", note)
+    monkeypatch.setattr(connections.Swarm, "_make_way", make_way_and_lose_the_other)
     url = faulty_server.add("/m", body=BODY, always=Rate(8 * MIB))
     settings = {"max_concurrency": 2, "max_attempts": 2, "retry_pause": 0}
     async with DownloadService(config.model_copy(update=settings)) as downloads:

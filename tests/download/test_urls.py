@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kamiwaza_sdk import DownloadException, DownloadService, InvalidUrlException
 from kamiwaza_sdk._addresses import redact_text
 from kamiwaza_sdk.exceptions import InvalidInputException
-from kamiwaza_sdk.services.download.urls import check_url, redact, resolve
+from kamiwaza_sdk.services.download.http.hosts import check_url, redact, resolve
 from tests.serving import Server
 
 

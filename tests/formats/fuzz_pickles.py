@@ -16,10 +16,10 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from kamiwaza_sdk.formats._containers import read_contents
-from kamiwaza_sdk.formats._pickle_rules import UNRESOLVED
-from kamiwaza_sdk.formats._source import ByteSource
+from kamiwaza_sdk.formats.containers.walk import read_contents
 from kamiwaza_sdk.formats.exceptions import FormatException
+from kamiwaza_sdk.formats.pickles.rules import UNRESOLVED
+from kamiwaza_sdk.formats.source import ByteSource
 
 __all__ = ["Missed", "compare", "inspect_in_memory", "looked_up", "mutants"]
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from kamiwaza_sdk.formats._licences import TITLE_WORDS, digest_of, title_length, without_notices, words_of
+from kamiwaza_sdk.formats.licences import TITLE_WORDS, digest_of, title_length, without_notices, words_of
 
 DATA: Final = Path(__file__).parents[2] / "kamiwaza_sdk/formats/licences.json"
 SOURCES: Final = "spdx-license-list 6.12.0 (npm), scancode-toolkit 32.5.0 (PyPI), meta-llama/llama3 LICENSE"

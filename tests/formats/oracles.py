@@ -16,7 +16,7 @@ from torch._weights_only_unpickler import (  # type: ignore[import-not-found, un
 )
 
 from kamiwaza_sdk import FormatException, PickleSchema, inspect_file
-from kamiwaza_sdk.formats._pickle_allowed import TORCH, TORCH_RELEASE
+from kamiwaza_sdk.formats.pickles.rules import TORCH, TORCH_RELEASE
 from tests.formats.test_pickles import DANGEROUS, NONE, SAFE, SUSPICIOUS, scanned
 
 __all__ = ["compare_allowed", "compare_files", "compare_weights"]

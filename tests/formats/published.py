@@ -7,7 +7,7 @@ values) x heads x head length. ``bytes`` of an element is 2 everywhere: the cach
 from math import ceil
 from typing import Any, Final, NamedTuple
 
-from kamiwaza_sdk.formats.schemas.attention import Runtime
+from kamiwaza_sdk.formats.schemas.repository import Runtime
 
 __all__ = ["PUBLISHED", "Published", "elements", "row"]
 

@@ -23,7 +23,7 @@ from skops.io import _trusted_types as types  # type: ignore[import-not-found, i
 
 from kamiwaza_sdk import OtherFileSchema, inspect_file
 
-DATA: Final = Path(__file__).parents[2] / "kamiwaza_sdk" / "formats" / "skops.json"
+DATA: Final = Path(__file__).parents[2] / "kamiwaza_sdk" / "formats" / "pickles" / "skops.json"
 SOURCES: Final = ("skops", "scikit-learn", "numpy", "scipy")
 
 

@@ -20,7 +20,7 @@ from kamiwaza_sdk import (
     MalformedFileException,
     inspect_file,
 )
-from kamiwaza_sdk.formats._ggml import FILE_TYPES, TENSOR_TYPES
+from kamiwaza_sdk.formats.readers.gguf import FILE_TYPES, TENSOR_TYPES
 from tests.formats.making import Ranges, inspect_bytes, pack_text
 
 U32, TEXT, ARRAY = 4, 8, 9

@@ -38,10 +38,11 @@ from kamiwaza_sdk import (
     SafetensorsSchema,
     UnknownFormatException,
 )
-from kamiwaza_sdk.formats import _inner_files, _packed
-from kamiwaza_sdk.formats._kinds import KINDS
-from kamiwaza_sdk.formats._look import MAX_DEPTH
-from kamiwaza_sdk.formats.schemas.other import OtherFormat
+from kamiwaza_sdk.formats.containers import archive as archive_module
+from kamiwaza_sdk.formats.containers import packed as packed_module
+from kamiwaza_sdk.formats.containers.look import MAX_DEPTH
+from kamiwaza_sdk.formats.kinds import KINDS
+from kamiwaza_sdk.formats.schemas.files import OtherFormat
 from tests.formats.kinds import ARCHIVES, BY_HEAD, NUMBERS, tarred, zipped
 from tests.formats.making import Ranges, inspect_bytes, safetensors_file
 from tests.formats.test_gguf import head as gguf_file
@@ -210,7 +211,7 @@ def test_what_is_packed_in_each_other_is_looked_into_to_a_depth_and_said_beyond(
 def test_what_unfolds_to_too_much_is_said_to_be_unread_from_there_on(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(_packed, "MAX_UNPACKED", 2**20)
+    monkeypatch.setattr(packed_module, "MAX_UNPACKED", 2**20)
     data = tarred({"a": EVIL, "b": bytes(2**22), "c": EVIL}, mode="w:gz")
     schema = inspect_bytes(data, tmp_path / "file.tar.gz")
     assert isinstance(schema, PickleSchema)
@@ -227,7 +228,7 @@ def test_what_unfolds_to_too_much_is_said_to_be_unread_from_there_on(
 def test_an_archive_in_what_is_packed_is_too_large_for_memory_and_said_to_be_unread(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(_inner_files, "MAX_IN_MEMORY", 1000)
+    monkeypatch.setattr(archive_module, "MAX_IN_MEMORY", 1000)
     inner = zipped({"data.pkl": EVIL, "b": bytes(2000)})
     assert "not looked into" in other(gzip.compress(inner), tmp_path / "file").unread[0]
     stored = inspect_bytes(tarred({"a.zip": inner}), tmp_path / "file")

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
+from kamiwaza_sdk.formats.layouts.choices import needed_companions
 from kamiwaza_sdk.formats.layouts.describe import describe_layout
-from kamiwaza_sdk.formats.layouts.needed import needed_companions
 from kamiwaza_sdk.formats.schemas import LayoutSchema
 from tests.formats.layouts import LAYOUTS, Layout, expand
 

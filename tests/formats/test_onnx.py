@@ -22,9 +22,9 @@ from kamiwaza_sdk import (
     inspect_directory,
     inspect_file,
 )
-from kamiwaza_sdk.formats import _source
-from kamiwaza_sdk.formats._onnx_values import DTYPES
+from kamiwaza_sdk.formats import source
 from kamiwaza_sdk.formats.looking import FileSummary, Looking
+from kamiwaza_sdk.formats.readers.protobuf import DTYPES
 from tests.formats.making import Ranges, inspect_bytes
 
 SHIPPED = sorted(Path(onnx.__file__).parent.glob("backend/test/data/**/model.onnx"))[::40]
@@ -189,7 +189,7 @@ def test_what_is_hostile_is_refused(data: bytes, tmp_path: Path) -> None:
 def test_packed_dimensions_of_many_weights_are_unknown_beyond_the_budget(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(_source, "MAX_STEPS", 10_000)
+    monkeypatch.setattr(source, "MAX_STEPS", 10_000)
     weights = (b"\x2a\x42\x0a\x40" + b"\x01" * 63 + b"\x00") * 1_000  # some 3,000 fields, and 64,000 numbers in them
     length = bytes([len(weights) & 0x7F | 0x80, len(weights) >> 7 & 0x7F | 0x80, len(weights) >> 14])
     schema = inspect_bytes(b"\x08\x08\x3a" + length + weights, tmp_path / "a.onnx")

@@ -5,8 +5,7 @@ from typing import Any, Final
 
 import pytest
 
-from kamiwaza_sdk.formats.parameters import StoredTensor, count_parameters
-from kamiwaza_sdk.formats.quantization import read_quantization
+from kamiwaza_sdk.formats.parameters import StoredTensor, count_parameters, read_quantization
 
 #: What one layer of 4096 x 4096 weights has.
 SQUARE: Final = 4096 * 4096

@@ -31,9 +31,11 @@ from kamiwaza_sdk import (
     UnknownFormatException,
     inspect_file,
 )
-from kamiwaza_sdk.formats import _packed, _pickle_machine, _source
-from kamiwaza_sdk.formats._pickle_rules import ALLOWED, judge
-from kamiwaza_sdk.formats._pickle_walk import CODES
+from kamiwaza_sdk.formats import source
+from kamiwaza_sdk.formats.containers import packed as packed_module
+from kamiwaza_sdk.formats.pickles import machine
+from kamiwaza_sdk.formats.pickles.rules import ALLOWED, judge
+from kamiwaza_sdk.formats.pickles.walk import CODES
 from tests.formats.fuzz_pickles import compare, mutants
 from tests.formats.making import Ranges, inspect_bytes
 from tests.formats.measure_pickles import random_files, told
@@ -458,8 +460,8 @@ def test_what_is_no_pickle_from_the_first_byte_on_is_unknown(data: bytes, name: 
 @pytest.fixture
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> int:
     """A limit that is reached soon, also where coverage is measured."""
-    monkeypatch.setattr(_source, "MAX_STEPS", 100_000)
-    return _source.MAX_STEPS
+    monkeypatch.setattr(source, "MAX_STEPS", 100_000)
+    return source.MAX_STEPS
 
 
 def beyond(data: bytes, path: Path) -> tuple[str, str]:
@@ -472,7 +474,7 @@ def beyond(data: bytes, path: Path) -> tuple[str, str]:
 def test_a_zip_bomb_is_unknown_before_it_unfolds(
     few_steps: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(_packed, "MAX_UNPACKED", 32 * 1024**2)
+    monkeypatch.setattr(packed_module, "MAX_UNPACKED", 32 * 1024**2)
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     bomb = pickle.PROTO + b"\x04" + b"N0" * few_steps
     packed = packer.compress(bomb) + b"".join(packer.compress(b"N0" * 500_000) for _ in range(20)) + packer.flush()
@@ -535,7 +537,7 @@ async def test_a_remote_archive_of_which_nothing_bad_is_known_is_unknown_where_n
 def test_a_pickle_that_fills_the_memo_is_unknown_beyond_that(
     before: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(_pickle_machine, "MAX_MEMO", 1000)
+    monkeypatch.setattr(machine, "MAX_MEMO", 1000)
     assert verdict(before + b"\x80\x04N" + b"\x94" * 400 + b".", tmp_path / "a.pickles.bin") == "safe"
     found, reason = beyond(before + b"\x80\x04N" + b"\x94" * 1001 + b".", tmp_path / "b.pkl")
     assert found == "suspicious"

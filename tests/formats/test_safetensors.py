@@ -19,8 +19,8 @@ from kamiwaza_sdk import (
     SafetensorsSchema,
     inspect_remote,
 )
-from kamiwaza_sdk.formats import _safetensors
-from kamiwaza_sdk.formats._safetensors import BITS
+from kamiwaza_sdk.formats.readers import safetensors
+from kamiwaza_sdk.formats.readers.safetensors import BITS
 from tests.formats.making import Ranges, entry, inspect_bytes, safetensors_file
 
 T = entry
@@ -91,8 +91,8 @@ def in_pieces(request: pytest.FixtureRequest) -> Iterator[bool]:
     """Whether headers are read entry by entry, as large ones are in pieces."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param:
-            patch.setattr(_safetensors, "_WHOLE", 0)
-            patch.setattr(_safetensors, "_PIECE", 1)
+            patch.setattr(safetensors, "_WHOLE", 0)
+            patch.setattr(safetensors, "_PIECE", 1)
         yield request.param
 
 

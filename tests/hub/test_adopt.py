@@ -23,8 +23,8 @@ from kamiwaza_sdk import (
     StoragePermissionException,
     StorageService,
 )
-from kamiwaza_sdk.services.hub.caches import ollama
-from kamiwaza_sdk.services.storage import _adoption
+from kamiwaza_sdk.services.hub.adopters import ollama
+from kamiwaza_sdk.services.storage import adoption
 from kamiwaza_sdk.services.storage.schemas.blob import AdoptedBlobSchema
 from kamiwaza_sdk.testing import HuggingFaceServer
 from tests.hub.conftest import Asking
@@ -45,7 +45,7 @@ LAYERS = {
 @pytest.fixture(autouse=True)
 def no_reflink(monkeypatch: pytest.MonkeyPatch) -> None:
     """Behave the same whatever file system the tests run on; tests/storage has one that shares blocks."""
-    monkeypatch.setattr(_adoption, "reflink", no_clone)
+    monkeypatch.setattr(adoption, "reflink", no_clone)
 
 
 @pytest.fixture

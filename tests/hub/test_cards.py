@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from kamiwaza_sdk import HubService, ModelService
-from kamiwaza_sdk.services.hub._cards import described
+from kamiwaza_sdk.services.hub.details import described
 from kamiwaza_sdk.testing import HuggingFaceServer
 from tests.hub.conftest import Asking
 

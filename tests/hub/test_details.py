@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from kamiwaza_sdk import HubConfig, HubService, ModelService, StorageService
-from kamiwaza_sdk.services.hub import _details
+from kamiwaza_sdk.services.hub import details as details_module
 from kamiwaza_sdk.testing import HuggingFaceServer
 from tests.formats.kinds import ARCHIVES, BY_HEAD, tarred, zipped
 from tests.hub.models import CONFIG, gguf_model, safetensors_model
@@ -117,7 +117,7 @@ async def test_a_reader_that_fails_loses_nothing(
     def fail(*_: Any) -> None:  # Any: whatever it is called with
         raise RecursionError
 
-    monkeypatch.setattr(_details, "inspect_here", fail)
+    monkeypatch.setattr(details_module, "inspect_here", fail)
     fetched = await hub.fetch(await asyncio.to_thread(tree, tmp_path / "m", model__safetensors=WEIGHTS))
     assert (fetched.details, len(fetched.files)) == ({}, 1)
     assert "could not be looked into" in caplog.text

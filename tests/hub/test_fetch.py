@@ -31,9 +31,9 @@ from kamiwaza_sdk import (
     StorageService,
     fetch,
 )
-from kamiwaza_sdk.services.download._claim import Place
+from kamiwaza_sdk.services.download.partial.claim import Place
 from kamiwaza_sdk.services.hub import sources
-from kamiwaza_sdk.services.hub._selection import Selection
+from kamiwaza_sdk.services.hub.selection import Selection
 from kamiwaza_sdk.services.hub.sources import Source, local
 from kamiwaza_sdk.services.hub.sources.local import resolve_path
 from tests.serving import Server

@@ -14,9 +14,9 @@ from kamiwaza_sdk import (
     InvalidSourceException,
     StorageService,
 )
-from kamiwaza_sdk.services.hub import _search
+from kamiwaza_sdk.services.hub import search
 from kamiwaza_sdk.services.hub.sources import hugging_face
-from kamiwaza_sdk.services.hub.sources._ollama_images import Image
+from kamiwaza_sdk.services.hub.sources.ollama import Image
 from kamiwaza_sdk.testing import GeneratedBody, Headers, HuggingFaceServer, Redirect, Status
 from tests.hub.conftest import Asking
 
@@ -128,7 +128,7 @@ async def test_a_listing_of_what_cannot_be_is_refused(
     ("kind", "before"),
     [
         (hugging_face._TREE, b"["),
-        (_search._FOUND, b"["),
+        (search._FOUND, b"["),
         (TypeAdapter(Image), b'{"config":{"mediaType":"a","digest":"sha256:%s","size":1},"layers":[' % (b"ab" * 32)),
     ],
     ids=["tree", "search", "image"],

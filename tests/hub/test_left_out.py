@@ -17,7 +17,7 @@ from kamiwaza_sdk import (
     PlanSchema,
     StorageService,
 )
-from kamiwaza_sdk.services.hub._left_out import HALF
+from kamiwaza_sdk.services.hub.selection import HALF
 from kamiwaza_sdk.testing import HuggingFaceServer
 from tests.hub.conftest import Asking
 from tests.hub.test_huggingface_hub import FILES, run

@@ -23,7 +23,7 @@ from kamiwaza_sdk import (
     create_engine,
     setup_database,
 )
-from kamiwaza_sdk.services.storage import _errors
+from kamiwaza_sdk.services.storage import files
 from kamiwaza_sdk.testing import HuggingFaceServer
 from tests.hub.conftest import Asking
 
@@ -138,5 +138,5 @@ async def test_one_content_under_several_names_needs_its_room_once(
     hf: HuggingFaceServer, asking: Asking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hf.add_repository("org/same", {f"{number}.bin": bytes(30_000) for number in range(5)}, lfs=["*.bin"])
-    monkeypatch.setattr(_errors, "_free", lambda _: 40_000)
+    monkeypatch.setattr(files, "_free", lambda _: 40_000)
     assert (await (await asking()).fetch("hf://org/same")).size == 150_000

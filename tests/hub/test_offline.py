@@ -17,7 +17,7 @@ from kamiwaza_sdk import (
     StorageService,
     fetch,
 )
-from kamiwaza_sdk.services.hub.manifests import KnownManifests
+from kamiwaza_sdk.services.hub.cache import KnownManifests
 from kamiwaza_sdk.testing import HuggingFaceServer
 from tests.hub.conftest import Asking
 from tests.loops import Held

@@ -8,9 +8,9 @@ import pytest
 
 from kamiwaza_sdk import ChecksumMismatchException, Policy, inspect_directory
 from kamiwaza_sdk.formats import inspection
-from kamiwaza_sdk.formats._source import ByteSource, Reading
 from kamiwaza_sdk.formats.inspection import FormatSchema
-from kamiwaza_sdk.services.hub._details import check_fetched
+from kamiwaza_sdk.formats.source import ByteSource, Reading
+from kamiwaza_sdk.services.hub.details import check_fetched
 from kamiwaza_sdk.testing import HuggingFaceServer
 from tests.formats.hostile import write_hostile
 from tests.formats.spending import spent_by

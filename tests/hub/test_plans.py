@@ -26,7 +26,7 @@ from kamiwaza_sdk import (
     ServiceException,
     StorageService,
 )
-from kamiwaza_sdk.services.hub._details import check_fetched
+from kamiwaza_sdk.services.hub.details import check_fetched
 from kamiwaza_sdk.testing import FaultyServer, GeneratedBody, HuggingFaceServer
 from tests.hub.conftest import Asking
 from tests.hub.models import CONFIG, gguf_model, safetensors_model

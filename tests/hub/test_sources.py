@@ -29,8 +29,8 @@ from kamiwaza_sdk import (
     StorageService,
     StreamingSource,
 )
-from kamiwaza_sdk.services.hub import _streaming
-from kamiwaza_sdk.services.hub.sources import registry
+from kamiwaza_sdk.services.hub import streams
+from kamiwaza_sdk.services.hub.sources import protocol
 from tests.loops import Held
 from tests.serving import Server
 
@@ -207,14 +207,14 @@ async def test_a_source_that_brings_the_bytes_itself_is_cancelled_once_its_threa
 ) -> None:
     installed("memory_plugin", MEMORY, "memory = memory_plugin:MemorySource")
     held, ended = Held(), Event()
-    act = getattr(_streaming._Writer, step)
+    act = getattr(streams._Writer, step)
 
     def slowly(*args: object) -> None:
         held.wait()
         act(*args)
         ended.set()
 
-    monkeypatch.setattr(_streaming._Writer, step, slowly)
+    monkeypatch.setattr(streams._Writer, step, slowly)
     task = asyncio.create_task(hub.fetch("memory://anything"))
     await held.cancel(task)
     assert ended.is_set()
@@ -222,7 +222,7 @@ async def test_a_source_that_brings_the_bytes_itself_is_cancelled_once_its_threa
 
 
 def test_ours_are_sources() -> None:
-    sources = {scheme: registry.source_for(scheme, address=f"{scheme}://x") for scheme in ("hf", "http", "ollama")}
+    sources = {scheme: protocol.source_for(scheme, address=f"{scheme}://x") for scheme in ("hf", "http", "ollama")}
     assert all(isinstance(source, ModelSource) for source in sources.values())
     assert not any(isinstance(source, StreamingSource) for source in sources.values())
 

@@ -37,7 +37,7 @@ from kamiwaza_sdk import (
     VersionNotFoundException,
     setup_database,
 )
-from kamiwaza_sdk.services.model.scope import Scope
+from kamiwaza_sdk.services.model.session import Scope
 from tests.backends import Backend, HostBase, Order, add
 
 

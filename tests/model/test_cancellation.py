@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kamiwaza_sdk import AsyncModelService, CreateModel, CreateVersion, UpdateModel
-from kamiwaza_sdk.services.model.operations import bulk
+from kamiwaza_sdk.services.model.registry import bulk
 from tests.backends import ASYNCPG, Backend
 from tests.model.dumps import dump
 from tests.model.world import files

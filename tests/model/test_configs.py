@@ -23,7 +23,7 @@ from kamiwaza_sdk import (
     UpdateModelConfig,
     VersionNotFoundException,
 )
-from kamiwaza_sdk.services.model.operations import configs as operations
+from kamiwaza_sdk.services.model.registry import configs as configs_module
 from tests.backends import Backend, Order, add
 from tests.model.world import files
 
@@ -143,7 +143,7 @@ async def test_a_truth_value_is_no_number_and_a_large_float_none_either(backend:
 async def test_the_limit_counts_what_is_created_not_what_is_renamed(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(operations, "MAX_LIMIT", 3)
+    monkeypatch.setattr(configs_module, "MAX_LIMIT", 3)
     async with backend.begin() as models:
         version = await new_version(models)
         configs = [await models.create_config(named(name), model_id=version.model_id) for name in "abc"]

@@ -29,10 +29,10 @@ from sqlalchemy.dialects import postgresql
 
 from kamiwaza_sdk import DatabaseUnsupportedException, DBBase, Field, Filter
 from kamiwaza_sdk._ids import uuid7
+from kamiwaza_sdk.services.model.registry.tables import ALIAS, MODEL, TAG, VERSION, VERSION_TAG
 from kamiwaza_sdk.services.model.schemas.filters import MAX_FILTER_VALUES
-from kamiwaza_sdk.services.model.schemas.filters.kinds import BOOLEAN, FIELDS, INTEGER, MOMENT
-from kamiwaza_sdk.services.model.statements.constructs import ALIAS, MODEL, TAG, VERSION, VERSION_TAG
-from kamiwaza_sdk.services.model.statements.filters import PLAIN_TEXTS, model_condition, version_condition
+from kamiwaza_sdk.services.model.schemas.filters.checks import BOOLEAN, FIELDS, INTEGER, MOMENT
+from kamiwaza_sdk.services.model.search.filters import PLAIN_TEXTS, model_condition, version_condition
 from tests.effort import effort
 
 Values = Mapping[str, Any]  # Any: of each field's own type

@@ -24,7 +24,7 @@ from kamiwaza_sdk.services.model.schemas.filters import (
     MAX_IN_VALUES,
     fields,
 )
-from kamiwaza_sdk.services.model.schemas.filters.kinds import BOOLEAN, FIELDS, INTEGER, MOMENT, TEXT
+from kamiwaza_sdk.services.model.schemas.filters.checks import BOOLEAN, FIELDS, INTEGER, MOMENT, TEXT
 
 EMBEDDING = {"field": "task", "op": "eq", "value": "embedding"}
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)

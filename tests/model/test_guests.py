@@ -57,7 +57,7 @@ from kamiwaza_sdk import (
     VersionInUseException,
     setup_database,
 )
-from kamiwaza_sdk.services.model.operations import aliases, lineage
+from kamiwaza_sdk.services.model.registry import aliases, lineage
 from tests.backends import Backend, Order
 
 

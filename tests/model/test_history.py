@@ -19,7 +19,7 @@ from kamiwaza_sdk import (
     ModelNotFoundException,
     UpdateModel,
 )
-from kamiwaza_sdk.services.model.operations import changes
+from kamiwaza_sdk.services.model.registry import changes
 from tests.backends import Backend, Order, add
 from tests.model.dumps import dump
 from tests.model.mutations import MUTATIONS, NOTHING_TO_DO, PURGE

@@ -183,7 +183,7 @@ def test_files_are_registered_under_no_other_name_whatever_becomes_of_the_model_
         model = ModelService(db, namespace=namespace).create_model(CreateModel(name="m"))
         db.commit()
 
-    acted = []
+    acted: list[object] = []
 
     def before(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         if "FOR NO KEY UPDATE" in statement and not acted:

@@ -22,8 +22,8 @@ from kamiwaza_sdk import (
     UpdateModel,
     setup_database,
 )
-from kamiwaza_sdk.services.model.operations.listings import ModelSort
-from kamiwaza_sdk.services.model.words import MAX_QUERY_WORDS, MAX_WORDS, document_words, query_words
+from kamiwaza_sdk.services.model.registry.documents import MAX_QUERY_WORDS, MAX_WORDS, document_words, query_words
+from kamiwaza_sdk.services.model.search.listings import ModelSort
 from tests.backends import Backend, Order, add, clear_tables
 from tests.effort import effort
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kamiwaza_sdk import StorageConfig, StorageService
-from kamiwaza_sdk.services.storage import _materialize
+from kamiwaza_sdk.services.storage import materialize
 from tests.storage.helpers import no_clone
 
 
@@ -23,7 +23,7 @@ def store(tmp_path: Path) -> StorageService:
 @pytest.fixture
 def no_reflink(monkeypatch: pytest.MonkeyPatch) -> None:
     """Behave the same whatever file system the tests run on."""
-    monkeypatch.setattr(_materialize, "reflink", no_clone)
+    monkeypatch.setattr(materialize, "reflink", no_clone)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from unittest.mock import patch
 
 from kamiwaza_sdk import StorageConfig, StorageService
 from kamiwaza_sdk.services import storage
-from kamiwaza_sdk.services.storage import _adoption, _materialize
+from kamiwaza_sdk.services.storage import adoption, materialize
 from tests.effort import effort
 from tests.storage.helpers import File, Version, keep, no_clone
 
@@ -44,7 +44,7 @@ def killed(work: Callable[[], None], watch: Callable[[int], None] | None = None)
 
 def at_every_line(root: Path) -> int:
     """Publish, add, adopt and lay out, dying before lines of the store's code that are `STEP` apart."""
-    with patch.object(_materialize, "reflink", no_clone), patch.object(_adoption, "reflink", no_clone):
+    with patch.object(materialize, "reflink", no_clone), patch.object(adoption, "reflink", no_clone):
         return next(line for line in itertools.count(0, STEP) if not killed(partial(use, root, line + 1)))
 
 

@@ -12,9 +12,8 @@ import pytest
 
 from kamiwaza_sdk import DigestMismatchException, StorageService
 from kamiwaza_sdk.exceptions import InvalidInputException
-from kamiwaza_sdk.services.storage import _intake
-from kamiwaza_sdk.services.storage._files import copy
-from kamiwaza_sdk.services.storage._links import reflink
+from kamiwaza_sdk.services.storage import blobs
+from kamiwaza_sdk.services.storage.files import copy, reflink
 from tests.storage.helpers import fifo, folder, loop, misnamed, no_clone, nothing, sha256
 
 Make = Callable[[Path], object]
@@ -89,7 +88,7 @@ def test_add_refuses_what_is_no_file_any_more(
     store: StorageService, tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What became of a file between the first look and opening is not taken for an empty file."""
-    monkeypatch.setattr(_intake, "is_file", lambda _: True)
+    monkeypatch.setattr(blobs, "is_file", lambda _: True)
     make(tmp_path / "thing")
     with pytest.raises(InvalidInputException, match="thing is no file"):
         store.add(tmp_path / "thing")
@@ -125,13 +124,13 @@ def test_source_that_changes_while_it_is_read(
                 file.write(os.urandom(len(DATA)))
             return count
 
-    monkeypatch.setattr(_intake, "reflink", no_clone)
+    monkeypatch.setattr(blobs, "reflink", no_clone)
     with Changing(source) as changing:
 
         def copy_changing(_: FileIO, target: FileIO) -> str:
             return copy(changing, target)
 
-        monkeypatch.setattr(_intake, "copy", copy_changing)
+        monkeypatch.setattr(blobs, "copy", copy_changing)
         blob = store.add(source)
     assert store.verify(blob.sha256) == blob
     assert blob.sha256 != DIGEST

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from kamiwaza_sdk import DigestMismatchException, InvalidInputException, StorageConfig, StorageService
-from kamiwaza_sdk.services.storage import _adoption
-from kamiwaza_sdk.services.storage._blobs import PUBLISHED_NS
-from kamiwaza_sdk.services.storage._files import digest
+from kamiwaza_sdk.services.storage import adoption
+from kamiwaza_sdk.services.storage.blobs import PUBLISHED_NS
+from kamiwaza_sdk.services.storage.files import digest
 from tests.conftest import NOBODY
 from tests.storage.helpers import fifo, folder, keep, loop, misnamed, no_clone, nothing, sha256
 
@@ -35,7 +35,7 @@ def source(tmp_path: Path) -> Path:
 def no_reflink(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Behave the same whatever file system the tests run on, but where sharing blocks is what is tested."""
     if "cloning" not in request.fixturenames:
-        monkeypatch.setattr(_adoption, "reflink", no_clone)
+        monkeypatch.setattr(adoption, "reflink", no_clone)
 
 
 def attributes(path: Path) -> tuple[int, int, int]:
@@ -127,7 +127,7 @@ def test_what_cannot_be_published_is_copied(
         if ns is None:  # the lock of the staging area says that it is used now
             return set_time(file)
         monkeypatch.undo()
-        monkeypatch.setattr(_adoption, "reflink", no_clone)
+        monkeypatch.setattr(adoption, "reflink", no_clone)
         raise PermissionError(1, "not permitted")
 
     monkeypatch.setattr(os, "utime", refuse)
@@ -162,7 +162,7 @@ def test_a_file_that_is_written_to_meanwhile_is_refused(
             writer.flush()
             return actual
 
-        monkeypatch.setattr(_adoption, "digest", digest_and_write)
+        monkeypatch.setattr(adoption, "digest", digest_and_write)
         with pytest.raises(InvalidInputException, match="is being written to"):
             store.adopt(source)
     assert (misnamed(store.root), stat.S_IMODE(source.stat().st_mode)) == ([], 0o640)

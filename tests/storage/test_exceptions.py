@@ -18,7 +18,7 @@ from kamiwaza_sdk import (
     StoragePermissionException,
 )
 from kamiwaza_sdk.exceptions import NotFoundException, ServiceException
-from kamiwaza_sdk.services.storage._errors import translated
+from kamiwaza_sdk.services.storage.files import translated
 
 PATH = Path("/srv/store/file")
 ONE, TWO = "1" * 64, "2" * 64

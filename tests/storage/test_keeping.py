@@ -18,8 +18,8 @@ from kamiwaza_sdk import (
     StorageService,
 )
 from kamiwaza_sdk.exceptions import ConfigurationException, InvalidInputException
-from kamiwaza_sdk.services.storage import _blobs
-from kamiwaza_sdk.services.storage._blobs import PUBLISHED_NS
+from kamiwaza_sdk.services.storage import blobs
+from kamiwaza_sdk.services.storage.blobs import PUBLISHED_NS
 from tests.storage.helpers import dangling, fifo, folder, keep, sha256
 
 Edit = Callable[[Path, bytes], None]
@@ -101,7 +101,7 @@ def test_missing(store: StorageService) -> None:
 def test_sound_is_cheap(store: StorageService, monkeypatch: pytest.MonkeyPatch) -> None:
     """A blob that looks as published is not read."""
     blob = keep(store, DATA)
-    monkeypatch.setattr(_blobs, "digest", _never)
+    monkeypatch.setattr(blobs, "digest", _never)
     assert store.find(DIGEST, size=len(DATA)) == blob
 
 
@@ -112,7 +112,7 @@ def test_touched_but_right(store: StorageService, monkeypatch: pytest.MonkeyPatc
     os.utime(blob.path)
     assert store.find(DIGEST) == blob
     assert blob.path.stat().st_mode & 0o7777 == 0o444
-    monkeypatch.setattr(_blobs, "digest", _never)
+    monkeypatch.setattr(blobs, "digest", _never)
     assert store.find(DIGEST) == blob
 
 
@@ -120,7 +120,7 @@ def test_mode_is_put_back(store: StorageService, monkeypatch: pytest.MonkeyPatch
     """A blob that was only made writable becomes read-only again without being read."""
     blob = keep(store, DATA)
     blob.path.chmod(0o666)
-    monkeypatch.setattr(_blobs, "digest", _never)
+    monkeypatch.setattr(blobs, "digest", _never)
     assert store.find(DIGEST) == blob
     assert blob.path.stat().st_mode & 0o7777 == 0o444
 
@@ -220,14 +220,14 @@ def test_replaced_while_it_is_looked_at(store: StorageService, monkeypatch: pyte
     """A right blob that another process puts in a wrong one's place is not taken away with it."""
     path = keep(store, DATA).path
     _write(path, OTHER)
-    original = getattr(_blobs, hooked)
+    original = getattr(blobs, hooked)
 
     def replace(subject: object) -> object:
         result = original(subject)
         _replaced(path, DATA)
         return result
 
-    monkeypatch.setattr(_blobs, hooked, replace)
+    monkeypatch.setattr(blobs, hooked, replace)
     with pytest.raises(BlobCorruptException) as caught:
         store.get(DIGEST)
     assert caught.value.quarantined is None
@@ -245,7 +245,7 @@ def test_gone_while_it_is_looked_at(store: StorageService, monkeypatch: pytest.M
         path.unlink()
         return sha256(OTHER)
 
-    monkeypatch.setattr(_blobs, "digest", vanish)
+    monkeypatch.setattr(blobs, "digest", vanish)
     assert store.find(DIGEST) is None
 
 
@@ -259,7 +259,7 @@ def test_written_while_it_is_looked_at(store: StorageService, monkeypatch: pytes
         _write(path, OTHER)
         return DIGEST
 
-    monkeypatch.setattr(_blobs, "digest", write)
+    monkeypatch.setattr(blobs, "digest", write)
     assert store.find(DIGEST) is None
     assert not path.exists()
 

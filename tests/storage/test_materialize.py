@@ -20,8 +20,9 @@ from kamiwaza_sdk import (
     UpdateVersion,
 )
 from kamiwaza_sdk.exceptions import InvalidInputException, InvalidPathException
-from kamiwaza_sdk.services.storage import _links, _materialize
-from kamiwaza_sdk.services.storage._blobs import PUBLISHED_NS
+from kamiwaza_sdk.services.storage import files as files_module
+from kamiwaza_sdk.services.storage import materialize
+from kamiwaza_sdk.services.storage.blobs import PUBLISHED_NS
 from tests.storage.helpers import File, Version, dangling, fifo, folder, keep, same_size, sha256, short, tree, version
 
 CONTENTS = {"config.json": b"{}", "onnx/model.onnx": b"onnx" * 100, "onnx/fp16/model.onnx": b"half" * 100}
@@ -126,7 +127,7 @@ def test_laying_out_again_changes_nothing(
     model = store.materialize(files, tmp_path / "model", writable=writable)
     (model / "notes.txt").write_text("mine")
     before = {path: path.stat() for path in model.rglob("*")}
-    monkeypatch.delattr(_materialize, "_place")
+    monkeypatch.delattr(materialize, "_place")
     store.materialize(files, model, writable=writable)
     assert {path: path.stat() for path in model.rglob("*")} == before
 
@@ -241,7 +242,7 @@ def test_a_link_that_appears_between_the_passes(
         base.mkdir()
         (base / "onnx").symlink_to(outside)
 
-    monkeypatch.setattr(_materialize, "_create", swap)
+    monkeypatch.setattr(materialize, "_create", swap)
     with pytest.raises(OutsideStoreException):
         store.materialize(version(store, CONTENTS), model)
     assert tree(outside) == {}
@@ -260,9 +261,9 @@ def test_a_file_that_appears_between_the_passes(
         base.mkdir()
         (base / "config.json").write_bytes(content)
 
-    monkeypatch.setattr(_materialize, "_create", write)
+    monkeypatch.setattr(materialize, "_create", write)
     if not links:
-        monkeypatch.setattr(_materialize, "hard_link", _no_link)
+        monkeypatch.setattr(materialize, "hard_link", _no_link)
     store.materialize(files, tmp_path / "right")
     assert tree(tmp_path / "right") == LAID_OUT
     content = b"[]"
@@ -321,7 +322,7 @@ def test_a_blob_set_aside_between_the_passes(
         base.mkdir()
         store.path(sha256(b"a")).unlink()
 
-    monkeypatch.setattr(_materialize, "_create", set_aside)
+    monkeypatch.setattr(materialize, "_create", set_aside)
     with pytest.raises(BlobNotFoundException):
         store.materialize(files, tmp_path / "model")
     assert tree(tmp_path / "model") == {}
@@ -368,7 +369,7 @@ def test_blob_replaced_by_its_equal_while_it_is_linked(
             raise refusals.pop()
         link(*arguments, **keywords)
 
-    monkeypatch.setattr(_links.os, "link", replaced)  # type: ignore[attr-defined]  # the module's own os
+    monkeypatch.setattr(files_module.os, "link", replaced)  # type: ignore[attr-defined]  # the module's own os
     directory = store.materialize(version(store, CONTENTS), tmp_path / "model")
     assert (directory / "config.json").read_bytes() == CONTENTS["config.json"]
 

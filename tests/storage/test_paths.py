@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kamiwaza_sdk import StorageConfig, StorageService
 from kamiwaza_sdk.exceptions import InvalidPathException, ServiceException
-from kamiwaza_sdk.services.storage._layout import checked_paths
+from kamiwaza_sdk.services.storage.blobs import checked_paths
 from tests.effort import effort
 from tests.storage.helpers import File, Version, keep, tree
 

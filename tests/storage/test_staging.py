@@ -16,9 +16,9 @@ import pytest
 
 from kamiwaza_sdk import StorageConfig, StorageService
 from kamiwaza_sdk.exceptions import ConfigurationException, InvalidInputException
-from kamiwaza_sdk.services.storage import _staging
-from kamiwaza_sdk.services.storage._staging import STALE_AFTER, sweep
+from kamiwaza_sdk.services.storage import staging
 from kamiwaza_sdk.services.storage.setup import prepare
+from kamiwaza_sdk.services.storage.staging import STALE_AFTER, sweep
 from tests.storage.helpers import keep, sha256, tree
 
 #: Stages a file by a key, or by none, says where, and is then waited for or killed.
@@ -138,7 +138,7 @@ def test_the_next_writer_sweeps(store: StorageService, monkeypatch: pytest.Monke
     with writer:
         assert writer.stdout is not None
         working = Path(writer.stdout.readline().strip())
-        monkeypatch.setattr(_staging, "STALE_AFTER", -3600)
+        monkeypatch.setattr(staging, "STALE_AFTER", -3600)
         keep(store, b"x")
         assert not left.parent.exists()
         assert working.read_bytes() == b"half"

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from kamiwaza_sdk import StorageService
-from kamiwaza_sdk.services.hub._git import git_blob_id
-from kamiwaza_sdk.services.storage import _adoption, _intake
-from kamiwaza_sdk.services.storage._stopping import Stopped, go_on, stopped_when
+from kamiwaza_sdk.services.hub.digests import git_blob_id
+from kamiwaza_sdk.services.storage import adoption, blobs
+from kamiwaza_sdk.services.storage.files import Stopped, go_on, stopped_when
 from tests.storage.helpers import no_clone, sha256, tree
 
 DATA = bytes(8 * 1024**2)
@@ -40,7 +40,7 @@ def test_it_ends_between_two_pieces(
     is_kept: bool,
     pieces: int,
 ) -> None:
-    for module in (_adoption, _intake):
+    for module in (adoption, blobs):
         monkeypatch.setattr(module, "reflink", no_clone)
     source = tmp_path / "source"
     source.write_bytes(DATA)

@@ -12,8 +12,6 @@ from itertools import islice, takewhile
 from pathlib import PurePosixPath
 from typing import Final
 
-from kamiwaza_sdk.formats._json import read_json
-from kamiwaza_sdk.formats._source import ByteSource
 from kamiwaza_sdk.formats.exceptions import FormatException
 from kamiwaza_sdk.formats.layouts.names import (
     gguf_type,
@@ -22,8 +20,7 @@ from kamiwaza_sdk.formats.layouts.names import (
     parse_stem,
     weight_format,
 )
-
-__all__ = ["Candidate", "brief_structure", "find_candidates", "read_object"]
+from kamiwaza_sdk.formats.source import ByteSource, read_json
 
 _INDEX: Final = ".index"
 #: As much of a declaration as is kept, and as many files as one may name.

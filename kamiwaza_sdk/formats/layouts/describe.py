@@ -10,7 +10,8 @@ from typing import Final
 
 from kamiwaza_sdk.formats.inspection import FormatSchema
 from kamiwaza_sdk.formats.layouts.candidates import Candidate, find_candidates, read_object
-from kamiwaza_sdk.formats.layouts.defaults import choose_default
+from kamiwaza_sdk.formats.layouts.choices import choose_default
+from kamiwaza_sdk.formats.layouts.components import FileRole, find_pipelines, header_role
 from kamiwaza_sdk.formats.layouts.names import (
     companion_kind,
     in_checkpoint,
@@ -18,17 +19,13 @@ from kamiwaza_sdk.formats.layouts.names import (
     is_training_state,
     weight_format,
 )
-from kamiwaza_sdk.formats.layouts.pipelines import find_pipelines
-from kamiwaza_sdk.formats.layouts.roles import FileRole, header_role
-from kamiwaza_sdk.formats.schemas.layout import (
+from kamiwaza_sdk.formats.schemas.repository import (
     CompanionKind,
     CompanionSchema,
     IncompleteVariantSchema,
     LayoutSchema,
     VariantSchema,
 )
-
-__all__ = ["READ_FORMATS", "STRUCTURAL_FILES", "describe_layout", "is_structural", "sort_files"]
 
 #: The names of the small files that declare what belongs together.
 STRUCTURAL_FILES: Final = ("adapter_config.json", "model_index.json", "modules.json")

@@ -6,22 +6,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Final, NamedTuple
 
-from kamiwaza_sdk.formats.schemas.layout import CompanionKind
-
-__all__ = [
-    "ENDINGS",
-    "Shard",
-    "Stem",
-    "companion_kind",
-    "gguf_type",
-    "in_checkpoint",
-    "is_cut_by_hand",
-    "is_training_state",
-    "missing_shards",
-    "onnx_suffix",
-    "parse_stem",
-    "weight_format",
-]
+from kamiwaza_sdk.formats.schemas.repository import CompanionKind
 
 #: Which formats of weights have which endings. ``.bin`` and ``.data`` say nothing by themselves.
 ENDINGS: Final = {

@@ -6,8 +6,6 @@ import sqlalchemy as sa
 from alembic.operations import Operations
 from sqlalchemy.dialects import postgresql
 
-__all__ = ["TABLES", "downgrade", "upgrade"]
-
 #: The tables whose rows a downgrade would lose.
 TABLES: Final = ("kamiwaza_model", "kamiwaza_model_version", "kamiwaza_model_file")
 

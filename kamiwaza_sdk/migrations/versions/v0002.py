@@ -9,9 +9,7 @@ from alembic.operations import Operations
 from sqlalchemy.dialects import postgresql
 
 from kamiwaza_sdk.services.model.exceptions import DatabaseUnsupportedException
-from kamiwaza_sdk.services.model.words import document_words
-
-__all__ = ["TABLES", "downgrade", "upgrade"]
+from kamiwaza_sdk.services.model.registry.documents import document_words
 
 #: The tables whose rows a downgrade would lose. ``kamiwaza_model_document`` is none: models say what is in it.
 TABLES: Final = (

@@ -9,9 +9,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from kamiwaza_sdk._settings import Settings, Size, token_problem
 from kamiwaza_sdk.exceptions import ConfigurationException
-from kamiwaza_sdk.services.download._hosts import host_named
-
-__all__ = ["DownloadConfig"]
+from kamiwaza_sdk.services.download.http.hosts import host_named
 
 _MIB: Final = 1024**2
 

@@ -10,22 +10,6 @@ from typing import Final
 
 from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
 
-__all__ = [
-    "ChecksumMismatchException",
-    "DownloadDiskException",
-    "DownloadException",
-    "DownloadInterruptedException",
-    "DownloadStatusException",
-    "DownloadTimeoutException",
-    "DownloadTooLargeException",
-    "HostNotAllowedException",
-    "InvalidUrlException",
-    "PrivateAddressException",
-    "RangeNotSupportedException",
-    "SizeMismatchException",
-    "UnexpectedEncodingException",
-]
-
 _TRANSIENT_STATUSES: Final = frozenset({408, 425, 429})
 _SERVER_ERROR: Final = 500
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})

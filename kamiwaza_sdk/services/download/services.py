@@ -13,16 +13,11 @@ from kamiwaza_sdk._addresses import redact_text
 from kamiwaza_sdk._tasks import running_loop, settled
 from kamiwaza_sdk._validation import check_count, check_given, revalidated_quickly, shown
 from kamiwaza_sdk.exceptions import AsyncioRequiredException, InvalidInputException
-from kamiwaza_sdk.services.download._demands import Demands, demands
-from kamiwaza_sdk.services.download._order import order_of
-from kamiwaza_sdk.services.download._resources import Resources
-from kamiwaza_sdk.services.download._retries import Attempts
-from kamiwaza_sdk.services.download._sink import MemorySink
-from kamiwaza_sdk.services.download._slots import Slots
 from kamiwaza_sdk.services.download.config import DownloadConfig
 from kamiwaza_sdk.services.download.exceptions import DownloadInterruptedException
-from kamiwaza_sdk.services.download.handle import Download
-from kamiwaza_sdk.services.download.progress import Reporter, check_progress, reporting, reporting_all
+from kamiwaza_sdk.services.download.http.hosts import check_url, redact
+from kamiwaza_sdk.services.download.progress import Download, Reporter, check_progress, reporting, reporting_all
+from kamiwaza_sdk.services.download.resources import Resources
 from kamiwaza_sdk.services.download.schemas import (
     AttemptCallback,
     DownloadOutcome,
@@ -33,13 +28,15 @@ from kamiwaza_sdk.services.download.schemas import (
     ResponseSchema,
     Validators,
 )
-from kamiwaza_sdk.services.download.urls import check_url, redact
+from kamiwaza_sdk.services.download.transfer.connections import Slots
+from kamiwaza_sdk.services.download.transfer.expectations import Demands, demands, order_of
+from kamiwaza_sdk.services.download.transfer.retries import Attempts
+from kamiwaza_sdk.services.download.transfer.write import MemorySink
 
 if TYPE_CHECKING:
     import aiohttp
     from yarl import URL
 
-__all__ = ["DownloadService"]
 
 _LOG: Final = logging.getLogger("kamiwaza_sdk.download")
 #: What only who downloads has to load: aiohttp, and what is built on it.
@@ -248,7 +245,7 @@ class DownloadService:
         self, asked: list[DownloadRequest], *, all_or_nothing: bool, progress: bool | ProgressCallback
     ) -> list[DownloadOutcome]:
         config = await self._ready()
-        from kamiwaza_sdk.services.download._many import Many, refuse_twice
+        from kamiwaza_sdk.services.download.transfer.many import Many, refuse_twice
 
         asked = await _placed(asked)
         await asyncio.to_thread(refuse_twice, asked)
@@ -348,9 +345,9 @@ class DownloadService:
         return await self._owned(attempts.run(lambda: self._part(target, offset, length)), url=redact(target))
 
     async def _part(self, target: "URL", offset: int, length: int) -> RangeSchema:
-        from kamiwaza_sdk.services.download._exchange import Exchange
-        from kamiwaza_sdk.services.download._part import read_part
-        from kamiwaza_sdk.services.download._requests import Rest, answer, filename_of
+        from kamiwaza_sdk.services.download.http.requests import Rest, answer, filename_of
+        from kamiwaza_sdk.services.download.http.responses import Exchange
+        from kamiwaza_sdk.services.download.transfer.receive import read_part
 
         config = await self._ready()
         exchange = Exchange(redact(target), config.connect_timeout, config.stall_timeout)
@@ -394,7 +391,7 @@ class DownloadService:
         progress: bool | ProgressCallback,
         keep_partial: Callable[[], bool] = lambda: True,
     ) -> DownloadResult:
-        from kamiwaza_sdk.services.download._flight import Flight
+        from kamiwaza_sdk.services.download.transfer.transfer import Flight
 
         config = await self._ready()
         order = order_of(request, into, max_size=config.max_size)
@@ -412,10 +409,10 @@ class DownloadService:
         return result
 
     async def _read(self, target: "URL", wanted: Demands, *, any_status: bool) -> ResponseSchema:
-        from kamiwaza_sdk.services.download._coding import content_codings, decoded_body
-        from kamiwaza_sdk.services.download._exchange import Exchange
-        from kamiwaza_sdk.services.download._receive import receive
-        from kamiwaza_sdk.services.download._requests import answer, response_of
+        from kamiwaza_sdk.services.download.http.coding import content_codings, decoded_body
+        from kamiwaza_sdk.services.download.http.requests import answer, response_of
+        from kamiwaza_sdk.services.download.http.responses import Exchange
+        from kamiwaza_sdk.services.download.transfer.receive import receive
 
         config = await self._ready()
         sink, shown = MemorySink(), redact(target)

@@ -11,8 +11,6 @@ from kamiwaza_sdk._validation import MAX_ADDRESS_LENGTH, check_name
 from kamiwaza_sdk.exceptions import InvalidNameException
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
 
-__all__ = ["displayed", "is_address", "path_of", "redacted", "refuse_unless_address", "scheme_of", "suggested"]
-
 #: What is meant as a URL, well written or not.
 _MEANT_AS_URL: Final = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*:/")
 _HAS_SCHEME: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*)://")

@@ -17,11 +17,8 @@ from pydantic_settings import SettingsConfigDict
 
 from kamiwaza_sdk._settings import Settings, token_problem
 from kamiwaza_sdk.exceptions import ConfigurationException
-from kamiwaza_sdk.services.download._hosts import is_loopback
 from kamiwaza_sdk.services.download.exceptions import InvalidUrlException
-from kamiwaza_sdk.services.download.urls import check_url
-
-__all__ = ["HubConfig", "checked_endpoint"]
+from kamiwaza_sdk.services.download.http.hosts import check_url, is_loopback
 
 _HUGGING_FACE: Final = "https://huggingface.co"
 _OLLAMA: Final = "https://registry.ollama.ai"

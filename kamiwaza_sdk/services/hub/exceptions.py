@@ -5,28 +5,8 @@ from typing import Final
 
 from kamiwaza_sdk._validation import shown
 from kamiwaza_sdk.exceptions import InvalidInputException, NotFoundException, ServiceException
-from kamiwaza_sdk.services.hub._tables import shown_size
 from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema, shown_objections
-
-__all__ = [
-    "GitBlobMismatchException",
-    "HubException",
-    "InvalidAnswerException",
-    "InvalidSourceException",
-    "NotInCacheException",
-    "ObjectStorageException",
-    "NothingFitsException",
-    "OfflineException",
-    "PolicyViolationException",
-    "RepositoryGatedException",
-    "RepositoryNotFoundException",
-    "RepositoryPrivateException",
-    "RepositoryRenamedException",
-    "RevisionNotFoundException",
-    "SourceEntryPointException",
-    "SourceTooLargeException",
-    "VersionUnavailableException",
-]
+from kamiwaza_sdk.services.hub.tables import shown_size
 
 _MOST_SHOWN: Final = 5
 _TOKEN: Final = "HUB_SERVICE_HF_TOKEN"  # noqa: S105 - a variable's name

@@ -7,13 +7,11 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
 
-from kamiwaza_sdk.formats._licences import has_one_text
+from kamiwaza_sdk.formats.licences import has_one_text
 from kamiwaza_sdk.formats.schemas import PickleVerdict
 from kamiwaza_sdk.services.hub.addresses import is_address, redacted
 from kamiwaza_sdk.services.hub.schemas.policy import CONTENT, VERDICTS, ObjectionSchema, Policy
-from kamiwaza_sdk.services.hub.sources._ollama_images import DEFAULT_HOST
-
-__all__ = ["Known", "Subject", "objections_to"]
+from kamiwaza_sdk.services.hub.sources.ollama import DEFAULT_HOST
 
 #: The hosts of hubs that are known by another name.
 _HUBS: Final = {"huggingface": "huggingface.co", "ollama": DEFAULT_HOST}

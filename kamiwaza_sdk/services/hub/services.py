@@ -12,25 +12,23 @@ from kamiwaza_sdk._tasks import running_loop
 from kamiwaza_sdk._validation import check_given
 from kamiwaza_sdk.formats.schemas import Runtime
 from kamiwaza_sdk.services.download.exceptions import DownloadStatusException
-from kamiwaza_sdk.services.hub._adopting import adopt_all
-from kamiwaza_sdk.services.hub._details import with_details
-from kamiwaza_sdk.services.hub._fetching import Fetching, check_fetch, check_max_size, refuse_over_limit
-from kamiwaza_sdk.services.hub._planning import Question, make_plan, of_variant
-from kamiwaza_sdk.services.hub._search import RepositorySort, check_search, find
-from kamiwaza_sdk.services.hub._threads import in_thread
-from kamiwaza_sdk.services.hub._wanted import Wanted
-from kamiwaza_sdk.services.hub.caches import resolve_cached
+from kamiwaza_sdk.services.hub.adopters import resolve_cached
+from kamiwaza_sdk.services.hub.adopters.adopt import adopt_all
 from kamiwaza_sdk.services.hub.config import HubConfig
+from kamiwaza_sdk.services.hub.details import with_details
+from kamiwaza_sdk.services.hub.digests import Wanted
 from kamiwaza_sdk.services.hub.exceptions import VersionUnavailableException
-from kamiwaza_sdk.services.hub.schemas.adopted import Adopted
-from kamiwaza_sdk.services.hub.schemas.fetched import Fetched
-from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema
+from kamiwaza_sdk.services.hub.fetch import Fetching, check_fetch, check_max_size, refuse_over_limit
+from kamiwaza_sdk.services.hub.plan import Question, make_plan, of_variant
+from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema, RepositorySchema
 from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
 from kamiwaza_sdk.services.hub.schemas.policy import Policy
-from kamiwaza_sdk.services.hub.schemas.repository import RepositorySchema
+from kamiwaza_sdk.services.hub.schemas.results import Adopted, Fetched
+from kamiwaza_sdk.services.hub.search import RepositorySort, check_search, find
 from kamiwaza_sdk.services.hub.sources import Source
 from kamiwaza_sdk.services.hub.sources.context import SourceContext
 from kamiwaza_sdk.services.hub.sources.versions import is_registered, name_of
+from kamiwaza_sdk.services.hub.streams import in_thread
 from kamiwaza_sdk.services.storage.services import StorageService
 
 if TYPE_CHECKING:

@@ -12,18 +12,25 @@ from sqlalchemy.orm import Session
 from kamiwaza_sdk._dependencies import require
 from kamiwaza_sdk._tasks import running_loop, settled
 from kamiwaza_sdk._validation import check_namespace
-from kamiwaza_sdk.services.hub.schemas.fetched import Fetched
-from kamiwaza_sdk.services.model.operations.bulk import BulkCreation, OnConflict
-from kamiwaza_sdk.services.model.operations.listings import ModelSort, VersionSort
-from kamiwaza_sdk.services.model.schemas.bulk import BulkResult
-from kamiwaza_sdk.services.model.schemas.config import CreateModelConfig, ModelConfigSchema, UpdateModelConfig
-from kamiwaza_sdk.services.model.schemas.event import ModelEventSchema
+from kamiwaza_sdk.services.hub.schemas.results import Fetched
+from kamiwaza_sdk.services.model.registry.bulk import BulkCreation, OnConflict
+from kamiwaza_sdk.services.model.schemas.config import (
+    CreateModelConfig,
+    ModelConfigSchema,
+    ModelEventSchema,
+    UpdateModelConfig,
+)
 from kamiwaza_sdk.services.model.schemas.fields import check_actor
 from kamiwaza_sdk.services.model.schemas.filters import Filter
-from kamiwaza_sdk.services.model.schemas.lineage import RelativeSchema
-from kamiwaza_sdk.services.model.schemas.model import CreateModel, ModelSchema, UpdateModel
-from kamiwaza_sdk.services.model.schemas.page import Page
-from kamiwaza_sdk.services.model.schemas.version import CreateParent, CreateVersion, ModelVersionSchema, UpdateVersion
+from kamiwaza_sdk.services.model.schemas.model import BulkResult, CreateModel, ModelSchema, Page, UpdateModel
+from kamiwaza_sdk.services.model.schemas.version import (
+    CreateParent,
+    CreateVersion,
+    ModelVersionSchema,
+    RelativeSchema,
+    UpdateVersion,
+)
+from kamiwaza_sdk.services.model.search.listings import ModelSort, VersionSort
 from kamiwaza_sdk.services.model.services import ModelService, register_checked
 from kamiwaza_sdk.services.model.session import check_async_session, in_transaction
 from kamiwaza_sdk.services.model.transfers import Transfers
@@ -37,7 +44,6 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.services import HubService, Source
     from kamiwaza_sdk.services.model.config import ServiceConfig
 
-__all__ = ["AsyncModelService"]
 
 #: One session serves one call at a time, also where several services share it: by the lock of its event loop.
 _locks: "WeakKeyDictionary[AsyncSession, tuple[asyncio.AbstractEventLoop, asyncio.Lock]]" = WeakKeyDictionary()

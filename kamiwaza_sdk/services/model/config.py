@@ -11,8 +11,6 @@ from sqlalchemy.exc import ArgumentError
 from kamiwaza_sdk._settings import Settings, Size
 from kamiwaza_sdk.exceptions import ConfigurationException
 
-__all__ = ["ServiceConfig", "parse_database_url"]
-
 _MIB: Final = 1024**2
 
 

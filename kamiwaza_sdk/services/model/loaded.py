@@ -13,8 +13,6 @@ from sqlalchemy.orm.collections import InstrumentedList
 
 from kamiwaza_sdk.services.model.models import DBBase
 
-__all__ = ["Touched", "expire", "expire_on_rollback", "forget", "refresh", "restore", "watching"]
-
 #: Rows that the call at work has given new values, with what was loaded of them before.
 Touched: TypeAlias = WeakKeyDictionary[DBBase, dict[str, Any]]  # Any: values of several columns
 #: Where a session keeps them.

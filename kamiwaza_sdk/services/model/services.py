@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
-from kamiwaza_sdk.services.hub.schemas.fetched import Fetched
-from kamiwaza_sdk.services.model.methods.labels import LabelMethods
+from kamiwaza_sdk.services.hub.schemas.results import Fetched
+from kamiwaza_sdk.services.model.methods.labels import LabelMethods, RecordMethods
 from kamiwaza_sdk.services.model.methods.models import ModelMethods
-from kamiwaza_sdk.services.model.methods.records import RecordMethods
 from kamiwaza_sdk.services.model.methods.versions import VersionMethods
-from kamiwaza_sdk.services.model.operations import versions
+from kamiwaza_sdk.services.model.registry import versions
 from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema
 from kamiwaza_sdk.services.model.session import in_transaction
 from kamiwaza_sdk.services.model.transfers import Transfers
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema, Policy
     from kamiwaza_sdk.services.hub.services import HubService, Source
     from kamiwaza_sdk.services.model.config import ServiceConfig
-
-__all__ = ["ModelService", "register_checked"]
 
 
 class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):

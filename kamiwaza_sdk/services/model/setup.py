@@ -18,8 +18,6 @@ from kamiwaza_sdk.services.model.exceptions import (
 from kamiwaza_sdk.services.model.session import refuse_autocommit
 from kamiwaza_sdk.services.model.translation import FAILURES, code_of, raise_translated
 
-__all__ = ["check_database", "setup_database"]
-
 #: Seconds to wait for others who set up the same database.
 _PATIENCE: Final = 30.0
 #: "kamiwaza" in ASCII, as the 64-bit key of PostgreSQL's advisory lock.

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 from kamiwaza_sdk._tasks import running_loop
 from kamiwaza_sdk._validation import check_name, revalidated
-from kamiwaza_sdk.services.hub.schemas.fetched import Fetched
+from kamiwaza_sdk.services.hub.schemas.results import Fetched
 from kamiwaza_sdk.services.model.exceptions import OpenTransactionException
-from kamiwaza_sdk.services.model.operations.versions import check_fetched
+from kamiwaza_sdk.services.model.registry.versions import check_fetched
 from kamiwaza_sdk.services.model.schemas.version import check_version_label
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.services import HubService, Source
     from kamiwaza_sdk.services.model.config import ServiceConfig
     from kamiwaza_sdk.services.storage.services import StorageService
-
-__all__ = ["Transfers"]
 
 
 class Transfers:
@@ -93,7 +91,7 @@ class Transfers:
         content = _content(fetched, storage)
         if policy is None:
             return fetched, content or None
-        from kamiwaza_sdk.services.hub._details import check_fetched as check_bytes
+        from kamiwaza_sdk.services.hub.details import check_fetched as check_bytes
         from kamiwaza_sdk.services.hub.schemas.policy import Policy
 
         checked = revalidated(policy, Policy, "policy")
@@ -129,7 +127,7 @@ class Transfers:
 
 def _content(fetched: Fetched, storage: "StorageService | None") -> "tuple[ObjectionSchema, ...]":
     """Return which files are not what their names promise: by their bytes where those are here, else as told."""
-    from kamiwaza_sdk.services.hub._faults import faults_of
+    from kamiwaza_sdk.services.hub.inspection import faults_of
     from kamiwaza_sdk.services.hub.schemas.policy import CONTENT, ObjectionSchema
 
     told = {fault.path: fault for fault in fetched.faults}

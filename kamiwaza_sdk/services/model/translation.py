@@ -14,8 +14,6 @@ from kamiwaza_sdk.services.model.exceptions import (
     DatabaseRefusedException,
 )
 
-__all__ = ["FAILURES", "code_of", "is_reference", "raise_translated"]
-
 #: What connecting and executing raise.
 FAILURES: Final = (DBAPIError, PoolTimeoutError)
 

@@ -9,8 +9,6 @@ from pydantic_settings import SettingsConfigDict
 
 from kamiwaza_sdk._settings import Settings
 
-__all__ = ["StorageConfig"]
-
 
 class StorageConfig(Settings):
     """Settings of `StorageService`, each also read from ``STORAGE_SERVICE_<NAME>``.

@@ -8,23 +8,6 @@ from typing import Final, NoReturn
 from kamiwaza_sdk._validation import shown
 from kamiwaza_sdk.exceptions import NotFoundException, ServiceException
 
-__all__ = [
-    "DENIED",
-    "FULL",
-    "BlobCorruptException",
-    "BlobNotFoundException",
-    "DigestMismatchException",
-    "FileConflictException",
-    "OutsideStoreException",
-    "StorageDiskException",
-    "StorageException",
-    "StorageFullException",
-    "StoragePermissionException",
-    "VersionFailedException",
-    "raise_as_storage_error",
-]
-
-
 FULL: Final = frozenset({system.ENOSPC, system.EDQUOT})
 DENIED: Final = frozenset({system.EACCES, system.EPERM, system.EROFS})
 _TOO_MANY: Final = frozenset({system.EMFILE, system.ENFILE})

@@ -7,21 +7,18 @@ from pathlib import Path
 
 from kamiwaza_sdk._validation import check_given, check_place, check_sha256, shown
 from kamiwaza_sdk.exceptions import InvalidInputException
-from kamiwaza_sdk.services.storage import _blobs
-from kamiwaza_sdk.services.storage._adoption import adopt, as_adopted
-from kamiwaza_sdk.services.storage._errors import translated
-from kamiwaza_sdk.services.storage._files import digest
-from kamiwaza_sdk.services.storage._intake import compare, is_file, open_source, take_in
-from kamiwaza_sdk.services.storage._materialize import lay_out, refuse_failed
-from kamiwaza_sdk.services.storage._staging import staged
+from kamiwaza_sdk.services.storage import blobs
+from kamiwaza_sdk.services.storage.adoption import adopt, as_adopted
+from kamiwaza_sdk.services.storage.blobs import compare, is_file, open_source, take_in
 from kamiwaza_sdk.services.storage.config import StorageConfig
 from kamiwaza_sdk.services.storage.exceptions import (
     BlobCorruptException,
     BlobNotFoundException,
 )
+from kamiwaza_sdk.services.storage.files import digest, translated
+from kamiwaza_sdk.services.storage.materialize import lay_out, refuse_failed
 from kamiwaza_sdk.services.storage.schemas import AdoptedBlobSchema, BlobSchema, FileLike, HasFiles
-
-__all__ = ["StorageService"]
+from kamiwaza_sdk.services.storage.staging import staged
 
 
 class StorageService:
@@ -78,7 +75,7 @@ class StorageService:
             >>> StorageService(StorageConfig(root="/srv/store")).path("ab" * 32).parent
             PosixPath('/srv/store/blobs/sha256/ab')
         """
-        return _blobs.blob_path(self.root, check_sha256(sha256))
+        return blobs.blob_path(self.root, check_sha256(sha256))
 
     def find(self, sha256: str, *, size: int | None = None) -> BlobSchema | None:
         """Return the blob if it is kept and sound, else `None`.
@@ -102,7 +99,7 @@ class StorageService:
             None
         """
         digest = check_sha256(sha256)
-        if _blobs.is_missing(self.root, digest):  # a quarter of what it takes to raise that, and catch it
+        if blobs.is_missing(self.root, digest):  # a quarter of what it takes to raise that, and catch it
             return None
         try:
             return self.get(digest, size=size)
@@ -131,8 +128,8 @@ class StorageService:
             kamiwaza_sdk.services.storage.exceptions.BlobNotFoundException: no blob abab...
         """
         digest = check_sha256(sha256)
-        with translated(_blobs.blob_place(self.root, digest)):
-            return _blobs.inspect(self.root, digest, size=size)
+        with translated(blobs.blob_place(self.root, digest)):
+            return blobs.inspect(self.root, digest, size=size)
 
     def verify(self, sha256: str) -> BlobSchema:
         """Hash the blob again, however sound it looks, and return it.
@@ -158,7 +155,7 @@ class StorageService:
         """
         path = self.path(sha256)
         with translated(path):
-            return _blobs.inspect(self.root, path.name, thorough=True)
+            return blobs.inspect(self.root, path.name, thorough=True)
 
     def stage(self, key: str | None = None) -> AbstractContextManager[Path]:
         """Lend a path in the store's staging area, for a writer who then calls `publish`.
@@ -211,7 +208,7 @@ class StorageService:
         """
         target, staged_at = self.path(sha256), check_place(path, field="path")
         with translated(target):
-            return _blobs.publish(self.root, staged_at, sha256=target.name, size=size)
+            return blobs.publish(self.root, staged_at, sha256=target.name, size=size)
 
     def add(self, source: str | os.PathLike[str], *, sha256: str | None = None) -> BlobSchema:
         """Copy a local file into the store, sharing its blocks where the file system can (never as a hard link).

@@ -14,10 +14,7 @@ Directories get the mode the user's umask allows (0755 or 0700 as a rule), so th
 from pathlib import Path
 
 from kamiwaza_sdk.exceptions import ConfigurationException
-from kamiwaza_sdk.services.storage._errors import translated
-from kamiwaza_sdk.services.storage._files import sync_directory
-
-__all__ = ["make_directory", "prepare"]
+from kamiwaza_sdk.services.storage.files import sync_directory, translated
 
 
 def prepare(root: Path) -> None:

@@ -15,7 +15,8 @@ from threading import Barrier
 from typing import TYPE_CHECKING, Any, Final
 
 from kamiwaza_sdk import DownloadConfig, DownloadResult, DownloadService
-from kamiwaza_sdk.services.download import _flight, _lease
+from kamiwaza_sdk.services.download.partial import lease
+from kamiwaza_sdk.services.download.transfer import transfer
 from tests.processes import FRESH
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Child", "Job"]
 
 # Named here so that who forks has imported what downloads need.
-_IMPORTED: Final = (_flight, _lease)
+_IMPORTED: Final = (transfer, lease)
 _METER: Final = struct.Struct("Q")
 _LOOK: Final = 0.0005
 _PATIENCE: Final = 60.0

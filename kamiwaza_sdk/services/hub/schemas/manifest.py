@@ -1,9 +1,13 @@
-"""What a source consists of, before a byte of it has travelled."""
+"""What a source consists of, before a byte of it has travelled.
 
+What a search at a hub finds.
+"""
+
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from kamiwaza_sdk._validation import MAX_SIZE, FilePath, InputSchema, ModelName, Sha256, check_text
 from kamiwaza_sdk.services.hub.addresses import path_of
@@ -11,7 +15,6 @@ from kamiwaza_sdk.services.hub.addresses import path_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["LeftOutSchema", "ManifestFileSchema", "ManifestSchema", "shown_shortly"]
 
 _MAX_WORD_LENGTH: Final = 255
 _MAX_TAGS: Final = 1000
@@ -175,3 +178,41 @@ class ManifestSchema(InputSchema):
         """Bytes, all files together; `None` where one is not known."""
         sizes = [file.size for file in self.files]
         return sum(size for size in sizes if size is not None) if None not in sizes else None
+
+
+class RepositorySchema(BaseModel):
+    """A repository, as its hub describes it. What the hub does not tell is `None`, and what it counts not is 0.
+
+    Attributes:
+        name: ``org/model``.
+        source: What `fetch` takes, as long as the hub is the configured one.
+        revision: The commit that its main branch is at.
+        author: Who made it.
+        task: Such as ``text-generation``.
+        library: Such as ``transformers``.
+        license: Such as ``apache-2.0``.
+        tags: What the hub files it under.
+        downloads: How often it was downloaded lately, as the hub counts.
+        likes: How many like it.
+        private: Whether the hub shows it to some only.
+        gated: Whether its files are brought only to who has accepted its conditions.
+        created_at: When it was made.
+        modified_at: When it was last changed.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
+
+    name: str
+    source: str
+    revision: str | None = None
+    author: str | None = None
+    task: str | None = None
+    library: str | None = None
+    license: str | None = None
+    tags: tuple[str, ...] = ()
+    downloads: int = 0
+    likes: int = 0
+    private: bool = False
+    gated: bool = False
+    created_at: datetime | None = None
+    modified_at: datetime | None = None

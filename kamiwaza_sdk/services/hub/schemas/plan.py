@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from kamiwaza_sdk._validation import MAX_SIZE, FilePath, InputSchema
-from kamiwaza_sdk.formats._licences import all_of
+from kamiwaza_sdk.formats.licences import all_of
 from kamiwaza_sdk.formats.schemas import (
     CompanionSchema,
     LayoutSchema,
@@ -14,14 +14,12 @@ from kamiwaza_sdk.formats.schemas import (
     RepositoryDetailsSchema,
     VariantSchema,
 )
-from kamiwaza_sdk.services.hub.schemas.fault import FileFaultSchema
 from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema, ManifestSchema, shown_shortly
 from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema
+from kamiwaza_sdk.services.hub.schemas.results import FileFaultSchema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-__all__ = ["PlanFileSchema", "PlanSchema", "PlanVariantSchema"]
 
 
 class PlanFileSchema(InputSchema):
@@ -171,11 +169,11 @@ class PlanSchema(InputSchema):
         return sum(file.size or 0 for file in self.files if file.kept and file.same_as is None)
 
     def __str__(self) -> str:
-        from kamiwaza_sdk.services.hub._tables import as_text
+        from kamiwaza_sdk.services.hub.tables import as_text
 
         return as_text(self)
 
     def _repr_html_(self) -> str:
-        from kamiwaza_sdk.services.hub._tables import as_html
+        from kamiwaza_sdk.services.hub.tables import as_html
 
         return as_html(self)

@@ -9,8 +9,6 @@ from kamiwaza_sdk._settings import Size
 from kamiwaza_sdk._validation import MAX_SIZE, InputSchema
 from kamiwaza_sdk.formats.schemas import PickleVerdict
 
-__all__ = ["CONTENT", "ObjectionSchema", "Policy"]
-
 #: The rule that a model's files are what their names promise, which no policy has to name.
 CONTENT: Final = "content"
 #: From harmless to harmful.

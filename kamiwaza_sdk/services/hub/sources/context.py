@@ -8,9 +8,9 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from kamiwaza_sdk._addresses import redact_text
 from kamiwaza_sdk._tasks import thread_to_its_end
+from kamiwaza_sdk.services.hub.cache import KnownManifests
 from kamiwaza_sdk.services.hub.config import HubConfig
 from kamiwaza_sdk.services.hub.exceptions import InvalidAnswerException, OfflineException
-from kamiwaza_sdk.services.hub.manifests import KnownManifests
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema
 from kamiwaza_sdk.services.storage.services import StorageService
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.download.schemas import RangeSchema, ResponseSchema
     from kamiwaza_sdk.services.download.services import DownloadService
 
-__all__ = ["MAX_PAGES", "SourceContext"]
 
 #: The largest answer that is held in memory: some ten times the listing of 1,000 files.
 _MAX_ANSWER: Final = 16 * 1024**2

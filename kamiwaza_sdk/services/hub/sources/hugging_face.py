@@ -20,21 +20,13 @@ from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.hub.addresses import suggested
 from kamiwaza_sdk.services.hub.exceptions import InvalidAnswerException, InvalidSourceException
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
-from kamiwaza_sdk.services.hub.sources._answers import (
-    Entry,
-    Info,
-    described_by,
-    parsed,
-    parsed_list,
-    raise_for_status,
-)
-from kamiwaza_sdk.services.hub.sources._references import HuggingFaceReference
 from kamiwaza_sdk.services.hub.sources.context import SourceContext
+from kamiwaza_sdk.services.hub.sources.hub_api import Entry, Info, described_by, parsed, parsed_list, raise_for_status
+from kamiwaza_sdk.services.hub.sources.references import HuggingFaceReference
 
 if TYPE_CHECKING:
     from kamiwaza_sdk.services.download.schemas import ResponseSchema
 
-__all__ = ["HuggingFaceSource", "manifest_of"]
 
 _logger: Final = logging.getLogger(__name__)
 #: How many files and directories a listing may have: what one holds in memory.

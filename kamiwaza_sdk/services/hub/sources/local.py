@@ -10,17 +10,21 @@ from typing import Final, NamedTuple, TypeAlias
 
 from kamiwaza_sdk._validation import MAX_FILES, check_path
 from kamiwaza_sdk.exceptions import ServiceException
-from kamiwaza_sdk.services.download._claim import BESIDE
-from kamiwaza_sdk.services.hub._left_out import EMPTY_ALONE, HALF, half_of, rules_for
-from kamiwaza_sdk.services.hub._selection import EVERYTHING, Selection, left_out_as
+from kamiwaza_sdk.services.download.partial.claim import BESIDE
 from kamiwaza_sdk.services.hub.addresses import displayed, path_of, redacted, suggested
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
 from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema, ManifestFileSchema, ManifestSchema
-from kamiwaza_sdk.services.storage._materialize import TEMPORARY
-from kamiwaza_sdk.services.storage._stopping import go_on
-
-__all__ = ["check_inside", "readable", "resolve_path"]
-
+from kamiwaza_sdk.services.hub.selection import (
+    EMPTY_ALONE,
+    EVERYTHING,
+    HALF,
+    Selection,
+    half_of,
+    left_out_as,
+    rules_for,
+)
+from kamiwaza_sdk.services.storage.files import go_on
+from kamiwaza_sdk.services.storage.materialize import TEMPORARY
 
 #: Of files that are left out, a directory may have more than a model may have.
 _MOST_NAMES: Final = 10 * MAX_FILES

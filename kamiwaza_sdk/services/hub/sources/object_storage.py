@@ -20,7 +20,6 @@ from kamiwaza_sdk._tasks import for_each
 from kamiwaza_sdk._validation import check_path
 from kamiwaza_sdk.exceptions import InvalidInputException, InvalidPathException
 from kamiwaza_sdk.services.download.exceptions import DownloadException, SizeMismatchException
-from kamiwaza_sdk.services.hub._selection import left_out_as
 from kamiwaza_sdk.services.hub.addresses import redacted, suggested
 from kamiwaza_sdk.services.hub.exceptions import (
     InvalidAnswerException,
@@ -29,14 +28,14 @@ from kamiwaza_sdk.services.hub.exceptions import (
     OfflineException,
 )
 from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema, ManifestFileSchema, ManifestSchema
-from kamiwaza_sdk.services.hub.sources._s3_pages import RETRIES, ListedObject, list_objects
+from kamiwaza_sdk.services.hub.selection import left_out_as
 from kamiwaza_sdk.services.hub.sources.context import SourceContext
+from kamiwaza_sdk.services.hub.sources.s3_pages import RETRIES, ListedObject, list_objects
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
     from obstore.store import ObjectStore
 
-__all__ = ["ObjectStorageSource"]
 
 #: How many objects a prefix may have: what one holds in memory.
 MAX_OBJECTS: Final = 100_000

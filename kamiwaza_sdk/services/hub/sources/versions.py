@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeGuard, runtime_checkable
 
 from kamiwaza_sdk._validation import MAX_FILES
 from kamiwaza_sdk.exceptions import InvalidInputException
-from kamiwaza_sdk.services.hub._threads import in_thread
 from kamiwaza_sdk.services.hub.addresses import is_address, path_of, scheme_of
 from kamiwaza_sdk.services.hub.exceptions import (
     InvalidSourceException,
@@ -13,13 +12,13 @@ from kamiwaza_sdk.services.hub.exceptions import (
     VersionUnavailableException,
 )
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
+from kamiwaza_sdk.services.hub.streams import in_thread
 from kamiwaza_sdk.services.storage.schemas import FileLike
 from kamiwaza_sdk.services.storage.services import StorageService
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-__all__ = ["FileFromSomewhere", "RegisteredVersion", "is_registered", "resolve_version"]
 
 #: What the address of a file that is kept begins with, where its own leads to a file that may be gone by now.
 _KEPT: Final = "store:///"

@@ -9,13 +9,11 @@ from urllib.parse import unquote, urlsplit
 from kamiwaza_sdk._addresses import kept_address, without_secrets
 from kamiwaza_sdk._validation import check_path
 from kamiwaza_sdk.services.download.exceptions import DownloadException
-from kamiwaza_sdk.services.download.urls import check_url, redact, without_query
+from kamiwaza_sdk.services.download.http.hosts import check_url, redact, without_query
 from kamiwaza_sdk.services.hub.addresses import displayed, refuse_unless_address, suggested
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException, OfflineException
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.sources.context import SourceContext
-
-__all__ = ["WebSource", "resolve_urls"]
 
 
 class WebSource:

@@ -1,14 +1,47 @@
-"""What `ModelService` does with aliases and tags."""
+"""What `ModelService` does with aliases and tags.
+
+What `ModelService` does with configurations and the history.
+
+What all methods of the registry need.
+"""
 
 from collections.abc import Mapping
 from uuid import UUID
 
-from kamiwaza_sdk.services.model.methods.base import Bound
-from kamiwaza_sdk.services.model.operations import aliases
-from kamiwaza_sdk.services.model.operations import tags as tag_operations
-from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema
+from sqlalchemy.orm import Session
 
-__all__ = ["LabelMethods"]
+from kamiwaza_sdk._validation import check_namespace
+from kamiwaza_sdk.services.model.registry import aliases, configs
+from kamiwaza_sdk.services.model.registry import tags as tag_operations
+from kamiwaza_sdk.services.model.schemas.config import (
+    CreateModelConfig,
+    ModelConfigSchema,
+    ModelEventSchema,
+    UpdateModelConfig,
+)
+from kamiwaza_sdk.services.model.schemas.fields import check_actor
+from kamiwaza_sdk.services.model.schemas.model import Page
+from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema
+from kamiwaza_sdk.services.model.search import listings
+from kamiwaza_sdk.services.model.session import Scope, check_session
+
+
+class Bound:
+    """Bound to a session and a namespace."""
+
+    def __init__(self, db: Session, *, namespace: str, actor: str | None) -> None:
+        self.db: Session = check_session(db)
+        self._scope = Scope(db, check_namespace(namespace), check_actor(actor))
+
+    @property
+    def namespace(self) -> str:
+        """The namespace that every call is bound to."""
+        return self._scope.namespace
+
+    @property
+    def actor(self) -> str | None:
+        """Who is at work, for the history."""
+        return self._scope.actor
 
 
 class LabelMethods(Bound):
@@ -37,7 +70,7 @@ class LabelMethods(Bound):
             >>> models.create_alias(version.id, "production").aliases
             ('production',)
         """
-        return aliases.create(self._scope, version_id, alias)
+        return aliases.create_alias(self._scope, version_id, alias)
 
     def set_alias(self, version_id: UUID, alias: str) -> ModelVersionSchema:
         """Let an alias of its model lead to a version: a new one, or one that is moved. The history keeps where it led.
@@ -61,7 +94,7 @@ class LabelMethods(Bound):
             >>> models.set_alias(version.id, "production").id == models.resolve("minilm@production").id
             True
         """
-        return aliases.set_(self._scope, version_id, alias)
+        return aliases.set_alias(self._scope, version_id, alias)
 
     def delete_alias(self, model_id: UUID, alias: str) -> None:
         """Delete an alias of a model. The version it led to is left as it is.
@@ -85,7 +118,7 @@ class LabelMethods(Bound):
             >>> models.get_model(model.id).aliases
             {}
         """
-        aliases.delete(self._scope, model_id, alias)
+        aliases.delete_alias(self._scope, model_id, alias)
 
     def rollback_alias(self, model_id: UUID, alias: str) -> ModelVersionSchema:
         """Let an alias lead to where it led before. Done again, to where it led before that, and so on.
@@ -115,7 +148,7 @@ class LabelMethods(Bound):
             >>> models.rollback_alias(model.id, "production").number
             1
         """
-        return aliases.roll_back(self._scope, model_id, alias)
+        return aliases.roll_back_alias(self._scope, model_id, alias)
 
     def set_model_tag(self, model_id: UUID, key: str, value: str) -> None:
         """Give a model a tag, or a tag it has another value. The model is found by its words.
@@ -240,3 +273,164 @@ class LabelMethods(Bound):
             >>> models.delete_version_tag(version.id, "lang")
         """
         tag_operations.delete_version_tag(self._scope, version_id, key)
+
+
+class RecordMethods(Bound):
+    """Configurations, and what has happened."""
+
+    def create_config(
+        self, config: CreateModelConfig, *, model_id: UUID | None = None, version_id: UUID | None = None
+    ) -> ModelConfigSchema:
+        """Create a configuration of a model or of a version.
+
+        Args:
+            config: Its name and settings.
+            model_id: Whose it is; or
+            version_id: Whose it is.
+
+        Raises:
+            ModelConfigAlreadyExistsException: The name is taken there, or there is a default one already.
+            ModelNotFoundException: There is no such model in this namespace, or it is deleted.
+            VersionNotFoundException: There is no such version in this namespace, or its model is deleted.
+            InvalidInputException: Not just one of `model_id` and `version_id` is given, one is no UUID, or there
+                would be over 1,000.
+            DatabaseException: The database could not do it.
+
+        Example:
+            >>> config = CreateModelConfig(name="fast", config={"temperature": 0.2}, is_default=True)
+            >>> models.create_config(config, version_id=version.id).config
+            {'temperature': 0.2}
+        """
+        return configs.create_config(self._scope, model_id, version_id, config)
+
+    def get_config(self, config_id: UUID) -> ModelConfigSchema:
+        """Return a configuration by its id.
+
+        Args:
+            config_id: The id.
+
+        Raises:
+            ModelConfigNotFoundException: There is none in this namespace, or its model is deleted.
+            InvalidInputException: `config_id` is no UUID.
+            DatabaseException: The database could not do it.
+
+        Example:
+            >>> created = models.create_config(CreateModelConfig(name="fast"), model_id=model.id)
+            >>> models.get_config(created.id) == created
+            True
+        """
+        return configs.get_config(self._scope, config_id)
+
+    def get_default_config(self, *, model_id: UUID | None = None, version_id: UUID | None = None) -> ModelConfigSchema:
+        """Return the default configuration of a model, or of a version: its own, or else that of its model.
+
+        Args:
+            model_id: Whose; or
+            version_id: Whose.
+
+        Raises:
+            ModelConfigNotFoundException: There is no default one.
+            ModelNotFoundException: There is no such model in this namespace, or it is deleted.
+            VersionNotFoundException: There is no such version in this namespace, or its model is deleted.
+            InvalidInputException: Not just one of `model_id` and `version_id` is given, or it is no UUID.
+            DatabaseException: The database could not do it.
+
+        Example:
+            >>> config = CreateModelConfig(name="usual", config={"top_p": 0.9, "stop": {"eos": True}}, is_default=True)
+            >>> created = models.create_config(config, model_id=model.id)
+            >>> models.get_default_config(version_id=version.id).merged({"stop": {"after": 100}})
+            {'top_p': 0.9, 'stop': {'eos': True, 'after': 100}}
+        """
+        return configs.default_config(self._scope, model_id, version_id)
+
+    def list_configs(self, *, model_id: UUID | None = None, version_id: UUID | None = None) -> list[ModelConfigSchema]:
+        """Return the configurations of a model, or of a version, by name: at most 1,000.
+
+        Args:
+            model_id: Whose; those of its versions are left out; or
+            version_id: Whose; those of its model are left out.
+
+        Raises:
+            ModelNotFoundException: There is no such model in this namespace, or it is deleted.
+            VersionNotFoundException: There is no such version in this namespace, or its model is deleted.
+            InvalidInputException: Not just one of `model_id` and `version_id` is given, or it is no UUID.
+            DatabaseException: The database could not do it.
+
+        Example:
+            >>> models.list_configs(model_id=model.id)
+            []
+        """
+        return configs.list_configs(self._scope, model_id, version_id)
+
+    def update_config(self, config_id: UUID, changes: UpdateModelConfig) -> ModelConfigSchema:
+        """Change those fields of a configuration that are given. Where it becomes the default, another stops being it.
+
+        Args:
+            config_id: The configuration.
+            changes: What changes; settings are replaced as a whole.
+
+        Returns:
+            The configuration as it is now.
+
+        Raises:
+            ModelConfigNotFoundException: There is none in this namespace, or its model is deleted.
+            ModelConfigAlreadyExistsException: The new name is taken.
+            InvalidInputException: `config_id` is no UUID.
+            DatabaseException: The database could not do it.
+
+        Example:
+            >>> created = models.create_config(CreateModelConfig(name="fast"), model_id=model.id)
+            >>> models.update_config(created.id, UpdateModelConfig(is_default=True)).is_default
+            True
+        """
+        return configs.update_config(self._scope, config_id, changes)
+
+    def delete_config(self, config_id: UUID) -> None:
+        """Delete a configuration.
+
+        Args:
+            config_id: The configuration.
+
+        Raises:
+            ModelConfigNotFoundException: There is none in this namespace, or its model is deleted.
+            ModelInUseException: It is of a model, and rows of your own refer to it.
+            VersionInUseException: It is of a version, and rows of your own refer to it.
+            InvalidInputException: `config_id` is no UUID.
+            DatabaseException: The database could not do it.
+
+        Example:
+            >>> created = models.create_config(CreateModelConfig(name="fast"), model_id=model.id)
+            >>> models.delete_config(created.id)
+        """
+        configs.delete_config(self._scope, config_id)
+
+    def list_events(
+        self,
+        model_id: UUID | None = None,
+        *,
+        descending: bool = False,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> Page[ModelEventSchema]:
+        """Return a page of the history: of a model, deleted or purged ones too, or of the whole namespace.
+
+        Every change writes one event, or a few, in its own transaction. Those of a model come in the order of their
+        commits; those of a namespace by their moments.
+
+        Args:
+            model_id: The model. Default: all.
+            descending: Latest first.
+            cursor: ``next_cursor`` or ``previous_cursor`` of another page of the same query.
+            limit: How many at most: 1 to 1,000.
+
+        Raises:
+            InvalidCursorException: The cursor is of another query or order, or was altered.
+            InvalidInputException: `model_id` is no UUID, or `limit` is out of bounds.
+            DatabaseException: The database could not do it.
+
+        Example:
+            >>> changed = models.update_model(model.id, UpdateModel(task="embedding"))
+            >>> [(event.kind, event.after) for event in models.list_events(model.id).items]
+            [('model.created', {'name': 'minilm'}), ('model.updated', {'task': 'embedding'})]
+        """
+        return listings.list_events(self._scope, model_id, descending=descending, cursor=cursor, limit=limit)

@@ -3,16 +3,13 @@
 from collections.abc import Iterable, Iterator
 from uuid import UUID
 
-from kamiwaza_sdk.services.model.methods.base import Bound
-from kamiwaza_sdk.services.model.operations import listings, models
-from kamiwaza_sdk.services.model.operations.bulk import BulkCreation, OnConflict
-from kamiwaza_sdk.services.model.operations.listings import ModelSort
-from kamiwaza_sdk.services.model.schemas.bulk import BulkResult
+from kamiwaza_sdk.services.model.methods.labels import Bound
+from kamiwaza_sdk.services.model.registry import models
+from kamiwaza_sdk.services.model.registry.bulk import BulkCreation, OnConflict
 from kamiwaza_sdk.services.model.schemas.filters import Filter
-from kamiwaza_sdk.services.model.schemas.model import CreateModel, ModelSchema, UpdateModel
-from kamiwaza_sdk.services.model.schemas.page import Page
-
-__all__ = ["ModelMethods"]
+from kamiwaza_sdk.services.model.schemas.model import BulkResult, CreateModel, ModelSchema, Page, UpdateModel
+from kamiwaza_sdk.services.model.search import listings
+from kamiwaza_sdk.services.model.search.listings import ModelSort
 
 
 class ModelMethods(Bound):
@@ -35,7 +32,7 @@ class ModelMethods(Bound):
             >>> models.create_model(CreateModel(name="org/tiny")).revision
             1
         """
-        return models.create(self._scope, model)
+        return models.create_model(self._scope, model)
 
     def create_models(
         self, models: Iterable[CreateModel], *, on_conflict: OnConflict = "raise", returning: bool = False
@@ -255,7 +252,7 @@ class ModelMethods(Bound):
             >>> models.update_model(model.id, UpdateModel(license="apache-2.0")).license
             'apache-2.0'
         """
-        return models.update(self._scope, model_id, changes, expected_revision=expected_revision)
+        return models.update_model(self._scope, model_id, changes, expected_revision=expected_revision)
 
     def delete_model(self, model_id: UUID) -> None:
         """Delete a model so that `restore_model` can bring it back, with its versions. Its name stays taken.
@@ -273,7 +270,7 @@ class ModelMethods(Bound):
             >>> models.list_models()
             []
         """
-        models.delete(self._scope, model_id)
+        models.delete_model(self._scope, model_id)
 
     def restore_model(self, model_id: UUID) -> ModelSchema:
         """Bring a deleted model back, with its versions. Does nothing to one that is not deleted.

@@ -3,20 +3,19 @@
 from datetime import datetime
 from uuid import UUID
 
-from kamiwaza_sdk.services.model.methods.base import Bound
-from kamiwaza_sdk.services.model.operations import lineage, listings, references, versions
-from kamiwaza_sdk.services.model.operations.listings import VersionSort
+from kamiwaza_sdk.services.model.methods.labels import Bound
+from kamiwaza_sdk.services.model.registry import lineage, references, versions
 from kamiwaza_sdk.services.model.schemas.filters import Filter
-from kamiwaza_sdk.services.model.schemas.lineage import RelativeSchema
-from kamiwaza_sdk.services.model.schemas.page import Page
+from kamiwaza_sdk.services.model.schemas.model import Page
 from kamiwaza_sdk.services.model.schemas.version import (
     CreateParent,
     CreateVersion,
     ModelVersionSchema,
+    RelativeSchema,
     UpdateVersion,
 )
-
-__all__ = ["VersionMethods"]
+from kamiwaza_sdk.services.model.search import listings
+from kamiwaza_sdk.services.model.search.listings import VersionSort
 
 
 class VersionMethods(Bound):
@@ -52,7 +51,7 @@ class VersionMethods(Bound):
             >>> models.create_version(model.id, CreateVersion(files=files)).number
             1
         """
-        return versions.create(self._scope, model_id, version, force=force)
+        return versions.create_version(self._scope, model_id, version, force=force)
 
     def get_version(self, version_id: UUID) -> ModelVersionSchema:
         """Return a version by its id, with its files.
@@ -209,7 +208,9 @@ class VersionMethods(Bound):
             >>> models.update_version(version.id, UpdateVersion(status="archived")).status
             'archived'
         """
-        return versions.update(self._scope, version_id, changes, expected_revision=expected_revision, force=force)
+        return versions.update_version(
+            self._scope, version_id, changes, expected_revision=expected_revision, force=force
+        )
 
     def delete_version(self, version_id: UUID) -> None:
         """Delete a version for good, with its tags and configurations. Its number is never given out again.
@@ -232,7 +233,7 @@ class VersionMethods(Bound):
             >>> models.list_versions(model.id)
             []
         """
-        versions.delete(self._scope, version_id)
+        versions.delete_version(self._scope, version_id)
 
     def copy_version(
         self, version_id: UUID, model_id: UUID, *, version: str | None = None, force: bool = False

@@ -1,15 +1,16 @@
 """The registry's tables, one aggregate a file."""
 
-from kamiwaza_sdk.services.model.models.alias import DBModelAlias
 from kamiwaza_sdk.services.model.models.base import DBBase
-from kamiwaza_sdk.services.model.models.config import DBModelConfig
-from kamiwaza_sdk.services.model.models.document import DBModelDocument
-from kamiwaza_sdk.services.model.models.event import DBModelEvent
-from kamiwaza_sdk.services.model.models.file import DBModelFile
-from kamiwaza_sdk.services.model.models.lineage import DBModelLineage
-from kamiwaza_sdk.services.model.models.model import DBModel
-from kamiwaza_sdk.services.model.models.tag import DBModelTag, DBModelVersionTag
-from kamiwaza_sdk.services.model.models.version import DBModelVersion
+from kamiwaza_sdk.services.model.models.model import DBModel, DBModelDocument, DBModelEvent
+from kamiwaza_sdk.services.model.models.version import (
+    DBModelAlias,
+    DBModelConfig,
+    DBModelFile,
+    DBModelLineage,
+    DBModelTag,
+    DBModelVersion,
+    DBModelVersionTag,
+)
 
 __all__ = [
     "DBBase",

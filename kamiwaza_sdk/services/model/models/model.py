@@ -1,11 +1,27 @@
-"""The table of models."""
+"""The table of models.
+
+The table of what models are found by.
+
+The table of events: the history.
+"""
 
 from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from pydantic import JsonValue
-from sqlalchemy import Boolean, Index, Integer, String, Text, UniqueConstraint, Uuid, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    String,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.schema import SchemaItem
 
@@ -15,16 +31,12 @@ from kamiwaza_sdk.services.model.models.base import (
     DBBase,
     JSONObject,
     UTCDateTime,
+    Words,
     ordered_string,
 )
 
 if TYPE_CHECKING:
-    from kamiwaza_sdk.services.model.models.alias import DBModelAlias
-    from kamiwaza_sdk.services.model.models.config import DBModelConfig
-    from kamiwaza_sdk.services.model.models.tag import DBModelTag
-    from kamiwaza_sdk.services.model.models.version import DBModelVersion
-
-__all__ = ["DBModel"]
+    from kamiwaza_sdk.services.model.models.version import DBModelAlias, DBModelConfig, DBModelTag, DBModelVersion
 
 
 def _sorting(key: str) -> Index:
@@ -81,3 +93,56 @@ class DBModel(DBBase):
     configs: Mapped[list["DBModelConfig"]] = relationship(
         viewonly=True, back_populates="model", order_by="DBModelConfig.name"
     )
+
+
+class DBModelDocument(DBBase):
+    """A row of ``kamiwaza_model_document``: the words of one model.
+
+    PostgreSQL indexes them where they are. On SQLite the index is a virtual table, ``kamiwaza_model_search``, which
+    refers to a row by ``id``.
+    """
+
+    __tablename__: str = "kamiwaza_model_document"
+    __table_args__: tuple[SchemaItem, ...] = (
+        ForeignKeyConstraint(["namespace", "model_id"], [DBModel.namespace, DBModel.id]),
+        UniqueConstraint("model_id"),
+        Index(None, "words", postgresql_using="gin", postgresql_with={"gin_pending_list_limit": 1024}).ddl_if(
+            dialect="postgresql"
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer(), "sqlite"), primary_key=True)
+    model_id: Mapped[UUID] = mapped_column(Uuid)
+    namespace: Mapped[str] = mapped_column(ordered_string(MAX_NAME_LENGTH))
+    words: Mapped[str] = mapped_column(Words)
+
+
+class DBModelEvent(DBBase):
+    """A row of ``kamiwaza_model_event``. Read it; let `ModelService` write it.
+
+    It refers to nothing by foreign keys: what happened stays known when what it happened to is gone.
+    """
+
+    __tablename__: str = "kamiwaza_model_event"
+    __table_args__: tuple[SchemaItem, ...] = (
+        Index(None, "namespace", "at", "model_id", "sequence"),
+        Index(
+            None,
+            "model_id",
+            "alias",
+            "sequence",
+            sqlite_where=text("alias IS NOT NULL"),
+            postgresql_where=text("alias IS NOT NULL"),
+        ),
+    )
+
+    model_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    sequence: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    namespace: Mapped[str] = mapped_column(ordered_string(MAX_NAME_LENGTH))
+    at: Mapped[datetime] = mapped_column(UTCDateTime)
+    kind: Mapped[str] = mapped_column(String(32))
+    actor: Mapped[str | None] = mapped_column(String(255))
+    version_id: Mapped[UUID | None] = mapped_column(Uuid)
+    alias: Mapped[str | None] = mapped_column(ordered_string(MAX_NAME_LENGTH))
+    before: Mapped[dict[str, JsonValue]] = mapped_column(JSONObject)
+    after: Mapped[dict[str, JsonValue]] = mapped_column(JSONObject)

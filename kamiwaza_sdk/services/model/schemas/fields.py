@@ -1,37 +1,28 @@
-"""Field types that the registry's schemas share."""
+"""Field types that the registry's schemas share.
+
+What schemas of changes share: they hold what was given, and nothing else, in JSON too.
+"""
 
 import math
 import unicodedata
 from collections.abc import Iterator
 from datetime import UTC
 from operator import methodcaller
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, GetCoreSchemaHandler, JsonValue, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    GetCoreSchemaHandler,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    model_serializer,
+)
 from pydantic_core import CoreSchema, core_schema, to_json
 
-from kamiwaza_sdk._validation import MAX_NAME_LENGTH, check_name, check_text, shown
+from kamiwaza_sdk._validation import MAX_NAME_LENGTH, InputSchema, check_name, check_text, shown
 from kamiwaza_sdk.exceptions import InvalidInputException, InvalidNameException
-
-__all__ = [
-    "MAX_ALIASES",
-    "MAX_ATTRIBUTES_LENGTH",
-    "MAX_DEPTH",
-    "MAX_TAGS",
-    "MAX_TAG_VALUE_LENGTH",
-    "Attributes",
-    "Details",
-    "FromJSON",
-    "Moment",
-    "ReadDetails",
-    "ShortText",
-    "Tags",
-    "check_actor",
-    "check_alias",
-    "check_tag_key",
-    "check_tag_value",
-    "check_tags",
-]
 
 #: How deep a JSON object given to the registry may nest.
 MAX_DEPTH: Final = 32
@@ -183,3 +174,27 @@ ReadDetails = Annotated[dict[str, JsonValue], FromJSON(), AfterValidator(_restor
 Moment = Annotated[AwareDatetime, AfterValidator(methodcaller("astimezone", UTC))]
 #: Keys and values, both text.
 Tags = Annotated[dict[str, str], AfterValidator(check_tags)]
+
+
+_Value = TypeVar("_Value")
+
+
+class UpdateSchema(InputSchema):
+    """Base of changes: a field that was not given is not dumped, or reading the dump back would clear it."""
+
+    @model_serializer(mode="wrap")
+    def _only_given(
+        self, handler: SerializerFunctionWrapHandler
+    ) -> dict[str, Any]:  # Any: the values of several fields
+        return {key: value for key, value in handler(self).items() if key in self.model_fields_set}
+
+    def changes(self) -> dict[str, Any]:  # Any: as above
+        """Return only the fields that were given, `None` included."""
+        return self.model_dump()
+
+
+def required(value: _Value) -> _Value:
+    """Return a value, or refuse that there is none."""
+    if value is None:
+        raise InvalidInputException("value", "cannot be cleared; leave it out to keep what it is")
+    return value

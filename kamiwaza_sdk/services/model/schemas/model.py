@@ -1,6 +1,11 @@
-"""Models, as they are given and as they are returned."""
+"""Models, as they are given and as they are returned.
 
-from typing import Annotated, ClassVar
+What a bulk creation comes to.
+
+Pages of what is listed.
+"""
+
+from typing import Annotated, ClassVar, Generic, TypeVar
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -13,10 +18,9 @@ from kamiwaza_sdk.services.model.schemas.fields import (
     ReadDetails,
     ShortText,
     Tags,
+    UpdateSchema,
+    required,
 )
-from kamiwaza_sdk.services.model.schemas.updates import UpdateSchema, required
-
-__all__ = ["CreateModel", "LatestVersionSchema", "ModelSchema", "UpdateModel"]
 
 
 class LatestVersionSchema(BaseModel):
@@ -136,3 +140,44 @@ class UpdateModel(UpdateSchema):
     model_card: Text | None = None
     attributes: Annotated[Attributes | None, AfterValidator(required)] = None
     private: Annotated[bool | None, AfterValidator(required)] = None
+
+
+class BulkResult(BaseModel):
+    """What became of the models that were given to `ModelService.create_models`.
+
+    Attributes:
+        created: How many are new.
+        updated: How many existed, and were changed.
+        skipped: How many existed, and are as they were.
+        models: All of these in the order given, where they were asked for.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
+
+    created: int = 0
+    updated: int = 0
+    skipped: int = 0
+    models: tuple[ModelSchema, ...] = ()
+
+
+_Item = TypeVar("_Item")
+
+
+class Page(BaseModel, Generic[_Item]):
+    """Some of what was asked for, and how to get to the rest.
+
+    Attributes:
+        items: In the order asked for.
+        next_cursor: What gets the page after this one; `None` where there is none.
+        previous_cursor: What gets the page before this one; `None` where there is none.
+        total: How many there are on all pages; `None` unless it was asked for.
+        truncated: Whether a text found 10,000 models or more, of which only so many were looked at.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
+
+    items: tuple[_Item, ...]
+    next_cursor: str | None = None
+    previous_cursor: str | None = None
+    total: int | None = None
+    truncated: bool = False

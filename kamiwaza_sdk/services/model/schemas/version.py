@@ -1,4 +1,7 @@
-"""Versions and their files, as they are given and as they are returned."""
+"""Versions and their files, as they are given and as they are returned.
+
+Who was made from whom, as it is returned.
+"""
 
 import warnings
 from operator import attrgetter
@@ -27,24 +30,9 @@ from kamiwaza_sdk.services.model.schemas.fields import (
     ReadDetails,
     ShortText,
     Tags,
+    UpdateSchema,
+    required,
 )
-from kamiwaza_sdk.services.model.schemas.updates import UpdateSchema, required
-
-__all__ = [
-    "MAX_PARENTS",
-    "POLICY",
-    "CreateFile",
-    "CreateParent",
-    "CreateVersion",
-    "ModelFileSchema",
-    "ModelVersionSchema",
-    "ParentSchema",
-    "Relation",
-    "UpdateVersion",
-    "VersionStatus",
-    "check_version_label",
-]
-
 
 #: Where in a version's details the verdict of a policy is.
 POLICY: Final = "policy"
@@ -294,3 +282,25 @@ class UpdateVersion(UpdateSchema):
         message = "UpdateVersion(details=…) is deprecated, as facts read from files stay; write attributes=…"
         warnings.warn(message, DeprecationWarning, stacklevel=2)
         return {"attributes" if key == "details" else key: value for key, value in given.items()}
+
+
+class RelativeSchema(BaseModel):
+    """A version that another was made from, or that was made from it, directly or over others.
+
+    Attributes:
+        version_id: The version.
+        model_id: The model it is a version of.
+        model_name: That model's name.
+        number: Its number.
+        relation: How it and the next one on the way to the version that was asked about were made from each other.
+        distance: How many steps away: 1 is a parent or a child.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
+
+    version_id: UUID
+    model_id: UUID
+    model_name: str
+    number: int
+    relation: Relation
+    distance: int

@@ -1,13 +1,15 @@
-"""A kept blob."""
+"""A kept blob.
 
+What the store needs to know of a version to lay it out: any object with these attributes will do.
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, Literal, Protocol, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from kamiwaza_sdk._validation import Sha256
-
-__all__ = ["AdoptedBlobSchema", "AdoptedBy", "BlobSchema"]
 
 #: How another tool's file came into the store.
 AdoptedBy: TypeAlias = Literal["kept", "reflink", "link", "copy"]
@@ -49,3 +51,31 @@ class AdoptedBlobSchema(BlobSchema):
     """
 
     by: AdoptedBy
+
+
+class FileLike(Protocol):
+    """A file of a version: its path in it (POSIX, relative), its size in bytes, its digest in hexadecimal."""
+
+    @property
+    def path(self) -> str:
+        """The path relative to the version's root, with ``/`` between segments."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """The size in bytes."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 digest as hexadecimal digits."""
+        ...
+
+
+class HasFiles(Protocol):
+    """Something made of files, such as a version of a model."""
+
+    @property
+    def files(self) -> Sequence[FileLike]:
+        """The files, in any order."""
+        ...

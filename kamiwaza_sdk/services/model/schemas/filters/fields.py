@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Generic, NoReturn, TypeVar
 from kamiwaza_sdk._validation import suggestion
 from kamiwaza_sdk.services.model.exceptions import InvalidFilterException
 from kamiwaza_sdk.services.model.schemas.filters.checks import (
+    FIELDS,
     MISSING,
     checked_alias,
     checked_attribute,
@@ -14,21 +15,6 @@ from kamiwaza_sdk.services.model.schemas.filters.checks import (
     checked_tag,
 )
 from kamiwaza_sdk.services.model.schemas.filters.expression import Filter
-from kamiwaza_sdk.services.model.schemas.filters.kinds import FIELDS
-
-__all__ = [
-    "AttributeField",
-    "Attributes",
-    "BooleanField",
-    "Field",
-    "MomentField",
-    "NumberField",
-    "OptionalMomentField",
-    "OptionalNumberField",
-    "OptionalTextField",
-    "TagField",
-    "TextField",
-]
 
 _T = TypeVar("_T")
 

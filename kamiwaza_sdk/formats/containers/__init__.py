@@ -1,0 +1,1 @@
+"""Containers: archives and compressed streams, and the files inside them."""

@@ -1,0 +1,400 @@
+"""Finds what a model keeps of each token in its ``config.json``.
+
+Which layers of a configuration keep keys and values, and how far each looks back.
+
+Each model names it in its own way; the names are those of its class in
+https://github.com/huggingface/transformers/tree/main/src/transformers/models.
+
+Reads bounded numbers from what strangers wrote, and puts layers that are alike together.
+
+What configurations inside others leave out: transformers writes only what is not the default of its class.
+
+``google/gemma-3-4b-it`` does not say how many heads it has, and ``llava-hf/llava-1.5-7b-hf`` says of its Llama no more
+than its kind. The values are those of transformers 5.24, with which ``nox -s oracles`` compares them:
+https://github.com/huggingface/transformers/tree/main/src/transformers/models.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+from kamiwaza_sdk.formats.schemas.repository import AttentionLayersSchema, AttentionSchema
+
+#: More layers than any model has: what claims more says nothing.
+MAX_LAYERS: Final = 10_000
+MAX_NUMBER: Final = 2**31
+
+
+class State(NamedTuple):
+    """How many elements are kept whatever the length of the context; `None` and why where that is not known."""
+
+    elements: int | None = 0
+    problem: str | None = None
+
+
+def number(values: Mapping[str, object], *names: str) -> int | None:
+    """Return the first of these that is a usable number."""
+    found = (values.get(name) for name in names)
+    return next((value for value in found if type(value) is int and 0 < value < MAX_NUMBER), None)
+
+
+def quotient(whole: int | None, parts: int | None) -> int | None:
+    """Return how large each part is, `None` where one of the numbers is not known."""
+    return whole // parts if whole and parts else None
+
+
+def attention_of(layers: Iterable[AttentionLayersSchema], state: State) -> AttentionSchema:
+    """Return what single layers keep, those that are alike together, and their state."""
+    return AttentionSchema(layers=_grouped(layers), state_elements=state.elements, problem=state.problem)
+
+
+def _grouped(layers: Iterable[AttentionLayersSchema]) -> tuple[AttentionLayersSchema, ...]:
+    """Put layers that are alike together, in the order in which their kinds first occur."""
+    ordered = dict[AttentionLayersSchema, int]()
+    for layer, alike in groupby(layers):
+        ordered[layer] = ordered.get(layer, 0) + sum(one.count for one in alike)
+    kept = ((layer, count) for layer, count in ordered.items() if layer.kv_heads and count)
+    return tuple(layer.model_copy(update={"count": count}) for layer, count in kept)
+
+
+LayerKind: TypeAlias = Literal["full", "window", "recurrent", "none"]
+
+#: What the words of ``layer_types`` and the like mean here.
+_WORDS: Final[dict[str, LayerKind]] = {
+    "attention": "full",
+    "full_attention": "full",
+    "global": "full",
+    "hybrid": "full",
+    "sliding_attention": "window",
+    "chunked_attention": "window",
+    "local": "window",
+    "linear_attention": "recurrent",
+    "mamba": "recurrent",
+    "mamba2": "recurrent",
+    "recurrent": "recurrent",
+    "conv": "recurrent",
+    "moe": "none",
+    "mlp": "none",
+}
+#: Nemotron-H's letters: https://huggingface.co/nvidia/Nemotron-H-8B-Base-8K/blob/main/configuration_nemotron_h.py.
+_LETTERS: Final[dict[str, LayerKind]] = {"M": "recurrent", "*": "full", "-": "none", "E": "none"}
+#: Every n-th layer of these sees all tokens, and the others a window, where the configuration does not list them.
+_PATTERNS: Final = {"gemma2": 2, "gemma3": 6, "gemma3_text": 6, "cohere2": 4, "llama4": 4, "llama4_text": 4}
+#: Of these, every layer sees no more than ``sliding_window``.
+_ALL_WINDOWED: Final = frozenset({"mistral", "mixtral", "phi3", "starcoder2", "phi4mm", "phimoe"})
+
+
+class Layer(NamedTuple):
+    """One layer: what it keeps, how far it looks back, and its number of KV heads where that is its own."""
+
+    kind: LayerKind
+    window: int | None = None
+    kv_heads: int | None = None
+
+
+def find_layers(values: Mapping[str, object], count: int) -> list[Layer]:
+    """Return the layers of a configuration, each as far as its kind is told; attention to all tokens where nothing is.
+
+    Args:
+        values: The configuration of the language model.
+        count: How many layers it has.
+    """
+    configs = values.get("block_configs")
+    if isinstance(configs, list) and 0 < len(configs) <= MAX_LAYERS:
+        return [_block(config, values) for config in configs]
+    kinds = _kinds(values, count)
+    window = number(values, "attention_chunk_size", "sliding_window", "attention_window_size", "sliding_window_size")
+    layers = [Layer(kind, window if kind == "window" else None) for kind in kinds]
+    shared = number(values, "num_kv_shared_layers")
+    return layers[: count - shared] if shared and shared < count else layers  # Gemma 3n: the last ones keep nothing
+
+
+def _kinds(values: Mapping[str, object], count: int) -> list[LayerKind]:
+    listed = _listed(values, count) or _periodic(values, count)
+    if listed is not None:
+        return listed
+    if not _has_window(values):
+        return ["full"] * count
+    pattern = number(values, "sliding_window_pattern") or _PATTERNS.get(str(values.get("model_type")))
+    if pattern is not None:
+        return ["full" if (index + 1) % pattern == 0 else "window" for index in range(count)]
+    if values.get("model_type") in _ALL_WINDOWED:
+        return ["window"] * count
+    if values.get("use_sliding_window") is True:  # Qwen 2: the first layers see all
+        first = number(values, "max_window_layers") or 0
+        return ["full" if index < first else "window" for index in range(count)]
+    return ["full"] * count
+
+
+def _has_window(values: Mapping[str, object]) -> bool:
+    switched_off = values.get("use_sliding_window") is False
+    return not switched_off and number(values, "sliding_window", "attention_chunk_size") is not None
+
+
+def _listed(values: Mapping[str, object], count: int) -> list[LayerKind] | None:
+    """Return the kinds where a configuration lists them, layer by layer or as a text of letters."""
+    for name in ("layer_types", "layers_block_type"):
+        words = values.get(name)
+        if isinstance(words, list) and len(words) == count:
+            return [_WORDS.get(str(word), "full") for word in words]
+    letters = values.get("hybrid_override_pattern")
+    if isinstance(letters, str) and len(letters) == count:
+        return [_LETTERS.get(letter, "full") for letter in letters]
+    rope = values.get("no_rope_layers")  # Llama 4: layers with positions see a chunk
+    if isinstance(rope, list) and len(rope) == count and number(values, "attention_chunk_size"):
+        return ["window" if flag else "full" for flag in rope]
+    return None
+
+
+def _periodic(values: Mapping[str, object], count: int) -> list[LayerKind] | None:
+    """Return the kinds where a configuration tells which of the layers attend, by a period or by their numbers."""
+    for name in ("attn_layer_indices", "full_attn_idxs"):
+        indexes = values.get(name)
+        if isinstance(indexes, list):
+            return ["full" if index in indexes else "recurrent" for index in range(count)]
+    if interval := number(values, "full_attention_interval"):
+        return ["full" if (index + 1) % interval == 0 else "recurrent" for index in range(count)]
+    if period := number(values, "attn_layer_period"):
+        offset = values.get("attn_layer_offset")
+        start = offset if type(offset) is int else 0
+        return ["full" if index % period == start else "recurrent" for index in range(count)]
+    blocks = values.get("block_types")  # RecurrentGemma: a pattern that repeats
+    if isinstance(blocks, list) and blocks and number(values, "attention_window_size"):
+        words = [str(block) for block in blocks]
+        repeated: list[LayerKind] = [
+            "window" if words[index % len(words)] == "attention" else "recurrent" for index in range(count)
+        ]
+        return repeated
+    return None
+
+
+def _block(config: object, values: Mapping[str, object]) -> Layer:
+    """Return a layer of a model that was searched for block by block, as NVIDIA's Deci and Nemotron are."""
+    attention = config.get("attention") if isinstance(config, dict) else None
+    if not isinstance(attention, dict) or attention.get("no_op") is True:
+        return Layer("none")
+    if attention.get("replace_with_linear") is True:
+        return Layer("none")
+    heads, group = number(values, "num_attention_heads"), number(attention, "n_heads_in_group")
+    kv_heads = number(attention, "num_key_value_heads") or (heads // group if heads and group else None)
+    return Layer("full", number(attention, "window_length"), kv_heads)
+
+
+_LLAMA: Final = {"num_hidden_layers": 32, "num_attention_heads": 32, "hidden_size": 4096}
+_QWEN_VL: Final = {
+    "num_hidden_layers": 80,
+    "num_attention_heads": 64,
+    "num_key_value_heads": 8,
+    "hidden_size": 8192,
+    "max_position_embeddings": 32_768,
+}
+#: By ``model_type``.
+DEFAULTS: Final[Mapping[str, Mapping[str, int]]] = {
+    "gemma": {
+        "num_hidden_layers": 28,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 16,
+        "hidden_size": 3072,
+        "head_dim": 256,
+        "max_position_embeddings": 8192,
+    },
+    "gemma2": {
+        "num_hidden_layers": 26,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "hidden_size": 2304,
+        "head_dim": 256,
+        "sliding_window": 4096,
+        "max_position_embeddings": 8192,
+    },
+    "gemma3_text": {
+        "num_hidden_layers": 26,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "hidden_size": 2304,
+        "head_dim": 256,
+        "sliding_window": 4096,
+        "max_position_embeddings": 131_072,
+    },
+    "llama": {**_LLAMA, "max_position_embeddings": 2048},
+    "mistral": {
+        **_LLAMA,
+        "num_key_value_heads": 8,
+        "sliding_window": 4096,
+        "max_position_embeddings": 131_072,
+    },
+    "mllama_text_model": {
+        "num_hidden_layers": 40,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "hidden_size": 4096,
+        "max_position_embeddings": 131_072,
+    },
+    "qwen2": {**_LLAMA, "num_key_value_heads": 32, "max_position_embeddings": 32_768},
+    "qwen2_vl_text": _QWEN_VL,
+    "qwen2_5_vl_text": _QWEN_VL,
+}
+
+
+def with_defaults(config: Mapping[str, object]) -> Mapping[str, object]:
+    """Return a configuration that was inside another one, with what its class fills in where it says nothing."""
+    return {**DEFAULTS.get(str(config.get("model_type")), {}), **config}
+
+
+#: Under which names models of several kinds of input keep the configuration of their language model.
+_INNER: Final = ("text_config", "llm_config", "language_config", "thinker_config", "text_model", "decoder")
+_DEPTH: Final = 4
+#: The head of DeepSeek-V2 and V3, where a configuration leaves it out.
+_LATENT_HEAD: Final = 128
+#: Models that answer at once, and so keep nothing: encoders, by ``model_type``.
+_ENCODERS: Final = frozenset(
+    {"albert", "bert", "camembert", "clip", "clip_text_model", "clip_vision_model", "convbert", "deberta", "deberta-v2"}
+    | {"dinov2", "distilbert", "electra", "ernie", "esm", "eurobert", "gte", "hubert", "layoutlm", "longformer"}
+    | {"modernbert", "mpnet", "new", "nomic_bert", "roberta", "roformer", "segformer", "siglip", "squeezebert", "swin"}
+    | {"timm_wrapper", "vit", "wav2vec2", "wavlm", "xlm-roberta", "xmod", "t5encoder", "jina_bert", "snowflake_arctic"}
+)
+#: Models of recurrent layers alone.
+_RECURRENT: Final = frozenset({"mamba", "mamba2", "falcon_mamba", "rwkv", "rwkv5", "rwkv6", "rwkv7", "xlstm"})
+_FAMILY_LAYERS: Final = ("num_hidden_layers", "n_layer", "num_layers", "n_layers", "decoder_layers")
+_FAMILY_HEADS: Final = ("num_attention_heads", "n_head", "n_heads", "num_heads", "decoder_attention_heads")
+_WIDTH: Final = ("hidden_size", "n_embd", "n_embed", "d_model", "model_dim")
+
+
+class _Lengths(NamedTuple):
+    """The elements of a key and of a value, and of the latent vector that can stand for all of them."""
+
+    key: int
+    value: int
+    latent: int | None
+
+
+def text_configuration(config: Mapping[str, object]) -> Mapping[str, object]:
+    """Return the part of a configuration that is of the language model, wherever it is nested."""
+    for _ in range(_DEPTH):
+        inner = next((value for name in _INNER if isinstance(value := config.get(name), dict)), None)
+        if inner is None or number(config, *_FAMILY_LAYERS):
+            return config
+        config = with_defaults(inner)
+    return config
+
+
+def config_attention(config: Mapping[str, object]) -> AttentionSchema | None:
+    """Return what a configuration says that is kept of each token; `None` where it does not say enough."""
+    values = text_configuration(config)
+    if _keeps_nothing(values):
+        return AttentionSchema(layers=())
+    count = number(values, *_FAMILY_LAYERS)
+    if not count or count > MAX_LAYERS:
+        return None
+    if values.get("model_type") in _RECURRENT:
+        return attention_of((), _states(values, count))
+    layers = find_layers(values, count)
+    kept = list(_attention_layers(values, layers))
+    if len(kept) < sum(layer.kind in {"full", "window"} for layer in layers):
+        return None
+    crossed = values.get("is_encoder_decoder") is True or config.get("is_encoder_decoder") is True
+    state = _crossed(values, count) if crossed else _states(values, sum(layer.kind == "recurrent" for layer in layers))
+    return attention_of(kept, state)
+
+
+def _keeps_nothing(values: Mapping[str, object]) -> bool:
+    return values.get("model_type") in _ENCODERS and values.get("is_decoder") is not True
+
+
+def _attention_layers(values: Mapping[str, object], layers: list[Layer]) -> Iterator[AttentionLayersSchema]:
+    heads = _heads(values, len(layers))
+    lengths = _lengths(values)
+    for index, layer in enumerate(layers):
+        kv_heads = layer.kv_heads or (heads[index] if index < len(heads) else None)
+        if layer.kind in {"full", "window"} and kv_heads is not None and lengths is not None:
+            yield AttentionLayersSchema(
+                count=1,
+                kv_heads=kv_heads,
+                key_length=lengths.key,
+                value_length=lengths.value,
+                window=layer.window,
+                latent_length=lengths.latent,
+            )
+
+
+def _lengths(values: Mapping[str, object]) -> _Lengths | None:
+    rotary = number(values, "qk_rope_head_dim") or 0
+    if latent := number(values, "kv_lora_rank"):
+        usual = number(values, "head_dim") or _LATENT_HEAD
+        key, value = number(values, "qk_nope_head_dim") or usual, number(values, "v_head_dim") or usual
+        return _Lengths(key + rotary, value, latent + rotary)
+    heads = number(values, *_FAMILY_HEADS)
+    length = number(values, "attention_head_dim", "head_dim", "kv_channels", "d_kv")
+    length = length or quotient(number(values, *_WIDTH), heads)
+    return _Lengths(length, number(values, "v_head_dim") or length, None) if length else None
+
+
+def _heads(values: Mapping[str, object], count: int) -> list[int]:
+    """Return the KV heads of each layer; fewer where they are not told."""
+    for name in ("num_key_value_heads", "num_kv_heads", "num_key_value_heads_per_layer"):
+        listed = values.get(name)
+        if isinstance(listed, list) and all(type(one) is int and 0 <= one < MAX_LAYERS for one in listed):
+            return list(listed)
+    heads = number(values, *_FAMILY_HEADS)
+    if number(values, "kv_lora_rank"):
+        return [heads] * count if heads else []
+    # Falcon's older configurations, and those of StarCoder, have a flag where others have a number.
+    if values.get("multi_query") is True and values.get("new_decoder_architecture") is not True:
+        return [1] * count
+    nested = values.get("attn_config")
+    grouped = number(nested, "kv_n_heads") if isinstance(nested, dict) else None
+    named = number(values, "num_key_value_heads", "num_kv_heads", "n_head_kv", "num_query_groups")
+    if values.get("multi_query_attention") is True:
+        named = number(values, "multi_query_group_num")
+    found = grouped or named or heads
+    return [found] * count if found else []
+
+
+def _states(values: Mapping[str, object], layers: int) -> State:
+    """Return how many elements recurrent layers keep, or that it is not known."""
+    if not layers:
+        return State()
+    one = _mamba_state(values) or _delta_state(values) or _convolution_state(values)
+    if one is None:
+        return State(None, "the configuration does not say what its recurrent layers keep")
+    return State(layers * one)
+
+
+def _mamba_state(values: Mapping[str, object]) -> int | None:
+    """Return what a layer of Mamba keeps: its convolution's inputs, its state (https://arxiv.org/abs/2405.21060)."""
+    size = number(values, "ssm_state_size", "mamba_d_state", "state_size", "mamba_state_dim")
+    kernel = number(values, "conv_kernel", "mamba_d_conv", "conv_kernel_size")
+    if size is None or kernel is None:
+        return None
+    heads = number(values, "mamba_num_heads", "mamba_n_heads", "n_mamba_heads", "num_heads")
+    length = number(values, "mamba_head_dim", "mamba_d_head", "mamba_headdim", "head_dim")
+    expand = number(values, "mamba_expand", "expand") or 2
+    width = number(values, *_WIDTH) or 0
+    newer = values.get("model_type") in {"mamba2", "nemotron_h", "bamba", "granitemoehybrid", "zamba2", "falcon_h1"}
+    inner = heads * length if newer and heads and length else expand * width
+    groups = (number(values, "n_groups", "mamba_n_groups", "mamba_ngroups") or 1) if newer else 0
+    return (kernel - 1) * (inner + 2 * groups * size) + inner * size if inner else None
+
+
+def _delta_state(values: Mapping[str, object]) -> int | None:
+    """Return what a layer of a gated delta network keeps, as in Qwen3-Next (https://arxiv.org/abs/2412.06464)."""
+    key_heads, value_heads = number(values, "linear_num_key_heads"), number(values, "linear_num_value_heads")
+    key, value = number(values, "linear_key_head_dim"), number(values, "linear_value_head_dim")
+    if not (key_heads and value_heads and key and value):
+        return None
+    kernel = number(values, "linear_conv_kernel_dim") or 4
+    return value_heads * key * value + (kernel - 1) * (2 * key_heads * key + value_heads * value)
+
+
+def _convolution_state(values: Mapping[str, object]) -> int | None:
+    """Return what a short convolution keeps, as in LFM2."""
+    kernel, width = number(values, "conv_L_cache"), number(values, *_WIDTH)
+    return kernel * width if kernel and width else None
+
+
+def _crossed(values: Mapping[str, object], count: int) -> State:
+    """Return what a decoder keeps of an encoder's output, which has a fixed length in Whisper alone."""
+    width, source = number(values, *_WIDTH), number(values, "max_source_positions")
+    if width and source:
+        return State(count * 2 * width * source)
+    return State(None, "the decoder keeps as much as the text that the encoder has read is long")

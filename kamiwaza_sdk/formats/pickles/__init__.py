@@ -1,0 +1,1 @@
+"""Pickles: what a stream would import and call, found without executing it."""

@@ -1,0 +1,1 @@
+"""HTTP: the client, its hosts and proxies, requests and responses."""

@@ -1,0 +1,1 @@
+"""Partial files: acquired under a lock, with a journal beside them, published when they are whole."""

@@ -1,0 +1,358 @@
+"""The unfinished file of one download, and its journal. Everything here blocks: it runs in threads."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Final, Protocol
+
+from kamiwaza_sdk.services.download.exceptions import UnexpectedEncodingException
+from kamiwaza_sdk.services.download.http.coding import CodingException, decoded
+from kamiwaza_sdk.services.download.partial.claim import Claim
+from kamiwaza_sdk.services.download.partial.disk import (
+    NewFileMode,
+    disk_errors,
+    make_room,
+    read_all,
+    refuse_all_but_files,
+    sync_data,
+    sync_directory,
+    write_all,
+)
+from kamiwaza_sdk.services.download.partial.journal import Header, Journal
+from kamiwaza_sdk.services.download.transfer.expectations import Demands
+from kamiwaza_sdk.services.download.transfer.threads import Stop
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+
+_CHUNK: Final = 1024**2
+#: After how much the journal gets a line. A crash of this process can cost as much, and what is received and not yet
+#: written: the ring (4 MiB unless configured otherwise) and what aiohttp holds (2 MiB). Together these are to be 8 MiB.
+#: With several connections it is as much as lies behind the first gap, up to 8 MiB for each.
+CHECKPOINT: Final = _CHUNK
+#: How much a power cut can cost.
+SYNC: Final = 64 * _CHUNK
+_NONE: Final = -1
+
+
+class Whole(Protocol):
+    """A small body, and the hash of all of it."""
+
+    hash: "_Hash"
+
+    def body(self) -> bytes:
+        """Return it."""
+        ...
+
+
+class Partial:
+    """Bytes that are not a file yet.
+
+    Args:
+        claim: The right to bring it, already taken.
+        into: Where the whole file is brought to.
+        path: Where it is to stand in the end, for errors.
+        url: What it is a download of, redacted, for errors.
+        stopped: Once set, whatever runs comes to its end soon, and nothing is published any more.
+        mode: What the whole file gets; until then nobody else may read it.
+
+    Attributes:
+        offset: How many bytes are written, and hashed.
+        reused: How many of them were here before.
+        header: Which content they are of; `None` before anything is known of it.
+        pieced: Whether it is put together from several answers.
+        left: Whether it is published, or gone.
+
+    Raises:
+        DownloadDiskException: By every method: the file system refused.
+    """
+
+    def __init__(self, claim: Claim, into: Path, *, path: Path, url: str, stopped: Stop, mode: NewFileMode) -> None:
+        self.offset = 0
+        self.reused = 0
+        self.header: Header | None = None
+        self.pieced = False
+        self._claim = claim
+        self._path = path
+        self._target = os.fspath(into)
+        self._directory = os.path.dirname(self._target)  # noqa: PTH120 - a tenth of what a Path costs
+        self._url = url
+        self._descriptor = _NONE
+        self._hash = hashlib.sha256()
+        self._beyond: dict[int, int] = {}
+        self._checked = 0
+        self._synced = 0
+        self._stopped = stopped
+        self._mode = mode
+        self._untouched = False
+        self.left = False
+
+    def sha256(self) -> str:
+        """Return the digest of what is there."""
+        return self._hash.hexdigest()
+
+    @property
+    def resumable(self) -> bool:
+        """Whether the rest can be asked for so that it must be of the same content, or else is found out."""
+        return self.header is not None and self.header.provable
+
+    def recover(self, journal: Journal) -> None:
+        """Take over what an earlier download left, as far as its bytes are those that the journal speaks of."""
+        with disk_errors(self._path, url=self._url):
+            source = self._claim.left()
+            if source is None:
+                return
+            self._untouched = True
+            self.header = journal.header
+            self._descriptor = self._claim.file()
+            self._verify(source, journal, copy=source != self._descriptor)
+            if not self._stopped.is_set():
+                self._go_on(journal)
+
+    def spare(self) -> None:
+        """Leave what is there, which is of another content, until something of this one arrives."""
+        self._untouched = True
+
+    def _verify(self, source: int, journal: Journal, *, copy: bool = False) -> None:
+        """Hash it up to the first line that disagrees; go on from the last one that agreed."""
+        buffer = memoryview(bytearray(_CHUNK))
+        running = self._hash.copy()
+        position = 0
+        for offset, sha256 in _useful(journal):
+            while position < offset and not self._stopped.is_set():
+                count = os.preadv(source, [buffer[: min(_CHUNK, offset - position)]], position)
+                if not count:
+                    return
+                running.update(buffer[:count])
+                if copy:
+                    write_all(self._descriptor, buffer[:count], position)
+                position += count
+            if self._stopped.is_set() or running.hexdigest() != sha256:
+                return
+            self.offset = self.reused = offset
+            self._hash = running.copy()
+
+    def _go_on(self, journal: Journal) -> None:
+        """Leave in the journal just the lines that are right, and nothing behind them in the file."""
+        os.ftruncate(self._descriptor, self.offset)
+        assert self.header is not None
+        lines = (f"{offset} {sha256}\n" for offset, sha256 in journal.lines if offset <= self.offset)
+        self._claim.begin(self.header.line() + "".join(lines).encode())
+        self._checked, self._synced = self.offset, 0  # whether it was ever synced, nobody knows
+        self._untouched = False
+
+    def restart(self) -> None:
+        """Forget what is there."""
+        with disk_errors(self._path, url=self._url):
+            self.offset = self.reused = self._checked = self._synced = 0
+            self._hash = hashlib.sha256()
+            self.header = None
+            self.pieced = False
+            self._beyond.clear()
+            self._claim.begin(b"")
+            if self._descriptor != _NONE:
+                os.ftruncate(self._descriptor, 0)
+
+    def rely_on_digest(self, sha256: str) -> None:
+        """Note that what follows may be of another content than what is here, so that only a digest can tell.
+
+        From now on no validator names the bytes, for whoever goes on with them.
+        """
+        assert self.header is not None, "something is here"
+        header = self.header.without_validators(sha256=sha256)
+        if header != self.header:
+            with disk_errors(self._path, url=self._url):
+                self.header = header
+                self._claim.begin(header.line() + self._line())
+                self._checked = self.offset
+
+    def decode(self, codings: tuple[str, ...], demands: Demands) -> None:
+        """Put in place of a body what it decodes to, unless it is as it came what is demanded.
+
+        Raises:
+            UnexpectedEncodingException: It cannot be decoded here, and is something else.
+            ChecksumMismatchException: What it decodes to is something else, too.
+            SizeMismatchException: It decodes to another size than demanded.
+            DownloadTooLargeException: It decodes to more than is allowed.
+        """
+        if self.sha256() == demands.sha256 and demands.admit(self.offset):
+            return
+        with disk_errors(self._path, url=self._url), TemporaryFile(dir=self._directory) as plain:
+            try:
+                for piece in decoded(self._pieces(self._descriptor), codings):
+                    plain.write(piece)
+                    demands.check_arriving(plain.tell(), url=self._url)
+            except CodingException:
+                raise UnexpectedEncodingException(url=self._url, encoding=", ".join(codings)) from None
+            plain.flush()
+            self._replace(plain.fileno())
+        demands.check_whole(self.offset, self.sha256(), url=self._url)
+
+    def _replace(self, source: int) -> None:
+        header, reused = self.header, self.reused
+        self.restart()
+        for piece in self._pieces(source):
+            write_all(self._descriptor, piece, self.offset)
+            self._hash.update(piece)
+            self.offset += len(piece)
+        assert header is not None, "something has arrived"
+        self.header, self.reused = header.model_copy(update={"size": self.offset}), reused
+
+    def _pieces(self, descriptor: int) -> Iterator[bytes]:
+        """Yield what a file holds, until told to stop."""
+        position = 0
+        while not self._stopped.is_set() and (piece := os.pread(descriptor, _CHUNK, position)):
+            yield piece
+            position += len(piece)
+
+    def expect(self, header: Header, size: int | None) -> None:
+        """Be ready for the content of `header`, from the offset on; refuse it where there is no room for `size`."""
+        with disk_errors(self._path, url=self._url):
+            refuse_all_but_files(self._target)
+            if size is not None:
+                make_room(self._path, size - self.offset, url=self._url)
+            self._open()
+            if not self.offset:
+                self.header = header
+                self._claim.begin(header.line())
+
+    def _open(self) -> None:
+        if self._descriptor == _NONE:
+            self._descriptor = self._claim.fresh()
+            self._untouched = False
+
+    def write(self, piece: memoryview, offset: int) -> None:
+        """Put `piece` where it belongs, and hash what follows on what is hashed, as soon as nothing is missing before.
+
+        Args:
+            piece: Bytes of the content that were never written before.
+            offset: Where they belong.
+        """
+        with disk_errors(self._path, url=self._url):
+            write_all(self._descriptor, piece, offset)
+            if offset != self.offset:
+                self._beyond[offset] = len(piece)
+                return
+            self._add(piece)
+            while count := self._beyond.pop(self.offset, 0):
+                again = memoryview(bytearray(count))
+                read_all(self._descriptor, again, self.offset)
+                self._add(again)
+
+    def _add(self, piece: memoryview) -> None:
+        """Go on to behind `piece`, and every megabyte add a line to the journal."""
+        self._hash.update(piece)
+        self.offset += len(piece)
+        if self.offset - self._checked >= CHECKPOINT:
+            self._check()
+
+    def close_gaps(self) -> None:
+        """Drop what has a gap before it."""
+        if self._beyond:
+            self._beyond.clear()
+            with disk_errors(self._path, url=self._url):
+                os.ftruncate(self._descriptor, self.offset)
+
+    def _check(self) -> None:
+        self._claim.append(self._line())
+        self._checked = self.offset
+        if self.offset - self._synced >= SYNC:
+            self._sync()
+
+    def _sync(self) -> None:
+        if not self._synced:
+            sync_directory(self._directory)
+        sync_data(self._descriptor)
+        self._claim.sync()
+        self._synced = self.offset
+
+    def _line(self) -> bytes:
+        return f"{self.offset} {self._hash.hexdigest()}\n".encode()
+
+    def store(self, body: "Whole", header: Header) -> None:
+        """Write a small file, hashed already, and publish it. Nothing of it is worth a journal."""
+        pieces = body.body()
+        with disk_errors(self._path, url=self._url):
+            refuse_all_but_files(self._target)
+            self._open()
+            write_all(self._descriptor, pieces, 0)
+        self.header, self.offset, self._hash = header, len(pieces), body.hash
+        try:
+            self.publish()
+        finally:
+            self.discard()  # what got no name: without a journal nobody could go on with it
+
+    def publish(self) -> None:
+        """Make the file durable and give it its name, unless it was told to stop."""
+        with disk_errors(self._path, url=self._url):
+            with suppress(OSError):  # of a file system without modes
+                os.fchmod(self._descriptor, self._mode.value)
+            try:
+                os.fsync(self._descriptor)
+            except OSError:  # whatever the disk has of it now, it said once that it has not
+                self.discard()
+                raise
+            if self._stopped.is_set():
+                return
+            self._claim.seal()
+            os.replace(self._claim.partial, self._target)  # noqa: PTH105 - the bare call, whose atomicity is documented
+            try:
+                sync_directory(self._directory)
+            except OSError:
+                os.unlink(self._target)  # noqa: PTH108 - as above
+                self._let_go(bytes)
+                raise
+        self._let_go(lambda: self._last_word("published", self.sha256()))
+
+    def refuse(self, actual: str) -> None:
+        """Leave nothing of a content that is not the one demanded, and tell those who wait for the same."""
+        self._leave_nothing(lambda: self._last_word("refused", actual))
+
+    def _last_word(self, word: str, sha256: str) -> bytes:
+        header = b"" if self.header is None else self.header.line()
+        return header + f"{word} {self.offset} {sha256}\n".encode()
+
+    def keep(self) -> None:
+        """Leave the bytes so that they need not travel again, if there are any, and any that could be gone on with."""
+        if self.left:
+            return
+        try:
+            if not (self._untouched or (self.offset and self.resumable)):
+                self.discard()
+            elif not self._untouched:
+                self._note_end()
+        finally:
+            if not self.left:
+                self._claim.release()
+
+    def _note_end(self) -> None:
+        with suppress(OSError):  # as on a full disk; the error that led here is the one worth reporting
+            os.ftruncate(self._descriptor, self.offset)
+            if self.offset > self._checked:
+                self._claim.append(self._line())
+
+    def discard(self) -> None:
+        """Leave nothing."""
+        if not self.left:
+            self._leave_nothing(bytes)
+
+    def _leave_nothing(self, last_word: Callable[[], bytes]) -> None:
+        self.left = True
+        with suppress(OSError):
+            self._claim.abandon(last_word)
+
+    def _let_go(self, last_word: Callable[[], bytes]) -> None:
+        self.left = True
+        with suppress(OSError):
+            self._claim.retire(last_word)
+
+
+def _useful(journal: Journal) -> tuple[tuple[int, str], ...]:
+    """Return its lines, but for one at the very end, unless a digest says that nothing is missing."""
+    header = journal.header
+    whole = header is not None and header.sha256 is None and header.size == journal.offset
+    return journal.lines[:-1] if whole else journal.lines

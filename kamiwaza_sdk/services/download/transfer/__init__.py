@@ -1,0 +1,1 @@
+"""Transfers: one file, several connections, many files."""

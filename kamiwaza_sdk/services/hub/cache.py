@@ -1,0 +1,261 @@
+"""What references led to when they were last resolved, so that what is kept can be found without a connection.
+
+What a URL led to when it was last fetched, so that an unchanged file costs one conditional request.
+
+Small files beside the store's blobs that only remember: a crash leaves each as it was, or as it is to be.
+
+What the store has of a source's files.
+
+What became of a manifest whose files are in the store.
+"""
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
+from uuid import uuid4
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from kamiwaza_sdk._addresses import kept_address, redact_text
+from kamiwaza_sdk._validation import MAX_ADDRESS_LENGTH, Sha256, check_sha256
+from kamiwaza_sdk.services.download.schemas import Validators
+from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
+from kamiwaza_sdk.services.hub.schemas.results import Fetched, FetchedFile
+from kamiwaza_sdk.services.storage.services import StorageService
+
+if TYPE_CHECKING:
+    from kamiwaza_sdk.services.storage.schemas import BlobSchema
+
+
+def digest_of(text: str) -> str:
+    """Return what names a record, whatever it is about: references and URLs may have any length, and hold secrets."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write(path: Path, text: str) -> None:
+    """Put a record in place of what was there, in a directory that is made where it is missing. Blocks.
+
+    Raises:
+        OSError: It cannot be written; what was there stays.
+    """
+    staged = path.with_name(f"{path.name}.{uuid4().hex}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staged.write_text(text, encoding="utf-8")
+        staged.replace(path)
+    finally:
+        with suppress(OSError):
+            staged.unlink(missing_ok=True)
+
+
+class Places:
+    """Tells of many digests at once what is there, in directories called as each begins: most of those are missing.
+
+    Args:
+        root: Where these directories are.
+        suffix: What ends the name of what is in them, behind its digest.
+    """
+
+    def __init__(self, root: Path, suffix: str = "") -> None:
+        self._root = os.fspath(root)
+        self._suffix = suffix
+        self._directories = dict[str, bool]()
+
+    def may_have(self, digest: str) -> bool:
+        """Return whether something is there, or cannot be looked at: whoever reads it then says why. Blocks."""
+        start = digest[:2]
+        if start not in self._directories:
+            self._directories[start] = _may_be_at(f"{self._root}/{start}")
+        return self._directories[start] and _may_be_at(f"{self._root}/{start}/{digest}{self._suffix}")
+
+
+def _may_be_at(place: str) -> bool:
+    try:
+        os.lstat(place)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+_logger: Final = logging.getLogger(__name__)
+_FILES_AT_ONCE: Final = 2000
+_FILES: Final = TypeAdapter(tuple[ManifestFileSchema, ...])
+
+
+class KnownManifests:
+    """Beside the store's blobs, one file a manifest, and one small file a reference that says which is meant by it.
+
+    Both are named by digests, as references may have any length. It is a cache: what cannot be read counts as unknown.
+    """
+
+    def __init__(self, storage: StorageService) -> None:
+        self._storage = storage  # whose root may have to be read from the environment first
+
+    def get(self, reference: str) -> ManifestSchema | None:
+        """Return what a reference led to. Blocks."""
+        try:
+            digest = check_sha256(self._place("references", digest_of(reference)).read_text(encoding="ascii"))
+            text = self._place("manifests", digest).read_text(encoding="utf-8")
+            return ManifestSchema.model_validate_json(text) if digest_of(text) == digest else None
+        except (OSError, ValueError):
+            return None
+
+    def put(self, references: Sequence[str], manifest: ManifestSchema) -> None:
+        """Keep what references led to, in place of what was; where that cannot be, none is found offline. Blocks."""
+        text = _dumped(manifest)
+        digest = digest_of(text)
+        try:
+            write(self._place("manifests", digest), text)
+            for reference in references:
+                write(self._place("references", digest_of(reference)), digest)
+        except OSError as error:
+            names = ", ".join(map(redact_text, references))
+            _logger.warning("%s cannot be remembered, so that offline it is not known: %s", names, error.strerror)
+
+    def _place(self, kind: str, digest: str) -> Path:
+        return self._storage.root / kind / digest[:2] / digest
+
+
+def _dumped(manifest: ManifestSchema) -> str:
+    """Return a manifest as JSON. Its files in pieces: other threads wait for each, and there can be 100,000."""
+    if len(manifest.files) <= _FILES_AT_ONCE:
+        return manifest.model_dump_json()
+    pieces = (manifest.files[at : at + _FILES_AT_ONCE] for at in range(0, len(manifest.files), _FILES_AT_ONCE))
+    files = ",".join(_FILES.dump_json(piece)[1:-1].decode() for piece in pieces)
+    rest = manifest.model_dump_json(exclude={"files"})
+    return f'{rest[:-1]},"files":[{files}]}}'
+
+
+class KnownFile(BaseModel):
+    """What a URL led to, and what its server compares to tell whether it still does."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+
+    sha256: Sha256
+    size: int
+    validators: Validators
+
+
+class KnownFiles:
+    """One small file a URL beside the store's blobs, named by the URL's digest: a signed URL is not kept in clear.
+
+    It is a cache: what cannot be read counts as not known.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root / "urls"
+
+    def places(self) -> Places:
+        """Return what tells by the digests of many URLs of which `get` may know something."""
+        return Places(self._root, ".json")
+
+    def get(self, url: str) -> KnownFile | None:
+        """Return what is known of a URL. Blocks."""
+        try:
+            return KnownFile.model_validate_json(self._path(url).read_bytes())
+        except (OSError, ValidationError):
+            return None
+
+    def put(self, url: str, known: KnownFile) -> None:
+        """Keep what is known of a URL, in place of what was; where that cannot be, the file travels again. Blocks."""
+        path = self._path(url)
+        try:
+            write(path, known.model_dump_json())
+        except OSError as error:
+            _logger.warning("%s cannot be written, so that its file will travel again: %s", path, error.strerror)
+
+    def _path(self, url: str) -> Path:
+        digest = digest_of(url)
+        return self._root / digest[:2] / f"{digest}.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the store has of a file, and what its server can be asked to compare."""
+
+    blob: "BlobSchema"
+    validators: "Validators | None"
+
+
+class KeptFiles:
+    """Finds files in a store: by their digests, or by what their URLs led to before. Every method blocks."""
+
+    def __init__(self, storage: StorageService) -> None:
+        self._storage = storage
+
+    def find(self, file: ManifestFileSchema) -> Kept | None:
+        """Return what the store has of a file."""
+        if file.sha256 is not None:
+            blob = self._storage.find(file.sha256)
+            return None if blob is None else Kept(blob, None)
+        known = self._known.get(file.content_key)
+        blob = None if known is None else self._storage.find(known.sha256, size=known.size)
+        return None if blob is None or known is None else Kept(blob, known.validators)
+
+    def certain(self, files: Iterable[ManifestFileSchema]) -> dict[str, "BlobSchema"]:
+        """Return by their paths those files that the store has for certain: nothing has to be asked of anybody."""
+        blobs, known = Places(self._storage.path("0" * 64).parents[1]), self._known.places()
+
+        def may_be_kept(file: ManifestFileSchema) -> bool:
+            if file.sha256 is not None:
+                return blobs.may_have(file.sha256)
+            return known.may_have(digest_of(file.content_key))
+
+        away = (file for file in files if file.is_pinned and file.scheme != "file")
+        found = ((file, self.find(file)) for file in away if may_be_kept(file))
+        return {file.path: kept.blob for file, kept in found if kept is not None}
+
+    def remember(self, file: ManifestFileSchema, blob: "BlobSchema", validators: "Validators") -> None:
+        """Keep in mind what the URL of a file led to."""
+        self._known.put(file.content_key, KnownFile(sha256=blob.sha256, size=blob.size, validators=validators))
+
+    @cached_property
+    def _known(self) -> KnownFiles:
+        return KnownFiles(self._storage.root)
+
+
+_Result = TypeVar("_Result", bound=Fetched)
+
+
+def result_of(
+    manifest: ManifestSchema,
+    kind: type[_Result],
+    files: Iterable[FetchedFile],
+    *,
+    bytes_fetched: int,
+    bytes_reused: int,
+    changed: Iterable[str] = (),
+) -> _Result:
+    """Return what was brought, with what the manifest says of where it is from."""
+    return kind(
+        source=manifest.source,
+        name=manifest.name,
+        source_revision=manifest.revision,
+        source_repository=manifest.repository,
+        hub=manifest.hub,
+        author=manifest.author,
+        license=manifest.license,
+        task=manifest.task,
+        files=tuple(_with_addresses(manifest, files)),
+        bytes_fetched=bytes_fetched,
+        bytes_reused=bytes_reused,
+        digests_known=all(file.has_digest for file in manifest.files),
+        left_out=manifest.left_out,
+        changed=tuple(changed),
+    )
+
+
+def _with_addresses(manifest: ManifestSchema, files: Iterable[FetchedFile]) -> Iterator[FetchedFile]:
+    """Yield files by path, each with where it came from, as far as that may be kept."""
+    addresses = {file.path: kept_address(file.url) for file in manifest.files}
+    for file in sorted(files, key=lambda file: file.path):
+        address = addresses.get(file.path, "")
+        yield file.model_copy(update={"url": address if 0 < len(address) <= MAX_ADDRESS_LENGTH else None})

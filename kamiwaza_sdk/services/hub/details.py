@@ -1,0 +1,263 @@
+"""What is to be said of fetched files: their details, and what a policy has against their bytes.
+
+What a repository's README says of a model: its card, and a description of it, as far as the registry keeps them.
+"""
+
+import logging
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from pydantic import JsonValue
+
+from kamiwaza_sdk._validation import MAX_SIZE, check_text
+from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
+from kamiwaza_sdk.formats.inspection import detect_format
+from kamiwaza_sdk.formats.kinds import kind_of_head
+from kamiwaza_sdk.formats.layouts.names import weight_format
+from kamiwaza_sdk.formats.licences import all_of, is_licence_file
+from kamiwaza_sdk.formats.repository import describing_files, structural_files
+from kamiwaza_sdk.formats.schemas import LayoutSchema, RepositoryDetailsSchema
+from kamiwaza_sdk.services.hub.inspection import Findings, faults_of, inspect_here
+from kamiwaza_sdk.services.hub.policies import Known, Subject, objections_to
+from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema, Policy
+from kamiwaza_sdk.services.hub.schemas.results import MAX_CARD_LENGTH, MAX_DESCRIPTION_LENGTH, Fetched
+from kamiwaza_sdk.services.storage.services import StorageService
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+_CARD: Final = "README.md"
+_POINTER: Final = "version https://git-lfs.github.com/spec/"
+#: How many characters are looked through for a description.
+_SEARCHED: Final = 20_000
+#: What a line begins with that is no prose: headings, quotes, lists, tables, HTML, images, badges, code, rules.
+_NO_PROSE: Final = re.compile(r"\s*(?:[#>|<]|[-*+] |\d+[.)] |!\[|\[!|```|~~~|---|===|\*\*\*|___|\[[^\]]*\]:)|    |\t")
+_LINK: Final = re.compile(r"!?\[([^\[\]]*)\]\([^()\s]*\)")
+_MARKUP: Final = re.compile(r"\*\*|__|`|<[^<>]*>")
+_Fetched = TypeVar("_Fetched", bound=Fetched)
+
+
+def with_card(fetched: _Fetched, storage: StorageService) -> _Fetched:
+    """Return what was fetched with the card that its ``README.md`` is, if it has one in its root. Blocks."""
+    file = next((file for file in fetched.files if file.path == _CARD), None)
+    blob = None if file is None else storage.find(file.sha256, size=file.size)
+    if blob is None:
+        return fetched
+    with blob.path.open("rb") as body:
+        text = body.read(4 * MAX_CARD_LENGTH).decode(errors="replace")
+    card = text.removeprefix("\ufeff").replace("\0", "\ufffd")[:MAX_CARD_LENGTH]
+    if not card.strip() or card.startswith(_POINTER):
+        return fetched
+    return fetched.model_copy(update={"model_card": card, "description": described(card)})
+
+
+def described(card: str) -> str | None:
+    """Return the first paragraph of a card that is prose, without markup; `None` where there is none near its top."""
+    paragraph: list[str] = []
+    is_code = False
+    for line in _after_front_matter(card[:_SEARCHED].splitlines()):
+        if line.lstrip().startswith(("```", "~~~")):
+            is_code = not is_code
+        if is_code or not line.strip() or _NO_PROSE.match(line):
+            if paragraph:
+                break
+        else:
+            paragraph.append(line.strip())
+    text = " ".join(_MARKUP.sub("", _LINK.sub(r"\1", " ".join(paragraph))).split())
+    return _cut(text) or None
+
+
+def _after_front_matter(lines: list[str]) -> list[str]:
+    """Return the lines after the YAML at the top, if there is some."""
+    if not lines or lines[0].rstrip() != "---":
+        return lines
+    ends = (number for number, line in enumerate(lines[1:], start=1) if line.rstrip() in {"---", "..."})
+    return lines[next(ends, len(lines)) + 1 :]
+
+
+def _cut(text: str) -> str:
+    """Return a text no longer than a description, which ends with a word."""
+    if len(text) <= MAX_DESCRIPTION_LENGTH:
+        return text
+    begun = text[:MAX_DESCRIPTION_LENGTH]
+    return f"{begun.rpartition(' ')[0] or begun[:-1]}…"
+
+
+_logger: Final = logging.getLogger(__name__)
+_MAX_WORD_LENGTH: Final = 255
+_MAX_HEAD: Final = 4096
+_MOST_CODE: Final = 100
+_MOST_VARIANTS: Final = 100
+_MOST_FILES: Final = 20
+#: Which format counts where there is no default.
+_PREFERRED: Final = ("safetensors", "gguf", "onnx", "pickle")
+
+
+def with_details(fetched: _Fetched, storage: StorageService) -> _Fetched:
+    """Return what was fetched with what its headers and its card say, and which files are no model's. Blocks.
+
+    What cannot be read is not said; nothing is lost.
+    """
+    fetched = fetched.model_copy(update={"faults": faults_of(fetched.files, storage)})
+    try:
+        fetched = with_card(fetched, storage)
+        names = {file.path: file.size for file in fetched.files}
+        kinds = {path: weight_format(path, names) for path in names}
+        structural = structural_files(kinds)
+        describing = describing_files(kinds)
+        telling = [path for path, kind in kinds.items() if path in describing or kind not in {None, "pickle"}]
+        findings = inspect_here(_places(fetched, storage, [*telling, *structural]), names=names)
+        findings.files |= names
+        findings.faults |= {fault.path: fault for fault in fetched.faults}
+        details = _details(findings)
+        if "format" not in details:  # pickles tell nothing else, and to look through them takes long
+            pickles = _places(fetched, storage, [path for path, kind in kinds.items() if kind == "pickle"])
+            told = set(map(_format_by_head, pickles.values())) - {None}
+            details |= {"format": min(told, key=lambda name: (name != "pickle", name))} if told else {}
+        return fetched.model_copy(update={"details": details, "license": _word(_licence(fetched, findings))})
+    except Exception:  # whatever hostile bytes do to a reader: they are verified and kept, and that is what was asked
+        _logger.warning("%s could not be looked into", fetched.source, exc_info=True)
+        return fetched
+
+
+def _places(fetched: Fetched, storage: StorageService, paths: "Iterable[str]") -> dict[str, Path]:
+    wanted = set(paths)
+    contents = {(file.sha256, file.size) for file in fetched.files if file.path in wanted}
+    blobs = {content: storage.find(content[0], size=content[1]) for content in contents}
+    found = ((file.path, blobs[file.sha256, file.size]) for file in fetched.files if file.path in wanted)
+    return {path: blob.path for path, blob in found if blob is not None}
+
+
+def _format_by_head(place: Path) -> str | None:
+    """Return which weights a file is by its first bytes: a pickle, an archive of some, or another format."""
+    with place.open("rb") as file:
+        head = file.read(_MAX_HEAD)
+    kind = kind_of_head(head)
+    if kind is not None:
+        return kind.name if kind.is_weights else None
+    return "pickle" if detect_format(head) == "pickle" else None
+
+
+def _details(findings: Findings) -> dict[str, JsonValue]:
+    described = findings.described()
+    found: dict[str, JsonValue] = {
+        "format": _format(findings, described),
+        "architecture": _word(described.architecture),
+        "parameters": _counts(described),
+        "stored_elements": _number(described.stored_elements),
+        "quantization": _word(described.quantization),
+        "context_length": _number(described.context_length),
+        "remote_code": _named_code(described),
+        "layout": _kept_layout(described.layout),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _format(findings: Findings, described: RepositoryDetailsSchema) -> str | None:
+    """Return the format of the variant that is loaded, where bytes tell none that of other weights."""
+    chosen = described.layout.variant(described.variant) if described.variant is not None else None
+    return _likeliest(findings, () if chosen is None else chosen.files) or _likeliest(findings, findings.files)
+
+
+def _likeliest(findings: Findings, paths: "Iterable[str]") -> str | None:
+    read = {kind for path in paths if (kind := findings.known_format(path)) not in {None, "program"}}
+    return next((name for name in _PREFERRED if name in read), min(filter(None, read), default=None))
+
+
+def _kept_layout(layout: LayoutSchema) -> dict[str, JsonValue] | None:
+    """Return what a version keeps of its layout: names and sizes, as far as a database can hold them."""
+    variants: list[JsonValue] = [
+        {"name": _word(one.name) or "unnamed", "format": one.format, "size": _size(one.size)}
+        for one in layout.variants[:_MOST_VARIANTS]
+    ]
+    companions: list[JsonValue] = [
+        {"kind": one.kind, "files": [path for path in one.files[:_MOST_FILES] if _word(path)], "size": _size(one.size)}
+        for one in [one for one in layout.companions if one.kind not in {"config", "tokenizer"}][:_MOST_VARIANTS]
+    ]
+    incomplete: list[JsonValue] = [
+        {"name": _word(one.name) or "unnamed", "missing": _word(one.missing[0])}
+        for one in layout.incomplete[:_MOST_VARIANTS]
+    ]
+    kept: dict[str, JsonValue] = {"variants": variants, "companions": companions, "incomplete": incomplete}
+    kept = {name: value for name, value in kept.items() if value}
+    return {"default": _word(layout.default)} | kept if kept else None
+
+
+def _size(size: int | None) -> int | None:
+    return size if size is not None and size <= MAX_SIZE else None
+
+
+def _word(text: str | None) -> str | None:
+    """Return a text as far as a database can hold it: it is a stranger's."""
+    try:
+        return None if text is None or len(text) > _MAX_WORD_LENGTH else check_text(text)
+    except InvalidInputException:
+        return None
+
+
+def _named_code(described: RepositoryDetailsSchema) -> dict[str, JsonValue] | None:
+    """Return what names code, as far as a database can hold it."""
+    named = {path: _word(what) or "names code" for path, what in described.remote_code.items() if _word(path)}
+    return dict(list(named.items())[:_MOST_CODE]) or None
+
+
+def _number(number: int | None) -> int | None:
+    return number if number is not None and 0 < number <= MAX_SIZE else None
+
+
+def _counts(described: RepositoryDetailsSchema) -> dict[str, JsonValue] | None:
+    counts = described.parameters_by_dtype
+    return dict(counts) if counts and sum(counts.values()) <= MAX_SIZE else None
+
+
+def check_fetched(fetched: Fetched, policy: Policy, storage: StorageService) -> tuple[ObjectionSchema, ...]:
+    """Return what a policy has against files in the store, by what their bytes say. Blocks."""
+    places = _places(fetched, storage, [file.path for file in fetched.files])
+    findings = inspect_here(places)
+    problems = dict(findings.problems) | {
+        file.path: "it is not in this store" for file in fetched.files if file.path not in places
+    }
+    subject = Subject(
+        source=fetched.source,
+        addresses=(),
+        hub=fetched.hub,
+        license=_licence(fetched, findings),
+        files=[_known(file.path, file.size, findings, problems, fetched) for file in fetched.files],
+        final=True,
+        remote_code=findings.remote_code(),
+        unknown_licences=_unknown_licences(fetched, findings),
+    )
+    return objections_to(subject, policy)
+
+
+def _known(path: str, size: int, findings: Findings, problems: Mapping[str, str], fetched: Fetched) -> Known:
+    return Known(
+        path,
+        size,
+        findings.known_format(path),
+        findings.verdict(path),
+        fetched.digests_known,
+        problems.get(path),
+        findings.unread(path),
+        findings.outside(path),
+    )
+
+
+def _unknown_licences(fetched: Fetched, findings: Findings) -> tuple[str, ...]:
+    paths = [file.path for file in fetched.files]
+    try:
+        return findings.unknown_licences(paths, final=True)
+    except ServiceException:
+        return tuple(filter(is_licence_file, paths))
+
+
+def _licence(fetched: Fetched, findings: Findings) -> str | None:
+    """Return the licence that hub and files name, an expression where they name several."""
+    try:
+        found = findings.described().license
+    except ServiceException:
+        found = None
+    return all_of(filter(None, (fetched.license, found)))

@@ -1,0 +1,395 @@
+"""Bringing the files of one manifest into the store.
+
+Where the files of a directory came from, as ``huggingface_hub`` noted it when it downloaded them there.
+
+``hf download --local-dir`` writes ``.cache/huggingface/download/<path>.metadata`` beside the files: the commit, the
+ETag (the SHA-256 of what is in LFS, the git blob id of the rest) and the time. Anybody can have edited the files since,
+or the notes, so they count only where they agree with the bytes. They do not name the repository.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterable
+from contextlib import ExitStack, asynccontextmanager, suppress
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from kamiwaza_sdk._tasks import for_each, thread_to_its_end
+from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.services.download.exceptions import (
+    DownloadDiskException,
+    DownloadStatusException,
+    DownloadTooLargeException,
+)
+from kamiwaza_sdk.services.download.progress import Reporter, check_progress, reporting
+from kamiwaza_sdk.services.download.schemas import Validators
+from kamiwaza_sdk.services.hub.addresses import path_of, redacted
+from kamiwaza_sdk.services.hub.adopters.files import read_small
+from kamiwaza_sdk.services.hub.cache import Kept, KeptFiles, result_of
+from kamiwaza_sdk.services.hub.digests import by_content, check_git_blob, git_blob_id
+from kamiwaza_sdk.services.hub.exceptions import (
+    InvalidSourceException,
+    NotInCacheException,
+    OfflineException,
+    PolicyViolationException,
+    RepositoryGatedException,
+    SourceTooLargeException,
+)
+from kamiwaza_sdk.services.hub.inspection import refuse_page
+from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
+from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
+from kamiwaza_sdk.services.hub.schemas.results import Fetched, FetchedFile
+from kamiwaza_sdk.services.hub.sources.context import SourceContext
+from kamiwaza_sdk.services.hub.sources.local import check_inside
+from kamiwaza_sdk.services.hub.streams import in_thread, open_stream, written
+from kamiwaza_sdk.services.storage.exceptions import raise_as_storage_error
+from kamiwaza_sdk.services.storage.files import check_room
+from kamiwaza_sdk.services.storage.services import StorageService
+from kamiwaza_sdk.services.storage.staging import staged_size
+
+if TYPE_CHECKING:
+    from kamiwaza_sdk.services.download.schemas import DownloadResult, ProgressCallback
+    from kamiwaza_sdk.services.download.services import DownloadService
+    from kamiwaza_sdk.services.storage.schemas import BlobSchema
+
+
+_NOTES: Final = ".cache/huggingface/download"
+_NOTE: Final = re.compile(rb"([0-9a-f]{40})\r?\n([0-9a-f]{40}|[0-9a-f]{64})\r?\n")
+_MAX_NOTE: Final = 1024
+_SHA1_LENGTH: Final = 40
+
+
+class LocalOrigin(NamedTuple):
+    """What the notes of a directory say that its bytes confirm.
+
+    Attributes:
+        commit: Of which all files are; `None` where one is not, or that is not known.
+        changed: The files that are not what was noted.
+    """
+
+    commit: str | None
+    changed: tuple[str, ...]
+
+
+def origin_of(manifest: ManifestSchema, files: Iterable[FetchedFile], storage: StorageService) -> LocalOrigin:
+    """Return the origin of files that were copied from a directory into the store. Blocks."""
+    inside = manifest.files[0].inside
+    if inside is None or not (path_of(inside) / _NOTES).is_dir():
+        return LocalOrigin(None, ())
+    commits: set[str | None] = set()
+    changed: list[str] = []
+    for file in sorted(files, key=lambda file: file.path):
+        commit, etag = _noted(path_of(inside), file.path)
+        if etag is not None and etag != _etag(file, storage, like=etag):
+            changed.append(file.path)
+            commit = None
+        commits.add(commit)
+    return LocalOrigin(commits.pop() if len(commits) == 1 else None, tuple(changed))
+
+
+def _noted(root: Path, path: str) -> tuple[str, str] | tuple[None, None]:
+    try:
+        text = read_small(root / _NOTES / f"{path}.metadata", inside=root, limit=_MAX_NOTE)
+    except (InvalidSourceException, NotInCacheException, OSError):  # of whatever it is, it is no note
+        return None, None
+    found = _NOTE.match(text or b"")
+    return (None, None) if found is None else (found[1].decode(), found[2].decode())
+
+
+def _etag(file: FetchedFile, storage: StorageService, *, like: str) -> str:
+    return git_blob_id(storage.path(file.sha256)) if len(like) == _SHA1_LENGTH else file.sha256
+
+
+#: How many files are staged at once; how many of them travel is the download service's to say.
+_MAX_STAGED: Final = 32
+_REFUSED: Final = frozenset({401, 403})
+
+
+def check_fetch(source: object, *, max_size: object, progress: object) -> None:
+    """Refuse what cannot be fetched as it is asked for, or is not to be, before anything is looked for.
+
+    Raises:
+        InvalidInputException: `max_size` is no number of bytes, or `progress` can be told nothing.
+        PolicyViolationException: The source is a plan that a policy speaks against.
+    """
+    check_max_size(max_size)
+    check_progress(progress)
+    if isinstance(source, PlanSchema) and source.objections:
+        way_out = "fetch(plan.manifest) brings it all the same"
+        raise PolicyViolationException(subject=source.source, objections=source.objections, way_out=way_out)
+
+
+def refuse_over_limit(manifest: ManifestSchema, max_size: int | None) -> None:
+    """Raise where the files of a source have too many bytes together, as far as that is known beforehand.
+
+    Raises:
+        SourceTooLargeException: They have.
+    """
+    size = sum(file.size or 0 for file in manifest.files)
+    if max_size is not None and size > max_size:
+        raise SourceTooLargeException(source=manifest.source, size=size, limit=max_size)
+
+
+def check_max_size(value: object) -> None:
+    """Refuse what is no number of bytes.
+
+    Raises:
+        InvalidInputException: It is none.
+    """
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        return
+    problem = value if type(value) is int else f"a {type(value).__name__}"
+    raise InvalidInputException("max_size", f"is {problem}; give a whole number of bytes, 0 or more, or None")
+
+
+class Fetching:
+    """One fetch: its manifest, what it may cost, and what it came to so far."""
+
+    def __init__(
+        self,
+        manifest: ManifestSchema,
+        storage: StorageService,
+        downloads: "DownloadService",
+        *,
+        context: SourceContext,
+        max_size: int | None,
+        progress: "bool | ProgressCallback",
+    ) -> None:
+        self._manifest = manifest
+        self._storage = storage
+        self._downloads = downloads
+        self._context = context
+        self._max_size = max_size
+        self._progress = progress
+        self._kept = KeptFiles(storage)
+        self._file_limit: int | None = None  # what downloads are set to accept
+        self._usual_limit = 0  # what they accept where nobody has set it
+        self._size = 0
+        self._fetched = 0
+        self._reused = 0
+
+    async def run(self) -> Fetched:
+        """Bring every content once, and return what the store has then."""
+        contents = await in_thread(lambda: by_content(self._manifest.files))
+        refuse_over_limit(self._manifest, self._max_size)  # what counts is what was copied, as files grow
+        if self._context.offline:
+            await in_thread(lambda: self._refuse_missing(names[0] for names in contents))
+        await self._refuse_large_files()
+        await in_thread(lambda: self._refuse_without_room(names[0] for names in contents))
+        blobs = await for_each(self._take, [names[0] for names in contents], at_once=_MAX_STAGED)
+        return await in_thread(lambda: self._result(contents, blobs))
+
+    def _result(self, contents: list[list[ManifestFileSchema]], blobs: "list[BlobSchema]") -> Fetched:
+        self._refuse_over_limit(sum(len(names) * blob.size for names, blob in zip(contents, blobs, strict=True)))
+        files = [
+            FetchedFile(path=file.path, size=blob.size, sha256=blob.sha256)
+            for names, blob in zip(contents, blobs, strict=True)
+            for file in names
+        ]
+        origin = origin_of(self._manifest, files, self._storage)
+        return result_of(
+            self._manifest if origin.commit is None else self._manifest.model_copy(update={"revision": origin.commit}),
+            Fetched,
+            files,
+            bytes_fetched=self._fetched,
+            bytes_reused=self._reused,
+            changed=origin.changed,
+        )
+
+    async def _take(self, file: ManifestFileSchema) -> "BlobSchema":
+        return await (self._copy(file) if file.local is not None else self._bring(file))
+
+    async def _copy(self, file: ManifestFileSchema) -> "BlobSchema":
+        async with self._reporting(file) as reporter:
+            reporter.advance(0, file.size)
+            return self._here(await in_thread(lambda: self._add(file)), reporter)
+
+    def _add(self, file: ManifestFileSchema) -> "BlobSchema":
+        """Copy a file into the store, unless it leads elsewhere by now. Blocks."""
+        blob = self._storage.add(check_inside(file), sha256=file.sha256)
+        check_git_blob(file, blob.path)  # not the source, which may change meanwhile
+        if file.git_blob_id is not None:
+            self._kept.remember(file, blob, Validators())
+        return blob
+
+    async def _bring(self, file: ManifestFileSchema) -> "BlobSchema":
+        """Bring what is not on this machine: from the store where it must be, over HTTP, or by its own source."""
+        if self._context.offline:
+            return await self._reused_whole(file, (await in_thread(lambda: self._found(file))).blob)
+        if file.scheme not in {"http", "https"}:
+            return await self._stream(file)
+        try:
+            return await self._transfer(file)
+        except DownloadStatusException as error:
+            if self._manifest.gated and error.status in _REFUSED:
+                raise self._gated() from error
+            raise
+
+    def _gated(self) -> RepositoryGatedException:
+        manifest = self._manifest
+        return RepositoryGatedException(
+            repository=manifest.repository or manifest.source,
+            url=manifest.page or manifest.source,
+            authenticated=self._context.config.hf_token is not None,
+        )
+
+    async def _refuse_large_files(self) -> None:
+        """Raise where a file is larger than downloads are set to accept; where nobody has set that, none is."""
+        if self._max_size is not None or all(file.local is not None for file in self._manifest.files):
+            return
+        config = await self._downloads._ready()
+        if "max_size" not in config.model_fields_set:
+            self._usual_limit = config.max_size
+            return
+        self._file_limit = config.max_size
+        for file in self._manifest.files:
+            if file.local is None and (file.size or 0) > config.max_size:
+                url = redacted(file.url)
+                raise DownloadTooLargeException(url=url, limit=config.max_size, announced=file.size, received=0)
+
+    def _refuse_without_room(self, files: Iterable[ManifestFileSchema]) -> None:
+        """Raise where what is to travel or be copied cannot all be kept, as far as sizes are known. Blocks."""
+        root = self._storage.root
+        coming = [file for file in files if file.size and (not file.is_pinned or self._kept.find(file) is None)]
+        needed = sum(max((file.size or 0) - staged_size(root, file.sha256 or file.url), 0) for file in coming)
+        check_room(root, needed)
+
+    def _refuse_missing(self, files: Iterable[ManifestFileSchema]) -> None:
+        """Raise unless everything is here. Blocks."""
+        missing = [file.path for file in files if file.local is None and self._kept.find(file) is None]
+        if missing:
+            raise OfflineException(source=self._manifest.source, missing=missing)
+
+    def _found(self, file: ManifestFileSchema) -> Kept:
+        """Return what the store has of a file, or raise that it has it no more. Blocks."""
+        kept = self._kept.find(file)
+        if kept is None:
+            raise OfflineException(source=self._manifest.source, missing=[file.path])
+        return kept
+
+    async def _stream(self, file: ManifestFileSchema) -> "BlobSchema":
+        kept = await in_thread(lambda: self._kept.find(file))
+        if kept is not None and file.is_pinned:
+            return await self._reused_whole(file, kept.blob)
+        pieces = await asyncio.to_thread(open_stream, file, self._context)
+        async with self._staged(None) as path, self._reporting(file) as reporter:
+            limit = None if self._max_size is None else self._max_size - self._size
+            result = await written(pieces, path, file=file, max_size=limit, reporter=reporter)
+            self._fetched += result.bytes_fetched
+            self._count(result.bytes_fetched, reused=0)
+            blob = await in_thread(lambda: self._publish(file, path, result))
+            reporter.finish(blob.size, blob.size)
+            return blob
+
+    async def _transfer(self, file: ManifestFileSchema) -> "BlobSchema":
+        kept = await in_thread(lambda: self._kept.find(file))
+        if kept is not None and file.has_digest:
+            return await self._reused_whole(file, kept.blob)
+        async with self._staged(file.sha256 or file.url) as place:
+            path = place.with_name(PurePosixPath(file.path).name)  # what a progress bar shows
+            try:
+                return await self._brought(file, path, kept)
+            finally:
+                if file.sha256 is None:  # whole or not, by nothing could the next fetch tell that it is right
+                    await thread_to_its_end(lambda: _unlink(path))
+
+    async def _brought(self, file: ManifestFileSchema, path: Path, kept: Kept | None) -> "BlobSchema":
+        result = await self._download(file, path, None if kept is None else kept.validators)
+        if kept is not None and result.not_modified:
+            self._count(kept.blob.size, reused=kept.blob.size)
+            return kept.blob
+        assert result.size is not None
+        self._fetched += result.bytes_fetched
+        self._count(result.size, reused=result.bytes_reused)
+        return await in_thread(lambda: self._publish(file, path, result))
+
+    async def _download(
+        self, file: ManifestFileSchema, path: Path, validators: "Validators | None"
+    ) -> "DownloadResult":
+        try:
+            return await self._downloads.download(
+                file.url,
+                path,
+                sha256=file.sha256,
+                size=file.size,
+                max_size=self._limit(file),
+                validators=validators,
+                progress=self._progress,
+            )
+        except DownloadDiskException as error:  # the disk is the store's
+            raise_as_storage_error(error, path)
+
+    def _limit(self, file: ManifestFileSchema) -> int | None:
+        """Return the most bytes to accept of a file, `None` for what downloads accept by themselves.
+
+        What that is by default is a guard against bodies without end, which a size that is known beforehand is too.
+        """
+        if self._max_size is not None:
+            return self._max_size - self._size
+        return self._file_limit or (None if file.size is None else max(file.size, self._usual_limit))
+
+    def _publish(self, file: ManifestFileSchema, path: Path, result: "DownloadResult") -> "BlobSchema":
+        """Take a downloaded file into the store, and remember what its URL led to. Blocks."""
+        assert result.sha256 is not None
+        assert result.size is not None
+        blob = self._take_over(file, path, result.sha256, result.size)
+        if file.git_blob_id or file.etag or result.validators.etag or result.validators.last_modified:
+            self._kept.remember(file, blob, result.validators)
+        return blob
+
+    def _take_over(self, file: ManifestFileSchema, path: Path, sha256: str, size: int) -> "BlobSchema":
+        try:
+            self._check(file, path)
+            return self._storage.publish(path, sha256=sha256, size=size)
+        except InvalidSourceException:  # an InvalidInputException as well
+            raise
+        except (FileNotFoundError, InvalidInputException):  # gone: who brought it for us both has taken it there
+            blob = self._storage.get(sha256, size=size)
+            self._check(file, blob.path)
+            return blob
+
+    def _check(self, file: ManifestFileSchema, path: Path) -> None:
+        """Refuse bytes that are not those of the listing, or a page that one URL alone led to. Blocks."""
+        check_git_blob(file, path)
+        if self._manifest.hub is None and len(self._manifest.files) == 1 and file.sha256 is None:
+            refuse_page(file, path, endpoint=self._context.config.hf_endpoint)
+
+    def _reporting(self, file: ManifestFileSchema) -> reporting:
+        """Return whom to tell of a file that the download service does not bring, and so tells nobody of."""
+        return reporting(self._progress, redacted(file.url), Path(file.path))
+
+    async def _reused_whole(self, file: ManifestFileSchema, blob: "BlobSchema") -> "BlobSchema":
+        async with self._reporting(file) as reporter:
+            return self._here(blob, reporter)
+
+    def _here(self, blob: "BlobSchema", reporter: Reporter) -> "BlobSchema":
+        self._count(blob.size, reused=blob.size)
+        reporter.reused = blob.size
+        reporter.finish(blob.size, blob.size)
+        return blob
+
+    def _count(self, size: int, *, reused: int) -> None:
+        self._size += size
+        self._reused += reused
+        self._refuse_over_limit(self._size)
+
+    def _refuse_over_limit(self, size: int) -> None:
+        if self._max_size is not None and size > self._max_size:
+            raise SourceTooLargeException(source=self._manifest.source, size=size, limit=self._max_size)
+
+    @asynccontextmanager
+    async def _staged(self, key: str | None) -> AsyncIterator[Path]:
+        """Stage off the event loop, which making the place and clearing it would block.
+
+        Both to their end: a stage that was made must be known to be cleared.
+        """
+        with_stage = ExitStack()
+        try:
+            yield await thread_to_its_end(lambda: with_stage.enter_context(self._storage.stage(key)))
+        finally:
+            await thread_to_its_end(with_stage.close)
+
+
+def _unlink(path: Path) -> None:
+    with suppress(OSError):  # what is raised, or was brought, matters more
+        path.unlink(missing_ok=True)

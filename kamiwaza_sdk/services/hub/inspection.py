@@ -1,0 +1,538 @@
+"""What the files of a source say about themselves, wherever they lie: here, in the store, or still at their server.
+
+Which of a model's files are something else than their names promise.
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Collection, Container, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path, PurePosixPath
+from typing import Final, NamedTuple
+
+from kamiwaza_sdk._addresses import redact_text
+from kamiwaza_sdk.exceptions import ServiceException
+from kamiwaza_sdk.formats.content import CONTENT_HEAD, is_html, is_model_file_name, name_kind, what_is_instead
+from kamiwaza_sdk.formats.exceptions import (
+    FormatException,
+    MalformedFileException,
+    NotTheModelException,
+    UnknownFormatException,
+)
+from kamiwaza_sdk.formats.facts import Repository, quantization_of, remote_code
+from kamiwaza_sdk.formats.inspection import FormatSchema, check_head
+from kamiwaza_sdk.formats.kinds import is_program, kind_beside, named_format
+from kamiwaza_sdk.formats.layouts.candidates import brief_structure
+from kamiwaza_sdk.formats.layouts.choices import first_files
+from kamiwaza_sdk.formats.licences import is_licence_file
+from kamiwaza_sdk.formats.looking import FileSummary, Looking
+from kamiwaza_sdk.formats.parameters import QUANTIZATION_FILES
+from kamiwaza_sdk.formats.repository import (
+    describe_repository,
+    describing_files,
+    read_describing,
+    read_structure,
+    structural_files,
+)
+from kamiwaza_sdk.formats.schemas import (
+    LayoutSchema,
+    OtherFileSchema,
+    PickleSchema,
+    PickleVerdict,
+    RepositoryDetailsSchema,
+    VariantSchema,
+)
+from kamiwaza_sdk.services.hub.digests import content_of
+from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
+from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema
+from kamiwaza_sdk.services.hub.schemas.results import FileFaultSchema
+from kamiwaza_sdk.services.hub.sources.context import SourceContext
+from kamiwaza_sdk.services.hub.sources.references import suggestion_for_page
+from kamiwaza_sdk.services.hub.streams import Allowance, RangeReader, SpentException, in_thread
+from kamiwaza_sdk.services.storage.files import go_on
+from kamiwaza_sdk.services.storage.schemas import FileLike
+from kamiwaza_sdk.services.storage.services import StorageService
+
+#: Who asks for such a file wants a page.
+_PAGES: Final = frozenset({".htm", ".html", ".mhtml", ".xhtml"})
+
+
+class FileHere(NamedTuple):
+    """A file on this machine, under its name in the model."""
+
+    path: str
+    size: int
+    place: Path
+
+
+def fault_of(head: bytes, *, path: str, size: int) -> FileFaultSchema | None:
+    """Return what a file is that begins like this, if it is not what its name promises."""
+    found = what_is_instead(head, path=path, size=size)
+    return None if found is None else FileFaultSchema(path=path, kind=found.kind, reason=found.reason)
+
+
+def faults_here(files: Iterable[FileHere]) -> tuple[FileFaultSchema, ...]:
+    """Return what is wrong with files on this machine, by their first bytes. Passes over the unreadable. Blocks."""
+    faults = list[FileFaultSchema]()
+    for file in files:
+        go_on()
+        if not _could_be_another(file.path, file.size):
+            continue
+        try:
+            fault = fault_of(_first_bytes(file.place), path=file.path, size=file.size)
+        except OSError:
+            continue
+        faults += [] if fault is None else [fault]
+    return tuple(faults)
+
+
+def _could_be_another(path: str, size: int) -> bool:
+    """Return whether a file may be something else: where its name promises nothing, only a pointer, which is small."""
+    return size <= CONTENT_HEAD or is_model_file_name(path)
+
+
+def faults_of(files: Iterable[FileLike], storage: StorageService) -> tuple[FileFaultSchema, ...]:
+    """Return what is wrong with files in the store, whatever brought them there. Blocks."""
+    doubtful = (file for file in files if _could_be_another(file.path, file.size))
+    found = ((file, storage.find(file.sha256, size=file.size)) for file in doubtful)
+    return faults_here(FileHere(file.path, file.size, blob.path) for file, blob in found if blob is not None)
+
+
+def refuse_page(file: ManifestFileSchema, place: Path, *, endpoint: str) -> None:
+    """Raise where a URL led to an HTML page instead of a file, with what to write if it is a hub's. Blocks.
+
+    Raises:
+        InvalidSourceException: It did.
+    """
+    if PurePosixPath(file.path).suffix.lower() in _PAGES or not is_html(_first_bytes(place)):
+        return
+    suggestion = suggestion_for_page(file.url, endpoint=endpoint)
+    way_out = "give the address of the file itself, and a token where the page asks to sign in"
+    reason = f"leads to an HTML page, not to a file; {suggestion.way_out if suggestion else way_out}"
+    raise InvalidSourceException(redact_text(file.url), reason, suggestion=suggestion.address if suggestion else None)
+
+
+def _first_bytes(place: Path) -> bytes:
+    # A pipe would keep whoever opens it waiting for a writer.
+    file = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        return os.read(file, CONTENT_HEAD)
+    finally:
+        os.close(file)
+
+
+#: A text that is longer describes nothing.
+_MAX_TEXT: Final = 4 * 1024**2
+_MAX_HEAD: Final = 4096
+#: How many files elsewhere are looked at together.
+_AT_ONCE: Final = 64
+#: How many files at a server are read that declare what belongs together.
+_MOST_DECLARING: Final = 8
+_ORDER: Final = {"safetensors": 0, "gguf": 1, "onnx": 2, "pickle": 3}
+
+
+@dataclass(slots=True)
+class Findings:
+    """What was found so far.
+
+    Attributes:
+        summaries: What files of weights say, by path.
+        texts: The texts that describe a model, and what declares which files belong together, by path.
+        files: All files, whether they were looked into or not, with their sizes where those are known.
+        others: Files that are no weights, whatever they are called.
+        broken: Files that were read, and are not what their format demands.
+        glanced: Files of which nothing but the first bytes was read, and which are what their names say by these.
+        programs: Files that a machine executes.
+        beside: Formats that only other files tell, by path.
+        problems: Why the inside of a file is not known, by path.
+        unreadable: Why a text says nothing, by name.
+        sizes: Sizes that no listing told, by path.
+        faults: What files are instead of what their names promise, by path.
+        source: Of what, for messages.
+    """
+
+    summaries: dict[str, FileSummary] = field(default_factory=dict[str, FileSummary])
+    texts: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    files: dict[str, int | None] = field(default_factory=dict[str, int | None])
+    others: set[str] = field(default_factory=set[str])
+    broken: set[str] = field(default_factory=set[str])
+    glanced: set[str] = field(default_factory=set[str])
+    programs: set[str] = field(default_factory=set[str])
+    beside: dict[str, str] = field(default_factory=dict[str, str])
+    problems: dict[str, str] = field(default_factory=dict[str, str])
+    unreadable: dict[str, str] = field(default_factory=dict[str, str])
+    sizes: dict[str, int] = field(default_factory=dict[str, int])
+    faults: dict[str, FileFaultSchema] = field(default_factory=dict[str, FileFaultSchema])
+    source: str = ""
+    _read: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    _repository: tuple[tuple[int, ...], Repository] | None = None
+
+    def tells_of(self, path: str) -> bool:
+        """Whether more is known of a file than its name."""
+        looked = path in self.summaries or path in self.others or path in self.programs or path in self.beside
+        return looked or path in self.problems or path in self.unreadable
+
+    def format(self, path: str) -> str | None:
+        """Return which weights a file is, or that it is a program: as its bytes say, or else its name."""
+        is_known = path in self.summaries or path in self.others
+        return self.known_format(path) or (None if is_known else named_format(path))
+
+    def known_format(self, path: str) -> str | None:
+        """Return which weights a file is by its bytes, or else by the files beside it, or that it is a program."""
+        schema = self._schema(path)
+        if path in self.programs:
+            return "program"
+        if isinstance(schema, OtherFileSchema) and not schema.is_weights:
+            return None
+        return self.beside.get(path) if schema is None else schema.format
+
+    def verdict(self, path: str) -> PickleVerdict | None:
+        """Return whether loading a file could do harm, where something is known of that."""
+        schema = self._schema(path)
+        return schema.verdict if isinstance(schema, PickleSchema | OtherFileSchema) else None
+
+    def unread(self, path: str) -> str | None:
+        """Return what of a file was not looked into, though there can be pickles in it."""
+        schema = self._schema(path)
+        return next(iter(schema.unread), None) if isinstance(schema, PickleSchema | OtherFileSchema) else None
+
+    def _schema(self, path: str) -> FormatSchema | None:
+        summary = self.summaries.get(path)
+        return None if summary is None else summary.schema
+
+    def dtype(self, path: str) -> str | None:
+        """Return the type that most of a file's parameters have."""
+        summary = self.summaries.get(path)
+        by_dtype: Mapping[str, int] = getattr(summary and summary.schema, "parameters_by_dtype", None) or {}
+        return max(by_dtype, key=lambda dtype: by_dtype[dtype], default=None)
+
+    def problem(self, path: str) -> str | None:
+        """Return what is the matter with a file, be it weights or a text."""
+        return self.problems.get(path) or self.unreadable.get(path) or self.outside(path)
+
+    def outside(self, path: str) -> str | None:
+        """Return which of a file's weights are not in its directory."""
+        summary = self.summaries.get(path)
+        return None if summary is None else summary.outside
+
+    def repository(self) -> Repository:
+        """Return all that is known of the files together, put together anew where more is known by now."""
+        known = (
+            len(self.files),
+            len(self.texts),
+            len(self.summaries),
+            *map(len, (self.sizes, self.others, self.broken, self.faults)),
+        )
+        if self._repository is None or self._repository[0] != known:
+            texts, sizes = self._readable(), self.files | self.sizes
+            repository = Repository(
+                sizes,
+                texts,
+                self.summaries,
+                unreadable=self.faults.keys() | self.broken,
+                unknown=self.others,
+                source=self.source,
+                before=None if self._repository is None else self._repository[1],
+            )
+            self._repository = known, repository
+        return self._repository[1]
+
+    def described(self, variant: str | None = None) -> RepositoryDetailsSchema:
+        """Return what the files say together of a variant, by default of the one that loaders take."""
+        return self.repository().describe(variant)
+
+    @property
+    def layout(self) -> LayoutSchema:
+        """What the files are to each other."""
+        return self.repository().layout
+
+    def is_checked(self, variant: VariantSchema) -> bool:
+        """Return whether the files were read by which a variant is known to be one."""
+        return all(
+            path in self.summaries or path in self.others or path in self.glanced for path in first_files(variant)
+        )
+
+    def remote_code(self) -> dict[str, str | None]:
+        """Return which code files bring or name; `None` for a configuration that cannot be read."""
+        return remote_code(self.texts, self.files)
+
+    def unknown_licences(self, paths: Iterable[str], *, final: bool) -> tuple[str, ...]:
+        """Return which of these files are called as licences and have a text that is none known.
+
+        Args:
+            paths: Of the files that are taken in.
+            final: Whether nothing more will be read, so that what was not is unknown.
+        """
+        unknown = self.described().unknown_licenses
+        wanted = filter(is_licence_file, paths)
+        return tuple(path for path in wanted if path in unknown or (final and path not in self.texts))
+
+    def _readable(self) -> dict[str, bytes]:
+        """Return those of the texts that can be read. Each is tried once."""
+        for name in self.texts.keys() - self._read.keys() - self.unreadable.keys():
+            try:
+                describe_repository({name: self.texts[name]}, {})
+            except FormatException as error:
+                self.unreadable[name] = str(error)
+            else:
+                self._read[name] = self.texts[name]
+        return {name: text for name, text in self.texts.items() if name in self._read}
+
+    def share(self, path: str, others: Iterable[str]) -> None:
+        """Say of other names of a content what was found under one of them."""
+        for other in others:
+            if path in self.summaries:
+                self.summaries[other] = self.summaries[path]
+            if path in self.sizes:
+                self.sizes[other] = self.sizes[path]
+            self.glanced |= {other} if path in self.glanced else set()
+            self.broken |= {other} if path in self.broken else set()
+            if path in self.others:
+                self.note(other, UnknownFormatException(path=other, reason=""))
+            if path in self.faults:
+                self.faults[other] = self.faults[path].model_copy(update={"path": other})
+            if path in self.problems:
+                reason = self.problems[path]
+                self.problems[other] = other + reason.removeprefix(path) if reason.startswith(path) else reason
+
+    def note(self, path: str, error: Exception) -> None:
+        """Note why the inside of a file is not known, unless there is nothing to know."""
+        if isinstance(error, UnknownFormatException):
+            self.others.add(path)
+            kind = kind_beside(path, self.files)
+            self.beside |= {} if kind is None else {path: kind.name}
+            return
+        self.problems[path] = str(error)
+        if isinstance(error, MalformedFileException):
+            self.broken.add(path)
+        if isinstance(error, NotTheModelException):
+            self.others.add(path)
+            self.faults[path] = FileFaultSchema(path=path, kind=error.kind, reason=error.reason)
+
+
+class Inspection:
+    """Looks into files: those that are here for nothing, others by ranges, as far as the allowance goes.
+
+    Args:
+        context: How to ask for ranges.
+        kept: Where files lie that are here.
+        requests: How many requests may be made.
+        source: What they are of, for messages.
+    """
+
+    def __init__(self, context: SourceContext, kept: Mapping[str, Path], *, requests: int, source: str) -> None:
+        self.findings = Findings(source=source)
+        self._context = context
+        self._kept = kept
+        self._allowance = Allowance(requests)
+        self._looking = Looking()
+        self._looked_at = dict[Hashable, str]()  # under which name, by content
+        self._alone = asyncio.Lock()  # what is looked into takes memory, and the time of whoever else runs
+
+    async def describe(
+        self, files: Sequence[ManifestFileSchema], *, remote: bool, texts: Container[str] = frozenset()
+    ) -> None:
+        """Read the texts that describe a model, of those at a server the configuration, if wanted, and these texts."""
+        telling, declaring = await asyncio.to_thread(self._telling, files)
+        for file in telling:
+            if file.path in self._kept:
+                await asyncio.to_thread(self._read_here, file)
+            elif (remote and file.path == "config.json") or file.path in texts or file.path in declaring:
+                await self._guarded(file, self._read_text)
+        await self._read_quantization(files)
+
+    def _telling(self, files: Sequence[ManifestFileSchema]) -> tuple[list[ManifestFileSchema], list[str]]:
+        """Return the texts that were not read yet, and those that are worth a request as they declare something."""
+        self.findings.files |= {file.path: file.size for file in files}
+        structural = frozenset(structural_files(self.findings.files))
+        ordered = sorted(structural, key=lambda path: (path.count("/"), path))
+        declaring = ordered[:_MOST_DECLARING] if self._allowance.left > _MOST_DECLARING else []
+        wanted = (describing_files(self.findings.files) | structural) - self.findings.texts.keys()
+        return [file for file in files if file.path in wanted], declaring
+
+    async def _read_quantization(self, files: Sequence[ManifestFileSchema]) -> None:
+        """Read how the weights are quantized before any of them is looked into."""
+        found = await asyncio.to_thread(quantization_of, self.findings.texts)
+        for file in files if found is None else ():
+            if file.path in QUANTIZATION_FILES and file.path not in self.findings.texts:
+                await self._guarded(file, self._read_text)
+        self._looking.quantization = found or await asyncio.to_thread(quantization_of, self.findings.texts)
+
+    async def look_into(self, files: Collection[ManifestFileSchema]) -> None:
+        """Read the headers of those files that are called like weights, the most telling first, each content once."""
+        for contents in await in_thread(lambda: self._ordered(files)):
+            here = [names for names in contents if names[0].path in self._kept]
+            there = [names for names in contents if names[0].path not in self._kept]
+            await asyncio.gather(self._look_at_kept(here), self._look_elsewhere(there))
+
+    def _ordered(self, files: Iterable[ManifestFileSchema]) -> list[list[list[ManifestFileSchema]]]:
+        """Return the files that are to be looked into by format and, of each, by content. Blocks."""
+        kinds = {file.path: named_format(file.path) or "" for file in files}
+        wanted = [file for file in files if kinds[file.path] and file.path not in self.findings.summaries]
+        ordered = sorted(wanted, key=lambda file: (_ORDER[kinds[file.path]], file.path))
+        return [self._by_content(group) for _, group in groupby(ordered, key=lambda file: kinds[file.path])]
+
+    def _by_content(self, files: Iterable[ManifestFileSchema]) -> list[list[ManifestFileSchema]]:
+        """Return the names of each content that was not looked at; of the others, share what was found."""
+        contents = dict[Hashable, list[ManifestFileSchema]]()
+        for file in files:
+            here = self._kept.get(file.path)
+            content = (here or content_of(file), name_kind(file.path))
+            if content in self._looked_at:
+                self.findings.share(self._looked_at[content], [file.path])
+            else:
+                contents.setdefault(content, []).append(file)
+        self._looked_at |= {content: names[0].path for content, names in contents.items()}
+        return list(contents.values())
+
+    async def _look_once(self, names: Sequence[ManifestFileSchema]) -> None:
+        """Look into a content under the first of its names."""
+        await self._guarded(names[0], self._look_there)
+        self.findings.share(names[0].path, [file.path for file in names[1:]])
+
+    async def _look_elsewhere(self, contents: Sequence[Sequence[ManifestFileSchema]]) -> None:
+        for start in range(0, len(contents), _AT_ONCE):
+            await asyncio.gather(*map(self._look_once, contents[start : start + _AT_ONCE]))
+
+    async def _look_at_kept(self, contents: Sequence[Sequence[ManifestFileSchema]]) -> None:
+        async with self._alone:
+            await in_thread(lambda: self._look_here(contents))
+
+    def _look_here(self, contents: Iterable[Sequence[ManifestFileSchema]]) -> None:
+        """Look into contents that are on this machine, one after the other. Blocks."""
+        for names in contents:
+            go_on()
+            path = names[0].path
+            try:
+                self._note_summary(path, self._looking.look(self._kept[path], name=path))
+            except (ServiceException, OSError) as error:
+                self.findings.note(path, error)
+            self.findings.share(path, [file.path for file in names[1:]])
+
+    async def glance_at(self, files: Collection[ManifestFileSchema]) -> None:
+        """Read the first bytes of files, which tell whether they are what their names say; all of those that are here.
+
+        It is one request for each content, as far as the allowance goes.
+        """
+        await self.look_into_others(files)
+        contents = await in_thread(lambda: self._by_content(self._elsewhere(files)))
+        for start in range(0, len(contents), _AT_ONCE):
+            await asyncio.gather(*map(self._glance_once, contents[start : start + _AT_ONCE]))
+
+    async def _glance_once(self, names: Sequence[ManifestFileSchema]) -> None:
+        await self._guarded(names[0], self._glance)
+        self.findings.share(names[0].path, [file.path for file in names[1:]])
+
+    async def _glance(self, file: ManifestFileSchema) -> None:
+        self._allowance.spend()
+        length = min(file.size or CONTENT_HEAD, CONTENT_HEAD)
+        part = await self._context.read_range(file.url, offset=0, length=length)
+        size = file.size or part.size or length
+        if await asyncio.to_thread(check_head, part.body, path=file.path, size=size):
+            self.findings.glanced.add(file.path)
+
+    async def look_into_others(self, files: Iterable[ManifestFileSchema]) -> None:
+        """Read the headers of those files that are here and were not looked into: their names prove nothing."""
+        if not self._kept:
+            return
+        async with self._alone:
+            names = self.findings.files
+            found = await in_thread(lambda: inspect_here(self._here(files), self._looking, names=names))
+        self.findings.summaries |= found.summaries
+        self.findings.others |= found.others
+        self.findings.programs |= found.programs
+        self.findings.beside |= found.beside
+        self.findings.broken |= found.broken
+        self.findings.problems |= found.problems
+        self.findings.faults |= found.faults
+
+    def _here(self, files: Iterable[ManifestFileSchema]) -> dict[str, Path]:
+        return {file.path: self._kept[file.path] for file in self._unseen(files) if file.path in self._kept}
+
+    def _elsewhere(self, files: Iterable[ManifestFileSchema]) -> list[ManifestFileSchema]:
+        return [file for file in self._unseen(files) if file.path not in self._kept]
+
+    def _unseen(self, files: Iterable[ManifestFileSchema]) -> list[ManifestFileSchema]:
+        seen = self.findings.summaries.keys() | self.findings.others
+        return [file for file in files if file.path not in seen]
+
+    def _note_summary(self, path: str, summary: FileSummary) -> None:
+        self.findings.summaries[path] = summary
+        self.findings.problems.pop(path, None)
+
+    async def _look_there(self, file: ManifestFileSchema) -> None:
+        reader = RangeReader(file, self._context, self._allowance)
+        await reader.open()
+        self.findings.sizes[file.path] = reader.size
+        async with self._alone:
+            summary = await self._looking.look_there(reader, path=file.path, size=reader.size)
+        self._note_summary(file.path, summary)
+
+    async def _guarded(self, file: ManifestFileSchema, look: Callable[[ManifestFileSchema], Awaitable[None]]) -> None:
+        """Look, where that can be; and whatever keeps the inside from being known, go on."""
+        if file.path not in self._kept and (self._context.offline or file.scheme not in {"http", "https"}):
+            self.findings.problems[file.path] = "is known only once it is fetched"
+            return
+        try:
+            await look(file)
+        except SpentException as error:
+            self.findings.problems.setdefault(file.path, str(error))
+        except (ServiceException, OSError) as error:
+            self.findings.note(file.path, error)
+
+    def _read_here(self, file: ManifestFileSchema) -> None:
+        try:
+            self.findings.texts[file.path] = _read_text(self._kept[file.path], file.path)
+        except OSError as error:
+            self.findings.note(file.path, error)
+
+    async def _read_text(self, file: ManifestFileSchema) -> None:
+        self._allowance.spend()
+        part = await self._context.read_range(file.url, offset=0, length=min(file.size or _MAX_TEXT, _MAX_TEXT) or 1)
+        describes = file.path in describing_files([file.path])
+        text = part.body if describes else await asyncio.to_thread(brief_structure, file.path, part.body)
+        self.findings.texts[file.path] = text
+        fault = fault_of(part.body, path=file.path, size=file.size or len(part.body))
+        if fault is not None:
+            self.findings.faults[file.path] = fault
+
+
+def _read_text(place: Path, path: str) -> bytes:
+    return read_describing(place, path) if path in describing_files([path]) else read_structure(place)
+
+
+def inspect_here(files: Mapping[str, Path], looking: Looking | None = None, *, names: Iterable[str] = ()) -> Findings:
+    """Return what files on this machine say, also those that are weights only by their bytes. Blocks.
+
+    Args:
+        files: Where each file lies.
+        looking: What was looked into before.
+        names: Of other files beside them.
+    """
+    findings = Findings(files=dict.fromkeys([*files, *names]))
+    telling = describing_files(files).union(structural_files(files))
+    for path, place in files.items():
+        try:
+            findings.files[path] = place.stat().st_size
+            if path in telling:
+                findings.texts[path] = _read_text(place, path)
+        except OSError as error:
+            findings.note(path, error)
+    if looking is None:
+        looking = Looking()
+        looking.quantization = quantization_of(findings.texts)
+    for path, place in files.items():
+        go_on()
+        try:
+            if is_program(findings.texts.get(path) or _head(place)):
+                findings.programs.add(path)
+            findings.summaries[path] = looking.look(place, name=path)
+        except (ServiceException, OSError) as error:
+            findings.note(path, error)
+    return findings
+
+
+def _head(place: Path) -> bytes:
+    with place.open("rb") as file:
+        return file.read(_MAX_HEAD)

@@ -1,0 +1,326 @@
+"""Planning: what a source consists of, what of it is here, what it says, what fits, and what speaks against it."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from kamiwaza_sdk._settings import Size
+from kamiwaza_sdk._validation import revalidated, validated_together
+from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.formats.exceptions import UnknownVariantException
+from kamiwaza_sdk.formats.facts import CONFIGURATIONS
+from kamiwaza_sdk.formats.kinds import named_format
+from kamiwaza_sdk.formats.layouts.choices import files_of_variant, first_files, loaded_files
+from kamiwaza_sdk.formats.licences import all_of, is_licence_file
+from kamiwaza_sdk.formats.memory.estimate import estimate_memory
+from kamiwaza_sdk.formats.schemas import LayoutSchema, RepositoryDetailsSchema, Runtime, VariantSchema
+from kamiwaza_sdk.services.hub.cache import KeptFiles
+from kamiwaza_sdk.services.hub.digests import by_content
+from kamiwaza_sdk.services.hub.inspection import Findings, Inspection, inspect_here
+from kamiwaza_sdk.services.hub.policies import Known, Subject, objections_to
+from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
+from kamiwaza_sdk.services.hub.schemas.plan import PlanFileSchema, PlanSchema
+from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema, Policy
+from kamiwaza_sdk.services.hub.selection import left_out_as
+from kamiwaza_sdk.services.hub.sources.context import SourceContext
+from kamiwaza_sdk.services.hub.variants import Choice, Chooser
+from kamiwaza_sdk.services.storage.services import StorageService
+
+#: How many requests planning makes besides those that tell which files there are: of large repositories, fewer.
+_MOST_REQUESTS: Final = 32
+_MANY_FILES: Final = 100
+_MOST_REQUESTS_OF_MANY: Final = 2
+#: How many of these go to texts that a policy is about.
+_MOST_TEXTS: Final = 8
+#: Of how many variants headers are read where there is no default.
+_MOST_WITHOUT_DEFAULT: Final = 2
+_NOT_THERE: Final = "is not there, and the variant can be loaded without it"
+_SIZE: Final = TypeAdapter(Size)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a plan is to answer, checked.
+
+    Raises:
+        InvalidInputException: An argument is of a wrong kind.
+    """
+
+    fits: int | None
+    variant: str | None
+    context_length: int | None
+    cache_dtype: str
+    runtime: Runtime | None
+    policy: Policy | None
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        fits: object = None,
+        variant: object = None,
+        context_length: object = None,
+        cache_dtype: str = "F16",
+        runtime: Runtime | None = None,
+        policy: Policy | None = None,
+    ) -> "Question":
+        """Return what was asked, or refuse it before anything else is."""
+        if context_length is not None and (type(context_length) is not int or context_length < 0):
+            raise InvalidInputException("context_length", f"is {context_length!r}; give tokens, 0 or more, or None")
+        if variant is not None and not isinstance(variant, str):
+            raise InvalidInputException("variant", f"is of kind {type(variant).__name__}; give the name of a variant")
+        estimate_memory(RepositoryDetailsSchema(size=0), context_length=0, cache_dtype=cache_dtype, runtime=runtime)
+        checked = None if policy is None else revalidated(policy, Policy, "policy")
+        return cls(_size(fits), variant, context_length, cache_dtype, runtime, checked)
+
+
+def _size(fits: object) -> int | None:
+    if fits is None:
+        return None
+    try:
+        return _SIZE.validate_python(fits)
+    except ValidationError:
+        reason = f"is {fits!r}; give a number of bytes, or a text such as '8 GiB'"
+        raise InvalidInputException("fits", reason) from None
+
+
+async def make_plan(
+    manifest: ManifestSchema, question: Question, context: SourceContext, storage: StorageService
+) -> PlanSchema:
+    """Return the plan.
+
+    Raises:
+        NothingFitsException: No variant does.
+        UnknownVariantException: There is no variant of that name.
+    """
+    planning = await asyncio.to_thread(_Planning.of, manifest, question, context, storage)
+    return await planning.run()
+
+
+def of_variant(
+    manifest: ManifestSchema,
+    variant: str | None,
+    findings: Findings | None = None,
+    *,
+    missing: Mapping[str, int | None] = MappingProxyType({}),
+) -> ManifestSchema:
+    """Return the files of a variant. Blocks.
+
+    Args:
+        manifest: All files.
+        variant: The name of the variant.
+        findings: What is known of the files. Default: they lie on this machine, and are looked into.
+        missing: The sizes of files that belong to the source and are not there. What of these the variant can be loaded
+            without is left out.
+
+    Raises:
+        UnknownVariantException: There is no variant of that name, or not all of what loading it takes.
+    """
+    if findings is None:
+        here = {file.path: place for file in manifest.files if (place := file.local) is not None}
+        findings = inspect_here(here, names=missing)
+        findings.files |= missing
+    findings.source = manifest.source
+    choice = Chooser(findings.repository(), Question.of(variant=variant), manifest.source).choice()
+    if lacking := sorted(missing.keys() & loaded_files(choice.layout, choice.variant, choice.companions)):
+        whole = (one.name for one in choice.layout.variants if missing.keys().isdisjoint(one.files))
+        raise UnknownVariantException(
+            variant=choice.variant.name, source=manifest.source, variants=whole, missing=lacking
+        )
+    wanted = files_of_variant(choice.layout, choice.variant, choice.companions, findings.files)
+    left_out = tuple(left_out_as(path, _NOT_THERE) for path in sorted(missing.keys() & wanted))
+    files = tuple(file for file in manifest.files if file.path in wanted)
+    return manifest.model_copy(update={"files": files, "left_out": (*manifest.left_out, *left_out)})
+
+
+def _here(files: Sequence[ManifestFileSchema], storage: StorageService) -> dict[str, Path]:
+    """Return where those files lie that are on this machine. Blocks."""
+    here = {file.path: file.local for file in files if file.local is not None}
+    return here | {path: blob.path for path, blob in KeptFiles(storage).certain(files).items()}
+
+
+class _Planning:
+    def __init__(
+        self, manifest: ManifestSchema, question: Question, inspection: Inspection, kept: frozenset[str]
+    ) -> None:
+        self._manifest = manifest
+        self._question = question
+        self._inspection = inspection
+        self._kept = kept
+        self._by_path = {file.path: file for file in manifest.files}
+
+        self._kinds = {file.path: named_format(file.path) for file in manifest.files}
+        self._asked_for = self._texts_asked_for()
+
+    @classmethod
+    def of(
+        cls, manifest: ManifestSchema, question: Question, context: SourceContext, storage: StorageService
+    ) -> "_Planning":
+        """Return what plans, with what is on this machine. Blocks."""
+        kept = _here(manifest.files, storage)
+        requests = _MOST_REQUESTS_OF_MANY if len(manifest.files) > _MANY_FILES else _MOST_REQUESTS
+        inspection = Inspection(context, kept, requests=requests, source=manifest.source)
+        return cls(manifest, question, inspection, frozenset(kept))
+
+    async def run(self) -> PlanSchema:
+        await self._inspection.describe(self._manifest.files, remote=not self._is_gguf, texts=self._asked_for)
+        choice = await self._choose()
+        if choice is None:
+            await self._look_at_default()
+        files = self._manifest.files if choice is None else await asyncio.to_thread(self._brought, choice)
+        await self._inspection.look_into_others(files)
+        return await asyncio.to_thread(self._plan, files, choice)
+
+    def _texts_asked_for(self) -> frozenset[str]:
+        """Return the texts that the policy is about, so that it says the same before and after they are fetched."""
+        policy = self._question.policy
+        if policy is None:
+            return frozenset()
+        licences, code = policy.licenses is not None, policy.remote_code is False
+        paths = (file.path for file in self._manifest.files)
+        asked = [path for path in paths if (licences and is_licence_file(path)) or (code and path in CONFIGURATIONS)]
+        return frozenset(asked[:_MOST_TEXTS])
+
+    @property
+    def _is_gguf(self) -> bool:
+        """Whether there are GGUF files and no others, whose headers say what else a configuration does."""
+        kinds = self._kinds.values()
+        return "gguf" in kinds and "safetensors" not in kinds
+
+    async def _choose(self) -> Choice | None:
+        """Return the variant that was asked for, or the largest that fits, its headers read."""
+        if self._question.fits is None and self._question.variant is None:
+            return None
+        chooser = await asyncio.to_thread(self._chooser)
+        wanted = chooser.likely
+        while wanted is not None:
+            before = len(self._inspection.findings.summaries)
+            await self._look_into(wanted)
+            chooser = await asyncio.to_thread(self._chooser)
+            if chooser.likely == wanted or len(self._inspection.findings.summaries) == before:
+                break  # its own header has said so, or nothing more can be read
+            wanted = chooser.likely
+        if self._question.fits is not None:
+            await self._inspection.glance_at(await asyncio.to_thread(self._firsts))
+        return await asyncio.to_thread(lambda: self._chooser().choice())
+
+    def _chooser(self) -> Chooser:
+        return Chooser(self._inspection.findings.repository(), self._question, self._manifest.source)
+
+    async def _look_into(self, variant: VariantSchema) -> None:
+        paths = [path for path in variant.files if path in self._by_path]
+        if len(self._by_path) > _MANY_FILES:
+            paths = [path for path in paths if path in self._kept] + paths[:1]
+        await self._inspection.look_into([self._by_path[path] for path in dict.fromkeys(paths)])
+
+    def _firsts(self) -> list[ManifestFileSchema]:
+        """Return the files that tell of each variant whether it is one: none is offered that is something else."""
+        variants = self._inspection.findings.layout.variants
+        firsts = dict.fromkeys(path for one in variants for path in first_files(one))
+        return [self._by_path[path] for path in firsts if path in self._by_path]
+
+    async def _look_at_default(self) -> None:
+        """Read what headers there are to read: of the default, or else of what comes first; then of all that is here.
+
+        Of few files those of other variants follow, but for GGUF, whose headers are long.
+        """
+        layout = await asyncio.to_thread(lambda: self._inspection.findings.layout)
+        default = None if layout.default is None else layout.variant(layout.default)
+        largest = sorted(layout.variants, key=lambda one: (-(one.size or 0), one.name))
+        for variant in [default] if default is not None else largest[:_MOST_WITHOUT_DEFAULT]:
+            await self._look_into(variant)
+        await self._inspection.look_into(await asyncio.to_thread(self._others, layout))
+
+    def _others(self, layout: LayoutSchema) -> list[ManifestFileSchema]:
+        weights = [file for file in self._manifest.files if self._kinds[file.path]]
+        left = {path for one in layout.variants if one.format == "gguf" for path in one.files}
+        few = len(self._manifest.files) <= _MANY_FILES
+        return [file for file in weights if file.path in self._kept or (few and file.path not in left)]
+
+    def _brought(self, choice: Choice) -> tuple[ManifestFileSchema, ...]:
+        """Return the files of a choice; what goes with any of them stays."""
+        wanted = files_of_variant(choice.layout, choice.variant, choice.companions, self._by_path)
+        return tuple(file for file in self._manifest.files if file.path in wanted)
+
+    def _plan(self, files: tuple[ManifestFileSchema, ...], choice: Choice | None) -> PlanSchema:
+        findings = self._inspection.findings
+        sized = tuple(
+            file.model_copy(update={"size": findings.sizes[file.path]})
+            if file.size is None and file.path in findings.sizes
+            else file
+            for file in files
+        )
+        manifest = self._manifest.model_copy(update={"files": sized})
+        chooser = self._chooser()
+        described = findings.described(None if choice is None else choice.variant.name)
+        same = {other.path: names[0].path for names in by_content(sized) for other in names[1:]}
+        known = tuple(validated_together(PlanFileSchema, [self._row(file, same.get(file.path)) for file in sized]))
+        details = described.model_copy(update={"formats": _formats(known)})
+        faults = findings.faults
+        settled = chooser.settled(choice)
+        return PlanSchema(
+            manifest=manifest,
+            files=known,
+            details=details,
+            variants=tuple(one.model_copy(update={"checked": findings.is_checked(one)}) for one in chooser.variants),
+            choice=None if choice is None else choice.variant.name,
+            companions=() if settled is None else chooser.companions(settled, choice),
+            reason=None if choice is None else choice.reason,
+            memory=None if settled is None else chooser.memory(settled, choice),
+            objections=self._objections(manifest, known, details),
+            faults=tuple(faults[file.path] for file in known if file.path in faults),
+        )
+
+    def _row(self, file: ManifestFileSchema, same_as: str | None) -> dict[str, object]:
+        findings, path = self._inspection.findings, file.path
+        row: dict[str, object] = {"path": path, "size": file.size, "kept": path in self._kept, "same_as": same_as}
+        if not findings.tells_of(path):
+            return row | {"format": self._kinds[path]}
+        return row | {
+            "format": findings.format(path),
+            "dtype": findings.dtype(path),
+            "verdict": findings.verdict(path),
+            "problem": findings.problem(path) or findings.unread(path),
+        }
+
+    def _objections(
+        self, manifest: ManifestSchema, files: Iterable[PlanFileSchema], details: RepositoryDetailsSchema
+    ) -> tuple[ObjectionSchema, ...]:
+        if self._question.policy is None:
+            return ()
+        digests = {file.path: file.has_digest for file in manifest.files}
+        findings = self._inspection.findings
+        known = [
+            Known(
+                file.path,
+                file.size,
+                file.format,
+                file.verdict,
+                digests[file.path],
+                findings.problems.get(file.path),
+                findings.unread(file.path),
+                findings.outside(file.path),
+            )
+            for file in files
+        ]
+        final = all(file.path in self._kept for file in manifest.files)
+        subject = Subject(
+            source=manifest.source,
+            addresses=[file.url for file in manifest.files],
+            hub=manifest.hub,
+            license=all_of(filter(None, (manifest.license, details.license))),
+            files=known,
+            remote_code=findings.remote_code(),
+            unknown_licences=findings.unknown_licences(digests, final=final),
+            final=final,
+        )
+        return objections_to(subject, self._question.policy)
+
+
+def _formats(files: Iterable[PlanFileSchema]) -> tuple[str, ...]:
+    return tuple(sorted({file.format for file in files if file.format is not None}))

@@ -1,0 +1,187 @@
+"""What was taken over from another tool on this machine.
+
+What a fetch brought into the store.
+
+A file whose content is not what its name promises.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from typing import Annotated, ClassVar, Final
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+
+from kamiwaza_sdk._validation import MAX_SIZE, FilePath, InputSchema, KeptAddress, Sha256, check_layout
+from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema
+from kamiwaza_sdk.services.storage.schemas import AdoptedBy, FileLike
+
+
+class FileFaultSchema(InputSchema):
+    """A file that has the name of weights or of a configuration, and is something else.
+
+    Attributes:
+        path: Relative to the model's root, with ``/`` between segments.
+        kind: What it is: ``git_lfs_pointer``, ``html_page``, ``error_answer`` (in JSON or XML), ``text``, ``empty``,
+            ``zeros``, or ``wrong_magic_number``.
+        reason: The same for people to read, with the way out; begins with "is".
+
+    Example:
+        >>> fault = FileFaultSchema(path="model.safetensors", kind="html_page", reason="is an HTML page")
+        >>> str(fault)
+        'model.safetensors is an HTML page'
+    """
+
+    path: FilePath
+    kind: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.reason}"
+
+
+#: How many characters of a model card are kept.
+MAX_CARD_LENGTH: Final = 100_000
+#: How long the description that is taken from it is.
+MAX_DESCRIPTION_LENGTH: Final = 500
+
+
+def manifest_digest(files: Iterable[FileLike]) -> str:
+    r"""Return the digest that identifies a set of files, whatever their order and wherever they lie.
+
+    SHA-256 over one line a file, ``<sha256> <size> <path>\n`` in UTF-8, the lines sorted by path as bytes.
+
+    Args:
+        files: Whatever has ``path``, ``size`` and ``sha256``: the files of a `Fetched`, those of a version.
+
+    Returns:
+        64 lower-case hexadecimal digits.
+
+    Example:
+        >>> manifest_digest([FetchedFile(path="model.onnx", size=3, sha256="ab" * 32)])[:16]
+        'a0b4b89bdbb7ee79'
+    """
+    ordered = sorted(files, key=lambda file: file.path.encode())
+    lines = (f"{file.sha256} {file.size} {file.path}\n" for file in ordered)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+class FetchedFile(BaseModel):
+    """A file in the store, under the name it has in its model.
+
+    Attributes:
+        path: Relative to the model's root, with ``/`` between segments.
+        size: In bytes.
+        sha256: Of its bytes: its address in the store.
+        url: Where they came from, without query, user information and signatures; `None` where it is not known.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
+
+    path: FilePath
+    size: int = Field(ge=0, le=MAX_SIZE)
+    sha256: Sha256
+    url: KeptAddress | None = None
+
+
+def _checked_layout(files: tuple[FetchedFile, ...]) -> tuple[FetchedFile, ...]:
+    check_layout([file.path for file in files])
+    return files
+
+
+class Fetched(BaseModel):
+    """What `fetch` brought into the store, verified: give it to `ModelService.register`. Travels as JSON.
+
+    Attributes:
+        source: Where it came from, without credentials or query.
+        name: The name that the source suggests for the model.
+        files: Sorted by path.
+        bytes_fetched: How many bytes travelled. What stands under several names travels once, and counts once.
+        bytes_reused: How many did not have to: the store had them, or the source is on this machine. Counted once too.
+        source_revision: What pins it at its source, such as a commit; `None` where nothing does. Of a directory that
+            ``huggingface_hub`` filled, the commit that it noted, where all files are what it noted.
+        source_repository: The repository's name at its hub, such as ``org/model``.
+        hub: Where it was published, such as ``huggingface``.
+        author: Who made it, as the hub says.
+        license: As the hub and the files say, such as ``apache-2.0``: where they name several, joined by AND.
+        task: As the hub says, such as ``text-generation``.
+        description: The first paragraph of its model card, at most 500 characters.
+        model_card: Its ``README.md``, at most 100,000 characters of it.
+        details: What the files say: ``format``, ``architecture``, ``parameters`` by type, ``quantization``,
+            ``context_length``, ``remote_code``, each only where it was found.
+        digests_known: Whether it was known of each file before it travelled which bytes it has.
+        left_out: What the source has besides, and is no part of the model, each with the reason.
+        changed: Paths of files that are not what ``huggingface_hub`` noted when it downloaded them into the directory
+            that was fetched: somebody edited them since.
+        faults: Files that are something else than their names promise, such as a Git LFS pointer or a web page.
+
+    Example:
+        >>> file = FetchedFile(path="model.onnx", size=3, sha256="ab" * 32)
+        >>> fetched = Fetched(source="/models/tiny", name="tiny", files=(file,), bytes_fetched=3, bytes_reused=0)
+        >>> Fetched.model_validate_json(fetched.model_dump_json()) == fetched
+        True
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
+
+    source: str
+    name: str
+    files: Annotated[tuple[FetchedFile, ...], AfterValidator(_checked_layout)]
+    bytes_fetched: int
+    bytes_reused: int
+    source_revision: str | None = None
+    source_repository: str | None = None
+    hub: str | None = None
+    author: str | None = None
+    license: str | None = None
+    task: str | None = None
+    description: str | None = None
+    model_card: str | None = None
+    details: dict[str, JsonValue] = Field(default_factory=dict)
+    digests_known: bool = False
+    left_out: tuple[LeftOutSchema, ...] = ()
+    changed: tuple[FilePath, ...] = ()
+    faults: tuple[FileFaultSchema, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes, all files together."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def digest(self) -> str:
+        """The digest that identifies the files, as `manifest_digest` computes it."""
+        return manifest_digest(self.files)
+
+
+class AdoptedFile(FetchedFile):
+    """A file that was taken over, under the name it has in its model.
+
+    Attributes:
+        path: Relative to the model's root, with ``/`` between segments.
+        size: In bytes.
+        sha256: Of its bytes: its address in the store.
+        by: How it came: ``reflink`` (it shares the other file's blocks), ``link`` (it is that file, under a second
+            name), ``copy``, or ``kept`` (the store had it already).
+    """
+
+    by: AdoptedBy
+
+
+class Adopted(Fetched):
+    """What `adopt` took over: a `Fetched` of which no byte travelled, with how each file came. Travels as JSON.
+
+    Attributes:
+        files: Sorted by path.
+
+    Example:
+        >>> file = AdoptedFile(path="model.onnx", size=3, sha256="ab" * 32, by="link")
+        >>> Adopted(source="hf://org/tiny", name="tiny", files=(file,), bytes_fetched=0, bytes_reused=3).bytes_copied
+        0
+    """
+
+    files: tuple[AdoptedFile, ...]  # whose layout was checked before they were taken over
+
+    @property
+    def bytes_copied(self) -> int:
+        """How many bytes take room a second time, because they can be neither shared nor linked; each content once."""
+        return sum({file.sha256: file.size for file in self.files if file.by == "copy"}.values())

@@ -1,0 +1,249 @@
+"""Which files of a source are wanted: by patterns such as ``huggingface_hub`` takes, and by what they are.
+
+What stands among a model's files and is none of them: by their names, and why.
+
+The names are those that the tools document or write: git, Mercurial, Subversion and others; ``huggingface_hub``
+(https://huggingface.co/docs/huggingface_hub/guides/download#download-files-to-a-local-folder), ModelScope and DVC
+(https://dvc.org/doc/user-guide/project-structure/internal-files); Finder, Explorer, editors and Python; and the usual
+places of secrets. Case does not matter, as it does not to some file systems.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Final, NamedTuple
+
+from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.services.hub.addresses import displayed
+from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
+from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema, ManifestFileSchema, ManifestSchema
+
+
+class Rule(NamedTuple):
+    """Names of one kind."""
+
+    names: re.Pattern[str]
+    reason: str
+    #: Whether a pattern that names it brings it all the same.
+    can_be_named: bool
+
+    def part(self, path: str) -> str | None:
+        """Return the path down to the segment that has such a name; `None` where none has."""
+        found = self.names.search(path)
+        return None if found is None else path[: found.end()]
+
+    def is_named_by(self, pattern: str) -> bool:
+        """Whether a pattern is about such names, and does not merely match everything."""
+        texts = (pattern, pattern.replace("*", ""))
+        return self.can_be_named and any(self.names.search(text) for text in texts)
+
+
+_NAMES: Final = list[str]()
+
+
+def _rule(names: str, reason: str, *, can_be_named: bool = True) -> Rule:
+    """Return the rule for names with ``*`` for anything, separated by white space."""
+    _NAMES.extend(names.split())
+    alternatives = "|".join(re.escape(name).replace(r"\*", "[^/]*") for name in names.split())
+    return Rule(re.compile(rf"(?:^|(?<=/))(?:{alternatives})(?=/|$)", re.IGNORECASE), reason, can_be_named)
+
+
+#: How files of models end.
+_ENDINGS: Final = "safetensors|gguf|bin|onnx|onnx_data|pt|pth|ckpt|h5|keras|pkl|msgpack|json|model|txt"
+
+_RULES: Final = (
+    _rule(
+        ".git .hg .svn .bzr .jj .pijul _darcs .fslckout",
+        "is version control's: it can hold the address of a remote with its token, and is never taken",
+        can_be_named=False,
+    ),
+    _rule(
+        ".env .env.* .envrc .netrc _netrc .git-credentials .dvc/config.local .npmrc .pypirc .pgpass .htpasswd .s3cfg "
+        ".boto .my.cnf .ssh .aws .azure .gnupg .kube .docker/config.json .config/gcloud .kaggle/kaggle.json "
+        ".streamlit/secrets.toml id_rsa id_dsa id_ecdsa id_ed25519 .bash_history .python_history .vault-token .hgrc "
+        ".comet.config .databrickscfg .terraformrc rclone.conf .lfsconfig .gitmodules",
+        "is where secrets are kept",
+    ),
+    _rule(
+        ".cache/huggingface .huggingface .locks *.incomplete .no_exist .dvc/cache .dvc/tmp .msc .mdl .mv ._____temp "
+        ".rsync-partial .~tmp~ .tmp.drivedownload .tmp.driveupload .dropbox .dropbox.cache .stfolder .stversions",
+        "is what a tool that downloads keeps for itself",
+    ),
+    _rule(
+        "*_.gstmp .azDownload-* .syncthing.*.tmp ~syncthing~*.tmp .megatmp.* *.lftp-pget-status sha256-*-partial*",
+        "is what has not arrived yet: its tool gives it another name at the end",
+    ),
+    Rule(
+        # rsync writes .NAME.XXXXXX, the AWS CLI NAME.XXXXXXXX in hexadecimal.
+        re.compile(
+            rf"(?:^|(?<=/))(?:\.[^/]+\.(?:{_ENDINGS})\.[A-Za-z0-9]{{6}}|[^/]+\.(?:{_ENDINGS})\.[0-9a-f]{{8}})(?=/|$)",
+            re.IGNORECASE,
+        ),
+        "is what has not arrived yet: its tool gives it another name at the end",
+        can_be_named=True,
+    ),
+    _rule(
+        ".DS_Store ._* .AppleDouble .LSOverride __MACOSX .Spotlight-V100 .Trashes .fseventsd .TemporaryItems "
+        ".DocumentRevisions-V100 Thumbs.db ehthumbs.db desktop.ini $RECYCLE.BIN .directory .Trash-* "
+        ".nfs* .fuse_hidden* .goutputstream-* @eaDir lost+found",
+        "is what a file manager or file system leaves",
+    ),
+    _rule(
+        "__pycache__ *.pyc *.pyo .ipynb_checkpoints .mypy_cache .pytest_cache .ruff_cache .tox .nox .venv .idea "
+        ".vscode *~ *.swp *.swo .#* *.tmp ~$* .~lock.*#",
+        "is what an editor or a program leaves",
+    ),
+    # Finder's icon: its name ends with a carriage return, which no path of a model can hold.
+    Rule(re.compile(r"(?:^|(?<=/))Icon\r(?=/|$)"), "is what a file manager leaves", can_be_named=False),
+)
+
+
+def _any_of(names: Iterable[str]) -> re.Pattern[str]:
+    """Return what finds how such names begin, behind a ``/``, or end: more than the rules do, and sooner."""
+    begins = {re.escape(name.partition("*")[0].lower()) for name in names if name[0] != "*"}
+    ends = {re.escape(name.rpartition("*")[2].lower()) for name in names if name[0] == "*"}
+    unfinished = rf"\.(?:{_ENDINGS})\.[a-z0-9]{{6,8}}"
+    return re.compile(rf"/(?:{'|'.join(sorted(begins))})|(?:{'|'.join(sorted(ends))}|{unfinished})(?:/|$)")
+
+
+#: What most paths do not match: all rules at once, for listings of 100,000 files.
+_ANY: Final = _any_of([*_NAMES, "Icon\r"])
+
+
+def rules_for(path: str) -> list[Rule]:
+    """Return the rules by which a path is left out, the strictest first."""
+    if not _ANY.search(f"/{path.lower()}"):
+        return []
+    return [rule for rule in _RULES if rule.names.search(path)]
+
+
+#: Endings under which browsers and download managers write what has not all arrived, or note how far it is.
+HALF: Final = (
+    ".aria2",
+    ".aria2__temp",
+    ".part",
+    ".partial",
+    ".crdownload",
+    ".opdownload",
+    ".download",
+    ".incomplete",
+    ".filepart",
+    ".fdmdownload",
+    ".dlpart",
+    ".!qb",
+    ".!ut",
+    ".bc!",
+    ".ytdl",
+    ".wkdownload",
+    ".xltd",
+)
+#: Those of them that are no model where what they belong to is gone: notes, and what `_RULES` name.
+EMPTY_ALONE: Final = frozenset({".aria2", ".ytdl", ".incomplete"})
+
+
+def half_of(path: str) -> tuple[str, str] | None:
+    """Return the path of what a file is a part of, or notes about, and its ending; `None` where it is neither."""
+    lower = path.lower()
+    return next(((path[: -len(end)], end) for end in HALF if lower.endswith(end) and len(path) > len(end)), None)
+
+
+def patterns(given: object, *, field: str) -> tuple[str, ...] | None:
+    """Return what was given as a pattern or several, or `None`.
+
+    Raises:
+        InvalidInputException: It is neither.
+    """
+    if given is None:
+        return None
+    several: tuple[object, ...] = (given,) if isinstance(given, str) or not isinstance(given, Iterable) else (*given,)
+    texts = tuple(pattern for pattern in several if isinstance(pattern, str))
+    if len(texts) != len(several):
+        raise InvalidInputException(field, "is no pattern and no list of them; give such as '*.safetensors'")
+    return tuple(f"{pattern}*" if pattern.endswith("/") else pattern for pattern in texts)
+
+
+def left_out_as(path: str, reason: str) -> LeftOutSchema:
+    """Return what tells that a file or directory was left out; its name may be no text."""
+    return LeftOutSchema(path=displayed(path), reason=reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The patterns that a caller gave.
+
+    Attributes:
+        allow: Of which a file has to match one; `None` where any file is wanted.
+        ignore: Of which it may match none.
+        in_part: Whether not all of these files need be there, as a variant is chosen of them.
+    """
+
+    allow: tuple[str, ...] | None = None
+    ignore: tuple[str, ...] | None = None
+    in_part: bool = False
+
+    def wants(self, path: str) -> bool:
+        """Whether the patterns leave a file."""
+        if self.allow is self.ignore is None:
+            return True
+        if self.allow is not None and not any(fnmatchcase(path, pattern) for pattern in self.allow):
+            return False
+        return not any(fnmatchcase(path, pattern) for pattern in self.ignore or ())
+
+    def left_out(self, path: str) -> LeftOutSchema | None:
+        """Return why a file is left out that the patterns may leave; `None` where it is not."""
+        rules = rules_for(path)
+        rule = next((rule for rule in rules if not self._names(path, rule)), None) if rules else None
+        return None if rule is None else left_out_as(rule.part(path) or path, rule.reason)
+
+    def closed(self, directory: str) -> LeftOutSchema | None:
+        """Return why nothing below a directory can be wanted; `None` where something can."""
+        for rule in rules_for(directory):
+            if not any(rule.is_named_by(pattern) for pattern in self.allow or ()):
+                return left_out_as(rule.part(directory) or directory, rule.reason)
+        return None
+
+    def _names(self, path: str, rule: Rule) -> bool:
+        return any(rule.is_named_by(pattern) and fnmatchcase(path, pattern) for pattern in self.allow or ())
+
+    def of(self, manifest: ManifestSchema, *, sift: bool) -> ManifestSchema:
+        """Return the manifest of the files that are wanted.
+
+        Args:
+            manifest: All files.
+            sift: Whether it lists whatever there is, so that what no pattern names may be left out. Version control's
+                own files are in any case.
+
+        Raises:
+            InvalidSourceException: No file is wanted.
+        """
+        files: list[ManifestFileSchema] = []
+        left_out = {one.path: one for one in manifest.left_out}
+        for file in manifest.files:
+            if not self.wants(file.path):
+                continue
+            reason = self.left_out(file.path) if sift or _is_never_taken(file.path) else None
+            if reason is None:
+                files.append(file)
+            else:
+                left_out.setdefault(reason.path, reason)
+        if manifest.files and not files:
+            raise self._nothing_left(manifest, [*left_out])
+        return manifest.model_copy(update={"files": tuple(files), "left_out": tuple(left_out.values())})
+
+    def _nothing_left(self, manifest: ManifestSchema, left_out: list[str]) -> InvalidSourceException:
+        known = ", ".join(ascii(file.path) for file in manifest.files[:5])
+        if self.allow is None and self.ignore is None:
+            named = ", ".join(map(ascii, left_out[:5]))
+            reason = f"has nothing but what is left out unless allow names it: {named}"
+        else:
+            reason = f"has no file that allow={self.allow} and ignore={self.ignore} leave; it has {known} and so on"
+        return InvalidSourceException(manifest.source, reason)
+
+
+#: Without patterns.
+EVERYTHING: Final = Selection()
+
+
+def _is_never_taken(path: str) -> bool:
+    return any(not rule.can_be_named for rule in rules_for(path))

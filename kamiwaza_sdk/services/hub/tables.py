@@ -1,0 +1,146 @@
+"""Plans as tables, for terminals and notebooks."""
+
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from kamiwaza_sdk.formats.schemas import MemoryEstimateSchema
+    from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
+
+
+_MOST_ROWS: Final = 20
+_UNIT: Final = 1024
+_WIDEST: Final = 100
+
+
+class _Table(NamedTuple):
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def shown_size(size: int | None) -> str:
+    """Return a number of bytes for people to read."""
+    if size is None:
+        return "unknown"
+    number = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < _UNIT:
+            return f"{size} B" if unit == "B" else f"{number:.1f} {unit}"
+        number /= _UNIT
+    return f"{number:.1f} TiB"
+
+
+def as_text(plan: "PlanSchema") -> str:
+    """Return a plan as lines of text. Names of strangers are shown without what steers a terminal."""
+    return "\n\n".join("\n".join(_lines(table)) for table in _tables(plan))
+
+
+def _lines(table: _Table) -> list[str]:
+    rows = [tuple(map(_plain, row)) for row in ([table.head] if any(table.head) else []) + list(table.rows)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _plain(text: str) -> str:
+    shown = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    return shown if len(shown) <= _WIDEST * 3 else f"{shown[: _WIDEST * 3 - 1]}…"
+
+
+def as_html(plan: "PlanSchema") -> str:
+    """Return a plan as HTML tables, every text of strangers escaped."""
+    return "\n".join(_html(table) for table in _tables(plan))
+
+
+def _html(table: _Table) -> str:
+    head = _row(table.head, "th") if any(table.head) else ""
+    return f"<table>{head}{''.join(_row(row, 'td') for row in table.rows)}</table>"
+
+
+def _row(cells: Sequence[str], tag: str) -> str:
+    return f"<tr>{''.join(f'<{tag}>{escape(_plain(cell))}</{tag}>' for cell in cells)}</tr>"
+
+
+def _tables(plan: "PlanSchema") -> list[_Table]:
+    tables = [_Table(("", ""), _facts(plan))]
+    if len(plan.variants) > 1:
+        rows = [
+            (_mark(plan, one.name), one.name, one.format, shown_size(one.size), _memory(one.memory))
+            for one in plan.variants
+        ]
+        tables.append(_Table(("", "variant", "format", "size", "memory"), _shortened(rows)))
+    if plan.layout.incomplete:
+        lacking = [(one.name, one.missing[0], f"{len(one.missing)}") for one in plan.layout.incomplete]
+        tables.append(_Table(("incomplete", "lacks", "files"), _shortened(lacking)))
+    files = [
+        (
+            file.path,
+            shown_size(file.size),
+            "here" if file.kept else "",
+            file.format or "",
+            _inside(file.verdict, file.dtype),
+        )
+        for file in plan.files
+    ]
+    tables.append(_Table(("file", "size", "", "format", ""), _shortened(files)))
+    if plan.left_out:
+        tables.append(_Table(("left out", "because it"), _shortened([(one.path, one.reason) for one in plan.left_out])))
+    if plan.objections:
+        against = [(one.path or "the model", one.reason, one.rule) for one in plan.objections]
+        tables.append(_Table(("objection", "", "rule"), _shortened(against)))
+    if plan.faults:
+        tables.append(_Table(("no model", ""), _shortened([(one.path, one.reason) for one in plan.faults])))
+    return tables
+
+
+def _mark(plan: "PlanSchema", name: str) -> str:
+    return "*" if name == plan.choice else "default" if plan.choice is None and name == plan.layout.default else ""
+
+
+def _inside(*words: str | None) -> str:
+    return ", ".join(word for word in words if word)
+
+
+def _shortened(rows: Sequence[tuple[str, ...]]) -> Sequence[tuple[str, ...]]:
+    if len(rows) <= _MOST_ROWS:
+        return rows
+    rest = f"and {len(rows) - _MOST_ROWS} more"
+    return [*rows[:_MOST_ROWS], (rest, *("" for _ in rows[0][1:]))]
+
+
+def _facts(plan: "PlanSchema") -> list[tuple[str, str]]:
+    details = plan.details
+    by_dtype = ", ".join(f"{dtype} {count:,}" for dtype, count in plan.parameters_by_dtype.items())
+    facts = {
+        "source": plan.source,
+        "revision": plan.revision,
+        "license": plan.license,
+        "formats": ", ".join(plan.formats),
+        "architecture": details.architecture,
+        "parameters": f"{details.parameters:,} ({by_dtype})" if details.parameters else details.parameters_problem,
+        "stored": f"{details.stored_elements:,} elements" if details.stored_elements else None,
+        "quantization": details.quantization,
+        "context": f"{plan.context_length:,} tokens" if plan.context_length else None,
+        "size": f"{shown_size(plan.size)} in {len(plan.files)} files",
+        "to fetch": f"{shown_size(plan.bytes_to_fetch)} ({shown_size(plan.bytes_kept)} are here)",
+        "memory": _memory(plan.memory),
+        "choice": plan.choice,
+        "because": plan.reason,
+        "default": None if plan.choice else plan.layout.default or plan.layout.reason,
+        "notes": "; ".join(plan.layout.notes),
+    }
+    return [(name, fact) for name, fact in facts.items() if fact]
+
+
+def _memory(memory: "MemoryEstimateSchema | None") -> str:
+    if memory is None:
+        return ""
+    parts = [f"{shown_size(memory.weights)} of weights"]
+    if memory.companions:
+        parts.append(f"{shown_size(memory.companions)} of companions")
+    if memory.cache or memory.state:
+        cache = f"{shown_size((memory.cache or 0) + (memory.state or 0))} of cache"
+        parts.append(f"{cache} for {memory.context_length:,} tokens in {memory.cache_dtype}")
+    if memory.total is None:
+        return f"{', '.join(parts)}, the rest unknown"
+    return parts[0] if len(parts) == 1 else f"{shown_size(memory.total)}: {', '.join(parts)}"

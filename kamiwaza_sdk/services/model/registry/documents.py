@@ -1,0 +1,194 @@
+"""Keeps what models are found by in step with what they say.
+
+Statements about the words that models are found by.
+
+The words that models are found by: the same on both databases, as it is Python that takes texts apart.
+
+They are kept in the database. Whoever changes what they are adds a schema version that makes them all anew.
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Final
+from uuid import UUID
+
+from pydantic import TypeAdapter
+from sqlalchemy import Column, Integer, MetaData, String, Table, Text, bindparam, insert, literal_column, select, update
+
+from kamiwaza_sdk._validation import check_text, shown
+from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.services.model.loaded import refresh
+from kamiwaza_sdk.services.model.models import DBModelDocument
+from kamiwaza_sdk.services.model.registry.tables import DOCUMENT, MODEL, TAG, bound, json_map, words_of
+from kamiwaza_sdk.services.model.session import Scope
+
+_WORDS: Final = words_of(bindparam("_words", type_=String()))
+_OF_MODEL: Final = (
+    DOCUMENT.c.namespace == bound(DOCUMENT, "namespace"),
+    DOCUMENT.c.model_id == bound(DOCUMENT, "model_id"),
+)
+
+#: SQLite's index: a virtual table that keeps no text of its own. Its first column has its name, and takes commands.
+SEARCH: Final = Table(
+    "kamiwaza_model_search",
+    MetaData(),
+    Column("rowid", Integer, primary_key=True),
+    Column("words", Text),
+    Column("kamiwaza_model_search", Text),
+)
+
+#: What the words of a model are made of.
+DOCUMENT_SOURCE: Final = select(
+    MODEL.c.name,
+    MODEL.c.author,
+    MODEL.c.description,
+    MODEL.c.model_card,
+    MODEL.c.deleted_at,
+    select(json_map(TAG.c.key, TAG.c.value))
+    .where(TAG.c.namespace == MODEL.c.namespace, TAG.c.model_id == MODEL.c.id)
+    .correlate(MODEL)
+    .scalar_subquery()
+    .label("tags"),
+).where(MODEL.c.namespace == bound(MODEL, "namespace"), MODEL.c.id == bound(MODEL, "id"))
+INSERT_DOCUMENT: Final = insert(DOCUMENT).values(words=_WORDS)
+#: Returns the words as the database has made them of what it was given, which is what a loaded row shows.
+UPDATE_DOCUMENT: Final = (
+    update(DOCUMENT).where(*_OF_MODEL).values(words=_WORDS).returning(DOCUMENT.c.id, DOCUMENT.c.words)
+)
+#: SQLite's index: what it has of a model is taken out while its words are as they were, and put in once they are new.
+SEARCH_DELETE: Final = insert(SEARCH).from_select(
+    ["kamiwaza_model_search", "rowid", "words"],
+    select(literal_column("'delete'"), DOCUMENT.c.id, DOCUMENT.c.words).where(*_OF_MODEL),
+)
+SEARCH_INSERT: Final = insert(SEARCH).from_select(
+    ["rowid", "words"], select(DOCUMENT.c.id, DOCUMENT.c.words).where(*_OF_MODEL)
+)
+
+
+#: How many different words of a model are searched, and how many bytes; what its card has after them is not.
+MAX_WORDS: Final = 10_000
+_MAX_BYTES: Final = 500_000  # PostgreSQL takes a MiB
+#: How many words a query may have.
+MAX_QUERY_WORDS: Final = 32
+#: How many characters a word has; what is longer counts as several. PostgreSQL takes 2,046 bytes.
+_MAX_LENGTH: Final = 100
+
+_ASCII_WORD: Final = re.compile(rf"[a-z0-9]{{1,{_MAX_LENGTH}}}")
+_WORD: Final = re.compile(rf"[^\W_]{{1,{_MAX_LENGTH}}}")
+
+
+def document_words(
+    namespace: str,
+    *,
+    name: str,
+    author: str | None,
+    description: str | None,
+    tags: Mapping[str, str],
+    model_card: str | None = None,
+    deleted: bool = False,
+) -> str:
+    """Return the different words of a model, with spaces between them."""
+    texts = (name, author or "", *tags.keys(), *tags.values(), description or "", model_card or "")
+    words = list(dict.fromkeys(_words(" ".join(texts))))[:MAX_WORDS]
+    if not words:
+        return ""
+    prefix = _prefix(namespace, deleted)
+    document = prefix + f" {prefix}".join(words)
+    return document if len(document) <= _MAX_BYTES // 4 else _cut(document)
+
+
+def _cut(document: str) -> str:
+    """Return as many words as fit into the bytes that there are."""
+    encoded = document.encode()
+    if len(encoded) <= _MAX_BYTES:
+        return document
+    return encoded[: encoded.rindex(b" ", 0, _MAX_BYTES)].decode()
+
+
+def query_words(namespace: str, text: str, *, deleted: bool = False) -> list[str]:
+    """Return the words of a query, in its order. The last one may be the beginning of a word.
+
+    Raises:
+        InvalidInputException: There are none, or too many.
+    """
+    words = _words(check_text(text))
+    if not words:
+        raise InvalidInputException("text", f"{shown(text)} has no letters or digits to find; leave it out to list all")
+    if len(words) > MAX_QUERY_WORDS:
+        raise InvalidInputException("text", f"has {len(words)} words, over the limit of {MAX_QUERY_WORDS}; shorten it")
+    prefix = _prefix(namespace, deleted)
+    return [prefix + word for word in words]
+
+
+@lru_cache(maxsize=1024)
+def _prefix(namespace: str, deleted: bool) -> str:
+    """Return what each word of a namespace begins with: an index has one list of hits a word, and none is shared.
+
+    Nor with the deleted models of the same namespace.
+    """
+    digest = blake2b(namespace.encode(), digest_size=4).hexdigest()
+    return f"x{digest}" if deleted else digest
+
+
+def _words(text: str) -> list[str]:
+    if text.isascii():
+        return _ASCII_WORD.findall(text.lower())
+    return _WORD.findall(_without_marks(text))
+
+
+def _without_marks(text: str) -> str:
+    """Fold case and compatible forms, and drop accents: after Unicode's caseless matching (3.13, D146)."""
+    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    return "".join(character for character in folded if unicodedata.category(character)[0] != "M")
+
+
+_TAGS = TypeAdapter(dict[str, str])
+
+
+def insert_document(
+    scope: Scope,
+    model_id: UUID,
+    *,
+    name: str,
+    author: str | None,
+    description: str | None,
+    tags: Mapping[str, str],
+    model_card: str | None,
+) -> None:
+    """Make a new model one that is found."""
+    words = document_words(
+        scope.namespace, name=name, author=author, description=description, tags=tags, model_card=model_card
+    )
+    scope.execute(INSERT_DOCUMENT, model_id=model_id, namespace=scope.namespace, _words=words)
+    if scope.dialect == "sqlite":
+        scope.execute(SEARCH_INSERT, _model_id=model_id)
+
+
+def update_document(scope: Scope, model_id: UUID) -> None:
+    """Let a model be found by what it says now. Its row and its tags are written by then."""
+    row = scope.execute(DOCUMENT_SOURCE, _id=model_id).one()
+    tags = _TAGS.validate_json(row.tags)
+    words = document_words(
+        scope.namespace,
+        name=row.name,
+        author=row.author,
+        description=row.description,
+        tags=tags,
+        model_card=row.model_card,
+        deleted=row.deleted_at is not None,
+    )
+    if scope.dialect == "sqlite":
+        scope.execute(SEARCH_DELETE, _model_id=model_id)
+    for written in scope.execute(UPDATE_DOCUMENT, _model_id=model_id, _words=words):
+        refresh(scope.db, DBModelDocument, written.id, {"words": written.words})
+    if scope.dialect == "sqlite":
+        scope.execute(SEARCH_INSERT, _model_id=model_id)
+
+
+def forget_document(scope: Scope, model_id: UUID) -> None:
+    """Take a model that is about to go out of SQLite's index, which no foreign key reaches."""
+    if scope.dialect == "sqlite":
+        scope.execute(SEARCH_DELETE, _model_id=model_id)

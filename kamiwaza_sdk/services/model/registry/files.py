@@ -1,0 +1,257 @@
+"""The files of versions, and what can be told from them.
+
+Statements about versions and their files.
+
+Statements about aliases.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+from pydantic import JsonValue
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    String,
+    bindparam,
+    delete,
+    func,
+    insert,
+    lambda_stmt,
+    select,
+    update,
+)
+
+from kamiwaza_sdk._validation import MAX_SIZE
+from kamiwaza_sdk.services.hub.schemas.results import manifest_digest
+from kamiwaza_sdk.services.model.loaded import refresh
+from kamiwaza_sdk.services.model.models import DBModelFile
+from kamiwaza_sdk.services.model.registry.tables import (
+    ALIAS,
+    CONFIG,
+    EVENT,
+    FILE,
+    LINEAGE,
+    MODEL,
+    VERSION,
+    VERSION_TAG,
+    bound,
+    json_array,
+    json_map,
+    json_object,
+    json_texts,
+    raw,
+)
+from kamiwaza_sdk.services.model.schemas.version import CreateFile, ModelFileSchema, ModelVersionSchema
+from kamiwaza_sdk.services.model.session import Scope
+
+#: What a row's values are called in the schema, in their order.
+VERSION_KEYS: Final = tuple(ModelVersionSchema.model_fields)
+
+_AGGREGATED: Final[dict[str, ColumnElement[Any]]] = {  # Any: JSON, and a name
+    "model_name": MODEL.c.name,
+    # With the row, not after it: another transaction may replace the files of a draft, or delete it, in between.
+    "files": select(json_array(json_object.of(**{key: FILE.c[key] for key in ModelFileSchema.model_fields})))
+    .where(FILE.c.namespace == VERSION.c.namespace, FILE.c.version_id == VERSION.c.id)
+    .correlate(VERSION)
+    .scalar_subquery(),
+    "tags": select(json_map(VERSION_TAG.c.key, VERSION_TAG.c.value))
+    .where(VERSION_TAG.c.namespace == VERSION.c.namespace, VERSION_TAG.c.version_id == VERSION.c.id)
+    .correlate(VERSION)
+    .scalar_subquery(),
+    "aliases": select(json_array(ALIAS.c.alias))
+    .where(ALIAS.c.namespace == VERSION.c.namespace, ALIAS.c.version_id == VERSION.c.id)
+    .correlate(VERSION)
+    .scalar_subquery(),
+    "derived_from": select(json_array(json_object.of(version_id=LINEAGE.c.parent_id, relation=LINEAGE.c.relation)))
+    .where(LINEAGE.c.namespace == VERSION.c.namespace, LINEAGE.c.version_id == VERSION.c.id)
+    .correlate(VERSION)
+    .scalar_subquery(),
+}
+
+
+def _column(key: str) -> ColumnElement[Any]:  # Any: columns of several types
+    return _AGGREGATED[key].label(key) if key in _AGGREGATED else raw(VERSION, (key,))[0]
+
+
+VERSION_SELECT: Final[Select[Any]] = (  # Any: as above
+    select(*map(_column, VERSION_KEYS))
+    .join_from(VERSION, MODEL, (VERSION.c.namespace == MODEL.c.namespace) & (VERSION.c.model_id == MODEL.c.id))
+    .where(VERSION.c.namespace == bound(VERSION, "namespace"), MODEL.c.deleted_at.is_(None))
+)
+_OF_MODEL: Final = VERSION.c.model_id == bound(VERSION, "model_id")
+_OF_NAMED_MODEL: Final = MODEL.c.name == bound(MODEL, "name")
+_WITH_ID: Final = VERSION.c.id == bound(VERSION, "id")
+_IN_NAMESPACE: Final = VERSION.c.namespace == bound(VERSION, "namespace")
+
+_BY_ID: Final = VERSION_SELECT.where(_WITH_ID)
+_BY_NUMBER: Final = VERSION_SELECT.where(_OF_NAMED_MODEL, VERSION.c.number == bound(VERSION, "number"))
+_BY_LABEL: Final = VERSION_SELECT.where(_OF_NAMED_MODEL, VERSION.c.version == bound(VERSION, "version"))
+_BY_ALIAS: Final = VERSION_SELECT.join(ALIAS, ALIAS.c.version_id == VERSION.c.id).where(
+    _OF_NAMED_MODEL, ALIAS.c.namespace == VERSION.c.namespace, ALIAS.c.alias == bound(ALIAS, "alias")
+)
+_LATEST: Final = (
+    VERSION_SELECT.where(_OF_NAMED_MODEL, VERSION.c.status == "ready").order_by(VERSION.c.number.desc()).limit(1)
+)
+# Lambdas, as those that find one model are, and for the same reason.
+VERSION_BY_ID: Final = lambda_stmt(lambda: _BY_ID)
+VERSION_BY_NUMBER: Final = lambda_stmt(lambda: _BY_NUMBER)
+VERSION_BY_LABEL: Final = lambda_stmt(lambda: _BY_LABEL)
+VERSION_BY_ALIAS: Final = lambda_stmt(lambda: _BY_ALIAS)
+LATEST_VERSION: Final = lambda_stmt(lambda: _LATEST)
+#: The first versions of a status that have just these files.
+VERSIONS_BY_DIGEST: Final = (
+    VERSION_SELECT.where(
+        _OF_MODEL, VERSION.c.digest == bound(VERSION, "digest"), VERSION.c.status == bound(VERSION, "status")
+    )
+    .order_by(VERSION.c.number)
+    .limit(10)
+)
+#: Which of these contents are those of files of failed versions, deleted models' too, with what was said of those.
+FAILED_FILES: Final = (
+    select(
+        *(VERSION.c.id.label("version_id"), MODEL.c.name, VERSION.c.number, VERSION.c.details, VERSION.c.created_at),
+        VERSION.c.size.label("version_size"),
+        *(FILE.c.path, FILE.c.size, FILE.c.sha256),
+    )
+    .join_from(FILE, VERSION, (VERSION.c.id == FILE.c.version_id) & (VERSION.c.namespace == FILE.c.namespace))
+    .join(MODEL, (MODEL.c.id == VERSION.c.model_id) & (MODEL.c.namespace == VERSION.c.namespace))
+    .where(
+        FILE.c.namespace == bound(FILE, "namespace"),
+        FILE.c.sha256.op("IN", is_comparison=True)(json_texts(bindparam("_digests", type_=String()))),
+        VERSION.c.status == "failed",
+    )
+    .order_by(VERSION.c.id)
+)
+VERSION_PAGE: Final = (
+    VERSION_SELECT.where(_OF_MODEL, VERSION.c.number > bound(VERSION, "number"))
+    .order_by(VERSION.c.number)
+    .limit(bindparam("_limit"))
+)
+#: Which model a version is of, for its row to be held; which never changes.
+VERSION_OWNER: Final = select(VERSION.c.model_id).where(_IN_NAMESPACE, _WITH_ID)
+
+#: The values to set are named by the parameters that it is executed with.
+UPDATE_VERSION: Final = update(VERSION).where(_IN_NAMESPACE, _WITH_ID)
+DELETE_VERSION: Final = delete(VERSION).where(_IN_NAMESPACE, _WITH_ID)
+DELETE_VERSION_BELONGINGS: Final = tuple(
+    delete(table).where(table.c.namespace == bound(VERSION, "namespace"), table.c.version_id == bound(VERSION, "id"))
+    for table in (LINEAGE, VERSION_TAG, CONFIG, FILE)
+)
+
+INSERT_FILES: Final = insert(FILE)
+_ONE_FILE: Final = (
+    FILE.c.namespace == bound(FILE, "namespace"),
+    FILE.c.version_id == bound(FILE, "version_id"),
+    FILE.c.path == bound(FILE, "path"),
+)
+UPDATE_FILE: Final = update(FILE).where(*_ONE_FILE)
+DELETE_FILE: Final = delete(FILE).where(*_ONE_FILE)
+
+
+_MAX_FORMAT_LENGTH = 64
+_MAX_WORD_LENGTH = 255
+
+
+class _File(Protocol):
+    @property
+    def path(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def format(self) -> str | None: ...
+
+
+def insert_files(scope: Scope, version_id: UUID, files: Sequence[CreateFile]) -> None:
+    """Insert the files of a version."""
+    own = {"namespace": scope.namespace, "version_id": version_id}
+    scope.execute_many(INSERT_FILES, [{**own, **file.__dict__} for file in files])
+
+
+def replace_files(
+    scope: Scope, version_id: UUID, before: Sequence[ModelFileSchema], after: Sequence[CreateFile]
+) -> None:
+    """Give a version these files, and no others. Rows that stay are left alone: the application's may refer to them."""
+    old = {file.path: file.model_dump() for file in before}
+    new = {file.path: file.model_dump() for file in after}
+    for path in old.keys() - new.keys():
+        scope.execute(DELETE_FILE, _version_id=version_id, _path=path)
+        refresh(scope.db, DBModelFile, (version_id, path))
+    for path in sorted(old.keys() & new.keys()):
+        if old[path] != new[path]:
+            scope.execute(UPDATE_FILE, _version_id=version_id, _path=path, **new[path])
+            refresh(scope.db, DBModelFile, (version_id, path), new[path])
+    insert_files(scope, version_id, [file for file in after if file.path not in old])
+
+
+def facts(files: Sequence[_File], details: Mapping[str, JsonValue]) -> dict[str, str | int | None]:
+    """Return what a version's columns say of its files and its inside."""
+    return {
+        "digest": manifest_digest(files),
+        "size": sum(file.size for file in files),
+        "format": _format(files, details.get("format")),
+        "parameters": _parameters(details.get("parameters")),
+        "architecture": _word(details.get("architecture")),
+        "quantization": _word(details.get("quantization")),
+        "context_length": _length(details.get("context_length")),
+    }
+
+
+def _format(files: Sequence[_File], declared: JsonValue) -> str | None:
+    """Return what the details name, or else what all files are that say what they are."""
+    if isinstance(declared, str) and 0 < len(declared) <= _MAX_FORMAT_LENGTH:
+        return declared
+    formats = {file.format for file in files if file.format is not None}
+    return formats.pop() if len(formats) == 1 else None
+
+
+def _word(declared: JsonValue) -> str | None:
+    return declared if isinstance(declared, str) and 0 < len(declared) <= _MAX_WORD_LENGTH else None
+
+
+def _length(declared: JsonValue) -> int | None:
+    return declared if type(declared) is int and declared > 0 else None
+
+
+def _parameters(declared: JsonValue) -> int | None:
+    """Return how many there are: as a number, or the sum over data types."""
+    counts = list(declared.values()) if isinstance(declared, dict) else [declared]
+    if not counts or not all(type(count) is int and count >= 0 for count in counts):
+        return None
+    total = sum(count for count in counts if isinstance(count, int))
+    return total if total <= MAX_SIZE else None
+
+
+_ALIASES_OF_MODEL: Final = (
+    ALIAS.c.namespace == bound(ALIAS, "namespace"),
+    ALIAS.c.model_id == bound(ALIAS, "model_id"),
+    ALIAS.c.alias == bound(ALIAS, "alias"),
+)
+INSERT_ALIAS: Final = insert(ALIAS)
+MOVE_ALIAS: Final = update(ALIAS).where(*_ALIASES_OF_MODEL)
+DELETE_ALIAS: Final = delete(ALIAS).where(*_ALIASES_OF_MODEL)
+#: The version that an alias leads to.
+ALIAS_TARGET: Final = select(ALIAS.c.version_id, ALIAS.c.number).where(*_ALIASES_OF_MODEL)
+COUNT_ALIASES: Final = (
+    select(func.count(type_=Integer))
+    .select_from(ALIAS)
+    .where(ALIAS.c.namespace == bound(ALIAS, "namespace"), ALIAS.c.model_id == bound(ALIAS, "model_id"))
+)
+ALIASES_OF_VERSION: Final = (
+    select(ALIAS.c.alias)
+    .where(ALIAS.c.namespace == bound(ALIAS, "namespace"), ALIAS.c.version_id == bound(ALIAS, "version_id"))
+    .order_by(ALIAS.c.alias)
+)
+_EVENTS: Final = select(*raw(EVENT, ("kind", "version_id"))).where(
+    EVENT.c.namespace == bound(EVENT, "namespace"),
+    EVENT.c.model_id == bound(EVENT, "model_id"),
+    EVENT.c.alias == bound(EVENT, "alias"),
+)
+#: What an alias went through, from the first on.
+ALIAS_HISTORY: Final = _EVENTS.order_by(EVENT.c.sequence)
+#: The last that it had gone through at a moment.
+ALIAS_AT: Final = _EVENTS.where(EVENT.c.at <= bound(EVENT, "at")).order_by(EVENT.c.sequence.desc()).limit(1)

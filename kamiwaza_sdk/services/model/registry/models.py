@@ -1,0 +1,263 @@
+"""Models: create, read, change, delete, restore, purge."""
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from pydantic import ConfigDict, JsonValue, TypeAdapter
+from sqlalchemy import Row
+from sqlalchemy.exc import IntegrityError
+
+from kamiwaza_sdk._ids import uuid7
+from kamiwaza_sdk._validation import check_name, check_text, revalidated
+from kamiwaza_sdk.services.model.exceptions import (
+    ModelAlreadyExistsException,
+    ModelInUseException,
+    ModelNotFoundException,
+    RevisionConflictException,
+)
+from kamiwaza_sdk.services.model.loaded import forget
+from kamiwaza_sdk.services.model.registry import changes as statements
+from kamiwaza_sdk.services.model.registry.changes import (
+    INSERT_EVENTS,
+    ModelChange,
+    event_row,
+    hold,
+    hold_any,
+    missing,
+    same,
+)
+from kamiwaza_sdk.services.model.registry.documents import forget_document, insert_document, update_document
+from kamiwaza_sdk.services.model.registry.tags import MODEL_TAGS, tag_rows
+from kamiwaza_sdk.services.model.schemas.fields import ReadDetails
+from kamiwaza_sdk.services.model.schemas.model import CreateModel, ModelSchema, UpdateModel
+from kamiwaza_sdk.services.model.session import Scope, check_id, check_limit, check_revision, flush
+from kamiwaza_sdk.services.model.translation import is_reference
+
+_PAGE: Final = TypeAdapter(list[ModelSchema], config=ConfigDict(defer_build=True))
+_ATTRIBUTES: Final = TypeAdapter(ReadDetails, config=ConfigDict(defer_build=True))
+#: What PostgreSQL names where a name is taken.
+_UNIQUE_NAME: Final = "uq_kamiwaza_model_namespace_name"
+#: What a model is found by, besides its tags.
+_FOUND_BY: Final = {"name", "author", "description", "model_card"}
+
+
+def create_model(scope: Scope, model: CreateModel) -> ModelSchema:
+    """Create a model, or raise `ModelAlreadyExistsException`."""
+    model = revalidated(model, CreateModel, "model")
+    with scope.writing() as writing:
+        created = insert(writing, model)
+    if created is None:
+        raise taken(scope, model.name)
+    return created
+
+
+def insert(scope: Scope, model: CreateModel) -> ModelSchema | None:
+    """Create a model, or return `None`, having written nothing, where the name is taken."""
+    now = datetime.now(UTC)
+    given = model.model_dump()
+    tags = given.pop("tags")
+    values = {
+        "id": uuid7(),
+        "namespace": scope.namespace,
+        "revision": 1,
+        "created_at": now,
+        "updated_at": now,
+        "deleted_at": None,
+        **given,
+    }
+    state = {"last_number": 0, "last_event": 1, "last_event_at": now}
+    if not scope.execute(statements.insert_model(scope.dialect), **values, **state).all():
+        return None
+    created = ModelSchema.model_validate({**values, "tags": tags})
+    _insert_rest(scope, created, model.model_dump(exclude_defaults=True))
+    return created
+
+
+def _insert_rest(scope: Scope, model: ModelSchema, given: dict[str, JsonValue]) -> None:
+    scope.execute_many(MODEL_TAGS.insert, tag_rows(scope, "model_id", model.id, model.tags))
+    insert_document(
+        scope,
+        model.id,
+        name=model.name,
+        author=model.author,
+        description=model.description,
+        tags=model.tags,
+        model_card=model.model_card,
+    )
+    event = event_row(scope, model.id, 1, "model.created", model.created_at, after=given)
+    scope.execute_many(INSERT_EVENTS, [event])
+
+
+def get(scope: Scope, model_id: UUID) -> ModelSchema:
+    """Return a model that is not deleted."""
+    row = scope.execute(statements.MODEL_BY_ID, _id=check_id(model_id, "model_id")).first()
+    return _living(scope, None if row is None else _schema(row), model_id)
+
+
+def get_by_name(scope: Scope, name: str) -> ModelSchema:
+    """Return a model that is not deleted, by its name."""
+    name = check_name(name)
+    return _living(scope, find_by_name(scope, name), name)
+
+
+def find_by_name(scope: Scope, name: str) -> ModelSchema | None:
+    """Return the model that has the name, deleted or not."""
+    row = scope.execute(statements.MODEL_BY_NAME, _name=name).one_or_none()
+    return None if row is None else _schema(row)
+
+
+def page(scope: Scope, *, after: str, limit: int) -> list[ModelSchema]:
+    """Return models by name, from the one after `after` on."""
+    rows = scope.execute(statements.MODEL_PAGE, _name=check_text(after, field="after"), _limit=check_limit(limit))
+    return schemas(rows.all())
+
+
+def update_model(scope: Scope, model_id: UUID, changes: UpdateModel, *, expected_revision: int | None) -> ModelSchema:
+    """Change the fields that are given."""
+    values = revalidated(changes, UpdateModel, "changes", only_given=True).changes()
+    check_revision(expected_revision, "ModelSchema.revision")
+    flush(scope.db)  # outside of the guard: what fails here is the host's own row
+    try:
+        with scope.writing() as writing:
+            change = hold(writing, model_id)
+            if expected_revision not in {None, change.row["revision"]}:
+                raise RevisionConflictException(
+                    model=model_id, expected=expected_revision or 0, actual=change.row["revision"]
+                )
+            _update(change, values, _known(change, values))
+            return get(writing, model_id)
+    except IntegrityError as error:
+        if "name" in values:
+            _check_rename(scope, model_id, values["name"], error)
+        raise
+
+
+def _check_rename(scope: Scope, model_id: UUID, name: str, error: IntegrityError) -> None:
+    """Raise what a rename was refused for, where it is that: the name is taken, or rows of the application's own."""
+    if is_reference(error):
+        reason = "rows of the application's own refer to its name; change those first"
+        raise ModelInUseException(model=model_id, reason=reason, what="renamed") from error
+    holder = find_by_name(scope, name)
+    is_hidden = holder is None and _UNIQUE_NAME in str(error.orig)  # by the snapshot: PostgreSQL looks past it
+    if is_hidden or (holder is not None and holder.id != model_id):
+        raise taken(scope, name) from error
+
+
+def change_fields(change: ModelChange, values: Mapping[str, Any]) -> bool:  # Any: values of several columns
+    """Change those fields of a model that are other than given, and tell whether there are any."""
+    before = _known(change, values)
+    differs = any(not same(before[key], value) for key, value in values.items())
+    if differs:
+        _update(change, values, before)
+    return differs
+
+
+def _known(change: ModelChange, keys: Collection[str]) -> dict[str, Any]:  # Any: values of several columns
+    """Return what a model has of some fields: what is large is read only where it is among them."""
+    known = {key: change.row[key] for key in keys if key in change.row}
+    if not known.keys() >= set(keys):
+        row = change.scope.execute(statements.MODEL_LARGE, _id=change.id).one()
+        known |= {"model_card": row.model_card, "attributes": _ATTRIBUTES.validate_python(row.attributes)}
+    return known
+
+
+def _update(
+    change: ModelChange,
+    values: Mapping[str, Any],  # Any: values of several columns
+    before: Mapping[str, Any],  # Any: as above
+) -> None:
+    new = {key: value for key, value in values.items() if not same(before[key], value)}
+    change.record("model.updated", before={key: before[key] for key in new}, after=new)
+    _touch(change, **new)
+    if _FOUND_BY & new.keys():
+        update_document(change.scope, change.id)
+
+
+def _touch(change: ModelChange, **values: Any) -> None:  # Any: values of several columns
+    change.write(revision=change.row["revision"] + 1, updated_at=change.at, **values)
+
+
+def delete_model(scope: Scope, model_id: UUID) -> None:
+    """Mark a model as deleted."""
+    with scope.writing() as writing:
+        change = hold(writing, model_id)
+        change.record("model.deleted")
+        _touch(change, deleted_at=change.at)
+        update_document(writing, model_id)
+
+
+def restore(scope: Scope, model_id: UUID) -> ModelSchema:
+    """Take the mark away; do nothing where there is none."""
+    with scope.writing() as writing:
+        change = hold_any(writing, model_id)
+        if change.row["deleted_at"] is not None:
+            change.record("model.restored")
+            _touch(change, deleted_at=None)
+            update_document(writing, model_id)
+        return get(writing, model_id)
+
+
+def purge(scope: Scope, model_id: UUID) -> None:
+    """Delete a deleted model for good, with all that belongs to it, and leave one event that says so."""
+    flush(scope.db)  # as above
+    try:
+        with scope.writing() as writing:
+            change = hold_any(writing, model_id)
+            _check_purge(change)
+            version_ids = set(writing.execute(statements.VERSIONS_OF_MODEL, _id=model_id).scalars())
+            forget_document(writing, model_id)
+            for statement in (*statements.DELETE_BELONGINGS, statements.DELETE_MODEL):
+                writing.execute(statement, _id=model_id)
+            before: dict[str, JsonValue] = {"name": change.row["name"]}
+            sequence = change.row["last_event"] + 1
+            event = event_row(writing, model_id, sequence, "model.purged", change.at, before=before)
+            writing.execute_many(INSERT_EVENTS, [event])
+    except IntegrityError as error:
+        _check_lineage(scope, model_id)  # another transaction may have added to it before this one could look
+        reason = "rows of the application's own refer to it; remove those first"
+        raise ModelInUseException(model=model_id, reason=reason) from error
+    forget(scope.db, id={model_id}, model_id={model_id}, version_id=version_ids)
+
+
+def _check_purge(change: ModelChange) -> None:
+    if change.row["deleted_at"] is None:
+        raise ModelInUseException(model=change.id, reason="it is not deleted; delete_model() does that first")
+    _check_lineage(change.scope, change.id)
+
+
+def _check_lineage(scope: Scope, model_id: UUID) -> None:
+    children = scope.execute(statements.COUNT_CHILDREN, _id=model_id).scalar_one()
+    if children:
+        reason = f"{children} versions of other models derive from its own; delete those first"
+        raise ModelInUseException(model=model_id, reason=reason)
+
+
+def schemas(rows: Iterable[Row[Any]]) -> list[ModelSchema]:  # Any: values of several columns
+    """Return rows as models, all at once."""
+    # As many values as keys, by the statement: to look at that too in each row is a fiftieth of a page.
+    return _PAGE.validate_python([dict(zip(statements.MODEL_KEYS, row, strict=False)) for row in rows])
+
+
+def _schema(row: Row[Any]) -> ModelSchema:  # Any: values of several columns
+    return ModelSchema.model_validate(dict(zip(statements.MODEL_KEYS, row, strict=True)))
+
+
+def _living(scope: Scope, model: ModelSchema | None, asked_for: UUID | str) -> ModelSchema:
+    if model is None:
+        raise missing(scope, asked_for)
+    if model.deleted_at is not None:
+        raise ModelNotFoundException(model=asked_for, namespace=scope.namespace, deleted=model.id)
+    return model
+
+
+def taken(scope: Scope, name: str) -> ModelAlreadyExistsException:
+    """Return the error that says who has a name; it may be gone by now, or not yet to be seen."""
+    holder = find_by_name(scope, name)
+    return ModelAlreadyExistsException(
+        name=name,
+        namespace=scope.namespace,
+        model_id=None if holder is None else holder.id,
+        deleted=holder is not None and holder.deleted_at is not None,
+    )

@@ -1,0 +1,298 @@
+"""How blobs are kept: where they lie, how an edited one is noticed, how a new one arrives.
+
+A published blob has mode 0444 and one constant modification time. Every write changes that time, also one through a
+hard link, by root, or through a mapping; so one ``stat`` tells whether the digest must be computed again. (Someone who
+sets the time back on purpose is not noticed until `verify`.)
+
+How a local file comes into the staging area: cloned or copied, and hashed as it arrived.
+
+Where the files of a version may appear: plain paths that no file system confuses with each other.
+"""
+
+import errno
+import logging
+import os
+import secrets
+import stat
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
+from io import FileIO
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from kamiwaza_sdk._validation import check_layout, check_path
+from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.services.storage.exceptions import (
+    BlobCorruptException,
+    BlobNotFoundException,
+    DigestMismatchException,
+    OutsideStoreException,
+)
+from kamiwaza_sdk.services.storage.files import (
+    DENIED,
+    FULL,
+    copy,
+    digest,
+    open_file,
+    reflink,
+    set_mode,
+    sync,
+    sync_directory,
+    translated,
+)
+from kamiwaza_sdk.services.storage.schemas import BlobSchema, FileLike
+from kamiwaza_sdk.services.storage.setup import make_directory
+
+#: What the system says where nothing is, or can be.
+_NOTHING: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
+
+
+@contextmanager
+def open_source(path: Path) -> Generator[FileIO]:
+    """Open a file of the user's, or raise `InvalidInputException` where it is none."""
+    if not is_file(path):
+        raise _no_file(path)
+    with translated(path):
+        try:
+            file = open_file(path, follow_symlinks=True)
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):  # since it was looked at
+            raise _no_file(path) from None
+    with file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # of a FIFO, nothing would be read, and be taken for all
+            raise _no_file(path)
+        yield file
+
+
+def _no_file(path: Path) -> InvalidInputException:
+    return InvalidInputException("source", f"{path} is no file; give the path of a regular file")
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a regular file is there, or a link to one."""
+    with translated(path):
+        try:
+            return stat.S_ISREG(path.stat().st_mode)  # is_file() would hide, from Python 3.14 on, what is forbidden
+        except OSError as error:
+            if error.errno not in _NOTHING:
+                raise
+            return False
+
+
+def take_in(source: FileIO, staged: Path) -> tuple[str, int]:
+    """Write what `source` holds to `staged`, and return the digest and size of what was written."""
+    with translated(staged, needed=os.fstat(source.fileno()).st_size), FileIO(staged, "x+b") as target:
+        actual = digest(target) if reflink(source, target) else copy(source, target)
+        return actual, target.tell()
+
+
+def compare(actual: str, expected: str | None, path: Path) -> None:
+    """Raise `DigestMismatchException` unless the digest is the expected one, or none was."""
+    if expected is not None and actual != expected:
+        raise DigestMismatchException(expected=expected, actual=actual, path=path)
+
+
+BLOB_MODE: Final = 0o444
+#: 2001-09-09 01:46:40 UTC: a whole, even second, which the coarsest file system can keep, and which no clock shows.
+PUBLISHED_NS: Final = 1_000_000_000 * 10**9
+
+_logger: Final = logging.getLogger(__name__)
+
+
+def blob_path(root: Path, sha256: str) -> Path:
+    """Return where the blob lies or would lie."""
+    return root / f"blobs/sha256/{sha256[:2]}/{sha256}"
+
+
+def blob_place(root: Path, sha256: str) -> str:
+    """Return the same as text: a `Path` takes longer to make than the file to look at, and blobs are many."""
+    return f"{root}/blobs/sha256/{sha256[:2]}/{sha256}"
+
+
+def is_missing(root: Path, sha256: str) -> bool:
+    """Tell whether there is no such blob. What cannot be looked at is none that is missing: `inspect` says why."""
+    try:
+        os.lstat(blob_place(root, sha256))
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def inspect(root: Path, sha256: str, *, size: int | None = None, thorough: bool = False) -> BlobSchema:
+    """Return a blob that is sound, at the price of one ``stat`` unless it is suspect or `thorough` is set.
+
+    Raises:
+        BlobNotFoundException: It is not kept.
+        BlobCorruptException: It was not sound, and is in quarantine now.
+    """
+    try:
+        status = os.lstat(blob_place(root, sha256))
+    except (FileNotFoundError, NotADirectoryError):
+        raise BlobNotFoundException(sha256=sha256, path=blob_path(root, sha256)) from None
+    if thorough or not _looks_sound(status, size):
+        return _rehash(root, sha256, status)
+    path = blob_path(root, sha256)
+    if stat.S_IMODE(status.st_mode) != BLOB_MODE:  # says nothing about the content, but invites edits
+        set_mode(path, BLOB_MODE)
+    return BlobSchema(sha256=sha256, size=status.st_size, path=path)
+
+
+def _looks_sound(status: os.stat_result, size: int | None) -> bool:
+    return (
+        stat.S_ISREG(status.st_mode) and status.st_mtime_ns == PUBLISHED_NS and (size is None or size == status.st_size)
+    )
+
+
+def _rehash(root: Path, sha256: str, status: os.stat_result) -> BlobSchema:
+    path = blob_path(root, sha256)
+    if not stat.S_ISREG(status.st_mode):
+        raise _corrupt(root, sha256, actual=None, seen=status)
+    try:
+        file = open_file(path)
+    except FileNotFoundError:
+        raise BlobNotFoundException(sha256=sha256, path=path) from None
+    with file:
+        actual, steady = _digest_at_rest(file)
+        seen = os.fstat(file.fileno())
+        if actual != sha256 or not steady:
+            raise _corrupt(root, sha256, actual=actual, seen=seen)
+        set_mode(file.fileno(), BLOB_MODE)
+        if seen.st_mtime_ns != PUBLISHED_NS:
+            _put_time_back(file, path)
+    return BlobSchema(sha256=sha256, size=seen.st_size, path=path)
+
+
+def _digest_at_rest(file: FileIO) -> tuple[str, bool]:
+    """Return the digest, and whether the file stayed as it was meanwhile.
+
+    The order matters: after the first look, ``fsync`` makes the kernel notice the next write through a mapping again.
+    """
+    before = os.fstat(file.fileno())
+    try:
+        sync(file.fileno())
+    except OSError as error:
+        if error.errno not in DENIED:  # a read-only store has nothing to sync
+            raise
+    actual = digest(file)
+    after = os.fstat(file.fileno())
+    # Another process may have found it sound meanwhile, and put its time back.
+    return actual, after.st_size == before.st_size and after.st_mtime_ns in {before.st_mtime_ns, PUBLISHED_NS}
+
+
+def _put_time_back(file: FileIO, path: Path) -> None:
+    try:
+        os.utime(file.fileno(), ns=(PUBLISHED_NS, PUBLISHED_NS))
+    except OSError as error:
+        if error.errno not in DENIED:
+            raise
+        _logger.warning("%s is right, but hashed at every use: its time cannot be set: %s", path, error.strerror)
+
+
+def _corrupt(root: Path, sha256: str, *, actual: str | None, seen: os.stat_result) -> BlobCorruptException:
+    path = blob_path(root, sha256)
+    quarantined = _quarantine(root, path, seen)
+    error = BlobCorruptException(sha256=sha256, actual=actual, path=path, quarantined=quarantined)
+    _logger.warning("%s", error)
+    return error
+
+
+def _quarantine(root: Path, path: Path, seen: os.stat_result) -> Path | None:
+    """Move away what was `seen` at `path`, unless another process has replaced it or moved it already."""
+    target = root / "quarantine" / f"{path.name}-{secrets.token_hex(8)}"
+    try:
+        if not os.path.samestat(path.lstat(), seen):
+            return None
+        make_directory(target.parent)
+        path.rename(target)
+        if not os.path.samestat(target.lstat(), seen):  # replaced in between: what was moved is the good one
+            target.rename(path)
+            return None
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno in DENIED | FULL:
+            return None
+        raise
+    return target
+
+
+def publish(root: Path, staged: Path, *, sha256: str, size: int) -> BlobSchema:
+    """Move a staged file under its final name, durably, unless that blob is kept already.
+
+    Raises:
+        InvalidInputException: `staged` is no regular file of this `size`.
+        OutsideStoreException: `staged` is not in the store's staging area.
+    """
+    _check_staged(root, staged, size)
+    try:
+        blob = inspect(root, sha256, size=size)
+    except (BlobNotFoundException, BlobCorruptException):
+        try:
+            return _arrive(root, staged, sha256=sha256, size=size)
+        except FileNotFoundError:  # who shares the path was faster
+            return inspect(root, sha256, size=size)
+    with suppress(OSError):  # the blob is kept, and the stage is cleared by who lent it
+        staged.unlink(missing_ok=True)
+    return blob
+
+
+def _check_staged(root: Path, staged: Path, size: int) -> None:
+    area = root / "staging"
+    if not staged.parent.resolve().is_relative_to(area.resolve()):
+        raise OutsideStoreException(path=staged, directory=area)
+    try:
+        status = staged.lstat()
+    except FileNotFoundError as error:
+        raise InvalidInputException("path", f"{staged} does not exist; write the file before publishing it") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise InvalidInputException("path", f"{staged} is no regular file; publish files one by one")
+    if status.st_size != size:
+        raise InvalidInputException("size", f"is {size}, but {staged} has {status.st_size} bytes; close it first")
+
+
+def _arrive(root: Path, staged: Path, *, sha256: str, size: int) -> BlobSchema:
+    path = blob_path(root, sha256)
+    with open_file(staged) as file:
+        set_mode(file.fileno(), BLOB_MODE)
+        _put_time_back(file, staged)
+        sync(file.fileno())  # before the rename: a name must never reach the disk before its content
+    make_directory(path.parent)
+    try:
+        staged.rename(path)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _move_across(staged, path)
+    sync_directory(path.parent)
+    return BlobSchema(sha256=sha256, size=size, path=path)
+
+
+def _move_across(staged: Path, path: Path) -> None:
+    """Move a staged file to another file system: its bytes first, under a name that means nothing."""
+    arriving = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
+    try:
+        with open_file(staged) as source, FileIO(arriving, "x+b") as target:
+            actual = copy(source, target)
+            compare(actual, path.name, staged)
+            set_mode(target.fileno(), BLOB_MODE)
+            _put_time_back(target, arriving)
+            sync(target.fileno())
+        arriving.rename(path)
+    finally:
+        with suppress(OSError):
+            arriving.unlink(missing_ok=True)
+    with suppress(OSError):
+        staged.unlink()
+
+
+def checked_paths(files: Sequence[FileLike]) -> list[PurePosixPath]:
+    """Return the files' paths, in order.
+
+    Raises:
+        InvalidPathException: One is not a plain relative path, or two would be one on a file system that ignores case
+            or normalises Unicode, or one is a directory of another.
+    """
+    paths = [check_path(file.path, field=f"files.{index}.path") for index, file in enumerate(files)]
+    check_layout(paths)
+    return [PurePosixPath(path) for path in paths]

@@ -1,0 +1,263 @@
+"""How a version is laid out in a directory of the user's: nothing outside it, nothing overwritten, nothing by halves.
+
+Two passes. The first only looks: every blob, every path, everything that stands in the way. The second writes each file
+under a temporary name and gives it its own with ``link``, which, unlike ``rename``, never replaces anything. It walks
+by directory descriptors and follows no symbolic link, so nobody can lead it astray between the two.
+"""
+
+import errno
+import os
+import re
+import secrets
+import stat
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+from typing import Final
+
+from kamiwaza_sdk._validation import shown
+from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.services.storage.blobs import checked_paths
+from kamiwaza_sdk.services.storage.exceptions import (
+    BlobCorruptException,
+    BlobNotFoundException,
+    FileConflictException,
+    OutsideStoreException,
+    VersionFailedException,
+)
+from kamiwaza_sdk.services.storage.files import copy, digest, hard_link, open_file, reflink, set_mode, sync, translated
+from kamiwaza_sdk.services.storage.schemas import BlobSchema, FileLike, HasFiles
+
+#: How many of the reasons against a version an error repeats.
+_MOST_REASONS: Final = 5
+_WRITABLE_MODE: Final = 0o644
+_READ_ONLY_MODE: Final = 0o444
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+#: The names that `_temporary` gives.
+TEMPORARY: Final = re.compile(r"\.kamiwaza-[0-9a-f]{16}\.tmp")
+_NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class _Placement:
+    """A blob, and where it is to appear: `folders` below the base, as they really are, without symbolic links."""
+
+    blob: BlobSchema
+    target: Path
+    folders: tuple[str, ...]
+    replaces: bool
+
+
+def refuse_failed(version: HasFiles) -> None:
+    """Raise where what is to be laid out says of itself that it failed: what it is, this package does not know.
+
+    Raises:
+        VersionFailedException: It does.
+    """
+    if getattr(version, "status", None) != "failed":
+        return
+    name, number = getattr(version, "model_name", "this version"), getattr(version, "number", None)
+    details = getattr(version, "details", None)
+    said = details.get("policy") if isinstance(details, Mapping) else None
+    objections = said.get("objections") if isinstance(said, Mapping) else None
+    reasons = [
+        f"{one.get('path') or 'the model'} {one.get('reason')}"
+        for one in (objections if isinstance(objections, Sequence) else ())[:_MOST_REASONS]
+        if isinstance(one, Mapping)
+    ]
+    raise VersionFailedException(
+        version=str(name) if number is None else f"{name}:{number}",
+        reason=f": {shown('; '.join(reasons), limit=400)}" if reasons else "",
+    )
+
+
+def lay_out(version: HasFiles, directory: Path, *, blob_of: Callable[[FileLike], BlobSchema], writable: bool) -> None:
+    """Make the files of `version` appear in `directory`; the public docstring is that of `StorageService`."""
+    with translated(directory):
+        base = _base(directory)
+        placements = _plan(version, base, blob_of=blob_of, writable=writable)
+        _create(base)
+    for placement in placements:
+        with translated(placement.target, needed=placement.blob.size):
+            _place(placement, base, writable=writable)
+
+
+def _plan(
+    version: HasFiles, base: Path, *, blob_of: Callable[[FileLike], BlobSchema], writable: bool
+) -> list[_Placement]:
+    paths = checked_paths(version.files)
+    blobs = [_sized(blob_of(file), file, index) for index, file in enumerate(version.files)]
+    targets = [base / path for path in paths]
+    placements = (_placement(base, *pair, writable=writable) for pair in zip(blobs, targets, strict=True))
+    return [placement for placement in placements if placement is not None]
+
+
+def _sized(blob: BlobSchema, file: FileLike, index: int) -> BlobSchema:
+    if blob.size != file.size:
+        reason = f"is {file.size}, but blob {blob.sha256} has {blob.size} bytes; correct the one that is wrong"
+        raise InvalidInputException(f"files.{index}.size", reason)
+    return blob
+
+
+def _placement(base: Path, blob: BlobSchema, target: Path, *, writable: bool) -> _Placement | None:
+    """Return what is to be done for one file; `None` where it is there already."""
+    folder = _real(target.parent)
+    if not folder.is_relative_to(base):
+        raise OutsideStoreException(path=target, directory=base)
+    folders = folder.relative_to(base).parts
+    _check_folders(base, folders, blob)
+    status = _standing(folder / target.name, blob)
+    if status is None:
+        return _Placement(blob, target, folders, replaces=False)
+    # A link to the blob, or a copy made read-only by an earlier call: same bytes, but not the user's to edit.
+    if writable and (os.path.samestat(status, blob.path.lstat()) or not status.st_mode & stat.S_IWUSR):
+        return _Placement(blob, target, folders, replaces=True)
+    return None
+
+
+def _real(path: Path) -> Path:
+    """Return `path` without symbolic links. Unlike `Path.resolve` before Python 3.13, leave a loop of them be."""
+    return Path(os.path.realpath(path))
+
+
+def _check_folders(base: Path, folders: tuple[str, ...], blob: BlobSchema) -> None:
+    for depth in range(len(folders) + 1):
+        folder = base.joinpath(*folders[:depth])
+        with suppress(FileNotFoundError, NotADirectoryError):
+            if not stat.S_ISDIR(folder.lstat().st_mode):
+                raise FileConflictException(path=folder, sha256=blob.sha256) if depth else _no_directory(folder)
+
+
+def _standing(target: Path, blob: BlobSchema) -> os.stat_result | None:
+    """Return the status of the right file, `None` where there is none, or raise `FileConflictException`."""
+    try:
+        status = target.lstat()
+        right = os.path.samestat(status, blob.path.lstat()) or _is_copy(target, status, blob)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if not right:
+        raise FileConflictException(path=target, sha256=blob.sha256)
+    return status
+
+
+def _is_copy(target: Path, status: os.stat_result, blob: BlobSchema) -> bool:
+    if not stat.S_ISREG(status.st_mode) or status.st_size != blob.size:
+        return False
+    with open_file(target) as file:
+        return digest(file) == blob.sha256
+
+
+def _base(directory: Path) -> Path:
+    try:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            directory.lstat()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise _cannot_be_created(error.strerror) from error
+    return _real(directory)
+
+
+def _create(base: Path) -> None:
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:  # not found: as below /proc
+        raise _no_directory(error.filename) from error
+
+
+def _no_directory(path: object) -> InvalidInputException:
+    return _cannot_be_created(f"{path} is no directory")
+
+
+def _cannot_be_created(reason: object) -> InvalidInputException:
+    return InvalidInputException("directory", f"cannot be created: {reason}; choose another one")
+
+
+def _place(placement: _Placement, base: Path, *, writable: bool) -> None:
+    try:
+        with _open_folder(placement, base) as folder:
+            _write(placement, folder, writable=writable)
+    except FileExistsError:  # since the first pass; another process may be laying out the same
+        again = _placement(base, placement.blob, placement.target, writable=writable)
+        if again is not None:
+            _place(again, base, writable=writable)
+
+
+@contextmanager
+def _open_folder(placement: _Placement, base: Path) -> Generator[int]:
+    folder = os.open(base, _FOLDER)
+    try:
+        for name in placement.folders:
+            with suppress(FileExistsError):
+                os.mkdir(name, dir_fd=folder)
+            above, folder = folder, _enter(folder, name, placement, base)
+            os.close(above)
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def _enter(folder: int, name: str, placement: _Placement, base: Path) -> int:
+    try:
+        return os.open(name, _FOLDER, dir_fd=folder)
+    except OSError as error:
+        if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            raise
+        raise OutsideStoreException(path=placement.target, directory=base) from error
+
+
+def _write(placement: _Placement, folder: int, *, writable: bool) -> None:
+    name = placement.target.name
+    with _open_blob(placement.blob) as blob, _temporary(folder) as (temporary, file):
+        if not reflink(blob, file):
+            if not writable and hard_link(placement.blob.path, name, directory=folder):
+                return
+            _compare(copy(blob, file), placement.blob)
+        set_mode(file.fileno(), _WRITABLE_MODE if writable else _READ_ONLY_MODE)
+        sync(file.fileno())
+        _rename(temporary, name, folder, replaces=placement.replaces)
+
+
+def _open_blob(blob: BlobSchema) -> FileIO:
+    with translated(blob.path):
+        try:
+            return open_file(blob.path)
+        except FileNotFoundError:  # quarantined since the first pass
+            raise BlobNotFoundException(sha256=blob.sha256, path=blob.path) from None
+
+
+def _compare(actual: str, blob: BlobSchema) -> None:
+    """Raise `BlobCorruptException` if the copy shows what the blob's status did not: a decayed disk, say."""
+    if actual != blob.sha256:
+        with suppress(OSError):
+            os.utime(blob.path)  # no longer as published: the next who asks for it hashes it, and sets it aside
+        raise BlobCorruptException(sha256=blob.sha256, actual=actual, path=blob.path, quarantined=None)
+
+
+@contextmanager
+def _temporary(folder: int) -> Generator[tuple[str, FileIO]]:
+    name = f".kamiwaza-{secrets.token_hex(8)}.tmp"
+    with FileIO(os.open(name, _NEW, 0o600, dir_fd=folder), "r+b") as file:
+        try:
+            yield name, file
+        finally:
+            with suppress(OSError):  # mostly it has its final name by now; what else resists may stay
+                os.unlink(name, dir_fd=folder)
+
+
+def _rename(temporary: str, name: str, folder: int, *, replaces: bool) -> None:
+    if replaces or not _linked(temporary, name, folder):
+        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def _linked(temporary: str, name: str, folder: int) -> bool:
+    """Give the file its final name, unless something has it. `False`: it is free, and there are no hard links here."""
+    if hard_link(Path(temporary), name, source_directory=folder, directory=folder):
+        return True
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    raise FileExistsError(name)
