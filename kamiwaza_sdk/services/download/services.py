@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger("kamiwaza_sdk.download")
 #: What only who downloads has to load: aiohttp, and what is built on it.
-_LATER: Final = ("_flight", "_many", "_session")
+_LATER: Final = ("transfer.transfer", "transfer.many", "http.client")
 _T = TypeVar("_T")
 
 
