@@ -25,8 +25,8 @@ def test_all_is_sorted_complete_and_importable() -> None:
 
 def test_every_name_is_public_where_it_is_defined() -> None:
     for name, module in kamiwaza_sdk._MODULES.items():
-        assert name in sys.modules[module].__all__ or getattr(kamiwaza_sdk, name) is not None
-        assert name in vars(sys.modules[module])["__all__"], (name, module)
+        assert getattr(kamiwaza_sdk, name) is vars(sys.modules[module])[name]
+        assert not any(part.startswith("_") for part in module.split(".")), (name, module)
 
 
 def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:

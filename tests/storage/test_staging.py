@@ -34,14 +34,14 @@ with StorageService(StorageConfig(root=sys.argv[1])).stage(*sys.argv[2:]) as pat
 _COME_AND_GO = """
 import os, sys
 from kamiwaza_sdk import StorageConfig, StorageService
-from kamiwaza_sdk.services.storage import _staging
-_staging.STALE_AFTER = -3600
+from kamiwaza_sdk.services.storage import staging
+staging.STALE_AFTER = -3600
 store, seen = StorageService(StorageConfig(root=sys.argv[1])), 0
 for number in range(300):
     with store.stage("abc" if number % 3 else None) as path:
         mine = path.with_name(f"of-{os.getpid()}")
         mine.write_bytes(b"x")
-        _staging.sweep(store.root, now=2**40)
+        staging.sweep(store.root, now=2**40)
         seen += mine.read_bytes() == b"x"
         mine.unlink()
     if not number:

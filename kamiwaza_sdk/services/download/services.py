@@ -17,7 +17,7 @@ from kamiwaza_sdk.services.download.config import DownloadConfig
 from kamiwaza_sdk.services.download.exceptions import DownloadInterruptedException
 from kamiwaza_sdk.services.download.http.hosts import check_url, redact
 from kamiwaza_sdk.services.download.progress import Download, Reporter, check_progress, reporting, reporting_all
-from kamiwaza_sdk.services.download.resources import Resources
+from kamiwaza_sdk.services.download.resources import Resources, Slots
 from kamiwaza_sdk.services.download.schemas import (
     AttemptCallback,
     DownloadOutcome,
@@ -28,7 +28,6 @@ from kamiwaza_sdk.services.download.schemas import (
     ResponseSchema,
     Validators,
 )
-from kamiwaza_sdk.services.download.transfer.connections import Slots
 from kamiwaza_sdk.services.download.transfer.expectations import Demands, demands, order_of
 from kamiwaza_sdk.services.download.transfer.retries import Attempts
 from kamiwaza_sdk.services.download.transfer.write import MemorySink

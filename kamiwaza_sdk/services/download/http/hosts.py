@@ -21,8 +21,6 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
-from yarl import URL
-
 from kamiwaza_sdk._addresses import kept_address, redact_text
 from kamiwaza_sdk._validation import shown
 from kamiwaza_sdk.exceptions import ConfigurationException
@@ -30,6 +28,7 @@ from kamiwaza_sdk.services.download.exceptions import InvalidUrlException
 
 if TYPE_CHECKING:
     from aiohttp.connector import AddrInfoType
+    from yarl import URL
 
 
 #: IPv6 addresses whose last four bytes are where packets go: IPv4-mapped (RFC 4291, 2.5.5.2) and NAT64 (RFC 6052, 2.1).
@@ -146,12 +145,14 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
-def proxy_for(target: URL) -> URL | None:
+def proxy_for(target: "URL") -> "URL | None":
     """Return the proxy to reach a URL by, with user information where it has some; `None` where there is to be none.
 
     Raises:
         ConfigurationException: The environment names one of a kind that cannot be used.
     """
+    from yarl import URL
+
     named = getproxies_environment().get(target.scheme)
     if named is None or any(map(proxy_bypass, _names(target))):
         return None
@@ -165,7 +166,7 @@ def proxy_for(target: URL) -> URL | None:
     return proxy
 
 
-def _names(target: URL) -> tuple[str, str]:
+def _names(target: "URL") -> tuple[str, str]:
     return target.host or "", f"{target.host_subcomponent}:{target.port}"
 
 

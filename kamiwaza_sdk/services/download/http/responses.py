@@ -1,12 +1,7 @@
-"""One request and its answer, as errors and reports tell of it.
-
-Dates in headers.
-"""
+"""One request and its answer, as errors and reports tell of it."""
 
 import asyncio
 from dataclasses import dataclass
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import Final, NoReturn
 
 import aiohttp
@@ -135,11 +130,3 @@ async def next_piece(content: aiohttp.StreamReader, exchange: Exchange) -> bytes
                         return piece
         except RuntimeError:  # how the stream says so itself, where it notices
             raise exchange.interrupted("the session was closed") from None
-
-
-def parse_date(text: str) -> datetime | None:
-    """Return the moment that a header names, naive where it says no zone; `None` where it names none."""
-    try:
-        return parsedate_to_datetime(text)
-    except (ValueError, OverflowError):  # the latter of a year or a zone too large
-        return None
