@@ -50,11 +50,11 @@ class MalformedFileException(FormatException, ValueError):
 
 
 class NotTheModelException(MalformedFileException):
-    """A file has the name of a model, and is something else: a Git LFS pointer, a web page, an error, a text.
+    """A file has the name of a model and other content: a pointer, a web page, an error, a text.
 
     Attributes:
-        kind: ``git_lfs_pointer``, ``html_page``, ``error_answer`` (in JSON or XML), ``text``, ``empty``, ``zeros``, or
-            ``wrong_magic_number``.
+        kind: ``git_lfs_pointer``, ``git_annex_pointer``, ``magnet_link``, ``html_page``, ``error_answer`` (in JSON or
+            XML), ``image``, ``document``, ``text``, ``empty``, ``empty_archive``, ``zeros``, or ``wrong_magic_number``.
     """
 
     def __init__(

@@ -241,6 +241,6 @@ def _refuse_what_is_no_model(source: ByteSource, head: bytes) -> Reading[None]:
     What is an archive at its end is looked through as one: some programs look there first.
     """
     fault = what_is_instead(head, path=source.path, size=source.size)
-    if fault is None or (source.format == "pickle" and source.size and (yield from find_members(source)) is not None):
+    if fault is None or (source.format == "pickle" and source.size and (yield from find_members(source))):
         return
     raise NotTheModelException(path=source.path, format=source.format, reason=fault.reason, kind=fault.kind)

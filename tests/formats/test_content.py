@@ -1,5 +1,6 @@
-"""What is found under the name of a model instead of it is named, and nothing else is taken for it."""
+"""Other content under the name of a model is named, and no model is mistaken for it."""
 
+import gzip
 import pickle
 import zipfile
 from pathlib import Path, PurePosixPath
@@ -20,7 +21,18 @@ XML = (
 )
 AZURE = b'\xef\xbb\xbf<?xml version="1.0" encoding="utf-8"?><Error><Code>BlobNotFound</Code></Error>'
 JSON = b'{"error":"Repository not found"}'
-WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.gguf", "model.onnx", "model.pt", "model.pkl", "model.npz")
+ANNEX_KEY = b"SHA256E-s4976698672--" + b"ab" * 32 + b".safetensors"
+WEIGHTS = (
+    "model.safetensors",
+    "pytorch_model.bin",
+    "model.gguf",
+    "model.onnx",
+    "model.h5",
+    "model.ckpt",
+    "model.pt",
+    "model.pkl",
+    "model.npz",
+)
 
 
 def kind(data: bytes, path: str) -> FaultKind | None:
@@ -32,7 +44,23 @@ def kind(data: bytes, path: str) -> FaultKind | None:
     ("data", "expected", "reason"),
     [
         (POINTER, "git_lfs_pointer", "a Git LFS pointer to 4,976,698,672 bytes: fetch the file itself"),
+        (b"\xef\xbb\xbf" + POINTER, "git_lfs_pointer", "a Git LFS pointer to 4,976,698,672 bytes"),
+        (POINTER.replace(b"size", b"x-a b\nsize"), "git_lfs_pointer", "a Git LFS pointer to 4,976,698,672 bytes"),
+        (POINTER + b"x-a b\n", "git_lfs_pointer", "a Git LFS pointer to 4,976,698,672 bytes"),
+        (
+            b"/annex/objects/" + ANNEX_KEY + b"\n",
+            "git_annex_pointer",
+            "pointer to 4,976,698,672 bytes: .*git annex get",
+        ),
+        (b"../.git/annex/objects/pX/ZJ/" + ANNEX_KEY + b"/" + ANNEX_KEY, "git_annex_pointer", "4,976,698,672 bytes"),
+        (b"/annex/objects/URL--http&c%%example.org", "git_annex_pointer", "a git-annex pointer: fetch"),
+        (b"magnet:?xt=urn:btih:" + b"ab" * 20, "magnet_link", "a magnet link: .*BitTorrent"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(40), "image", r"an image \(PNG\)"),
+        (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "document", r"a document \(PDF\)"),
         (PAGE, "html_page", r"an HTML page \('Sign in'\)"),
+        (PAGE.decode().encode("utf-16"), "html_page", r"an HTML page \('Sign in'\)"),
+        (PAGE.decode().encode("utf-16-be"), "html_page", r"an HTML page \('Sign in'\)"),
+        (gzip.compress(PAGE, mtime=0), "html_page", r"an HTML page \('Sign in'\)"),
         (b"\n<!-- a -->\n<HTML lang=en>", "html_page", "an HTML page"),
         (XML, "error_answer", r"an error in XML \('AccessDenied'\)"),
         (AZURE, "error_answer", r"an error in XML \('BlobNotFound'\)"),
@@ -44,7 +72,7 @@ def kind(data: bytes, path: str) -> FaultKind | None:
     ],
 )
 @pytest.mark.parametrize("name", WEIGHTS)
-def test_what_is_under_the_name_of_weights_is_said_by_name(
+def test_other_content_under_the_name_of_weights_is_named(
     data: bytes, expected: str, reason: str, name: str, tmp_path: Path
 ) -> None:
     with pytest.raises(NotTheModelException, match=reason) as caught:
@@ -55,7 +83,23 @@ def test_what_is_under_the_name_of_weights_is_said_by_name(
     assert (str(again), again.kind, again.path) == (str(caught.value), expected, caught.value.path)
 
 
-def test_a_pointer_is_one_under_any_name_and_nothing_longer_is_one() -> None:
+@pytest.mark.parametrize("name", [name for name in WEIGHTS if name != "model.npz"])
+def test_an_empty_archive_is_named(name: str, tmp_path: Path) -> None:
+    empty = b"PK\x05\x06" + bytes(18)
+    with pytest.raises(NotTheModelException, match="an empty archive") as caught:
+        inspect_bytes(empty, tmp_path / name)
+    assert caught.value.kind == "empty_archive"
+    assert kind(empty, "model.npz") is None  # which NumPy writes for no arrays
+
+
+def test_a_packed_pickle_is_no_page(tmp_path: Path) -> None:
+    assert inspect_bytes(gzip.compress(pickle.dumps({"a": 1})), tmp_path / "model.pkl").format == "pickle"
+    assert kind(b"\x1f\x8b\x08" + bytes(100), "model.pkl") is None
+
+
+def test_pointers_are_recognised_under_any_name_up_to_their_largest_size() -> None:
+    assert kind(b"/annex/objects/" + ANNEX_KEY + b"\n", "README.md") == "git_annex_pointer"
+    assert kind(b"See /annex/objects/" + ANNEX_KEY, "README.md") is None
     assert kind(POINTER, "README.md") == kind(POINTER, "tokenizer.json") == kind(POINTER, "data.parquet")
     assert kind(POINTER + b" " * 1024, "README.md") is None
     assert kind(POINTER.replace(b"size", b"about"), "README.md") is None
@@ -79,18 +123,18 @@ def test_a_pointer_is_one_under_any_name_and_nothing_longer_is_one() -> None:
         (bytes(5000), "model.onnx_data"),
     ],
 )
-def test_what_can_be_under_a_name_is_no_fault(data: bytes, path: str) -> None:
+def test_content_that_a_name_allows_is_no_fault(data: bytes, path: str) -> None:
     assert kind(data, path) is None
 
 
 @pytest.mark.parametrize("path", ["config.json", "tokenizer.model", "params.yaml"])
-def test_a_page_or_an_error_is_no_configuration(path: str) -> None:
+def test_pages_and_errors_are_faults_of_configurations(path: str) -> None:
     assert kind(PAGE, path) == "html_page"
     assert kind(JSON, path) == "error_answer"
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "model.gguf", "model.pt", "array.npy"])
-def test_nothing_and_zeros_are_faults_where_a_format_begins_with_something(name: str) -> None:
+def test_no_bytes_and_zeros_are_faults_of_formats_with_a_magic_number(name: str) -> None:
     assert kind(b"", name) == "empty"
     assert kind(bytes(10_000), name) == "zeros"
 
@@ -106,24 +150,24 @@ def test_a_gguf_file_with_another_magic_number_is_refused(first: bytes, reason: 
     assert caught.value.kind == "wrong_magic_number"
 
 
-def test_what_a_file_of_another_name_is_stays_what_it_is(tmp_path: Path) -> None:
+def test_a_safetensors_file_with_the_name_of_gguf_is_read_as_safetensors(tmp_path: Path) -> None:
     assert inspect_bytes(safetensors_file({}), tmp_path / "model.gguf").format == "safetensors"
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists), st.integers(0, 5))
-def test_no_pickle_is_taken_for_a_text(value: object, protocol: int) -> None:
+def test_pickles_are_not_mistaken_for_texts(value: object, protocol: int) -> None:
     data = pickle.dumps(value, protocol)
     assert [kind(data, name) for name in ("model.pkl", "pytorch_model.bin", "model.pt")] == [None] * 3
 
 
-def test_a_pickle_in_text_is_looked_through_however_long_it_is(tmp_path: Path) -> None:
+def test_a_long_pickle_in_text_is_scanned(tmp_path: Path) -> None:
     data = b"(lp0\n" + b"I1\na" * 3000 + b"cos\nsystem\n(S'true'\ntRa."
     described = inspect_bytes(data, tmp_path / "pytorch_model.bin")
     assert described.format == "pickle"
     assert described.verdict == "dangerous"
 
 
-def test_an_archive_behind_a_page_is_looked_through(tmp_path: Path) -> None:
+def test_an_archive_behind_a_page_is_scanned(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     path.write_bytes(PAGE)
     with zipfile.ZipFile(path, "a") as archive:
@@ -133,18 +177,18 @@ def test_an_archive_behind_a_page_is_looked_through(tmp_path: Path) -> None:
     assert described.verdict == "dangerous"
 
 
-def test_a_text_whose_name_promises_nothing_is_of_no_format(tmp_path: Path) -> None:
+def test_a_text_with_another_name_has_no_format(tmp_path: Path) -> None:
     with pytest.raises(UnknownFormatException):
         inspect_bytes(b"Repository not found", tmp_path / "notes.md")
 
 
 @given(st.binary(max_size=300), st.sampled_from([*WEIGHTS, "config.json", "README.md"]))
-def test_whatever_the_bytes_are_there_is_an_answer(data: bytes, path: str) -> None:
+def test_any_bytes_get_an_answer(data: bytes, path: str) -> None:
     found = what_is_instead(data, path=path, size=len(data))
     assert found is None or found.reason.startswith("is ")
     assert is_html(data) in {True, False}
 
 
 @given(st.text("ab./", max_size=8).map(lambda text: str(PurePosixPath(text.replace("b", "bin")))))
-def test_a_names_ending_is_what_pathlib_takes_for_one(path: str) -> None:
+def test_endings_are_those_of_pathlib(path: str) -> None:
     assert is_model_file_name(path) == (PurePosixPath(path).suffix == ".bin")

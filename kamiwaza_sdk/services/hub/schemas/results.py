@@ -21,8 +21,9 @@ class FileFaultSchema(InputSchema):
 
     Attributes:
         path: Relative to the model's root, with ``/`` between segments.
-        kind: What it is: ``git_lfs_pointer``, ``html_page``, ``error_answer`` (in JSON or XML), ``text``, ``empty``,
-            ``zeros``, or ``wrong_magic_number``.
+        kind: What it is: ``git_lfs_pointer``, ``git_annex_pointer``, ``magnet_link``, ``html_page``, ``error_answer``
+            (in JSON or XML), ``image``, ``document``, ``text``, ``empty``, ``empty_archive``, ``zeros``, or
+            ``wrong_magic_number``.
         reason: The same for people to read, with the way out; begins with "is".
 
     Example:
