@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.formats.exceptions import UnknownFormatException as UnknownFormatException
     from kamiwaza_sdk.formats.exceptions import UnknownVariantException as UnknownVariantException
     from kamiwaza_sdk.formats.inspection import FileFormat as FileFormat
-    from kamiwaza_sdk.formats.inspection import FormatSchema as FormatSchema
     from kamiwaza_sdk.formats.inspection import ReadRange as ReadRange
     from kamiwaza_sdk.formats.inspection import detect_format as detect_format
     from kamiwaza_sdk.formats.inspection import inspect_file as inspect_file
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.formats.schemas import AttentionLayersSchema as AttentionLayersSchema
     from kamiwaza_sdk.formats.schemas import AttentionSchema as AttentionSchema
     from kamiwaza_sdk.formats.schemas import CompanionSchema as CompanionSchema
+    from kamiwaza_sdk.formats.schemas import FormatSchema as FormatSchema
     from kamiwaza_sdk.formats.schemas import GGUFArraySchema as GGUFArraySchema
     from kamiwaza_sdk.formats.schemas import GGUFSchema as GGUFSchema
     from kamiwaza_sdk.formats.schemas import GGUFValue as GGUFValue
@@ -516,7 +516,7 @@ _MODULES = {
     "Filter": "kamiwaza_sdk.services.model.schemas.filters",
     "FormatException": "kamiwaza_sdk.formats.exceptions",
     "FormatLimitException": "kamiwaza_sdk.formats.exceptions",
-    "FormatSchema": "kamiwaza_sdk.formats.inspection",
+    "FormatSchema": "kamiwaza_sdk.formats.schemas",
     "GGUFArraySchema": "kamiwaza_sdk.formats.schemas",
     "GGUFSchema": "kamiwaza_sdk.formats.schemas",
     "GGUFValue": "kamiwaza_sdk.formats.schemas",

@@ -1,9 +1,6 @@
-"""Puts together what texts, headers and the layout say about a model: of the variant that is loaded, never a sum.
+"""Puts together what the texts, headers and layout of a repository say about the variant that is loaded."""
 
-Finds the code that a repository brings, or has its loader bring from another one.
-"""
-
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Mapping
 from functools import cached_property
 from typing import Final
 
@@ -22,71 +19,11 @@ from kamiwaza_sdk.formats.parameters import (
     read_quantization,
     sum_counts,
 )
+from kamiwaza_sdk.formats.remote import remote_code
 from kamiwaza_sdk.formats.schemas import AttentionSchema, GGUFSchema, TensorTable
 from kamiwaza_sdk.formats.schemas.repository import LayoutSchema, RepositoryDetailsSchema, VariantSchema
 from kamiwaza_sdk.formats.source import ByteSource, read_json
 from kamiwaza_sdk.formats.tasks import find_task
-
-#: The files that configure a model, whose keys can name code.
-CONFIGURATIONS: Final = (
-    "config.json",
-    "generation_config.json",
-    "model_index.json",
-    "preprocessor_config.json",
-    "processor_config.json",
-    "tokenizer_config.json",
-)
-#: What transformers and diffusers load classes by: ``module.Class``, or ``other/repository--module.Class``.
-_KEYS: Final = ("auto_map", "custom_pipeline", "custom_pipelines")
-_LONGEST_NAME: Final = 200
-_MOST_NAMES: Final = 5
-
-
-def remote_code(texts: Mapping[str, bytes], paths: Iterable[str]) -> dict[str, str | None]:
-    """Return which code files bring or name, by path; `None` for a configuration that cannot be read."""
-    found: dict[str, str | None] = {path: "is code" for path in paths if path.lower().endswith((".py", ".pyc", ".pyx"))}
-    for name in CONFIGURATIONS:
-        if name in texts:
-            try:
-                found |= _named(name, texts[name])
-            except FormatException:
-                found[name] = None
-    return dict(sorted(found.items()))
-
-
-def _named(name: str, text: bytes) -> dict[str, str | None]:
-    source = ByteSource(path=name, size=len(text), byte_budget=0, request_budget=0, remote=False)
-    named = dict[str, list[str]]()
-    pending: list[object] = [read_json(source, text, infinite=True)]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, dict):
-            pending += [inside for key, inside in value.items() if key not in _KEYS]
-            for key in _KEYS:
-                if value.get(key):
-                    named.setdefault(key, []).extend(_strings(value[key]))
-        elif isinstance(value, list):
-            pending += value
-    return {name: "names code: " + "; ".join(f"{key} {_shown(names)}" for key, names in named.items())} if named else {}
-
-
-def _strings(value: object) -> Iterator[str]:
-    pending = [value]
-    while pending:
-        inside = pending.pop()
-        if isinstance(inside, str):
-            yield inside
-        elif isinstance(inside, dict):
-            pending += inside.values()
-        elif isinstance(inside, list):
-            pending += inside
-
-
-def _shown(names: Iterable[str]) -> str:
-    distinct = sorted(set(names))
-    more = f" and {len(distinct) - _MOST_NAMES} more" if len(distinct) > _MOST_NAMES else ""
-    return ", ".join(name[:_LONGEST_NAME] for name in distinct[:_MOST_NAMES]) + more
-
 
 #: A larger text describes nothing.
 MAX_TEXT: Final = 4 * 1024**2

@@ -15,11 +15,10 @@ from kamiwaza_sdk.formats.kinds import candidates, detect, kind_of_head, named_f
 from kamiwaza_sdk.formats.readers.gguf import read_gguf
 from kamiwaza_sdk.formats.readers.onnx import read_onnx
 from kamiwaza_sdk.formats.readers.safetensors import read_safetensors
-from kamiwaza_sdk.formats.schemas import GGUFSchema, ONNXSchema, OtherFileSchema, PickleSchema, SafetensorsSchema
+from kamiwaza_sdk.formats.schemas import FormatSchema, OtherFileSchema
 from kamiwaza_sdk.formats.source import Budget, ByteSource, Reading, Span
 
 FileFormat: TypeAlias = Literal["safetensors", "gguf", "onnx", "pickle"]
-FormatSchema: TypeAlias = SafetensorsSchema | GGUFSchema | ONNXSchema | PickleSchema | OtherFileSchema
 _T = TypeVar("_T")
 ReadRange: TypeAlias = Callable[[int, int], Awaitable[bytes]]
 

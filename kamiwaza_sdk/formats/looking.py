@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from kamiwaza_sdk.formats.content import name_kind
 from kamiwaza_sdk.formats.exceptions import FormatException
-from kamiwaza_sdk.formats.inspection import FormatSchema, ReadRange, inspect_ranges, inspect_within
-from kamiwaza_sdk.formats.layouts.components import FileRole, header_role
+from kamiwaza_sdk.formats.inspection import ReadRange, inspect_ranges, inspect_within
+from kamiwaza_sdk.formats.layouts.describe import FileRole, header_role
 from kamiwaza_sdk.formats.parameters import MOST_COMPARISONS, ParameterCount, count_parameters
-from kamiwaza_sdk.formats.schemas import GGUFSchema, ONNXSchema, OtherFileSchema, SafetensorsSchema, TensorTable
+from kamiwaza_sdk.formats.schemas import (
+    FormatSchema,
+    GGUFSchema,
+    ONNXSchema,
+    OtherFileSchema,
+    SafetensorsSchema,
+    TensorTable,
+)
 from kamiwaza_sdk.formats.source import Budget
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 from typing import Final, NoReturn
 
 from kamiwaza_sdk.formats.exceptions import FormatLimitException, UnknownFormatException
-from kamiwaza_sdk.formats.facts import CONFIGURATIONS, MAX_TEXT, Repository, quantization_of
-from kamiwaza_sdk.formats.inspection import FormatSchema, detect_format
+from kamiwaza_sdk.formats.facts import MAX_TEXT, Repository, quantization_of
+from kamiwaza_sdk.formats.inspection import detect_format
 from kamiwaza_sdk.formats.kinds import kind_behind_user_block, kind_of_head
 from kamiwaza_sdk.formats.layouts.candidates import brief_structure
 from kamiwaza_sdk.formats.layouts.describe import is_structural
@@ -15,7 +15,8 @@ from kamiwaza_sdk.formats.layouts.names import weight_format
 from kamiwaza_sdk.formats.licences import LONGEST, is_licence_file
 from kamiwaza_sdk.formats.looking import FileSummary, Looking
 from kamiwaza_sdk.formats.parameters import QUANTIZATION_FILES
-from kamiwaza_sdk.formats.schemas import SafetensorsSchema
+from kamiwaza_sdk.formats.remote import CONFIGURATIONS
+from kamiwaza_sdk.formats.schemas import FormatSchema, SafetensorsSchema
 from kamiwaza_sdk.formats.schemas.repository import RepositoryDetailsSchema
 from kamiwaza_sdk.formats.sharded import INDEX, MAX_INDEX, ShardIndex
 
@@ -163,11 +164,6 @@ def _files(root: Path) -> list[Path]:
             reason = f"more than {MAX_FILES} files are in it; inspect the directory of one model"
             raise FormatLimitException(path=str(root), reason=reason, limit=MAX_FILES)
     return sorted(found)
-
-
-def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return _checked(path, file.read(MAX_TEXT + 1))
 
 
 def _checked(path: Path, text: bytes) -> bytes:

@@ -8,7 +8,7 @@ import pytest
 
 from kamiwaza_sdk import ChecksumMismatchException, Policy, inspect_directory
 from kamiwaza_sdk.formats import inspection
-from kamiwaza_sdk.formats.inspection import FormatSchema
+from kamiwaza_sdk.formats.schemas import FormatSchema
 from kamiwaza_sdk.formats.source import ByteSource, Reading
 from kamiwaza_sdk.services.hub.details import check_fetched
 from kamiwaza_sdk.testing import HuggingFaceServer

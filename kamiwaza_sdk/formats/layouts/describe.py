@@ -4,14 +4,14 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import PurePosixPath
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
-from kamiwaza_sdk.formats.inspection import FormatSchema
 from kamiwaza_sdk.formats.layouts.candidates import Candidate, find_candidates, read_object
 from kamiwaza_sdk.formats.layouts.choices import choose_default
-from kamiwaza_sdk.formats.layouts.components import FileRole, find_pipelines, header_role
+from kamiwaza_sdk.formats.layouts.components import find_pipelines
 from kamiwaza_sdk.formats.layouts.names import (
     companion_kind,
     in_checkpoint,
@@ -19,6 +19,7 @@ from kamiwaza_sdk.formats.layouts.names import (
     is_training_state,
     weight_format,
 )
+from kamiwaza_sdk.formats.schemas import FormatSchema, GGUFSchema, SafetensorsSchema
 from kamiwaza_sdk.formats.schemas.repository import (
     CompanionKind,
     CompanionSchema,
@@ -26,6 +27,8 @@ from kamiwaza_sdk.formats.schemas.repository import (
     LayoutSchema,
     VariantSchema,
 )
+
+FileRole: TypeAlias = CompanionKind | Literal["model"]
 
 #: The names of the small files that declare what belongs together.
 STRUCTURAL_FILES: Final = ("adapter_config.json", "model_index.json", "modules.json")
@@ -213,3 +216,43 @@ def _named(candidates: list[Candidate]) -> list[Candidate]:
         else:
             found.append(one)
     return found
+
+
+#: What ``general.type`` of a GGUF file means here:
+#: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, and llama.cpp's ``gguf-py/gguf/constants.py``.
+_TYPES: Final[dict[str, FileRole]] = {
+    "model": "model",
+    "adapter": "adapter",
+    "mmproj": "projector",
+    "imatrix": "importance matrix",
+    "vocab": "tokenizer",
+}
+#: How trainers of adapters name tensors: Kohya's scripts, PEFT, Diffusers.
+_ADAPTED: Final = (".lora_A.", ".lora_B.", ".lora_down.", ".lora_up.", ".lora_a.", ".lora_b.", ".hada_w1_a", ".lokr_w1")
+_LOOKED_AT: Final = 100
+
+
+def header_role(header: FormatSchema) -> FileRole | None:
+    """Return what a header says that its file is; `None` where it does not say, or is no whole header."""
+    if isinstance(header, GGUFSchema):
+        return _gguf_role(header)
+    if isinstance(header, SafetensorsSchema) and _are_adapted(header.tensors):
+        return "adapter"
+    return None
+
+
+def _gguf_role(header: GGUFSchema) -> FileRole | None:
+    named = header.metadata.get("general.type")
+    if isinstance(named, str) and named in _TYPES:
+        return _TYPES[named]
+    if header.architecture == "clip":
+        return "projector"
+    # The first file of a set may hold keys only.
+    return "tokenizer" if not header.parameters_by_dtype and "split.count" not in header.metadata else None
+
+
+def _are_adapted(names: Iterable[str]) -> bool:
+    first = list(islice(names, _LOOKED_AT))
+    return bool(first) and all(
+        any(mark in f"{name}." for mark in _ADAPTED) or name.endswith(".alpha") for name in first
+    )

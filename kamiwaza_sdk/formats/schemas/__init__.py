@@ -1,6 +1,7 @@
 """What files say about themselves, as Pydantic models."""
 
 from kamiwaza_sdk.formats.schemas.files import (
+    FormatSchema,
     GGUFArraySchema,
     GGUFSchema,
     GGUFValue,
@@ -34,6 +35,7 @@ __all__ = [
     "AttentionSchema",
     "CompanionKind",
     "CompanionSchema",
+    "FormatSchema",
     "GGUFArraySchema",
     "GGUFSchema",
     "GGUFValue",

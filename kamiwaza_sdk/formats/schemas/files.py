@@ -478,3 +478,6 @@ class OtherFileSchema(FileSchema):
     pickles: int = 0
     findings: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+
+
+FormatSchema: TypeAlias = SafetensorsSchema | GGUFSchema | ONNXSchema | PickleSchema | OtherFileSchema
