@@ -35,12 +35,14 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.formats.inspection import inspect_file as inspect_file
     from kamiwaza_sdk.formats.inspection import inspect_remote as inspect_remote
     from kamiwaza_sdk.formats.layouts.describe import describe_layout as describe_layout
-    from kamiwaza_sdk.formats.memory.estimate import HasWeights as HasWeights
-    from kamiwaza_sdk.formats.memory.estimate import estimate_memory as estimate_memory
-    from kamiwaza_sdk.formats.memory.estimate import longest_context as longest_context
+    from kamiwaza_sdk.formats.memory import HasWeights as HasWeights
+    from kamiwaza_sdk.formats.memory import estimate_memory as estimate_memory
+    from kamiwaza_sdk.formats.memory import longest_context as longest_context
     from kamiwaza_sdk.formats.repository import DESCRIBING_FILES as DESCRIBING_FILES
+    from kamiwaza_sdk.formats.repository import combine_shards as combine_shards
     from kamiwaza_sdk.formats.repository import describe_repository as describe_repository
     from kamiwaza_sdk.formats.repository import inspect_directory as inspect_directory
+    from kamiwaza_sdk.formats.repository import inspect_shards as inspect_shards
     from kamiwaza_sdk.formats.schemas import AttentionLayersSchema as AttentionLayersSchema
     from kamiwaza_sdk.formats.schemas import AttentionSchema as AttentionSchema
     from kamiwaza_sdk.formats.schemas import CompanionSchema as CompanionSchema
@@ -64,8 +66,6 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.formats.schemas import TensorSchema as TensorSchema
     from kamiwaza_sdk.formats.schemas import TensorTable as TensorTable
     from kamiwaza_sdk.formats.schemas import VariantSchema as VariantSchema
-    from kamiwaza_sdk.formats.sharded import combine_shards as combine_shards
-    from kamiwaza_sdk.formats.sharded import inspect_shards as inspect_shards
     from kamiwaza_sdk.services.download.config import DownloadConfig as DownloadConfig
     from kamiwaza_sdk.services.download.exceptions import ChecksumMismatchException as ChecksumMismatchException
     from kamiwaza_sdk.services.download.exceptions import DownloadDiskException as DownloadDiskException
@@ -522,7 +522,7 @@ _MODULES = {
     "GGUFValue": "kamiwaza_sdk.formats.schemas",
     "GitBlobMismatchException": "kamiwaza_sdk.services.hub.exceptions",
     "HasFiles": "kamiwaza_sdk.services.storage.schemas",
-    "HasWeights": "kamiwaza_sdk.formats.memory.estimate",
+    "HasWeights": "kamiwaza_sdk.formats.memory",
     "HostNotAllowedException": "kamiwaza_sdk.services.download.exceptions",
     "HubConfig": "kamiwaza_sdk.services.hub.config",
     "HubException": "kamiwaza_sdk.services.hub.exceptions",
@@ -640,19 +640,19 @@ _MODULES = {
     "VersionUnavailableException": "kamiwaza_sdk.services.hub.exceptions",
     "adopt": "kamiwaza_sdk.services.hub.services",
     "check_database": "kamiwaza_sdk.database",
-    "combine_shards": "kamiwaza_sdk.formats.sharded",
+    "combine_shards": "kamiwaza_sdk.formats.repository",
     "create_async_engine": "kamiwaza_sdk.database",
     "create_engine": "kamiwaza_sdk.database",
     "describe_layout": "kamiwaza_sdk.formats.layouts.describe",
     "describe_repository": "kamiwaza_sdk.formats.repository",
     "detect_format": "kamiwaza_sdk.formats.inspection",
-    "estimate_memory": "kamiwaza_sdk.formats.memory.estimate",
+    "estimate_memory": "kamiwaza_sdk.formats.memory",
     "fetch": "kamiwaza_sdk.services.hub.services",
     "inspect_directory": "kamiwaza_sdk.formats.repository",
     "inspect_file": "kamiwaza_sdk.formats.inspection",
     "inspect_remote": "kamiwaza_sdk.formats.inspection",
-    "inspect_shards": "kamiwaza_sdk.formats.sharded",
-    "longest_context": "kamiwaza_sdk.formats.memory.estimate",
+    "inspect_shards": "kamiwaza_sdk.formats.repository",
+    "longest_context": "kamiwaza_sdk.formats.memory",
     "manifest_digest": "kamiwaza_sdk.services.hub.schemas.results",
     "plot_memory": "kamiwaza_sdk.services.hub.plots",
     "search": "kamiwaza_sdk.services.hub.services",

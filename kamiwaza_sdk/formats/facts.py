@@ -4,14 +4,14 @@ from collections.abc import Container, Iterable, Mapping
 from functools import cached_property
 from typing import Final
 
-from kamiwaza_sdk.formats.cards import read_front_matter
+from kamiwaza_sdk.formats.attention import config_attention, text_configuration
 from kamiwaza_sdk.formats.exceptions import FormatException, FormatLimitException, UnknownVariantException
+from kamiwaza_sdk.formats.inspection import FileSummary, is_weights
 from kamiwaza_sdk.formats.layouts.choices import family_of
 from kamiwaza_sdk.formats.layouts.describe import READ_FORMATS, sort_files
 from kamiwaza_sdk.formats.layouts.names import weight_format
 from kamiwaza_sdk.formats.licences import is_licence_file, joined, recognise_licence
-from kamiwaza_sdk.formats.looking import FileSummary, is_weights
-from kamiwaza_sdk.formats.memory.attention import config_attention, text_configuration
+from kamiwaza_sdk.formats.metadata import find_task, read_front_matter, remote_code
 from kamiwaza_sdk.formats.parameters import (
     QUANTIZATION_FILES,
     ParameterCount,
@@ -19,11 +19,9 @@ from kamiwaza_sdk.formats.parameters import (
     read_quantization,
     sum_counts,
 )
-from kamiwaza_sdk.formats.remote import remote_code
 from kamiwaza_sdk.formats.schemas import AttentionSchema, GGUFSchema, TensorTable
 from kamiwaza_sdk.formats.schemas.repository import LayoutSchema, RepositoryDetailsSchema, VariantSchema
 from kamiwaza_sdk.formats.source import ByteSource, read_json
-from kamiwaza_sdk.formats.tasks import find_task
 
 #: A larger text describes nothing.
 MAX_TEXT: Final = 4 * 1024**2

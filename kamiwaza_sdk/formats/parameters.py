@@ -17,7 +17,7 @@ from math import prod
 from operator import itemgetter
 from typing import Final, NamedTuple
 
-from kamiwaza_sdk.formats.memory.attention import text_configuration
+from kamiwaza_sdk.formats.attention import text_configuration
 from kamiwaza_sdk.formats.schemas.files import StoredTensor
 
 __all__ = [

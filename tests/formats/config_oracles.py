@@ -14,7 +14,7 @@ from transformers import (  # type: ignore[import-not-found, unused-ignore]  # i
     __version__,
 )
 
-from kamiwaza_sdk.formats.memory.attention import DEFAULTS, config_attention
+from kamiwaza_sdk.formats.attention import DEFAULTS, config_attention
 from tests.formats.published import PUBLISHED, Published
 
 __all__ = ["compare_configurations", "compare_defaults"]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kamiwaza_sdk import describe_repository
-from kamiwaza_sdk.formats.cards import read_front_matter
+from kamiwaza_sdk.formats.metadata import read_front_matter
 
 KEYS: Final = ("license", "license_name", "language", "library_name", "base_model", "tags", "pipeline_tag")
 RESULTS: Final = "".join(f"  - task:\n      type: Retrieval\n    value: {number}\n" for number in range(2500))

@@ -40,7 +40,7 @@ from kamiwaza_sdk import (
 )
 from kamiwaza_sdk.formats.containers import archive as archive_module
 from kamiwaza_sdk.formats.containers import packed as packed_module
-from kamiwaza_sdk.formats.containers.look import MAX_DEPTH
+from kamiwaza_sdk.formats.containers.contents import MAX_DEPTH
 from kamiwaza_sdk.formats.kinds import KINDS
 from kamiwaza_sdk.formats.schemas.files import OtherFormat
 from tests.formats.kinds import ARCHIVES, BY_HEAD, NUMBERS, tarred, zipped

@@ -23,7 +23,7 @@ from kamiwaza_sdk import (
     inspect_file,
 )
 from kamiwaza_sdk.formats import source
-from kamiwaza_sdk.formats.looking import FileSummary, Looking
+from kamiwaza_sdk.formats.inspection import FileSummary, Looking
 from kamiwaza_sdk.formats.readers.protobuf import DTYPES
 from tests.formats.making import Ranges, inspect_bytes
 

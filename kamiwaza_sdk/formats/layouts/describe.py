@@ -9,9 +9,8 @@ from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
-from kamiwaza_sdk.formats.layouts.candidates import Candidate, find_candidates, read_object
+from kamiwaza_sdk.formats.layouts.candidates import Candidate, find_candidates, find_pipelines, read_object
 from kamiwaza_sdk.formats.layouts.choices import choose_default
-from kamiwaza_sdk.formats.layouts.components import find_pipelines
 from kamiwaza_sdk.formats.layouts.names import (
     companion_kind,
     in_checkpoint,

@@ -6,24 +6,85 @@ That are Keras's Lambda layers, TorchScript, PyTorch's packages, compiled progra
 configurations name.
 
 How Keras writes objects: https://keras.io/guides/serialization_and_saving/, ``keras/src/saving/serialization_lib.py``.
+
+Names the types that a file of skops asks for and skops does not trust by itself.
+
+The format: https://skops.readthedocs.io/en/stable/persistence.html; each object of ``schema.json`` is a node with its
+class, its module and the loader that makes it. Each loader trusts other types.
 """
 
+import json
 import pickletools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from functools import cache
+from importlib.resources import files
 from typing import Any, Final, Literal, TypeAlias
 
-from kamiwaza_sdk.formats.cards import read_yaml
 from kamiwaza_sdk.formats.containers.archive import Member, open_member
 from kamiwaza_sdk.formats.containers.packed import Allowance
 from kamiwaza_sdk.formats.exceptions import FormatException
 from kamiwaza_sdk.formats.kinds import is_pickle_name, is_program
+from kamiwaza_sdk.formats.metadata import read_yaml
 from kamiwaza_sdk.formats.pickles.machine import MAX_IMPORTS, Import
 from kamiwaza_sdk.formats.pickles.rules import judge
-from kamiwaza_sdk.formats.pickles.skops import untrusted_types
 from kamiwaza_sdk.formats.pickles.walk import Walked, parse_header, walk_pickles
 from kamiwaza_sdk.formats.schemas.files import PickleImportSchema, PickleVerdict
 from kamiwaza_sdk.formats.source import ByteSource, Cursor, Reading, read_json
+
+#: What loaders trust, besides the names in ``skops.json``, which ``tests.formats.skops_oracle`` makes.
+_SKOPS_TRUSTED: Final[Mapping[str, frozenset[str]]] = {
+    "BytearrayNode": frozenset({"builtins.bytearray"}),
+    "BytesNode": frozenset({"builtins.bytes"}),
+    "DefaultDictNode": frozenset({"collections.defaultdict"}),
+    "DictNode": frozenset({"builtins.dict", "collections.OrderedDict"}),
+    "ListNode": frozenset({"builtins.list"}),
+    "MaskedArrayNode": frozenset({"numpy.ma.MaskedArray", "numpy.ma.core.MaskedArray"}),
+    "RandomGeneratorNode": frozenset({"numpy.random._generator.Generator"}),
+    "RandomStateNode": frozenset({"numpy.random.mtrand.RandomState"}),
+    "SetNode": frozenset({"builtins.set"}),
+    "SliceNode": frozenset({"builtins.slice"}),
+    "TupleNode": frozenset({"builtins.tuple"}),
+}
+#: They make nothing of the types they name: values of JSON, and nodes that stand elsewhere.
+_SKOPS_HARMLESS: Final = frozenset({"CachedNode", "JsonNode"})
+
+
+def untrusted_types(schema: Mapping[str, Any]) -> set[Import]:  # Any: JSON
+    """Return the modules and names of the types, functions and methods that skops wants to be told to trust."""
+    found = set[Import]()
+    for node in _skops_nodes(schema):
+        loader, module, name = (str(node[key]) for key in ("__loader__", "__module__", "__class__"))
+        if loader in _SKOPS_HARMLESS:
+            continue
+        if f"{module}.{name}" not in _SKOPS_TRUSTED.get(loader, frozenset()) | _skops_listed().get(loader, frozenset()):
+            found.add(Import(module, name))
+        content = node.get("content")
+        if loader == "MethodNode" and isinstance(content, dict):
+            found.add(Import(module, f"{name}.{content.get('func', '?')}"))
+    return found
+
+
+def _skops_nodes(value: Any) -> Iterator[Mapping[str, Any]]:  # Any: JSON
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            waiting += one.values()
+            if isinstance(one.get("__loader__"), str) and {"__module__", "__class__"} <= one.keys():
+                yield one
+        elif isinstance(one, list):
+            waiting += one
+
+
+@cache
+def _skops_listed() -> Mapping[str, frozenset[str]]:
+    loaders = json.loads(files(__package__).joinpath("skops.json").read_text("utf-8"))["loaders"]
+    return {
+        loader: frozenset(f"{module}.{name}" for module, names in modules.items() for name in names.split())
+        for loader, modules in loaders.items()
+    }
+
 
 #: The first pickle of PyTorch's old format: a number, by which it is known.
 _TORCH: Final = re.compile(rb"\x80[\x02-\x05]\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19\.")

@@ -16,7 +16,7 @@ from collections import Counter
 from math import prod
 from typing import Any, Final, NamedTuple
 
-from kamiwaza_sdk.formats.memory.gguf import gguf_attention
+from kamiwaza_sdk.formats.attention import gguf_attention
 from kamiwaza_sdk.formats.schemas.files import GGUFArraySchema, GGUFSchema, GGUFValue, TensorSchema, TensorTable
 from kamiwaza_sdk.formats.source import ByteSource, Cursor, Reading
 

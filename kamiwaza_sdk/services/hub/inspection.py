@@ -21,14 +21,13 @@ from kamiwaza_sdk.formats.exceptions import (
     UnknownFormatException,
 )
 from kamiwaza_sdk.formats.facts import Repository, quantization_of
-from kamiwaza_sdk.formats.inspection import check_head
+from kamiwaza_sdk.formats.inspection import FileSummary, Looking, check_head
 from kamiwaza_sdk.formats.kinds import is_program, kind_beside, named_format
 from kamiwaza_sdk.formats.layouts.candidates import brief_structure
 from kamiwaza_sdk.formats.layouts.choices import first_files
 from kamiwaza_sdk.formats.licences import is_licence_file
-from kamiwaza_sdk.formats.looking import FileSummary, Looking
+from kamiwaza_sdk.formats.metadata import remote_code
 from kamiwaza_sdk.formats.parameters import QUANTIZATION_FILES
-from kamiwaza_sdk.formats.remote import remote_code
 from kamiwaza_sdk.formats.repository import (
     describe_repository,
     describing_files,

@@ -16,8 +16,8 @@ from kamiwaza_sdk.formats.exceptions import UnknownVariantException
 from kamiwaza_sdk.formats.kinds import named_format
 from kamiwaza_sdk.formats.layouts.choices import files_of_variant, first_files, loaded_files
 from kamiwaza_sdk.formats.licences import all_of, is_licence_file
-from kamiwaza_sdk.formats.memory.estimate import estimate_memory
-from kamiwaza_sdk.formats.remote import CONFIGURATIONS
+from kamiwaza_sdk.formats.memory import estimate_memory
+from kamiwaza_sdk.formats.metadata import CONFIGURATIONS
 from kamiwaza_sdk.formats.schemas import LayoutSchema, RepositoryDetailsSchema, Runtime, VariantSchema
 from kamiwaza_sdk.services.hub.cache import KeptFiles
 from kamiwaza_sdk.services.hub.digests import by_content

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple, Protocol
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.formats.facts import Repository
 from kamiwaza_sdk.formats.layouts.choices import LOADED_KINDS, needed_companions, total_size
-from kamiwaza_sdk.formats.memory.estimate import estimate_memory, longest_context
+from kamiwaza_sdk.formats.memory import estimate_memory, longest_context
 from kamiwaza_sdk.formats.schemas import (
     AttentionSchema,
     CompanionSchema,

@@ -1,4 +1,7 @@
-"""Estimates what a model takes in memory, by the program that loads it."""
+"""What a model keeps of the tokens it has seen, as its configuration or its GGUF header tells.
+
+Estimates what a model takes in memory, by the program that loads it.
+"""
 
 from typing import Final, Protocol, get_args
 

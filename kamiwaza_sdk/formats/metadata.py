@@ -1,0 +1,370 @@
+"""Reads the head of a model card: YAML between two lines of dashes, found where `huggingface_hub` finds it.
+
+PyYAML takes it apart; nothing is constructed, so that tags name no types, and values keep the letters they were written
+with: the language ``no`` is no `False`.
+
+Says what a model is made for, as far as its class, its configuration and the files beside it tell.
+
+The words are those of https://huggingface.co/tasks. What is not told is unknown: the class of a language model and that
+of one that sees can end alike.
+
+Finds the code that a repository brings, or names in another one.
+"""
+
+import re
+from collections.abc import Container, Iterable, Iterator, Mapping
+from functools import lru_cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from kamiwaza_sdk.formats.exceptions import FormatException
+from kamiwaza_sdk.formats.source import ByteSource, read_json
+
+if TYPE_CHECKING:
+    import yaml
+
+
+_BLOCK: Final = re.compile(r"\A\s*---(?:\r\n|\r|\n)(.*?)(?:\r\n|\r|\n)---[ \t]*(?:\r\n|\n|\Z)", re.DOTALL)
+_LONGEST: Final = 1024**2
+_DEEPEST: Final = 64
+#: How many values a head may have, each alias counted as often as it is used.
+_MOST_VALUES: Final = 100_000
+_NULL: Final = {"", "~", "null", "Null", "NULL"}
+
+_Value: TypeAlias = "str | list[_Value] | dict[str, _Value] | None"
+
+
+def read_front_matter(text: str) -> "Mapping[str, tuple[str, ...]]":
+    """Return the texts of each key, one or those of lists; none where the head is no YAML, or asks for too much.
+
+    At most 1 MiB, 64 levels and 100,000 values, aliases unfolded.
+    """
+    block = _BLOCK.match(text.removeprefix("\ufeff"))
+    return _read(block[1]) if block is not None and len(block[1]) <= _LONGEST else {}
+
+
+def read_yaml(text: str) -> _Value:
+    """Return what a document holds: texts, lists of them, mappings of them.
+
+    Raises:
+        ValueError: It is no YAML, or has more than 64 levels or 100,000 values, aliases unfolded.
+    """
+    from yaml import YAMLError
+
+    try:
+        return _Builder(text).build()
+    except YAMLError as error:
+        raise ValueError(f"it is no YAML: {str(error)[:200]!a}") from None
+    except _TooMuchException:
+        raise ValueError(f"it has more than {_MOST_VALUES} values, or is nested too deeply") from None
+
+
+@lru_cache(maxsize=8)  # a plan asks more than once
+def _read(block: str) -> "Mapping[str, tuple[str, ...]]":
+    from yaml import YAMLError
+
+    try:
+        head = _Builder(block).build()
+    except (YAMLError, _TooMuchException):
+        return {}
+    return MappingProxyType({key: _texts(value) for key, value in head.items()} if isinstance(head, dict) else {})
+
+
+def _texts(value: _Value) -> tuple[str, ...]:
+    if isinstance(value, list):
+        return tuple(text for one in value for text in _texts(one))
+    return (value.strip(),) if isinstance(value, str) and value.strip() else ()
+
+
+class _TooMuchException(Exception):
+    """A head asks for more than it may."""
+
+
+class _Builder:
+    """Puts the events of one document together, counting what they unfold to."""
+
+    def __init__(self, text: str) -> None:
+        import yaml
+
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        self._events: Iterator[yaml.Event] = yaml.parse(text, Loader=loader)
+        self._anchors = dict[str, tuple[_Value, int]]()
+        self._values = 0
+
+    def build(self) -> _Value:
+        import yaml
+
+        content = [e for e in (next(self._events), next(self._events)) if isinstance(e, yaml.DocumentStartEvent)]
+        value = self._value(next(self._events), 0) if content else None
+        if any(isinstance(event, yaml.DocumentStartEvent) for event in self._events):
+            raise _TooMuchException  # of several documents none is the head
+        return value
+
+    def _value(self, event: "yaml.Event", depth: int) -> _Value:
+        import yaml
+
+        before = self._values
+        self._count(1)
+        if isinstance(event, yaml.AliasEvent):
+            value, size = self._anchors.get(str(event.anchor), (None, 0))
+            self._count(size)
+            return value
+        if depth > _DEEPEST:
+            raise _TooMuchException
+        value = (
+            self._scalar(event)
+            if isinstance(event, yaml.ScalarEvent)
+            else self._list(depth)
+            if isinstance(event, yaml.SequenceStartEvent)
+            else self._mapping(depth)
+        )
+        if event.anchor is not None:  # type: ignore[attr-defined]  # every event of a value has one
+            self._anchors[event.anchor] = value, self._values - before  # type: ignore[attr-defined]
+        return value
+
+    def _count(self, values: int) -> None:
+        self._values += values
+        if self._values > _MOST_VALUES:
+            raise _TooMuchException
+
+    def _scalar(self, event: "yaml.ScalarEvent") -> str | None:
+        return None if event.implicit[0] and event.value in _NULL else str(event.value)
+
+    def _list(self, depth: int) -> _Value:
+        import yaml
+
+        found = list[_Value]()
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+            found.append(self._value(event, depth + 1))
+        return found
+
+    def _mapping(self, depth: int) -> _Value:
+        import yaml
+
+        found = dict[str, _Value]()
+        merged = dict[str, _Value]()
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            is_merge = isinstance(event, yaml.ScalarEvent) and event.implicit[0] and event.value == "<<"
+            key = self._value(event, depth + 1)
+            value = self._value(next(self._events), depth + 1)
+            if is_merge:
+                for one in reversed(value if isinstance(value, list) else [value]):
+                    merged |= one if isinstance(one, dict) else {}
+            elif isinstance(key, str):
+                found[key] = value
+        return merged | found
+
+
+#: Classes by their whole names, where the ending says too little.
+_CLASSES: Final = {
+    "AltCLIPModel": "zero-shot-image-classification",
+    "BarkModel": "text-to-speech",
+    "CLIPModel": "zero-shot-image-classification",
+    "ChineseCLIPModel": "zero-shot-image-classification",
+    "ClapModel": "zero-shot-audio-classification",
+    "InternVLChatModel": "image-text-to-text",
+    "Siglip2Model": "zero-shot-image-classification",
+    "SiglipModel": "zero-shot-image-classification",
+    "SpeechT5ForSpeechToText": "automatic-speech-recognition",
+    "VitsModel": "text-to-speech",
+}
+#: What a class is made for by how its name ends.
+_ENDINGS: Final = {
+    "ForAudioClassification": "audio-classification",
+    "ForAudioFrameClassification": "audio-classification",
+    "ForCTC": "automatic-speech-recognition",
+    "ForDepthEstimation": "depth-estimation",
+    "ForDocumentQuestionAnswering": "document-question-answering",
+    "ForImageClassification": "image-classification",
+    "ForImageClassificationWithTeacher": "image-classification",
+    "ForInstanceSegmentation": "image-segmentation",
+    "ForMaskGeneration": "mask-generation",
+    "ForMaskedLM": "fill-mask",
+    "ForObjectDetection": "object-detection",
+    "ForQuestionAnswering": "question-answering",
+    "ForSemanticSegmentation": "image-segmentation",
+    "ForSequenceClassification": "text-classification",
+    "ForSpeechSeq2Seq": "automatic-speech-recognition",
+    "ForTableQuestionAnswering": "table-question-answering",
+    "ForTextToSpeech": "text-to-speech",
+    "ForTokenClassification": "token-classification",
+    "ForUniversalSegmentation": "image-segmentation",
+    "ForVideoClassification": "video-classification",
+    "ForVisualQuestionAnswering": "visual-question-answering",
+    "ForZeroShotImageClassification": "zero-shot-image-classification",
+    "ForZeroShotObjectDetection": "zero-shot-object-detection",
+}
+_GENERATING: Final = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel", "ForSeq2SeqLM")
+#: Models that hear, whose classes end as those of others do.
+_SPEECH_TO_TEXT: Final = frozenset({"moonshine", "seamless_m4t", "speech_to_text", "whisper"})
+_AUDIO: Final = frozenset({"data2vec-audio", "hubert", "sew", "unispeech", "wav2vec2", "wav2vec2-bert", "wavlm"})
+_MUSIC: Final = frozenset({"musicgen", "musicgen_melody"})
+#: Models that read a text and write another: https://huggingface.co/docs/transformers/model_doc/t5.
+_TEXT_TO_TEXT: Final = frozenset(
+    {"bart", "bigbird_pegasus", "blenderbot", "blenderbot-small", "fsmt", "led", "longt5", "m2m_100", "marian", "mbart"}
+    | {"mt5", "mvp", "nllb-moe", "pegasus", "pegasus_x", "plbart", "prophetnet", "switch_transformers", "t5", "umt5"}
+)
+#: Encoders, whose plain class gives a vector for each token.
+_TEXT_ENCODERS: Final = frozenset(
+    {
+        "albert",
+        "bert",
+        "camembert",
+        "deberta",
+        "deberta-v2",
+        "distilbert",
+        "electra",
+        "ernie",
+        "eurobert",
+        "gte",
+        "mpnet",
+    }
+    | {"modernbert", "new", "nomic_bert", "roberta", "xlm-roberta"}
+)
+_IMAGE_ENCODERS: Final = frozenset(
+    {"beit", "clip_vision_model", "convnext", "dinov2", "dinov3_vit", "siglip_vision_model"}
+) | {
+    "swin",
+    "vit",
+}
+#: Parts of a configuration that say what else than text a model takes.
+_SEES: Final = frozenset({"vision_config", "visual", "vit_config", "vision_tower", "mm_vision_tower", "img_processor"})
+_HEARS: Final = frozenset({"audio_config", "audio_encoder", "audio_processor", "speech_config"})
+#: Pipelines of Diffusers, by how their names begin, that make an image of a text.
+_TEXT_TO_IMAGE: Final = (
+    "AuraFlowPipeline",
+    "ChromaPipeline",
+    "FluxPipeline",
+    "HunyuanDiTPipeline",
+    "KandinskyPipeline",
+    "LatentConsistencyModelPipeline",
+    "LuminaPipeline",
+    "PixArtAlphaPipeline",
+    "PixArtSigmaPipeline",
+    "QwenImagePipeline",
+    "SanaPipeline",
+    "StableCascadeCombinedPipeline",
+    "StableDiffusion3Pipeline",
+    "StableDiffusionPipeline",
+    "StableDiffusionXLPipeline",
+)
+
+
+def find_task(config: Mapping[str, object], pipeline: Mapping[str, object], paths: Container[str]) -> str | None:
+    """Return what a model is made for; `None` where it is not told.
+
+    Args:
+        config: ``config.json``.
+        pipeline: ``model_index.json``.
+        paths: Of all files.
+    """
+    if pipeline.get("_class_name") in _TEXT_TO_IMAGE:
+        return "text-to-image"
+    if "open_clip_config.json" in paths:
+        return "zero-shot-image-classification"
+    if isinstance(config.get("pretrained_cfg"), dict):  # timm
+        classes = config.get("num_classes")
+        return None if type(classes) is not int else "image-classification" if classes else "image-feature-extraction"
+    names = config.get("architectures")
+    name = next((one for one in names if isinstance(one, str)), "") if isinstance(names, list) else ""
+    return _of_class(name, config, paths) if name else None
+
+
+def _of_class(name: str, config: Mapping[str, object], paths: Container[str]) -> str | None:
+    kind = str(config.get("model_type"))
+    if name in _CLASSES:
+        return _CLASSES[name]
+    if name.endswith("ForSequenceClassification") and kind in _AUDIO:
+        return "audio-classification"
+    task = next((task for end, task in _ENDINGS.items() if name.endswith(end)), None)
+    if task is not None:
+        return task
+    if name.endswith(_GENERATING):
+        return _generating(name, kind, config)
+    if name.endswith("Model"):
+        return _encoding(kind, paths)
+    return None
+
+
+def _generating(name: str, kind: str, config: Mapping[str, object]) -> str | None:
+    if kind in _SPEECH_TO_TEXT:
+        return "automatic-speech-recognition"
+    if kind in _MUSIC:
+        return "text-to-audio"
+    sees, hears = bool(config.keys() & _SEES), bool(config.keys() & _HEARS)
+    if "thinker_config" in config or (sees and hears):
+        return "any-to-any"
+    if sees or hears:
+        return "image-text-to-text" if sees else "audio-text-to-text"
+    if name.endswith(("ForCausalLM", "LMHeadModel")):
+        return "text-generation"
+    return "text2text-generation" if kind in _TEXT_TO_TEXT else None
+
+
+def _encoding(kind: str, paths: Container[str]) -> str | None:
+    if "modules.json" in paths:
+        return "sentence-similarity"
+    if kind in _IMAGE_ENCODERS:
+        return "image-feature-extraction"
+    return "feature-extraction" if kind in _TEXT_ENCODERS or kind in _AUDIO else None
+
+
+#: The files that configure a model, whose keys can name code.
+CONFIGURATIONS: Final = (
+    "config.json",
+    "generation_config.json",
+    "model_index.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "tokenizer_config.json",
+)
+#: What transformers and diffusers load classes by: ``module.Class``, or ``other/repository--module.Class``.
+_KEYS: Final = ("auto_map", "custom_pipeline", "custom_pipelines")
+_LONGEST_CLASS_NAME: Final = 200
+_MOST_NAMES: Final = 5
+
+
+def remote_code(texts: Mapping[str, bytes], paths: Iterable[str]) -> dict[str, str | None]:
+    """Return which code files bring or name, by path; `None` for a configuration that cannot be read."""
+    found: dict[str, str | None] = {path: "is code" for path in paths if path.lower().endswith((".py", ".pyc", ".pyx"))}
+    for name in CONFIGURATIONS:
+        if name in texts:
+            try:
+                found |= _named(name, texts[name])
+            except FormatException:
+                found[name] = None
+    return dict(sorted(found.items()))
+
+
+def _named(name: str, text: bytes) -> dict[str, str | None]:
+    source = ByteSource(path=name, size=len(text), byte_budget=0, request_budget=0, remote=False)
+    named = dict[str, list[str]]()
+    pending: list[object] = [read_json(source, text, infinite=True)]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            pending += [inside for key, inside in value.items() if key not in _KEYS]
+            for key in _KEYS:
+                if value.get(key):
+                    named.setdefault(key, []).extend(_strings(value[key]))
+        elif isinstance(value, list):
+            pending += value
+    return {name: "names code: " + "; ".join(f"{key} {_shown(names)}" for key, names in named.items())} if named else {}
+
+
+def _strings(value: object) -> Iterator[str]:
+    pending = [value]
+    while pending:
+        inside = pending.pop()
+        if isinstance(inside, str):
+            yield inside
+        elif isinstance(inside, dict):
+            pending += inside.values()
+        elif isinstance(inside, list):
+            pending += inside
+
+
+def _shown(names: Iterable[str]) -> str:
+    distinct = sorted(set(names))
+    more = f" and {len(distinct) - _MOST_NAMES} more" if len(distinct) > _MOST_NAMES else ""
+    return ", ".join(name[:_LONGEST_CLASS_NAME] for name in distinct[:_MOST_NAMES]) + more
