@@ -20,8 +20,8 @@ from typing import ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from kamiwaza_sdk.services.download.http.dates import parse_date
 from kamiwaza_sdk.services.download.schemas import Validators
-from kamiwaza_sdk.services.download.transfer.retries import parse_date
 
 _LINE: Final = re.compile(rb"(0|[1-9][0-9]{0,18}) ([0-9a-f]{64})")
 _LAST_WORD: Final = re.compile(rb"(published|refused) (0|[1-9][0-9]{0,18}) ([0-9a-f]{64})")

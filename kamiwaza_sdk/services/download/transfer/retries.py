@@ -7,7 +7,6 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Final, TypeVar
 
 from kamiwaza_sdk.services.download.config import DownloadConfig
@@ -16,6 +15,7 @@ from kamiwaza_sdk.services.download.exceptions import (
     DownloadException,
     DownloadStatusException,
 )
+from kamiwaza_sdk.services.download.http.dates import parse_date
 from kamiwaza_sdk.services.download.schemas import AttemptCallback, DownloadAttempt
 
 _LOG: Final = logging.getLogger("kamiwaza_sdk.download")
@@ -114,11 +114,3 @@ def parse_retry_after(value: str | None) -> float | None:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())
-
-
-def parse_date(text: str) -> datetime | None:
-    """Return the moment that a header names, naive where it says no zone; `None` where it names none."""
-    try:
-        return parsedate_to_datetime(text)
-    except (ValueError, OverflowError):  # the latter of a year or a zone too large
-        return None
