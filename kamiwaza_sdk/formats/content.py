@@ -13,7 +13,14 @@ import zlib
 from pathlib import PurePosixPath
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from kamiwaza_sdk.formats.kinds import PICKLE_ENDINGS, detect, kind_by_name, kind_of_head
+from kamiwaza_sdk.formats.kinds import (
+    PACKED_SUFFIXES,
+    PICKLE_ENDINGS,
+    detect,
+    kind_of_head,
+    named_format,
+)
+from kamiwaza_sdk.formats.layouts.names import suffix_of
 
 FaultKind: TypeAlias = Literal[
     "git_lfs_pointer",
@@ -107,14 +114,17 @@ class ContentFault(NamedTuple):
 
 def is_model_file_name(path: str) -> bool:
     """Return whether a name promises weights or a configuration, of which `what_is_instead` can say more."""
-    return _ending(path) in _BINARY | _CONFIGURATIONS
+    return suffix_of(path) in _BINARY | _CONFIGURATIONS
 
 
-def name_kind(path: str) -> str:
-    """Return the part of a name that decides how a file is read: two names with the same part are read alike."""
-    if not is_model_file_name(path):
-        return kind_by_name(path)
-    return _ending(path) + ("*" if _promises_weights(path) else "")
+def reading_key(path: str) -> str:
+    """Return the part of a name that decides how a file is read: two files with the same part are read alike."""
+    packed = ""
+    while (suffix := suffix_of(path)) in PACKED_SUFFIXES:
+        path, packed = path[: -len(suffix)], suffix + packed
+    if is_model_file_name(path):
+        return suffix + ("*" if _promises_weights(path) else "") + packed
+    return ("" if named_format(path) is None else suffix) + packed
 
 
 def is_html(head: bytes) -> bool:
@@ -141,7 +151,7 @@ def what_is_instead(head: bytes, *, path: str, size: int) -> ContentFault | None
         True
     """
     head = head[:CONTENT_HEAD]
-    ending = _ending(path)
+    ending = suffix_of(path)
     if (pointer := _pointer(head, size)) is not None:
         return pointer
     if ending in _CONFIGURATIONS:
@@ -156,12 +166,6 @@ def what_is_instead(head: bytes, *, path: str, size: int) -> ContentFault | None
         or _text(head, path, whole=len(head) == size)
         or _wrong_magic_number(head, ending)
     )
-
-
-def _ending(path: str) -> str:
-    name = path.rstrip("/").rpartition("/")[2]  # as `PurePosixPath.suffix`, which takes ten times as long
-    dot = name.rfind(".")
-    return name[dot:].lower() if 0 < dot < len(name) - 1 else ""
 
 
 def _without_mark(head: bytes) -> bytes:
@@ -254,7 +258,7 @@ def _other_content(head: bytes) -> ContentFault | None:
 
 
 def _text(head: bytes, path: str, *, whole: bool) -> ContentFault | None:
-    ending = _ending(path)
+    ending = suffix_of(path)
     text = _decoded(head, whole=whole)
     if not _promises_weights(path):
         return None
@@ -268,7 +272,7 @@ def _text(head: bytes, path: str, *, whole: bool) -> ContentFault | None:
 
 def _promises_weights(path: str) -> bool:
     """Return whether a name is one of weights only: vocabularies are called ``.bin``, too."""
-    return _ending(path) != ".bin" or "model" in PurePosixPath(path).name.lower()
+    return suffix_of(path) != ".bin" or "model" in PurePosixPath(path).name.lower()
 
 
 def _decoded(head: bytes, *, whole: bool) -> str | None:

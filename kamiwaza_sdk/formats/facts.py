@@ -21,7 +21,7 @@ from kamiwaza_sdk.formats.parameters import (
 )
 from kamiwaza_sdk.formats.schemas import AttentionSchema, GGUFSchema, TensorTable
 from kamiwaza_sdk.formats.schemas.repository import LayoutSchema, RepositoryDetailsSchema, VariantSchema
-from kamiwaza_sdk.formats.source import ByteSource, read_json
+from kamiwaza_sdk.formats.source import read_json_text
 
 #: A larger text describes nothing.
 MAX_TEXT: Final = 4 * 1024**2
@@ -275,16 +275,19 @@ def quantization_of(texts: Mapping[str, bytes]) -> Quantization | None:
     return read_quantization(found["config.json"], {name: found[name] for name in QUANTIZATION_FILES})
 
 
+def refuse_long_text(text: bytes, *, path: str) -> None:
+    """Raise where a text is longer than any that describes a model."""
+    if len(text) > MAX_TEXT:
+        reason = f"it has more than {MAX_TEXT} bytes; that is no ordinary description"
+        raise FormatLimitException(path=path, reason=reason, limit=MAX_TEXT)
+
+
 def _json(path: str, texts: Mapping[str, bytes], name: str) -> dict[str, object]:
     text = texts.get(name)
     if text is None:
         return {}
-    if len(text) > MAX_TEXT:
-        reason = f"it has more than {MAX_TEXT} bytes; that is no ordinary description"
-        raise FormatLimitException(path=name, reason=reason, limit=MAX_TEXT)
-    place = f"{path}/{name}" if path else name
-    source = ByteSource(path=place, size=len(text), byte_budget=0, request_budget=0, remote=False)
-    return read_json(source, text, infinite=True)
+    refuse_long_text(text, path=name)
+    return read_json_text(text, path=f"{path}/{name}" if path else name, infinite=True)
 
 
 def _text(values: Mapping[str, object], key: str) -> str | None:

@@ -1,7 +1,4 @@
-"""Says what a file is, and what it says about itself, wherever it lies.
-
-Looks into the files of one model: each content once, whatever its names, and all within one budget.
-"""
+"""Inspects one file, local or remote, and caches the results for the files of one model."""
 
 import asyncio
 import errno
@@ -14,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar
 
 from kamiwaza_sdk.formats.containers.archive import find_members
 from kamiwaza_sdk.formats.containers.contents import read_contents
-from kamiwaza_sdk.formats.content import name_kind, what_is_instead
+from kamiwaza_sdk.formats.content import reading_key, what_is_instead
 from kamiwaza_sdk.formats.exceptions import (
     FormatException,
     MalformedFileException,
@@ -35,7 +32,7 @@ from kamiwaza_sdk.formats.schemas import (
     SafetensorsSchema,
     TensorTable,
 )
-from kamiwaza_sdk.formats.source import Budget, ByteSource, Reading, Span
+from kamiwaza_sdk.formats.source import ByteSource, InspectionBudget, Reading, Span
 
 if TYPE_CHECKING:
     from kamiwaza_sdk.formats.parameters import Quantization
@@ -45,25 +42,25 @@ FileFormat: TypeAlias = Literal["safetensors", "gguf", "onnx", "pickle"]
 _T = TypeVar("_T")
 ReadRange: TypeAlias = Callable[[int, int], Awaitable[bytes]]
 
-#: What the header of the largest safetensors file takes, and some.
+#: More than the header of the largest safetensors file has.
 _LOCAL_BYTES: Final = 512 * 1024**2
-#: A file of a hundred thousand members can be looked into at each.
+#: More than the largest archives have members.
 _LOCAL_REQUESTS: Final = 1_000_000
 _REMOTE_BYTES: Final = 32 * 1024**2
 _REMOTE_REQUESTS: Final = 64
 
 
 def detect_format(head: bytes, *, path: str = "") -> FileFormat | None:
-    r"""Say what a file is by how it begins, and, for formats that begin like nothing in particular, by its name.
+    r"""Return the format of a file by its first bytes; of formats without a magic number, by its name.
 
-    What the bytes say counts more than the name: a pickle that is called ``model.safetensors`` is a pickle.
+    The bytes count more than the name: a pickle that is called ``model.safetensors`` is a pickle.
 
     Args:
-        head: The first bytes: up to 64 KiB help to know ONNX, which has no mark, 32 do for the others.
+        head: The first bytes: up to 64 KiB help to recognise ONNX, which has no magic number; 32 suffice for others.
         path: The name, whose ending helps.
 
     Returns:
-        The format; `None` where it is none whose inside `inspect_file` reads.
+        The format; `None` of any whose content `inspect_file` does not read.
 
     Example:
         >>> detect_format(b"GGUF\x03\x00\x00\x00"), detect_format(b"\x80\x04K\x01.", path="model.safetensors")
@@ -73,24 +70,24 @@ def detect_format(head: bytes, *, path: str = "") -> FileFormat | None:
 
 
 def inspect_file(path: str | os.PathLike[str], *, name: str | None = None) -> FormatSchema:
-    """Return what a local file says about itself. Only its headers are read, and nothing is executed.
+    """Return the description of a local file. It reads only headers, and executes nothing.
 
-    It reads from the disk for as long as that takes, well under a second: in asyncio, call it in a thread.
+    It blocks while it reads, well under a second: in asyncio, call it in a thread.
 
     Args:
-        path: A file: of weights, or whatever lies beside them.
-        name: What it is called, for messages and for what its ending tells. Default: `path`, which tells nothing of
-            files that are kept by their digests.
+        path: A file of weights, or any file beside them.
+        name: The name of the file, for messages and for its ending. Default: `path`; give the name where the path is
+            another, as in a store that names files by their digests.
 
     Returns:
-        `SafetensorsSchema`, `GGUFSchema`, `ONNXSchema` or `PickleSchema`, whose inside is read, or `OtherFileSchema`,
-        of which little or nothing is: its ``format`` says which.
+        `SafetensorsSchema`, `GGUFSchema`, `ONNXSchema` or `PickleSchema`, whose content is read; or `OtherFileSchema`,
+        of which little or nothing is read: its ``format`` names the format.
 
     Raises:
-        MalformedFileException: It is not what its format demands.
-        NotTheModelException: It is not a model at all: a Git LFS pointer, a web page, an error, a text.
-        FormatLimitException: It asks for more than reading it is allowed to take.
-        UnknownFormatException: It is of no kind that is known.
+        MalformedFileException: The file violates its format.
+        NotTheModelException: The file has other content than a model: a pointer, a web page, an error, a text.
+        FormatLimitException: To read the file takes more than is allowed.
+        UnknownFormatException: The format is not known.
         OSError: It cannot be opened or read.
 
     Example:
@@ -99,16 +96,16 @@ def inspect_file(path: str | os.PathLike[str], *, name: str | None = None) -> Fo
         >>> inspect_file("empty.safetensors").parameters
         0
     """
-    return inspect_within(path, name=name, budget=Budget())
+    return inspect_within(path, name=name, budget=InspectionBudget())
 
 
-def inspect_within(path: str | os.PathLike[str], *, name: str | None = None, budget: Budget) -> FormatSchema:
-    """Return what `inspect_file` does, within what is left for the files of one model."""
-    # A pipe would keep whoever opens it waiting for a writer; opened so, it is an empty file.
+def inspect_within(path: str | os.PathLike[str], *, name: str | None = None, budget: InspectionBudget) -> FormatSchema:
+    """Do the same as `inspect_file`, within the budget that the files of one model share."""
+    # To open a pipe blocks until there is a writer; with O_NONBLOCK it is an empty file.
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         status = os.fstat(file)
-        if stat.S_ISDIR(status.st_mode):  # reading it would fail without its name
+        if stat.S_ISDIR(status.st_mode):  # the error of a read would not name it
             raise IsADirectoryError(errno.EISDIR, "Is a directory, which inspect_directory() looks into", path)
         source = ByteSource(
             path=os.fspath(path) if name is None else name,
@@ -126,27 +123,27 @@ def inspect_within(path: str | os.PathLike[str], *, name: str | None = None, bud
 async def inspect_remote(
     read_range: ReadRange, *, path: str, size: int, byte_budget: int = _REMOTE_BYTES
 ) -> FormatSchema:
-    """Return what a file that lies elsewhere says about itself, by reading ranges of it.
+    """Return the description of a remote file, from ranges of it.
 
-    A safetensors file takes two ranges at most: its first 64 KiB, and the rest of its header. Of the other formats, up
-    to 64 ranges are read.
+    A safetensors file takes at most two ranges: its first 64 KiB, and the rest of its header. Files of other formats
+    take at most 64.
 
     Args:
-        read_range: Returns the bytes at an offset, as many as asked for: both are its arguments, in this order, and
-            together they never lead outside the file.
-        path: The name for messages, whose ending helps to tell the format.
+        read_range: Returns the bytes of a range, which its arguments name: the offset, and the length. The range is
+            always inside the file.
+        path: The name of the file, for messages and for its ending.
         size: Of the file, in bytes.
-        byte_budget: How many bytes may be read in all. Where that does not do, an ONNX file is described as far as it
-            was read (``complete`` is `False`), and any other is refused.
+        byte_budget: The most bytes to read in all. Beyond it an ONNX file is described as far as it was read
+            (``complete`` is `False`), and any other is refused.
 
     Returns:
-        What `inspect_file` returns for the same file, but that fewer members of a zip archive are looked into.
+        The same as `inspect_file`, except that fewer members of a zip archive are scanned.
 
     Raises:
-        MalformedFileException: It is not what its format demands, or `read_range` returned another number of bytes.
-        NotTheModelException: It is not a model at all: a Git LFS pointer, a web page, an error, a text.
-        FormatLimitException: It asks for more than reading it is allowed to take.
-        UnknownFormatException: It is of no kind that is known.
+        MalformedFileException: The file violates its format, or `read_range` returned another number of bytes.
+        NotTheModelException: The file has other content than a model: a pointer, a web page, an error, a text.
+        FormatLimitException: To read the file takes more than is allowed.
+        UnknownFormatException: The format is not known.
         Exception: Whatever `read_range` raises.
 
     Example:
@@ -155,15 +152,15 @@ async def inspect_remote(
         >>> asyncio.run(inspect_remote(read_range, path="empty.safetensors", size=10)).parameters
         0
     """
-    return await inspect_ranges(read_range, path=path, size=size, byte_budget=byte_budget, budget=Budget())
+    return await inspect_ranges(read_range, path=path, size=size, byte_budget=byte_budget, budget=InspectionBudget())
 
 
 async def inspect_ranges(
-    read_range: ReadRange, *, path: str, size: int, byte_budget: int = _REMOTE_BYTES, budget: Budget
+    read_range: ReadRange, *, path: str, size: int, byte_budget: int = _REMOTE_BYTES, budget: InspectionBudget
 ) -> FormatSchema:
-    """Return what `inspect_remote` does, within what is left for the files of one model.
+    """Do the same as `inspect_remote`, within the budget that the files of one model share.
 
-    What is read is looked at in a thread: of a file that was made to, that takes a second.
+    It parses in a thread, for a hostile file can take a second.
     """
     source = ByteSource(
         path=path,
@@ -174,22 +171,22 @@ async def inspect_ranges(
         budget=budget,
     )
     reading = _inspect(source)
-    wanted = await asyncio.to_thread(_go_on, reading, None)
+    wanted = await asyncio.to_thread(_advance, reading, None)
     while isinstance(wanted, Span):
         data = _whole(await read_range(*wanted), wanted, source)
-        wanted = await asyncio.to_thread(_go_on, reading, data)
+        wanted = await asyncio.to_thread(_advance, reading, data)
     return wanted
 
 
 def _drive(reading: Reading[FormatSchema], file: int, source: ByteSource) -> FormatSchema:
-    wanted = _go_on(reading, None)
+    wanted = _advance(reading, None)
     while isinstance(wanted, Span):
-        wanted = _go_on(reading, _whole(os.pread(file, wanted.length, wanted.offset), wanted, source))
+        wanted = _advance(reading, _whole(os.pread(file, wanted.length, wanted.offset), wanted, source))
     return wanted
 
 
-def _go_on(reading: Reading[_T], data: bytes | None) -> "Span | _T":
-    """Return what a reader wants next, or what it came to."""
+def _advance(reading: Reading[_T], data: bytes | None) -> "Span | _T":
+    """Return the next span that a reader asks for, or its result."""
     try:
         return next(reading) if data is None else reading.send(data)
     except StopIteration as done:
@@ -208,11 +205,11 @@ def _whole(data: bytes, span: Span, source: ByteSource) -> bytes:
 def _inspect(source: ByteSource) -> Reading[FormatSchema]:
     head = yield from source.begin()
     source.format = detect(head, source.path)
-    yield from _refuse_what_is_no_model(source, head)
+    yield from _refuse_other_content(source, head)
     content, named = candidates(head, ""), named_format(source.path)
     if content and (content[0] in {"gguf", "onnx"} or content[0] == named == "safetensors"):
         return (yield from _READERS[content[0]](source))
-    try:  # what only begins like safetensors can be a pickle to loaders that ask neither its name nor its header
+    try:  # a file that begins like safetensors can be a pickle to loaders that check neither its name nor its header
         schema = yield from read_contents(source, head)
     except (UnknownFormatException, MalformedFileException):
         reader = next((kind for kind in (*content, named) if kind in _READERS), None)
@@ -233,18 +230,19 @@ _READERS: Final[Mapping[str | None, Callable[[ByteSource], Reading[FormatSchema]
 
 
 def check_head(head: bytes, *, path: str, size: int) -> bool:
-    """Return whether a file that begins like this is what its name says; where it cannot be, raise.
-
-    Where that needs more than the first bytes it is `False`: it may be.
+    """Return whether the first bytes of a file prove the format that its name says.
 
     Args:
-        head: Its first bytes: `CONTENT_HEAD` of them, or all.
-        path: Its name.
+        head: The first bytes: `CONTENT_HEAD` of them, or all.
+        path: The name of the file.
         size: Of the whole file, in bytes.
 
+    Returns:
+        `False` where more bytes are needed to decide.
+
     Raises:
-        NotTheModelException: It is something else than a model.
-        MalformedFileException: It is called safetensors, and does not begin as these do.
+        NotTheModelException: The file has other content than a model.
+        MalformedFileException: The name says safetensors, and the first bytes do not.
     """
     named = named_format(path)
     fault = what_is_instead(head, path=path, size=size)
@@ -257,10 +255,10 @@ def check_head(head: bytes, *, path: str, size: int) -> bool:
     return named in candidates(head, "") if kind is None else kind.is_weights
 
 
-def _refuse_what_is_no_model(source: ByteSource, head: bytes) -> Reading[None]:
-    """Raise where a file is something else than its name says.
+def _refuse_other_content(source: ByteSource, head: bytes) -> Reading[None]:
+    """Raise where a file has other content than its name promises.
 
-    What is an archive at its end is looked through as one: some programs look there first.
+    Not where an archive ends a pickle: some programs look there first, so its members are scanned.
     """
     fault = what_is_instead(head, path=source.path, size=source.size)
     if fault is None or (source.format == "pickle" and source.size and (yield from find_members(source))):
@@ -269,18 +267,18 @@ def _refuse_what_is_no_model(source: ByteSource, head: bytes) -> Reading[None]:
 
 
 _Check: TypeAlias = Callable[[FormatSchema], None]
-#: What tells what a GGUF file is a part of, or is for.
-_KEPT = ("split.count", "general.type")
+#: The keys of a GGUF file that decide its role.
+_ROLE_KEYS = ("split.count", "general.type")
 
 
 @dataclass(frozen=True, slots=True)
 class FileSummary:
-    """What is kept of a file that was looked into.
+    """The part of a file's description that has a bounded size.
 
     Attributes:
-        schema: What it says, without what grows with it: its tensors, its metadata, its inputs and outputs.
-        role: Whether it is a model or what goes with one; `None` where it does not say.
-        count: What its tensors come to; `None` where it does not say.
+        schema: The description without tensors, metadata, inputs and outputs.
+        role: A model, or which companion of one; `None` where the file does not say.
+        count: The parameters of its tensors; `None` where the file does not say.
     """
 
     schema: FormatSchema
@@ -289,103 +287,101 @@ class FileSummary:
 
     @property
     def beside(self) -> tuple[str, ...]:
-        """The names of files that have its weights, relative to its directory."""
+        """The names of the files that hold its weights, relative to its directory."""
         return (self.schema.external_files or ()) if isinstance(self.schema, ONNXSchema) else ()
 
     @property
     def outside(self) -> str | None:
-        """Which of its weights are not in its directory; `None` where none is."""
+        """The problem that weights are outside of its directory; `None` where none are."""
         outside = (self.schema.outside_files or ()) if isinstance(self.schema, ONNXSchema) else ()
         return f"it has weights outside of its directory, in {outside[0][:80]!a}" if outside else None
 
 
-class Looking:
-    """Remembers what was found in a content under a kind of name. Not for several threads at once.
-
-    All files share one budget.
+class InspectionCache:
+    """Inspects the files of one model within one budget, each content once per `reading_key`. Not thread-safe.
 
     Attributes:
-        quantization: How the model's weights are quantized, to be told before any of them is looked into.
+        quantization: How the weights of the model are quantized; to be set before the first inspection.
     """
 
     def __init__(self) -> None:
-        self._budget = Budget()
         self.quantization: Quantization | None = None
+        self._budget = InspectionBudget()
         self._comparisons = MOST_COMPARISONS
-        self._found = dict[tuple[Hashable, str], FileSummary | FormatException]()
+        self._results = dict[tuple[Hashable, str], FileSummary | FormatException]()
 
-    def look(self, path: Path, *, name: str, check: _Check | None = None) -> FileSummary:
-        """Return the summary of what a local file says. Blocks.
+    def inspect(self, path: Path, *, name: str, check: _Check | None = None) -> FileSummary:
+        """Return the summary of a local file. Blocks.
 
         Args:
-            path: Where it lies.
-            name: What it is called.
-            check: Is given all that the file says, before most of that is forgotten.
+            path: Of the file.
+            name: Its name in the model.
+            check: Is called with the whole description, before it is summarized.
 
         Raises:
-            FormatException: Whatever `inspect_file` raises, again for each name.
-            OSError: It cannot be opened or read.
+            FormatException: As `inspect_file` raises it, again for each name.
+            OSError: The file cannot be opened or read.
         """
         status = path.stat()
-        key = ((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns), name_kind(name))
-        found = self._found.get(key)
-        if found is None or (check is not None and not isinstance(found, FormatException)):
-            found = self._looked(path, name, check)
-            self._found[key] = found
-        if isinstance(found, FormatException):
-            raise found.renamed(name) from found
-        return found
+        key = ((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns), reading_key(name))
+        result = self._results.get(key)
+        if result is None or (check is not None and not isinstance(result, FormatException)):
+            result = self._inspect(path, name, check)
+            self._results[key] = result
+        if isinstance(result, FormatException):
+            raise result.renamed(name) from result
+        return result
 
-    async def look_there(self, read_range: ReadRange, *, path: str, size: int) -> FileSummary:
-        """Return the summary of what a file elsewhere says, by ranges; what was found is not remembered.
+    async def inspect_remote(self, read_range: ReadRange, *, path: str, size: int) -> FileSummary:
+        """Return the summary of a remote file, from ranges of it; the result is not cached.
 
         Raises:
-            FormatException: Whatever `inspect_remote` raises.
-            Exception: Whatever `read_range` raises.
+            FormatException: As `inspect_remote` raises it.
+            Exception: Any that `read_range` raises.
         """
         schema = await inspect_ranges(read_range, path=path, size=size, budget=self._budget)
         return await asyncio.to_thread(self.summarize, schema)
 
-    def _looked(self, path: Path, name: str, check: _Check | None) -> FileSummary | FormatException:
+    def _inspect(self, path: Path, name: str, check: _Check | None) -> FileSummary | FormatException:
         try:
             schema = inspect_within(path, name=name, budget=self._budget)
         except FormatException as error:
-            return error.with_traceback(None)  # which holds all that was read
+            return error.with_traceback(None)  # it refers to all that was read
         if check is not None:
             check(schema)
         return self.summarize(schema)
 
     def summarize(self, schema: FormatSchema) -> FileSummary:
-        """Return what is kept of all that a file says."""
-        role = header_role(schema)
+        """Return the summary of a description."""
+        dropped: dict[str, object] = {}
+        count = None
         if isinstance(schema, SafetensorsSchema):
-            count = self._count(schema)
-            return FileSummary(schema.model_copy(update={"tensors": TensorTable({}), "metadata": {}}), role, count)
-        if isinstance(schema, GGUFSchema):
-            kept = {key: schema.metadata[key] for key in _KEPT if key in schema.metadata}
+            dropped, count = {"tensors": TensorTable({}), "metadata": {}}, self._count(schema)
+        elif isinstance(schema, GGUFSchema):
+            keys = {key: schema.metadata[key] for key in _ROLE_KEYS if key in schema.metadata}
+            dropped = {"tensors": TensorTable({}), "metadata": keys}
             count = ParameterCount(schema.parameters, schema.parameters_by_dtype)
-            return FileSummary(schema.model_copy(update={"tensors": TensorTable({}), "metadata": kept}), role, count)
-        if isinstance(schema, ONNXSchema):
-            none = dict.fromkeys(("tensors", "inputs", "outputs"))
-            brief = schema.model_copy(update={**none, "metadata": {}, "opsets": {}, "cut_metadata": ()})
-            return FileSummary(brief, role, _count_of_graph(schema))
-        return FileSummary(schema, role)
+        elif isinstance(schema, ONNXSchema):
+            dropped = {
+                "tensors": None,
+                "inputs": None,
+                "outputs": None,
+                "metadata": {},
+                "opsets": {},
+                "cut_metadata": (),
+            }
+            if schema.parameters is not None:
+                count = ParameterCount(schema.parameters, schema.unpacked_by_dtype or {}, schema.packing_problem)
+        return FileSummary(schema.model_copy(update=dropped), header_role(schema), count)
 
     def _count(self, schema: SafetensorsSchema) -> ParameterCount:
         patterns = 0 if self.quantization is None else self.quantization.pattern_count
-        counted = count_parameters(
-            schema.tensors.stored(), self.quantization, most_comparisons=max(0, self._comparisons)
-        )
+        comparisons = max(0, self._comparisons)
+        count = count_parameters(schema.tensors.stored(), self.quantization, most_comparisons=comparisons)
         self._comparisons -= patterns * len(schema.tensors)
-        return counted
+        return count
 
 
 def is_weights(schema: FormatSchema) -> bool:
-    """Return whether files of the format that a file has are weights."""
+    """Return whether files of this format are weights."""
     return not isinstance(schema, OtherFileSchema) or schema.is_weights
-
-
-def _count_of_graph(schema: ONNXSchema) -> ParameterCount | None:
-    if schema.parameters is None:
-        return None
-    return ParameterCount(schema.parameters, schema.unpacked_by_dtype or {}, schema.packing_problem)

@@ -16,7 +16,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
 from kamiwaza_sdk.formats import kind_rules
 from kamiwaza_sdk.formats.kind_rules import is_onnx
-from kamiwaza_sdk.formats.layouts.names import ENDINGS, weight_format
+from kamiwaza_sdk.formats.layouts.names import ENDINGS, suffix_of, weight_format
 from kamiwaza_sdk.formats.schemas.files import OtherFormat
 
 DetectedFormat: TypeAlias = Literal["safetensors", "gguf", "onnx", "pickle"]
@@ -30,7 +30,7 @@ PICKLE_ENDINGS: Final = frozenset(ending for ending, kind in _NAMES.items() if k
 #: What may as well be something else: many formats are called ``.bin``, and arrays are mostly numbers.
 _VAGUE: Final = frozenset({".bin", ".npy", ".npz"})
 #: How packed files are called, behind what they are called unpacked.
-_PACKED_SUFFIXES: Final = frozenset({".bz2", ".gz", ".lz4", ".lzma", ".xz", ".z", ".zst"})
+PACKED_SUFFIXES: Final = frozenset({".bz2", ".gz", ".lz4", ".lzma", ".xz", ".z", ".zst"})
 #: zip, empty zip, and NumPy's arrays: all can hold pickles.
 _CONTAINERS: Final = (b"PK\x03\x04", b"PK\x05\x06", b"\x93NUMPY")
 _HIGHEST_PICKLE: Final = 5
@@ -38,33 +38,20 @@ _HIGHEST_PICKLE: Final = 5
 _LARGEST_HEADER: Final = 100_000_000
 
 
-def _ending(path: str) -> str:
-    name, dot, ending = path.rpartition("/")[2].rpartition(".")
-    return f".{ending.lower()}" if dot and name and ending else ""
-
-
-def kind_by_name(path: str) -> str:
-    """Return what of a name makes a difference to what a file is read as: two names with one kind are read alike."""
-    ending = _ending(path)
-    if ending in _PACKED_SUFFIXES:
-        return kind_by_name(unpacked_name(path)) + ending
-    return ending if ending in _NAMES else ""
-
-
 def unpacked_name(path: str) -> str:
     """Return what a packed file is called once it is unpacked; joblib packs files without calling them otherwise."""
-    return str(PurePosixPath(path).with_suffix("")) if _ending(path) in _PACKED_SUFFIXES else path
+    return str(PurePosixPath(path).with_suffix("")) if suffix_of(path) in PACKED_SUFFIXES else path
 
 
 def is_pickle_name(path: str) -> bool:
     """Return whether the name alone says that a file is a pickle, or holds some."""
-    ending = _ending(path)
+    ending = suffix_of(path)
     return _NAMES.get(ending) == "pickle" and ending not in _VAGUE
 
 
 def named_format(path: str) -> DetectedFormat | None:
     """Return what a name says that a file is; of what may as well be something else, the likeliest."""
-    return _NAMES.get(_ending(path))
+    return _NAMES.get(suffix_of(path))
 
 
 def _is_gguf(head: bytes) -> bool:

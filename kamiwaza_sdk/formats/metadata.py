@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from kamiwaza_sdk.formats.exceptions import FormatException
-from kamiwaza_sdk.formats.source import ByteSource, read_json
+from kamiwaza_sdk.formats.source import read_json_text
 
 if TYPE_CHECKING:
     import yaml
@@ -337,9 +337,8 @@ def remote_code(texts: Mapping[str, bytes], paths: Iterable[str]) -> dict[str, s
 
 
 def _named(name: str, text: bytes) -> dict[str, str | None]:
-    source = ByteSource(path=name, size=len(text), byte_budget=0, request_budget=0, remote=False)
     named = dict[str, list[str]]()
-    pending: list[object] = [read_json(source, text, infinite=True)]
+    pending: list[object] = [read_json_text(text, path=name, infinite=True)]
     while pending:
         value = pending.pop()
         if isinstance(value, dict):

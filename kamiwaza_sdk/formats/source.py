@@ -1,9 +1,8 @@
-"""JSON from strangers: bounded in depth, in size, and in what it unfolds to.
+"""How readers get bytes, and how JSON from outside is parsed: both within limits.
 
-How a reader gets bytes without knowing from where: it yields the spans that it wants, and a driver sends them.
-
-A reader is a generator of `Span`, so that one reader serves a local file, where a driver reads, and a remote one, where
-another driver awaits. What it may ask for in all is bounded by the budgets of its `ByteSource`.
+A reader is a generator that yields a `Span` for the bytes it needs, and a driver sends them. So one reader serves local
+files, from which a driver reads, and remote files, for which another driver awaits. The budgets of a `ByteSource` bound
+what its readers may request in all.
 """
 
 from collections.abc import Generator
@@ -13,22 +12,22 @@ from pydantic_core import from_json
 
 from kamiwaza_sdk.formats.exceptions import FormatLimitException, MalformedFileException
 
-#: How much is read first, before the format is known: most headers are in it.
+#: The first bytes to read, before the format is known: most headers fit.
 HEAD: Final = 65_536
-#: What a cursor reads ahead at most.
-_FURTHEST: Final = 4 * 1024**2
+#: The most bytes that a cursor reads ahead.
+_MOST_AHEAD: Final = 4 * 1024**2
 _KIB: Final = 1024
-#: How many steps are made in one file. A step is an instruction of a pickle, or what takes as long: a microsecond.
+#: The steps that one file may take. A step is an instruction of a pickle, or other work of about a microsecond.
 MAX_STEPS: Final = 800_000
-#: How many files' worth of it one model may take.
-_MODEL_SHARE: Final = 4
+#: The steps and bytes that the files of one model may take together.
+_MODEL_STEPS: Final = 4 * MAX_STEPS
 _MODEL_BYTES: Final = 2 * 1024**3
 
 _T = TypeVar("_T")
 
 
 class Span(NamedTuple):
-    """Bytes that a reader wants: always inside the file, never none."""
+    """The bytes that a reader requests: at least one, and inside the file."""
 
     offset: int
     length: int
@@ -37,31 +36,31 @@ class Span(NamedTuple):
 Reading: TypeAlias = Generator[Span, bytes, _T]
 
 
-class Budget:
-    """What looking into all files of one model may take together, besides what each of them may.
+class InspectionBudget:
+    """The budget that the files of one model share, besides those that each file has.
 
     Attributes:
-        steps: How many are left.
-        bytes: How many may still be read.
+        steps: The steps that are left.
+        bytes: The bytes that may still be read.
     """
 
     def __init__(self) -> None:
-        self.steps = _MODEL_SHARE * MAX_STEPS
+        self.steps = _MODEL_STEPS
         self.bytes = _MODEL_BYTES
 
 
 class ByteSource:
-    """One file, as a reader sees it.
+    """One file, from which readers request bytes.
 
     Attributes:
-        path: The name for messages, whose ending can tell the format.
+        path: The name of the file, for messages and for its ending.
         size: In bytes.
-        format: What it is read as, for messages.
-        exhausted: Whether a budget was not enough.
-        curtailed: Whether that was one of bytes or requests, or what this file shares with others: alone, or read from
-            here, it could be known.
-        budget: What this file shares with the others of its model.
-        remote: Whether a read costs a round trip, so that reading ahead pays and looking everywhere does not.
+        format: The format that a reader expects, for messages.
+        exhausted: Whether a budget was exceeded.
+        curtailed: Whether that was the budget of bytes, of requests, or the shared one: inspected alone, or as a local
+            file, this one could be described.
+        budget: The budget shared with the other files of the model.
+        remote: Whether a request costs a round trip, so that readers read ahead, and skip what they can.
     """
 
     def __init__(
@@ -72,7 +71,7 @@ class ByteSource:
         byte_budget: int,
         request_budget: int,
         remote: bool,
-        budget: Budget | None = None,
+        budget: InspectionBudget | None = None,
     ) -> None:
         self.path = path
         self.size = size
@@ -86,21 +85,21 @@ class ByteSource:
         self._request_budget = request_budget
         self._requests_left = request_budget
         self._steps_left = MAX_STEPS
-        self.budget = Budget() if budget is None else budget
+        self.budget = InspectionBudget() if budget is None else budget
 
     def begin(self) -> Reading[bytes]:
-        """Return the first bytes, which later reads are served from."""
+        """Return the first bytes, from which later reads are served."""
         self._head = yield from self.read(0, min(HEAD, self.size))
         return self._head
 
     def read(self, offset: int, length: int) -> Reading[bytes]:
-        """Return exactly these bytes, or raise: they are not in the file, or over the budget."""
+        """Return exactly these bytes; raise where they are outside of the file, or exceed the budget."""
         if offset + length > self.size:
             self.refuse(f"{length} bytes should follow, but the file ends at byte {self.size}; get all of it", offset)
         known = self._head[offset : offset + length]
         if len(known) == length:
             return known
-        if not self.remote:  # to read a little again is faster than to put large pieces together
+        if not self.remote:  # to read a little twice is faster than to join large pieces
             return (yield self._spend(offset, length))
         return known + (yield self._spend(offset + len(known), length - len(known)))
 
@@ -121,15 +120,15 @@ class ByteSource:
         return Span(offset, length)
 
     def step(self, offset: int, steps: int = 1) -> None:
-        """Count what costs time, not bytes, or raise: that is enough."""
+        """Spend steps of the budgets, or raise."""
         self._steps_left -= steps
         self.budget.steps -= steps
         if self._steps_left < 0:
             self._stop(f"it is unknown beyond step {MAX_STEPS}; that is no ordinary file", MAX_STEPS, offset)
         if self.budget.steps < 0:
             self.curtailed = True
-            most = _MODEL_SHARE * MAX_STEPS
-            self._stop(f"it is not looked into, because the files of this model take over {most} steps", most, offset)
+            what = f"it is not looked into, because the files of this model take over {_MODEL_STEPS} steps"
+            self._stop(what, _MODEL_STEPS, offset)
 
     def _stop(self, reason: str, limit: int, offset: int) -> NoReturn:
         self.exhausted = True
@@ -140,17 +139,17 @@ class ByteSource:
         raise MalformedFileException(path=self.path, format=self.format, offset=offset, reason=reason)
 
     def exceed(self, reason: str, limit: int, offset: int | None = None) -> NoReturn:
-        """Raise that the file is over a limit."""
+        """Raise that the file exceeds a limit."""
         raise FormatLimitException(path=self.path, format=self.format, offset=offset, reason=reason, limit=limit)
 
 
 class Cursor:
-    """Reads on from a place in a file, in pieces that grow; what is skipped is not read.
+    """Reads a file from an offset on, in pieces that grow. It does not read the bytes that it skips.
 
     Attributes:
-        data: What has been read and not been left behind.
-        position: Where in `data` the next byte is.
-        end: Where in the file this ends.
+        data: A buffer of bytes that were read.
+        position: The index in `data` of the next byte.
+        end: The offset in the file at which this ends.
     """
 
     def __init__(self, source: ByteSource, offset: int, end: int) -> None:
@@ -163,13 +162,17 @@ class Cursor:
 
     @property
     def offset(self) -> int:
-        """Where in the file the next byte is."""
+        """The offset in the file of the next byte."""
         return self._base + self.position
 
-    def need(self, length: int) -> Reading[None]:
-        """See to it that so many bytes of `data` follow `position`, or raise."""
+    def check_follow(self, length: int) -> None:
+        """Raise unless so many bytes follow."""
         if length > self.end - self.offset:
             self.source.refuse(f"{length} bytes should follow, but only {self.end - self.offset} do", self.offset)
+
+    def need(self, length: int) -> Reading[None]:
+        """Fill `data` with so many bytes behind `position`, or raise."""
+        self.check_follow(length)
         if length > len(self.data) - self.position:
             yield from self._read_on(length)
 
@@ -178,7 +181,7 @@ class Cursor:
         wanted = min(max(length, self._stride), self.end - self.offset) - len(rest)
         more = yield from self.source.read(self.offset + len(rest), wanted)
         self._base, self.position, self.data = self.offset, 0, rest + more
-        self._stride = min(2 * self._stride, _FURTHEST)
+        self._stride = min(2 * self._stride, _MOST_AHEAD)
 
     def take(self, length: int) -> Reading[bytes]:
         """Return the next bytes, or raise."""
@@ -187,13 +190,12 @@ class Cursor:
         return self.data[self.position - length : self.position]
 
     def skip(self, length: int) -> Reading[None]:
-        """Leave so many bytes behind, without reading those that have not been read."""
-        if length > self.end - self.offset:
-            self.source.refuse(f"{length} bytes should follow, but only {self.end - self.offset} do", self.offset)
+        """Skip so many bytes, without reading those that are not in `data`."""
+        self.check_follow(length)
         if self.position + length <= len(self.data):
             self.position += length
         else:
-            if self.position + length - len(self.data) > self._stride:  # over weights: what follows them is short
+            if self.position + length - len(self.data) > self._stride:  # weights are long, and what follows is short
                 self._stride = self._first
             self._base, self.position, self.data = self.offset + length, 0, b""
         yield from ()
@@ -205,64 +207,61 @@ class Cursor:
         return (yield from self.has(1))
 
     def has(self, length: int) -> Reading[bool]:
-        """Return whether so many bytes follow, and see to it that they are in `data` if they do."""
+        """Return whether so many bytes follow; if they do, they are then in `data`."""
         if length > self.end - self.offset:
             return False
         yield from self.need(length)
         return True
 
     def peek(self, length: int) -> Reading[bytes]:
-        """Return the next bytes without leaving them behind: so many, or fewer where the end comes before."""
+        """Return the next bytes without skipping them: so many, or all where fewer follow."""
         yield from self.has(min(length, self.end - self.offset))
         return self.data[self.position : self.position + length]
 
     def fork(self) -> Reading["Cursor"]:
-        """Return another cursor at the same place, which goes its own way."""
+        """Return an independent cursor at the same offset."""
         yield from ()
         return Cursor(self.source, self.offset, self.end)
 
 
-#: How many values a document may hold, near enough: what each of them takes in memory is some 100 bytes.
+#: The values that a document may have, about: each takes some 100 bytes of memory.
 MAX_MEMBERS: Final = 400_000
-#: What a document may take in memory, itself included.
+#: The bytes of memory that a document may take, its text included.
 MAX_MEMORY: Final = 96 * 1024**2
-#: What a text takes for each byte of JSON where it is not plain ASCII.
+#: The bytes of memory for each byte of JSON that is not plain ASCII.
 _WIDEST: Final = 4
 
 
 def text_memory(text: bytes) -> int:
-    """Return what a document and the texts in it take in memory at most."""
+    """Return the most bytes of memory that a document and the texts in it take."""
     return len(text) * (2 if text.isascii() and b"\\u" not in text else 1 + _WIDEST)
 
 
-def read_json(
-    source: ByteSource, text: bytes, *, at: int = 0, most: int = MAX_MEMBERS, infinite: bool = False
-) -> dict[str, object]:
-    """Return the object that a document holds.
+def read_json(source: ByteSource, text: bytes, *, at: int = 0, infinite: bool = False) -> dict[str, object]:
+    """Return the object of a document.
 
     Args:
-        source: What it is of.
+        source: The file of the document.
         text: The document.
-        at: Where in the file it begins.
-        most: How many values it may hold.
-        infinite: Whether ``Infinity`` and ``NaN`` are numbers, which JSON has not, and Python's ``json`` writes.
+        at: Its offset in the file.
+        infinite: Whether to accept ``Infinity`` and ``NaN``, which JSON lacks, and Python's ``json`` writes.
 
     Raises:
-        MalformedFileException: It is no JSON object, is nested over 200 deep, or is not text in UTF-8.
-        FormatLimitException: It has more than `most` values, or its texts take too much memory.
+        MalformedFileException: It is no JSON object, is nested over 200 deep, or is not UTF-8.
+        FormatLimitException: It has too many values, or its texts take too much memory.
     """
-    if len(text) > most and sum(map(text.count, (b",", b"[", b"{"))) > most:
-        source.exceed(f"the JSON has more than {most} values; that is no ordinary file", most, at)
+    if len(text) > MAX_MEMBERS and sum(map(text.count, (b",", b"[", b"{"))) > MAX_MEMBERS:
+        source.exceed(f"the JSON has more than {MAX_MEMBERS} values; that is no ordinary file", MAX_MEMBERS, at)
     if text_memory(text) > MAX_MEMORY:
         source.exceed(f"the JSON takes more than {MAX_MEMORY} bytes; that is no ordinary file", MAX_MEMORY, at)
     return parse_object(source, text, at=at, infinite=infinite)
 
 
 def parse_object(source: ByteSource, text: bytes, *, at: int = 0, infinite: bool = False) -> dict[str, object]:
-    """Return the object that a document holds, however large it is.
+    """Return the object of a document of any size.
 
     Raises:
-        MalformedFileException: It is no JSON object, is nested over 200 deep, or is not text in UTF-8.
+        MalformedFileException: It is no JSON object, is nested over 200 deep, or is not UTF-8.
     """
     try:
         value = from_json(text, allow_inf_nan=infinite)
@@ -271,3 +270,12 @@ def parse_object(source: ByteSource, text: bytes, *, at: int = 0, infinite: bool
     if not isinstance(value, dict):
         source.refuse("the JSON holds no object", at)
     return value
+
+
+def read_json_text(
+    text: bytes, *, path: str = "", format_: str | None = None, infinite: bool = False
+) -> dict[str, object]:
+    """Do the same as `read_json` with a document in memory, for which `path` and `format_` are named in messages."""
+    source = ByteSource(path=path, size=len(text), byte_budget=0, request_budget=0, remote=False)
+    source.format = format_
+    return read_json(source, text, infinite=infinite)

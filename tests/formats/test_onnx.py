@@ -23,7 +23,7 @@ from kamiwaza_sdk import (
     inspect_file,
 )
 from kamiwaza_sdk.formats import source
-from kamiwaza_sdk.formats.inspection import FileSummary, Looking
+from kamiwaza_sdk.formats.inspection import FileSummary, InspectionCache
 from kamiwaza_sdk.formats.readers.protobuf import DTYPES
 from tests.formats.making import Ranges, inspect_bytes
 
@@ -299,7 +299,7 @@ def quantized(tmp_path: Path, nodes: list[onnx.NodeProto], weights: dict[str, np
     """Return what is kept of a graph of such nodes and weights."""
     graph = helper.make_graph(nodes, "g", [], [], [numpy_helper.from_array(w, name) for name, w in weights.items()])
     onnx.save_model(helper.make_model(graph), str(tmp_path / "m.onnx"))
-    return Looking().look(tmp_path / "m.onnx", name="m.onnx")
+    return InspectionCache().inspect(tmp_path / "m.onnx", name="m.onnx")
 
 
 I8, U8, I32, F32 = np.int8, np.uint8, np.int32, np.float32
@@ -376,7 +376,7 @@ def test_weights_of_the_graph_are_counted_that_an_inner_graph_unpacks(tmp_path: 
     onnx.save_model(
         helper.make_model(helper.make_graph([scale, branch], "g", [], [], [four])), str(tmp_path / "m.onnx")
     )
-    count = Looking().look(tmp_path / "m.onnx", name="m.onnx").count
+    count = InspectionCache().inspect(tmp_path / "m.onnx", name="m.onnx").count
     assert count is not None
     assert (count.by_dtype, count.stored) == ({"INT4": 32}, 36)
 

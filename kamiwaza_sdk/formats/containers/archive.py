@@ -158,8 +158,7 @@ class Part(Cursor):
         self._base, self.position, self.data = self.offset, 0, rest + more
 
     def skip(self, length: int) -> Reading[None]:
-        if length > self.end - self.offset:
-            self.source.refuse(f"{length} bytes should follow, but only {self.end - self.offset} do", self.offset)
+        self.check_follow(length)
         known = min(length, len(self.data) - self.position)
         self.position += known
         if known < length:
@@ -173,8 +172,7 @@ class Part(Cursor):
 
 def part_of(cursor: Cursor, length: int) -> Cursor:
     """Return what reads so many of the next bytes. The cursor may be used again once they are left behind."""
-    if length > cursor.end - cursor.offset:
-        cursor.source.refuse(f"{length} bytes should follow, but only {cursor.end - cursor.offset} do", cursor.offset)
+    cursor.check_follow(length)
     return (
         Cursor(cursor.source, cursor.offset, cursor.offset + length) if type(cursor) is Cursor else Part(cursor, length)
     )

@@ -19,7 +19,7 @@ from typing import Final
 
 from kamiwaza_sdk.formats.exceptions import FormatException
 from kamiwaza_sdk.formats.layouts.names import gguf_type, missing_shards, onnx_suffix, parse_stem, weight_format
-from kamiwaza_sdk.formats.source import ByteSource, read_json
+from kamiwaza_sdk.formats.source import read_json_text
 
 _INDEX: Final = ".index"
 #: As much of a declaration as is kept, and as many files as one may name.
@@ -64,9 +64,8 @@ def read_object(text: bytes | None) -> dict[str, object]:
     """Return the object that a text in JSON holds, an empty one where it holds none: it is then no declaration."""
     if not text:
         return {}
-    source = ByteSource(path="", size=len(text), byte_budget=0, request_budget=0, remote=False)
     try:
-        return read_json(source, text, infinite=True)
+        return read_json_text(text, infinite=True)
     except FormatException:
         return {}
 

@@ -104,6 +104,12 @@ class Stem(NamedTuple):
         return f"{self.folder}/{self.name}{self.ending}" if self.folder else f"{self.name}{self.ending}"
 
 
+def suffix_of(path: str) -> str:
+    """Return the ending of a file's name, in lower case and with its dot, as `PurePosixPath.suffix` does slowly."""
+    name, dot, ending = path.rpartition("/")[2].rpartition(".")
+    return f".{ending.lower()}" if dot and name and ending else ""
+
+
 @lru_cache(maxsize=16_384)  # as many files as a model has, each of which is asked for several times
 def parse_stem(path: str) -> Stem:
     """Return a file's name, taken apart."""

@@ -14,7 +14,7 @@ from kamiwaza_sdk.formats.pickles.machine import (
     Kind,
     Machine,
     Value,
-    give_up,
+    fail,
 )
 
 #: It is given the machine and its argument without a length, `None` where that is long and was not read.
@@ -70,7 +70,7 @@ def _nothing(machine: Machine, _: bytes | None) -> None:
 
 def _proto(machine: Machine, raw: bytes | None) -> None:
     if raw is None or raw[0] > _HIGHEST_PROTOCOL:
-        give_up("no protocol has such a number")
+        fail("no protocol has such a number")
 
 
 def _pushes(value: Value) -> Instruction:
@@ -109,7 +109,7 @@ def _dict(machine: Machine, _: bytes | None) -> None:
     items = machine.pop_mark()
     made = dict[Value, Value]()
     if len(items) % 2:
-        give_up("a key without a value")
+        fail("a key without a value")
     _fill(made, items)
     machine.stack.append(made)
 
@@ -142,7 +142,7 @@ def _set_items(machine: Machine, items: list[Value]) -> None:
     target = machine.top()
     machine.change(target, (list, dict), (Kind.BYTEARRAY,))
     if len(items) % 2:
-        give_up("a key without a value")
+        fail("a key without a value")
     if isinstance(target, dict):
         _fill(target, items)
     elif isinstance(target, list):
@@ -192,7 +192,7 @@ def _newobj_ex(machine: Machine, _: bytes | None) -> None:
 def _obj(machine: Machine, _: bytes | None) -> None:
     items = machine.pop_mark()
     if not items:
-        give_up("there is no class")
+        fail("there is no class")
     machine.stack.append(machine.call(items[0], tuple(items[1:])))
 
 
@@ -203,19 +203,19 @@ def _lines(raw: bytes | None, encoding: str) -> tuple[str, str] | None:
     try:
         module, name = raw.decode(encoding).split("\n")[:2]
     except UnicodeDecodeError:
-        give_up("a name that is no text")
+        fail("a name that is no text")
     return module, name
 
 
 def _global(machine: Machine, raw: bytes | None) -> None:
     names = _lines(raw, "utf-8")
-    machine.stack.append(machine.look_up(*(names or UNKNOWN)))
+    machine.stack.append(machine.import_name(*(names or UNKNOWN)))
 
 
 def _inst(machine: Machine, raw: bytes | None) -> None:
     # The unpickler in Python looks the class up before it looks for the mark.
     names = _lines(raw, "ascii")
-    made_by = machine.look_up(*(names or UNKNOWN))
+    made_by = machine.import_name(*(names or UNKNOWN))
     arguments = machine.pop_mark()
     machine.stack.append(machine.call(made_by, tuple(arguments)))
 
@@ -230,37 +230,37 @@ def _stack_global(machine: Machine, _: bytes | None) -> None:
     module, name = machine.stack[-2:] if len(machine.stack) > 1 else (Kind.MISSING, Kind.MISSING)
     fails = not (_may_be_text(module) and _may_be_text(name))
     if fails and not machine.lenient:
-        give_up("a module or a name that is no text")
+        fail("a module or a name that is no text")
     known = (module, name) if isinstance(module, str) and isinstance(name, str) else UNKNOWN
-    found = machine.look_up(*known)
+    found = machine.import_name(*known)
     if fails:
-        give_up("a module or a name that is no text")
+        fail("a module or a name that is no text")
     del machine.stack[-2:]
     machine.stack.append(found)
 
 
 def _extension(machine: Machine, raw: bytes | None) -> None:
     if int.from_bytes(raw or b"", "little", signed=len(raw or b"") == 4) <= 0:  # noqa: PLR2004 - EXT4
-        give_up("no extension has such a code")
-    machine.seen.extensions = True
+        fail("no extension has such a code")
+    machine.observations.extensions = True
     machine.stack.append(EXTENSION)
 
 
 def _persistent(machine: Machine, raw: bytes | None) -> None:
     if raw is not None and not raw.isascii():
-        give_up("a persistent id that is no text")
+        fail("a persistent id that is no text")
     machine.stack.append(Kind.ANY)
 
 
 def _binary_persistent(machine: Machine, _: bytes | None) -> None:
-    machine.seen.add_storage(machine.pop())
+    machine.observations.add_storage(machine.pop())
     machine.stack.append(Kind.ANY)
 
 
 def _readonly_buffer(machine: Machine, _: bytes | None) -> None:
     target = machine.top()
     if isinstance(target, (str, int, tuple, list, dict, type(None))):
-        give_up("what is no buffer")
+        fail("what is no buffer")
 
 
 # Arguments.
@@ -270,7 +270,7 @@ def _line_number(raw: bytes | None) -> int | None:
     """Return a number as a line tells it, `None` where it is large. The unpickler in C reads up to a NUL."""
     text = (raw or b"").partition(b"\0")[0].strip()
     if raw is None or not _INTEGER.fullmatch(text):
-        give_up("a line that is no number")
+        fail("a line that is no number")
     if len(text) > _LONGEST_INTEGER:
         return None
     try:
@@ -282,7 +282,7 @@ def _line_number(raw: bytes | None) -> int | None:
 def _key(raw: bytes | None) -> int:
     text = (raw or b"").partition(b"\0")[0].strip().replace(b"_", b"")
     if not text.isdigit() or len(text) > _LONGEST_INTEGER:
-        give_up("no memo has such a key")
+        fail("no memo has such a key")
     return int(text)
 
 
@@ -306,7 +306,7 @@ def _float(machine: Machine, raw: bytes | None) -> None:
     try:
         float((raw or b"").partition(b"\0")[0])
     except ValueError:
-        give_up("a line that is no number")
+        fail("a line that is no number")
     machine.stack.append(Kind.NUMBER)
 
 
@@ -322,7 +322,7 @@ def _text(machine: Machine, raw: bytes | None) -> None:
     try:
         machine.stack.append(Kind.TEXT if raw is None else raw.decode("utf-8", "surrogatepass"))
     except UnicodeDecodeError:
-        give_up("a text that is none")
+        fail("a text that is none")
 
 
 def _old_text(machine: Machine, raw: bytes | None) -> None:
@@ -337,7 +337,7 @@ def _unicode(machine: Machine, raw: bytes | None) -> None:
     try:
         machine.stack.append(codecs.decode(raw[:-1], "raw-unicode-escape"))
     except UnicodeDecodeError:
-        give_up("a text that is none")
+        fail("a text that is none")
 
 
 def _string(machine: Machine, raw: bytes | None) -> None:
@@ -346,7 +346,7 @@ def _string(machine: Machine, raw: bytes | None) -> None:
         return
     text = raw[:-1]
     if len(text) < 2 or text[0] != text[-1] or text[0] not in _QUOTES:  # noqa: PLR2004 - both quotes
-        give_up("a text without quotes")
+        fail("a text without quotes")
     # No pickler escapes the name of a module so, and Python warns of escapes that do not exist.
     _old_text(machine, None if b"\\" in text else text[1:-1])
 
@@ -362,7 +362,7 @@ def _get(key_of: Callable[[bytes | None], int]) -> Instruction:
     def get(machine: Machine, raw: bytes | None) -> None:
         value = machine.memo.get(key_of(raw), Kind.MISSING)
         if value is Kind.MISSING and not machine.lenient:
-            give_up("what the memo does not hold")
+            fail("what the memo does not hold")
         machine.stack.append(value)
 
     return get

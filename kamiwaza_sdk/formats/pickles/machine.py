@@ -88,7 +88,7 @@ _NOT_CALLABLE: Final = (str, int, tuple, list, dict, type(None), Kind)
 _NOT_ITERABLE: Final = (int, type(None))
 
 
-class Seen:
+class Observations:
     """What the machines of a walk have seen together.
 
     Attributes:
@@ -125,8 +125,8 @@ class Machine:
             nothing else follows the same pickle, and can say what it is.
     """
 
-    def __init__(self, seen: Seen, *, keeps_memo: bool = True) -> None:
-        self.seen = seen
+    def __init__(self, seen: Observations, *, keeps_memo: bool = True) -> None:
+        self.observations = seen
         self.keeps_memo = keeps_memo
         self.stack = list[Value]()
         self.below = list[list[Value]]()
@@ -140,7 +140,7 @@ class Machine:
         if not self.keeps_memo:
             self.memo = {}
 
-    def blind_copy(self, seen: Seen) -> "Machine":
+    def copy_state(self, seen: Observations) -> "Machine":
         """Return one in the same state, that shares nothing which can change."""
         copy = Machine(seen, keeps_memo=self.keeps_memo)
         copy.stack = _without_containers(self.stack)
@@ -154,36 +154,36 @@ class Machine:
     def pop(self) -> Value:
         """Take the top off the stack."""
         if not self.stack:
-            give_up("the stack is empty")
+            fail("the stack is empty")
         return self.stack.pop()
 
     def top(self) -> Value:
         """Return the top of the stack."""
         if not self.stack:
-            give_up("the stack is empty")
+            fail("the stack is empty")
         return self.stack[-1]
 
     def pop_mark(self) -> list[Value]:
         """Take everything off the stack that is above the last mark, and the mark."""
         if not self.below:
-            give_up("there is no mark")
+            fail("there is no mark")
         items, self.stack = self.stack, self.below.pop()
         return items
 
     def take(self, count: int) -> tuple[Value, ...]:
         """Take so many values off the stack."""
         if len(self.stack) < count:
-            give_up("the stack is empty")
+            fail("the stack is empty")
         taken = tuple(self.stack[-count:])
         del self.stack[-count:]
         return taken
 
-    def look_up(self, module: str, name: str) -> Import:
+    def import_name(self, module: str, name: str) -> Import:
         """Note an import. That of nothing fails in the import itself, so that it is none."""
         found = UNKNOWN if len(module) > MAX_NAME or len(name) > MAX_NAME else Import(module, name)
         if module:
-            self.seen.imports.add(found)
-            if len(self.seen.imports) > MAX_IMPORTS:
+            self.observations.imports.add(found)
+            if len(self.observations.imports) > MAX_IMPORTS:
                 raise PickleLimitException(f"it imports more than {MAX_IMPORTS} names", MAX_IMPORTS)
         return found
 
@@ -199,26 +199,26 @@ class Machine:
         if isinstance(function, Import):
             self._use(function)
         elif isinstance(function, _NOT_CALLABLE) and function is not Kind.ANY:
-            give_up("what is called is no function")
+            fail("what is called is no function")
         if isinstance(arguments, _NOT_ITERABLE) or arguments is Kind.NUMBER:
-            give_up("a call without arguments")
+            fail("a call without arguments")
         return Instance(function, arguments) if isinstance(function, Import) else Kind.ANY
 
     def _use(self, used: Import) -> None:
         if used is EXTENSION:
-            self.seen.imports.add(used)
-        self.seen.calls |= used.is_plain
+            self.observations.imports.add(used)
+        self.observations.calls |= used.is_plain
 
     def change(self, target: Value, allowed: tuple[type, ...], kinds: tuple[Kind, ...]) -> None:
         """Note that something is changed, or give up: what is of another type cannot be."""
         if isinstance(target, Import):
             self._use(target)
-            self.seen.altered.add(target)
+            self.observations.altered.add(target)
         elif not isinstance(target, (*allowed, Instance)) and target not in (Kind.ANY, *kinds):
-            give_up("what is to be changed cannot be")
+            fail("what is to be changed cannot be")
 
 
-def give_up(reason: str) -> NoReturn:
+def fail(reason: str) -> NoReturn:
     """Raise: no unpickler goes on here."""
     raise BrokenPickleException(reason)
 

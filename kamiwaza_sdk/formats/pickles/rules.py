@@ -1,10 +1,8 @@
-"""What an import of a pickle means: made for weights, able to run commands, or neither.
+"""Judges the imports of pickles: safe, suspicious or dangerous.
 
-What is not known is suspicious. What is allowed is what PyTorch's own reader of weights allows, and what NumPy's arrays
-need. What picklescan forbids is forbidden here, mostly with the modules that hold it as a whole, and with others that
-do the same.
-
-What pickles of weights may import: the lists of PyTorch and NumPy, as their releases have them.
+Safe are the imports that PyTorch's own reader of weights allows, and those that arrays of NumPy need. Dangerous are
+those that picklescan forbids, mostly the whole modules that hold them, and others with the same effect. All others are
+suspicious.
 """
 
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
@@ -12,8 +10,8 @@ from typing import Final
 
 from kamiwaza_sdk.formats.schemas.files import PickleVerdict
 
-#: The release that `TORCH` was read off, after a plain ``import torch``: the keys of
-#: ``torch._weights_only_unpickler._get_allowed_globals()``, by module. ``nox -s oracles`` compares.
+#: The release that `TORCH` was read from: the keys of ``torch._weights_only_unpickler._get_allowed_globals()`` after a
+#: plain ``import torch``, by module. ``nox -s oracles`` compares them.
 TORCH_RELEASE: Final = "2.14.1"
 _TORCH_BY_MODULE: Final = {
     "_codecs": "encode",
@@ -55,7 +53,7 @@ _TORCH_BY_MODULE: Final = {
     "torch.storage": "TypedStorage UntypedStorage",
 }
 TORCH: Final = frozenset((module, name) for module, names in _TORCH_BY_MODULE.items() for name in names.split())
-#: What arrays, scalars and types of NumPy 1.26 and 2.4 are pickled as; protocol 5 needs ``_frombuffer``. The modules
+#: The imports of pickled arrays, scalars and types of NumPy 1.26 and 2.4; protocol 5 needs ``_frombuffer``. The modules
 #: have an underscore since NumPy 2.
 NUMPY: Final = frozenset(
     {
@@ -67,180 +65,36 @@ NUMPY: Final = frozenset(
 )
 
 
-#: What stands for a module or a name that cannot be told without loading.
+#: Stands for a module or a name that only loading can tell.
 UNRESOLVED: Final = "?"
 
 ALLOWED: Final = TORCH | NUMPY
-#: Their other contents run commands, open files or import what they are told.
+#: The other builtins run commands, open files or import any module.
 _HARMLESS_BUILTINS: Final = frozenset(
-    [
-        "bool",
-        "bytearray",
-        "bytes",
-        "complex",
-        "dict",
-        "float",
-        "frozenset",
-        "int",
-        "list",
-        "long",
-        "object",
-        "range",
-        "set",
-        "slice",
-        "str",
-        "tuple",
-        "unicode",
-    ]
+    """
+    bool bytearray bytes complex dict float frozenset int list long object range set slice str tuple unicode
+    """.split()
 )
 _BUILTINS: Final = frozenset({"builtins", "__builtin__"})
-#: With all that is in them, submodules too: they start programs, run text as code, reach attributes by name, load other
-#: pickles, open files, or talk to the network.
+#: Modules that start programs, run text as code, get attributes by name, load other pickles, open files, or use the
+#: network; with their submodules.
 DENIED: Final = frozenset(
-    [
-        "_aix_support",
-        "_ctypes",
-        "_imp",
-        "_io",
-        "_operator",
-        "_osx_support",
-        "_pickle",
-        "_posixsubprocess",
-        "_pyrepl",
-        "_socket",
-        "_thread",
-        "_winapi",
-        "aiohttp",
-        "ast",
-        "asyncio",
-        "atexit",
-        "bdb",
-        "cProfile",
-        "cPickle",
-        "cloudpickle",
-        "code",
-        "codeop",
-        "codecs",
-        "commands",
-        "compileall",
-        "concurrent",
-        "ctypes",
-        "dill",
-        "distutils",
-        "doctest",
-        "ensurepip",
-        "faulthandler",
-        "fileinput",
-        "ftplib",
-        "functools",
-        "gc",
-        "glob",
-        "http",
-        "httplib",
-        "idlelib",
-        "imaplib",
-        "imp",
-        "importlib",
-        "inspect",
-        "io",
-        "jsonpickle",
-        "lib2to3",
-        "linecache",
-        "mailcap",
-        "marshal",
-        "mmap",
-        "modulefinder",
-        "msvcrt",
-        "multiprocessing",
-        "nntplib",
-        "nt",
-        "ntpath",
-        "operator",
-        "os",
-        "pdb",
-        "pexpect",
-        "pickle",
-        "pickletools",
-        "pip",
-        "pkg_resources",
-        "pkgutil",
-        "platform",
-        "poplib",
-        "popen2",
-        "posix",
-        "posixpath",
-        "profile",
-        "psutil",
-        "pty",
-        "pydoc",
-        "readline",
-        "requests",
-        "resource",
-        "rlcompleter",
-        "runpy",
-        "select",
-        "selectors",
-        "setuptools",
-        "sched",
-        "shelve",
-        "shlex",
-        "shutil",
-        "signal",
-        "site",
-        "smtpd",
-        "smtplib",
-        "socket",
-        "socketserver",
-        "sqlite3",
-        "ssl",
-        "subprocess",
-        "symtable",
-        "sys",
-        "sysconfig",
-        "tarfile",
-        "telnetlib",
-        "tempfile",
-        "test",
-        "this",
-        "threading",
-        "timeit",
-        "trace",
-        "tracemalloc",
-        "unittest",
-        "urllib",
-        "urllib2",
-        "urllib3",
-        "uuid",
-        "venv",
-        "webbrowser",
-        "winreg",
-        "wsgiref",
-        "xmlrpc",
-        "zipapp",
-        "zipfile",
-        "zipimport",
-        "joblib.numpy_pickle",
-        "logging.config",
-        "logging.handlers",
-        "numpy.ctypeslib",
-        "numpy.f2py",
-        "numpy.lib.npyio",
-        "numpy.lib._npyio_impl",
-        "numpy.testing",
-        "pandas.io.pickle",
-        "torch._dynamo",
-        "torch._inductor",
-        "torch.fx.experimental",
-        "torch.hub",
-        "torch.jit.unsupported_tensor_ops",
-        "torch.package",
-        "torch.serialization",
-        "torch.utils._config_module",
-        "torch.utils.bottleneck",
-        "torch.utils.collect_env",
-        "torch.utils.cpp_extension",
-        "torch.utils.data.datapipes",
-    ]
+    """
+    _aix_support _ctypes _imp _io _operator _osx_support _pickle _posixsubprocess _pyrepl _socket _thread
+    _winapi aiohttp ast asyncio atexit bdb cProfile cPickle cloudpickle code codeop codecs commands compileall
+    concurrent ctypes dill distutils doctest ensurepip faulthandler fileinput ftplib functools gc glob http
+    httplib idlelib imaplib imp importlib inspect io jsonpickle lib2to3 linecache mailcap marshal mmap
+    modulefinder msvcrt multiprocessing nntplib nt ntpath operator os pdb pexpect pickle pickletools pip
+    pkg_resources pkgutil platform poplib popen2 posix posixpath profile psutil pty pydoc readline requests
+    resource rlcompleter runpy select selectors setuptools sched shelve shlex shutil signal site smtpd smtplib
+    socket socketserver sqlite3 ssl subprocess symtable sys sysconfig tarfile telnetlib tempfile test this
+    threading timeit trace tracemalloc unittest urllib urllib2 urllib3 uuid venv webbrowser winreg wsgiref
+    xmlrpc zipapp zipfile zipimport joblib.numpy_pickle logging.config logging.handlers numpy.ctypeslib
+    numpy.f2py numpy.lib.npyio numpy.lib._npyio_impl numpy.testing pandas.io.pickle torch._dynamo
+    torch._inductor torch.fx.experimental torch.hub torch.jit.unsupported_tensor_ops torch.package
+    torch.serialization torch.utils._config_module torch.utils.bottleneck torch.utils.collect_env
+    torch.utils.cpp_extension torch.utils.data.datapipes
+    """.split()
 )
 DENIED_NAMES: Final = frozenset(
     {
@@ -260,12 +114,12 @@ DENIED_NAMES: Final = frozenset(
 )
 
 
-#: Of modules that are forbidden, what can do no harm where the file is whole: it marks where joblib wrote an array.
+#: A harmless name in a forbidden module, where the file is whole: it marks an array that joblib wrote.
 _EXCEPTIONS: Final = frozenset({("joblib.numpy_pickle", "NumpyArrayWrapper")})
 
 
 def judge(module: str, name: str) -> PickleVerdict:
-    """Return what an import means, also where an old pickle calls it by the name that it had in Python 2."""
+    """Return the verdict on an import, also by its name in Python 2, which old pickles use."""
     today = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
     if today in ALLOWED and module in {today[0], "__builtin__"}:
         return "safe"
@@ -275,7 +129,7 @@ def judge(module: str, name: str) -> PickleVerdict:
 def _is_dangerous(module: str, name: str) -> bool:
     """Return whether an import can run commands, or is hidden.
 
-    A name can lead on from what it names (``Foo.__init__.__globals__``), so only the plain ones are harmless.
+    Only names without dots are harmless: others can lead to anything (``Foo.__init__.__globals__``).
     """
     if (module in _BUILTINS and name in _HARMLESS_BUILTINS) or (module, name) in _EXCEPTIONS:
         return False

@@ -23,8 +23,8 @@ from kamiwaza_sdk.formats.pickles.machine import (
     Instance,
     Kind,
     Machine,
+    Observations,
     PickleLimitException,
-    Seen,
     Value,
 )
 from kamiwaza_sdk.formats.source import Cursor, Reading
@@ -174,7 +174,7 @@ _STOP: Final = CODES[ord(b".")]
 _BUILD: Final = CODES[ord(b"b")]
 
 
-class Walked(Seen):
+class WalkResult(Observations):
     """What was seen of the pickles that follow one another.
 
     Attributes:
@@ -204,7 +204,7 @@ class Walked(Seen):
             or self.calls
         )
 
-    def add(self, other: "Walked") -> None:
+    def add(self, other: "WalkResult") -> None:
         """Add what was seen elsewhere."""
         self.imports |= other.imports
         self.altered |= other.altered
@@ -213,45 +213,45 @@ class Walked(Seen):
         self.pickles += other.pickles
 
 
-def walk_pickles(cursor: Cursor, walked: Walked, *, most: int | None = None, joblib: bool = False) -> Reading[None]:
+def walk_pickles(cursor: Cursor, result: WalkResult, *, most: int | None = None, joblib: bool = False) -> Reading[None]:
     """Follow one pickle after the other to the end, or so many of them, and note what they import.
 
     Each is followed with a memo that all share, and with one of its own: both occur, by how the pickles are loaded.
     What is not whole is noted, not raised, for what came before it would have been carried out; nothing is searched for
-    behind it. Where a limit is reached, that is raised, with what was seen until then in `walked`.
+    behind it. Where a limit is reached, that is raised, with what was seen until then in `result`.
 
     Args:
         cursor: Where they begin.
-        walked: What was seen is added to it.
+        result: What was seen is added to it.
         most: How many are followed.
         joblib: Whether the arrays that joblib writes between the instructions are skipped. What an unpickler makes of
             the file that does not know of them is noted as well.
     """
-    walk = _Walk(cursor, walked, [Machine(walked)], joblib=joblib)
+    walk = _Walk(cursor, result, [Machine(result)], joblib=joblib)
     yield from walk.follow_all(most)
 
 
 class _Walk:
     """One way through the pickles of a stream."""
 
-    def __init__(self, cursor: Cursor, walked: Walked, machines: list[Machine], *, joblib: bool) -> None:
+    def __init__(self, cursor: Cursor, result: WalkResult, machines: list[Machine], *, joblib: bool) -> None:
         self.cursor = cursor
-        self.walked = walked
+        self.result = result
         self.machines = machines
         self.joblib = joblib
         self.frame = 0  # where it ends
-        self.plain: Walked | None = None
+        self.plain: WalkResult | None = None
 
     def follow_all(self, most: int | None = None) -> Reading[None]:
         try:
-            while (most is None or self.walked.pickles < most) and (yield from self.cursor.more()):
+            while (most is None or self.result.pickles < most) and (yield from self.cursor.more()):
                 self._begin()
                 yield from self._follow_one()
-                self.walked.pickles += 1
-                self.walked.last = self.machines[0].stack[-1]
+                self.result.pickles += 1
+                self.result.last = self.machines[0].stack[-1]
         except (MalformedFileException, BrokenPickleException) as error:
             reason = error.reason if isinstance(error, MalformedFileException) else error.args[0]
-            self.walked.error = f"not a whole pickle at byte {self.cursor.offset}: {reason}"
+            self.result.error = f"not a whole pickle at byte {self.cursor.offset}: {reason}"
         except PickleLimitException as error:
             self.cursor.source.exceed(error.reason, error.limit, self.cursor.offset)
         finally:
@@ -259,10 +259,10 @@ class _Walk:
 
     def _begin(self) -> None:
         self.frame = 0
-        if not self.walked.pickles:
-            self.walked.has_proto = self.cursor.data[self.cursor.position] == _PROTO
-        if self.walked.pickles == 1:  # from the second on, a memo that is kept differs from a new one
-            self.machines.append(Machine(self.walked, keeps_memo=False))
+        if not self.result.pickles:
+            self.result.has_proto = self.cursor.data[self.cursor.position] == _PROTO
+        if self.result.pickles == 1:  # from the second on, a memo that is kept differs from a new one
+            self.machines.append(Machine(self.result, keeps_memo=False))
         for machine in self.machines:
             machine.begin()
             machine.lenient = machine.lenient and len(self.machines) == 1
@@ -316,8 +316,8 @@ class _Walk:
         notice where it reads from memory. As the last of them does, it is followed further.
         """
         if (self.cursor.offset > self.frame or code is _FRAME or code is _STOP) and self.cursor.offset != self.frame:
-            self.walked.imports.add(UNKNOWN)
-            self.walked.calls |= self.frame <= self.cursor.end
+            self.result.imports.add(UNKNOWN)
+            self.result.calls |= self.frame <= self.cursor.end
             self.frame = 0
 
     def _read_argument(self, code: _Code) -> Reading[bytes | None]:
@@ -389,14 +389,14 @@ class _Walk:
 
     def _follow_objects(self) -> Reading[None]:
         """Follow the pickle that an array of objects is, by itself."""
-        inner = _Walk(self.cursor, self.walked, [Machine(self.walked)], joblib=False)
+        inner = _Walk(self.cursor, self.result, [Machine(self.result)], joblib=False)
         yield from inner._follow_one()
 
     def _follow_plainly(self) -> Reading[None]:
         """Go on without skipping arrays, as an unpickler does that does not know of them."""
         cursor = yield from self.cursor.fork()
-        self.plain = Walked()
-        plain = _Walk(cursor, self.plain, [one.blind_copy(self.plain) for one in self.machines], joblib=False)
+        self.plain = WalkResult()
+        plain = _Walk(cursor, self.plain, [one.copy_state(self.plain) for one in self.machines], joblib=False)
         plain.frame = self.frame
         try:
             yield from plain._follow_one()
@@ -408,10 +408,10 @@ class _Walk:
     def _add_plain(self) -> None:
         """Add what an unpickler does that skips no array, if it does anything: arrays are seldom instructions."""
         whole = self.plain is not None and self.plain.pickles > 0 and self.plain.error is None
-        if self.walked.error is not None and WRAPPED_ARRAY in self.walked.imports and not whole:
-            self.walked.imports.add(UNKNOWN)  # what joblib reads next cannot be told
+        if self.result.error is not None and WRAPPED_ARRAY in self.result.imports and not whole:
+            self.result.imports.add(UNKNOWN)  # what joblib reads next cannot be told
         if self.plain is not None and (whole or self.plain.calls):
-            self.walked.add(self.plain)
+            self.result.add(self.plain)
 
 
 def _is_array(value: Value) -> bool:

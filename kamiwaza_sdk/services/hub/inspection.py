@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from kamiwaza_sdk._addresses import redact_text
 from kamiwaza_sdk.exceptions import ServiceException
-from kamiwaza_sdk.formats.content import CONTENT_HEAD, is_html, is_model_file_name, name_kind, what_is_instead
+from kamiwaza_sdk.formats.content import CONTENT_HEAD, is_html, is_model_file_name, reading_key, what_is_instead
 from kamiwaza_sdk.formats.exceptions import (
     FormatException,
     MalformedFileException,
@@ -21,7 +21,7 @@ from kamiwaza_sdk.formats.exceptions import (
     UnknownFormatException,
 )
 from kamiwaza_sdk.formats.facts import Repository, quantization_of
-from kamiwaza_sdk.formats.inspection import FileSummary, Looking, check_head
+from kamiwaza_sdk.formats.inspection import FileSummary, InspectionCache, check_head
 from kamiwaza_sdk.formats.kinds import is_program, kind_beside, named_format
 from kamiwaza_sdk.formats.layouts.candidates import brief_structure
 from kamiwaza_sdk.formats.layouts.choices import first_files
@@ -327,7 +327,7 @@ class Inspection:
         self._context = context
         self._kept = kept
         self._allowance = Allowance(requests)
-        self._looking = Looking()
+        self._cache = InspectionCache()
         self._looked_at = dict[Hashable, str]()  # under which name, by content
         self._alone = asyncio.Lock()  # what is looked into takes memory, and the time of whoever else runs
 
@@ -358,7 +358,7 @@ class Inspection:
         for file in files if found is None else ():
             if file.path in QUANTIZATION_FILES and file.path not in self.findings.texts:
                 await self._guarded(file, self._read_text)
-        self._looking.quantization = found or await asyncio.to_thread(quantization_of, self.findings.texts)
+        self._cache.quantization = found or await asyncio.to_thread(quantization_of, self.findings.texts)
 
     async def look_into(self, files: Collection[ManifestFileSchema]) -> None:
         """Read the headers of those files that are called like weights, the most telling first, each content once."""
@@ -379,7 +379,7 @@ class Inspection:
         contents = dict[Hashable, list[ManifestFileSchema]]()
         for file in files:
             here = self._kept.get(file.path)
-            content = (here or content_of(file), name_kind(file.path))
+            content = (here or content_of(file), reading_key(file.path))
             if content in self._looked_at:
                 self.findings.share(self._looked_at[content], [file.path])
             else:
@@ -406,7 +406,7 @@ class Inspection:
             go_on()
             path = names[0].path
             try:
-                self._note_summary(path, self._looking.look(self._kept[path], name=path))
+                self._note_summary(path, self._cache.inspect(self._kept[path], name=path))
             except (ServiceException, OSError) as error:
                 self.findings.note(path, error)
             self.findings.share(path, [file.path for file in names[1:]])
@@ -439,7 +439,7 @@ class Inspection:
             return
         async with self._alone:
             names = self.findings.files
-            found = await in_thread(lambda: inspect_here(self._here(files), self._looking, names=names))
+            found = await in_thread(lambda: inspect_here(self._here(files), self._cache, names=names))
         self.findings.summaries |= found.summaries
         self.findings.others |= found.others
         self.findings.programs |= found.programs
@@ -467,7 +467,7 @@ class Inspection:
         await reader.open()
         self.findings.sizes[file.path] = reader.size
         async with self._alone:
-            summary = await self._looking.look_there(reader, path=file.path, size=reader.size)
+            summary = await self._cache.inspect_remote(reader, path=file.path, size=reader.size)
         self._note_summary(file.path, summary)
 
     async def _guarded(self, file: ManifestFileSchema, look: Callable[[ManifestFileSchema], Awaitable[None]]) -> None:
@@ -503,12 +503,14 @@ def _read_text(place: Path, path: str) -> bytes:
     return read_describing(place, path) if path in describing_files([path]) else read_structure(place)
 
 
-def inspect_here(files: Mapping[str, Path], looking: Looking | None = None, *, names: Iterable[str] = ()) -> Findings:
+def inspect_here(
+    files: Mapping[str, Path], cache: InspectionCache | None = None, *, names: Iterable[str] = ()
+) -> Findings:
     """Return what files on this machine say, also those that are weights only by their bytes. Blocks.
 
     Args:
         files: Where each file lies.
-        looking: What was looked into before.
+        cache: The inspections before.
         names: Of other files beside them.
     """
     findings = Findings(files=dict.fromkeys([*files, *names]))
@@ -520,15 +522,15 @@ def inspect_here(files: Mapping[str, Path], looking: Looking | None = None, *, n
                 findings.texts[path] = _read_text(place, path)
         except OSError as error:
             findings.note(path, error)
-    if looking is None:
-        looking = Looking()
-        looking.quantization = quantization_of(findings.texts)
+    if cache is None:
+        cache = InspectionCache()
+        cache.quantization = quantization_of(findings.texts)
     for path, place in files.items():
         go_on()
         try:
             if is_program(findings.texts.get(path) or _head(place)):
                 findings.programs.add(path)
-            findings.summaries[path] = looking.look(place, name=path)
+            findings.summaries[path] = cache.inspect(place, name=path)
         except (ServiceException, OSError) as error:
             findings.note(path, error)
     return findings
