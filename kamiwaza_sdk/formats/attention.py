@@ -1,21 +1,8 @@
-"""Finds what a model keeps of each token in its ``config.json``.
+"""The keys and values that a model stores for each token, from its ``config.json`` or from the keys of its GGUF file.
 
-Which layers of a configuration keep keys and values, and how far each looks back.
-
-Each model names it in its own way; the names are those of its class in
-https://github.com/huggingface/transformers/tree/main/src/transformers/models.
-
-Reads bounded numbers from what strangers wrote, and puts layers that are alike together.
-
-What configurations inside others leave out: transformers writes only what is not the default of its class.
-
-``google/gemma-3-4b-it`` does not say how many heads it has, and ``llava-hf/llava-1.5-7b-hf`` says of its Llama no more
-than its kind. The values are those of transformers 5.24, with which ``nox -s oracles`` compares them:
-https://github.com/huggingface/transformers/tree/main/src/transformers/models.
-
-Finds what a model keeps of each token in the keys of its GGUF file, as llama.cpp reads them.
-
-https://github.com/ggml-org/llama.cpp/blob/master/src/llama-model.cpp (``load_hparams``), and the names of keys in
+Each configuration uses the names of its class in
+https://github.com/huggingface/transformers/tree/main/src/transformers/models. Keys of GGUF are read as llama.cpp does:
+``load_hparams`` in https://github.com/ggml-org/llama.cpp/blob/master/src/llama-model.cpp, with the names in
 https://github.com/ggml-org/llama.cpp/blob/master/gguf-py/gguf/constants.py.
 """
 
@@ -25,36 +12,36 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from kamiwaza_sdk.formats.schemas.repository import AttentionLayersSchema, AttentionSchema
 
-#: More layers than any model has: what claims more says nothing.
+#: No model has as many layers.
 MAX_LAYERS: Final = 10_000
 MAX_NUMBER: Final = 2**31
 
 
 class State(NamedTuple):
-    """How many elements are kept whatever the length of the context; `None` and why where that is not known."""
+    """The elements that are stored for a context of any length; `None` and the reason where they are not known."""
 
     elements: int | None = 0
     problem: str | None = None
 
 
 def number(values: Mapping[str, object], *names: str) -> int | None:
-    """Return the first of these that is a usable number."""
+    """Return the first of these values that is a number within the limits."""
     found = (values.get(name) for name in names)
     return next((value for value in found if type(value) is int and 0 < value < MAX_NUMBER), None)
 
 
 def quotient(whole: int | None, parts: int | None) -> int | None:
-    """Return how large each part is, `None` where one of the numbers is not known."""
+    """Return the size of each part, `None` where one of the numbers is not known."""
     return whole // parts if whole and parts else None
 
 
 def attention_of(layers: Iterable[AttentionLayersSchema], state: State) -> AttentionSchema:
-    """Return what single layers keep, those that are alike together, and their state."""
+    """Return the attention of single layers, equal layers grouped, and their state."""
     return AttentionSchema(layers=_grouped(layers), state_elements=state.elements, problem=state.problem)
 
 
 def _grouped(layers: Iterable[AttentionLayersSchema]) -> tuple[AttentionLayersSchema, ...]:
-    """Put layers that are alike together, in the order in which their kinds first occur."""
+    """Group equal layers, in the order of their first occurrence."""
     ordered = dict[AttentionLayersSchema, int]()
     for layer, alike in groupby(layers):
         ordered[layer] = ordered.get(layer, 0) + sum(one.count for one in alike)
@@ -64,7 +51,7 @@ def _grouped(layers: Iterable[AttentionLayersSchema]) -> tuple[AttentionLayersSc
 
 LayerKind: TypeAlias = Literal["full", "window", "recurrent", "none"]
 
-#: What the words of ``layer_types`` and the like mean here.
+#: The values of ``layer_types`` and the like.
 _WORDS: Final[dict[str, LayerKind]] = {
     "attention": "full",
     "full_attention": "full",
@@ -81,16 +68,16 @@ _WORDS: Final[dict[str, LayerKind]] = {
     "moe": "none",
     "mlp": "none",
 }
-#: Nemotron-H's letters: https://huggingface.co/nvidia/Nemotron-H-8B-Base-8K/blob/main/configuration_nemotron_h.py.
+#: The letters of Nemotron-H: https://huggingface.co/nvidia/Nemotron-H-8B-Base-8K/blob/main/configuration_nemotron_h.py.
 _LETTERS: Final[dict[str, LayerKind]] = {"M": "recurrent", "*": "full", "-": "none", "E": "none"}
-#: Every n-th layer of these sees all tokens, and the others a window, where the configuration does not list them.
+#: Every n-th layer of these models sees all tokens, the others a window, where the configuration does not list them.
 _PATTERNS: Final = {"gemma2": 2, "gemma3": 6, "gemma3_text": 6, "cohere2": 4, "llama4": 4, "llama4_text": 4}
-#: Of these, every layer sees no more than ``sliding_window``.
+#: Every layer of these models sees only ``sliding_window`` tokens.
 _ALL_WINDOWED: Final = frozenset({"mistral", "mixtral", "phi3", "starcoder2", "phi4mm", "phimoe"})
 
 
 class Layer(NamedTuple):
-    """One layer: what it keeps, how far it looks back, and its number of KV heads where that is its own."""
+    """The kind of a layer, its window, and its number of KV heads where that is its own."""
 
     kind: LayerKind
     window: int | None = None
@@ -98,11 +85,11 @@ class Layer(NamedTuple):
 
 
 def find_layers(values: Mapping[str, object], count: int) -> list[Layer]:
-    """Return the layers of a configuration, each as far as its kind is told; attention to all tokens where nothing is.
+    """Return the layers of a language model. A layer of which nothing is said sees all tokens.
 
     Args:
         values: The configuration of the language model.
-        count: How many layers it has.
+        count: The number of layers.
     """
     configs = values.get("block_configs")
     if isinstance(configs, list) and 0 < len(configs) <= MAX_LAYERS:
@@ -137,7 +124,7 @@ def _has_window(values: Mapping[str, object]) -> bool:
 
 
 def _listed(values: Mapping[str, object], count: int) -> list[LayerKind] | None:
-    """Return the kinds where a configuration lists them, layer by layer or as a text of letters."""
+    """Return the kinds that a configuration lists, layer by layer or as letters."""
     for name in ("layer_types", "layers_block_type"):
         words = values.get(name)
         if isinstance(words, list) and len(words) == count:
@@ -152,7 +139,7 @@ def _listed(values: Mapping[str, object], count: int) -> list[LayerKind] | None:
 
 
 def _periodic(values: Mapping[str, object], count: int) -> list[LayerKind] | None:
-    """Return the kinds where a configuration tells which of the layers attend, by a period or by their numbers."""
+    """Return the kinds where a configuration gives a period, or the indexes of the layers that attend."""
     for name in ("attn_layer_indices", "full_attn_idxs"):
         indexes = values.get(name)
         if isinstance(indexes, list):
@@ -174,7 +161,7 @@ def _periodic(values: Mapping[str, object], count: int) -> list[LayerKind] | Non
 
 
 def _block(config: object, values: Mapping[str, object]) -> Layer:
-    """Return a layer of a model that was searched for block by block, as NVIDIA's Deci and Nemotron are."""
+    """Return a layer of a model that NVIDIA searched block by block, such as Deci and Nemotron."""
     attention = config.get("attention") if isinstance(config, dict) else None
     if not isinstance(attention, dict) or attention.get("no_op") is True:
         return Layer("none")
@@ -193,7 +180,9 @@ _QWEN_VL: Final = {
     "hidden_size": 8192,
     "max_position_embeddings": 32_768,
 }
-#: By ``model_type``.
+#: The values that nested configurations leave out, by ``model_type``: transformers writes only those that differ from
+#: the default of the class. ``google/gemma-3-4b-it`` omits its number of heads, for example. The values are those of
+#: transformers 5.24, with which ``nox -s oracles`` compares them.
 DEFAULTS: Final[Mapping[str, Mapping[str, int]]] = {
     "gemma": {
         "num_hidden_layers": 28,
@@ -242,16 +231,16 @@ DEFAULTS: Final[Mapping[str, Mapping[str, int]]] = {
 
 
 def with_defaults(config: Mapping[str, object]) -> Mapping[str, object]:
-    """Return a configuration that was inside another one, with what its class fills in where it says nothing."""
+    """Return a nested configuration with the defaults of its class."""
     return {**DEFAULTS.get(str(config.get("model_type")), {}), **config}
 
 
-#: Under which names models of several kinds of input keep the configuration of their language model.
+#: The keys of the language model in the configuration of a multimodal model.
 _INNER: Final = ("text_config", "llm_config", "language_config", "thinker_config", "text_model", "decoder")
 _DEPTH: Final = 4
-#: The head of DeepSeek-V2 and V3, where a configuration leaves it out.
+#: The head of DeepSeek-V2 and V3, where a configuration omits it.
 _LATENT_HEAD: Final = 128
-#: Models that answer at once, and so keep nothing: encoders, by ``model_type``.
+#: Models that generate nothing, and so store nothing: encoders, by ``model_type``.
 _ENCODERS: Final = frozenset(
     {"albert", "bert", "camembert", "clip", "clip_text_model", "clip_vision_model", "convbert", "deberta", "deberta-v2"}
     | {"dinov2", "distilbert", "electra", "ernie", "esm", "eurobert", "gte", "hubert", "layoutlm", "longformer"}
@@ -266,7 +255,7 @@ _WIDTH: Final = ("hidden_size", "n_embd", "n_embed", "d_model", "model_dim")
 
 
 class _Lengths(NamedTuple):
-    """The elements of a key and of a value, and of the latent vector that can stand for all of them."""
+    """The elements of a key, of a value, and of the latent vector that can replace both for all heads."""
 
     key: int
     value: int
@@ -274,7 +263,7 @@ class _Lengths(NamedTuple):
 
 
 def text_configuration(config: Mapping[str, object]) -> Mapping[str, object]:
-    """Return the part of a configuration that is of the language model, wherever it is nested."""
+    """Return the configuration of the language model, which may be nested."""
     for _ in range(_DEPTH):
         inner = next((value for name in _INNER if isinstance(value := config.get(name), dict)), None)
         if inner is None or number(config, *_FAMILY_LAYERS):
@@ -284,7 +273,7 @@ def text_configuration(config: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def config_attention(config: Mapping[str, object]) -> AttentionSchema | None:
-    """Return what a configuration says that is kept of each token; `None` where it does not say enough."""
+    """Return the attention of a model by its configuration; `None` where that omits too much."""
     values = text_configuration(config)
     if _keeps_nothing(values):
         return AttentionSchema(layers=())
@@ -335,7 +324,7 @@ def _lengths(values: Mapping[str, object]) -> _Lengths | None:
 
 
 def _heads(values: Mapping[str, object], count: int) -> list[int]:
-    """Return the KV heads of each layer; fewer where they are not told."""
+    """Return the KV heads of each layer; fewer where they are not known."""
     for name in ("num_key_value_heads", "num_kv_heads", "num_key_value_heads_per_layer"):
         listed = values.get(name)
         if isinstance(listed, list) and all(type(one) is int and 0 <= one < MAX_LAYERS for one in listed):
@@ -356,7 +345,7 @@ def _heads(values: Mapping[str, object], count: int) -> list[int]:
 
 
 def _states(values: Mapping[str, object], layers: int) -> State:
-    """Return how many elements recurrent layers keep, or that it is not known."""
+    """Return the elements that recurrent layers store, or that they are not known."""
     if not layers:
         return State()
     one = _mamba_state(values) or _delta_state(values) or _convolution_state(values)
@@ -366,7 +355,7 @@ def _states(values: Mapping[str, object], layers: int) -> State:
 
 
 def _mamba_state(values: Mapping[str, object]) -> int | None:
-    """Return what a layer of Mamba keeps: its convolution's inputs, its state (https://arxiv.org/abs/2405.21060)."""
+    """Return the elements of a Mamba layer: its convolution's inputs, its state (https://arxiv.org/abs/2405.21060)."""
     size = number(values, "ssm_state_size", "mamba_d_state", "state_size", "mamba_state_dim")
     kernel = number(values, "conv_kernel", "mamba_d_conv", "conv_kernel_size")
     if size is None or kernel is None:
@@ -382,7 +371,7 @@ def _mamba_state(values: Mapping[str, object]) -> int | None:
 
 
 def _delta_state(values: Mapping[str, object]) -> int | None:
-    """Return what a layer of a gated delta network keeps, as in Qwen3-Next (https://arxiv.org/abs/2412.06464)."""
+    """Return the elements of a gated delta network, as in Qwen3-Next (https://arxiv.org/abs/2412.06464)."""
     key_heads, value_heads = number(values, "linear_num_key_heads"), number(values, "linear_num_value_heads")
     key, value = number(values, "linear_key_head_dim"), number(values, "linear_value_head_dim")
     if not (key_heads and value_heads and key and value):
@@ -392,20 +381,20 @@ def _delta_state(values: Mapping[str, object]) -> int | None:
 
 
 def _convolution_state(values: Mapping[str, object]) -> int | None:
-    """Return what a short convolution keeps, as in LFM2."""
+    """Return the elements of a short convolution, as in LFM2."""
     kernel, width = number(values, "conv_L_cache"), number(values, *_WIDTH)
     return kernel * width if kernel and width else None
 
 
 def _crossed(values: Mapping[str, object], count: int) -> State:
-    """Return what a decoder keeps of an encoder's output, which has a fixed length in Whisper alone."""
+    """Return the elements that a decoder stores of an encoder's output, which has a fixed length only in Whisper."""
     width, source = number(values, *_WIDTH), number(values, "max_source_positions")
     if width and source:
         return State(count * 2 * width * source)
     return State(None, "the decoder keeps as much as the text that the encoder has read is long")
 
 
-#: Of every so many layers the last sees all tokens, the others a window: ``set_swa_pattern`` in llama.cpp.
+#: Every n-th layer of these models sees all tokens, the others a window: ``set_swa_pattern`` in llama.cpp.
 _GGUF_PATTERNS: Final = {
     "gemma2": 2,
     "gemma3": 6,
@@ -417,19 +406,19 @@ _GGUF_PATTERNS: Final = {
     "olmo2": 4,
     "smallthinker": 4,
 }
-#: What llama.cpp takes for the window where the file does not tell.
+#: The windows of llama.cpp where the file omits them.
 _GGUF_WINDOWS: Final = {"llama4": 8192, "gemma2": 4096}
-#: Models that answer at once, and so keep nothing.
+#: Models that generate nothing, and so store nothing.
 _GGUF_ENCODERS: Final = frozenset(
     {"bert", "nomic-bert", "nomic-bert-moe", "jina-bert-v2", "jina-bert-v3", "modern-bert", "neo-bert", "eurobert"}
     | {"t5encoder", "gemma-embedding", "clip"}
 )
-#: Gemma 3n's last layers keep nothing of their own; llama.cpp knows how many do: 20.
+#: The layers of Gemma 3n that store their own keys and values; llama.cpp has the number.
 _OWN_LAYERS: Final = {"gemma3n": 20}
 
 
 def gguf_attention(metadata: Mapping[str, object], architecture: str | None) -> AttentionSchema | None:
-    """Return what a GGUF file's keys say that is kept of each token; `None` where they do not say enough."""
+    """Return the attention of a model by the keys of its GGUF file; `None` where they omit too much."""
     values = {key.removeprefix(f"{architecture}."): value for key, value in metadata.items()}
     if architecture in _GGUF_ENCODERS or values.get("attention.causal") is False:
         return AttentionSchema(layers=())
@@ -452,7 +441,7 @@ def gguf_attention(metadata: Mapping[str, object], architecture: str | None) -> 
 
 
 def _gguf_heads(values: Mapping[str, object], count: int | None) -> tuple[int, ...] | None:
-    """Return the KV heads layer by layer."""
+    """Return the KV heads of each layer."""
     heads = values.get("attention.head_count_kv", values.get("attention.head_count"))
     if isinstance(heads, tuple) and len(heads) <= MAX_LAYERS:
         return heads if all(type(one) is int and 0 <= one < MAX_NUMBER for one in heads) else None
@@ -462,7 +451,7 @@ def _gguf_heads(values: Mapping[str, object], count: int | None) -> tuple[int, .
 
 
 def _with_recurrent(values: Mapping[str, object], heads: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
-    """Return the KV heads with 0 for layers that are recurrent, and how many are not."""
+    """Return the KV heads with 0 for recurrent layers, and the number of the others."""
     interval = number(values, "full_attention_interval")
     if interval:
         heads = tuple(kv if (index + 1) % interval == 0 else 0 for index, kv in enumerate(heads))
@@ -497,7 +486,7 @@ def _gguf_layer(
 
 
 def _gguf_lengths(values: Mapping[str, object]) -> tuple[int, int, int | None] | None:
-    """Return the lengths of a key and of a value, and of the latent vector where llama.cpp keeps one."""
+    """Return the elements of a key, of a value, and of the latent vector where llama.cpp stores one."""
     key = number(values, "attention.key_length") or quotient(
         number(values, "embedding_length"), number(values, "attention.head_count")
     )
@@ -521,7 +510,7 @@ def _gguf_window(values: Mapping[str, object], architecture: str | None, index: 
 
 
 def _gguf_state(values: Mapping[str, object], layers: int) -> State:
-    """Return what recurrent layers keep: ``n_embd_r`` and ``n_embd_s`` of llama.cpp's hparams."""
+    """Return the elements that recurrent layers store: ``n_embd_r`` and ``n_embd_s`` in llama.cpp."""
     one = _gguf_layer_state(values)
     if one is None:
         return State(None, "the file does not say what its recurrent layers keep")

@@ -23,13 +23,13 @@ from kamiwaza_sdk.formats.schemas import AttentionSchema, GGUFSchema, TensorTabl
 from kamiwaza_sdk.formats.schemas.repository import LayoutSchema, RepositoryDetailsSchema, VariantSchema
 from kamiwaza_sdk.formats.source import read_json_text
 
-#: A larger text describes nothing.
+#: No text that describes a model is longer.
 MAX_TEXT: Final = 4 * 1024**2
-#: What a GGUF file says that is not there.
+#: The header of a GGUF file that tells nothing.
 _SILENT: Final = GGUFSchema(
     size=0, version=3, byte_order="little", tensors=TensorTable({}), parameters_by_dtype={}, metadata={}
 )
-#: What several GGUF files can say alike.
+#: The facts that several GGUF files can share.
 _COMMON: Final = (
     "architecture",
     "license",
@@ -42,24 +42,24 @@ _COMMON: Final = (
 
 
 class Repository:
-    """All that was read of a repository.
+    """The texts, headers and layout of a repository.
 
     Args:
         files: Sizes of all files by path, `None` where one is not known.
-        texts: Contents of the small files that describe a model, or declare what belongs together.
-        summaries: What files of weights say, by path.
+        texts: Contents of the small files that describe a model, or declare which files belong together.
+        summaries: Of files of weights, by path.
         unreadable: Files that are no models, whatever their names say.
-        unknown: Files that are of no format that is read.
+        unknown: Files whose format is not known.
         place: The repository, for messages about its files.
         source: The same for other messages. Default: `place`.
-        before: Of which less was read: where no more follows for what belongs together, that is not asked again.
+        before: An earlier state, whose layout is used again if the same files determine it.
 
     Attributes:
-        layout: What it consists of.
+        layout: Of the repository.
 
     Raises:
-        MalformedFileException: A text is no JSON that should be.
-        FormatLimitException: A text is too long, or unfolds to too much.
+        MalformedFileException: A text is no valid JSON, and should be.
+        FormatLimitException: A text is too long, or has too many values.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Repository:
         """Return the variant of a name; without one the default, `None` where there is none.
 
         Raises:
-            UnknownVariantException: There is none of that name.
+            UnknownVariantException: There is no variant of that name.
         """
         if name is None:
             return None if self.layout.default is None else self.layout.variant(self.layout.default)
@@ -104,14 +104,14 @@ class Repository:
         return found
 
     def attention(self, variant: VariantSchema) -> AttentionSchema | None:
-        """Return what a variant keeps of each token: one that was not looked into as another of the same model."""
+        """Return the attention of a variant; of one that was not inspected, that of another of the same model."""
         own = self._gguf(variant).attention
         if own is None and variant.format == "gguf":
             own = self._families.get(family_of(variant.files))
         return own or self._attention
 
     def context_length(self, variant: VariantSchema | None) -> int | None:
-        """Return the tokens that a variant was trained for."""
+        """Return the number of tokens for which a variant was trained."""
         inner = text_configuration(self._config)
         told = _number(inner, "max_position_embeddings", "n_positions", "n_ctx", "max_seq_len")
         return told or self._gguf(variant).context_length
@@ -129,13 +129,13 @@ class Repository:
         return found
 
     def describe(self, name: str | None = None) -> RepositoryDetailsSchema:
-        """Return what is known of a variant.
+        """Return the description of a variant.
 
         Args:
             name: Of the variant. Default: the one that loaders take.
 
         Raises:
-            UnknownVariantException: There is none of that name.
+            UnknownVariantException: There is no variant of that name.
         """
         chosen = self.variant(name)
         card = read_front_matter(self._texts.get("README.md", b"").decode(errors="replace"))
@@ -182,7 +182,7 @@ class Repository:
         )
 
     def _licences(self) -> dict[str, str | None]:
-        """Return which licences texts are; an empty one is none, and says nothing."""
+        """Return the licence of each text, `None` where it is not known; an empty text is ignored."""
         names = sorted(filter(is_licence_file, self._texts))
         texts = {name: self._texts[name].decode(errors="replace") for name in names}
         return {name: recognise_licence(text) for name, text in texts.items() if text.strip()}
@@ -199,7 +199,7 @@ class Repository:
         return None if self.layout.variants or self.layout.incomplete else 0
 
     def _gguf(self, chosen: VariantSchema | None) -> GGUFSchema:
-        """Return the header that says most of a variant: of a set of files only the first has the keys."""
+        """Return the header with most facts of a variant: of a set of files only the first has the keys."""
         if chosen is None:
             return self._common
         schemas = [self._summaries[path].schema for path in _read(chosen, self._summaries)]
@@ -212,7 +212,7 @@ class Repository:
 
     @cached_property
     def _common(self) -> GGUFSchema:
-        """What the headers of all variants say alike, where each of them is GGUF and was read."""
+        """The facts that the headers of all variants share, if each variant is GGUF and was read."""
         headers = [self._gguf(one) for one in self.layout.variants]
         if not headers or any(header.architecture is None for header in headers):
             return _SILENT
@@ -220,7 +220,7 @@ class Repository:
         return _SILENT.model_copy(update={name: getattr(headers[0], name) for name in alike})
 
     def _count(self, chosen: VariantSchema | None) -> tuple[ParameterCount | None, str | None]:
-        """Return what a variant's tensors come to, and why that or their parameters are not known."""
+        """Return the elements and parameters of a variant, and why they are not known."""
         if chosen is None:
             return None, self.layout.reason if self.layout.variants or self.layout.incomplete else None
         if chosen.format not in READ_FORMATS:
@@ -237,7 +237,7 @@ class Repository:
 
 
 def _headers_of(variant: VariantSchema) -> list[str]:
-    """Return which files of a variant have a header to read: not those with external data."""
+    """Return the files of a variant that have a header: not those with external data."""
     names = frozenset(variant.files)
     return [path for path in variant.files if weight_format(path, names) in READ_FORMATS]
 
@@ -247,7 +247,7 @@ def _read(variant: VariantSchema | None, summaries: Mapping[str, FileSummary]) -
 
 
 def _with_formats(layout: LayoutSchema, summaries: Mapping[str, FileSummary], unknown: Container[str]) -> LayoutSchema:
-    """Return a layout in which what files are counts more than what they are called."""
+    """Return a layout with the formats of the files, where their names say others."""
     variants = tuple(
         one if (kind := _format(one, summaries, unknown)) == one.format else one.model_copy(update={"format": kind})
         for one in layout.variants
@@ -265,7 +265,7 @@ def _format(variant: VariantSchema, summaries: Mapping[str, FileSummary], unknow
 
 
 def quantization_of(texts: Mapping[str, bytes]) -> Quantization | None:
-    """Return how weights are quantized, as far as texts say it that can be read."""
+    """Return how weights are quantized, by the texts that can be read."""
     found = dict[str, Mapping[str, object]]()
     for name in ("config.json", *QUANTIZATION_FILES):
         try:
@@ -304,7 +304,7 @@ def _first(card: Mapping[str, tuple[str, ...]], key: str) -> str | None:
 
 
 def _architecture(config: Mapping[str, object]) -> str | None:
-    """Return the class that a configuration names, or what timm calls its own."""
+    """Return the class that a configuration names first, or the architecture of timm."""
     names = config.get("architectures")
     named = next((name for name in names if isinstance(name, str)), None) if isinstance(names, list) else None
     return named or _text(config, "architecture")

@@ -1,4 +1,4 @@
-"""How kinds of files are told by their first bytes, where those are more than a mark."""
+"""Recognises kinds of files by first bytes that are more than a magic number."""
 
 import re
 import struct
@@ -12,7 +12,7 @@ _MOST_FIELDS: Final = 64
 
 
 class _Field(NamedTuple):
-    """A field of a protocol buffer: of bytes, `value` is their number and `begin` where they are."""
+    """A field of a protocol buffer. For bytes, `value` is their number, and `begin` their offset."""
 
     number: int
     wire: int
@@ -30,7 +30,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int] | None:
 
 
 def _fields(data: bytes, at: int = 0, end: int | None = None) -> list[_Field] | None:
-    """Return the fields whose beginnings are in these bytes, the first of them; `None` where it is no message."""
+    """Return the first fields of a message that begins in these bytes; `None` where they are no message."""
     fields = list[_Field]()
     stop = len(data) if end is None else min(end, len(data))
     is_cut = end is None or end > len(data)  # what is missing may follow in the file
@@ -50,7 +50,7 @@ def _fields(data: bytes, at: int = 0, end: int | None = None) -> list[_Field] | 
 
 
 def _text(data: bytes, field: _Field) -> bool:
-    """Whether the bytes of a field are a text, as far as they are here."""
+    """Return whether the bytes of a field are a text, as far as they are in `data`."""
     part = data[field.begin : field.begin + field.value]
     try:
         text = part.decode()
@@ -61,7 +61,7 @@ def _text(data: bytes, field: _Field) -> bool:
     return all(letter.isprintable() or letter in "\t\n\r" for letter in text)
 
 
-#: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto: the fields of a model, of a graph, of a set of operators.
+#: The wire types of the fields of a model: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 _ONNX: Final = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2}
 _ONNX_TEXTS: Final = frozenset({2, 3, 4, 6})
 _ONNX_GRAPH: Final = frozenset({1, 2, 5, 10, 11, 12, 13, 14, 15, 16})
@@ -70,7 +70,7 @@ _HIGHEST_IR: Final = 64
 
 
 def is_onnx(head: bytes) -> bool:
-    """Whether it is a model of ONNX: its version, texts, and a graph or a set of operators, and nothing else."""
+    """Return whether this is a model of ONNX: its version, texts, a graph or a set of operators, and nothing else."""
     fields = _fields(head)
     if not fields or fields[0].number != 1 or not 0 < fields[0].value <= _HIGHEST_IR:
         return False
@@ -96,7 +96,7 @@ def _is_onnx_opset(head: bytes, opset: _Field) -> bool:
 
 
 def is_saved_model(head: bytes) -> bool:
-    """https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/protobuf/saved_model.proto."""
+    """Recognise https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/protobuf/saved_model.proto."""
     fields = _fields(head)
     if not fields or [one.number for one in fields[:2]] != [1, 2] or fields[0].value != 1:
         return False
@@ -111,12 +111,12 @@ def is_saved_model(head: bytes) -> bool:
     )
 
 
-#: https://apple.github.io/coremltools/mlmodel/Format/Model.html: kinds of models have the numbers from 200 on.
+#: The kinds of models have numbers from 200 on: https://apple.github.io/coremltools/mlmodel/Format/Model.html
 _COREML_KINDS: Final = 200
 
 
 def _is_coreml_model(head: bytes) -> bool:
-    """Whether it is a specification of Core ML: its version, a description, and one kind of model."""
+    """Return whether this is a specification of Core ML: its version, a description, and one kind of model."""
     fields = _fields(head)
     if not fields or fields[0].number != 1 or fields[0].wire != _VARINT or len(fields) < 2:  # noqa: PLR2004 - both
         return False
@@ -134,12 +134,12 @@ def _is_coreml_model(head: bytes) -> bool:
 
 
 def is_coreml(head: bytes) -> bool:
-    """Whether it is a model of Core ML, or its ``weight.bin``: a count, version 2, and the mark of an entry."""
+    """Return whether this is a model of Core ML, or its ``weight.bin``: a count, version 2, the mark of an entry."""
     return _is_coreml_model(head) or _is_coreml_weights(head)
 
 
 def is_executorch(head: bytes) -> bool:
-    """Whether it is a program of ExecuTorch: the mark of a flat buffer, with the version of its schema."""
+    """Return whether this is a program of ExecuTorch: the mark of a flat buffer, with the version of its schema."""
     return bool(re.match(rb"ET\d\d", head[4:8]))
 
 
@@ -152,7 +152,7 @@ _CTRANSLATE2_VERSIONS: Final = range(2, 16)
 
 
 def is_ctranslate2(head: bytes) -> bool:
-    """A version, and the name of a specification with its length and its end."""
+    """Return whether this begins with a version, and the name of a specification with its length and its end."""
     if len(head) < 8:  # noqa: PLR2004 - both numbers, and some of the name
         return False
     version, length = struct.unpack_from("<IH", head)
@@ -164,13 +164,13 @@ _RWKV_VERSIONS: Final = range(100, 200)
 
 
 def is_ggml(head: bytes) -> bool:
-    """Whether it is of GGML before GGUF, as whisper.cpp still reads it: its mark, and a version where it has one."""
+    """Return whether this is GGML from before GGUF, as whisper.cpp reads it: its mark, and a version if it has one."""
     most = _GGML_MARKS.get(head[:4])
     return most == 0 or (most is not None and 1 <= int.from_bytes(head[4:8], "little") <= most)
 
 
 def is_rwkv(head: bytes) -> bool:
-    """Whether it is of rwkv.cpp, which has the mark of GGML and versions from 100 on."""
+    """Return whether this is of rwkv.cpp, which has the mark of GGML and versions from 100 on."""
     return head.startswith(b"fmgg") and int.from_bytes(head[4:8], "little") in _RWKV_VERSIONS
 
 
@@ -178,7 +178,7 @@ _MOST_TENSORS: Final = 100_000
 
 
 def is_imatrix(head: bytes) -> bool:
-    """Whether it is llama.cpp's older importance matrix: a count, and the name of the first tensor after its length."""
+    """Return whether this is llama.cpp's older importance matrix: a count, and the name of the first tensor."""
     if len(head) < 16:  # noqa: PLR2004 - the numbers, and some of the name
         return False
     count, length = struct.unpack_from("<2i", head)
@@ -190,12 +190,12 @@ _USER_BLOCK: Final = 512
 
 
 def is_hdf5(head: bytes) -> bool:
-    """Whether it is HDF5: its mark, at the beginning."""
+    """Return whether this is HDF5, by its mark at the beginning."""
     return head.startswith(_HDF5)
 
 
 def without_user_block(head: bytes) -> bytes:
-    """Return first bytes from where HDF5 begins behind what a user put before it: 512 bytes, 1,024, 2,048…; or all."""
+    """Return the bytes from the HDF5 mark on, which is at 512, 1,024, 2,048… behind a user block; or all bytes."""
     place = _USER_BLOCK
     while place < len(head) and not head.startswith(_HDF5, place):
         place *= 2
@@ -203,7 +203,7 @@ def without_user_block(head: bytes) -> bytes:
 
 
 def is_keras_hdf5(head: bytes) -> bool:
-    """Whether the attributes that Keras writes are near the beginning of an HDF5 file."""
+    """Return whether the attributes that Keras writes are near the beginning of an HDF5 file."""
     return is_hdf5(head) and (b"keras_version" in head or b"layer_names" in head)
 
 
@@ -211,7 +211,7 @@ _XML: Final = re.compile(rb"\s*(?:<\?xml[^>]{0,200}\?>\s*)?<net\s[^>]{0,500}vers
 
 
 def is_openvino_graph(head: bytes) -> bool:
-    """Whether it is OpenVINO's description of a graph, whose weights are beside it."""
+    """Return whether this is OpenVINO's description of a graph, whose weights are beside it."""
     return bool(_XML.match(head))
 
 
@@ -219,7 +219,7 @@ _PIECES: Final = 3
 
 
 def is_sentencepiece(head: bytes) -> bool:
-    """Whether it is a model of SentencePiece: pieces, each a text and a number, perhaps a type."""
+    """Return whether this is a model of SentencePiece: pieces, each a text and a number, and perhaps a type."""
     fields = _fields(head)
     if not fields or len(fields) < _PIECES or any((one.number, one.wire) != (1, _BYTES) for one in fields[:_PIECES]):
         return False
@@ -236,7 +236,7 @@ def _is_piece(head: bytes, piece: _Field) -> bool:
 
 
 def is_tensorboard(head: bytes) -> bool:
-    """Whether it is a record of events of TensorBoard: a length, its sum, and a first event that says its version."""
+    """Return whether this is a record of events of TensorBoard: a length, its checksum, and an event with a version."""
     return head[4:8] == bytes(4) and head[12:13] == b"\x09" and b"brain.Event:" in head[20:40]
 
 
@@ -247,7 +247,7 @@ _MOST_NESTED: Final = 64
 
 
 def _map(data: bytes, at: int) -> int | None:
-    """Return where the first key of a map is; `None` where there is no map with a key."""
+    """Return the offset of the first key of a map; `None` where there is no map with a key."""
     first = data[at] if at < len(data) else 0
     if 0x81 <= first <= 0x8F:  # noqa: PLR2004 - a map of 1 to 15 pairs
         return at + 1
@@ -258,7 +258,7 @@ def _map(data: bytes, at: int) -> int | None:
 
 
 def _key(data: bytes, at: int) -> tuple[bytes, int] | None:
-    """Return a text, and where what follows it is; `None` where there is none."""
+    """Return a text, and the offset behind it; `None` where there is no text."""
     first = data[at] if at < len(data) else 0
     if 0xA0 <= first <= 0xBF:  # noqa: PLR2004 - a text of up to 31 bytes
         begin, length = at + 1, first & 0x1F
@@ -284,7 +284,7 @@ _THINC: Final = frozenset({b"nodes", b"attrs", b"params", b"shims"})
 
 
 def is_flax(head: bytes) -> bool:
-    """Whether it is a tree of MessagePack with an array, as Flax writes it, among its first leaves."""
+    """Return whether this is a tree of MessagePack with an array of Flax among its first leaves."""
     at = _map(head, 0)
     for _ in range(_MOST_NESTED):
         key = None if at is None else _key(head, at)
@@ -299,7 +299,7 @@ def is_flax(head: bytes) -> bool:
 
 
 def _after_scalar(data: bytes, at: int) -> int | None:
-    """Return where the next key is behind a number, a text, nothing or an empty map; `None` where there is none."""
+    """Return the offset behind a number, a text, nothing or an empty map; `None` where there is none of them."""
     if at >= len(data):
         return None
     text = _key(data, at)
@@ -311,7 +311,7 @@ def _after_scalar(data: bytes, at: int) -> int | None:
 
 
 def is_spacy(head: bytes) -> bool:
-    """Whether it is a model of Thinc, spaCy's library: a map of MessagePack with its keys."""
+    """Return whether this is a model of Thinc, spaCy's library: a map of MessagePack with its keys."""
     inside = _map(head, 0)
     key = None if inside is None else _key(head, inside)
     return key is not None and key[0] in _THINC and sum(name in head for name in _THINC) > 1

@@ -1,12 +1,6 @@
-"""The kinds of files that are told apart: a line each, by which they are recognised, named, and spoken of.
+"""The kinds of files: how each is recognised by its first bytes, by its name, or by the names in an archive.
 
-A new kind is a new line: its name, in the words of `layouts`, whether its files are weights, how it is told by the
-first bytes (``begins``) or by the names in an archive (``holds``), and why nothing is said of its inside. Of two lines
-that fit, the first counts. What is read further has a reader in `inspection`.
-
-Tells formats apart by how files begin, and by their names where that says nothing.
-
-Tells programs and libraries that a machine executes, by how they begin.
+A new kind is a new line in `KINDS`. Of two lines that match, the first counts. `inspection` has the readers of formats.
 """
 
 import re
@@ -21,25 +15,25 @@ from kamiwaza_sdk.formats.schemas.files import OtherFormat
 
 DetectedFormat: TypeAlias = Literal["safetensors", "gguf", "onnx", "pickle"]
 
-#: By the ending, what a file is read as; arrays can hold pickles.
+#: The formats by ending; arrays can hold pickles.
 _NAMES: Final[dict[str, DetectedFormat]] = {
     ending: kind for kind in get_args(DetectedFormat) for ending, named in ENDINGS.items() if named == kind
 } | {".npy": "pickle", ".npz": "pickle"}
-#: Those of pickles, and of what can hold some.
+#: The endings of pickles, and of files that can hold some.
 PICKLE_ENDINGS: Final = frozenset(ending for ending, kind in _NAMES.items() if kind == "pickle")
-#: What may as well be something else: many formats are called ``.bin``, and arrays are mostly numbers.
+#: Endings that other files have, too: many formats are called ``.bin``, and most arrays are numbers.
 _VAGUE: Final = frozenset({".bin", ".npy", ".npz"})
-#: How packed files are called, behind what they are called unpacked.
+#: The endings of packed files, which follow the ending of the unpacked one.
 PACKED_SUFFIXES: Final = frozenset({".bz2", ".gz", ".lz4", ".lzma", ".xz", ".z", ".zst"})
-#: zip, empty zip, and NumPy's arrays: all can hold pickles.
+#: Zip archives, empty ones, and arrays of NumPy: all can hold pickles.
 _CONTAINERS: Final = (b"PK\x03\x04", b"PK\x05\x06", b"\x93NUMPY")
 _HIGHEST_PICKLE: Final = 5
-#: The largest header that safetensors allow. Catalogues of gettext, which begin alike, seem to have a larger one.
+#: The largest header that safetensors allow. Catalogues of gettext begin alike, and seem to have a larger one.
 _LARGEST_HEADER: Final = 100_000_000
 
 
 def unpacked_name(path: str) -> str:
-    """Return what a packed file is called once it is unpacked; joblib packs files without calling them otherwise."""
+    """Return the name of a packed file without the ending that says so; joblib packs files and keeps their names."""
     return str(PurePosixPath(path).with_suffix("")) if suffix_of(path) in PACKED_SUFFIXES else path
 
 
@@ -50,7 +44,7 @@ def is_pickle_name(path: str) -> bool:
 
 
 def named_format(path: str) -> DetectedFormat | None:
-    """Return what a name says that a file is; of what may as well be something else, the likeliest."""
+    """Return the format that a name says, for a vague ending the likeliest; `None` where it says none."""
     return _NAMES.get(suffix_of(path))
 
 
@@ -66,7 +60,7 @@ def _is_pickle(head: bytes) -> bool:
     return head.startswith(_CONTAINERS) or (head[:1] == b"\x80" and head[1:2] <= bytes([_HIGHEST_PICKLE]))
 
 
-#: What each format begins with, in the order in which that is asked.
+#: How the first bytes identify each format, in this order.
 _BY_CONTENT: Final[tuple[tuple[DetectedFormat, Callable[[bytes], bool]], ...]] = (
     ("gguf", _is_gguf),
     ("safetensors", _is_safetensors),
@@ -76,9 +70,9 @@ _BY_CONTENT: Final[tuple[tuple[DetectedFormat, Callable[[bytes], bool]], ...]] =
 
 
 def candidates(head: bytes, path: str) -> list[DetectedFormat]:
-    """Return what a file may be that begins like this and is called that, the likeliest first.
+    """Return the formats that a file can have by its first bytes and its name, the likeliest first.
 
-    A header of safetensors that has 384 bytes begins as a pickle does. Then the name says who will read it.
+    A safetensors file whose header has 384 bytes begins as a pickle does. Then the name says which program reads it.
     """
     named = named_format(path)
     found = [kind for kind, begins in _BY_CONTENT if begins(head)]
@@ -90,24 +84,24 @@ def candidates(head: bytes, path: str) -> list[DetectedFormat]:
 
 
 def detect(head: bytes, path: str) -> DetectedFormat | None:
-    """Return the format of a file that begins like this and is called that."""
+    """Return the format of a file by its first bytes and its name."""
     return next(iter(candidates(head, path)), None)
 
 
 _ELF: Final = b"\x7fELF"
 _MACH_O: Final = (b"\xfe\xed\xfa\xce", b"\xfe\xed\xfa\xcf", b"\xce\xfa\xed\xfe", b"\xcf\xfa\xed\xfe")
-#: Of a Mach-O file for several processors. Java's classes begin so, too; in place of the number they have a version.
+#: Mach-O for several processors. Classes of Java begin so, too, with a version in place of the number.
 _FAT: Final = b"\xca\xfe\xba\xbe"
 _MOST_PROCESSORS: Final = 32
 _DOS: Final = b"MZ"
-#: What runs on several systems at once begins with it: https://justine.lol/ape.html
+#: Programs that run on several systems: https://justine.lol/ape.html
 _PORTABLE: Final = (b"MZqFpD=", b"jartsr=")
 _PE_AT: Final = slice(0x3C, 0x40)
 _PE: Final = b"PE\0\0"
 
 
 def is_program(head: bytes) -> bool:
-    """Whether a file that begins like this is a program or a library: give its first 4 KiB."""
+    """Return whether a file is a program or a library, by its first 4 KiB."""
     if head.startswith((_ELF, *_MACH_O, *_PORTABLE)):
         return True
     if head.startswith(_FAT):
@@ -120,11 +114,11 @@ class Kind(NamedTuple):
     """A kind of files.
 
     Attributes:
-        name: What `OtherFileSchema.format` calls it.
+        name: The name in `OtherFileSchema.format`.
         is_weights: Whether it is a format of weights.
         reason: Why there is no verdict.
-        begins: Whether first bytes are those of such a file.
-        holds: Whether an archive with such names in it is one.
+        begins: Recognises first bytes.
+        holds: Recognises the names in an archive.
     """
 
     name: OtherFormat
@@ -139,13 +133,13 @@ def _mark(*marks: bytes, at: int = 0) -> Callable[[bytes], bool]:
 
 
 def _any(*patterns: str) -> Callable[[Collection[str]], bool]:
-    """Say whether each of these patterns is the form of a name in an archive."""
+    """Return whether each of these patterns matches a name in an archive."""
     forms = [re.compile(pattern) for pattern in patterns]
     return lambda names: all(any(map(form.fullmatch, names)) for form in forms)
 
 
 def _all(pattern: str) -> Callable[[Collection[str]], bool]:
-    """Say whether there are names, and all but those of folders have this form."""
+    """Return whether there are files in an archive, and this pattern matches all of their names."""
     form = re.compile(pattern)
     return lambda names: bool(files := [name for name in names if name[-1:] != "/"]) and all(map(form.fullmatch, files))
 
@@ -172,7 +166,7 @@ _BESIDE: Final = "weights without a mark, by the files beside them"
 KINDS: Final[tuple[Kind, ...]] = (
     Kind("program", is_weights=False, reason=_PROGRAM, begins=is_program),
     Kind("program", is_weights=False, reason=_PROGRAM, begins=_mark(b"\0asm\1\0\0\0")),
-    # By the names in an archive: zip, tar, and what is packed besides.
+    # By the names in an archive.
     Kind("keras", is_weights=True, reason=_KERAS, holds=_any(r"config\.json", r"[^/]*\.weights\.(h5|npz|json)")),
     Kind("torchscript", is_weights=True, reason=_PACKAGE, holds=_any(r"[^/]+/constants\.pkl", r"[^/]+/code/.+")),
     Kind("torchpackage", is_weights=True, reason=_PACKAGE, holds=_any(r"[^/]+/\.data/extern_modules")),
@@ -226,27 +220,27 @@ KINDS: Final[tuple[Kind, ...]] = (
 
 
 def kind_of_head(head: bytes) -> Kind | None:
-    """Return the kind of a file that begins like this; `None` where that says nothing."""
+    """Return the kind of a file by its first bytes; `None` where they do not tell."""
     return next((kind for kind in KINDS if kind.begins is not None and kind.begins(head)), None)
 
 
 def kind_behind_user_block(head: bytes) -> Kind | None:
-    """Return the same of HDF5 that begins later, as its libraries look for it."""
+    """Return the kind of an HDF5 file that begins behind a user block, where its libraries look for it."""
     rest = kind_rules.without_user_block(head)
     return None if rest is head else kind_of_head(rest)
 
 
 def kind_of_archive(names: Collection[str]) -> Kind:
-    """Return the kind of an archive with such names in it."""
+    """Return the kind of an archive by the names in it."""
     return next(kind for kind in KINDS if kind.holds is not None and kind.holds(names))
 
 
 def kind_called(name: str) -> Kind:
-    """Return a kind by its name; of several, the first."""
+    """Return the first kind of this name."""
     return next(kind for kind in KINDS if kind.name == name)
 
 
 def kind_beside(path: str, names: Container[str]) -> Kind | None:
-    """Return the kind of a file that only the files beside it tell; `None` where they tell nothing."""
-    told = weight_format(path, names)
-    return next((kind for kind in KINDS if kind.reason is _BESIDE and kind.name == told), None)
+    """Return the kind of a file that only the files beside it tell; `None` where they do not."""
+    name = weight_format(path, names)
+    return next((kind for kind in KINDS if kind.reason is _BESIDE and kind.name == name), None)

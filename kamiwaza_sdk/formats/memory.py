@@ -1,7 +1,4 @@
-"""What a model keeps of the tokens it has seen, as its configuration or its GGUF header tells.
-
-Estimates what a model takes in memory, by the program that loads it.
-"""
+"""Estimates the memory that a model takes in the program that loads it."""
 
 from typing import Final, Protocol, get_args
 
@@ -15,7 +12,7 @@ from kamiwaza_sdk.formats.schemas.repository import (
     Runtime,
 )
 
-#: Bytes of 32 elements, by the types that caches are kept in: those of llama.cpp are blocks of as many.
+#: The elements of a block, and the bytes of a block by the type of a cache: llama.cpp has blocks of as many.
 _BLOCK: Final = 32
 _SIZES: Final = {
     "F32": 128,
@@ -28,25 +25,25 @@ _SIZES: Final = {
     "Q4_1": 20,
     "Q4_0": 18,
 }
-#: llama.cpp rounds a cache up to this many tokens, and computes as many at once (``--ubatch-size``, its default):
+#: llama.cpp rounds a cache up to this many tokens, and computes so many at once (``--ubatch-size``, its default):
 #: https://github.com/ggml-org/llama.cpp/blob/master/src/llama-kv-cache-iswa.cpp.
 _LLAMA_PADDING: Final = 256
 _LLAMA_BATCH: Final = 512
-#: vLLM's blocks of tokens, and how many tokens it computes at once (``max_num_batched_tokens``, the least default):
+#: The tokens of a block of vLLM, and those that it computes at once (``max_num_batched_tokens``, the least default):
 #: https://github.com/vllm-project/vllm/blob/main/vllm/v1/kv_cache_interface.py, SlidingWindowSpec.
 _VLLM_BLOCK: Final = 16
 _VLLM_BATCH: Final = 2048
-#: States are kept in full precision: llama.cpp's default, and what Mamba's layers demand elsewhere.
+#: States have full precision: the default of llama.cpp, and a requirement of Mamba layers elsewhere.
 _STATE_SIZE: Final = 4
 _LONGEST: Final = 2**31
 
 
 class HasWeights(Protocol):
-    """What memory can be estimated for: a `GGUFSchema`, a `RepositoryDetailsSchema`."""
+    """A description with the size and the attention of a model: a `GGUFSchema`, a `RepositoryDetailsSchema`."""
 
     @property
     def size(self) -> int | None:
-        """What the weights take as they are stored, in bytes."""
+        """The bytes of the weights as they are stored."""
         ...
 
     @property
@@ -131,10 +128,10 @@ def _unsized(model: HasWeights) -> str | None:
 
 
 def longest_context(model: HasWeights, limit: int, *, cache_dtype: str = "F16", runtime: Runtime | None = None) -> int:
-    """Return the longest context with which a model takes at most so many bytes; 0 where none does or that is unknown.
+    """Return the longest context with which a model takes at most `limit` bytes; 0 if none fits or is known.
 
     Args:
-        model: As `estimate_memory` takes it.
+        model: As for `estimate_memory`.
         limit: In bytes, of weights, cache and state together.
         cache_dtype: Of the cache.
         runtime: The program.
@@ -204,7 +201,7 @@ def _of_a_token(layers: AttentionLayersSchema, runtime: Runtime) -> int:
 
 
 def _kept(layers: AttentionLayersSchema, tokens: int, runtime: Runtime) -> int:
-    """Return for how many tokens a layer has room."""
+    """Return the number of tokens that a layer has room for."""
     if layers.window is None:
         return tokens
     if runtime == "llama.cpp":

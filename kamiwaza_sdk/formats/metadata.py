@@ -1,14 +1,7 @@
-"""Reads the head of a model card: YAML between two lines of dashes, found where `huggingface_hub` finds it.
+"""Reads a model's metadata: the head of its card, its task, the code that it brings or names.
 
-PyYAML takes it apart; nothing is constructed, so that tags name no types, and values keep the letters they were written
-with: the language ``no`` is no `False`.
-
-Says what a model is made for, as far as its class, its configuration and the files beside it tell.
-
-The words are those of https://huggingface.co/tasks. What is not told is unknown: the class of a language model and that
-of one that sees can end alike.
-
-Finds the code that a repository brings, or names in another one.
+PyYAML parses the card, and constructs nothing: tags name no types, and values keep their letters, so that the language
+``no`` is not `False`. `huggingface_hub` finds the head at the same place.
 """
 
 import re
@@ -27,7 +20,7 @@ if TYPE_CHECKING:
 _BLOCK: Final = re.compile(r"\A\s*---(?:\r\n|\r|\n)(.*?)(?:\r\n|\r|\n)---[ \t]*(?:\r\n|\n|\Z)", re.DOTALL)
 _LONGEST: Final = 1024**2
 _DEEPEST: Final = 64
-#: How many values a head may have, each alias counted as often as it is used.
+#: The values that a head may have; each use of an alias counts.
 _MOST_VALUES: Final = 100_000
 _NULL: Final = {"", "~", "null", "Null", "NULL"}
 
@@ -35,19 +28,19 @@ _Value: TypeAlias = "str | list[_Value] | dict[str, _Value] | None"
 
 
 def read_front_matter(text: str) -> "Mapping[str, tuple[str, ...]]":
-    """Return the texts of each key, one or those of lists; none where the head is no YAML, or asks for too much.
+    """Return the texts of each key in the head of a card; nothing where it is no YAML, or exceeds a limit.
 
-    At most 1 MiB, 64 levels and 100,000 values, aliases unfolded.
+    At most 1 MiB, 64 levels and 100,000 values, aliases expanded.
     """
     block = _BLOCK.match(text.removeprefix("\ufeff"))
     return _read(block[1]) if block is not None and len(block[1]) <= _LONGEST else {}
 
 
 def read_yaml(text: str) -> _Value:
-    """Return what a document holds: texts, lists of them, mappings of them.
+    """Return a document of texts, lists and mappings.
 
     Raises:
-        ValueError: It is no YAML, or has more than 64 levels or 100,000 values, aliases unfolded.
+        ValueError: It is no YAML, or has more than 64 levels or 100,000 values, aliases expanded.
     """
     from yaml import YAMLError
 
@@ -77,11 +70,11 @@ def _texts(value: _Value) -> tuple[str, ...]:
 
 
 class _TooMuchException(Exception):
-    """A head asks for more than it may."""
+    """A document exceeds a limit."""
 
 
 class _Builder:
-    """Puts the events of one document together, counting what they unfold to."""
+    """Builds a document from its events, and counts its values with aliases expanded."""
 
     def __init__(self, text: str) -> None:
         import yaml
@@ -155,7 +148,7 @@ class _Builder:
         return merged | found
 
 
-#: Classes by their whole names, where the ending says too little.
+#: The tasks of classes whose endings say too little.
 _CLASSES: Final = {
     "AltCLIPModel": "zero-shot-image-classification",
     "BarkModel": "text-to-speech",
@@ -168,7 +161,7 @@ _CLASSES: Final = {
     "SpeechT5ForSpeechToText": "automatic-speech-recognition",
     "VitsModel": "text-to-speech",
 }
-#: What a class is made for by how its name ends.
+#: The tasks of classes by the ends of their names. The words are those of https://huggingface.co/tasks.
 _ENDINGS: Final = {
     "ForAudioClassification": "audio-classification",
     "ForAudioFrameClassification": "audio-classification",
@@ -195,7 +188,7 @@ _ENDINGS: Final = {
     "ForZeroShotObjectDetection": "zero-shot-object-detection",
 }
 _GENERATING: Final = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel", "ForSeq2SeqLM")
-#: Models that hear, whose classes end as those of others do.
+#: Models of speech, whose classes end like those of others.
 _SPEECH_TO_TEXT: Final = frozenset({"moonshine", "seamless_m4t", "speech_to_text", "whisper"})
 _AUDIO: Final = frozenset({"data2vec-audio", "hubert", "sew", "unispeech", "wav2vec2", "wav2vec2-bert", "wavlm"})
 _MUSIC: Final = frozenset({"musicgen", "musicgen_melody"})
@@ -227,10 +220,10 @@ _IMAGE_ENCODERS: Final = frozenset(
     "swin",
     "vit",
 }
-#: Parts of a configuration that say what else than text a model takes.
+#: The parts of a configuration for images, and for sound.
 _SEES: Final = frozenset({"vision_config", "visual", "vit_config", "vision_tower", "mm_vision_tower", "img_processor"})
 _HEARS: Final = frozenset({"audio_config", "audio_encoder", "audio_processor", "speech_config"})
-#: Pipelines of Diffusers, by how their names begin, that make an image of a text.
+#: The classes of Diffusers that make an image from a text.
 _TEXT_TO_IMAGE: Final = (
     "AuraFlowPipeline",
     "ChromaPipeline",
@@ -251,7 +244,7 @@ _TEXT_TO_IMAGE: Final = (
 
 
 def find_task(config: Mapping[str, object], pipeline: Mapping[str, object], paths: Container[str]) -> str | None:
-    """Return what a model is made for; `None` where it is not told.
+    """Return the task of a model by its class, its configuration and the files beside it; `None` if they do not tell.
 
     Args:
         config: ``config.json``.
@@ -318,14 +311,14 @@ CONFIGURATIONS: Final = (
     "processor_config.json",
     "tokenizer_config.json",
 )
-#: What transformers and diffusers load classes by: ``module.Class``, or ``other/repository--module.Class``.
+#: The keys by which transformers and diffusers load classes: ``module.Class``, or ``other/repository--module.Class``.
 _KEYS: Final = ("auto_map", "custom_pipeline", "custom_pipelines")
 _LONGEST_CLASS_NAME: Final = 200
 _MOST_NAMES: Final = 5
 
 
 def remote_code(texts: Mapping[str, bytes], paths: Iterable[str]) -> dict[str, str | None]:
-    """Return which code files bring or name, by path; `None` for a configuration that cannot be read."""
+    """Return the files with code, and the configurations that name some, by path; `None` of an unreadable one."""
     found: dict[str, str | None] = {path: "is code" for path in paths if path.lower().endswith((".py", ".pyc", ".pyx"))}
     for name in CONFIGURATIONS:
         if name in texts:

@@ -1,10 +1,8 @@
-"""Counts parameters: what a model has learned, however its weights are packed.
+"""Counts the parameters of a model, by how its configuration says that the weights are quantized.
 
-Stored elements are what the shapes of the tensors come to. They differ from parameters where weights are quantized:
-several of them share an integer, and scales, zero points and the like are no weights. The accounting is that of the
-numbers that Hugging Face shows: ``parse-safetensors-metadata.ts`` of https://github.com/huggingface/huggingface.js.
-
-How a model's weights are quantized, as its configuration files say, in the words of many tools.
+Stored elements are those of the shapes of the tensors. They differ from parameters where weights are quantized: then
+several weights share an integer, and scales, zero points and the like are no weights. Hugging Face shows the same
+numbers: ``parse-safetensors-metadata.ts`` of https://github.com/huggingface/huggingface.js.
 """
 
 import re
@@ -32,15 +30,15 @@ __all__ = [
 ]
 
 
-#: Where tools keep it beside ``config.json``: AutoGPTQ, AutoAWQ, NVIDIA's Model Optimizer.
+#: The files of AutoGPTQ, AutoAWQ and Model Optimizer of NVIDIA beside ``config.json``.
 QUANTIZATION_FILES: Final = ("quantize_config.json", "quant_config.json", "hf_quant_config.json")
-#: What formats of packed weights are called, and how many bits they have.
+#: The names of formats of packed weights, and their bits.
 _BITS: Final = (("nvfp4", 4), ("mxfp4", 4), ("fp4", 4), ("nf4", 4), ("int4", 4), ("int2", 2), ("int8", 8), ("fp8", 8))
-#: Methods that give single layers as many bits as suit them, or keep codebooks: their parameters cannot be counted.
+#: Methods with other bits in each layer, or with codebooks: their parameters cannot be counted.
 _UNCOUNTED: Final = frozenset(
     {"aqlm", "exl2", "exl3", "higgs", "hqq", "quanto", "quip", "spqr", "torchao", "vptq", "auto-round"}
 )
-#: Of how many parts the name of a module has that is looked at.
+#: The parts of the name of a module that are compared.
 _DEEPEST: Final = 16
 _MLX_BITS: Final = frozenset({2, 3, 4, 5, 6, 8})
 
@@ -51,10 +49,10 @@ class Quantization:
 
     Attributes:
         method: ``gptq``, ``awq``, ``bitsandbytes``, ``compressed-tensors``, ``fp8``, ``mlx``, ``mxfp4``, ``modelopt``…
-        bits: Of a weight, where all that are quantized have the same.
-        modules: Bits of those modules that have other ones, by name, or by a pattern that begins with ``re:``; `None`
-            for those that are not quantized.
-        expert_bits: Of the weights of experts, where only they are packed.
+        bits: Of a weight, where all quantized weights have the same.
+        modules: Bits of the modules with others, by name, or by a pattern that begins with ``re:``; `None` for those
+            that are not quantized.
+        expert_bits: Of the weights of experts, where only these are packed.
         packed: Whether several weights share an integer.
     """
 
@@ -78,16 +76,16 @@ class Quantization:
 
     @property
     def is_countable(self) -> bool:
-        """Whether the number of weights follows from their shapes."""
+        """Whether the shapes determine the number of weights."""
         return self.method not in _UNCOUNTED
 
     @property
     def pattern_count(self) -> int:
-        """With how many patterns the name of a module has to be compared."""
+        """The number of patterns that the name of a module has to be compared with."""
         return len(self._patterns)
 
     def bits_of(self, tensor: str) -> int | None:
-        """Return the bits of a weight of this tensor; `None` where it is not quantized, or that is not known."""
+        """Return the bits of the weights in this tensor; `None` where they are not quantized, or not known."""
         module = tensor.rpartition(".")[0] or tensor
         parts = _parts(module) if self._names else ()
         first = min((self._names[part] for part in parts if part in self._names), default=None, key=itemgetter(0))
@@ -106,7 +104,7 @@ class _Pattern(NamedTuple):
 
 
 def _parts(module: str) -> Iterator[str]:
-    """Yield the name of a module and every run of names in it: a configuration may leave out the first ones."""
+    """Yield the name of a module and every run of its parts: a configuration may omit the first ones."""
     names = module.split(".")[:_DEEPEST]
     yield module
     for first in range(len(names)):
@@ -115,7 +113,7 @@ def _parts(module: str) -> Iterator[str]:
 
 
 def _glob(pattern: str) -> str | None:
-    """Return a pattern of a configuration as one without a stranger's regular expression; `None` of others."""
+    """Return a pattern as a glob, so that no regular expression from outside runs; `None` where it has no glob."""
     if not pattern.startswith("re:"):
         return pattern
     expression = pattern.removeprefix("re:").removeprefix("^")
@@ -175,7 +173,7 @@ def _is_mlx(settings: Mapping[str, object]) -> bool:
 
 
 def _from_mlx(settings: Mapping[str, object]) -> Quantization:
-    """Return what MLX writes, which names no method, but bits and groups, also of single modules."""
+    """Return the quantization of MLX, which names no method, but bits and groups, also of single modules."""
     modules = dict[str, int | None]()
     for name, value in settings.items():
         if isinstance(value, dict):
@@ -229,22 +227,22 @@ def _bits(settings: Mapping[str, object], *keys: str) -> int | None:
 
 
 def _named_bits(text: object) -> int | None:
-    """Return the bits that the name of a format tells: 4 of ``mxfp4-pack-quantized``."""
+    """Return the bits in the name of a format: 4 of ``mxfp4-pack-quantized``."""
     lower = text.lower() if isinstance(text, str) else ""
     return next((bits for name, bits in _BITS if name in lower), None)
 
 
-#: How often names of tensors are compared with patterns of a configuration: for a second at most.
+#: The most comparisons of names of tensors with patterns of a configuration: a second of work.
 MOST_COMPARISONS: Final = 2_000_000
 
-#: Exponents alone: what blocks are scaled by, never weights.
+#: Types of exponents alone, which scale blocks, and are never weights.
 _SCALE_TYPES: Final = frozenset({"F8_E8M0", "E8M0", "UE8"})
-#: What is kept beside quantized weights, by the last part of a tensor's name, whichever method wrote it.
+#: The last parts of the names of tensors beside quantized weights, for all methods.
 _BOOKKEEPING: Final = frozenset(
     {"weight_scale", "weight_scale_inv", "weight_scale_2", "weight_global_scale", "weight_zero_point", "weight_shape"}
     | {"weight_g_idx", "input_scale", "input_global_scale", "input_zero_point", "zero_point", "k_scale", "v_scale"}
 )
-#: The same, of single methods.
+#: The same for single methods.
 _BOOKKEEPING_OF: Final = {
     "gptq": frozenset({"qzeros", "g_idx", "scales"}),
     "awq": frozenset({"qzeros", "g_idx", "scales"}),
@@ -255,11 +253,11 @@ _CONTAINERS: Final = {"I8": 8, "U8": 8, "I16": 16, "U16": 16, "I32": 32, "U32": 
 
 
 class ParameterCount(NamedTuple):
-    """What tensors come to.
+    """The elements and parameters of tensors.
 
     Attributes:
-        stored: Their elements.
-        by_dtype: Their parameters by the type that they are stored in, sorted; empty where they cannot be counted.
+        stored: The elements.
+        by_dtype: The parameters by the type of the tensors, sorted; empty where they cannot be counted.
         problem: Why they cannot be counted.
     """
 
@@ -269,19 +267,19 @@ class ParameterCount(NamedTuple):
 
     @property
     def parameters(self) -> int | None:
-        """All of them; `None` where they cannot be counted."""
+        """The sum of `by_dtype`; `None` where they cannot be counted."""
         return None if self.problem is not None else sum(self.by_dtype.values())
 
 
 def count_parameters(
     tensors: Iterable[StoredTensor], quantization: Quantization | None, *, most_comparisons: int = MOST_COMPARISONS
 ) -> ParameterCount:
-    """Return the stored elements and the parameters of a variant's tensors, or of one of its files.
+    """Return the elements and the parameters of the tensors of a variant, or of one of its files.
 
     Args:
         tensors: Each once.
-        quantization: How they are quantized, if they are.
-        most_comparisons: How often a name may be compared with a pattern of the configuration.
+        quantization: Of the weights; `None` where they are not quantized.
+        most_comparisons: The most comparisons of a name with a pattern of the configuration.
     """
     listed = list(tensors)
     stored = sum(prod(tensor.shape) for tensor in listed)
@@ -297,7 +295,7 @@ def count_parameters(
 
 
 def sum_counts(counts: Iterable[ParameterCount]) -> ParameterCount:
-    """Return what several files come to; one that cannot be counted leaves all of them uncounted."""
+    """Return the sum of several files; if one cannot be counted, the sum cannot."""
     stored, problem, totals = 0, None, Counter[str]()
     for count in counts:
         stored += count.stored
@@ -321,8 +319,7 @@ def _problem(tensors: Sequence[StoredTensor], quantization: Quantization | None,
 def _mlx_modules(tensors: Iterable[StoredTensor]) -> frozenset[str]:
     """Return the modules that MLX has packed: those with integers.
 
-    The scales of one at the end of a file may be in the next one, and those of one in the file before are at the
-    beginning of this.
+    The scales of a module may be in the next file, and scales at the beginning of this one belong to the file before.
     """
     integers = set[str]()
     whole, scaled = set[str](), set[str]()
@@ -360,7 +357,7 @@ def _count(tensor: StoredTensor, quantization: Quantization | None, packed: froz
 
 
 def _packed_bits(name: str, quantization: Quantization, packed: frozenset[str] | None) -> int | None:
-    """Return the bits of a weight of this tensor where several of them share an integer."""
+    """Return the bits of a weight in this tensor where several share an integer."""
     module, _, last = name.rpartition(".")
     if packed is not None:
         return quantization.bits_of(name) if module in packed and last == "weight" else None

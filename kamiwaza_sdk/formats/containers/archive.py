@@ -1,8 +1,6 @@
-"""Reads the members of zip archives, bounded in what they unfold to.
+"""Reads the members of zip archives, within limits, and files inside of others: in place, packed, or in memory.
 
 The format: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT.
-
-Reads files that lie in other files, in their place, packed, or in memory.
 """
 
 import struct
@@ -28,13 +26,13 @@ _ENCRYPTED: Final = 1
 _STORED: Final = 0
 _DEFLATED: Final = 8
 _ZIP64: Final = 1
-#: What a member costs, in steps, when it is listed, and when it is opened.
+#: The steps to list a member, and to open one.
 _LISTED: Final = 3
 _OPENED: Final = 20
 
 
 class Member(NamedTuple):
-    """A file in an archive, as the central directory has it."""
+    """A file in an archive, by the central directory."""
 
     name: str
     flags: int
@@ -45,7 +43,7 @@ class Member(NamedTuple):
 
 
 def find_members(source: ByteSource) -> Reading[list[Member] | None]:
-    """Return what the central directory lists; `None` where there is none, so that it is no archive."""
+    """Return the members in the central directory; `None` where there is none, so that this is no archive."""
     start = max(0, source.size - _END.size - _LONGEST_COMMENT - _LOCATOR64.size - _END64.size)
     tail = yield from source.read(start, source.size - start)
     at = tail.rfind(b"PK\x05\x06")
@@ -66,10 +64,10 @@ def find_members(source: ByteSource) -> Reading[list[Member] | None]:
 
 
 def _read_end64(source: ByteSource, tail: bytes, start: int, plain: tuple[int, int, int]) -> tuple[int, int, int, int]:
-    """Return where the directory ends, and what is said of it: in long numbers, wherever there are any.
+    """Return the end of the directory, and its count, size and offset: in long numbers, where there are any.
 
-    Some programs look for these only where the short ones are unset, some always; and some where they are said to be,
-    some just before the end. So all have to come to the same directory.
+    Some programs read these only where the short ones are unset, others always; some at the offset that the locator
+    tells, others before the end. So all have to lead to the same directory.
     """
     at = len(tail) - _LOCATOR64.size
     if at < 0 or not tail.startswith(b"PK\x06\x07", at):
@@ -106,7 +104,7 @@ def _members(source: ByteSource, directory: bytes, before: int) -> list[Member]:
 
 
 def _long_numbers(source: ByteSource, directory: bytes, at: int, length: int, numbers: list[int]) -> list[int]:
-    """Return size, packed size and offset, those that did not fit taken from the extra field for long numbers."""
+    """Return size, packed size and offset, with those that do not fit from the extra field."""
     end = min(at + length, len(directory))
     while end - at >= _EXTRA.size:
         source.step(at)
@@ -121,7 +119,7 @@ def _long_numbers(source: ByteSource, directory: bytes, at: int, length: int, nu
 
 
 def open_member(source: ByteSource, member: Member, allowance: Allowance) -> Reading[Cursor]:
-    """Return what reads a member's contents, or raise: it is damaged, encrypted, or packed in another way."""
+    """Return a cursor over the contents of a member; raise if it is damaged, encrypted, or packed in another way."""
     source.step(member.offset, _OPENED)
     local = _LOCAL.unpack((yield from source.read(member.offset, _LOCAL.size)))
     if local[0] != b"PK\x03\x04":
@@ -139,13 +137,13 @@ def open_member(source: ByteSource, member: Member, allowance: Allowance) -> Rea
     source.refuse(f"member {member.name[:80]!r} is packed in a way that is not read ({member.method})", member.offset)
 
 
-#: The largest file in a packed one that is taken into memory, where it has to be read from its end.
+#: The largest packed archive that is unpacked in memory, for an archive is read from its end.
 MAX_IN_MEMORY: Final = 32 * 1024**2
 _PIECE: Final = 65_536
 
 
 class Part(Cursor):
-    """Reads so many of the next bytes of another cursor."""
+    """Reads some of the next bytes of another cursor."""
 
     def __init__(self, outer: Cursor, length: int) -> None:
         super().__init__(outer.source, outer.offset, outer.offset + length)
@@ -171,7 +169,7 @@ class Part(Cursor):
 
 
 def part_of(cursor: Cursor, length: int) -> Cursor:
-    """Return what reads so many of the next bytes. The cursor may be used again once they are left behind."""
+    """Return a cursor over the next bytes. `cursor` may be used again when they are read or skipped."""
     cursor.check_follow(length)
     return (
         Cursor(cursor.source, cursor.offset, cursor.offset + length) if type(cursor) is Cursor else Part(cursor, length)
@@ -179,7 +177,7 @@ def part_of(cursor: Cursor, length: int) -> Cursor:
 
 
 class _Inner(ByteSource):
-    """A file in another one, in its place or in memory. It costs what its file costs."""
+    """A file inside of another, in place or in memory, whose budget it spends."""
 
     def __init__(self, outer: ByteSource, *, size: int, path: str) -> None:
         super().__init__(path=path, size=size, byte_budget=0, request_budget=0, remote=outer.remote)
@@ -214,10 +212,10 @@ class _Memory(_Inner):
 
 
 def as_source(cursor: Cursor, name: str) -> Reading[ByteSource]:
-    """Return the rest of a cursor as a file that can be read from its end too, or raise: it is too large for that.
+    """Return the rest of a cursor as a file, which can be read from its end, too.
 
     Raises:
-        FormatLimitException: It is packed, and takes more than `MAX_IN_MEMORY`.
+        FormatLimitException: It is packed, and has more than `MAX_IN_MEMORY` bytes.
     """
     path = f"{cursor.source.path}/{name}"
     if type(cursor) is Cursor:

@@ -1,6 +1,6 @@
-"""Unpacks streams while they are read: gzip, zlib, bzip2, xz, lzma, and lz4 where its package is installed.
+"""Unpacks streams as they are read: gzip, zlib, bzip2, xz, lzma, and lz4 if its package is installed.
 
-What a stream unpacks to is nowhere in memory but for the piece that is looked at. The formats: RFC 1950 and 1952,
+Only the current piece of an unpacked stream is in memory. The formats: RFC 1950 and 1952,
 https://sourceware.org/bzip2/manual/manual.html, https://tukaani.org/xz/xz-file-format.txt,
 https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md.
 """
@@ -14,30 +14,30 @@ from typing import Final, NamedTuple, NoReturn, Protocol
 from kamiwaza_sdk.formats.exceptions import MalformedFileException
 from kamiwaza_sdk.formats.source import ByteSource, Cursor, Reading
 
-#: What everything that is unpacked of one file may take, in bytes as `zlib` unpacks them.
+#: The bytes that may be unpacked of one file, weighted by the time that they take compared with `zlib`.
 MAX_UNPACKED: Final = 256 * 1024**2
 _PIECE: Final = 65_536
-#: The first one, which is enough to know what there is.
+#: The first piece, which is enough to recognise the contents.
 _FIRST: Final = 4096
-#: How many of such bytes cost a step.
+#: The unpacked bytes that cost a step.
 _BYTES_A_STEP: Final = 512
-#: How many packed bytes do.
+#: The packed bytes that cost a step.
 _PACKED_A_STEP: Final = 2048
-#: What it costs, in steps, to begin with another stream.
+#: The steps to begin with another stream.
 _STREAM: Final = 20
-#: The largest dictionary that xz's own settings use takes 64 MiB.
+#: The largest dictionary of xz's own settings takes 64 MiB.
 _MAX_DICTIONARY: Final = 80 * 1024**2
 _ENDLESS: Final = 2**63
 
 
 class Allowance:
-    """How many bytes may still be unpacked."""
+    """The bytes that may still be unpacked."""
 
     def __init__(self) -> None:
         self.left = MAX_UNPACKED
 
     def spend(self, source: ByteSource, size: int, offset: int) -> None:
-        """Count what was unpacked, or raise: that is enough."""
+        """Spend unpacked bytes, or raise."""
         source.step(offset, 1 + size // _BYTES_A_STEP)
         self.left -= size
         if self.left < 0:
@@ -46,33 +46,33 @@ class Allowance:
 
 
 class Decompressor(Protocol):
-    """What the standard library unpacks one stream with."""
+    """The interface of the decompressors in the standard library, for one stream."""
 
     @property
     def eof(self) -> bool:
-        """Whether the stream's end was reached."""
+        """Whether the end of the stream was reached."""
         ...
 
     @property
     def unused_data(self) -> bytes:
-        """What follows that end."""
+        """The bytes behind that end."""
         ...
 
     def decompress(self, data: bytes, max_length: int, /) -> bytes:
-        """Return what follows, so much at most."""
+        """Return the next bytes, at most so many."""
         ...
 
 
 class Packing(NamedTuple):
-    """A way of packing a stream.
+    """A format of packed streams.
 
     Attributes:
         name: Of the format.
-        begins: What every stream begins with; `None` where `check` says it.
-        start: Makes what unpacks a stream, or raises `ImportError`: the package of this name is not installed; `None`
-            where nothing here does.
-        cost: How many times as long as with `zlib` a byte takes.
-        check: What else is true of the first bytes.
+        begins: The first bytes of every stream.
+        start: Returns a decompressor, or raises `ImportError` if the package of this name is not installed; `None`
+            where the format is not unpacked.
+        cost: The time for a byte, compared with `zlib`.
+        check: A further check of the first bytes.
     """
 
     name: str
@@ -83,7 +83,7 @@ class Packing(NamedTuple):
 
 
 def _unpacks(decompressor: Decompressor, head: bytes) -> bool:
-    """Whether the first bytes can be unpacked, which says more than the few that mark a stream."""
+    """Return whether the first bytes can be unpacked, which is a better proof than their mark."""
     try:
         return bool(decompressor.decompress(head, 1)) or decompressor.eof
     except (zlib.error, lzma.LZMAError, EOFError, ValueError):
@@ -103,7 +103,7 @@ def _is_lzma(head: bytes) -> bool:
 
 
 class _LZ4:
-    """Unpacks a frame with the package lz4, as the standard library unpacks others."""
+    """Adapts the package lz4 to `Decompressor`."""
 
     def __init__(self) -> None:
         from lz4.frame import LZ4FrameDecompressor  # type: ignore[import-untyped]  # it has no types
@@ -139,22 +139,22 @@ PACKINGS: Final = (
 
 
 def packing_of(head: bytes) -> Packing | None:
-    """Return how a stream is packed that begins like this; `None` where it is not."""
+    """Return the format of a packed stream by its first bytes; `None` where this is no packed stream."""
     return next((one for one in PACKINGS if head.startswith(one.begins) and one.check(head)), None)
 
 
 class Unpacker(Cursor):
-    """Reads what a packed stream unpacks to, and the streams that follow it: readers join them.
+    """Reads the contents of a packed stream, and of those that follow it, as unpackers join them.
 
     Args:
-        packed: Where it begins.
-        start: Makes what unpacks it.
-        allowance: What may be unpacked.
-        size: What it unpacks to; `None` where it does not say.
-        cost: How many times as long as with `zlib` a byte takes.
+        packed: A cursor at its beginning.
+        start: Returns a decompressor.
+        allowance: The bytes that may be unpacked.
+        size: Of the contents; `None` where it is not known.
+        cost: The time for a byte, compared with `zlib`.
 
     Attributes:
-        torn: Why it ends before what is packed does; `None` where it does not.
+        torn: Why the contents end before the packed stream does; `None` where they do not.
     """
 
     def __init__(
@@ -216,7 +216,7 @@ class Unpacker(Cursor):
         return other
 
     def _next_piece(self, at: int) -> Reading[bytes]:
-        """Return what is unpacked next, at that place; nothing where the end is, which is known then."""
+        """Return the next unpacked bytes; none at the end, which then is known."""
         try:
             piece = yield from self._unpack()
         except MalformedFileException as error:
@@ -232,7 +232,7 @@ class Unpacker(Cursor):
         return piece[: self.end - at]
 
     def _unpack(self) -> Reading[bytes]:
-        """Return the next bytes; none where the last stream has ended."""
+        """Return the next bytes; none behind the last stream."""
         while True:
             if self._decompressor.eof and not (yield from self._next_stream()):
                 return b""
@@ -262,7 +262,7 @@ class Unpacker(Cursor):
         return piece
 
     def _next_stream(self) -> Reading[bool]:
-        """Begin with the stream that follows the one that has ended, if one does. Zeros fill a file up."""
+        """Begin with the stream that follows, if one does. Zeros pad a file."""
         if self._size is not None:  # a member of an archive is one stream
             return False
         left = self._decompressor.unused_data.lstrip(b"\0")
@@ -276,5 +276,5 @@ class Unpacker(Cursor):
 
 
 def refuse_twice(cursor: Cursor) -> NoReturn:
-    """Raise that a stream in a stream would have to be read again."""
+    """Raise that a stream inside of another would have to be read again."""
     cursor.source.exceed("what is packed twice is not read twice, as it would have to be", 1, cursor.offset)

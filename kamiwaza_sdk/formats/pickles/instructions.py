@@ -1,4 +1,4 @@
-"""What each instruction of a pickle does to a `Machine`."""
+"""The effect of each instruction of a pickle on a `Machine`."""
 
 import codecs
 import re
@@ -17,20 +17,20 @@ from kamiwaza_sdk.formats.pickles.machine import (
     fail,
 )
 
-#: It is given the machine and its argument without a length, `None` where that is long and was not read.
+#: Takes the machine and its argument without the length, `None` where that is long and was skipped.
 Instruction: TypeAlias = Callable[[Machine, bytes | None], None]
 
 _HIGHEST_PROTOCOL: Final = 5
-#: What `int` reads with base 0, and `strtol`, which takes 010 for octal.
+#: The numbers that `int` reads with base 0, and `strtol`, which takes 010 for octal.
 _INTEGER: Final = re.compile(rb"[+-]?(?:0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+|\d[\d_]*)")
 _LONGEST_INTEGER: Final = 19
 _QUOTES: Final = b"'\""
-#: No object whose attributes are asked for has as many; what is beyond is not kept.
+#: The items of a dictionary that are stored. No object that is inspected has as many attributes.
 MAX_ITEMS: Final = 64
 
 
 def _fill(target: dict[Value, Value], items: list[Value]) -> None:
-    """Keep the first items of a dictionary whose keys are texts or numbers."""
+    """Store the first items of a dictionary whose keys are texts or numbers."""
     for key, value in zip(items[: 2 * MAX_ITEMS : 2], items[1 : 2 * MAX_ITEMS : 2], strict=True):
         if type(key) in {str, int} and (len(target) < MAX_ITEMS or key in target):
             target[key] = value
@@ -65,7 +65,7 @@ def _stop(machine: Machine, _: bytes | None) -> None:
 
 
 def _nothing(machine: Machine, _: bytes | None) -> None:
-    """Change nothing: a frame."""
+    """Change nothing, as a frame does."""
 
 
 def _proto(machine: Machine, raw: bytes | None) -> None:
@@ -267,7 +267,7 @@ def _readonly_buffer(machine: Machine, _: bytes | None) -> None:
 
 
 def _line_number(raw: bytes | None) -> int | None:
-    """Return a number as a line tells it, `None` where it is large. The unpickler in C reads up to a NUL."""
+    """Return the number in a line, `None` where it is large. The unpickler in C reads up to a NUL."""
     text = (raw or b"").partition(b"\0")[0].strip()
     if raw is None or not _INTEGER.fullmatch(text):
         fail("a line that is no number")
@@ -326,7 +326,7 @@ def _text(machine: Machine, raw: bytes | None) -> None:
 
 
 def _old_text(machine: Machine, raw: bytes | None) -> None:
-    """Follow a text of Python 2's: the loading program can say how such are encoded."""
+    """Push a text of Python 2, whose encoding the loading program can choose."""
     machine.stack.append(raw.decode("ascii") if raw is not None and raw.isascii() else Kind.TEXT)
 
 

@@ -1,9 +1,8 @@
-"""What CPython's unpicklers make of instructions, as far as it decides what they import, and where they give up.
+"""A model of CPython's unpicklers, precise enough to know what they import, and where they fail.
 
-A `Machine` has a stack, marks and a memo as they have. In place of values it keeps what is known of them: texts, small
-numbers, tuples, lists and dictionaries are themselves, imports are an `Import`, everything else is a `Kind`. It gives
-up (`BrokenPickleException`) only where the unpickler in Python does and the one in C as well, so that nothing that one
-of them looks up is missed.
+A `Machine` has a stack, marks and a memo as they have. It stores what is known of each value: texts, small numbers,
+tuples, lists and dictionaries are themselves, an import is an `Import`, any other value is a `Kind`. It fails
+(`BrokenPickleException`) only where the unpicklers in Python and in C both do, so that it misses no import of either.
 """
 
 from collections.abc import Iterable
@@ -12,19 +11,19 @@ from typing import Final, NamedTuple, NoReturn, TypeAlias
 
 from kamiwaza_sdk.formats.pickles.rules import UNRESOLVED
 
-#: No module, and nothing in one, has a longer name.
+#: No module, and no name in one, is longer.
 MAX_NAME: Final = 1024
 MAX_IMPORTS: Final = 10_000
-#: What a memo may hold: a pickler stores only what it has just made, so half as much as there are instructions.
+#: The entries of a memo. A pickler stores a value that it has just made, so there are half as many as instructions.
 MAX_MEMO: Final = 2_500_000
 
 
 class BrokenPickleException(Exception):
-    """Both unpicklers raise here. Never leaves this package."""
+    """Both unpicklers raise here. Stays inside this package."""
 
 
 class PickleLimitException(Exception):
-    """A pickle asks for more than looking at it is allowed to take. Never leaves this package."""
+    """A pickle exceeds a limit. Stays inside this package."""
 
     def __init__(self, reason: str, limit: int) -> None:
         super().__init__(reason, limit)
@@ -33,7 +32,7 @@ class PickleLimitException(Exception):
 
 
 class Kind(Enum):
-    """A value that is not known more closely."""
+    """A value of which no more is known."""
 
     ANY = auto()
     TEXT = auto()
@@ -42,14 +41,14 @@ class Kind(Enum):
     NUMBER = auto()
     SET = auto()
     FROZENSET = auto()
-    #: What a memo does not hold.
+    #: The memo has no such key.
     MISSING = auto()
-    #: In a dictionary: some of its items were not kept.
+    #: In a dictionary: some of its items were dropped.
     MORE = auto()
 
 
 class Import(NamedTuple):
-    """What the import of a name leads to: a class, a function, anything."""
+    """An imported class, function or other object."""
 
     module: str
     name: str
@@ -60,17 +59,17 @@ class Import(NamedTuple):
         return all(part.isidentifier() for text in self for part in text.split("."))
 
 
-#: What a code stands for that the loading program has registered with `copyreg`.
+#: The object of a code that the loading program has registered with `copyreg`.
 EXTENSION: Final = Import("copyreg", UNRESOLVED)
 UNKNOWN: Final = Import(UNRESOLVED, UNRESOLVED)
 
 
-#: What joblib writes before an array.
+#: joblib writes this before an array.
 WRAPPED_ARRAY: Final = Import("joblib.numpy_pickle", "NumpyArrayWrapper")
 
 
 class Instance:
-    """What calling an import returned, or a new object of an imported class, and the state that it was given since."""
+    """The result of a call of an import, or a new object of an imported class, with its state."""
 
     __slots__ = ("arguments", "is_object", "made_by", "state")
 
@@ -89,14 +88,15 @@ _NOT_ITERABLE: Final = (int, type(None))
 
 
 class Observations:
-    """What the machines of a walk have seen together.
+    """What the machines of a walk have observed together.
 
     Attributes:
-        imports: What is imported, or may be.
+        imports: Everything that is imported, or may be.
         calls: Whether an import whose module and name are identifiers is called.
-        altered: Imports that are given attributes or items: what they do is not what their names say any more.
+        altered: Imports that are given attributes or items, so that their names no longer tell what they do.
         extensions: Whether a code stands for an import.
-        storages: What PyTorch's persistent ids tell: how many elements of which type, by key.
+        storages: PyTorch's persistent ids: the type and the number of elements, by key.
+        conflicting: Whether two of them contradict each other.
     """
 
     def __init__(self) -> None:
@@ -108,7 +108,7 @@ class Observations:
         self.conflicting = False
 
     def add_storage(self, identity: Value) -> None:
-        """Note a storage of PyTorch's: ``("storage", type, key, place, count, …)``."""
+        """Add a storage of PyTorch: ``("storage", type, key, place, count, …)``."""
         match identity:
             case ("storage", Import() as kind, str() as key, _, int() as count, *_):
                 self.conflicting |= self.storages.setdefault(key, (kind, count)) != (kind, count)
@@ -120,9 +120,9 @@ class Machine:
     """A stack, marks and a memo.
 
     Attributes:
-        keeps_memo: Whether the memo is kept from one pickle to the next.
-        lenient: Whether an import is noted as well that must fail, because its module or name is no text. Only where
-            nothing else follows the same pickle, and can say what it is.
+        keeps_memo: Whether the memo survives from one pickle to the next.
+        lenient: Whether to report also an import that must fail, because its module or name is no text. Only while no
+            other machine walks through the same pickle, and can decide it.
     """
 
     def __init__(self, seen: Observations, *, keeps_memo: bool = True) -> None:
@@ -134,14 +134,14 @@ class Machine:
         self.lenient = True
 
     def begin(self) -> None:
-        """Forget what the pickle before has left, the memo only if that is not kept."""
+        """Forget the state of the pickle before, the memo only if it does not survive."""
         self.stack = []
         self.below = []
         if not self.keeps_memo:
             self.memo = {}
 
     def copy_state(self, seen: Observations) -> "Machine":
-        """Return one in the same state, that shares nothing which can change."""
+        """Return a machine in the same state, without the contents of containers."""
         copy = Machine(seen, keeps_memo=self.keeps_memo)
         copy.stack = _without_containers(self.stack)
         copy.below = [_without_containers(values) for values in self.below]
@@ -152,7 +152,7 @@ class Machine:
     # What instructions need.
 
     def pop(self) -> Value:
-        """Take the top off the stack."""
+        """Pop the top of the stack."""
         if not self.stack:
             fail("the stack is empty")
         return self.stack.pop()
@@ -164,14 +164,14 @@ class Machine:
         return self.stack[-1]
 
     def pop_mark(self) -> list[Value]:
-        """Take everything off the stack that is above the last mark, and the mark."""
+        """Pop everything above the last mark, and the mark."""
         if not self.below:
             fail("there is no mark")
         items, self.stack = self.stack, self.below.pop()
         return items
 
     def take(self, count: int) -> tuple[Value, ...]:
-        """Take so many values off the stack."""
+        """Pop so many values."""
         if len(self.stack) < count:
             fail("the stack is empty")
         taken = tuple(self.stack[-count:])
@@ -179,7 +179,7 @@ class Machine:
         return taken
 
     def import_name(self, module: str, name: str) -> Import:
-        """Note an import. That of nothing fails in the import itself, so that it is none."""
+        """Report an import. Without a module it fails, and is none."""
         found = UNKNOWN if len(module) > MAX_NAME or len(name) > MAX_NAME else Import(module, name)
         if module:
             self.observations.imports.add(found)
@@ -188,14 +188,14 @@ class Machine:
         return found
 
     def store(self, key: int) -> None:
-        """Put the top into the memo."""
+        """Put the top of the stack into the memo."""
         self.memo[key] = self.top()
         if len(self.memo) > MAX_MEMO:
             what = f"it stores more than {MAX_MEMO} values in its memo; that is no ordinary file"
             raise PickleLimitException(what, MAX_MEMO)
 
     def call(self, function: Value, arguments: Value) -> Value:
-        """Return what is known of the result."""
+        """Return what is known of the result of a call."""
         if isinstance(function, Import):
             self._use(function)
         elif isinstance(function, _NOT_CALLABLE) and function is not Kind.ANY:
@@ -210,7 +210,7 @@ class Machine:
         self.observations.calls |= used.is_plain
 
     def change(self, target: Value, allowed: tuple[type, ...], kinds: tuple[Kind, ...]) -> None:
-        """Note that something is changed, or give up: what is of another type cannot be."""
+        """Report a change of an object; fail if its type cannot be changed."""
         if isinstance(target, Import):
             self._use(target)
             self.observations.altered.add(target)
@@ -219,7 +219,7 @@ class Machine:
 
 
 def fail(reason: str) -> NoReturn:
-    """Raise: no unpickler goes on here."""
+    """Raise: no unpickler continues here."""
     raise BrokenPickleException(reason)
 
 

@@ -71,15 +71,13 @@ UNRESOLVED: Final = "?"
 ALLOWED: Final = TORCH | NUMPY
 #: The other builtins run commands, open files or import any module.
 _HARMLESS_BUILTINS: Final = frozenset(
-    """
-    bool bytearray bytes complex dict float frozenset int list long object range set slice str tuple unicode
-    """.split()
+    {"bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "int", "list", "long", "object", "range"}
+    | {"set", "slice", "str", "tuple", "unicode"}
 )
 _BUILTINS: Final = frozenset({"builtins", "__builtin__"})
 #: Modules that start programs, run text as code, get attributes by name, load other pickles, open files, or use the
 #: network; with their submodules.
-DENIED: Final = frozenset(
-    """
+_DENIED: Final = """
     _aix_support _ctypes _imp _io _operator _osx_support _pickle _posixsubprocess _pyrepl _socket _thread
     _winapi aiohttp ast asyncio atexit bdb cProfile cPickle cloudpickle code codeop codecs commands compileall
     concurrent ctypes dill distutils doctest ensurepip faulthandler fileinput ftplib functools gc glob http
@@ -94,8 +92,8 @@ DENIED: Final = frozenset(
     torch._inductor torch.fx.experimental torch.hub torch.jit.unsupported_tensor_ops torch.package
     torch.serialization torch.utils._config_module torch.utils.bottleneck torch.utils.collect_env
     torch.utils.cpp_extension torch.utils.data.datapipes
-    """.split()
-)
+"""
+DENIED: Final = frozenset(_DENIED.split())
 DENIED_NAMES: Final = frozenset(
     {
         ("joblib", "load"),

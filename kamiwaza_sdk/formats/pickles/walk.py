@@ -1,9 +1,7 @@
-"""Walks through pickles without carrying them out, as both of CPython's unpicklers go.
+"""Walks through pickles without executing them, as both unpicklers of CPython do.
 
-How long each instruction's argument is, `pickletools` of the standard library says. It is not left to read them: its
-reader takes long arguments, which are the weights, into memory, and cannot wait for bytes from elsewhere.
-
-How many bytes NumPy's arrays have, by what stands before them.
+`pickletools` of the standard library tells the length of each argument. Its own reader is not used: it reads long
+arguments, which are the weights, into memory, and cannot wait for remote bytes.
 """
 
 import ast
@@ -32,20 +30,20 @@ from kamiwaza_sdk.formats.source import Cursor, Reading
 _FORMAT: Final = re.compile(r"[<>|=]?([?bBhHiIlLqQefdgcuSaUVmM])(\d{0,9})(?:\[\w+\])?")
 _BYTES_OF_A_CHARACTER: Final = 4
 _DTYPE: Final = Import("numpy", "dtype")
-#: A flag of types: items are references to objects.
+#: The flag of types whose items are references to objects.
 _HAS_OBJECTS: Final = 1
 _FLAGS: Final = 7
-#: What no file has as many bytes as.
+#: No file has as many bytes.
 _MOST: Final = 2**62
 
 
 class ArraySize(NamedTuple):
-    """What follows where an array is read.
+    """The bytes of an array that follow.
 
     Attributes:
-        length: How many bytes the items have.
-        pickled: Whether they are objects, and so pickled.
-        padded: Whether a byte tells how many more stand before them.
+        length: Of the items.
+        pickled: Whether they are objects, and so a pickle.
+        padded: Whether a byte before them tells the length of a padding.
     """
 
     length: int
@@ -54,7 +52,7 @@ class ArraySize(NamedTuple):
 
 
 def item_size(descr: object) -> int | None:
-    """Return how many bytes an item has, by what a header says; `None` where it is not surely a number or a text."""
+    """Return the bytes of an item by the header of an array; `None` unless it is a number or a text."""
     if isinstance(descr, str):
         return _format_size(descr)
     if not isinstance(descr, list) or not descr:
@@ -92,7 +90,7 @@ def _count(shape: object) -> int | None:
 
 
 def parse_header(text: bytes) -> int | None:
-    """Return how many bytes the numbers have that this header of an array tells of; `None` where it cannot be told."""
+    """Return the bytes of the numbers of an array by its header; `None` where that does not tell."""
     try:
         header = ast.literal_eval(text.decode("latin-1").strip())
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
@@ -104,7 +102,7 @@ def parse_header(text: bytes) -> int | None:
 
 
 def wrapped_array_size(array: Value) -> ArraySize | None:
-    """Return how long an array is that joblib has written after this, as its ``NumpyArrayWrapper`` tells."""
+    """Return the size of the array that joblib has written behind this ``NumpyArrayWrapper``."""
     state = array.state if isinstance(array, Instance) else None
     if not isinstance(state, dict) or Kind.MORE in state or not {"shape", "dtype"} <= state.keys():
         return None
@@ -115,7 +113,7 @@ def wrapped_array_size(array: Value) -> ArraySize | None:
 
 
 def _dtype_size(dtype: Value) -> tuple[int, bool] | None:
-    """Return how many bytes an item has, and whether items are objects."""
+    """Return the bytes of an item, and whether items are objects."""
     if not isinstance(dtype, Instance) or dtype.made_by != _DTYPE:
         return None
     text = dtype.arguments[0] if isinstance(dtype.arguments, tuple) and dtype.arguments else None
@@ -134,7 +132,7 @@ def _dtype_size(dtype: Value) -> tuple[int, bool] | None:
 MAX_LINE: Final = 1024**2
 _PROTO: Final = 0x80
 _TEXTS: Final = {"BINSTRING", "SHORT_BINSTRING", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"}
-#: How long the length is that stands before an argument, and whether it is signed.
+#: The width of the length before an argument, and whether it is signed.
 _LENGTHS: Final = {
     pickletools.TAKEN_FROM_ARGUMENT1: (1, False),
     pickletools.TAKEN_FROM_ARGUMENT4: (4, True),
@@ -147,14 +145,14 @@ _MOST_READ: Final = {"LONG1": 8, "LONG4": 8} | dict.fromkeys(_TEXTS, MAX_NAME)
 class _Code(NamedTuple):
     name: str
     follow: Instruction
-    #: Of the whole instruction, where that is always the same; else 0.
+    #: Of the whole instruction; 0 where it varies.
     length: int
-    #: How many lines follow.
+    #: The number of lines that follow.
     lines: int
-    #: How long the length is that stands before the argument.
+    #: The bytes of the length before the argument.
     width: int
     signed: bool
-    #: The longest argument that is read and not skipped.
+    #: Longer arguments are skipped.
     most_read: int
 
 
@@ -175,13 +173,13 @@ _BUILD: Final = CODES[ord(b"b")]
 
 
 class WalkResult(Observations):
-    """What was seen of the pickles that follow one another.
+    """The result of a walk through pickles that follow each other.
 
     Attributes:
-        pickles: How many came to their end.
-        error: Why the walk broke off, with the place; `None` where it came to the end of the bytes.
+        pickles: The number of whole pickles.
+        error: Why the walk broke off, and where; `None` where it came to the end of the bytes.
         has_proto: Whether the first pickle begins with its protocol.
-        last: What the last one that came to its end makes.
+        last: The value of the last whole pickle.
     """
 
     def __init__(self) -> None:
@@ -195,8 +193,8 @@ class WalkResult(Observations):
     def is_pickle(self) -> bool:
         """Whether this is a pickle, by its bytes alone.
 
-        It is whole and ends where the bytes do; or it begins with a protocol, and is whole or imports something; or it
-        has called something by then.
+        It is whole and ends with the bytes; or it begins with a protocol, and is whole or imports something; or it has
+        called something.
         """
         return (
             (self.pickles > 0 and self.error is None)
@@ -205,7 +203,7 @@ class WalkResult(Observations):
         )
 
     def add(self, other: "WalkResult") -> None:
-        """Add what was seen elsewhere."""
+        """Add the result of another walk."""
         self.imports |= other.imports
         self.altered |= other.altered
         self.calls |= other.calls
@@ -214,32 +212,32 @@ class WalkResult(Observations):
 
 
 def walk_pickles(cursor: Cursor, result: WalkResult, *, most: int | None = None, joblib: bool = False) -> Reading[None]:
-    """Follow one pickle after the other to the end, or so many of them, and note what they import.
+    """Walk through pickles to the end of the bytes, or through so many, and report their imports.
 
-    Each is followed with a memo that all share, and with one of its own: both occur, by how the pickles are loaded.
-    What is not whole is noted, not raised, for what came before it would have been carried out; nothing is searched for
-    behind it. Where a limit is reached, that is raised, with what was seen until then in `result`.
+    Each pickle is followed with a shared memo and with its own, for programs load them either way. A pickle that is not
+    whole is reported, not raised, for an unpickler executes it up to there; nothing behind it is searched. A limit
+    raises; `result` then has all observations up to there.
 
     Args:
-        cursor: Where they begin.
-        result: What was seen is added to it.
-        most: How many are followed.
-        joblib: Whether the arrays that joblib writes between the instructions are skipped. What an unpickler makes of
-            the file that does not know of them is noted as well.
+        cursor: At their beginning.
+        result: Is given the observations.
+        most: The number of pickles.
+        joblib: Whether to skip the arrays that joblib writes between the instructions. What an unpickler without joblib
+            would do is reported, too.
     """
     walk = _Walk(cursor, result, [Machine(result)], joblib=joblib)
     yield from walk.follow_all(most)
 
 
 class _Walk:
-    """One way through the pickles of a stream."""
+    """A walk through the pickles of a stream."""
 
     def __init__(self, cursor: Cursor, result: WalkResult, machines: list[Machine], *, joblib: bool) -> None:
         self.cursor = cursor
         self.result = result
         self.machines = machines
         self.joblib = joblib
-        self.frame = 0  # where it ends
+        self.frame = 0  # the end of the current one
         self.plain: WalkResult | None = None
 
     def follow_all(self, most: int | None = None) -> Reading[None]:
@@ -282,7 +280,7 @@ class _Walk:
                 raw: bytes | None = cursor.data[cursor.position - code.length + 1 : cursor.position]
             else:
                 cursor.position += 1
-                step(begin)  # for it takes as long again
+                step(begin)  # it takes twice as long
                 raw = yield from self._read_argument(code)
             if begin < self.frame:
                 self._check_frame(code)
@@ -310,10 +308,10 @@ class _Walk:
         self.machines = going
 
     def _check_frame(self, code: _Code) -> None:
-        """Note that more may be imported where an instruction crosses the end of its frame.
+        """Report that more may be imported, where an instruction crosses the end of its frame.
 
-        The unpickler in Python raises, that in C drops the rest of the frame where it reads from a file, and takes no
-        notice where it reads from memory. As the last of them does, it is followed further.
+        There the unpickler in Python raises; that in C drops the rest of the frame when it reads from a file, and
+        ignores the frame when it reads from memory. The walk goes on as in the last case.
         """
         if (self.cursor.offset > self.frame or code is _FRAME or code is _STOP) and self.cursor.offset != self.frame:
             self.result.imports.add(UNKNOWN)
@@ -321,7 +319,7 @@ class _Walk:
             self.frame = 0
 
     def _read_argument(self, code: _Code) -> Reading[bytes | None]:
-        """Return the argument without its length, or `None` where it is long and only left behind."""
+        """Return the argument without its length, or `None` where it is long and was skipped."""
         cursor = self.cursor
         if code.length:
             return (yield from cursor.take(code.length - 1))
@@ -349,7 +347,7 @@ class _Walk:
         self.cursor.source.refuse("a line without an end", self.cursor.offset)
 
     def _read_line(self) -> Reading[bytes | None]:
-        """Return a line with its end, if it has one before the file ends; `None` where it is long."""
+        """Return a line with its end, if the file does not end before; `None` where it is long."""
         cursor, long = self.cursor, False
         while True:
             found = cursor.data.find(b"\n", cursor.position)
@@ -363,13 +361,13 @@ class _Walk:
         return None if long else line
 
     def _read_on(self) -> Reading[bool]:
-        """Have more of the file in memory, if there is more."""
+        """Read more of the file, and return whether there was more."""
         return (yield from self.cursor.has(len(self.cursor.data) - self.cursor.position + 1))
 
     # The arrays that joblib writes between the instructions.
 
     def _skip_array(self) -> Reading[None]:
-        """Go on behind the array that joblib reads now, if it does."""
+        """Skip the array that joblib reads here, if it does."""
         arrays = [top for machine in self.machines if _is_array(top := machine.stack[-1])]
         if not arrays:
             return
@@ -388,12 +386,12 @@ class _Walk:
         yield from self.cursor.skip(size.length)
 
     def _follow_objects(self) -> Reading[None]:
-        """Follow the pickle that an array of objects is, by itself."""
+        """Walk through the pickle of an array of objects."""
         inner = _Walk(self.cursor, self.result, [Machine(self.result)], joblib=False)
         yield from inner._follow_one()
 
     def _follow_plainly(self) -> Reading[None]:
-        """Go on without skipping arrays, as an unpickler does that does not know of them."""
+        """Walk on without skipping arrays, as an unpickler without joblib does."""
         cursor = yield from self.cursor.fork()
         self.plain = WalkResult()
         plain = _Walk(cursor, self.plain, [one.copy_state(self.plain) for one in self.machines], joblib=False)
@@ -406,7 +404,7 @@ class _Walk:
             self.plain.error = str(error)
 
     def _add_plain(self) -> None:
-        """Add what an unpickler does that skips no array, if it does anything: arrays are seldom instructions."""
+        """Add the result of that walk, if it has any: arrays are seldom instructions."""
         whole = self.plain is not None and self.plain.pickles > 0 and self.plain.error is None
         if self.result.error is not None and WRAPPED_ARRAY in self.result.imports and not whole:
             self.result.imports.add(UNKNOWN)  # what joblib reads next cannot be told
