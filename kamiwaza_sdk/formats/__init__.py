@@ -1,5 +1,5 @@
-"""What a model's files say about themselves: safetensors, GGUF, ONNX, pickles, and the texts beside them.
+"""Reads the headers of model files, and the texts beside them: safetensors, GGUF, ONNX, pickles.
 
-Only headers are read, nothing is executed, and nothing is believed that was not checked. Each reader asks for the bytes
-that it wants (see ``_source``), so that the same one serves local files and remote ones.
+Only headers are read, nothing is executed, and every length is checked. Each reader requests the bytes that it needs
+(see ``source``), so that the same reader serves local files and remote ones.
 """

@@ -1,17 +1,17 @@
-"""What can be wrong with a file that is inspected. The whole tree is drawn in `kamiwaza_sdk.exceptions`."""
+"""Exceptions of the inspection of files. `kamiwaza_sdk.exceptions` shows the whole tree."""
 
 from collections.abc import Iterable
 from typing import Final, Self
 
 from kamiwaza_sdk.exceptions import ServiceException
 
-#: How many names of variants a message lists.
+#: The names of variants that a message lists.
 _MOST_NAMES: Final = 20
 _LONGEST: Final = 200
 
 
 def _shown(text: str) -> str:
-    """Return what a stranger wrote, without what steers a terminal."""
+    """Return a text from outside without characters that control a terminal."""
     return ascii(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…")
 
 
@@ -21,13 +21,13 @@ def _place(path: str, format: str | None, offset: int | None) -> str:  # noqa: A
 
 
 class FormatException(ServiceException):
-    """A file could not be inspected. Nothing of it was executed, and no more of it read than was needed to see that.
+    """A file could not be inspected. Nothing of it was executed, and no more of it read than this took.
 
     Attributes:
-        path: The file, as it was named.
-        format: What it was read as; `None` where that is not known.
-        offset: The byte at which the trouble is; `None` where it is the file as a whole.
-        reason: What is the matter, with the way out.
+        path: The name of the file.
+        format: The expected format; `None` where it is not known.
+        offset: Of the problem, in bytes; `None` where it is the whole file.
+        reason: The problem, with the way out.
     """
 
     def __init__(self, *, path: str, reason: str, format: str | None = None, offset: int | None = None) -> None:  # noqa: A002 - as above
@@ -38,7 +38,7 @@ class FormatException(ServiceException):
         self.reason = reason
 
     def renamed(self, path: str) -> Self:
-        """Return this exception as it is for another name of the same file."""
+        """Return this exception for another name of the same file."""
         again = type(self).__new__(type(self))
         again.__dict__.update(self.__dict__, path=path)
         again.args = (f"{_place(path, self.format, self.offset)}: {self.reason}",)
@@ -46,7 +46,7 @@ class FormatException(ServiceException):
 
 
 class MalformedFileException(FormatException, ValueError):
-    """A file is not what its format demands: cut short, damaged, or made to mislead."""
+    """A file violates its format: it is cut short, damaged, or made to mislead."""
 
 
 class NotTheModelException(MalformedFileException):
@@ -71,7 +71,7 @@ class NotTheModelException(MalformedFileException):
 
 
 class FormatLimitException(FormatException):
-    """A file asks for more than reading it is allowed to take.
+    """To read a file takes more than is allowed.
 
     Attributes:
         limit: What is allowed.
@@ -91,17 +91,17 @@ class FormatLimitException(FormatException):
 
 
 class UnknownFormatException(FormatException):
-    """A file is of no format that can be inspected: not by its first bytes, and not by its name."""
+    """A file has no known format: not by its first bytes, and not by its name."""
 
 
 class UnknownVariantException(ServiceException, LookupError):
     """A repository has no variant of that name, or not all of its files.
 
     Attributes:
-        variant: The name that was asked for.
+        variant: The requested name.
         source: The repository.
-        variants: The names that there are.
-        missing: Files that the variant lacks, the first of them; none where there is no such variant at all.
+        variants: The names of all variants.
+        missing: The first files that the variant lacks; empty where there is no variant of that name.
     """
 
     def __init__(self, *, variant: str, source: str, variants: Iterable[str], missing: Iterable[str] = ()) -> None:

@@ -1,1 +1,1 @@
-"""Containers: archives and compressed streams, and the files inside them."""
+"""Containers: archives and packed streams, and the files inside them."""

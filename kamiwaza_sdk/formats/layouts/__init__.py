@@ -1,1 +1,1 @@
-"""What a repository consists of: variants, companions and the rest, by its indexes first, then by names."""
+"""Layouts: the variants and companions that a repository consists of."""

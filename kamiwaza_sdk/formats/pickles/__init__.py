@@ -1,1 +1,1 @@
-"""Pickles: what a stream would import and call, found without executing it."""
+"""Pickles: their imports and calls, found without executing them."""

@@ -1,1 +1,1 @@
-"""Readers of the formats that describe tensors: safetensors, GGUF and ONNX."""
+"""Readers of safetensors, GGUF and ONNX."""

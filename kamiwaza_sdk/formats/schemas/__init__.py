@@ -1,4 +1,4 @@
-"""What files say about themselves, as Pydantic models."""
+"""Descriptions of files and repositories, as Pydantic models."""
 
 from kamiwaza_sdk.formats.schemas.files import (
     FormatSchema,

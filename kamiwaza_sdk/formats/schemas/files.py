@@ -1,17 +1,4 @@
-"""What all descriptions of files share.
-
-The tensors of a file.
-
-What a safetensors file says about itself.
-
-What a GGUF file says about itself.
-
-What an ONNX file says about itself.
-
-What loading a pickle would do.
-
-What can be said of files whose inside is not read, or only for what is dangerous in it.
-"""
+"""Descriptions of files: their formats, tensors, metadata, and the imports of pickles."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import prod
@@ -24,7 +11,7 @@ from kamiwaza_sdk.formats.schemas.repository import AttentionSchema
 
 
 class FileSchema(BaseModel):
-    """Base of what a file says about itself: immutable, and travels as JSON.
+    """Base of the descriptions of files: immutable, serializable as JSON.
 
     Attributes:
         size: Of the file, in bytes.
@@ -36,15 +23,15 @@ class FileSchema(BaseModel):
 
 
 class TensorSchema(BaseModel):
-    """What a file says of one tensor.
+    """A tensor of a file.
 
     Attributes:
-        name: As the file has it.
-        dtype: The type of its elements, in the words of the format: ``BF16`` in safetensors, ``Q4_K`` in GGUF,
-            ``FLOAT`` in ONNX.
+        name: In the file.
+        dtype: The type of its elements, as the format names it: ``BF16`` in safetensors, ``Q4_K`` in GGUF, ``FLOAT`` in
+            ONNX.
         shape: In the order of the file: rows first in safetensors and ONNX, the fastest dimension first in GGUF.
-        size: In bytes; `None` where that is not known: types that are new, and text.
-        offset: Where in the file it begins; `None` where that is not known.
+        size: In bytes; `None` where it is not known, as of new types, and of texts.
+        offset: In the file, in bytes; `None` where it is not known.
 
     Example:
         >>> TensorSchema(name="w", dtype="F16", shape=(4, 2), size=16, offset=128).parameters
@@ -61,17 +48,17 @@ class TensorSchema(BaseModel):
 
     @property
     def parameters(self) -> int:
-        """How many elements it has."""
+        """The number of its elements."""
         return prod(self.shape)
 
 
 class StoredTensor(NamedTuple):
-    """What a tensor is counted by.
+    """The parts of a tensor from which parameters are counted.
 
     Attributes:
-        name: As the file has it.
+        name: In the file.
         dtype: The type of its elements.
-        shape: Of as many dimensions as it has.
+        shape: One number for each dimension.
     """
 
     name: str
@@ -89,9 +76,9 @@ def _itself(name: str, row: Any) -> TensorSchema:  # Any: what a table was made 
 
 
 class TensorTable(Mapping[str, TensorSchema]):
-    """The tensors of a file by name, in the file's order, each made when it is asked for.
+    """The tensors of a file by name, in the order of the file. Each is created when it is requested.
 
-    A file can have a hundred thousand of them, and most callers only want their sum. In JSON it is an object.
+    A file can have a hundred thousand of them, and most callers need only their sum. In JSON it is an object.
 
     Example:
         >>> table = TensorTable({"w": TensorSchema(name="w", dtype="F16", shape=(4, 2), size=16, offset=128)})
@@ -120,7 +107,7 @@ class TensorTable(Mapping[str, TensorSchema]):
         return len(self._rows)
 
     def stored(self) -> "Iterator[StoredTensor]":
-        """Yield what tensors are counted by, which takes less than making each of them."""
+        """Yield the parts from which parameters are counted, which is faster than to create each tensor."""
         stored = self._stored or (lambda name, row: _stored(self._make(name, row)))
         return (stored(name, row) for name, row in self._rows.items())
 
@@ -134,7 +121,7 @@ class TensorTable(Mapping[str, TensorSchema]):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Take a table as it is, or make one of an object; give an object.
+        """Accept a table, or an object of which to make one; serialize as an object.
 
         Any: the signature of Pydantic's hook.
         """
@@ -149,13 +136,13 @@ class TensorTable(Mapping[str, TensorSchema]):
 
 
 class SafetensorsSchema(FileSchema):
-    """What a safetensors file says about itself, its offsets checked as the specification demands.
+    """The header of a safetensors file, checked as the specification demands.
 
     Attributes:
         size: Of the file, in bytes.
         tensors: By name.
-        metadata: The free text of ``__metadata__``.
-        parameters: How many elements all tensors have.
+        metadata: The texts of ``__metadata__``.
+        parameters: The number of elements of all tensors.
         parameters_by_dtype: The same by type, sorted by name: ``{"BF16": 8030261248}``.
 
     Example:
@@ -172,15 +159,15 @@ class SafetensorsSchema(FileSchema):
 
 
 class ShardedSafetensorsSchema(FileSchema):
-    """A model in several safetensors files, its index checked against them.
+    """A model in several safetensors files, checked against their index.
 
     Attributes:
         size: Of all shards, in bytes.
-        shards: Each shard by the name that the index gives it, sorted.
-        parameters: How many elements all tensors have.
+        shards: By their names in the index, sorted.
+        parameters: The number of elements of all tensors.
         parameters_by_dtype: The same by type, sorted by name.
-        claimed_size: What the index says that all tensors take, in bytes; `None` where it does not say. Not all tools
-            count alike, so another number is no error.
+        claimed_size: The bytes of all tensors by the index; `None` where it does not say. Tools count differently, so
+            another number is no error.
 
     Example:
         >>> ShardedSafetensorsSchema(size=0, shards={}, parameters=0, parameters_by_dtype={}, claimed_size=None).format
@@ -195,11 +182,11 @@ class ShardedSafetensorsSchema(FileSchema):
 
 
 class GGUFArraySchema(BaseModel):
-    """A long value of a GGUF file, of which only the kind and the length are kept: a tokenizer's words, say.
+    """A long value of a GGUF file, of which only the type and the length are read: the vocabulary of a tokenizer.
 
     Attributes:
         type: Of its elements: ``string``, ``uint32``, ``float32``…; ``text`` for one long text.
-        length: How many it has.
+        length: The number of its elements.
 
     Example:
         >>> GGUFArraySchema(type="string", length=128256).length
@@ -216,25 +203,25 @@ GGUFValue: TypeAlias = bool | int | float | str | tuple[bool | int | float | str
 
 
 class GGUFSchema(FileSchema):
-    """What a GGUF file says about itself.
+    """The header of a GGUF file.
 
     Attributes:
         size: Of the file, in bytes.
         version: Of the format: 2 or 3.
         byte_order: ``little`` or ``big``.
-        architecture: What ``general.architecture`` names: ``llama``, ``qwen2``…
-        name: What ``general.name`` says.
-        license: What ``general.license`` says.
+        architecture: ``general.architecture``: ``llama``, ``qwen2``…
+        name: ``general.name``.
+        license: ``general.license``.
         tensors: By name.
-        parameters: How many elements all tensors have.
+        parameters: The number of elements of all tensors.
         parameters_by_dtype: The same by type, sorted by name: ``{"F32": 266240, "Q4_K": 6563561472}``.
-        quantization: The type that most parameters have, whatever the file is called; `None` without a tensor.
-        claimed_quantization: What ``general.file_type`` says: ``Q4_K_M``. It is written by hand or by a tool.
-        context_length: The tokens that the model was trained for.
-        tokenizer: What ``tokenizer.ggml.model`` names: ``gpt2``, ``llama``…
-        has_chat_template: Whether it brings ``tokenizer.chat_template``.
-        attention: What the memory of a context is computed from.
-        metadata: Every key. Of long arrays and texts only the length.
+        quantization: The type of most parameters, whatever the name of the file; `None` without a tensor.
+        claimed_quantization: The type by ``general.file_type``, which a tool or its user writes: ``Q4_K_M``.
+        context_length: The number of tokens for which the model was trained.
+        tokenizer: ``tokenizer.ggml.model``: ``gpt2``, ``llama``…
+        has_chat_template: Whether it has ``tokenizer.chat_template``.
+        attention: From which the memory of a context is computed.
+        metadata: All keys. Of long arrays and texts only the length.
 
     Example:
         >>> none = {"tensors": {}, "metadata": {}, "parameters_by_dtype": {}}
@@ -265,10 +252,10 @@ class ONNXValueSchema(BaseModel):
     """An input or an output of a graph.
 
     Attributes:
-        name: As the graph has it.
-        dtype: Of its elements, in ONNX's words: ``FLOAT``, ``INT64``; `None` where it is no tensor.
-        shape: Numbers, names of dimensions that vary, `None` for those of which nothing is said; `None` where nothing
-            is said of the whole.
+        name: In the graph.
+        dtype: The type of its elements, as ONNX names it: ``FLOAT``, ``INT64``; `None` of values that are no tensors.
+        shape: Numbers, the names of dimensions that vary, `None` for unknown dimensions; `None` where the shape is not
+            known.
 
     Example:
         >>> ONNXValueSchema(name="input_ids", dtype="INT64", shape=("batch", 128)).shape
@@ -283,34 +270,33 @@ class ONNXValueSchema(BaseModel):
 
 
 class ONNXSchema(FileSchema):
-    """What an ONNX file says about itself.
+    """The graph of an ONNX file, without its operators.
 
-    Weights stand inside the graph, before its inputs and outputs. So where only so much of a file may be read, what
-    follows is unknown until it is fetched: `None`.
+    Weights are inside the graph, before its inputs and outputs. So where only a part of a remote file may be read, the
+    fields for the rest are unknown until it is fetched: `None`.
 
     Attributes:
         size: Of the file, in bytes.
-        complete: Whether all of the graph was seen.
+        complete: Whether the whole graph was read.
         ir_version: Of the representation.
         opset: The version of ONNX's own operators.
         opsets: The versions of all sets of operators, by domain; ONNX's own is ``""``.
-        producer: The tool that made it, and its version: ``pytorch 2.3.0``.
-        inputs: In the graph's order. Up to version 3 of the representation, the weights are among them.
-        outputs: In the graph's order.
-        tensors: The weights by name: initializers, also sparse ones, and constants. Those of the bodies of ``If``,
-            ``Loop`` and ``Scan`` and of functions have the name of their node or function before their own.
-        parameters: How many elements these have.
+        producer: The tool that wrote it, and its version: ``pytorch 2.3.0``.
+        inputs: In the order of the graph. Up to version 3 of the representation, the weights are among them.
+        outputs: In the order of the graph.
+        tensors: The weights by name: initializers, also sparse ones, and constants. In the bodies of ``If``, ``Loop``
+            and ``Scan`` and in functions, the name of the node or function precedes.
+        parameters: The number of their elements.
         parameters_by_dtype: The same by type, sorted by name.
-        unpacked_by_dtype: What the model has learned, by the type that it is stored in: of integers that operators such
-            as ``MatMulNBits`` unpack each number in them, and neither scales nor zero points; `None` where that is not
-            known.
-        packing_problem: Why it is not known though the whole graph was seen.
+        unpacked_by_dtype: The parameters by the type of the tensors: each number in the integers that operators such as
+            ``MatMulNBits`` unpack, and neither scales nor zero points; `None` where they are not known.
+        packing_problem: Why they are not known although the whole graph was read.
         has_external_data: Whether some weights are in other files.
-        external_files: The names of these files, relative to this one's directory, sorted.
-        outside_files: Those that would be outside of that directory, such as ``../w.data``, as they are written,
-            sorted: no loader should take them, nothing here follows them, and any `Policy` objects.
-        metadata: What ``metadata_props`` says.
-        cut_metadata: The keys of what is too long to be kept, over 4 MiB, sorted; in `metadata` they are empty.
+        external_files: The names of these files, relative to the directory of this one, sorted.
+        outside_files: Names that lead out of that directory, such as ``../w.data``, as the file has them, sorted: no
+            loader should follow them, nothing here does, and any `Policy` objects.
+        metadata: ``metadata_props``.
+        cut_metadata: The keys of values over 4 MiB, sorted; in `metadata` these values are empty.
 
     Example:
         >>> schema = ONNXSchema(size=9, complete=False, opsets={}, metadata={})
@@ -343,11 +329,11 @@ Container: TypeAlias = Literal["pickle", "torch", "zip", "tar", "gzip", "zlib", 
 
 
 class PickleImportSchema(BaseModel):
-    """Something that loading a pickle would import.
+    """An import of a pickle.
 
     Attributes:
-        module: ``collections``; ``?`` where it cannot be told without loading.
-        name: ``OrderedDict``; ``?`` where it cannot be told without loading.
+        module: ``collections``; ``?`` where only loading can tell.
+        name: ``OrderedDict``; ``?`` where only loading can tell.
         verdict: On this import alone.
 
     Example:
@@ -363,24 +349,23 @@ class PickleImportSchema(BaseModel):
 
 
 class PickleSchema(FileSchema):
-    r"""What loading a pickle-based file would import: what it is made of, and whether that can do harm.
+    r"""The imports of a pickle-based file, and a verdict on them.
 
-    ``safe`` means: it consists of what weights are made of, and nothing else. It is no promise about the program that
-    loads it. ``suspicious`` means: it needs code that is not known to be harmless, it is not whole, or it takes too
-    much to be looked through, and the first finding says beyond what it is unknown. ``dangerous`` means: it can run any
-    command, or hides what it imports. What is called a pickle and is none has no schema: it is refused as a
-    `MalformedFileException`.
+    ``safe`` means: it imports only what weights need. That is no promise about the program that loads it.
+    ``suspicious`` means: it imports code that is not known to be harmless, it is not whole, or to scan it takes too
+    much, and the first finding names the limit beyond which it is unknown. ``dangerous`` means: it can run any command,
+    or hides its imports. A file that is called a pickle and is none raises `MalformedFileException`.
 
     Attributes:
         size: Of the file, in bytes.
-        container: What the pickles are in: the file itself (``pickle``), the format of PyTorch before 1.6 (``torch``),
-            an archive (``zip``, PyTorch's format since then, or ``tar``), a packed stream (``gzip``, ``zlib``,
-            ``bzip2``, ``xz``, ``lzma``, ``lz4``), an array of NumPy's (``numpy``).
-        verdict: The worst of the imports' and the findings'.
+        container: The form of the file: pickles alone (``pickle``), the format of PyTorch before 1.6 (``torch``), an
+            archive (``zip``, PyTorch's format since then, or ``tar``), a packed stream (``gzip``, ``zlib``, ``bzip2``,
+            ``xz``, ``lzma``, ``lz4``), an array of NumPy (``numpy``).
+        verdict: The worst of those of the imports and the findings.
         imports: Sorted by module and name, each once.
-        pickles: How many pickles were looked through.
-        findings: What else speaks against it, for people to read.
-        unread: What of it was not looked into, though there can be pickles in it, and why: it is packed, or takes too
+        pickles: The number of pickles that were scanned.
+        findings: Other reasons for the verdict, for people to read.
+        unread: The parts that were not scanned although they can hold pickles, and why: they are packed, or take too
             much.
 
     Example:
@@ -400,7 +385,7 @@ class PickleSchema(FileSchema):
     unread: tuple[str, ...] = ()
 
 
-#: What files are of which little or nothing is read.
+#: The formats of files of which little or nothing is read.
 OtherFormat: TypeAlias = Literal[
     "7z",
     "bzip2",
@@ -447,20 +432,20 @@ OtherFormat: TypeAlias = Literal[
 
 
 class OtherFileSchema(FileSchema):
-    r"""What a file is, of which little or nothing is read: an archive, a program, weights of another framework.
+    r"""A file of which little or nothing is read: an archive, a program, weights of another framework.
 
     Attributes:
         size: Of the file, in bytes.
-        format: What it is: ``keras``, ``tflite``, ``zip``, ``program``… The page of formats lists them all.
-        is_weights: Whether files of this format are weights, so that `Policy` is asked about the format.
-        verdict: The worst of what was found in it; `None` where nothing was found, which does not make it safe. Only
-            what was read to its end, arrays of numbers, is ``safe``.
-        reason: Why there is no verdict, or what it rests on.
-        imports: What pickles in it import, and other code that loading it imports, as far as that is read: types that
-            skops does not trust, what NeMo's configuration names. Sorted by module and name, each once.
-        pickles: How many pickles were looked through in it.
-        findings: What speaks against it, for people to read: code in it, what is damaged.
-        unread: What of it is packed and was not looked into, though there can be pickles in it, and why.
+        format: ``keras``, ``tflite``, ``zip``, ``program``… The page of formats lists all.
+        is_weights: Whether files of this format are weights, so that `Policy` decides about the format.
+        verdict: The worst of all findings; `None` without any, which does not prove that the file is safe. Only arrays
+            of numbers, which are read to their end, are ``safe``.
+        reason: Why there is no verdict, or the reason for it.
+        imports: The imports of the pickles in it, and of other code that is read: types that skops does not trust,
+            classes in NeMo's configuration. Sorted by module and name, each once.
+        pickles: The number of pickles that were scanned.
+        findings: Reasons for the verdict, for people to read: code, damage.
+        unread: The packed parts that were not scanned although they can hold pickles, and why.
 
     Example:
         >>> from pathlib import Path
