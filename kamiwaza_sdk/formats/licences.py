@@ -1,8 +1,8 @@
-"""Recognises a licence by the whole of its text, and joins what is said of licences into one expression.
+"""Recognises a licence by its whole text, and joins licences into one expression.
 
 Texts are compared by the SPDX matching guidelines (https://spdx.github.io/spdx-spec/v3.0.1/annexes/license-matching-
-guidelines-and-templates/): words count, but not how they are set, punctuated, numbered or spelled; nor a title, a
-copyright notice, and what a template calls optional or lets be replaced, such as the holder's name.
+guidelines-and-templates/): the words count, but not their layout, punctuation, numbering or spelling; nor a title, a
+copyright notice, and the parts that a template marks as optional or replaceable, such as the name of the holder.
 """
 
 import hashlib
@@ -13,11 +13,11 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Final, NamedTuple, TypeAlias
 
-#: Texts that are longer are no licence that is known.
+#: No known licence is longer, in characters.
 LONGEST: Final = 128 * 1024
-#: How many words may stand where a template has a name to fill in.
+#: The most words for a replaceable part of a template.
 _MOST_FILLED_IN: Final = 16
-#: What titles consist of, besides the words of a licence's own name.
+#: The words of titles, besides those of a licence's own name.
 TITLE_WORDS: Final = frozenset(
     {"the", "license", "agreement", "public", "open", "source", "software", "text", "version"}
 )
@@ -41,16 +41,16 @@ _NOTICE: Final = re.compile(
 _RESERVED: Final = re.compile(r"\W*(?:all|some) rights reserved\W*", re.IGNORECASE)
 #: Below a notice: more years and holders.
 _MORE_NOTICE: Final = re.compile(r"\W*(?:\d{4}\b.*|and\b.*|.*<[^<>@]+@[^<>]+>\W*|.*\b(?:19|20)\d\d\W*)", re.IGNORECASE)
-#: Where a notice ends that stands in one line with what follows: behind it, or where a sentence begins.
+#: The end of a notice in a line with other text: behind it, or where a sentence begins.
 _AFTER_NOTICE: Final = re.compile(
     r"(?i:reserved)\.?\s+(?=\S)|[\w>)]{2}[.;:!]\s+(?!(?i:all|some) (?i:rights))(?=[A-Z]\w*(?:[\s,]+\w+){3})"
 )
-#: What no notice says: a line that does is a clause.
+#: Words of a clause, which no notice has.
 _CLAUSE: Final = re.compile(
     r"\b(?:not|must|shall|may|only|unless|except|provided|prohibited|forbidden|permitted|granted|allowed|required|use|sell"
     r"|used|sold|commercial|commercially)\b"
 )
-#: Where a text that was put into one line had others.
+#: The line breaks of a text that was put into one line.
 _LINE_BEGINS: Final = re.compile(
     r"[ \t]+(?=(?:Permission (?:is hereby granted|to use)|Redistribution and use|Licensed under the Apache)\b)"
     r"|[ \t]+(?=Copyright[ ](?:\([Cc]\)|©|\d{4}))"
@@ -64,7 +64,7 @@ _NUMBER: Final = re.compile(
 )
 _ENTITY: Final = re.compile(r"https?://|©|[\"'`\u00b4\u2018\u2019\u201c\u201d\u201e]|&(?:quot|lt|gt|amp);|<br\s*/?>")
 _WORD: Final = re.compile(r"[^\W_]+")
-#: Words that SPDX says mean the same: https://spdx.org/licenses/equivalentwords.txt
+#: Words that are the same for SPDX: https://spdx.org/licenses/equivalentwords.txt
 _SPELLINGS: Final = {
     "acknowledgement": "acknowledgment",
     "analogue": "analog",
@@ -114,12 +114,12 @@ _PHRASES: Final = {
     " copyright owners ": " copyright holders ",
 }
 
-#: A run of words as their number and digest, or words to fill in (`None`), or parts that may be left out (a list).
+#: The number and digest of a run of words, a replaceable part (`None`), or optional parts (a list).
 _Part: TypeAlias = "tuple[int, str] | list[_Part] | None"
 
 
 class _Template(NamedTuple):
-    """A licence: its name, the words of its title, the fewest and the most words it has, and its parts."""
+    """A licence: its name, the words of its title, its fewest and most words, and its parts."""
 
     name: str
     title: frozenset[str]
@@ -128,12 +128,12 @@ class _Template(NamedTuple):
     parts: "list[_Part]"
 
 
-@lru_cache(maxsize=8)  # a plan asks more than once
+@lru_cache(maxsize=8)  # a plan calls it several times
 def recognise_licence(text: str) -> str | None:
-    """Return the name of the licence that a whole text is, `None` where it is none that is known.
+    """Return the name of the licence with this text, `None` where it is not known.
 
-    Names are Hugging Face's (https://huggingface.co/docs/hub/repositories-licenses): of what SPDX lists, its identifier
-    in lower case, without what a text does not tell ("only", "or later").
+    Names are those of Hugging Face (https://huggingface.co/docs/hub/repositories-licenses): for a licence of SPDX, its
+    identifier in lower case, without the parts that a text does not tell ("only", "or later").
     """
     if len(text) > LONGEST:
         return None
@@ -141,14 +141,14 @@ def recognise_licence(text: str) -> str | None:
     return next((template.name for template in _templates() if _fits(template, words)), None)
 
 
-#: Names that hubs have given to licences of their own, whose texts differ from one model to the next.
+#: The names of licences of hubs, whose texts differ from model to model.
 _OF_HUBS: Final = re.compile(r"gemma|llama\d.*|.*(?:open)?rail\b.*")
-#: What a name says that a text does not tell.
+#: The parts of a name that a text does not tell.
 _UNTOLD: Final = re.compile(r"(?:-only|-or-later|\+)$")
 
 
 def has_one_text(name: str) -> bool:
-    """Whether a licence of this name has a text that is known, so that no other one is its.
+    """Return whether the text of a licence is known, so that no other text is of this licence.
 
     Example:
         >>> has_one_text("MIT"), has_one_text("gpl-3.0-or-later"), has_one_text("llama3.1"), has_one_text("other")
@@ -166,7 +166,7 @@ def _names() -> frozenset[str]:
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words of a text that tell licences apart."""
+    """Return the words of a text that distinguish licences."""
     flowing = " ".join(without_notices(text)).lower()
     flowing = _ADDRESS.sub(" ", _NUMBER.sub(" ", _ENTITY.sub("", flowing)))
     spelled = " ".join(_SPELLINGS.get(word, word) for word in _WORD.findall(flowing))
@@ -177,7 +177,7 @@ def words_of(text: str) -> list[str]:
 
 
 def without_notices(text: str) -> Iterator[str]:
-    """Yield the lines of a text, but for notices of copyright."""
+    """Yield the lines of a text without notices of copyright."""
     noticed = False
     text = text.lstrip("\ufeff")
     for line in (_LINE_BEGINS.sub("\n", text[:_HEAD]) + text[_HEAD:]).splitlines():
@@ -196,12 +196,12 @@ def _is_notice(line: str, noticed: bool) -> bool:
 
 
 def title_length(words: Sequence[str], title: frozenset[str]) -> int:
-    """Return how many words a text begins with that can stand in its title."""
+    """Return the number of first words that can be a title."""
     return next((place for place, word in enumerate(words) if word not in title), len(words))
 
 
 def digest_of(words: Sequence[str]) -> str:
-    """Return what a run of words is known by."""
+    """Return the digest of a run of words."""
     return hashlib.sha256(" ".join(words).encode()).hexdigest()[:24]
 
 
@@ -213,7 +213,7 @@ def _fits(template: _Template, words: Sequence[str]) -> bool:
 
 
 def _ends(parts: "Sequence[_Part]", words: Sequence[str], starts: set[int]) -> set[int]:
-    """Return where parts can end that begin at one of these places."""
+    """Return the places where these parts can end if they begin at one of `starts`."""
     for part in parts:
         if part is None:
             starts = {start + filled for start in starts for filled in range(_MOST_FILLED_IN + 1)}
@@ -237,7 +237,7 @@ def _bounds(parts: "Iterable[_Part]") -> tuple[int, int]:
 
 @cache
 def _templates() -> "tuple[_Template, ...]":
-    """Return all that are known: ``python -m tests.formats.licence_templates`` writes them."""
+    """Return all known licences. ``python -m tests.formats.licence_templates`` writes them."""
     entries = json.loads(files(__package__).joinpath("licences.json").read_text("utf-8"))["licences"]
     return tuple(
         _Template(name, TITLE_WORDS | set(title.split()), *_bounds(parts), parts)
@@ -254,14 +254,14 @@ def _parts(stored: object) -> "list[_Part]":
 
 
 def is_licence_file(path: str) -> bool:
-    """Whether a file in the root of a repository is called as licences are: ``LICENSE``, ``COPYING``."""
+    """Return whether a file in the root of a repository has the name of a licence: ``LICENSE``, ``COPYING``."""
     return _FILE.fullmatch(path) is not None
 
 
 def joined(card: Iterable[str], texts: Iterable[str]) -> str | None:
-    """Return the expression for what a card names and which licences texts are: all of them have to be kept.
+    """Return the expression for the licences that a card names and those of texts: all of them apply.
 
-    Where one says the same less exactly, as ``gpl`` of ``gpl-3.0``, and that of ``gpl-3.0-or-later``, it is left out.
+    A less exact name is omitted, such as ``gpl`` beside ``gpl-3.0``, and that beside ``gpl-3.0-or-later``.
     """
     named, found = list(card), list(texts)
     lower = {name.lower() for name in named}
@@ -269,7 +269,7 @@ def joined(card: Iterable[str], texts: Iterable[str]) -> str | None:
     return all_of([*named, *(text for text in found if not {f"{text}-only", f"{text}-or-later"} & lower)])
 
 
-#: What Hugging Face names without a version.
+#: Names of Hugging Face without a version.
 _FAMILIES: Final = frozenset({"agpl", "bsd", "cc", "gfdl", "gpl", "lgpl"})
 
 
@@ -278,7 +278,7 @@ def _is_of(family: str, licence: str) -> bool:
 
 
 def all_of(licences: Iterable[str]) -> str | None:
-    """Return the expression that says that each of these has to be kept, `None` where there are none.
+    """Return the expression for licences that all apply, `None` where there are none.
 
     Example:
         >>> all_of(["mit", "gpl-3.0", "mit"]), all_of(["mit"]), all_of(["mit OR apache-2.0", "cc-by-4.0"])
@@ -292,7 +292,7 @@ def all_of(licences: Iterable[str]) -> str | None:
 
 
 def _conjuncts(expression: str) -> list[str]:
-    """Return what AND joins in an expression, parentheses aside."""
+    """Return the operands of AND outside of parentheses."""
     depth = 0
     parts: list[list[str]] = [[]]
     for word in expression.split():
@@ -308,7 +308,7 @@ def _conjuncts(expression: str) -> list[str]:
 
 
 def _operand(licence: str) -> str:
-    """Return a licence as it can stand beside others; one that would break out of its place becomes a mere name."""
+    """Return a licence as an operand; a malformed one becomes a plain name."""
     if licence.startswith("(") and licence.endswith(")") and _is_balanced(licence[1:-1]):
         return licence
     if not _is_balanced(licence) or "," in licence:

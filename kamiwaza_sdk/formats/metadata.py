@@ -52,7 +52,7 @@ def read_yaml(text: str) -> _Value:
         raise ValueError(f"it has more than {_MOST_VALUES} values, or is nested too deeply") from None
 
 
-@lru_cache(maxsize=8)  # a plan asks more than once
+@lru_cache(maxsize=8)  # a plan calls it several times
 def _read(block: str) -> "Mapping[str, tuple[str, ...]]":
     from yaml import YAMLError
 

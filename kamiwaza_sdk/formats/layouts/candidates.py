@@ -1,11 +1,9 @@
-"""Which files belong together: sets of shards, what an index names, folders that are one model, parts of a graph.
+"""Groups files that belong together: shards, the files of an index, folders, parts of a graph, pipelines.
 
-Each step takes candidates and returns candidates. What a file declares goes before what names suggest.
-
-Pipelines of several components, as Diffusers keeps them: a folder for each, named in ``model_index.json``.
-
-https://huggingface.co/docs/diffusers/using-diffusers/loading: a variant such as ``fp16`` is taken for each component
-that has it, and the plain weights for the others; safetensors go before pickles.
+Each step takes candidates and returns candidates. Declarations in files precede conclusions from names. A pipeline of
+Diffusers has a folder for each component, which ``model_index.json`` names: a variant such as ``fp16`` has each
+component of this kind, and the plain weights of the others; safetensors precede pickles
+(https://huggingface.co/docs/diffusers/using-diffusers/loading).
 """
 
 import json
@@ -22,17 +20,17 @@ from kamiwaza_sdk.formats.layouts.names import gguf_type, missing_shards, onnx_s
 from kamiwaza_sdk.formats.source import read_json_text
 
 _INDEX: Final = ".index"
-#: As much of a declaration as is kept, and as many files as one may name.
+#: The bytes of a declaration that are stored, and the files that it may name.
 _LONGEST: Final = 1024**2
 _MOST_FILES: Final = 10_000
 _MOST_MISSING: Final = 20
-#: What the parts of one model are called that Optimum and Transformers.js export as several graphs.
+#: The names of the graphs that Optimum and Transformers.js export of one model.
 _PARTS: Final = frozenset(
     {"encoder_model", "decoder_model", "decoder_model_merged", "decoder_with_past_model", "embed_tokens"}
     | {"vision_encoder", "vision_model", "audio_encoder", "audio_model", "text_encoder", "text_model"}
     | {"prompt_encoder_mask_decoder", "encoder", "decoder", "joiner", "joint"}
 )
-#: Graphs that do the same as others of `_PARTS`, so that a variant does not need each of them.
+#: Graphs that replace others of `_PARTS`, so that a variant does not need each of them.
 _OPTIONAL_PARTS: Final = frozenset({"decoder_model_merged", "decoder_with_past_model"})
 
 
@@ -43,9 +41,9 @@ class Candidate:
     Attributes:
         label: The path that they share: ``model.safetensors``, ``onnx/model.onnx``, a folder.
         format: Of the weights.
-        files: Those that are there, sorted.
-        missing: Those that should be there, too.
-        quantization: What names say of the type of the weights.
+        files: The existing ones, sorted.
+        missing: The others.
+        quantization: The type of the weights by their names.
     """
 
     label: str
@@ -56,12 +54,12 @@ class Candidate:
 
     @property
     def folder(self) -> str:
-        """Where they lie; empty in the root."""
+        """Of the files; empty for the root."""
         return self.label.rpartition("/")[0]
 
 
 def read_object(text: bytes | None) -> dict[str, object]:
-    """Return the object that a text in JSON holds, an empty one where it holds none: it is then no declaration."""
+    """Return the object of a text in JSON; an empty one where it is none, and so declares nothing."""
     if not text:
         return {}
     try:
@@ -71,7 +69,7 @@ def read_object(text: bytes | None) -> dict[str, object]:
 
 
 def brief_structure(path: str, text: bytes) -> bytes:
-    """Return what a file declares without what grows with it: of an index, the names of its files alone."""
+    """Return the declarations of a file without the parts that grow with the model: of an index, its file names."""
     if not _is_index(path):
         return text[:_LONGEST]
     weight_map = read_object(text).get("weight_map")
@@ -87,13 +85,13 @@ def find_candidates(
     texts: Mapping[str, bytes],
     beside: Mapping[str, Sequence[str]],
 ) -> tuple[list[Candidate], list[str]]:
-    """Return which files of weights belong together, and notes on what does not fit.
+    """Return the files of weights that belong together, and notes on files that do not fit.
 
     Args:
         weights: The files of weights that are neither companions nor training states.
         names: All paths of the repository.
-        texts: Those of its small files in JSON that were read, by path.
-        beside: Which files graphs say that their weights are in, by the path of the graph.
+        texts: The contents of its small files in JSON, by path.
+        beside: The files with the weights of graphs, by the path of the graph.
     """
     candidates = _by_stem(weights, names)
     notes = list[str]()
@@ -149,7 +147,7 @@ def _is_index(name: str) -> bool:
 def _with_index(
     path: str, index: Mapping[str, object], candidates: list[Candidate], names: frozenset[str], notes: list[str]
 ) -> list[Candidate]:
-    """Make one candidate of what an index names, whatever that is called."""
+    """Make one candidate of the files that an index names."""
     weight_map = index.get("weight_map")
     if not isinstance(weight_map, dict):
         return candidates
@@ -174,9 +172,9 @@ def _with_index(
 def _with_external_data(
     candidates: list[Candidate], names: frozenset[str], beside: Mapping[str, Sequence[str]]
 ) -> list[Candidate]:
-    """Add to ONNX graphs the files that hold their weights: those that they name, and what is called alike.
+    """Add to ONNX graphs the files with their weights: those that they name, and those with their names.
 
-    What is alike: ``x.onnx_data``, ``x.onnx.data``, ``x.data``.
+    These are ``x.onnx_data``, ``x.onnx.data``, ``x.data``.
     """
     if all(one.format != "onnx" for one in candidates):
         return candidates
@@ -188,7 +186,7 @@ def _with_external_data(
 
 
 def _with_named(one: Candidate, names: frozenset[str], beside: Mapping[str, Sequence[str]]) -> Candidate:
-    """Add what a graph names; what of it is not there is missing."""
+    """Add the files that a graph names, or note that they are missing."""
     told = {f"{one.folder}/{name}" if one.folder else name for path in one.files for name in beside.get(path, ())}
     if not told:
         return one
@@ -204,7 +202,7 @@ def _with_data(one: Candidate, names: Sequence[str]) -> Candidate:
 
 
 def _folders_as_one(candidates: list[Candidate], names: frozenset[str]) -> list[Candidate]:
-    """Make one candidate of the graphs in each folder that has a ``genai_config.json`` or a ``saved_model.pb``."""
+    """Make one candidate of the graphs in each folder that has a ``genai_config.json``."""
     declared = (name.rpartition("/") for name in names if name.endswith("genai_config.json"))
     folders = {folder or "." for folder, _, name in declared if name == "genai_config.json"}
     inside = defaultdict[str, list[Candidate]](list)
@@ -223,7 +221,7 @@ def _folders_as_one(candidates: list[Candidate], names: frozenset[str]) -> list[
 
 
 def _graphs_as_one(candidates: list[Candidate]) -> list[Candidate]:
-    """Make one candidate of an encoder and a decoder that were exported alike."""
+    """Make one candidate of an encoder and a decoder that were exported together."""
     by_folder = defaultdict[str, list[Candidate]](list)
     for one in candidates:
         if one.format == "onnx" and len({onnx_suffix(PurePosixPath(one.label).stem)[0]} & _PARTS):
@@ -257,7 +255,7 @@ def _exports(folder: str, graphs: list[Candidate]) -> list[Candidate]:
 
 
 INDEX: Final = "model_index.json"
-#: Which component is the model itself, in the order in which pipelines are known by them.
+#: The main component, by which a pipeline is known.
 _MAIN: Final = ("transformer", "unet", "prior", "decoder", "dit", "vqvae", "model")
 _KNOWN: Final = frozenset(
     {*_MAIN, "vae", "text_encoder", "text_encoder_2", "text_encoder_3", "image_encoder", "safety_checker", "controlnet"}
@@ -280,7 +278,7 @@ _Parts = dict[str, Candidate]
 def find_pipelines(
     candidates: list[Candidate], names: frozenset[str], texts: Mapping[str, bytes]
 ) -> tuple[list[Candidate], list[Candidate]]:
-    """Return the variants of each pipeline, and the candidates that belong to none; plain variants come first."""
+    """Return the variants of each pipeline, plain ones first, and the candidates of no pipeline."""
     by_root = defaultdict[str, list[Candidate]](list)
     for one in candidates:
         by_root[one.folder.rpartition("/")[0] if one.folder else "."].append(one)
@@ -295,7 +293,7 @@ def find_pipelines(
 
 
 def _components(index: Mapping[str, object]) -> frozenset[str]:
-    """Return the names of the components that an index declares; those that are known where it was not read."""
+    """Return the components that an index declares; the known ones where it was not read."""
     named = {
         name
         for name, value in index.items()
@@ -320,7 +318,7 @@ def _variants(root: str, parts: list[tuple[str, Candidate]]) -> list[Candidate]:
 
 
 def _token(one: Candidate) -> str:
-    """Return what a name has between its first part and its ending: ``fp16``."""
+    """Return the part of a name between its first part and its ending: ``fp16``."""
     return PurePosixPath(one.label).name.replace("-*", "").partition(".")[2].rpartition(".")[0]
 
 

@@ -1,7 +1,4 @@
-"""Which variant loaders take when they are not told.
-
-Which companions a variant needs in memory, and which files come with it.
-"""
+"""Chooses the default variant, the companions that a variant needs in memory, and the files to bring with it."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,23 +18,24 @@ from kamiwaza_sdk.formats.layouts.names import (
 )
 from kamiwaza_sdk.formats.schemas.repository import CompanionSchema, LayoutSchema, VariantSchema
 
-#: Transformers: https://github.com/huggingface/transformers/blob/main/src/transformers/modeling_utils.py, in the order
-#: in which it looks, in the root of the repository. Shards without an index are taken for indexed ones.
+#: The files that Transformers loads, in its order
+#: (https://github.com/huggingface/transformers/blob/main/src/transformers/modeling_utils.py), in the root of the
+#: repository. Shards without an index count as indexed ones.
 _TRANSFORMERS: Final = (
     "model.safetensors",
     "model-*.safetensors",
     "pytorch_model.bin",
     "pytorch_model-*.bin",
 )
-#: llama.cpp's ``-hf``: ``find_best_model`` in https://github.com/ggml-org/llama.cpp/blob/master/common/download.cpp,
-#: which finds ``UD-Q4_K_M`` as well.
+#: The types that llama.cpp's ``-hf`` takes: ``find_best_model`` in
+#: https://github.com/ggml-org/llama.cpp/blob/master/common/download.cpp, which finds ``UD-Q4_K_M`` as well.
 _LLAMA_CPP: Final = ("Q4_K_M", "Q8_0")
 
 
 def choose_default(candidates: Sequence[Candidate]) -> tuple[str | None, str]:
-    """Return the name of the default, `None` where there is none, and why.
+    """Return the name of the default, `None` where there is none, and the reason.
 
-    Where what a loader would take is not whole there is none, rather than another one.
+    If files of the one that a loader would take are missing, there is none, rather than another one.
     """
     name, reason = _chosen(candidates)
     chosen = next((one for one in candidates if one.label == name), None)
@@ -67,7 +65,7 @@ def _chosen(candidates: Sequence[Candidate]) -> tuple[str | None, str]:
 
 
 def _plain_graph(candidates: Sequence[Candidate]) -> str | None:
-    """Return which of the conversions of one ONNX graph is none: https://huggingface.co/docs/optimum-onnx."""
+    """Return the one ONNX graph that is not converted from another: https://huggingface.co/docs/optimum-onnx."""
     plain = [one.label for one in candidates if one.quantization is None]
     alike = {_graph(one) for one in candidates}
     return plain[0] if len(plain) == len(alike) == 1 and {one.format for one in candidates} == {"onnx"} else None
@@ -93,19 +91,19 @@ def _gguf_default(candidates: Sequence[Candidate]) -> tuple[str | None, str]:
 
 
 def family_of(files: Sequence[str]) -> str:
-    """Return what GGUF files are called without the type of their weights: the name of the model."""
+    """Return the name of the model of GGUF files: without the type of their weights."""
     stem = parse_stem(files[0]).name.lower()
     kind = gguf_type(stem)
     return stem if kind is None else stem.partition(kind.lower())[0].rstrip("-_.")
 
 
-#: Which companions may be loaded with a model.
+#: The companions that may be loaded with a model.
 LOADED_KINDS: Final = frozenset({"adapter", "projector", "vae"})
-#: What comes with any variant, whether or not it is loaded.
+#: The companions to bring with any variant, whether or not they are loaded.
 _BROUGHT: Final = frozenset({"config", "tokenizer", "voice"})
-#: What variants of several components are called.
+#: The names of variants of several components.
 _PIPELINE: Final = re.compile(r"(?:.*/)?pipeline(?: .*)?")
-#: What ends the name of a GGUF file, but for its place in a set of shards: the type of its weights.
+#: The end of the name of a GGUF file, and before it the type of its weights.
 _PLACE: Final = re.compile(r"(?:(?<=.)-\d{5}-of-\d{5})?\.gguf$", re.IGNORECASE)
 _LAST: Final = re.compile(r"[-.]([A-Z0-9_]+)$", re.IGNORECASE)
 
@@ -113,9 +111,9 @@ _LAST: Final = re.compile(r"[-.]([A-Z0-9_]+)$", re.IGNORECASE)
 def needed_companions(
     companions: Sequence[CompanionSchema], variant: VariantSchema, *, smallest: bool = False
 ) -> tuple[CompanionSchema, ...]:
-    """Return which companions are loaded with a variant.
+    """Return the companions that are loaded with a variant.
 
-    Of several projectors that is the one which llama.cpp takes: in the nearest folder above the model, then with the
+    Of several projectors it is the one that llama.cpp takes: in the nearest folder above the model, then with the
     nearest number of bits, then the first (``find_best_sibling`` in
     https://github.com/ggml-org/llama.cpp/blob/master/common/download.cpp).
 
@@ -134,14 +132,14 @@ def needed_companions(
 
 
 def total_size(companions: Iterable[CompanionSchema]) -> int:
-    """Return how many bytes companions have, as far as that is known."""
+    """Return the bytes of companions, as far as these are known."""
     return sum(one.size or 0 for one in companions)
 
 
 def files_of_variant(
     layout: LayoutSchema, variant: VariantSchema, needed: Iterable[CompanionSchema], paths: Iterable[str]
 ) -> frozenset[str]:
-    """Return which files come with a variant: its own, the companions that it needs, and all that is no weights."""
+    """Return the files to bring with a variant: its own, its companions, and all files that are no weights."""
     brought = {path for one in needed for path in one.files}
     brought |= {path for one in layout.companions if one.kind in _BROUGHT for path in one.files}
     others = {path for one in layout.variants for path in one.files} | set(layout.rest)
@@ -154,8 +152,8 @@ def files_of_variant(
 def loaded_files(layout: LayoutSchema, variant: VariantSchema, needed: Iterable[CompanionSchema]) -> frozenset[str]:
     """Return the files without which a variant cannot be loaded: its own, and the companions that it needs.
 
-    Besides configurations, tokenizers and voices, but for GGUF, which has them in itself: those in its folders and
-    above, and all of a pipeline.
+    Besides, except for GGUF, which contains them: configurations, tokenizers and voices, in its folders and above, or
+    of the whole pipeline.
     """
     loaded = {*variant.files, *(path for one in needed for path in one.files)}
     if variant.format == "gguf":
@@ -173,7 +171,7 @@ def loaded_files(layout: LayoutSchema, variant: VariantSchema, needed: Iterable[
 
 
 def first_files(variant: VariantSchema) -> tuple[str, ...]:
-    """Return the files by which a variant is known to be what its names say: of each set of shards the first."""
+    """Return the files that prove the format of a variant: of each set of shards the first."""
     names = frozenset(variant.files)
     firsts = dict[str, str]()
     for path in variant.files:
@@ -209,12 +207,12 @@ def _projector(
 
 
 def _bits(path: str) -> int:
-    """Return the first number in the type that a name ends with; 0 where there is none."""
+    """Return the first number in the type at the end of a name; 0 where there is none."""
     kind = _LAST.search(_PLACE.sub("", path.rpartition("/")[2], count=1))
     number = re.search(r"\d+", kind[1]) if kind else None
     return int(number[0]) if number else 0
 
 
 def _is_part_of_image(companion: CompanionSchema) -> bool:
-    """Return whether an adapter is one of an Ollama image, which is the model and what it names together."""
+    """Return whether an adapter is part of an Ollama image, which names all that belongs together."""
     return companion.files[0].startswith("adapter") and "/" not in companion.files[0]

@@ -1,4 +1,4 @@
-"""What a repository consists of: the one definition that plans, inspections, adoptions and the registry share."""
+"""Describes the layout of a repository: the only definition for plans, inspections, adoptions and the registry."""
 
 import re
 from collections import Counter, defaultdict
@@ -29,17 +29,17 @@ from kamiwaza_sdk.formats.schemas.repository import (
 
 FileRole: TypeAlias = CompanionKind | Literal["model"]
 
-#: The names of the small files that declare what belongs together.
+#: The small files that declare which files belong together.
 STRUCTURAL_FILES: Final = ("adapter_config.json", "model_index.json", "modules.json")
-#: What sentence-transformers calls the folder of a layer behind the model: https://sbert.net/docs/sentence_transformer.
+#: The folder of a layer behind the model in sentence-transformers: https://sbert.net/docs/sentence_transformer.
 _MODULE: Final = re.compile(r"\d+_[A-Z]\w*")
-#: The formats whose files are told by their bytes.
+#: The formats whose files are recognised by their bytes.
 READ_FORMATS: Final = frozenset({"gguf", "onnx", "pickle", "safetensors"})
 _TOGETHER: Final[frozenset[CompanionKind]] = frozenset({"tokenizer", "config", "voice"})
 
 
 def is_structural(path: str) -> bool:
-    """Return whether a file declares what belongs together, so that it is worth reading before weights are."""
+    """Return whether a file declares which files belong together, so that it is read before weights are."""
     name = path.rpartition("/")[2]
     return name in STRUCTURAL_FILES or (name.endswith(".json") and ".index." in name)
 
@@ -50,22 +50,22 @@ def describe_layout(
     texts: Mapping[str, bytes] | None = None,
     headers: Mapping[str, FormatSchema] | None = None,
 ) -> LayoutSchema:
-    """Return what a repository consists of, wherever it lies: variants, companions, and the rest.
+    """Return the layout of a repository: variants, companions, and the rest.
 
-    What files declare goes before what their names suggest: an index (``model.safetensors.index.json``), the components
+    Declarations in files precede conclusions from names: an index (``model.safetensors.index.json``), the components
     of a pipeline (``model_index.json``), the layers of a sentence encoder (``modules.json``), a folder with a
-    ``genai_config.json``, the keys of a GGUF header. Sets of shards that are not whole are no variants. The default is
-    what the loaders of the format take: Transformers ``model.safetensors``, its shards, then ``pytorch_model.bin``;
-    llama.cpp ``Q4_K_M``, ``Q8_0``, then the first; a pipeline its plain components. Where several models lie in one
-    repository there is none.
+    ``genai_config.json``, the keys of a GGUF header. Incomplete sets of shards are no variants. The default is the one
+    that the loaders of the format take: Transformers ``model.safetensors``, its shards, then ``pytorch_model.bin``;
+    llama.cpp ``Q4_K_M``, ``Q8_0``, then the first; a pipeline its plain components. A repository of several models has
+    none.
 
     Args:
         files: Sizes in bytes by path, `None` where one is not known.
-        texts: Contents of the small files that declare what belongs together, by path, as far as they were read.
-        headers: What files of weights say about themselves, as far as they were read.
+        texts: Contents of the small files that declare which files belong together, by path, as far as they were read.
+        headers: The descriptions of files of weights, as far as they were read.
 
     Returns:
-        The layout. Nothing in it depends on the order of the arguments.
+        The layout. It does not depend on the order of the arguments.
 
     Example:
         >>> files = {"model-00001-of-00002.safetensors": 5, "model-00002-of-00002.safetensors": 5, "model.gguf": 3}
@@ -84,14 +84,14 @@ def sort_files(
     unreadable: Container[str] = frozenset(),
     beside: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> LayoutSchema:
-    """Return what `describe_layout` does.
+    """Do the same as `describe_layout`, with roles in place of headers.
 
     Args:
         files: Sizes in bytes by path.
-        texts: Contents of files that declare what belongs together.
-        roles: What headers say that their files are.
-        unreadable: Files that are not what their names say.
-        beside: Which files have the weights of graphs, by the path of the graph.
+        texts: Contents of files that declare which files belong together.
+        roles: The roles of files by their headers.
+        unreadable: Files that are not of the format that their names say.
+        beside: The files with the weights of graphs, by the path of the graph.
     """
     sorting = _Sorting(dict(sorted(files.items())), texts, roles, unreadable)
     names = frozenset(files)
@@ -118,7 +118,7 @@ def sort_files(
 
 @dataclass(slots=True)
 class _Sorting:
-    """The files of a repository, sorted by the role of each."""
+    """The files of a repository, sorted by role."""
 
     files: Mapping[str, int | None]
     texts: Mapping[str, bytes]
@@ -149,11 +149,11 @@ class _Sorting:
         if kind != "vae":
             return kind
         above, _, folder = path.rpartition("/")[0].rpartition("/")
-        # A component of a pipeline is what its index says, whatever its folder is called.
+        # The index of a pipeline decides about its components, whatever the names of their folders.
         return None if above in components and folder == "vae" else kind
 
     def variant(self, one: Candidate) -> VariantSchema:
-        """Return a candidate as it is shown."""
+        """Return a candidate as a variant."""
         return VariantSchema(
             name=one.label,
             format=one.format,
@@ -168,7 +168,7 @@ class _Sorting:
 
     @property
     def companions(self) -> tuple[CompanionSchema, ...]:
-        """Tokenizers, configurations and voices together, of the others each file by itself; adapters by folder."""
+        """One companion of all tokenizers, of all configurations, and of all voices; of others, one for each file."""
         companions = list[CompanionSchema]()
         for kind, paths in sorted(self.found.items()):
             groups = [paths] if kind in _TOGETHER else [[path] for path in paths]
@@ -187,9 +187,9 @@ class _Sorting:
 
 
 def _without_modules(candidates: list[Candidate], texts: Mapping[str, bytes]) -> tuple[list[Candidate], frozenset[str]]:
-    """Return what is a model by itself, and the weights of layers that every variant needs besides.
+    """Return the models, and the weights of layers that every variant needs besides.
 
-    ``modules.json`` is a list, which `read_object` does not read; its folders are known by their names.
+    Layers are recognised by the names of their folders; ``modules.json`` is a list, which `read_object` does not read.
     """
     layers, models = list[Candidate](), list[Candidate]()
     for one in candidates:
@@ -203,7 +203,7 @@ def _without_modules(candidates: list[Candidate], texts: Mapping[str, bytes]) ->
 
 
 def _named(candidates: list[Candidate]) -> list[Candidate]:
-    """Give each candidate a name of its own: of GGUF the type of its weights where no other has the same."""
+    """Give each candidate a unique name: for GGUF the type of its weights, if no other has the same."""
     types = Counter(one.quantization for one in candidates if one.format == "gguf")
     labels = Counter(one.label.replace("-*", "") for one in candidates)
     found = list[Candidate]()
@@ -217,8 +217,8 @@ def _named(candidates: list[Candidate]) -> list[Candidate]:
     return found
 
 
-#: What ``general.type`` of a GGUF file means here:
-#: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, and llama.cpp's ``gguf-py/gguf/constants.py``.
+#: The roles by ``general.type`` of a GGUF file: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, and
+#: llama.cpp's ``gguf-py/gguf/constants.py``.
 _TYPES: Final[dict[str, FileRole]] = {
     "model": "model",
     "adapter": "adapter",
@@ -226,13 +226,13 @@ _TYPES: Final[dict[str, FileRole]] = {
     "imatrix": "importance matrix",
     "vocab": "tokenizer",
 }
-#: How trainers of adapters name tensors: Kohya's scripts, PEFT, Diffusers.
+#: The names of tensors in adapters: of Kohya's scripts, PEFT, Diffusers.
 _ADAPTED: Final = (".lora_A.", ".lora_B.", ".lora_down.", ".lora_up.", ".lora_a.", ".lora_b.", ".hada_w1_a", ".lokr_w1")
-_LOOKED_AT: Final = 100
+_MOST_COMPARED: Final = 100
 
 
 def header_role(header: FormatSchema) -> FileRole | None:
-    """Return what a header says that its file is; `None` where it does not say, or is no whole header."""
+    """Return the role of a file by its header; `None` where that does not tell, or is not whole."""
     if isinstance(header, GGUFSchema):
         return _gguf_role(header)
     if isinstance(header, SafetensorsSchema) and _are_adapted(header.tensors):
@@ -251,7 +251,7 @@ def _gguf_role(header: GGUFSchema) -> FileRole | None:
 
 
 def _are_adapted(names: Iterable[str]) -> bool:
-    first = list(islice(names, _LOOKED_AT))
+    first = list(islice(names, _MOST_COMPARED))
     return bool(first) and all(
         any(mark in f"{name}." for mark in _ADAPTED) or name.endswith(".alpha") for name in first
     )

@@ -1,4 +1,4 @@
-"""What the name of a file says: which role it has, which format, and of which set of shards it is a part."""
+"""The meaning of file names: the role, the format, and the place in a set of shards."""
 
 import re
 from collections.abc import Container, Iterable, Iterator
@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from kamiwaza_sdk.formats.schemas.repository import CompanionKind
 
-#: Which formats of weights have which endings. ``.bin`` and ``.data`` say nothing by themselves.
+#: The formats of weights by ending. ``.bin`` and ``.data`` say nothing by themselves.
 ENDINGS: Final = {
     ".bin": "pickle",
     ".ckpt": "pickle",
@@ -36,25 +36,25 @@ ENDINGS: Final = {
     ".skops": "skops",
     ".tflite": "tflite",
 }
-#: A set of shards as Transformers, llama.cpp and others number it: the total has five digits as a rule, and once six.
+#: A set of shards as Transformers, llama.cpp and others number it; the total mostly has five digits.
 _SHARD: Final = re.compile(r"(?P<stem>.+?)[-_.](?P<number>\d{4,6})[-_]of[-_](?P<total>\d{4,6})(?P<rest>(?:\.[^.]+)*)")
 #: Shards that only have a number: Meta's ``consolidated.00.pth``, MLC's ``params_shard_0.bin``.
 _ONLY_NUMBERED: Final = ("consolidated", "params_shard")
 _NUMBERED: Final = re.compile(rf"(?P<stem>{'|'.join(_ONLY_NUMBERED)})[._](?P<number>\d{{1,5}})")
-#: What training leaves behind: https://huggingface.co/docs/transformers/main_classes/trainer, and DeepSpeed's states.
+#: Files of a training: https://huggingface.co/docs/transformers/main_classes/trainer, and DeepSpeed's states.
 _STATE: Final = re.compile(
     r"(?:optimizer|optim|scheduler|scaler|training_args|trainer_state|rng_state(?:_\d+)?|random_states_\d+"
     r"|zero_pp_rank_.*|mp_rank_.*_(?:model|optim)_states|bf16_zero_pp_rank_.*|events\.out\.tfevents\..*)(?:\..*)?"
 )
 _CHECKPOINT: Final = re.compile(r"(?:^|/)(?:checkpoint|global_step|epoch|step)[-_]?\d+/")
-#: Files cut into pieces by hand, which nothing loads: ``.part1of2``, ``-split-a``, ``.gguf.part-aa``.
+#: Files that were split by hand, which nothing loads: ``.part1of2``, ``-split-a``, ``.gguf.part-aa``.
 _CUT: Final = re.compile(r"[.-](?:part\d+of\d+|part[-_.]?(?:\d{1,3}|[a-z]{1,2})|split-[a-z]{1,2})$", re.IGNORECASE)
-#: The types of llama.cpp as names of files have them, with the mark of dynamic quantization.
+#: The types of llama.cpp in names of files, with the mark of dynamic quantization.
 _TYPE: Final = re.compile(
     r"(?:^|[^a-z0-9])((?:ud-)?(?:iq\d|tq\d|q\d|mxfp\d|nvfp\d)(?:_[a-z0-9]+)*|bf16|fp?16|fp?32)(?=$|[^a-z0-9_])",
     re.IGNORECASE,
 )
-#: How Optimum, Transformers.js and sentence-transformers mark what was made of one ONNX graph.
+#: The marks of Optimum, Transformers.js and sentence-transformers for conversions of one ONNX graph.
 _ONNX_SUFFIX: Final = re.compile(
     r"_(fp16|fp32|int8|uint8|int4|q4|q4f16|q8|bnb4|quantized|optimized|O[1-4]|q(?:u)?int8(?:_\w+)?)$"
 )
@@ -67,9 +67,9 @@ _CONFIGS: Final = re.compile(
     r"(?:.*config.*|params|.*\.index(?:\.[^.]+)?|model_index|modules|mlc-chat-.*|ndarray-cache.*|tensor-cache.*|dtypes"
     r"|.*args)\.(?:json|ya?ml)"
 )
-#: What an adapter of an Ollama image is called here.
+#: The name that adapters of an Ollama image get here.
 _OLLAMA_ADAPTER: Final = re.compile(r"adapter(?:-\d+)?\.gguf")
-#: What llama.cpp takes for no model: ``gguf_filename_is_model`` in
+#: The files that llama.cpp takes for no model: ``gguf_filename_is_model`` in
 #: https://github.com/ggml-org/llama.cpp/blob/master/common/download.cpp.
 _DRAFT: Final = re.compile(r"mtp-|eagle3-|dflash-|dspark-")
 _LORA: Final = re.compile(r"(?:^|[-_.])lora(?:[-_.]|$)")
@@ -77,20 +77,20 @@ _MOST_SHOWN: Final = 20
 
 
 class Shard(NamedTuple):
-    """Which part of a set a file is."""
+    """The place of a file in a set."""
 
     number: int
     total: int | None
 
 
 class Stem(NamedTuple):
-    """A file's name taken apart.
+    """The parts of a file name.
 
     Attributes:
-        folder: Where it lies; empty in the root.
+        folder: Empty for the root.
         name: Without its ending and its place in a set of shards.
         ending: With its dot, in lower case.
-        shard: Its place, where it has one.
+        shard: Its place in a set, if it has one.
     """
 
     folder: str
@@ -110,9 +110,9 @@ def suffix_of(path: str) -> str:
     return f".{ending.lower()}" if dot and name and ending else ""
 
 
-@lru_cache(maxsize=16_384)  # as many files as a model has, each of which is asked for several times
+@lru_cache(maxsize=16_384)  # enough for the files of a model, each of which is parsed several times
 def parse_stem(path: str) -> Stem:
-    """Return a file's name, taken apart."""
+    """Return the parts of a file name."""
     folder, _, whole = path.rpartition("/")
     name, dot, ending = whole.rpartition(".")
     name, ending = (name, dot + ending.lower()) if name and ending else (whole, "")
@@ -125,7 +125,7 @@ def parse_stem(path: str) -> Stem:
 
 
 def missing_shards(paths: Iterable[str]) -> tuple[str, ...]:
-    """Return which shards of a set are not there, the first of them; none where the set is whole.
+    """Return the first missing shards of a set; none where it is complete.
 
     The first is numbered 0 or 1. Where it is 0, the total may be the number of the last one.
     """
@@ -155,11 +155,11 @@ def _renumbered(example: tuple[int, str], number: int) -> str:
 
 
 def weight_format(path: str, names: Container[str]) -> str | None:
-    """Return the format of weights that a file's name and its neighbours tell; `None` of what is none.
+    """Return the format of weights by the name of a file and of its neighbours; `None` for other files.
 
     Args:
         path: The file.
-        names: All paths of the repository, for what neighbours say of ``.bin``.
+        names: All paths of the repository, for ``.bin`` depends on neighbours.
     """
     stem = parse_stem(path)
     bundle = _bundle_format(path)
@@ -191,29 +191,29 @@ def _name(path: str) -> str:
 
 
 def is_training_state(path: str) -> bool:
-    """Return whether only who goes on training needs a file."""
+    """Return whether only the continuation of a training needs a file."""
     return bool(_STATE.fullmatch(_name(path)))
 
 
 def in_checkpoint(path: str) -> bool:
-    """Return whether a file lies in the folder of a moment of a training."""
+    """Return whether a file is in the folder of a checkpoint."""
     return _CHECKPOINT.search(path) is not None
 
 
 def is_cut_by_hand(path: str) -> bool:
-    """Return whether a file is a piece of one that has to be joined before anything loads it."""
+    """Return whether a file is a piece of another, which nothing loads before they are joined."""
     return bool(_CUT.search(_name(path)))
 
 
 def companion_kind(path: str) -> CompanionKind | None:
-    """Return which companion of a model a file is by its name; `None` of all others."""
+    """Return the kind of a companion by its name; `None` for other files."""
     name = _name(path).lower()
     loaded = _loaded_kinds(path, name) if parse_stem(path).ending in ENDINGS else iter(())
     return next(loaded, None) or next(_other_kinds(name), None)
 
 
 def _loaded_kinds(path: str, name: str) -> Iterator[CompanionKind]:
-    """Yield which companions a file can be whose ending is that of weights."""
+    """Yield the kinds of companions that a file with the ending of weights can be."""
     folders = path.split("/")[:-1]
     if "imatrix" in name and name.endswith(".gguf"):
         yield "importance matrix"
@@ -243,12 +243,12 @@ def _other_kinds(name: str) -> Iterator[CompanionKind]:
 
 
 def gguf_type(label: str) -> str | None:
-    """Return the type that the name of a GGUF file, or of its folder, ends with, in capitals."""
+    """Return the last type in the name of a GGUF file, or of its folder, in capitals."""
     found = _TYPE.findall(label)
     return found[-1].upper() if found else None
 
 
 def onnx_suffix(name: str) -> tuple[str, str]:
-    """Return the name of an ONNX graph without the mark of how it was converted, and that mark."""
+    """Return the name of an ONNX graph without the mark of its conversion, and that mark."""
     found = _ONNX_SUFFIX.search(name)
     return (name[: found.start()], found[1]) if found else (name, "")

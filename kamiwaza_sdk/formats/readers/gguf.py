@@ -1,14 +1,7 @@
-"""The types of tensors in GGUF files: their numbers, and how many bytes a block of elements takes.
+"""Reads the header of a GGUF file, version 2 or 3, in either byte order.
 
-From ``ggml.h`` and ``gguf-py/gguf/constants.py`` of https://github.com/ggml-org/ggml. Numbers that are missing were
-given up before version 2 of the format, or are not given yet.
-
-Reads the header of a GGUF file, version 2 or 3, in either byte order.
-
-The format, https://github.com/ggml-org/ggml/blob/master/docs/gguf.md: magic, version, two counts; keys with typed
-values; then name, dimensions, type and offset of each tensor; then, aligned, the tensors.
-
-Reads the typed values of a GGUF file. Of what is long, only the length is kept.
+The format (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md): magic number, version, two counts; keys with
+typed values; name, dimensions, type and offset of each tensor; the tensors, aligned.
 """
 
 import struct
@@ -22,13 +15,15 @@ from kamiwaza_sdk.formats.source import ByteSource, Cursor, Reading
 
 
 class TensorType(NamedTuple):
-    """A type, the elements of its blocks, and the bytes of these."""
+    """A type, the elements of its blocks, and the bytes of a block."""
 
     name: str
     elements: int
     size: int
 
 
+#: From ``ggml.h`` and ``gguf-py/gguf/constants.py`` of https://github.com/ggml-org/ggml. Missing numbers were dropped
+#: before version 2 of the format, or are not assigned.
 TENSOR_TYPES: Final = {
     0: TensorType("F32", 1, 4),
     1: TensorType("F16", 1, 2),
@@ -115,7 +110,7 @@ FILE_TYPES: Final = {
 }
 
 
-#: What `struct` and the specification call each type, by its number.
+#: The names of each type in `struct` and in the specification, by its number.
 SCALARS: Final = {
     0: ("B", "uint8"),
     1: ("b", "int8"),
@@ -133,28 +128,28 @@ TEXT: Final = 8
 ARRAY: Final = 9
 MAX_KEY: Final = 65_535
 MAX_TEXT: Final = 16 * 1024**2
-#: How many texts one file may hold in arrays: several times what the largest vocabularies have, with their merges.
+#: The texts that a file may have in arrays: several times those of the largest vocabularies with their merges.
 MAX_TEXTS: Final = 4_000_000
 MAX_DEPTH: Final = 4
-#: Arrays and texts up to these lengths are kept.
+#: Longer arrays and texts are skipped.
 KEPT_NUMBERS: Final = 1024
 KEPT_TEXTS: Final = 64
 KEPT_TEXT: Final = 65_536
-#: What is kept of one file in all.
+#: The bytes of all values that are stored.
 MAX_KEPT: Final = 16 * 1024**2
 _BYTE: Final = 7
-#: What a kept number counts for, at least the pointer to it.
+#: The bytes that a number counts for: at least those of the pointer to it.
 _NUMBER: Final = 8
-#: What a value that is read costs, in steps, and how many texts are left behind in one.
+#: The steps that a value costs, and the number of skipped texts that cost one.
 _VALUE_STEPS: Final = 3
 _TEXTS_A_STEP: Final = 8
 
 
 class ValueReader:
-    """Reads what a cursor comes upon.
+    """Reads values at a cursor.
 
     Attributes:
-        cursor: Where it reads.
+        cursor: The cursor.
     """
 
     def __init__(self, cursor: Cursor, order: str) -> None:
@@ -164,12 +159,12 @@ class ValueReader:
         self._kept = 0
 
     def unpack(self, form: str) -> Reading[tuple[Any, ...]]:  # Any: what `struct` gives
-        """Return numbers of a form that `struct` knows."""
+        """Return numbers in a format of `struct`."""
         form = self._order + form
         return struct.unpack(form, (yield from self.cursor.take(struct.calcsize(form))))
 
     def read_pairs(self, count: int) -> Reading[dict[str, GGUFValue]]:
-        """Return keys and values, as many as there are to be."""
+        """Return so many keys and values."""
         pairs = dict[str, GGUFValue]()
         for _ in range(count):
             at = self.cursor.offset
@@ -268,7 +263,7 @@ class ValueReader:
         return GGUFArraySchema(type="string", length=count)
 
     def _skip_texts(self, count: int) -> Reading[None]:
-        """Leave texts behind: the one loop that runs a hundred thousand times for each file."""
+        """Skip texts: the one loop that runs a hundred thousand times for each file."""
         unpack = struct.Struct(f"{self._order}Q").unpack_from
         cursor = self.cursor
         while count:
@@ -292,7 +287,7 @@ MAX_RANK: Final = 4
 VERSIONS: Final = (2, 3)
 ALIGNMENT: Final = 32
 _OVERFLOW: Final = 2**63
-#: What a tensor costs, in steps, until it is in the sums.
+#: The steps that a tensor costs, counted and summed.
 _STEPS: Final = 6
 
 
@@ -310,7 +305,7 @@ class _Header(NamedTuple):
 
 
 def read_gguf(source: ByteSource) -> Reading[GGUFSchema]:
-    """Return what the header says, or raise what is wrong with it."""
+    """Return the header, or raise if it violates the format."""
     cursor = Cursor(source, 0, source.size)
     start = yield from cursor.take(8)
     if not start.startswith(b"GGUF"):
@@ -367,13 +362,13 @@ def _aligned(offset: int, alignment: int) -> int:
 
 
 def _size(row: _Row) -> int | None:
-    """Return the bytes a tensor takes, `None` where its type is not known."""
+    """Return the bytes of a tensor, `None` where its type is not known."""
     kind = TENSOR_TYPES.get(row.type)
     return None if kind is None else prod(row.shape) // kind.elements * kind.size
 
 
 def _check_places(source: ByteSource, header: _Header, end: int) -> None:
-    """Refuse tensors that overlap, or do not lie in the file, or not where they may."""
+    """Refuse tensors that overlap, are not aligned, or are not in the file."""
     alignment = _alignment(source, header.metadata)
     start = _aligned(end, alignment)
     last = 0

@@ -1,10 +1,6 @@
-"""Skims an ONNX file without reading its weights.
+"""Reads the graphs of an ONNX file without their weights.
 
-The format: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto, from which the numbers of the fields are.
-
-Skims the graphs of an ONNX file, and the graphs in their nodes, for weights.
-
-The format: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto, from which the numbers of the fields are.
+The numbers of fields: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto.
 """
 
 import re
@@ -35,20 +31,20 @@ from kamiwaza_sdk.formats.readers.protobuf import (
 from kamiwaza_sdk.formats.schemas.files import ONNXSchema, ONNXValueSchema, TensorSchema, TensorTable
 from kamiwaza_sdk.formats.source import ByteSource, Cursor, Reading
 
-#: Each of inputs, outputs and weights.
+#: The most inputs, outputs and weights; sets of operators, properties, graphs and functions; each.
 MAX_ITEMS: Final = 250_000
-#: What an input or output costs, in steps: each is several objects, which Python's collector looks at again and again.
+#: The steps for an input or an output: it is several objects, which Python's collector visits again and again.
 _VALUE_STEPS: Final = 20
-#: How deep graphs may be nested.
+#: The most graphs in each other.
 MAX_DEPTH: Final = 16
 #: Longer nodes hold weights, nearly always.
 _SHORT_NODE: Final = 16_384
-#: How many bytes of a node cost a step.
+#: The bytes of a node that cost a step.
 _BYTES_A_STEP: Final = 24
 _INPUT: Final = 1
 _KIND: Final = 4
 _ATTRIBUTE: Final = 5
-#: The fields of an attribute that have its name, and a whole number.
+#: The fields of an attribute with its name, and with a whole number.
 _NAME: Final = 1
 _INTEGER: Final = 3
 #: The fields of an attribute that hold tensors and graphs.
@@ -60,7 +56,7 @@ _OUTSIDE: Final = re.compile(r"[/\\]|[A-Za-z]:|.*\\|.*\0")
 
 
 class Part(NamedTuple):
-    """Where in the file a message is."""
+    """The place of a message in the file."""
 
     start: int
     end: int
@@ -68,16 +64,16 @@ class Part(NamedTuple):
 
 @dataclass
 class Graph:
-    """What graphs hold.
+    """The values of graphs.
 
     Attributes:
         inputs: Of the main graph, in its order.
         outputs: Of the main graph, in its order.
         weights: By name, also those of graphs in nodes.
-        uses: What the operators of quantized graphs take values for.
-        made: Which weights are the values of constants, by the scope and name of the value.
-        external_files: The files that weights are in besides this one.
-        outside_files: The same of those that are not in the model's directory or below.
+        uses: The uses of values by the operators of quantized graphs.
+        made: The weights that are the values of constants, by the scope and name of the value.
+        external_files: Other files that hold weights.
+        outside_files: The same outside of the directory of the model.
         has_external_data: Whether there are any.
     """
 
@@ -91,7 +87,7 @@ class Graph:
     has_external_data: bool = False
 
     def add(self, source: ByteSource, weight: Weight, name: str) -> str:
-        """Keep a weight under a name, or another one where something else has that; return it."""
+        """Add a weight under a unique name, and return the name."""
         unique, number = name, 1
         while unique in self.weights:
             number += 1
@@ -103,7 +99,7 @@ class Graph:
         return unique
 
     def note(self, weight: Weight) -> None:
-        """Note the file that a weight is in. Outside of the directory the reference library reads none."""
+        """Add the file that holds a weight. The reference library reads none outside of the directory."""
         if not weight.external:
             return
         self.has_external_data = True
@@ -140,7 +136,7 @@ class _Skimmer:
         self.scopes = list[str]()
 
     def read_graph(self, cursor: Cursor, end: int, scope: str, depth: int) -> Reading[None]:
-        """Read a graph that ends there; of those in nodes, only the weights are kept."""
+        """Read a graph that ends at `end`; of graphs in nodes, only the weights."""
         if depth > MAX_DEPTH:
             self.source.exceed(f"graphs are nested deeper than {MAX_DEPTH}", MAX_DEPTH, cursor.offset)
         graph = self.graph
@@ -172,7 +168,7 @@ class _Skimmer:
         self.graph.note(weight)
 
     def _read_sparse(self, cursor: Cursor, end: int) -> Reading[Weight]:
-        """Return the values that a sparse tensor has, as they are its weights; its indices are none."""
+        """Return the values of a sparse tensor, which are its weights; the indices are not."""
         values = Weight("", 0, (), None, external=False)
         while cursor.offset < end:
             found = yield from next_field(cursor, end)
@@ -185,7 +181,7 @@ class _Skimmer:
         return values
 
     def read_node(self, cursor: Cursor, length: int, scope: str, depth: int) -> Reading[None]:
-        """Read what a node holds: most hold neither tensors nor graphs, and are left behind."""
+        """Read a node; skip one without tensors and graphs, as most are."""
         if length <= _SHORT_NODE:
             self.source.step(cursor.offset, 1 + length // _BYTES_A_STEP)
             yield from cursor.need(length)
@@ -213,14 +209,14 @@ class _Skimmer:
                 self.graph.made[scope + output] = key
 
     def _holds_tensors(self, data: bytes, at: int, length: int) -> bool:
-        """Whether a node in memory has tensors or graphs; what it takes its inputs for is noted."""
+        """Return whether a node in memory has tensors or graphs, and add the uses of its inputs."""
         survey = _survey(data, at, at + length)
         if survey.kind in OPERATORS:
             self._note_uses(survey.kind, data, at, length)
         return survey.holds_tensors
 
     def _note_uses(self, kind: bytes, data: bytes, at: int, length: int) -> None:
-        """Note what an operator of a quantized graph takes its inputs for; nothing of one that is not well formed."""
+        """Add the uses of the inputs of an operator; none for a malformed one."""
         inputs, numbers = list[str](), dict[str, int]()
         with suppress(ValueError):
             for number, begin, size in _skim(data, at, at + length):
@@ -250,14 +246,14 @@ class _Skimmer:
 
 
 class _Survey(NamedTuple):
-    """What a node in memory is: its kind, and whether an attribute of it has a tensor or a graph."""
+    """The kind of a node in memory, and whether one of its attributes has a tensor or a graph."""
 
     kind: bytes
     holds_tensors: bool
 
 
 def _survey(data: bytes, at: int, end: int) -> _Survey:
-    """Return what a node is. What is not well formed is left to who reads it."""
+    """Return the kind of a node; of a malformed one, that it has to be read."""
     kind, holds = b"", False
     try:
         for number, begin, length in _skim(data, at, end):
@@ -271,7 +267,7 @@ def _survey(data: bytes, at: int, end: int) -> _Survey:
 
 
 def _number(data: bytes, at: int, end: int) -> dict[str, int]:
-    """Return the whole number that an attribute in memory has, by its name; nothing where it has none."""
+    """Return the whole number of an attribute in memory, by its name; nothing where it has none."""
     name, value = "", None
     for number, begin, length in _skim(data, at, end):
         if number == _NAME:
@@ -282,10 +278,10 @@ def _number(data: bytes, at: int, end: int) -> dict[str, int]:
 
 
 def _skim(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Go through the fields of a message in memory: their numbers, where they begin, how long they are.
+    """Yield the number, offset and length of each field of a message in memory.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not valid.
     """
     while at < end:
         tag, at = _varint(data, at, end)
@@ -315,11 +311,10 @@ def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
     raise ValueError
 
 
-#: Each of sets of operators, properties, graphs and functions.
-#: The longest value of a property that is kept, and what is kept of all: vocabularies are among them.
+#: The longest value of a property that is stored, and the most bytes of all: some are vocabularies.
 MAX_VALUE: Final = 4 * 1024**2
 MAX_KEPT: Final = 16 * 1024**2
-#: A model has one; what is there twice, Protocol Buffers put together.
+#: A model has one graph. Protocol Buffers merge several.
 MAX_GRAPHS: Final = 10_000
 
 
@@ -336,7 +331,7 @@ class _Model:
 
 
 def read_onnx(source: ByteSource) -> Reading[ONNXSchema]:
-    """Return what the file says, as far as the budget allows, or raise what is wrong with it."""
+    """Return the description of a file as far as the budget allows, or raise if it violates its format."""
     if not source.size:
         source.refuse("the file is empty")
     model, graph = _Model(), Graph()
@@ -357,7 +352,7 @@ def read_onnx(source: ByteSource) -> Reading[ONNXSchema]:
 
 
 def _read_model(source: ByteSource, model: _Model) -> Reading[None]:
-    """Read all but the graph, which is large; what follows it is not."""
+    """Read everything except the graph, which is large; the fields that follow it are not."""
     cursor = Cursor(source, 0, source.size)
     while cursor.offset < source.size:
         found = yield from next_field(cursor, source.size)
@@ -402,7 +397,7 @@ def _read_opset(cursor: Cursor, end: int) -> Reading[tuple[str, int]]:
 
 
 def _read_property(cursor: Cursor, end: int, model: _Model) -> Reading[None]:
-    """Keep a property, or note that its value was too long to be kept."""
+    """Store a property, or that its value is too long."""
     key, value = "", b""
     while cursor.offset < end:
         found = yield from next_field(cursor, end)

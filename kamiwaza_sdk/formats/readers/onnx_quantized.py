@@ -1,4 +1,4 @@
-"""Counts the parameters of quantized ONNX graphs: what operators take as weights, and what they only scale these by.
+"""Counts the parameters of quantized ONNX graphs, by the inputs that operators use as weights, and as scales of them.
 
 Operators: https://onnx.ai/onnx/operators/ and
 https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md.
@@ -13,27 +13,27 @@ from kamiwaza_sdk.formats.readers.protobuf import DTYPES, Weight, dtype_name
 
 
 class Operator(NamedTuple):
-    """Which inputs of an operator are weights, and which only tell how to read them: scales, zero points, order."""
+    """The inputs of an operator that are weights, and those that scale or order them."""
 
     weights: frozenset[int]
     beside: frozenset[int]
 
 
 class Packing(NamedTuple):
-    """How many numbers are in the bytes of a weight: `total` of them, or as many as have so many `bits`."""
+    """The numbers in the bytes of a weight: `total` of them, or as many as their `bits` allow."""
 
     total: int | None = None
     bits: int | None = None
 
 
 class Use(NamedTuple):
-    """What an operator takes a value for.
+    """A use of a value by an operator.
 
     Attributes:
-        name: Of the value, as the graph has it in which the operator is.
+        name: Of the value, in the graph of the operator.
         scopes: Of that graph and of those around it, the innermost last.
-        is_weight: Whether it is a weight, or only says how to read one.
-        packing: Of a weight in which several numbers share a byte.
+        is_weight: Whether it is a weight, or scales or orders one.
+        packing: Of a weight with several numbers in a byte.
     """
 
     name: str
@@ -43,10 +43,10 @@ class Use(NamedTuple):
 
 
 class Weighing(NamedTuple):
-    """What the weights of a graph come to.
+    """The parameters of a graph.
 
     Attributes:
-        by_dtype: Parameters by the type that they are stored in.
+        by_dtype: By the type of the weights.
         problem: Why they cannot be counted; `None` where they can.
     """
 
@@ -82,20 +82,20 @@ OPERATORS: Final = {
     b"MatMulBnb4": _operator((1,), (2,)),
     b"GatherBlockQuantized": _operator((0,), (2, 3)),
 }
-#: Which input of these has several numbers in a byte, as their attributes tell.
+#: The inputs with several numbers in a byte, as the attributes of the operator tell.
 PACKED_INPUTS: Final = {b"MatMulNBits": 1, b"MatMulBnb4": 1, b"GatherBlockQuantized": 0}
 _USUAL_BITS: Final = 4
 _BYTE: Final = 8
 
 
 def uses_of(kind: bytes, inputs: Iterable[str], numbers: Mapping[str, int], scopes: tuple[str, ...]) -> Iterator[Use]:
-    """Yield what an operator takes its inputs for.
+    """Yield the uses of the inputs of an operator.
 
     Args:
         kind: One of `OPERATORS`.
-        inputs: The names of its inputs, empty where one is left out.
+        inputs: The names of its inputs, empty for omitted ones.
         numbers: Its attributes that are whole numbers, of those in `PACKED_INPUTS`.
-        scopes: Of the graph that it is in, and of those around it.
+        scopes: Of its graph, and of those around it.
     """
     operator = OPERATORS[kind]
     for place, name in enumerate(inputs):
@@ -114,12 +114,12 @@ def _packing(kind: bytes, numbers: Mapping[str, int]) -> Packing:
 
 
 def weigh(weights: Mapping[str, Weight], uses: Iterable[Use], made: Mapping[str, str]) -> Weighing:
-    """Return what the weights of a graph come to: of packed ones each number, scales and zero points not counted.
+    """Return the parameters of a graph: each number of packed weights, and no scales and zero points.
 
     Args:
-        weights: By name, those of inner graphs and of functions behind the scopes of these.
-        uses: What operators take values for.
-        made: Which weights are the values of constants, by the scope and name of the value.
+        weights: By name, preceded by the scopes of inner graphs and functions.
+        uses: Of values by operators.
+        made: The weights that are the values of constants, by the scope and name of the value.
     """
     roles = dict[str, Use]()
     for use in uses:
@@ -138,18 +138,18 @@ def weigh(weights: Mapping[str, Weight], uses: Iterable[Use], made: Mapping[str,
     return Weighing(dict(sorted((+totals).items())), _problem(totals, unknown))
 
 
-#: Types of which each weight is one element.
+#: The types of which each element is a parameter.
 _WHOLE: Final = frozenset(
     number for number, one in DTYPES.items() if one.name in {"BFLOAT16", "DOUBLE", "FLOAT", "FLOAT16"}
 )
-#: Types in which weights are quantized, or packed.
+#: The types of quantized or packed weights.
 _NARROW: Final = frozenset(
     one.name for one in DTYPES.values() if (one.bits or _BYTE + 1) <= _BYTE and one.name != "BOOL"
 )
 
 
 def _problem(totals: Counter[str], unknown: Counter[str]) -> str | None:
-    """Return why not all weights are known: a graph may well have integers that are none, but not mostly."""
+    """Return why the parameters are not known: some integers of a graph may be none, but not most."""
     narrow = next((name for name in sorted(unknown) if name in _NARROW and unknown[name] > 1), None)
     if narrow is not None:
         return f"no operator that is known takes its {unknown[narrow]:,} numbers of type {narrow} as weights"
@@ -168,7 +168,7 @@ def _resolved(use: Use, weights: Mapping[str, Weight], made: Mapping[str, str]) 
 
 
 def _count(weight: Weight, use: Use | None) -> int | None:
-    """Return how many parameters a weight has; `None` where what is said of it cannot be."""
+    """Return the number of parameters of a weight; `None` where its attributes contradict its shape."""
     elements = prod(weight.shape)
     if use is None or (use.is_weight and use.packing is None):
         return elements

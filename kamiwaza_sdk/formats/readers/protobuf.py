@@ -1,8 +1,8 @@
-"""Skims protocol buffers: what is not asked for is left behind, mostly without being read.
+"""Reads protocol buffers, and the values of an ONNX graph in them: weights, inputs and outputs.
 
-The encoding: https://protobuf.dev/programming-guides/encoding/.
-
-Skims the values of an ONNX graph: weights, inputs and outputs.
+It skips fields that are not needed, mostly without reading them. The encoding:
+https://protobuf.dev/programming-guides/encoding/. The numbers of fields:
+https://github.com/onnx/onnx/blob/main/onnx/onnx.proto.
 """
 
 from math import prod
@@ -18,12 +18,12 @@ FIXED32: Final = 5
 _WIDTHS: Final = {FIXED64: 8, FIXED32: 4}
 _LONGEST_VARINT: Final = 10
 _CONTINUATION: Final = 0x80
-#: What a field costs, in steps.
+#: The steps that a field costs.
 _STEPS: Final = 3
 
 
 class Field(NamedTuple):
-    """A field that a cursor has come upon: its number, its wire type, and its value or, of bytes, their number."""
+    """A field at a cursor: its number, its wire type, and its value, or the number of its bytes."""
 
     number: int
     wire: int
@@ -46,7 +46,7 @@ def _read_varint(cursor: Cursor, end: int) -> Reading[int]:
 
 
 def next_field(cursor: Cursor, end: int) -> Reading[Field]:
-    """Return the next field of a message that ends there. Of bytes, the length: they follow."""
+    """Return the next field of a message that ends at `end`. Its bytes follow."""
     at = cursor.offset
     cursor.source.step(at, _STEPS)
     data, position = cursor.data, cursor.position
@@ -74,20 +74,20 @@ def next_field(cursor: Cursor, end: int) -> Reading[Field]:
 
 
 def skip_field(cursor: Cursor, field: Field) -> Reading[None]:
-    """Leave a field's bytes behind."""
+    """Skip the bytes of a field."""
     if field.wire != VARINT:
         yield from cursor.skip(field.value)
 
 
 def read_bytes(cursor: Cursor, field: Field, *, most: int) -> Reading[bytes]:
-    """Return a field's bytes, which are to be no more than `most`."""
+    """Return the bytes of a field, at most so many."""
     if field.value > most:
         cursor.source.exceed(f"a text of {field.value} bytes is over the limit of {most}", most, cursor.offset)
     return (yield from cursor.take(field.value))
 
 
 def read_varints(cursor: Cursor, field: Field, *, most: int) -> Reading[list[int]]:
-    """Return one number, or the many of a packed field, which are to be no more than `most`, as signed integers."""
+    """Return the number of a field, or the numbers of a packed one, as signed integers, at most so many."""
     if field.wire == VARINT:
         return [_signed(field.value)]
     end = cursor.offset + field.value
@@ -111,7 +111,7 @@ _EXTERNAL: Final = 1
 
 
 class DType(NamedTuple):
-    """A type of elements, and how many bits one takes; `None` for text."""
+    """A type of elements, and the bits of one; `None` for texts."""
 
     name: str
     bits: int | None
@@ -152,12 +152,12 @@ DTYPES: Final = {
 
 
 def dtype_name(number: int) -> str:
-    """Return what a type is called; one that is new, by its number."""
+    """Return the name of a type; for an unknown one, its number."""
     return DTYPES[number].name if number in DTYPES else f"type {number}"
 
 
 class Weight(NamedTuple):
-    """An initializer: `offset` is where its bytes are in this file, `location` names the other one that they are in."""
+    """An initializer: `offset` is that of its bytes in this file, `location` names another file that holds them."""
 
     name: str
     dtype: int
@@ -173,7 +173,7 @@ def read_text(cursor: Cursor, found: Field) -> Reading[str]:
 
 
 def read_weight(cursor: Cursor, end: int) -> Reading[Weight]:
-    """Return what a ``TensorProto`` says, without its data."""
+    """Return a ``TensorProto`` without its data."""
     at = cursor.offset
     name, dtype, offset, external, location = "", 0, None, False, ""
     shape = list[int]()
@@ -203,7 +203,7 @@ def read_weight(cursor: Cursor, end: int) -> Reading[Weight]:
 
 
 def _read_location(cursor: Cursor, end: int) -> Reading[str]:
-    """Return the file that an entry of external data names; nothing where the entry is another one."""
+    """Return the file in an entry of external data; nothing for other entries."""
     key, value = "", ""
     while cursor.offset < end:
         found = yield from next_field(cursor, end)
@@ -217,7 +217,7 @@ def _read_location(cursor: Cursor, end: int) -> Reading[str]:
 
 
 def read_value(cursor: Cursor, end: int) -> Reading[ONNXValueSchema]:
-    """Return what a ``ValueInfoProto`` says."""
+    """Return a ``ValueInfoProto``."""
     name, dtype, shape = "", None, None
     while cursor.offset < end:
         found = yield from next_field(cursor, end)

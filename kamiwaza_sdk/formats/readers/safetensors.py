@@ -1,10 +1,10 @@
 """Reads the header of a safetensors file.
 
-The format, https://huggingface.co/docs/safetensors: eight bytes, the header's length N as a little-endian integer; N
-bytes of JSON, which begin with ``{``; then the tensors, without a hole, until the end of the file.
+The format, https://huggingface.co/docs/safetensors: eight bytes with the header's length N as a little-endian integer;
+N bytes of JSON, which begin with ``{``; the tensors, without a hole, until the end of the file.
 
-A header can have a hundred thousand entries. So what is checked is checked for all of them at once, in columns, and
-only where something is wrong it is looked for.
+A header can have a hundred thousand entries. So each check covers all of them at once, in columns, and only a failed
+check is repeated for each entry, to name it.
 """
 
 import heapq
@@ -25,24 +25,24 @@ from kamiwaza_sdk.formats.source import MAX_MEMORY, ByteSource, Reading, parse_o
 #: The largest header that the specification allows.
 MAX_HEADER: Final = 100_000_000
 MAX_TENSORS: Final = 150_000
-#: What each comma and bracket of a piece stands for in memory, with the columns made of it.
+#: The bytes of memory for each comma and bracket of a piece, with its columns.
 _MEMBER: Final = 64
-#: Larger headers are looked at in pieces: other threads have to wait while one is parsed, and while Python counts the
-#: objects that are left of it.
+#: Larger headers are parsed in pieces: other threads have to wait while one is parsed, and while Python collects its
+#: objects.
 _WHOLE: Final = 1024**2
 _PIECE: Final = 256 * 1024
-#: How long an entry may be where it cannot be cut, and how many commas and brackets may stand in it.
+#: The longest entry of a piece, and its most commas and brackets.
 _LONGEST_ENTRY: Final = 4 * 1024**2
 _MAX_UNCUT: Final = 250_000
-#: Where one entry ends and the next begins, unless it is within a text.
+#: The place between two entries, unless it is inside of a text.
 _BETWEEN: Final = re.compile(rb'\}\s{0,16},\s{0,16}(?="[^"\\]*(?:\\.[^"\\]*)*"\s{0,16}:\s{0,16}\{)')
 _TRIES: Final = 8
-#: What a colon costs, in steps, and what it costs once more where a piece is parsed one object at a time.
+#: The steps that a colon costs, and those that it costs again where a piece is parsed one object at a time.
 _STEPS: Final = 1.5
 _STEPS_AGAIN: Final = 1.5
 _SORTED_AT_ONCE: Final = 20_000
 MAX_METADATA: Final = 100_000
-#: As many dimensions as NumPy's arrays can have.
+#: The most dimensions of an array of NumPy.
 MAX_RANK: Final = 64
 LENGTH: Final = 8
 #: Bits of an element, by the types of version 0.8 of the reference implementation.
@@ -70,15 +70,15 @@ BITS: Final = {
     "I64": 64,
     "U64": 64,
 }
-#: Bytes of an element; 0 for those that take a part of one, so that they are looked at one by one.
+#: The bytes of an element; 0 for types of less than a byte, whose tensors are checked one by one.
 _WIDTHS: Final = {name: 0 if bits % 8 else bits // 8 for name, bits in BITS.items()}
 _KEYS: Final = ("dtype", "shape", "data_offsets")
 _OVERFLOW: Final = 2**64
 
 
-#: What is kept of an entry: its type, shape, begin and end. Of a tuple of numbers, Python's collector keeps no account.
+#: Type, shape, begin and end of an entry. Python's collector does not track a tuple of numbers.
 _Row = tuple[str, tuple[int, ...], int, int]
-#: A name, and where its tensor begins and ends.
+#: The name of a tensor, its begin and its end.
 _Place = tuple[str, int, int]
 
 
@@ -91,13 +91,13 @@ class _Columns(NamedTuple):
 
 
 class _Header:
-    """What the pieces of a header that were read so far came to.
+    """The pieces of a header that were read so far.
 
     Attributes:
-        tensors: Those of them.
-        metadata: What is under ``__metadata__``.
+        tensors: Of these pieces.
+        metadata: ``__metadata__``.
         totals: Elements by type.
-        memory: What the header takes, and of its pieces what is kept.
+        memory: Of the header, and of the stored parts of its pieces.
     """
 
     def __init__(self, source: ByteSource, length: int) -> None:
@@ -111,7 +111,7 @@ class _Header:
         self._source = source
 
     def add(self, piece: bytes, entries: dict[str, Any]) -> None:  # Any: what is about to be checked
-        """Check the entries of a piece, and keep what is to be known of them."""
+        """Check and store the entries of a piece."""
         source = self._source
         metadata = _metadata(source, entries.pop("__metadata__", None))
         self._refuse_again(entries, metadata)
@@ -126,7 +126,7 @@ class _Header:
         self._keep(entries, columns, whole=len(piece) == self._start - LENGTH)
 
     def _refuse_again(self, names: Iterable[str], metadata: dict[str, str] | None) -> None:
-        """Refuse what an earlier piece has, too."""
+        """Refuse names that an earlier piece has, too."""
         twice = next((name for name in names if name in self._rows), None) if self._rows else None
         if metadata is not None and self.metadata is not None:
             twice = "__metadata__"
@@ -134,7 +134,7 @@ class _Header:
             _refuse_twice(self._source, [(twice, None), (twice, None)])
 
     def _keep(self, entries: dict[str, Any], columns: _Columns, *, whole: bool) -> None:  # Any: as it was parsed
-        """Keep the entries as they are, or those of a piece so that Python's collector has less to look at."""
+        """Store the only piece as it is, and others as rows, which Python's collector does not track."""
         start = self._start
         if whole:
             self._rows = entries
@@ -147,7 +147,7 @@ class _Header:
             self._source.exceed(f"there are over {MAX_TENSORS} tensors in one file", MAX_TENSORS, LENGTH)
 
     def afford(self, piece: bytes) -> int:
-        """Return what a piece of a large header takes in memory, or refuse it where that, or its time, is too much."""
+        """Return the memory of a piece; refuse it if that is too much, or its entries take too long."""
         members = sum(map(piece.count, (b",", b"[", b"{")))
         if members > _MAX_UNCUT:
             self._source.exceed(f"an entry has over {_MAX_UNCUT} values; that is no ordinary file", _MAX_UNCUT, LENGTH)
@@ -158,7 +158,7 @@ class _Header:
         return memory
 
     def check_place(self) -> None:
-        """Refuse tensors that leave a hole, overlap, or do not take the whole file."""
+        """Refuse tensors that leave a hole, overlap, or do not fill the file."""
         begins, ends = self._begins, self._ends
         end = max(ends, default=0)
         if begins and begins != [0, *ends[:-1]]:
@@ -169,7 +169,7 @@ class _Header:
 
 
 def read_safetensors(source: ByteSource) -> Reading[SafetensorsSchema]:
-    """Return what the header says, or raise what is wrong with it."""
+    """Return the header, or raise if it violates the format."""
     length = int.from_bytes((yield from source.read(0, LENGTH)), "little")
     if length > MAX_HEADER:
         reason = f"the header claims {length} bytes, over the {MAX_HEADER} that the specification allows"
@@ -194,10 +194,10 @@ def read_safetensors(source: ByteSource) -> Reading[SafetensorsSchema]:
 
 
 def _read_piece(source: ByteSource, text: bytes, begin: int, header: _Header) -> int:
-    """Add the entries from a place on, and return where the next ones begin.
+    """Add the entries of a piece, and return the offset of the next one.
 
-    Between two entries there is always the same to see. Within a text that can be seen too, but what comes before it is
-    no JSON then: so the next such place is tried.
+    A piece ends between two entries. The same bytes can occur inside of a text; then the piece is no JSON, and the
+    next such place is tried.
     """
     if len(text) <= _WHOLE:
         header.add(text, parse_object(source, text, at=LENGTH))
@@ -253,11 +253,10 @@ def _metadata(source: ByteSource, value: object) -> dict[str, str] | None:
 
 
 def _columns(source: ByteSource, entries: dict[str, Any]) -> _Columns:  # Any: what is about to be checked
-    """Return the entries as columns whose types are right.
+    """Return the entries as columns of the right types.
 
-    That no number is negative, and that there are no other keys, shows elsewhere: by the dashes and colons of the
-    header. That none is too large has to show here: with thousands of digits, Python reckons for long, and refuses to
-    write them into a message.
+    Other checks find negative numbers and other keys, by the dashes and colons of the header. This one has to find
+    numbers that are too large: Python is slow with thousands of digits, and refuses to write them into a message.
     """
     if not entries:
         return _Columns((), (), (), (), ())
@@ -299,16 +298,16 @@ def _check_duplicates(
     entries: dict[str, Any],  # Any: text, a list of numbers, a pair of numbers
     metadata: dict[str, str] | None,
 ) -> None:
-    """Refuse what does not show in what was parsed: a name given twice, and ``-0``, which others do not take for 0.
+    """Refuse what a parsed entry does not show: a repeated name, and ``-0``, which other parsers do not take for 0.
 
-    Every pair of the JSON has one colon outside of its texts. So where no text has a colon as an escape, the colons of
-    the header are as many as the result has pairs and colons in texts, unless a pair was dropped. And where the dashes
-    are as many as there are in texts, no number is negative.
+    Each pair of the JSON has one colon outside of its texts. So unless a text has a colon as an escape, the header has
+    as many colons as the result has pairs, and colons in texts; a repeated name is a pair too many. And if all dashes
+    are in texts, no number is negative.
     """
     pairs = (1 + len(_KEYS)) * len(entries) + (0 if metadata is None else 1 + len(metadata))
     colons = text.count(b":")
     source.step(LENGTH, int(_STEPS * colons))
-    # To look for one character is so much faster than to count it that the second question is asked only if need be.
+    # To search one character is much faster than to count it, so the counts come last.
     if b"\\" not in text or b"\\u00" not in text:
         if colons == pairs and b"-" not in text:
             return
@@ -333,7 +332,7 @@ def _refuse_minus(source: ByteSource, digits: str) -> None:
 
 
 def _check(source: ByteSource, entries: dict[str, object], columns: _Columns) -> list[int]:
-    """Return how many elements each tensor has, whose data are of the length that these take."""
+    """Return the number of elements of each tensor, after a check of its length."""
     if max(map(len, columns.shapes), default=0) > MAX_RANK:  # a product of so many could take forever
         _check_lengths(source, entries, columns)
     counts = list(map(prod, columns.shapes))
@@ -356,7 +355,7 @@ def _check_lengths(source: ByteSource, entries: dict[str, object], columns: _Col
 
 
 def _check_order(source: ByteSource, places: Iterable[_Place]) -> int:
-    """Return where the last tensor ends, whatever order the header lists them in."""
+    """Return the end of the last tensor, whatever the order of the header."""
     last = 0
     for name, begin, end in _in_order(places):
         if begin != last or end < begin:
@@ -367,7 +366,7 @@ def _check_order(source: ByteSource, places: Iterable[_Place]) -> int:
 
 
 def _in_order(places: Iterable[_Place]) -> Iterable[_Place]:
-    """Yield places by their offsets, sorted in pieces: other threads have to wait while one is."""
+    """Yield places by their offsets, sorted in pieces: other threads have to wait while one is sorted."""
     items = iter(places)
     pieces = iter(lambda: sorted(islice(items, _SORTED_AT_ONCE), key=itemgetter(1, 2)), list[_Place]())
     return heapq.merge(*pieces, key=itemgetter(1, 2))
