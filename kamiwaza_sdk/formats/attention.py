@@ -367,7 +367,11 @@ def _mamba_state(values: Mapping[str, object]) -> int | None:
     newer = values.get("model_type") in {"mamba2", "nemotron_h", "bamba", "granitemoehybrid", "zamba2", "falcon_h1"}
     inner = heads * length if newer and heads and length else expand * width
     groups = (number(values, "n_groups", "mamba_n_groups", "mamba_ngroups") or 1) if newer else 0
-    return (kernel - 1) * (inner + 2 * groups * size) + inner * size if inner else None
+    return _mamba_elements(kernel, inner, groups, size) if inner else None
+
+
+def _mamba_elements(kernel: int, inner: int, groups: int, size: int) -> int:
+    return (kernel - 1) * (inner + 2 * groups * size) + inner * size
 
 
 def _delta_state(values: Mapping[str, object]) -> int | None:
@@ -526,5 +530,4 @@ def _gguf_layer_state(values: Mapping[str, object]) -> int | None:
     inner, size, kernel = (number(values, f"ssm.{name}") for name in ("inner_size", "state_size", "conv_kernel"))
     if not (inner and size and kernel):
         return None
-    groups = number(values, "ssm.group_count") or 0
-    return (kernel - 1) * (inner + 2 * groups * size) + inner * size
+    return _mamba_elements(kernel, inner, number(values, "ssm.group_count") or 0, size)

@@ -23,8 +23,10 @@ from kamiwaza_sdk.formats.readers.protobuf import (
     dtype_name,
     next_field,
     read_bytes,
+    read_number,
     read_text,
     read_value,
+    read_values,
     read_weight,
     skip_field,
 )
@@ -151,10 +153,10 @@ class _Skimmer:
                     self._keep((yield from read_weight(cursor, last)), scope)
                 case 11, 2 if not depth:
                     self.source.step(cursor.offset, _VALUE_STEPS)
-                    graph.inputs.append((yield from read_value(cursor, last)))
+                    graph.inputs.append((yield from read_value(cursor, found)))
                 case 12, 2 if not depth:
                     self.source.step(cursor.offset, _VALUE_STEPS)
-                    graph.outputs.append((yield from read_value(cursor, last)))
+                    graph.outputs.append((yield from read_value(cursor, found)))
                 case 15, 2:
                     self._keep((yield from self._read_sparse(cursor, last)), scope)
                 case _:
@@ -370,8 +372,8 @@ def _read_model(source: ByteSource, model: _Model) -> Reading[None]:
                 model.functions.append(Part(cursor.offset, end))
                 yield from cursor.skip(found.value)
             case 8, 2:
-                domain, version = yield from _read_opset(cursor, end)
-                model.opsets[domain] = version
+                opset = yield from read_values(cursor, found, {(1, BYTES): read_text, (2, VARINT): read_number})
+                model.opsets[opset.get(1, "")] = opset.get(2, 0)
             case 14, 2:
                 yield from _read_property(cursor, end, model)
             case _:
@@ -381,19 +383,6 @@ def _read_model(source: ByteSource, model: _Model) -> Reading[None]:
             source.exceed(f"more than {MAX_ITEMS} properties or functions", MAX_ITEMS, cursor.offset)
         if len(model.graphs) > MAX_GRAPHS:
             source.exceed(f"more than {MAX_GRAPHS} graphs", MAX_GRAPHS, cursor.offset)
-
-
-def _read_opset(cursor: Cursor, end: int) -> Reading[tuple[str, int]]:
-    domain, version = "", 0
-    while cursor.offset < end:
-        found = yield from next_field(cursor, end)
-        if (found.number, found.wire) == (1, BYTES):
-            domain = yield from read_text(cursor, found)
-        elif (found.number, found.wire) == (2, VARINT):
-            version = found.value
-        else:
-            yield from skip_field(cursor, found)
-    return domain, version
 
 
 def _read_property(cursor: Cursor, end: int, model: _Model) -> Reading[None]:

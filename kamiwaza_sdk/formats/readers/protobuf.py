@@ -5,8 +5,9 @@ https://protobuf.dev/programming-guides/encoding/. The numbers of fields:
 https://github.com/onnx/onnx/blob/main/onnx/onnx.proto.
 """
 
+from collections.abc import Callable, Mapping
 from math import prod
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from kamiwaza_sdk.formats.schemas.files import ONNXValueSchema
 from kamiwaza_sdk.formats.source import Cursor, Reading
@@ -28,6 +29,9 @@ class Field(NamedTuple):
     number: int
     wire: int
     value: int
+
+
+_FieldReader: TypeAlias = Callable[[Cursor, Field], Reading[Any]]
 
 
 def _read_varint(cursor: Cursor, end: int) -> Reading[int]:
@@ -84,6 +88,34 @@ def read_bytes(cursor: Cursor, field: Field, *, most: int) -> Reading[bytes]:
     if field.value > most:
         cursor.source.exceed(f"a text of {field.value} bytes is over the limit of {most}", most, cursor.offset)
     return (yield from cursor.take(field.value))
+
+
+def read_number(cursor: Cursor, field: Field) -> Reading[int]:
+    """Return the number of a field."""
+    yield from ()
+    return field.value
+
+
+def read_values(
+    cursor: Cursor, field: Field, readers: Mapping[tuple[int, int], _FieldReader]
+) -> Reading[dict[int, Any]]:
+    """Return the last value of each field in a message, by its number. Any: the values of the readers.
+
+    Args:
+        cursor: At the message.
+        field: With its length.
+        readers: Of its fields, by number and wire type; other fields are skipped.
+    """
+    end = cursor.offset + field.value
+    values = dict[int, Any]()
+    while cursor.offset < end:
+        found = yield from next_field(cursor, end)
+        reader = readers.get((found.number, found.wire))
+        if reader is None:
+            yield from skip_field(cursor, found)
+        else:
+            values[found.number] = yield from reader(cursor, found)
+    return values
 
 
 def read_varints(cursor: Cursor, field: Field, *, most: int) -> Reading[list[int]]:
@@ -190,7 +222,7 @@ def read_weight(cursor: Cursor, end: int) -> Reading[Weight]:
                 offset = cursor.offset
                 yield from cursor.skip(found.value)
             case 13, 2:
-                location = (yield from _read_location(cursor, cursor.offset + found.value)) or location
+                location = (yield from _read_location(cursor, found)) or location
             case 14, 0:
                 external = found.value == _EXTERNAL
             case _:
@@ -202,62 +234,36 @@ def read_weight(cursor: Cursor, end: int) -> Reading[Weight]:
     return Weight(name, dtype, tuple(shape), offset, external, location)
 
 
-def _read_location(cursor: Cursor, end: int) -> Reading[str]:
+def _read_location(cursor: Cursor, field: Field) -> Reading[str]:
     """Return the file in an entry of external data; nothing for other entries."""
-    key, value = "", ""
-    while cursor.offset < end:
-        found = yield from next_field(cursor, end)
-        if (found.number, found.wire) == (1, BYTES):
-            key = yield from read_text(cursor, found)
-        elif (found.number, found.wire) == (2, BYTES):
-            value = yield from read_text(cursor, found)
-        else:
-            yield from skip_field(cursor, found)
-    return value if key == "location" else ""
+    values = yield from read_values(cursor, field, {(1, BYTES): read_text, (2, BYTES): read_text})
+    return values.get(2, "") if values.get(1) == "location" else ""
 
 
-def read_value(cursor: Cursor, end: int) -> Reading[ONNXValueSchema]:
+def read_value(cursor: Cursor, field: Field) -> Reading[ONNXValueSchema]:
     """Return a ``ValueInfoProto``."""
-    name, dtype, shape = "", None, None
-    while cursor.offset < end:
-        found = yield from next_field(cursor, end)
-        if (found.number, found.wire) == (1, BYTES):
-            name = yield from read_text(cursor, found)
-        elif (found.number, found.wire) == (2, BYTES):
-            dtype, shape = yield from _read_type(cursor, cursor.offset + found.value)
-        else:
-            yield from skip_field(cursor, found)
-    return ONNXValueSchema(name=name, dtype=dtype, shape=shape)
+    values = yield from read_values(cursor, field, {(1, BYTES): read_text, (2, BYTES): _read_type})
+    dtype, shape = values.get(2, (None, None))
+    return ONNXValueSchema(name=values.get(1, ""), dtype=dtype, shape=shape)
 
 
 _Shape = tuple[int | str | None, ...]
 
 
-def _read_type(cursor: Cursor, end: int) -> Reading[tuple[str | None, _Shape | None]]:
-    dtype, shape = None, None
-    while cursor.offset < end:
-        found = yield from next_field(cursor, end)
-        if (found.number, found.wire) == (1, BYTES):  # a tensor; sequences, maps and the like are other fields
-            dtype, shape = yield from _read_tensor_type(cursor, cursor.offset + found.value)
-        else:
-            yield from skip_field(cursor, found)
+def _read_type(cursor: Cursor, field: Field) -> Reading[tuple[str | None, _Shape | None]]:
+    """Return the type of a tensor; sequences, maps and the like are other fields."""
+    values = yield from read_values(cursor, field, {(1, BYTES): _read_tensor_type})
+    dtype, shape = values.get(1, (None, None))
     return dtype, shape
 
 
-def _read_tensor_type(cursor: Cursor, end: int) -> Reading[tuple[str, _Shape | None]]:
-    number, shape = 0, None
-    while cursor.offset < end:
-        found = yield from next_field(cursor, end)
-        if (found.number, found.wire) == (1, VARINT):
-            number = found.value
-        elif (found.number, found.wire) == (2, BYTES):
-            shape = yield from _read_shape(cursor, cursor.offset + found.value)
-        else:
-            yield from skip_field(cursor, found)
-    return dtype_name(number), shape
+def _read_tensor_type(cursor: Cursor, field: Field) -> Reading[tuple[str, _Shape | None]]:
+    values = yield from read_values(cursor, field, {(1, VARINT): read_number, (2, BYTES): _read_shape})
+    return dtype_name(values.get(1, 0)), values.get(2)
 
 
-def _read_shape(cursor: Cursor, end: int) -> Reading[_Shape]:
+def _read_shape(cursor: Cursor, field: Field) -> Reading[_Shape]:
+    end = cursor.offset + field.value
     shape = list[int | str | None]()
     while cursor.offset < end:
         found = yield from next_field(cursor, end)

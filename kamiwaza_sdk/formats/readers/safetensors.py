@@ -45,31 +45,16 @@ MAX_METADATA: Final = 100_000
 #: The most dimensions of an array of NumPy.
 MAX_RANK: Final = 64
 LENGTH: Final = 8
-#: Bits of an element, by the types of version 0.8 of the reference implementation.
-BITS: Final = {
-    "BOOL": 8,
-    "F4": 4,
-    "F6_E2M3": 6,
-    "F6_E3M2": 6,
-    "U8": 8,
-    "I8": 8,
-    "F8_E5M2": 8,
-    "F8_E4M3": 8,
-    "F8_E8M0": 8,
-    "F8_E4M3FNUZ": 8,
-    "F8_E5M2FNUZ": 8,
-    "I16": 16,
-    "U16": 16,
-    "F16": 16,
-    "BF16": 16,
-    "I32": 32,
-    "U32": 32,
-    "F32": 32,
-    "C64": 64,
-    "F64": 64,
-    "I64": 64,
-    "U64": 64,
+_NAMES_BY_BITS: Final = {
+    4: "F4",
+    6: "F6_E2M3 F6_E3M2",
+    8: "BOOL U8 I8 F8_E5M2 F8_E4M3 F8_E8M0 F8_E4M3FNUZ F8_E5M2FNUZ",
+    16: "I16 U16 F16 BF16",
+    32: "I32 U32 F32",
+    64: "C64 F64 I64 U64",
 }
+#: Bits of an element, by the types of version 0.8 of the reference implementation.
+BITS: Final = {name: bits for bits, names in _NAMES_BY_BITS.items() for name in names.split()}
 #: The bytes of an element; 0 for types of less than a byte, whose tensors are checked one by one.
 _WIDTHS: Final = {name: 0 if bits % 8 else bits // 8 for name, bits in BITS.items()}
 _KEYS: Final = ("dtype", "shape", "data_offsets")
