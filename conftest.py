@@ -13,6 +13,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, chdir
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
@@ -30,6 +31,7 @@ from sybil.parsers.abstract.doctest import DocTestStringParser
 from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser
 
 import kamiwaza_sdk
+from kamiwaza_sdk._names import PUBLIC
 
 if TYPE_CHECKING:
     from kamiwaza_sdk import Fetched, HubService, ModelSchema, ModelService, ModelVersionSchema
@@ -114,7 +116,8 @@ class World(ExitStack):
 
     def select(self, names: set[str]) -> dict[str, object]:
         """Return what these names stand for, where they stand for something."""
-        public = {name: getattr(kamiwaza_sdk, name) for name in names.intersection(kamiwaza_sdk.__all__)}
+        homes = {name: home for home in PUBLIC if home != "kamiwaza_sdk.testing" for name in PUBLIC[home]}
+        public = {name: getattr(import_module(homes[name]), name) for name in names.intersection(homes)}
         own = [name for name, value in vars(World).items() if isinstance(value, cached_property) and name in names]
         return IMPORTED | public | {name: getattr(self, name) for name in own}
 

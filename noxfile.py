@@ -72,6 +72,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("lint-imports")
+    session.run("python", "-m", "tests.public_names", "--check")
 
 
 @nox.session

@@ -22,8 +22,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from diagrams import draw_house, draw_sequence
 
-from kamiwaza_sdk import DBBase, Download, ModelEventSchema, ModelSchema, ModelVersionSchema, Page
+from kamiwaza_sdk import Download, ModelEventSchema, ModelSchema, ModelVersionSchema, Page
+from kamiwaza_sdk._names import PUBLIC
 from kamiwaza_sdk._validation import InputSchema
+from kamiwaza_sdk.orm import DBBase
 
 project = "kamiwaza_sdk"
 version = release = installed_version("kamiwaza-sdk")
@@ -149,10 +151,16 @@ class House(Sequence):
 
 
 def link_elsewhere(
-    _app: Sphinx, _env: BuildEnvironment, node: pending_xref, content: nodes.TextElement
-) -> nodes.reference | None:
-    """Link a name that is not ours to its own documentation."""
-    url = _ELSEWHERE.get(node.get("reftarget", ""))
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.TextElement
+) -> nodes.Node | None:
+    """Link a public name of another of our modules, and a name that is not ours to its own documentation."""
+    target = node.get("reftarget", "")
+    home = next((home for home, names in PUBLIC.items() if target.partition(".")[0] in names), None)
+    if home is not None:
+        domain = env.get_domain("py")
+        found = domain.resolve_any_xref(env, node["refdoc"], app.builder, f"{home}.{target}", node, content)
+        return found[0][1] if found else None
+    url = _ELSEWHERE.get(target)
     return None if url is None else nodes.reference("", "", content, refuri=url, internal=False)
 
 

@@ -83,7 +83,7 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
         ├── BlobCorruptException
         ├── DigestMismatchException
         ├── FileConflictException
-        ├── OutsideStoreException (ValueError)
+        ├── PathTraversalException (ValueError)
         ├── StorageDiskException (OSError)
         ├── StorageFullException (OSError)
         ├── StoragePermissionException (PermissionError)

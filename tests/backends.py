@@ -18,7 +18,8 @@ from sqlalchemy.ext.asyncio import create_async_engine as create_stock_async_eng
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 import kamiwaza_sdk
-from kamiwaza_sdk import AsyncModelService, DBBase, DBModel, HubService, ModelService, ServiceConfig, setup_database
+from kamiwaza_sdk import AsyncModelService, DBModel, HubService, ModelService, ServiceConfig, setup_database
+from kamiwaza_sdk.orm import DBBase
 
 BACKENDS: Final = ("sync-sqlite", "sync-sqlite-stock", "sync-postgresql", "async-sqlite", "async-postgresql")
 #: Another driver of PostgreSQL's. Statements and rules are the same: it runs where a driver can make a difference.

@@ -15,12 +15,12 @@ from kamiwaza_sdk import (
     Fetched,
     HubConfig,
     HubService,
-    ManifestSchema,
     PlanSchema,
     ServiceException,
     StorageService,
 )
 from kamiwaza_sdk._addresses import kept_address, redact_text, without_secrets
+from kamiwaza_sdk.sources import ManifestSchema
 from tests.addresses import ADDRESSES, PLAIN
 
 

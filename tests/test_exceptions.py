@@ -1,6 +1,7 @@
 """Errors as an interface: a tree, typed attributes, messages with a way out, pickles that lose nothing."""
 
 import pickle
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -25,11 +26,9 @@ from kamiwaza_sdk import (
     DataLossException,
     DownloadException,
     FormatException,
-    FormatLimitException,
     GitBlobMismatchException,
     HostNotAllowedException,
     HubException,
-    InvalidAnswerException,
     InvalidCursorException,
     InvalidFilterException,
     InvalidInputException,
@@ -38,7 +37,6 @@ from kamiwaza_sdk import (
     InvalidReferenceException,
     InvalidSourceException,
     LineageCycleException,
-    MalformedFileException,
     MissingDependencyException,
     ModelAlreadyExistsException,
     ModelConfigAlreadyExistsException,
@@ -48,7 +46,6 @@ from kamiwaza_sdk import (
     ModelTooLargeException,
     NothingFitsException,
     NotInCacheException,
-    NotTheModelException,
     ObjectionSchema,
     ObjectStorageException,
     OfflineException,
@@ -63,10 +60,8 @@ from kamiwaza_sdk import (
     RevisionConflictException,
     RevisionNotFoundException,
     ServiceException,
-    SourceEntryPointException,
     SourceTooLargeException,
     TagNotFoundException,
-    UnknownFormatException,
     UnknownVariantException,
     VersionAlreadyExistsException,
     VersionInUseException,
@@ -74,6 +69,14 @@ from kamiwaza_sdk import (
     VersionStatusException,
     exceptions,
 )
+from kamiwaza_sdk._names import PUBLIC
+from kamiwaza_sdk.formats import (
+    FormatLimitException,
+    MalformedFileException,
+    NotTheModelException,
+    UnknownFormatException,
+)
+from kamiwaza_sdk.sources import InvalidAnswerException, SourceEntryPointException
 
 ID = UUID(int=7)
 EXAMPLES: list[ServiceException] = [
@@ -174,14 +177,16 @@ def test_the_patterns_own_constructions_work() -> None:
 
 
 def _public() -> dict[str, type[ServiceException]]:
-    values: dict[str, Any] = {name: getattr(kamiwaza_sdk, name) for name in kamiwaza_sdk.__all__}
+    values: dict[str, Any] = {
+        name: getattr(import_module(home), name) for home, names in PUBLIC.items() for name in names
+    }
     return {
         name: value for name, value in values.items() if isinstance(value, type) and issubclass(value, ServiceException)
     }
 
 
 def test_every_error_has_our_root_ends_in_exception_and_says_when_it_is_raised() -> None:
-    public = [getattr(kamiwaza_sdk, name) for name in kamiwaza_sdk.__all__]
+    public = [getattr(import_module(home), name) for home, names in PUBLIC.items() for name in names]
     errors = {value.__name__ for value in public if isinstance(value, type) and issubclass(value, BaseException)}
     assert errors == set(_public())
     for name, kind in _public().items():
@@ -220,7 +225,7 @@ def test_the_tree_that_is_drawn_is_the_tree_that_is() -> None:
         (kamiwaza_sdk.StorageDiskException, OSError),
         (kamiwaza_sdk.StorageFullException, OSError),
         (kamiwaza_sdk.StoragePermissionException, PermissionError),
-        (kamiwaza_sdk.OutsideStoreException, ValueError),
+        (kamiwaza_sdk.PathTraversalException, ValueError),
     ],
 )
 def test_an_error_is_also_the_builtin_that_says_as_much(kind: type, builtin: type) -> None:

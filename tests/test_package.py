@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from importlib.metadata import version
 from typing import get_args, get_type_hints
 
@@ -13,25 +14,49 @@ import pytest
 import kamiwaza_sdk
 from kamiwaza_sdk import AsyncModelService, ModelService
 from kamiwaza_sdk._ids import uuid7
+from kamiwaza_sdk._names import PUBLIC
 
 
-def test_all_is_sorted_complete_and_importable() -> None:
-    assert list(kamiwaza_sdk.__all__) == sorted(kamiwaza_sdk.__all__)
-    assert set(kamiwaza_sdk._MODULES) | {"migrations"} == set(kamiwaza_sdk.__all__)
-    for name in kamiwaza_sdk.__all__:
-        assert getattr(kamiwaza_sdk, name) is not None
-    assert set(kamiwaza_sdk.__all__) <= set(dir(kamiwaza_sdk))
+@pytest.mark.parametrize("home", PUBLIC)
+def test_all_is_sorted_complete_and_importable(home: str) -> None:
+    module = import_module(home)
+    assert module.__all__ == sorted(PUBLIC[home])
+    assert list(PUBLIC[home]) == sorted(PUBLIC[home])
+    for name in module.__all__:
+        assert getattr(module, name) is not None
+    assert set(module.__all__) <= set(dir(module))
 
 
-def test_every_name_is_public_where_it_is_defined() -> None:
-    for name, module in kamiwaza_sdk._MODULES.items():
-        assert getattr(kamiwaza_sdk, name) is vars(sys.modules[module])[name]
+@pytest.mark.parametrize("home", PUBLIC)
+def test_every_name_is_public_where_it_is_defined(home: str) -> None:
+    for name, module in PUBLIC[home].items():
+        if not module.endswith(f".{name}"):
+            assert getattr(import_module(home), name) is vars(import_module(module))[name]
         assert not any(part.startswith("_") for part in module.split(".")), (name, module)
 
 
 def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'Modelservice'"):
-        kamiwaza_sdk.Modelservice  # noqa: B018  # type: ignore[attr-defined]  # the mistake under test
+        kamiwaza_sdk.Modelservice  # type: ignore[attr-defined]  # noqa: B018 - the mistake under test
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("GGUFSchema", "import GGUFSchema from kamiwaza_sdk.formats"),
+        ("DBModelVersion", "import DBModelVersion from kamiwaza_sdk.orm"),
+        ("ModelSource", "import ModelSource from kamiwaza_sdk.sources"),
+        ("ModelSort", "import ModelSort from kamiwaza_sdk.types"),
+        ("FileLike", "import FileEntry from kamiwaza_sdk.types"),
+        ("OutsideStoreException", "import PathTraversalException from kamiwaza_sdk$"),
+        ("KamiwazaClient", "is another library.*'kamiwaza-sdk<2'"),
+    ],
+)
+def test_an_old_name_leads_to_the_new_one(name: str, message: str) -> None:
+    with pytest.raises(ImportError, match=message):
+        exec(f"from kamiwaza_sdk import {name}", {})
+    with pytest.raises(ImportError, match=message):
+        getattr(kamiwaza_sdk, name)
 
 
 def test_the_distribution_is_newer_than_the_client_that_shares_its_name() -> None:

@@ -8,17 +8,15 @@ from pathlib import Path
 
 import matplotlib as mpl
 
-from kamiwaza_sdk import (
+from kamiwaza_sdk import PlanSchema, estimate_memory, plot_memory
+from kamiwaza_sdk.formats import (
     AttentionLayersSchema,
     AttentionSchema,
     LayoutSchema,
-    ManifestSchema,
-    PlanSchema,
     RepositoryDetailsSchema,
     VariantSchema,
-    estimate_memory,
-    plot_memory,
 )
+from kamiwaza_sdk.sources import ManifestSchema
 
 FULL = AttentionLayersSchema(count=5, kv_heads=4, key_length=256, value_length=256)
 WINDOWED = AttentionLayersSchema(count=29, kv_heads=4, key_length=256, value_length=256, window=1024)

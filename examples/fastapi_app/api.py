@@ -13,13 +13,12 @@ from kamiwaza_sdk import (
     Filter,
     ModelEventSchema,
     ModelSchema,
-    ModelSort,
     ModelVersionSchema,
-    OnConflict,
     Page,
     UpdateModel,
     UpdateVersion,
 )
+from kamiwaza_sdk.types import ModelSort, OnConflict
 
 __all__ = ["PullModel", "SearchModels", "router"]
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from kamiwaza_sdk import inspect_file, inspect_remote
+from kamiwaza_sdk import inspect_file
+from kamiwaza_sdk.formats import inspect_remote
 from tests.benchmarks.ratio import check, measure
 
 SHAPES = {

@@ -17,14 +17,13 @@ from kamiwaza_sdk import (
     CreateVersion,
     DatabaseUnsupportedException,
     DataLossException,
-    DBBase,
-    DBModelVersion,
     ModelService,
     UpdateModel,
     check_database,
     migrations,
     setup_database,
 )
+from kamiwaza_sdk.orm import DBBase, DBModelVersion
 
 SCHEMAS: Final = Path(__file__).parent / "schemas"
 STORED: Final = {

@@ -20,7 +20,6 @@ from kamiwaza_sdk import (
     DatabaseNotReadyException,
     DatabaseTooNewException,
     DatabaseUnsupportedException,
-    DBBase,
     InvalidInputException,
     ModelService,
     TransactionRequiredException,
@@ -28,6 +27,7 @@ from kamiwaza_sdk import (
     migrations,
     setup_database,
 )
+from kamiwaza_sdk.orm import DBBase
 from tests.database.test_migrations import load
 from tests.processes import FRESH
 

@@ -15,8 +15,8 @@ from kamiwaza_sdk import (
     DownloadService,
     DownloadTooLargeException,
     InvalidInputException,
-    Validators,
 )
+from kamiwaza_sdk.sources import Validators
 from kamiwaza_sdk.testing import FaultyServer, Headers, Status
 from tests.download.helpers import digest, entries
 from tests.serving import Server

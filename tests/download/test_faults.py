@@ -14,8 +14,8 @@ from kamiwaza_sdk import (
     DownloadService,
     DownloadStatusException,
     DownloadTimeoutException,
-    Validators,
 )
+from kamiwaza_sdk.sources import Validators
 from kamiwaza_sdk.testing import (
     Changed,
     Chunked,

@@ -18,9 +18,9 @@ from kamiwaza_sdk import (
     DownloadStatusException,
     InvalidInputException,
     InvalidUrlException,
-    Validators,
 )
 from kamiwaza_sdk.services.download.transfer.many import Many
+from kamiwaza_sdk.sources import Validators
 from kamiwaza_sdk.testing import Delay, FaultyServer, Rate, Stall, Status
 from tests.download.helpers import digest, entries, visible
 

@@ -14,9 +14,9 @@ from kamiwaza_sdk import (
     DownloadService,
     DownloadStatusException,
     InvalidInputException,
-    Validators,
 )
 from kamiwaza_sdk.exceptions import MissingDependencyException
+from kamiwaza_sdk.sources import Validators
 from tests.download.helpers import entries
 from tests.serving import Server
 

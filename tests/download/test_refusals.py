@@ -21,9 +21,9 @@ from kamiwaza_sdk import (
     DownloadTooLargeException,
     SizeMismatchException,
     UnexpectedEncodingException,
-    Validators,
 )
 from kamiwaza_sdk.exceptions import ConfigurationException, InvalidInputException
+from kamiwaza_sdk.sources import Validators
 from tests.download.helpers import digest, entries
 from tests.download.tls import client_context
 from tests.serving import Server

@@ -19,9 +19,9 @@ from kamiwaza_sdk import (
     DownloadService,
     DownloadTooLargeException,
     SizeMismatchException,
-    Validators,
 )
 from kamiwaza_sdk.services.download.transfer.acquire import Approach
+from kamiwaza_sdk.sources import Validators
 from kamiwaza_sdk.testing import (
     Changed,
     Chunked,

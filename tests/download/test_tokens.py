@@ -17,10 +17,10 @@ from kamiwaza_sdk import (
     DownloadConfig,
     DownloadException,
     DownloadService,
-    Validators,
 )
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.download.http.hosts import check_url, is_loopback, value_for_origin
+from kamiwaza_sdk.sources import Validators
 from kamiwaza_sdk.testing import FaultyServer, Headers, Status, Truncate
 from tests.download.helpers import resolve_to
 from tests.download.tls import client_context

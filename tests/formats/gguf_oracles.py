@@ -11,7 +11,8 @@ from typing import Any, Final
 import numpy as np
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFEndian, GGUFReader, GGUFValueType, GGUFWriter
 
-from kamiwaza_sdk import GGUFArraySchema, GGUFSchema, inspect_file
+from kamiwaza_sdk import inspect_file
+from kamiwaza_sdk.formats import GGUFArraySchema, GGUFSchema
 
 __all__ = ["compare_file", "write_random"]
 

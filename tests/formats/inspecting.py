@@ -3,7 +3,8 @@
 import sys
 from pathlib import Path
 
-from kamiwaza_sdk import FormatException, describe_repository, inspect_file
+from kamiwaza_sdk import FormatException, inspect_file
+from kamiwaza_sdk.formats import describe_repository
 from tests.formats.spending import main
 
 

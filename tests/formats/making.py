@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kamiwaza_sdk import FormatSchema, inspect_file, inspect_remote
+from kamiwaza_sdk import inspect_file
+from kamiwaza_sdk.formats import FormatSchema, inspect_remote
 
 __all__ = ["Ranges", "entry", "inspect_bytes", "pack_text", "safetensors_file"]
 

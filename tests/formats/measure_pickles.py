@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kamiwaza_sdk import FormatException, PickleSchema, UnknownFormatException, inspect_file
+from kamiwaza_sdk import FormatException, inspect_file
+from kamiwaza_sdk.formats import PickleSchema, UnknownFormatException
 from tests.formats.fuzz_pickles import inspect_in_memory
 
 __all__ = ["PACKAGES", "random_files", "told"]

@@ -15,7 +15,8 @@ from torch._weights_only_unpickler import (  # type: ignore[import-not-found, un
     _get_allowed_globals,
 )
 
-from kamiwaza_sdk import FormatException, PickleSchema, inspect_file
+from kamiwaza_sdk import FormatException, inspect_file
+from kamiwaza_sdk.formats import PickleSchema
 from kamiwaza_sdk.formats.pickles.rules import TORCH, TORCH_RELEASE
 from tests.formats.test_pickles import DANGEROUS, NONE, SAFE, SUSPICIOUS, scanned
 

@@ -21,7 +21,8 @@ import skops.io._numpy  # type: ignore[import-not-found, import-untyped, unused-
 import skops.io._sklearn  # type: ignore[import-not-found, import-untyped, unused-ignore]
 from skops.io import _trusted_types as types  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
-from kamiwaza_sdk import OtherFileSchema, inspect_file
+from kamiwaza_sdk import inspect_file
+from kamiwaza_sdk.formats import OtherFileSchema
 
 DATA: Final = Path(__file__).parents[2] / "kamiwaza_sdk" / "formats" / "pickles" / "skops.json"
 SOURCES: Final = ("skops", "scikit-learn", "numpy", "scipy")

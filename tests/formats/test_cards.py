@@ -8,7 +8,7 @@ from huggingface_hub import ModelCard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kamiwaza_sdk import describe_repository
+from kamiwaza_sdk.formats import describe_repository
 from kamiwaza_sdk.formats.metadata import read_front_matter
 
 KEYS: Final = ("license", "license_name", "language", "library_name", "base_model", "tags", "pipeline_tag")

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kamiwaza_sdk import MalformedFileException, NotTheModelException, UnknownFormatException, inspect_file
+from kamiwaza_sdk import inspect_file
+from kamiwaza_sdk.formats import MalformedFileException, NotTheModelException, UnknownFormatException
 from kamiwaza_sdk.formats.content import CONTENT_HEAD, FaultKind, is_html, is_model_file_name, what_is_instead
 from tests.formats.making import inspect_bytes, safetensors_file
 from tests.formats.test_gguf import head as gguf_head

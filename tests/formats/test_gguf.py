@@ -12,14 +12,8 @@ from gguf import GGMLQuantizationType, GGUFEndian, GGUFReader, GGUFWriter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kamiwaza_sdk import (
-    FormatException,
-    FormatLimitException,
-    GGUFArraySchema,
-    GGUFSchema,
-    MalformedFileException,
-    inspect_file,
-)
+from kamiwaza_sdk import FormatException, inspect_file
+from kamiwaza_sdk.formats import FormatLimitException, GGUFArraySchema, GGUFSchema, MalformedFileException
 from kamiwaza_sdk.formats.readers.gguf import FILE_TYPES, TENSOR_TYPES
 from tests.formats.making import Ranges, inspect_bytes, pack_text
 

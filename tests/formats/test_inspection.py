@@ -10,14 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from kamiwaza_sdk import (
-    FormatException,
-    FormatSchema,
-    MalformedFileException,
-    SafetensorsSchema,
-    detect_format,
-    inspect_file,
-)
+from kamiwaza_sdk import FormatException, inspect_file
+from kamiwaza_sdk.formats import FormatSchema, MalformedFileException, SafetensorsSchema, detect_format
 from tests.formats.kinds import tarred
 from tests.formats.making import Ranges, inspect_bytes, safetensors_file
 from tests.formats.test_gguf import head

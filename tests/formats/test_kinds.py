@@ -28,8 +28,8 @@ import sentencepiece
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kamiwaza_sdk import (
-    FormatException,
+from kamiwaza_sdk import FormatException
+from kamiwaza_sdk.formats import (
     GGUFSchema,
     MalformedFileException,
     ONNXSchema,

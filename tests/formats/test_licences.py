@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from kamiwaza_sdk import describe_repository
+from kamiwaza_sdk.formats import describe_repository
 from kamiwaza_sdk.formats.licences import LONGEST, all_of, is_licence_file, joined, recognise_licence
 from kamiwaza_sdk.formats.repository import DESCRIBING_FILES, describing_files, read_describing
 from tests.formats import licence_templates

@@ -6,14 +6,13 @@ from typing import Any
 
 import pytest
 
-from kamiwaza_sdk import (
+from kamiwaza_sdk import InvalidInputException, estimate_memory
+from kamiwaza_sdk.formats import (
     AttentionLayersSchema,
     AttentionSchema,
-    InvalidInputException,
     RepositoryDetailsSchema,
     SafetensorsSchema,
     describe_repository,
-    estimate_memory,
 )
 from tests.formats.published import PUBLISHED, Published, elements, row
 

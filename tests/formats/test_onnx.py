@@ -14,15 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from kamiwaza_sdk import (
-    FormatException,
-    FormatLimitException,
-    MalformedFileException,
-    ONNXSchema,
-    inspect_directory,
-    inspect_file,
-)
-from kamiwaza_sdk.formats import source
+from kamiwaza_sdk import FormatException, inspect_directory, inspect_file
+from kamiwaza_sdk.formats import FormatLimitException, MalformedFileException, ONNXSchema, source
 from kamiwaza_sdk.formats.inspection import FileSummary, InspectionCache
 from kamiwaza_sdk.formats.readers.protobuf import DTYPES
 from tests.formats.making import Ranges, inspect_bytes

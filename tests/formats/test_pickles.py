@@ -22,16 +22,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from picklescan import scanner  # type: ignore[import-untyped]  # it has no types
 
-from kamiwaza_sdk import (
-    FormatException,
+from kamiwaza_sdk import FormatException, inspect_file
+from kamiwaza_sdk.formats import (
     FormatLimitException,
     MalformedFileException,
     OtherFileSchema,
     PickleSchema,
     UnknownFormatException,
-    inspect_file,
+    source,
 )
-from kamiwaza_sdk.formats import source
 from kamiwaza_sdk.formats.containers import packed as packed_module
 from kamiwaza_sdk.formats.pickles import machine
 from kamiwaza_sdk.formats.pickles.rules import ALLOWED, judge

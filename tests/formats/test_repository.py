@@ -5,16 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from kamiwaza_sdk import (
-    FormatException,
+from kamiwaza_sdk import FormatException, inspect_directory, inspect_file
+from kamiwaza_sdk.formats import (
     FormatLimitException,
     MalformedFileException,
     RepositoryDetailsSchema,
     SafetensorsSchema,
     combine_shards,
     describe_repository,
-    inspect_directory,
-    inspect_file,
     inspect_shards,
 )
 from tests.formats.making import entry, safetensors_file

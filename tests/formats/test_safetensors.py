@@ -12,13 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from kamiwaza_sdk import (
-    FormatException,
-    FormatLimitException,
-    MalformedFileException,
-    SafetensorsSchema,
-    inspect_remote,
-)
+from kamiwaza_sdk import FormatException
+from kamiwaza_sdk.formats import FormatLimitException, MalformedFileException, SafetensorsSchema, inspect_remote
 from kamiwaza_sdk.formats.readers import safetensors
 from kamiwaza_sdk.formats.readers.safetensors import BITS
 from tests.formats.making import Ranges, entry, inspect_bytes, safetensors_file

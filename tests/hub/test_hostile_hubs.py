@@ -9,7 +9,6 @@ from pydantic import TypeAdapter, ValidationError
 from kamiwaza_sdk import (
     DownloadTooLargeException,
     HubException,
-    InvalidAnswerException,
     InvalidPathException,
     InvalidSourceException,
     StorageService,
@@ -17,6 +16,7 @@ from kamiwaza_sdk import (
 from kamiwaza_sdk.services.hub import search
 from kamiwaza_sdk.services.hub.sources import hugging_face
 from kamiwaza_sdk.services.hub.sources.ollama import Image
+from kamiwaza_sdk.sources import InvalidAnswerException
 from kamiwaza_sdk.testing import GeneratedBody, Headers, HuggingFaceServer, Redirect, Status
 from tests.hub.conftest import Asking
 

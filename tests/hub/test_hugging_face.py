@@ -12,11 +12,9 @@ from kamiwaza_sdk import (
     DownloadStatusException,
     GitBlobMismatchException,
     HubService,
-    InvalidAnswerException,
     InvalidInputException,
     InvalidPathException,
     InvalidSourceException,
-    ManifestSchema,
     RepositoryGatedException,
     RepositoryNotFoundException,
     RepositoryPrivateException,
@@ -27,6 +25,7 @@ from kamiwaza_sdk import (
     StorageService,
 )
 from kamiwaza_sdk.services.hub.sources.context import _at_origin_of
+from kamiwaza_sdk.sources import InvalidAnswerException, ManifestSchema
 from kamiwaza_sdk.testing import FlipBit, GeneratedBody, Headers, HuggingFaceServer, Redirect, Status, Truncate
 from tests.hub.conftest import Asking
 

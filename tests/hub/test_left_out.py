@@ -11,13 +11,11 @@ from kamiwaza_sdk import (
     HubConfig,
     HubService,
     InvalidSourceException,
-    LeftOutSchema,
-    ManifestFileSchema,
-    ManifestSchema,
     PlanSchema,
     StorageService,
 )
 from kamiwaza_sdk.services.hub.selection import HALF
+from kamiwaza_sdk.sources import LeftOutSchema, ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.testing import HuggingFaceServer
 from tests.hub.conftest import Asking
 from tests.hub.test_huggingface_hub import FILES, run

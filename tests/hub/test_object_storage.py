@@ -23,7 +23,6 @@ from kamiwaza_sdk import (
     ChecksumMismatchException,
     HubConfig,
     HubService,
-    InvalidAnswerException,
     InvalidPathException,
     InvalidSourceException,
     MissingDependencyException,
@@ -37,6 +36,7 @@ from kamiwaza_sdk import (
 )
 from kamiwaza_sdk.services.hub.sources import object_storage, s3_pages
 from kamiwaza_sdk.services.hub.sources.s3_pages import ListedObject
+from kamiwaza_sdk.sources import InvalidAnswerException
 from kamiwaza_sdk.testing import FaultyServer
 from tests.hub.registering import registered
 

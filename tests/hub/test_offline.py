@@ -11,13 +11,12 @@ import pytest
 
 from kamiwaza_sdk import (
     HubService,
-    ManifestFileSchema,
-    ManifestSchema,
     OfflineException,
     StorageService,
     fetch,
 )
 from kamiwaza_sdk.services.hub.cache import KnownManifests
+from kamiwaza_sdk.sources import ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.testing import HuggingFaceServer
 from tests.hub.conftest import Asking
 from tests.loops import Held

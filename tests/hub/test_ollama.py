@@ -16,7 +16,6 @@ from kamiwaza_sdk import (
     DownloadTooLargeException,
     HubConfig,
     HubService,
-    InvalidAnswerException,
     InvalidPathException,
     OfflineException,
     RepositoryNotFoundException,
@@ -25,6 +24,7 @@ from kamiwaza_sdk import (
     StorageService,
     VersionUnavailableException,
 )
+from kamiwaza_sdk.sources import InvalidAnswerException
 from kamiwaza_sdk.testing import FaultyServer, FlipBit, GeneratedBody, Redirect, Status
 from tests.hub.registering import registered
 

@@ -17,8 +17,6 @@ from kamiwaza_sdk import (
     HubConfig,
     HubService,
     InvalidInputException,
-    ManifestFileSchema,
-    ManifestSchema,
     NothingFitsException,
     PlanSchema,
     Policy,
@@ -27,6 +25,7 @@ from kamiwaza_sdk import (
     StorageService,
 )
 from kamiwaza_sdk.services.hub.details import check_fetched
+from kamiwaza_sdk.sources import ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.testing import FaultyServer, GeneratedBody, HuggingFaceServer
 from tests.hub.conftest import Asking
 from tests.hub.models import CONFIG, gguf_model, safetensors_model

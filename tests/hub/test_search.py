@@ -7,11 +7,10 @@ import pytest
 from kamiwaza_sdk import (
     DownloadStatusException,
     HubService,
-    InvalidAnswerException,
     InvalidInputException,
-    RepositorySchema,
     search,
 )
+from kamiwaza_sdk.sources import InvalidAnswerException, RepositorySchema
 from kamiwaza_sdk.testing import HuggingFaceServer, Status
 from tests.hub.conftest import Asking
 

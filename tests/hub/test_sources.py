@@ -20,17 +20,19 @@ from kamiwaza_sdk import (
     InvalidInputException,
     InvalidPathException,
     InvalidSourceException,
-    ManifestFileSchema,
-    ManifestSchema,
-    ModelSource,
     SizeMismatchException,
-    SourceContext,
-    SourceEntryPointException,
     StorageService,
-    StreamingSource,
 )
 from kamiwaza_sdk.services.hub import streams
 from kamiwaza_sdk.services.hub.sources import protocol
+from kamiwaza_sdk.sources import (
+    ManifestFileSchema,
+    ManifestSchema,
+    ModelSource,
+    SourceContext,
+    SourceEntryPointException,
+    StreamingSource,
+)
 from tests.loops import Held
 from tests.serving import Server
 
@@ -58,7 +60,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
 
 
 MIRROR = """
-from kamiwaza_sdk import ManifestFileSchema, ManifestSchema
+from kamiwaza_sdk.sources import ManifestFileSchema, ManifestSchema
 
 class MirrorSource:
     async def resolve(self, reference, context):
@@ -71,7 +73,7 @@ class MirrorSource:
 """
 
 MEMORY = """
-from kamiwaza_sdk import ManifestFileSchema, ManifestSchema
+from kamiwaza_sdk.sources import ManifestFileSchema, ManifestSchema
 
 class MemorySource:
     closed = 0

@@ -7,7 +7,7 @@ from sqlalchemy import event, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session
 
-from kamiwaza_sdk import DBBase
+from kamiwaza_sdk.orm import DBBase
 from tests.backends import Backend
 
 #: Every row of ours, by table, in an order of its own.

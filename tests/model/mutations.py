@@ -14,8 +14,8 @@ from kamiwaza_sdk import (
     UpdateModel,
     UpdateModelConfig,
     UpdateVersion,
-    manifest_digest,
 )
+from kamiwaza_sdk.sources import manifest_digest
 from tests.model.world import Call, World, fetched, files
 
 #: Kind, before, after, version and alias of an event.

@@ -13,7 +13,6 @@ from kamiwaza_sdk import (
     CreateModel,
     CreateModelConfig,
     CreateVersion,
-    DBModelConfig,
     InvalidInputException,
     InvalidNameException,
     ModelConfigAlreadyExistsException,
@@ -23,6 +22,7 @@ from kamiwaza_sdk import (
     UpdateModelConfig,
     VersionNotFoundException,
 )
+from kamiwaza_sdk.orm import DBModelConfig
 from kamiwaza_sdk.services.model.registry import configs as configs_module
 from tests.backends import Backend, Order, add
 from tests.model.world import files

@@ -34,13 +34,6 @@ from kamiwaza_sdk import (
     CreateParent,
     CreateVersion,
     DBModel,
-    DBModelAlias,
-    DBModelConfig,
-    DBModelFile,
-    DBModelLineage,
-    DBModelTag,
-    DBModelVersion,
-    DBModelVersionTag,
     Fetched,
     FetchedFile,
     Filter,
@@ -56,6 +49,15 @@ from kamiwaza_sdk import (
     UpdateVersion,
     VersionInUseException,
     setup_database,
+)
+from kamiwaza_sdk.orm import (
+    DBModelAlias,
+    DBModelConfig,
+    DBModelFile,
+    DBModelLineage,
+    DBModelTag,
+    DBModelVersion,
+    DBModelVersionTag,
 )
 from kamiwaza_sdk.services.model.registry import aliases, lineage
 from tests.backends import Backend, Order

@@ -18,10 +18,10 @@ from kamiwaza_sdk import (
     LineageCycleException,
     ModelService,
     ModelVersionSchema,
-    Relation,
     UpdateModel,
     VersionNotFoundException,
 )
+from kamiwaza_sdk.types import Relation
 from tests.backends import Backend
 
 

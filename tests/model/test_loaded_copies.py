@@ -15,6 +15,14 @@ from kamiwaza_sdk import (
     CreateParent,
     CreateVersion,
     DBModel,
+    ModelSchema,
+    ModelService,
+    ModelVersionSchema,
+    UpdateModel,
+    UpdateModelConfig,
+    UpdateVersion,
+)
+from kamiwaza_sdk.orm import (
     DBModelAlias,
     DBModelConfig,
     DBModelDocument,
@@ -22,12 +30,6 @@ from kamiwaza_sdk import (
     DBModelTag,
     DBModelVersion,
     DBModelVersionTag,
-    ModelSchema,
-    ModelService,
-    ModelVersionSchema,
-    UpdateModel,
-    UpdateModelConfig,
-    UpdateVersion,
 )
 from tests.backends import Backend
 from tests.model.world import files

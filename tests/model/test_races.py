@@ -30,8 +30,8 @@ from kamiwaza_sdk import (
     UpdateVersion,
     VersionAlreadyExistsException,
     VersionNotFoundException,
-    manifest_digest,
 )
+from kamiwaza_sdk.sources import manifest_digest
 from tests.model.world import fetched, files
 from tests.processes import FRESH
 

@@ -12,14 +12,12 @@ from kamiwaza_sdk import (
     CreateModel,
     CreateVersion,
     DBModel,
-    DBModelFile,
-    DBModelTag,
-    DBModelVersion,
     ModelService,
     UpdateModel,
     UpdateVersion,
     VersionAlreadyExistsException,
 )
+from kamiwaza_sdk.orm import DBModelFile, DBModelTag, DBModelVersion
 from tests.backends import Backend
 from tests.model.world import files
 

@@ -8,7 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.orm.exc import ObjectDeletedError
 
-from kamiwaza_sdk import AsyncModelService, CreateModel, DBModel, DBModelTag, ModelService, UpdateModel
+from kamiwaza_sdk import AsyncModelService, CreateModel, DBModel, ModelService, UpdateModel
+from kamiwaza_sdk.orm import DBModelTag
 from tests.backends import ASYNCPG, Backend
 
 each_database = pytest.mark.parametrize(

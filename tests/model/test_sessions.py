@@ -21,7 +21,6 @@ from kamiwaza_sdk import (
     DatabaseConnectionException,
     DatabaseNotReadyException,
     DBModel,
-    DBModelVersion,
     Fetched,
     FetchedFile,
     ModelAlreadyExistsException,
@@ -29,6 +28,7 @@ from kamiwaza_sdk import (
     UpdateModel,
     setup_database,
 )
+from kamiwaza_sdk.orm import DBModelVersion
 from tests.backends import Backend, HostBase, Order, add, renew_tables
 from tests.processes import FRESH
 
@@ -90,7 +90,7 @@ def test_a_host_with_several_databases_binds_ours_by_our_classes() -> None:
     ours, theirs = create_engine("sqlite://"), create_engine("sqlite://")
     setup_database(ours)
     HostBase.metadata.create_all(theirs, tables=[])
-    from kamiwaza_sdk import DBBase
+    from kamiwaza_sdk.orm import DBBase
 
     with Session(binds={DBBase: ours, HostBase: theirs}) as db:
         assert ModelService(db).create_model(CreateModel(name="m")).name == "m"

@@ -16,15 +16,14 @@ from kamiwaza_sdk import (
     LineageCycleException,
     ModelNotFoundException,
     ModelVersionSchema,
-    Relation,
     UpdateVersion,
     VersionAlreadyExistsException,
     VersionInUseException,
     VersionNotFoundException,
-    VersionStatus,
     VersionStatusException,
-    manifest_digest,
 )
+from kamiwaza_sdk.sources import manifest_digest
+from kamiwaza_sdk.types import Relation, VersionStatus
 from tests.backends import Backend
 from tests.model.dumps import dump
 from tests.model.world import digest, files

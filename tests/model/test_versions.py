@@ -27,8 +27,8 @@ from kamiwaza_sdk import (
     ServiceConfig,
     VersionAlreadyExistsException,
     VersionNotFoundException,
-    manifest_digest,
 )
+from kamiwaza_sdk.sources import manifest_digest
 from tests.backends import Backend, Order, add
 
 A, B, C = "aa" * 32, "bb" * 32, "cc" * 32

@@ -13,7 +13,7 @@ from kamiwaza_sdk import (
     BlobCorruptException,
     BlobNotFoundException,
     BlobSchema,
-    OutsideStoreException,
+    PathTraversalException,
     StorageConfig,
     StorageService,
 )
@@ -290,7 +290,7 @@ def test_publish_refuses_what_is_not_the_staged_file(store: StorageService, tmp_
         path.write_bytes(DATA[:-1])
         with pytest.raises(InvalidInputException, match="6999 bytes"):
             store.publish(path, sha256=DIGEST, size=len(DATA))
-        with pytest.raises(OutsideStoreException):
+        with pytest.raises(PathTraversalException):
             store.publish(path.parent / "../../../file", sha256=DIGEST, size=len(DATA))
     assert store.find(DIGEST) is None
     assert (tmp_path / "file").read_bytes() == DATA

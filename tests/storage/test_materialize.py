@@ -14,7 +14,7 @@ from kamiwaza_sdk import (
     BlobCorruptException,
     BlobNotFoundException,
     FileConflictException,
-    OutsideStoreException,
+    PathTraversalException,
     StorageConfig,
     StorageService,
     UpdateVersion,
@@ -225,7 +225,7 @@ def test_links_that_lead_out(store: StorageService, tmp_path: Path) -> None:
     assert (model / "inside/model.onnx").read_bytes() == CONTENTS["onnx/model.onnx"]
     (model / "onnx").unlink()
     (model / "onnx").symlink_to(outside)
-    with pytest.raises(OutsideStoreException) as caught:
+    with pytest.raises(PathTraversalException) as caught:
         store.materialize(files, model)
     assert (caught.value.path, caught.value.directory) == (model / "onnx/model.onnx", model)
     assert tree(outside) == {}
@@ -243,7 +243,7 @@ def test_a_link_that_appears_between_the_passes(
         (base / "onnx").symlink_to(outside)
 
     monkeypatch.setattr(materialize, "_create", swap)
-    with pytest.raises(OutsideStoreException):
+    with pytest.raises(PathTraversalException):
         store.materialize(version(store, CONTENTS), model)
     assert tree(outside) == {}
 

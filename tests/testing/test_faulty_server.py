@@ -18,7 +18,6 @@ from urllib.request import urlopen
 
 import pytest
 
-import kamiwaza_sdk.testing
 from kamiwaza_sdk import InvalidInputException
 from kamiwaza_sdk.testing import (
     Delay,
@@ -327,18 +326,6 @@ def test_nonsense_is_no_request(faulty_server: FaultyServer) -> None:
         connection.shutdown(socket.SHUT_WR)
         assert b"400" in connection.recv(65536)
     assert faulty_server.requests == []
-
-
-def test_the_module_offers_what_it_says() -> None:
-    names = kamiwaza_sdk.testing.__all__
-    assert list(names) == sorted(names)
-    assert set(names) == set(kamiwaza_sdk.testing._MODULES)
-    for name in names:
-        assert getattr(kamiwaza_sdk.testing, name) is not None
-        assert name in vars(sys.modules[kamiwaza_sdk.testing._MODULES[name]])
-    assert set(names) <= set(dir(kamiwaza_sdk.testing))
-    with pytest.raises(AttributeError, match="FaultlessServer"):
-        kamiwaza_sdk.testing.FaultlessServer  # noqa: B018  # type: ignore[attr-defined]  # the mistake under test
 
 
 def test_the_server_needs_the_standard_library_only() -> None:

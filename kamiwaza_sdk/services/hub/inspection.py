@@ -52,7 +52,7 @@ from kamiwaza_sdk.services.hub.sources.context import SourceContext
 from kamiwaza_sdk.services.hub.sources.references import suggestion_for_page
 from kamiwaza_sdk.services.hub.streams import Allowance, RangeReader, SpentException, in_thread
 from kamiwaza_sdk.services.storage.files import go_on
-from kamiwaza_sdk.services.storage.schemas import FileLike
+from kamiwaza_sdk.services.storage.schemas import FileEntry
 from kamiwaza_sdk.services.storage.services import StorageService
 
 #: Who asks for such a file wants a page.
@@ -93,7 +93,7 @@ def _could_be_another(path: str, size: int) -> bool:
     return size <= CONTENT_HEAD or is_model_file_name(path)
 
 
-def faults_of(files: Iterable[FileLike], storage: StorageService) -> tuple[FileFaultSchema, ...]:
+def faults_of(files: Iterable[FileEntry], storage: StorageService) -> tuple[FileFaultSchema, ...]:
     """Return what is wrong with files in the store, whatever brought them there. Blocks."""
     doubtful = (file for file in files if _could_be_another(file.path, file.size))
     found = ((file, storage.find(file.sha256, size=file.size)) for file in doubtful)

@@ -26,7 +26,7 @@ from kamiwaza_sdk.services.storage.exceptions import (
     BlobCorruptException,
     BlobNotFoundException,
     DigestMismatchException,
-    OutsideStoreException,
+    PathTraversalException,
 )
 from kamiwaza_sdk.services.storage.files import (
     DENIED,
@@ -40,7 +40,7 @@ from kamiwaza_sdk.services.storage.files import (
     sync_directory,
     translated,
 )
-from kamiwaza_sdk.services.storage.schemas import BlobSchema, FileLike
+from kamiwaza_sdk.services.storage.schemas import BlobSchema, FileEntry
 from kamiwaza_sdk.services.storage.setup import make_directory
 
 #: What the system says where nothing is, or can be.
@@ -222,7 +222,7 @@ def publish(root: Path, staged: Path, *, sha256: str, size: int) -> BlobSchema:
 
     Raises:
         InvalidInputException: `staged` is no regular file of this `size`.
-        OutsideStoreException: `staged` is not in the store's staging area.
+        PathTraversalException: `staged` is not in the store's staging area.
     """
     _check_staged(root, staged, size)
     try:
@@ -240,7 +240,7 @@ def publish(root: Path, staged: Path, *, sha256: str, size: int) -> BlobSchema:
 def _check_staged(root: Path, staged: Path, size: int) -> None:
     area = root / "staging"
     if not staged.parent.resolve().is_relative_to(area.resolve()):
-        raise OutsideStoreException(path=staged, directory=area)
+        raise PathTraversalException(path=staged, directory=area)
     try:
         status = staged.lstat()
     except FileNotFoundError as error:
@@ -286,7 +286,7 @@ def _move_across(staged: Path, path: Path) -> None:
         staged.unlink()
 
 
-def checked_paths(files: Sequence[FileLike]) -> list[PurePosixPath]:
+def checked_paths(files: Sequence[FileEntry]) -> list[PurePosixPath]:
     """Return the files' paths, in order.
 
     Raises:

@@ -96,7 +96,7 @@ class FileConflictException(StorageException):
         self.sha256 = sha256
 
 
-class OutsideStoreException(StorageException, ValueError):
+class PathTraversalException(StorageException, ValueError):
     """A path leads out of the directory it has to stay in. Nothing was written there.
 
     Attributes:

@@ -24,11 +24,11 @@ from kamiwaza_sdk.services.storage.exceptions import (
     BlobCorruptException,
     BlobNotFoundException,
     FileConflictException,
-    OutsideStoreException,
+    PathTraversalException,
     VersionFailedException,
 )
 from kamiwaza_sdk.services.storage.files import copy, digest, hard_link, open_file, reflink, set_mode, sync, translated
-from kamiwaza_sdk.services.storage.schemas import BlobSchema, FileLike, HasFiles
+from kamiwaza_sdk.services.storage.schemas import BlobSchema, FileEntry, HasFiles
 
 #: How many of the reasons against a version an error repeats.
 _MOST_REASONS: Final = 5
@@ -73,7 +73,7 @@ def refuse_failed(version: HasFiles) -> None:
     )
 
 
-def lay_out(version: HasFiles, directory: Path, *, blob_of: Callable[[FileLike], BlobSchema], writable: bool) -> None:
+def lay_out(version: HasFiles, directory: Path, *, blob_of: Callable[[FileEntry], BlobSchema], writable: bool) -> None:
     """Make the files of `version` appear in `directory`; the public docstring is that of `StorageService`."""
     with translated(directory):
         base = _base(directory)
@@ -85,7 +85,7 @@ def lay_out(version: HasFiles, directory: Path, *, blob_of: Callable[[FileLike],
 
 
 def _plan(
-    version: HasFiles, base: Path, *, blob_of: Callable[[FileLike], BlobSchema], writable: bool
+    version: HasFiles, base: Path, *, blob_of: Callable[[FileEntry], BlobSchema], writable: bool
 ) -> list[_Placement]:
     paths = checked_paths(version.files)
     blobs = [_sized(blob_of(file), file, index) for index, file in enumerate(version.files)]
@@ -94,7 +94,7 @@ def _plan(
     return [placement for placement in placements if placement is not None]
 
 
-def _sized(blob: BlobSchema, file: FileLike, index: int) -> BlobSchema:
+def _sized(blob: BlobSchema, file: FileEntry, index: int) -> BlobSchema:
     if blob.size != file.size:
         reason = f"is {file.size}, but blob {blob.sha256} has {blob.size} bytes; correct the one that is wrong"
         raise InvalidInputException(f"files.{index}.size", reason)
@@ -105,7 +105,7 @@ def _placement(base: Path, blob: BlobSchema, target: Path, *, writable: bool) ->
     """Return what is to be done for one file; `None` where it is there already."""
     folder = _real(target.parent)
     if not folder.is_relative_to(base):
-        raise OutsideStoreException(path=target, directory=base)
+        raise PathTraversalException(path=target, directory=base)
     folders = folder.relative_to(base).parts
     _check_folders(base, folders, blob)
     status = _standing(folder / target.name, blob)
@@ -205,7 +205,7 @@ def _enter(folder: int, name: str, placement: _Placement, base: Path) -> int:
     except OSError as error:
         if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
             raise
-        raise OutsideStoreException(path=placement.target, directory=base) from error
+        raise PathTraversalException(path=placement.target, directory=base) from error
 
 
 def _write(placement: _Placement, folder: int, *, writable: bool) -> None:

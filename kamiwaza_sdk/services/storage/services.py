@@ -17,7 +17,7 @@ from kamiwaza_sdk.services.storage.exceptions import (
 )
 from kamiwaza_sdk.services.storage.files import digest, translated
 from kamiwaza_sdk.services.storage.materialize import lay_out, refuse_failed
-from kamiwaza_sdk.services.storage.schemas import AdoptedBlobSchema, BlobSchema, FileLike, HasFiles
+from kamiwaza_sdk.services.storage.schemas import AdoptedBlobSchema, BlobSchema, FileEntry, HasFiles
 from kamiwaza_sdk.services.storage.staging import staged
 
 
@@ -199,7 +199,7 @@ class StorageService:
 
         Raises:
             InvalidInputException: `path` is no regular file of `size` bytes, or `sha256` is no digest.
-            OutsideStoreException: `path` is not in the store's staging area.
+            PathTraversalException: `path` is not in the store's staging area.
             StorageFullException: There is no room.
             StoragePermissionException: This user may not write to the store.
 
@@ -317,7 +317,7 @@ class StorageService:
             InvalidInputException: A size is not that of the blob, a digest is none, `version` has no files, or
                 `directory` is a file.
             InvalidPathException: A path is absolute, has a ``..`` segment or the like, or two clash.
-            OutsideStoreException: A symbolic link in `directory` would lead a file out of it.
+            PathTraversalException: A symbolic link in `directory` would lead a file out of it.
             StorageFullException: There is no room.
             StoragePermissionException: This user may not read the store, or not write to `directory`.
 
@@ -343,5 +343,5 @@ class StorageService:
         lay_out(version, directory, blob_of=self._blob_of, writable=writable)
         return directory
 
-    def _blob_of(self, file: FileLike) -> BlobSchema:
+    def _blob_of(self, file: FileEntry) -> BlobSchema:
         return self.get(file.sha256, size=file.size)

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from kamiwaza_sdk._validation import MAX_SIZE, FilePath, InputSchema, KeptAddress, Sha256, check_layout
 from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema
-from kamiwaza_sdk.services.storage.schemas import AdoptedBy, FileLike
+from kamiwaza_sdk.services.storage.schemas import AdoptedBy, FileEntry
 
 
 class FileFaultSchema(InputSchema):
@@ -46,7 +46,7 @@ MAX_CARD_LENGTH: Final = 100_000
 MAX_DESCRIPTION_LENGTH: Final = 500
 
 
-def manifest_digest(files: Iterable[FileLike]) -> str:
+def manifest_digest(files: Iterable[FileEntry]) -> str:
     r"""Return the digest that identifies a set of files, whatever their order and wherever they lie.
 
     SHA-256 over one line a file, ``<sha256> <size> <path>\n`` in UTF-8, the lines sorted by path as bytes.

@@ -13,7 +13,7 @@ from kamiwaza_sdk.services.hub.exceptions import (
 )
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.streams import in_thread
-from kamiwaza_sdk.services.storage.schemas import FileLike
+from kamiwaza_sdk.services.storage.schemas import FileEntry
 from kamiwaza_sdk.services.storage.services import StorageService
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _HIDDEN: Final = "…"
 _MAX_WORD_LENGTH: Final = 255
 
 
-class FileFromSomewhere(FileLike, Protocol):
+class FileFromSomewhere(FileEntry, Protocol):
     """A file of a registered version, with where it came from."""
 
     @property

@@ -1,5 +1,5 @@
 """What goes in and out of the store."""
 
-from kamiwaza_sdk.services.storage.schemas.blob import AdoptedBlobSchema, AdoptedBy, BlobSchema, FileLike, HasFiles
+from kamiwaza_sdk.services.storage.schemas.blob import AdoptedBlobSchema, AdoptedBy, BlobSchema, FileEntry, HasFiles
 
-__all__ = ["AdoptedBlobSchema", "AdoptedBy", "BlobSchema", "FileLike", "HasFiles"]
+__all__ = ["AdoptedBlobSchema", "AdoptedBy", "BlobSchema", "FileEntry", "HasFiles"]

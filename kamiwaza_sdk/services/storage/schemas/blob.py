@@ -53,7 +53,7 @@ class AdoptedBlobSchema(BlobSchema):
     by: AdoptedBy
 
 
-class FileLike(Protocol):
+class FileEntry(Protocol):
     """A file of a version: its path in it (POSIX, relative), its size in bytes, its digest in hexadecimal."""
 
     @property
@@ -76,6 +76,6 @@ class HasFiles(Protocol):
     """Something made of files, such as a version of a model."""
 
     @property
-    def files(self) -> Sequence[FileLike]:
+    def files(self) -> Sequence[FileEntry]:
         """The files, in any order."""
         ...

@@ -1,0 +1,283 @@
+# Written by tests/public_names.py from kamiwaza_sdk/_names.py.
+
+from kamiwaza_sdk import migrations as migrations
+from kamiwaza_sdk.database import check_database as check_database
+from kamiwaza_sdk.database import create_async_engine as create_async_engine
+from kamiwaza_sdk.database import create_engine as create_engine
+from kamiwaza_sdk.database import setup_database as setup_database
+from kamiwaza_sdk.exceptions import AlreadyExistsException as AlreadyExistsException
+from kamiwaza_sdk.exceptions import AsyncioRequiredException as AsyncioRequiredException
+from kamiwaza_sdk.exceptions import ConfigurationException as ConfigurationException
+from kamiwaza_sdk.exceptions import ConflictException as ConflictException
+from kamiwaza_sdk.exceptions import InvalidInputException as InvalidInputException
+from kamiwaza_sdk.exceptions import InvalidNameException as InvalidNameException
+from kamiwaza_sdk.exceptions import InvalidPathException as InvalidPathException
+from kamiwaza_sdk.exceptions import MissingDependencyException as MissingDependencyException
+from kamiwaza_sdk.exceptions import NotFoundException as NotFoundException
+from kamiwaza_sdk.exceptions import ServiceException as ServiceException
+from kamiwaza_sdk.formats.exceptions import FormatException as FormatException
+from kamiwaza_sdk.formats.exceptions import UnknownVariantException as UnknownVariantException
+from kamiwaza_sdk.formats.inspection import inspect_file as inspect_file
+from kamiwaza_sdk.formats.memory import estimate_memory as estimate_memory
+from kamiwaza_sdk.formats.repository import inspect_directory as inspect_directory
+from kamiwaza_sdk.services.download.config import DownloadConfig as DownloadConfig
+from kamiwaza_sdk.services.download.exceptions import ChecksumMismatchException as ChecksumMismatchException
+from kamiwaza_sdk.services.download.exceptions import DownloadDiskException as DownloadDiskException
+from kamiwaza_sdk.services.download.exceptions import DownloadException as DownloadException
+from kamiwaza_sdk.services.download.exceptions import DownloadInterruptedException as DownloadInterruptedException
+from kamiwaza_sdk.services.download.exceptions import DownloadStatusException as DownloadStatusException
+from kamiwaza_sdk.services.download.exceptions import DownloadTimeoutException as DownloadTimeoutException
+from kamiwaza_sdk.services.download.exceptions import DownloadTooLargeException as DownloadTooLargeException
+from kamiwaza_sdk.services.download.exceptions import HostNotAllowedException as HostNotAllowedException
+from kamiwaza_sdk.services.download.exceptions import InvalidUrlException as InvalidUrlException
+from kamiwaza_sdk.services.download.exceptions import PrivateAddressException as PrivateAddressException
+from kamiwaza_sdk.services.download.exceptions import RangeNotSupportedException as RangeNotSupportedException
+from kamiwaza_sdk.services.download.exceptions import SizeMismatchException as SizeMismatchException
+from kamiwaza_sdk.services.download.exceptions import UnexpectedEncodingException as UnexpectedEncodingException
+from kamiwaza_sdk.services.download.progress import Download as Download
+from kamiwaza_sdk.services.download.schemas import DownloadAttempt as DownloadAttempt
+from kamiwaza_sdk.services.download.schemas import DownloadProgress as DownloadProgress
+from kamiwaza_sdk.services.download.schemas import DownloadRequest as DownloadRequest
+from kamiwaza_sdk.services.download.schemas import DownloadResult as DownloadResult
+from kamiwaza_sdk.services.download.services import DownloadService as DownloadService
+from kamiwaza_sdk.services.hub.config import HubConfig as HubConfig
+from kamiwaza_sdk.services.hub.exceptions import GitBlobMismatchException as GitBlobMismatchException
+from kamiwaza_sdk.services.hub.exceptions import HubException as HubException
+from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException as InvalidSourceException
+from kamiwaza_sdk.services.hub.exceptions import NothingFitsException as NothingFitsException
+from kamiwaza_sdk.services.hub.exceptions import NotInCacheException as NotInCacheException
+from kamiwaza_sdk.services.hub.exceptions import ObjectStorageException as ObjectStorageException
+from kamiwaza_sdk.services.hub.exceptions import OfflineException as OfflineException
+from kamiwaza_sdk.services.hub.exceptions import PolicyViolationException as PolicyViolationException
+from kamiwaza_sdk.services.hub.exceptions import RepositoryGatedException as RepositoryGatedException
+from kamiwaza_sdk.services.hub.exceptions import RepositoryNotFoundException as RepositoryNotFoundException
+from kamiwaza_sdk.services.hub.exceptions import RepositoryPrivateException as RepositoryPrivateException
+from kamiwaza_sdk.services.hub.exceptions import RepositoryRenamedException as RepositoryRenamedException
+from kamiwaza_sdk.services.hub.exceptions import RevisionNotFoundException as RevisionNotFoundException
+from kamiwaza_sdk.services.hub.exceptions import SourceTooLargeException as SourceTooLargeException
+from kamiwaza_sdk.services.hub.exceptions import VersionUnavailableException as VersionUnavailableException
+from kamiwaza_sdk.services.hub.plots import plot_memory as plot_memory
+from kamiwaza_sdk.services.hub.schemas.plan import PlanFileSchema as PlanFileSchema
+from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema as PlanSchema
+from kamiwaza_sdk.services.hub.schemas.plan import PlanVariantSchema as PlanVariantSchema
+from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema as ObjectionSchema
+from kamiwaza_sdk.services.hub.schemas.policy import Policy as Policy
+from kamiwaza_sdk.services.hub.schemas.results import Adopted as Adopted
+from kamiwaza_sdk.services.hub.schemas.results import AdoptedFile as AdoptedFile
+from kamiwaza_sdk.services.hub.schemas.results import Fetched as Fetched
+from kamiwaza_sdk.services.hub.schemas.results import FetchedFile as FetchedFile
+from kamiwaza_sdk.services.hub.schemas.results import FileFaultSchema as FileFaultSchema
+from kamiwaza_sdk.services.hub.services import HubService as HubService
+from kamiwaza_sdk.services.hub.services import adopt as adopt
+from kamiwaza_sdk.services.hub.services import fetch as fetch
+from kamiwaza_sdk.services.hub.services import search as search
+from kamiwaza_sdk.services.model.async_services import AsyncModelService as AsyncModelService
+from kamiwaza_sdk.services.model.config import ServiceConfig as ServiceConfig
+from kamiwaza_sdk.services.model.exceptions import AliasAlreadyExistsException as AliasAlreadyExistsException
+from kamiwaza_sdk.services.model.exceptions import AliasNotFoundException as AliasNotFoundException
+from kamiwaza_sdk.services.model.exceptions import BulkException as BulkException
+from kamiwaza_sdk.services.model.exceptions import DatabaseBusyException as DatabaseBusyException
+from kamiwaza_sdk.services.model.exceptions import DatabaseConnectionException as DatabaseConnectionException
+from kamiwaza_sdk.services.model.exceptions import DatabaseException as DatabaseException
+from kamiwaza_sdk.services.model.exceptions import DatabaseNotReadyException as DatabaseNotReadyException
+from kamiwaza_sdk.services.model.exceptions import DatabaseRefusedException as DatabaseRefusedException
+from kamiwaza_sdk.services.model.exceptions import DatabaseTooNewException as DatabaseTooNewException
+from kamiwaza_sdk.services.model.exceptions import DatabaseUnsupportedException as DatabaseUnsupportedException
+from kamiwaza_sdk.services.model.exceptions import DataLossException as DataLossException
+from kamiwaza_sdk.services.model.exceptions import InvalidCursorException as InvalidCursorException
+from kamiwaza_sdk.services.model.exceptions import InvalidFilterException as InvalidFilterException
+from kamiwaza_sdk.services.model.exceptions import InvalidReferenceException as InvalidReferenceException
+from kamiwaza_sdk.services.model.exceptions import LineageCycleException as LineageCycleException
+from kamiwaza_sdk.services.model.exceptions import ModelAlreadyExistsException as ModelAlreadyExistsException
+from kamiwaza_sdk.services.model.exceptions import (
+    ModelConfigAlreadyExistsException as ModelConfigAlreadyExistsException,
+)
+from kamiwaza_sdk.services.model.exceptions import ModelConfigNotFoundException as ModelConfigNotFoundException
+from kamiwaza_sdk.services.model.exceptions import ModelInUseException as ModelInUseException
+from kamiwaza_sdk.services.model.exceptions import ModelNotFoundException as ModelNotFoundException
+from kamiwaza_sdk.services.model.exceptions import ModelTooLargeException as ModelTooLargeException
+from kamiwaza_sdk.services.model.exceptions import OpenTransactionException as OpenTransactionException
+from kamiwaza_sdk.services.model.exceptions import RevisionConflictException as RevisionConflictException
+from kamiwaza_sdk.services.model.exceptions import TagNotFoundException as TagNotFoundException
+from kamiwaza_sdk.services.model.exceptions import TransactionRequiredException as TransactionRequiredException
+from kamiwaza_sdk.services.model.exceptions import VersionAlreadyExistsException as VersionAlreadyExistsException
+from kamiwaza_sdk.services.model.exceptions import VersionInUseException as VersionInUseException
+from kamiwaza_sdk.services.model.exceptions import VersionNotFoundException as VersionNotFoundException
+from kamiwaza_sdk.services.model.exceptions import VersionStatusException as VersionStatusException
+from kamiwaza_sdk.services.model.models import DBModel as DBModel
+from kamiwaza_sdk.services.model.schemas.config import CreateModelConfig as CreateModelConfig
+from kamiwaza_sdk.services.model.schemas.config import ModelConfigSchema as ModelConfigSchema
+from kamiwaza_sdk.services.model.schemas.config import ModelEventSchema as ModelEventSchema
+from kamiwaza_sdk.services.model.schemas.config import UpdateModelConfig as UpdateModelConfig
+from kamiwaza_sdk.services.model.schemas.filters import Field as Field
+from kamiwaza_sdk.services.model.schemas.filters import Filter as Filter
+from kamiwaza_sdk.services.model.schemas.model import BulkResult as BulkResult
+from kamiwaza_sdk.services.model.schemas.model import CreateModel as CreateModel
+from kamiwaza_sdk.services.model.schemas.model import LatestVersionSchema as LatestVersionSchema
+from kamiwaza_sdk.services.model.schemas.model import ModelSchema as ModelSchema
+from kamiwaza_sdk.services.model.schemas.model import Page as Page
+from kamiwaza_sdk.services.model.schemas.model import UpdateModel as UpdateModel
+from kamiwaza_sdk.services.model.schemas.version import CreateFile as CreateFile
+from kamiwaza_sdk.services.model.schemas.version import CreateParent as CreateParent
+from kamiwaza_sdk.services.model.schemas.version import CreateVersion as CreateVersion
+from kamiwaza_sdk.services.model.schemas.version import ModelFileSchema as ModelFileSchema
+from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema as ModelVersionSchema
+from kamiwaza_sdk.services.model.schemas.version import ParentSchema as ParentSchema
+from kamiwaza_sdk.services.model.schemas.version import RelativeSchema as RelativeSchema
+from kamiwaza_sdk.services.model.schemas.version import UpdateVersion as UpdateVersion
+from kamiwaza_sdk.services.model.services import ModelService as ModelService
+from kamiwaza_sdk.services.storage.config import StorageConfig as StorageConfig
+from kamiwaza_sdk.services.storage.exceptions import BlobCorruptException as BlobCorruptException
+from kamiwaza_sdk.services.storage.exceptions import BlobNotFoundException as BlobNotFoundException
+from kamiwaza_sdk.services.storage.exceptions import DigestMismatchException as DigestMismatchException
+from kamiwaza_sdk.services.storage.exceptions import FileConflictException as FileConflictException
+from kamiwaza_sdk.services.storage.exceptions import PathTraversalException as PathTraversalException
+from kamiwaza_sdk.services.storage.exceptions import StorageDiskException as StorageDiskException
+from kamiwaza_sdk.services.storage.exceptions import StorageException as StorageException
+from kamiwaza_sdk.services.storage.exceptions import StorageFullException as StorageFullException
+from kamiwaza_sdk.services.storage.exceptions import StoragePermissionException as StoragePermissionException
+from kamiwaza_sdk.services.storage.exceptions import VersionFailedException as VersionFailedException
+from kamiwaza_sdk.services.storage.schemas import AdoptedBlobSchema as AdoptedBlobSchema
+from kamiwaza_sdk.services.storage.schemas import BlobSchema as BlobSchema
+from kamiwaza_sdk.services.storage.services import StorageService as StorageService
+
+__all__ = [
+    "Adopted",
+    "AdoptedBlobSchema",
+    "AdoptedFile",
+    "AliasAlreadyExistsException",
+    "AliasNotFoundException",
+    "AlreadyExistsException",
+    "AsyncModelService",
+    "AsyncioRequiredException",
+    "BlobCorruptException",
+    "BlobNotFoundException",
+    "BlobSchema",
+    "BulkException",
+    "BulkResult",
+    "ChecksumMismatchException",
+    "ConfigurationException",
+    "ConflictException",
+    "CreateFile",
+    "CreateModel",
+    "CreateModelConfig",
+    "CreateParent",
+    "CreateVersion",
+    "DBModel",
+    "DataLossException",
+    "DatabaseBusyException",
+    "DatabaseConnectionException",
+    "DatabaseException",
+    "DatabaseNotReadyException",
+    "DatabaseRefusedException",
+    "DatabaseTooNewException",
+    "DatabaseUnsupportedException",
+    "DigestMismatchException",
+    "Download",
+    "DownloadAttempt",
+    "DownloadConfig",
+    "DownloadDiskException",
+    "DownloadException",
+    "DownloadInterruptedException",
+    "DownloadProgress",
+    "DownloadRequest",
+    "DownloadResult",
+    "DownloadService",
+    "DownloadStatusException",
+    "DownloadTimeoutException",
+    "DownloadTooLargeException",
+    "Fetched",
+    "FetchedFile",
+    "Field",
+    "FileConflictException",
+    "FileFaultSchema",
+    "Filter",
+    "FormatException",
+    "GitBlobMismatchException",
+    "HostNotAllowedException",
+    "HubConfig",
+    "HubException",
+    "HubService",
+    "InvalidCursorException",
+    "InvalidFilterException",
+    "InvalidInputException",
+    "InvalidNameException",
+    "InvalidPathException",
+    "InvalidReferenceException",
+    "InvalidSourceException",
+    "InvalidUrlException",
+    "LatestVersionSchema",
+    "LineageCycleException",
+    "MissingDependencyException",
+    "ModelAlreadyExistsException",
+    "ModelConfigAlreadyExistsException",
+    "ModelConfigNotFoundException",
+    "ModelConfigSchema",
+    "ModelEventSchema",
+    "ModelFileSchema",
+    "ModelInUseException",
+    "ModelNotFoundException",
+    "ModelSchema",
+    "ModelService",
+    "ModelTooLargeException",
+    "ModelVersionSchema",
+    "NotFoundException",
+    "NotInCacheException",
+    "NothingFitsException",
+    "ObjectStorageException",
+    "ObjectionSchema",
+    "OfflineException",
+    "OpenTransactionException",
+    "Page",
+    "ParentSchema",
+    "PathTraversalException",
+    "PlanFileSchema",
+    "PlanSchema",
+    "PlanVariantSchema",
+    "Policy",
+    "PolicyViolationException",
+    "PrivateAddressException",
+    "RangeNotSupportedException",
+    "RelativeSchema",
+    "RepositoryGatedException",
+    "RepositoryNotFoundException",
+    "RepositoryPrivateException",
+    "RepositoryRenamedException",
+    "RevisionConflictException",
+    "RevisionNotFoundException",
+    "ServiceConfig",
+    "ServiceException",
+    "SizeMismatchException",
+    "SourceTooLargeException",
+    "StorageConfig",
+    "StorageDiskException",
+    "StorageException",
+    "StorageFullException",
+    "StoragePermissionException",
+    "StorageService",
+    "TagNotFoundException",
+    "TransactionRequiredException",
+    "UnexpectedEncodingException",
+    "UnknownVariantException",
+    "UpdateModel",
+    "UpdateModelConfig",
+    "UpdateVersion",
+    "VersionAlreadyExistsException",
+    "VersionFailedException",
+    "VersionInUseException",
+    "VersionNotFoundException",
+    "VersionStatusException",
+    "VersionUnavailableException",
+    "adopt",
+    "check_database",
+    "create_async_engine",
+    "create_engine",
+    "estimate_memory",
+    "fetch",
+    "inspect_directory",
+    "inspect_file",
+    "migrations",
+    "plot_memory",
+    "search",
+    "setup_database",
+]
