@@ -218,7 +218,7 @@ PUBLIC: Final = {
         "RangeSchema": "kamiwaza_sdk.services.download.schemas",
         "RepositorySchema": "kamiwaza_sdk.services.hub.schemas.manifest",
         "ResponseSchema": "kamiwaza_sdk.services.download.schemas",
-        "SourceContext": "kamiwaza_sdk.services.hub.sources.context",
+        "SourceContext": "kamiwaza_sdk.services.hub.sources.protocol",
         "SourceEntryPointException": "kamiwaza_sdk.services.hub.exceptions",
         "StreamingSource": "kamiwaza_sdk.services.hub.sources.protocol",
         "Validators": "kamiwaza_sdk.services.download.schemas",

@@ -10,8 +10,8 @@ from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema as Man
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema as ManifestSchema
 from kamiwaza_sdk.services.hub.schemas.manifest import RepositorySchema as RepositorySchema
 from kamiwaza_sdk.services.hub.schemas.results import manifest_digest as manifest_digest
-from kamiwaza_sdk.services.hub.sources.context import SourceContext as SourceContext
 from kamiwaza_sdk.services.hub.sources.protocol import ModelSource as ModelSource
+from kamiwaza_sdk.services.hub.sources.protocol import SourceContext as SourceContext
 from kamiwaza_sdk.services.hub.sources.protocol import StreamingSource as StreamingSource
 
 __all__ = [

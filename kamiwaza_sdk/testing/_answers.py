@@ -1,7 +1,4 @@
-"""What is answered: as RFC 9110 demands, but for what a plan has wrong.
-
-What the faults of one request make of its answer. Without any, the answer is as HTTP demands.
-"""
+"""Answers: as RFC 9110 demands, except for the faults of the request's plan."""
 
 import re
 import zlib

@@ -1,7 +1,4 @@
-"""One connection: requests are read from it, and answers written, as slowly and as badly as their plans say.
-
-Where answers wait: each for a bounded time, no longer than the client stays, and never beyond the server's end.
-"""
+"""One connection: reads requests, writes answers as their plans say, and holds answers back for a bounded time."""
 
 import select
 import socket

@@ -14,8 +14,8 @@ from kamiwaza_sdk._tasks import thread_to_its_end
 from kamiwaza_sdk._validation import check_count
 from kamiwaza_sdk.services.download.exceptions import DownloadStatusException
 from kamiwaza_sdk.services.download.http.hosts import check_url, redact
-from kamiwaza_sdk.services.download.partial.claim import Place
 from kamiwaza_sdk.services.download.partial.disk import disk_errors, refuse_all_but_files
+from kamiwaza_sdk.services.download.partial.lock import Place
 from kamiwaza_sdk.services.download.progress import reporting
 from kamiwaza_sdk.services.download.schemas import (
     DownloadRequest,
@@ -30,7 +30,7 @@ from kamiwaza_sdk.services.download.transfer.expectations import Order, demands,
 
 if TYPE_CHECKING:
     from kamiwaza_sdk.exceptions import ServiceException
-    from kamiwaza_sdk.services.download.resources import Resources
+    from kamiwaza_sdk.services.download.transfer.resources import Resources
 
 __all__ = ["DownloadCall", "FakeDownloads"]
 

@@ -1,9 +1,9 @@
-"""What can go wrong with one answer of a `FaultyServer`. Several may be combined, as a tuple, for one request.
+"""Faults of a `FaultyServer`'s answers, and its record of requests.
+
+Several faults can be combined, as a tuple, for one request.
 
 Offsets named ``at`` count the bytes of the body that this answer sends, whatever range it is of; an answer that has
 fewer is not affected. In an answer without a body (to HEAD, or 304) nothing happens to the body.
-
-What a `FaultyServer` remembers of a request.
 """
 
 from abc import ABC, abstractmethod

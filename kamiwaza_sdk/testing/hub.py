@@ -27,7 +27,7 @@ from kamiwaza_sdk.services.hub.schemas.policy import Policy
 from kamiwaza_sdk.services.hub.schemas.results import Adopted, AdoptedFile, Fetched, FetchedFile
 from kamiwaza_sdk.services.hub.search import RepositorySort, check_search
 from kamiwaza_sdk.services.hub.services import HubService, Source
-from kamiwaza_sdk.services.hub.sources.context import SourceContext
+from kamiwaza_sdk.services.hub.sources.protocol import SourceContext
 from kamiwaza_sdk.services.hub.sources.versions import RegisteredVersion, is_registered
 from kamiwaza_sdk.services.storage.config import StorageConfig
 from kamiwaza_sdk.services.storage.services import StorageService

@@ -1,7 +1,4 @@
-"""`FaultyServer`: an HTTP server on loopback that serves well, or badly in the way it is told to.
-
-The socket that listens, and the threads, one for each connection.
-"""
+"""`FaultyServer`: an HTTP server on loopback, with a thread for each connection, that serves well or with faults."""
 
 import socket
 import socketserver

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from kamiwaza_sdk.services.download.partial.claim import Place, Turn
 from kamiwaza_sdk.services.download.partial.disk import NewFileMode
 from kamiwaza_sdk.services.download.partial.journal import Header
 from kamiwaza_sdk.services.download.partial.lease import LeaseClaim
-from kamiwaza_sdk.services.download.partial.lock import FileClaim
+from kamiwaza_sdk.services.download.partial.lock import FileClaim, Place, Turn
 from kamiwaza_sdk.services.download.transfer.acquire import Approach
 from kamiwaza_sdk.services.download.transfer.expectations import demands
 from tests.download.helpers import entries

@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 
 from kamiwaza_sdk.services.download.exceptions import DownloadDiskException
 from kamiwaza_sdk.services.download.partial import file as file_module
-from kamiwaza_sdk.services.download.partial.claim import Place, Turn
 from kamiwaza_sdk.services.download.partial.disk import NewFileMode
 from kamiwaza_sdk.services.download.partial.file import CHECKPOINT, Partial
 from kamiwaza_sdk.services.download.partial.journal import Header, parse
-from kamiwaza_sdk.services.download.partial.lock import FileClaim
-from kamiwaza_sdk.services.download.transfer.threads import Stop
+from kamiwaza_sdk.services.download.partial.lock import FileClaim, Place, Turn
+from kamiwaza_sdk.services.download.transfer.resources import Stop
 
 HEADER = Header(url="u", final_url="https://example.org/m", etag='"1"')
 PIECE = memoryview(bytes(CHECKPOINT))

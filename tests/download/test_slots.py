@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from kamiwaza_sdk.services.download.resources import Slots
+from kamiwaza_sdk.services.download.transfer.resources import Slots
 
 
 async def waiter(slots: Slots, order: list[str], name: str) -> None:

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from kamiwaza_sdk.services.download.transfer import threads as threads_module
-from kamiwaza_sdk.services.download.transfer.threads import Threads
+from kamiwaza_sdk.services.download.transfer import resources
+from kamiwaza_sdk.services.download.transfer.resources import Threads
 
 PATIENCE = 10.0
 
@@ -74,7 +74,7 @@ async def test_who_is_cancelled_waits_for_the_end_of_the_work() -> None:
 
 async def test_who_is_busy_for_long_is_not_counted_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else each short job would wait to be missed, for as long as a large file is on its way."""
-    monkeypatch.setattr(threads_module, "_PATIENCE", 1000 * PATIENCE)
+    monkeypatch.setattr(resources, "_PATIENCE", 1000 * PATIENCE)
     threads = Threads(2)
     go_on = threading.Event()
     long = threads.start(lambda: go_on.wait(PATIENCE))

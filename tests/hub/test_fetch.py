@@ -31,7 +31,7 @@ from kamiwaza_sdk import (
     StorageService,
     fetch,
 )
-from kamiwaza_sdk.services.download.partial.claim import Place
+from kamiwaza_sdk.services.download.partial.lock import Place
 from kamiwaza_sdk.services.hub import sources
 from kamiwaza_sdk.services.hub.selection import Selection
 from kamiwaza_sdk.services.hub.sources import Source, local

@@ -24,7 +24,7 @@ from kamiwaza_sdk import (
     SourceTooLargeException,
     StorageService,
 )
-from kamiwaza_sdk.services.hub.sources.context import _at_origin_of
+from kamiwaza_sdk.services.hub.sources.protocol import _at_origin_of
 from kamiwaza_sdk.sources import InvalidAnswerException, ManifestSchema
 from kamiwaza_sdk.testing import FlipBit, GeneratedBody, Headers, HuggingFaceServer, Redirect, Status, Truncate
 from tests.hub.conftest import Asking

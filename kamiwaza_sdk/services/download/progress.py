@@ -1,7 +1,4 @@
-"""A download under way.
-
-Telling somebody how far a download is: a callback, or a bar in the terminal or the notebook.
-"""
+"""Progress of downloads: the handle of a running one, callbacks, and bars."""
 
 import asyncio
 import importlib

@@ -17,7 +17,6 @@ from kamiwaza_sdk.services.download.config import DownloadConfig
 from kamiwaza_sdk.services.download.exceptions import DownloadInterruptedException
 from kamiwaza_sdk.services.download.http.hosts import check_url, redact
 from kamiwaza_sdk.services.download.progress import Download, Reporter, check_progress, reporting, reporting_all
-from kamiwaza_sdk.services.download.resources import Resources, Slots
 from kamiwaza_sdk.services.download.schemas import (
     AttemptCallback,
     DownloadOutcome,
@@ -29,6 +28,7 @@ from kamiwaza_sdk.services.download.schemas import (
     Validators,
 )
 from kamiwaza_sdk.services.download.transfer.expectations import Demands, demands, order_of
+from kamiwaza_sdk.services.download.transfer.resources import Resources, Slots
 from kamiwaza_sdk.services.download.transfer.retries import Attempts
 from kamiwaza_sdk.services.download.transfer.write import MemorySink
 

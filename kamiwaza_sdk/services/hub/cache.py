@@ -1,12 +1,6 @@
-"""What references led to when they were last resolved, so that what is kept can be found without a connection.
+"""Cache index: resolved references, validators of URLs, and blobs that the store has, so that little is asked twice.
 
-What a URL led to when it was last fetched, so that an unchanged file costs one conditional request.
-
-Small files beside the store's blobs that only remember: a crash leaves each as it was, or as it is to be.
-
-What the store has of a source's files.
-
-What became of a manifest whose files are in the store.
+Each record is a small file beside the blobs. A crash leaves it as it was, or as it is to be.
 """
 
 import hashlib

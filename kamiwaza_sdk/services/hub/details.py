@@ -1,7 +1,4 @@
-"""What is to be said of fetched files: their details, and what a policy has against their bytes.
-
-What a repository's README says of a model: its card, and a description of it, as far as the registry keeps them.
-"""
+"""Details of fetched files: facts, the model card, and violations of a policy by their bytes."""
 
 import logging
 import re

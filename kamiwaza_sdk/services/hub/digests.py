@@ -1,11 +1,4 @@
-"""Which files of a source are one content under several names: that travels once, and is looked into once.
-
-The digests that a caller expects, put to the files that they are of.
-
-The ids by which git names content.
-
-What a caller wants of a source: which of its files, and with which digests.
-"""
+"""Digests that a caller expects, git blob ids, and files with equal content, which are transferred once."""
 
 import asyncio
 import hashlib
@@ -22,8 +15,8 @@ from kamiwaza_sdk.services.hub.exceptions import GitBlobMismatchException, Inval
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.selection import Selection, patterns
 from kamiwaza_sdk.services.hub.sources import Source, resolve_source
-from kamiwaza_sdk.services.hub.sources.context import SourceContext
 from kamiwaza_sdk.services.hub.sources.local import check_inside
+from kamiwaza_sdk.services.hub.sources.protocol import SourceContext
 from kamiwaza_sdk.services.storage.blobs import open_source
 from kamiwaza_sdk.services.storage.files import pieces
 

@@ -1,10 +1,9 @@
-"""Bringing the files of one manifest into the store.
+"""Fetching: brings the files of one manifest into the store.
 
-Where the files of a directory came from, as ``huggingface_hub`` noted it when it downloaded them there.
-
-``hf download --local-dir`` writes ``.cache/huggingface/download/<path>.metadata`` beside the files: the commit, the
-ETag (the SHA-256 of what is in LFS, the git blob id of the rest) and the time. Anybody can have edited the files since,
-or the notes, so they count only where they agree with the bytes. They do not name the repository.
+A directory that ``hf download --local-dir`` wrote keeps the origin of its files beside them, in
+``.cache/huggingface/download/<path>.metadata``: the commit, the ETag (the SHA-256 of a file in LFS, the git blob id of
+any other) and the time. Anybody can have edited files or notes since, so a note counts only where it agrees with the
+bytes. Notes do not name the repository.
 """
 
 import asyncio
@@ -39,8 +38,8 @@ from kamiwaza_sdk.services.hub.inspection import refuse_page
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
 from kamiwaza_sdk.services.hub.schemas.results import Fetched, FetchedFile
-from kamiwaza_sdk.services.hub.sources.context import SourceContext
 from kamiwaza_sdk.services.hub.sources.local import check_inside
+from kamiwaza_sdk.services.hub.sources.protocol import SourceContext
 from kamiwaza_sdk.services.hub.streams import in_thread, open_stream, written
 from kamiwaza_sdk.services.storage.exceptions import raise_as_storage_error
 from kamiwaza_sdk.services.storage.files import check_room

@@ -1,6 +1,6 @@
-"""What the files of a source say about themselves, wherever they lie: here, in the store, or still at their server.
+"""Inspection of a source's files, on this machine, in the store, or still on their server.
 
-Which of a model's files are something else than their names promise.
+Files that are not what their names say, such as Git LFS pointers and HTML pages, are named.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ from kamiwaza_sdk.services.hub.digests import content_of
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema
 from kamiwaza_sdk.services.hub.schemas.results import FileFaultSchema
-from kamiwaza_sdk.services.hub.sources.context import SourceContext
+from kamiwaza_sdk.services.hub.sources.protocol import SourceContext
 from kamiwaza_sdk.services.hub.sources.references import suggestion_for_page
 from kamiwaza_sdk.services.hub.streams import Allowance, RangeReader, SpentException, in_thread
 from kamiwaza_sdk.services.storage.files import go_on

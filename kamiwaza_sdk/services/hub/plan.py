@@ -27,7 +27,7 @@ from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, Manif
 from kamiwaza_sdk.services.hub.schemas.plan import PlanFileSchema, PlanSchema
 from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema, Policy
 from kamiwaza_sdk.services.hub.selection import left_out_as
-from kamiwaza_sdk.services.hub.sources.context import SourceContext
+from kamiwaza_sdk.services.hub.sources.protocol import SourceContext
 from kamiwaza_sdk.services.hub.variants import Choice, Chooser
 from kamiwaza_sdk.services.storage.services import StorageService
 

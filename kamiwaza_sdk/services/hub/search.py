@@ -14,8 +14,8 @@ from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.hub.config import checked_endpoint
 from kamiwaza_sdk.services.hub.exceptions import InvalidAnswerException
 from kamiwaza_sdk.services.hub.schemas.manifest import RepositorySchema
-from kamiwaza_sdk.services.hub.sources.context import SourceContext
-from kamiwaza_sdk.services.hub.sources.hub_api import Described, parsed_list, word
+from kamiwaza_sdk.services.hub.sources.hugging_face import Described, parsed_list, word
+from kamiwaza_sdk.services.hub.sources.protocol import SourceContext
 
 #: What a search is sorted by, the greatest first.
 RepositorySort: TypeAlias = Literal["created_at", "downloads", "last_modified", "likes", "trending_score"]

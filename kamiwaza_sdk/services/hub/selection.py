@@ -1,11 +1,9 @@
-"""Which files of a source are wanted: by patterns such as ``huggingface_hub`` takes, and by what they are.
+"""Selection: the wanted files of a source, by patterns as ``huggingface_hub`` has them, and files left out by name.
 
-What stands among a model's files and is none of them: by their names, and why.
-
-The names are those that the tools document or write: git, Mercurial, Subversion and others; ``huggingface_hub``
+Names of these are left out, with a reason: git, Mercurial, Subversion and others; ``huggingface_hub``
 (https://huggingface.co/docs/huggingface_hub/guides/download#download-files-to-a-local-folder), ModelScope and DVC
-(https://dvc.org/doc/user-guide/project-structure/internal-files); Finder, Explorer, editors and Python; and the usual
-places of secrets. Case does not matter, as it does not to some file systems.
+(https://dvc.org/doc/user-guide/project-structure/internal-files); unfinished downloads of many tools; Finder, Explorer,
+editors and Python; and the usual places of secrets. Case does not matter, as some file systems ignore it.
 """
 
 import re

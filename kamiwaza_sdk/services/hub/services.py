@@ -12,8 +12,7 @@ from kamiwaza_sdk._tasks import running_loop
 from kamiwaza_sdk._validation import check_given
 from kamiwaza_sdk.formats.schemas import Runtime
 from kamiwaza_sdk.services.download.exceptions import DownloadStatusException
-from kamiwaza_sdk.services.hub.adopters import resolve_cached
-from kamiwaza_sdk.services.hub.adopters.adopt import adopt_all
+from kamiwaza_sdk.services.hub.adopters import adopt_all, resolve_cached
 from kamiwaza_sdk.services.hub.config import HubConfig
 from kamiwaza_sdk.services.hub.details import with_details
 from kamiwaza_sdk.services.hub.digests import Wanted
@@ -26,7 +25,7 @@ from kamiwaza_sdk.services.hub.schemas.policy import Policy
 from kamiwaza_sdk.services.hub.schemas.results import Adopted, Fetched
 from kamiwaza_sdk.services.hub.search import RepositorySort, check_search, find
 from kamiwaza_sdk.services.hub.sources import Source
-from kamiwaza_sdk.services.hub.sources.context import SourceContext
+from kamiwaza_sdk.services.hub.sources.protocol import SourceContext
 from kamiwaza_sdk.services.hub.sources.versions import is_registered, name_of
 from kamiwaza_sdk.services.hub.streams import in_thread
 from kamiwaza_sdk.services.storage.services import StorageService

@@ -1,9 +1,4 @@
-"""Reading headers of files that have not arrived, in few requests.
-
-Bytes that a source brings itself: written, hashed and counted on their way, like those of a download.
-
-Work in threads that ends with the task that waits for it.
-"""
+"""Streams: ranges of remote files in few requests, and bytes that a source brings itself, verified on their way."""
 
 import hashlib
 import time
@@ -21,12 +16,11 @@ from kamiwaza_sdk.services.download.exceptions import (
     SizeMismatchException,
 )
 from kamiwaza_sdk.services.download.schemas import DownloadResult, Validators
-from kamiwaza_sdk.services.download.transfer.threads import Stop
+from kamiwaza_sdk.services.download.transfer.resources import Stop
 from kamiwaza_sdk.services.hub.addresses import redacted
 from kamiwaza_sdk.services.hub.exceptions import HubException, InvalidAnswerException, InvalidSourceException
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema
-from kamiwaza_sdk.services.hub.sources.context import SourceContext
-from kamiwaza_sdk.services.hub.sources.protocol import StreamingSource, source_for
+from kamiwaza_sdk.services.hub.sources.protocol import SourceContext, StreamingSource, source_for
 from kamiwaza_sdk.services.storage.exceptions import raise_as_storage_error
 from kamiwaza_sdk.services.storage.files import go_on, stopped_when
 

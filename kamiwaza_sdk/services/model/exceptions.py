@@ -1,11 +1,4 @@
-"""What can go wrong in the registry and its database. The whole tree is drawn in `kamiwaza_sdk.exceptions`.
-
-A call cannot be carried out as it was made: it is refused by what is there, or by its own arguments.
-
-The database refused, or is not fit for the registry.
-
-A model, a version, or what belongs to one is not there, or its name is taken.
-"""
+"""Exceptions of the registry and its database. The whole tree is drawn in `kamiwaza_sdk.exceptions`."""
 
 from typing import Final
 from uuid import UUID

@@ -15,8 +15,7 @@ from kamiwaza_sdk.services.model.exceptions import (
     DatabaseNotReadyException,
     DatabaseUnsupportedException,
 )
-from kamiwaza_sdk.services.model.session import refuse_autocommit
-from kamiwaza_sdk.services.model.translation import FAILURES, code_of, raise_translated
+from kamiwaza_sdk.services.model.session import FAILURES, code_of, raise_translated, refuse_autocommit
 
 #: Seconds to wait for others who set up the same database.
 _PATIENCE: Final = 30.0

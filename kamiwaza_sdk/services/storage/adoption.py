@@ -1,7 +1,7 @@
-"""How another tool's file becomes a blob: its blocks shared, else the file itself under a second name, else copied.
+"""Adoption: a file of another tool becomes a blob by a reflink, else by a hard link, else by a copy.
 
-A hard link makes the other tool's file a published blob in everything, mode and modification time too. Both are set
-before it is hashed, so that whoever writes to it meanwhile is noticed, and put back where it does not become one.
+A hard link gives the other tool's file the mode and the modification time of a published blob. Both are set before the
+file is hashed, so that a write meanwhile is noticed. Both are restored if the file does not become a blob.
 """
 
 import os

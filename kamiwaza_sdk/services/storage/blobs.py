@@ -1,12 +1,8 @@
-"""How blobs are kept: where they lie, how an edited one is noticed, how a new one arrives.
+"""Blobs: their places, how an edited one is noticed, how a new one arrives, and which paths a version may use.
 
 A published blob has mode 0444 and one constant modification time. Every write changes that time, also one through a
-hard link, by root, or through a mapping; so one ``stat`` tells whether the digest must be computed again. (Someone who
-sets the time back on purpose is not noticed until `verify`.)
-
-How a local file comes into the staging area: cloned or copied, and hashed as it arrived.
-
-Where the files of a version may appear: plain paths that no file system confuses with each other.
+hard link, by root, or through a mapping. So one ``stat`` tells whether the digest must be computed again. (`verify`
+alone notices somebody who sets the time back on purpose.)
 """
 
 import errno

@@ -1,12 +1,7 @@
-"""Regular files, below what `pathlib` offers: opened without surprises, hashed, copied, made durable.
+"""Files: opened safely, hashed, linked, cloned, made durable, with typed errors, until a token says to stop.
 
-The two ways to have a file twice without copying it, each saying whether it worked.
-
-The one place where errors of the operating system become ours.
-
-The word to stop, to work in a thread: heard between the pieces of a file, and raised where it is heard.
-
-It is not handed down: between who says it and the loops that hear it lies all of the store's interface.
+The token is a context variable, not an argument: all of the store's interface lies between the caller that stops and
+the loops that check it.
 """
 
 import errno

@@ -1,7 +1,4 @@
-"""The session that requests are sent by: ours, as the settings want it, or the caller's, looked at.
-
-What every request goes through: a session, and what the settings say of each hop.
-"""
+"""The HTTP client: the session, ours or the caller's, and the rules that the settings have for each redirect."""
 
 import ssl
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Content codings (RFC 9110, section 8.4.1): which a body has, and undoing them piece by piece."""
+"""Content codings (RFC 9110, section 8.4.1): those of a body, undone as it arrives."""
 
 import hashlib
 import zlib

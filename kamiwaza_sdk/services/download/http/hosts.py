@@ -1,14 +1,8 @@
-"""Which addresses are public, and sockets that connect to no others.
+"""Hosts, addresses, proxies and URLs: parsed, checked, redacted, and allowed or refused.
 
-Hosts in the settings: how they are written, and which URLs they stand for.
-
-The proxies that the environment names.
-
-Not left to aiohttp's ``trust_env``. That also reads ``~/.netrc``, in some versions on the event loop, and sends what
-stands there to the hosts it names; it passes over proxies of a kind that it does not know; and its errors can repeat a
-proxy's address, password and all.
-
-Which URLs are accepted, and how one is shown without its secrets.
+Proxies are not left to aiohttp's ``trust_env``. It also reads ``~/.netrc``, in some versions on the event loop, and
+sends its passwords to the hosts named there; it passes over proxies of an unknown kind; and its errors can repeat a
+proxy's address with its password.
 """
 
 import ipaddress

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from kamiwaza_sdk.services.download.exceptions import UnexpectedEncodingException
 from kamiwaza_sdk.services.download.http.coding import CodingException, decoded
-from kamiwaza_sdk.services.download.partial.claim import Claim
 from kamiwaza_sdk.services.download.partial.disk import (
     NewFileMode,
     disk_errors,
@@ -22,8 +21,9 @@ from kamiwaza_sdk.services.download.partial.disk import (
     write_all,
 )
 from kamiwaza_sdk.services.download.partial.journal import Header, Journal
+from kamiwaza_sdk.services.download.partial.lock import Claim
 from kamiwaza_sdk.services.download.transfer.expectations import Demands
-from kamiwaza_sdk.services.download.transfer.threads import Stop
+from kamiwaza_sdk.services.download.transfer.resources import Stop
 
 if TYPE_CHECKING:
     from hashlib import _Hash

@@ -13,9 +13,9 @@ from typing import Final
 
 from filelock import SoftFileLease, Timeout
 
-from kamiwaza_sdk.services.download.partial.claim import Place, Turn
 from kamiwaza_sdk.services.download.partial.disk import PRIVATE, close, sync_data
 from kamiwaza_sdk.services.download.partial.journal import Journal, read_journal, read_journal_at
+from kamiwaza_sdk.services.download.partial.lock import Place, Turn
 
 _NONE: Final = -1
 _NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Final
 
 from kamiwaza_sdk.services.download.exceptions import ChecksumMismatchException
-from kamiwaza_sdk.services.download.partial.claim import Claim, Place, Turn
 from kamiwaza_sdk.services.download.partial.disk import NewFileMode, disk_errors
 from kamiwaza_sdk.services.download.partial.file import Partial
 from kamiwaza_sdk.services.download.partial.journal import Header, Journal
-from kamiwaza_sdk.services.download.partial.lock import FileClaim, Locks
+from kamiwaza_sdk.services.download.partial.lock import Claim, FileClaim, Locks, Place, Turn
 from kamiwaza_sdk.services.download.transfer.expectations import Demands
-from kamiwaza_sdk.services.download.transfer.threads import Stop
+from kamiwaza_sdk.services.download.transfer.resources import Stop
 
 _CHUNK: Final = 1024**2
 

@@ -1,13 +1,10 @@
-"""Several connections for one large file, where one is the brake.
+"""Several connections for one large file, where one connection is the bottleneck.
 
-It begins with one. Where it would go on for more than two seconds, and waits for nothing here, their number is doubled
-every quarter of a second, for as long as that makes it faster by at least half of what it could. From then on each
-brings parts of eight megabytes, in order, never further beyond what is hashed than one part for each. One thread writes
-and hashes them all. Whoever is too far ahead takes half of what the hindmost has left. A connection that fails gives
-back the rest of its part and is not replaced; the last one's error is that of the attempt.
-
-What of a file is to be asked for next, where several connections bring it.
-
+A transfer begins with one connection. If it will take more than two seconds, and nothing on this side holds it up, the
+number is doubled every quarter of a second, as long as the rate grows by at least half of the ideal. From then on each
+connection brings parts of eight megabytes, in order, at most one part per connection beyond the hashed bytes. One
+thread writes and hashes them all. A connection that is too far ahead takes half of what the last one has left. A
+connection that fails gives back the rest of its part and is not replaced; the last one's error is the attempt's.
 """
 
 import asyncio
@@ -18,7 +15,7 @@ from typing import Final
 from kamiwaza_sdk._tasks import settled
 from kamiwaza_sdk.services.download.exceptions import DownloadDiskException, DownloadException
 from kamiwaza_sdk.services.download.http.responses import Exchange, next_piece
-from kamiwaza_sdk.services.download.resources import Slots
+from kamiwaza_sdk.services.download.transfer.resources import Slots
 from kamiwaza_sdk.services.download.transfer.source import NoPartsException, Source
 from kamiwaza_sdk.services.download.transfer.write import SLOT_SIZE, FileSink, Lane
 

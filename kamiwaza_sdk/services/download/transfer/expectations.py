@@ -1,7 +1,4 @@
-"""What the caller demands of a body, checked at every moment it can be: announced, arriving, whole.
-
-What is asked for, checked.
-"""
+"""Expectations: the checked arguments of a download, and the size and digests that its body must have."""
 
 from dataclasses import dataclass
 from pathlib import Path

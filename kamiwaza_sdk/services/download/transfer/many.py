@@ -1,10 +1,9 @@
-"""Many files: a bounded number at once, the largest first, each for itself or all or nothing.
+"""Many files: a bounded number at a time, the largest first, each by itself, or all or nothing.
 
-Whole files that wait under hidden names until all are here, and then get their own.
-
-Two calls that ask for the same share such a name, so that it travels once and is found after a crash. What waits there
-may thus be replaced, named or removed by the other call. So whoever gives names takes all files out of the other's
-reach before the first gets its own, and brings again what was not there any more.
+With all or nothing, whole files wait under hidden names until all have arrived. Two calls for the same files share
+these names, so that each file travels once and is found after a crash. The other call may replace, publish or remove a
+waiting file. So a call that publishes first moves all its files out of the other's reach, and fetches again those that
+are gone.
 """
 
 import errno
@@ -22,9 +21,9 @@ from kamiwaza_sdk._addresses import redact_text
 from kamiwaza_sdk._tasks import all_or_first_error, thread_to_its_end
 from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
 from kamiwaza_sdk.services.download.exceptions import DownloadDiskException
-from kamiwaza_sdk.services.download.partial.claim import Place
 from kamiwaza_sdk.services.download.partial.disk import disk_errors, refuse_all_but_files, sync_directory
 from kamiwaza_sdk.services.download.partial.journal import key_of
+from kamiwaza_sdk.services.download.partial.lock import Place
 from kamiwaza_sdk.services.download.schemas import DownloadOutcome, DownloadRequest, DownloadResult
 
 #: A device, a number on it, and the time of the last change.

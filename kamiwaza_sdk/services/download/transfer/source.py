@@ -1,7 +1,4 @@
-"""What an answer to a request for the rest of a file is worth.
-
-Where the parts of one content come from.
-"""
+"""The source of one content: its ranges, and what a response to a range request is worth."""
 
 import re
 from collections.abc import AsyncGenerator

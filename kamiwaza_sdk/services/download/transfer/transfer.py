@@ -25,12 +25,12 @@ from kamiwaza_sdk.services.download.http.responses import Exchange
 from kamiwaza_sdk.services.download.partial.file import Partial
 from kamiwaza_sdk.services.download.partial.journal import Header, key_of
 from kamiwaza_sdk.services.download.progress import Reporter
-from kamiwaza_sdk.services.download.resources import Resources, Slots
 from kamiwaza_sdk.services.download.schemas import DownloadResult, Validators
 from kamiwaza_sdk.services.download.transfer.acquire import Approach, Standing
 from kamiwaza_sdk.services.download.transfer.connections import Swarm
 from kamiwaza_sdk.services.download.transfer.expectations import Demands, Order
 from kamiwaza_sdk.services.download.transfer.receive import receive
+from kamiwaza_sdk.services.download.transfer.resources import Resources, Slots
 from kamiwaza_sdk.services.download.transfer.source import (
     NoPartsException,
     Source,

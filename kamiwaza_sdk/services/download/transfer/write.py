@@ -1,13 +1,11 @@
-"""Where one connection puts what arrives: a ring of slots, which a thread writes to where they belong in the file.
+"""Writing: received bytes go to memory, or through a ring buffer to a thread that hashes them and writes the file.
 
 The event loop receives into a free slot and hands it over when it is full; it waits only while none is free. Handing
-over the pieces themselves would save a copy where there is one, and cost more: they are a tenth as large, so the two
-threads would contend for the interpreter's lock ten times as often, each with new memory.
+over the received pieces themselves would save a copy, and cost more: they are a tenth as large, so the two threads
+would contend for the interpreter's lock ten times as often, each time with new memory.
 
-Where received bytes go: into memory, or through a thread that hashes them and writes them into a file.
-
-Writing and hashing happen in the same thread, whatever the number of connections: both release the interpreter's lock,
-and the bytes are still warm.
+One thread writes and hashes, whatever the number of connections: both release the interpreter's lock, and the bytes are
+still in the processor's cache.
 """
 
 import asyncio
@@ -20,7 +18,7 @@ from typing import Final, Protocol, Self
 
 from kamiwaza_sdk._tasks import settled
 from kamiwaza_sdk.services.download.partial.file import Partial
-from kamiwaza_sdk.services.download.transfer.threads import Threads
+from kamiwaza_sdk.services.download.transfer.resources import Threads
 
 
 class Writer(Protocol):

@@ -1,20 +1,27 @@
-"""What other tools on this machine have: their caches, turned into manifests of local files."""
+"""Adoption: the caches of other tools on this machine, as manifests of local files, brought into the store."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from kamiwaza_sdk._tasks import for_each
 from kamiwaza_sdk._validation import check_place
 from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.services.download.schemas import Validators
 from kamiwaza_sdk.services.hub.addresses import redacted, scheme_of
 from kamiwaza_sdk.services.hub.adopters import hugging_face, lm_studio, ollama
 from kamiwaza_sdk.services.hub.adopters.files import Cached
+from kamiwaza_sdk.services.hub.cache import KeptFiles, result_of
 from kamiwaza_sdk.services.hub.config import HubConfig
+from kamiwaza_sdk.services.hub.digests import by_content, check_git_blob
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
+from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
+from kamiwaza_sdk.services.hub.schemas.results import Adopted, AdoptedFile
 from kamiwaza_sdk.services.hub.selection import Selection
-from kamiwaza_sdk.services.hub.sources.local import readable
-
-__all__ = ["resolve_cached"]
+from kamiwaza_sdk.services.hub.sources.local import check_inside, readable
+from kamiwaza_sdk.services.hub.streams import in_thread
+from kamiwaza_sdk.services.storage.files import check_room, device_of
+from kamiwaza_sdk.services.storage.services import StorageService
 
 _CACHES: Final[dict[str, Callable[[str, Path | None, HubConfig, Selection], Cached]]] = {
     "hf": hugging_face.resolve,
@@ -50,3 +57,51 @@ def resolve_cached(source: Any, cache: Any, config: HubConfig, selection: Select
 
 def _place(cache: Any) -> Path | None:  # Any: as above
     return None if cache is None else check_place(cache, field="cache").expanduser().absolute()
+
+
+#: How many files are hashed at once: more would only wait for the disk.
+_AT_ONCE: Final = 4
+
+
+async def adopt_all(manifest: ManifestSchema, storage: StorageService) -> Adopted:
+    """Take over the files of a manifest, all of which lie on this machine."""
+    contents = await in_thread(lambda: by_content(manifest.files))
+    await in_thread(lambda: _refuse_without_room([names[0] for names in contents], storage))
+
+    async def adopt(names: list[ManifestFileSchema]) -> AdoptedFile:
+        return await in_thread(lambda: _adopt(names[0], storage))
+
+    adopted = await for_each(adopt, contents, at_once=_AT_ONCE)
+    return await in_thread(lambda: _result(manifest, contents, adopted))
+
+
+def _result(manifest: ManifestSchema, contents: list[list[ManifestFileSchema]], adopted: list[AdoptedFile]) -> Adopted:
+    files = [
+        one.model_copy(update={"path": file.path})
+        for names, one in zip(contents, adopted, strict=True)
+        for file in names
+    ]
+    return result_of(manifest, Adopted, files, bytes_fetched=0, bytes_reused=sum(one.size for one in adopted))
+
+
+def _refuse_without_room(files: list[ManifestFileSchema], storage: StorageService) -> None:
+    """Raise where those files have no room that can only be copied, as they lie on another file system. Blocks."""
+    device = device_of(storage.root)
+    kept = KeptFiles(storage)
+    copied = dict[str, int]()
+    for file in files:
+        path = check_inside(file)
+        if path.stat().st_dev != device and (not file.has_digest or kept.find(file) is None):
+            copied[str(path)] = path.stat().st_size
+    check_room(storage.root, sum(copied.values()))
+
+
+def _adopt(file: ManifestFileSchema, storage: StorageService) -> AdoptedFile:
+    """Take a file over, unless it leads elsewhere by now. Blocks."""
+    path = check_inside(file)
+    check_git_blob(file, path)  # first: what is not right is not touched
+    blob = storage.adopt(path, sha256=file.sha256)
+    check_git_blob(file, blob.path)  # what became of it, if it changed meanwhile
+    if file.git_blob_id is not None:  # so that a fetch of the same finds it
+        KeptFiles(storage).remember(file, blob, Validators())
+    return AdoptedFile(path=file.path, size=blob.size, sha256=blob.sha256, by=blob.by)

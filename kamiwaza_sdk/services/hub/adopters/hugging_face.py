@@ -26,8 +26,7 @@ from kamiwaza_sdk.services.hub.config import HubConfig
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException, NotInCacheException
 from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema, ManifestFileSchema
 from kamiwaza_sdk.services.hub.selection import Selection, left_out_as
-from kamiwaza_sdk.services.hub.sources.hub_api import word
-from kamiwaza_sdk.services.hub.sources.hugging_face import manifest_of
+from kamiwaza_sdk.services.hub.sources.hugging_face import manifest_of, word
 from kamiwaza_sdk.services.hub.sources.references import HuggingFaceReference
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")

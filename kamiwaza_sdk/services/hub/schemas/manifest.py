@@ -1,7 +1,4 @@
-"""What a source consists of, before a byte of it has travelled.
-
-What a search at a hub finds.
-"""
+"""Manifests, their files, files left out, and repositories that a search finds."""
 
 from datetime import datetime
 from pathlib import Path

@@ -1,9 +1,4 @@
-"""What was taken over from another tool on this machine.
-
-What a fetch brought into the store.
-
-A file whose content is not what its name promises.
-"""
+"""Results: what was fetched, what was adopted, and faults of files."""
 
 import hashlib
 from collections.abc import Iterable

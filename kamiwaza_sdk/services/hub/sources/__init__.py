@@ -14,9 +14,8 @@ from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema
 from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
 from kamiwaza_sdk.services.hub.selection import Selection
-from kamiwaza_sdk.services.hub.sources.context import SourceContext
 from kamiwaza_sdk.services.hub.sources.local import resolve_path
-from kamiwaza_sdk.services.hub.sources.protocol import source_for
+from kamiwaza_sdk.services.hub.sources.protocol import SourceContext, source_for
 from kamiwaza_sdk.services.hub.sources.references import suggestion_for_name
 from kamiwaza_sdk.services.hub.sources.versions import RegisteredVersion, is_registered, resolve_version
 from kamiwaza_sdk.services.hub.sources.web import resolve_urls

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from kamiwaza_sdk._validation import MAX_FILES, check_path
 from kamiwaza_sdk.exceptions import ServiceException
-from kamiwaza_sdk.services.download.partial.claim import BESIDE
+from kamiwaza_sdk.services.download.partial.lock import BESIDE
 from kamiwaza_sdk.services.hub.addresses import displayed, path_of, redacted, suggested
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
 from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema, ManifestFileSchema, ManifestSchema

@@ -29,7 +29,7 @@ from kamiwaza_sdk.services.hub.exceptions import (
 )
 from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema, ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.selection import left_out_as
-from kamiwaza_sdk.services.hub.sources.context import SourceContext
+from kamiwaza_sdk.services.hub.sources.protocol import SourceContext
 from kamiwaza_sdk.services.hub.sources.s3_pages import RETRIES, ListedObject, list_objects
 
 if TYPE_CHECKING:

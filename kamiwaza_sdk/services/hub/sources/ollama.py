@@ -1,12 +1,9 @@
-"""``ollama://``: an image of an Ollama registry.
+"""``ollama://``: images of an Ollama registry, and of Ollama's local store.
 
-What is asked is the registry's HTTP API (https://github.com/opencontainers/distribution-spec/blob/main/spec.md):
-``/v2/<namespace>/<name>/manifests/<tag>`` lists the layers, ``/v2/<namespace>/<name>/blobs/<digest>`` brings one.
-
-Names such as ``ollama://name:tag``, and what an image consists of: as the registry has it, and Ollama's store.
-
-The names are those of Ollama (https://github.com/ollama/ollama/blob/main/types/model/name.go); an image is an OCI
-manifest (https://github.com/opencontainers/image-spec/blob/main/manifest.md) whose layers are files.
+The registry's API (https://github.com/opencontainers/distribution-spec/blob/main/spec.md):
+``/v2/<namespace>/<name>/manifests/<tag>`` lists the layers, ``/v2/<namespace>/<name>/blobs/<digest>`` brings one. Names
+are those of Ollama (https://github.com/ollama/ollama/blob/main/types/model/name.go). An image is an OCI manifest
+(https://github.com/opencontainers/image-spec/blob/main/manifest.md) whose layers are files.
 """
 
 import asyncio
@@ -32,8 +29,8 @@ from kamiwaza_sdk.services.hub.exceptions import (
     RepositoryNotFoundException,
 )
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
-from kamiwaza_sdk.services.hub.sources.context import SourceContext
-from kamiwaza_sdk.services.hub.sources.hub_api import parsed
+from kamiwaza_sdk.services.hub.sources.hugging_face import parsed
+from kamiwaza_sdk.services.hub.sources.protocol import SourceContext
 
 if TYPE_CHECKING:
     from kamiwaza_sdk.services.download.schemas import ResponseSchema

@@ -1,18 +1,192 @@
-"""What makes a source: the one method that every one has, and the one that some have besides.
+"""Sources: the interface that each has, the registry of their schemes, and the context in which they work.
 
-Which source an address belongs to, by its scheme: the library's own, then what installed packages bring.
+A source turns an address into a manifest. Schemes belong to the library's own sources, then to those of installed
+packages. A source gets HTTP as the library does it, the configuration, and a cache that outlasts the process.
 """
 
+import asyncio
+import re
 from collections.abc import AsyncIterator
 from functools import cache
+from http import HTTPStatus
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+from urllib.parse import unquote, urljoin, urlsplit
 
+from kamiwaza_sdk._addresses import redact_text
+from kamiwaza_sdk._tasks import thread_to_its_end
 from kamiwaza_sdk.services.hub.addresses import redacted
-from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException, SourceEntryPointException
+from kamiwaza_sdk.services.hub.cache import KnownManifests
+from kamiwaza_sdk.services.hub.config import HubConfig
+from kamiwaza_sdk.services.hub.exceptions import (
+    InvalidAnswerException,
+    InvalidSourceException,
+    OfflineException,
+    SourceEntryPointException,
+)
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
-from kamiwaza_sdk.services.hub.sources.context import SourceContext
+from kamiwaza_sdk.services.storage.services import StorageService
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from kamiwaza_sdk.services.download.schemas import RangeSchema, ResponseSchema
+    from kamiwaza_sdk.services.download.services import DownloadService
+
+
+#: The largest answer that is held in memory: some ten times the listing of 1,000 files.
+_MAX_ANSWER: Final = 16 * 1024**2
+#: How many pages a listing may have.
+MAX_PAGES: Final = 200
+#: A link and its parameters, of which ``rel`` is one or several words.
+_LINK: Final = re.compile(r"<([^<>]*)>([^<]*)")
+_REL: Final = re.compile(r";\s*rel\s*=\s*(?:\"([^\"]*)\"|([^\s\";,]*))", re.IGNORECASE)
+
+
+class SourceContext:
+    """What `HubService` hands to a source for one call.
+
+    Args:
+        config: The hub's settings.
+        downloads: What requests go through.
+        storage: Beside whose files is remembered what is to be.
+
+    Attributes:
+        config: The hub's settings.
+        storage: Where files are kept.
+    """
+
+    def __init__(self, *, config: HubConfig, downloads: "DownloadService", storage: StorageService) -> None:
+        self.config: HubConfig = config
+        self._downloads = downloads
+        self.storage: StorageService = storage
+        self._manifests = KnownManifests(storage)
+
+    @property
+    def offline(self) -> bool:
+        """Whether no connection may be opened. `get` and `pages` refuse then; a source's own ways must as well."""
+        return self.config.offline
+
+    async def get(self, url: str, *, max_size: int = _MAX_ANSWER) -> "ResponseSchema":
+        """Ask once more than once where that can help, follow redirects, and return the answer, whatever its status.
+
+        What can succeed later (429, 5xx, a broken connection) is tried again as `DownloadConfig` says, and waits as
+        ``Retry-After`` asks.
+
+        Args:
+            url: http or https. The token of its host goes along, to that host only.
+            max_size: The most bytes to hold in memory.
+
+        Returns:
+            Status, headers and body.
+
+        Raises:
+            OfflineException: No connection may be opened.
+            DownloadException: There was no answer, or none that can be used, in time.
+            InvalidUrlException: `url` is none.
+        """
+        if self.offline:
+            raise OfflineException(source=redact_text(url))
+        return await self._downloads.get(url, max_size=max_size)
+
+    async def read_range(self, url: str, *, offset: int, length: int) -> "RangeSchema":
+        """Return a part of a file, as `DownloadService.read_range` does, unless no connection may be opened.
+
+        Args:
+            url: http or https. The token of its host goes along, to that host only.
+            offset: Where the part begins, in bytes.
+            length: How many bytes it has, 1 or more.
+
+        Raises:
+            OfflineException: No connection may be opened.
+            DownloadException: It did not arrive.
+            InvalidUrlException: `url` is none.
+        """
+        if self.offline:
+            raise OfflineException(source=redact_text(url))
+        return await self._downloads.read_range(url, offset=offset, length=length)
+
+    async def pages(self, url: str, *, max_pages: int = MAX_PAGES) -> "AsyncIterator[ResponseSchema]":
+        """Yield a listing page by page, each asked for when it is: ``Link: <…>; rel="next"`` leads on (RFC 8288).
+
+        A page whose status is not 200 is yielded too, and the last. A link to the same listing at another host, as
+        mirrors pass it on, is asked for at the host of the first page.
+
+        Args:
+            url: The first page.
+            max_pages: How many there may be.
+
+        Raises:
+            InvalidAnswerException: The next page is of another listing on another origin, or was there before, or is
+                one too many.
+            OfflineException: No connection may be opened.
+            DownloadException: There was no answer, or none that can be used, in time.
+        """
+        seen: set[str] = set()
+        following: str | None = url
+        while following is not None:
+            if len(seen) == max_pages:
+                raise InvalidAnswerException(url=redact_text(url), reason=f"has over {max_pages} pages")
+            seen.add(following)
+            page = await self.get(following)
+            yield page
+            following = _next(page, first=url) if page.status == HTTPStatus.OK else None
+            if following in seen:
+                raise InvalidAnswerException(url=redact_text(url), reason="leads from page to page in a circle")
+
+    async def remember(self, reference: "str | Iterable[str]", manifest: ManifestSchema) -> None:
+        """Keep a manifest beside the store, for `recall`, in place of what was kept for this reference.
+
+        Args:
+            reference: Whatever identifies it, with its hub, for whoever asks again; or several that do.
+            manifest: It is kept as it is: without secrets, please.
+        """
+        references = (reference,) if isinstance(reference, str) else (*reference,)
+        await thread_to_its_end(lambda: self._manifests.put(references, manifest))
+
+    async def recall(self, reference: str) -> ManifestSchema:
+        """Return the manifest that was remembered last by this reference.
+
+        Args:
+            reference: As it was given to `remember`.
+
+        Raises:
+            OfflineException: None was.
+        """
+        manifest = await asyncio.to_thread(self._manifests.get, reference)
+        if manifest is None:
+            raise OfflineException(source=redact_text(reference))
+        return manifest
+
+
+def _next(page: "ResponseSchema", *, first: str) -> str | None:
+    """Return where the next page is, on the origin of the first."""
+    for match in _LINK.finditer(page.headers.get("link", "")):
+        relation = _REL.search(match[2])
+        if relation is not None and "next" in (relation[1] or relation[2] or "").lower().split():
+            try:
+                url: str = urljoin(page.url, match[1])
+                return _at_origin_of(first, url)
+            except ValueError:  # brackets that hold no address
+                reason = "leads to what is no URL for its next page"
+                raise InvalidAnswerException(url=redact_text(first), reason=reason) from None
+    return None
+
+
+def _at_origin_of(first: str, url: str) -> str:
+    """Return the address of a page at the server that was asked for the first.
+
+    Mirrors pass on the links of the hub behind them unchanged: the same listing, by the same path, at another host.
+    """
+    asked, named = urlsplit(first), urlsplit(url)
+    if asked[:2] == named[:2]:
+        return url
+    same = unquote(named.path).rstrip("/")  # olah adds a slash
+    if not same or not unquote(asked.path).endswith(same):  # the endpoint may have a path, too
+        reason = "leads to another origin for its next page, and to another listing"
+        raise InvalidAnswerException(url=redact_text(first), reason=reason)
+    return asked._replace(query=named.query, fragment="").geturl()
 
 
 @runtime_checkable

@@ -1,7 +1,4 @@
-"""References such as ``hf://org/repo@revision``.
-
-What to write instead of an address that leads to a hub's page, or of a name that is no file here.
-"""
+"""References such as ``hf://org/repo@revision``, and suggestions for addresses that lead to a hub's page."""
 
 import re
 from dataclasses import dataclass, replace

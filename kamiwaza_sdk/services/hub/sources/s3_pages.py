@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 
 from kamiwaza_sdk._addresses import redact_text
 from kamiwaza_sdk.services.hub.exceptions import InvalidAnswerException
-from kamiwaza_sdk.services.hub.sources.context import SourceContext
+from kamiwaza_sdk.services.hub.sources.protocol import SourceContext
 
 if TYPE_CHECKING:
     from obstore.store import RetryConfig, S3Config

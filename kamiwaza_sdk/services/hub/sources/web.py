@@ -13,7 +13,7 @@ from kamiwaza_sdk.services.download.http.hosts import check_url, redact, without
 from kamiwaza_sdk.services.hub.addresses import displayed, refuse_unless_address, suggested
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException, OfflineException
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
-from kamiwaza_sdk.services.hub.sources.context import SourceContext
+from kamiwaza_sdk.services.hub.sources.protocol import SourceContext
 
 
 class WebSource:

@@ -1,9 +1,4 @@
-"""What `ModelService` does with aliases and tags.
-
-What `ModelService` does with configurations and the history.
-
-What all methods of the registry need.
-"""
+"""`ModelService`: methods for aliases, tags, configurations and the history."""
 
 from collections.abc import Mapping
 from uuid import UUID

@@ -1,7 +1,6 @@
 """The registry's tables, one aggregate a file."""
 
-from kamiwaza_sdk.services.model.models.base import DBBase
-from kamiwaza_sdk.services.model.models.model import DBModel, DBModelDocument, DBModelEvent
+from kamiwaza_sdk.services.model.models.model import DBBase, DBModel, DBModelDocument, DBModelEvent
 from kamiwaza_sdk.services.model.models.version import (
     DBModelAlias,
     DBModelConfig,

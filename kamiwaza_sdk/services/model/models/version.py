@@ -1,15 +1,4 @@
-"""The table of versions.
-
-The table of the files that versions are made of.
-
-The table of what was made from what.
-
-The table of aliases.
-
-The tables of tags: those of models, and those of versions.
-
-The table of configurations.
-"""
+"""Tables of versions: files, lineage, aliases, tags and configurations."""
 
 from datetime import datetime
 from typing import Any, Final
@@ -34,8 +23,14 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.schema import SchemaItem
 
 from kamiwaza_sdk._validation import MAX_ADDRESS_LENGTH, MAX_NAME_LENGTH, MAX_PATH_LENGTH
-from kamiwaza_sdk.services.model.models.base import NO_ATTRIBUTES, DBBase, JSONObject, UTCDateTime, ordered_string
-from kamiwaza_sdk.services.model.models.model import DBModel
+from kamiwaza_sdk.services.model.models.model import (
+    NO_ATTRIBUTES,
+    DBBase,
+    DBModel,
+    JSONObject,
+    UTCDateTime,
+    ordered_string,
+)
 
 
 def _known(key: str) -> Index:

@@ -17,7 +17,7 @@ from kamiwaza_sdk.services.model.loaded import refresh
 from kamiwaza_sdk.services.model.models import DBModelAlias, DBModelVersion
 from kamiwaza_sdk.services.model.registry import files, versions
 from kamiwaza_sdk.services.model.registry.changes import ModelChange, hold, hold_owner, remove
-from kamiwaza_sdk.services.model.registry.policies import objections_of, refusal
+from kamiwaza_sdk.services.model.registry.files import objections_of, refusal
 from kamiwaza_sdk.services.model.schemas.config import EventKind
 from kamiwaza_sdk.services.model.schemas.fields import MAX_ALIASES, check_alias
 from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema

@@ -1,9 +1,4 @@
-"""Many models at once: read lazily, written a batch at a time, each batch whole or not at all.
-
-Statements that write many models at once.
-
-PostgreSQL is sent each batch as one JSON text, SQLite a row at a time: measured, each is the quicker one there.
-"""
+"""Bulk creation of models: read lazily, written in batches, each batch whole or not at all."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime

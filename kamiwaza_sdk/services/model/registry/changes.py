@@ -1,9 +1,4 @@
-"""How a change is made: the model's row is held, the change is written, and an event tells of it.
-
-Statements about the history.
-
-Statements about models.
-"""
+"""Changes of a model: its row is locked, the change is written, and an event records it."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime

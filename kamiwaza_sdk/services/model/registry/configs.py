@@ -1,7 +1,4 @@
-"""Configurations of models and of versions.
-
-Statements about configurations.
-"""
+"""Configurations of models and of versions."""
 
 from collections.abc import Sequence
 from typing import Any, Final

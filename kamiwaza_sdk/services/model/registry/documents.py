@@ -1,10 +1,7 @@
-"""Keeps what models are found by in step with what they say.
+"""Search documents: the words by which models are found.
 
-Statements about the words that models are found by.
-
-The words that models are found by: the same on both databases, as it is Python that takes texts apart.
-
-They are kept in the database. Whoever changes what they are adds a schema version that makes them all anew.
+Python splits texts into words, so that both databases find the same. The words are stored in the database. A change of
+the rule needs a new schema version, whose migration splits all texts again.
 """
 
 import re

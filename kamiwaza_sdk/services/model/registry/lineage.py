@@ -1,7 +1,4 @@
-"""What versions were made from: noted, walked both ways, never in a circle.
-
-Statements about what was made from what.
-"""
+"""Lineage of versions: recorded, followed in both directions, never with a cycle."""
 
 from collections.abc import Sequence
 from typing import Any, Final

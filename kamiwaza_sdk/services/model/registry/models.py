@@ -32,8 +32,7 @@ from kamiwaza_sdk.services.model.registry.documents import forget_document, inse
 from kamiwaza_sdk.services.model.registry.tags import MODEL_TAGS, tag_rows
 from kamiwaza_sdk.services.model.schemas.fields import ReadDetails
 from kamiwaza_sdk.services.model.schemas.model import CreateModel, ModelSchema, UpdateModel
-from kamiwaza_sdk.services.model.session import Scope, check_id, check_limit, check_revision, flush
-from kamiwaza_sdk.services.model.translation import is_reference
+from kamiwaza_sdk.services.model.session import Scope, check_id, check_limit, check_revision, flush, is_reference
 
 _PAGE: Final = TypeAdapter(list[ModelSchema], config=ConfigDict(defer_build=True))
 _ATTRIBUTES: Final = TypeAdapter(ReadDetails, config=ConfigDict(defer_build=True))

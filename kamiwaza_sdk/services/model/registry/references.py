@@ -1,7 +1,4 @@
-"""Resolving reference strings: which version a name, a number, a label or an alias stands for.
-
-Reference strings: ``name``, ``name:3``, ``name:v1.5``, ``name@production``.
-"""
+"""Reference strings (``name``, ``name:3``, ``name:v1.5``, ``name@production``) and the versions they resolve to."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime

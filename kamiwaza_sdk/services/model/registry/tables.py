@@ -21,7 +21,7 @@ from kamiwaza_sdk.services.model.models import (
     DBModelVersion,
     DBModelVersionTag,
 )
-from kamiwaza_sdk.services.model.models.base import JSONObject
+from kamiwaza_sdk.services.model.models.model import JSONObject
 
 # cast: declared as a FromClause by SQLAlchemy, as a class may be mapped to something else; ours are tables
 MODEL: Final = cast("Table", DBModel.__table__)

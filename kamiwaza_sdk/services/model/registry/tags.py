@@ -1,7 +1,4 @@
-"""Tags of models and of versions: set, replace, delete.
-
-Statements about tags, the same for those of models and those of versions.
-"""
+"""Tags of models and of versions: set, replace and delete them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -35,9 +35,18 @@ from kamiwaza_sdk.services.model.registry.changes import (
     missing_version,
     same,
 )
-from kamiwaza_sdk.services.model.registry.files import ALIASES_OF_VERSION, facts, insert_files, replace_files
+from kamiwaza_sdk.services.model.registry.files import (
+    ALIASES_OF_VERSION,
+    POLICY,
+    earlier_failure,
+    facts,
+    insert_files,
+    objections_of,
+    refusal,
+    replace_files,
+    verdict,
+)
 from kamiwaza_sdk.services.model.registry.lineage import check_childless, insert_parents
-from kamiwaza_sdk.services.model.registry.policies import POLICY, earlier_failure, objections_of, refusal, verdict
 from kamiwaza_sdk.services.model.registry.tags import VERSION_TAGS, tag_rows
 from kamiwaza_sdk.services.model.schemas.model import CreateModel
 from kamiwaza_sdk.services.model.schemas.version import (

@@ -1,7 +1,4 @@
-"""Configurations, as they are given and as they are returned.
-
-The history, as it is returned.
-"""
+"""Configurations and events of the history, as input and as output."""
 
 from copy import deepcopy
 from typing import Annotated, ClassVar, Literal

@@ -1,7 +1,4 @@
-"""Field types that the registry's schemas share.
-
-What schemas of changes share: they hold what was given, and nothing else, in JSON too.
-"""
+"""Field types that schemas share, and the base of updates, which hold only the fields that were given."""
 
 import math
 import unicodedata

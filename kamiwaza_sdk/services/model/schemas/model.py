@@ -1,9 +1,4 @@
-"""Models, as they are given and as they are returned.
-
-What a bulk creation comes to.
-
-Pages of what is listed.
-"""
+"""Models as input and as output, pages of them, and the result of a bulk creation."""
 
 from typing import Annotated, ClassVar, Generic, TypeVar
 from uuid import UUID

@@ -1,7 +1,4 @@
-"""Versions and their files, as they are given and as they are returned.
-
-Who was made from whom, as it is returned.
-"""
+"""Versions, their files and their lineage, as input and as output."""
 
 import warnings
 from operator import attrgetter

@@ -1,13 +1,12 @@
-"""What a filter is in SQL: a condition for WHERE, which chooses every row or its negation does.
+"""Filters as SQL conditions for WHERE. Each row satisfies a filter or its negation.
 
-Where a column is NULL, what is said of it plainly is NULL too, which WHERE takes for false; so it stays as plain as an
-index needs it. A negation is carried down to what it negates, which then says what becomes of NULL: a NOT around the
-whole would leave such rows out on both sides.
+A plain comparison with NULL is NULL, which WHERE takes for false; it stays plain so that an index can serve it. A
+negation is applied to the innermost conditions, which handle NULL themselves: a NOT around the whole filter would leave
+such rows out on both sides.
 
-What a condition on an attribute is in SQL. It is true or false, of what is not there too, and never NULL.
-
-SQLite keeps JSON as text and is asked by ``json_each``, key by key: the paths of its other functions do not find a key
-that was written with an escape. PostgreSQL compares JSONB, as casts of what is no number would be errors.
+A condition on an attribute is true or false, never NULL, also where the attribute is missing. SQLite keeps JSON as text
+and is asked by ``json_each``, key by key: the paths of its other functions do not find a key that was written with an
+escape. PostgreSQL compares JSONB, as casts of values that are not numbers would be errors.
 """
 
 import operator
@@ -39,7 +38,7 @@ from sqlalchemy import (
 from sqlalchemy.types import BigInteger, NullType, TypeEngine
 
 from kamiwaza_sdk.services.model.exceptions import DatabaseUnsupportedException
-from kamiwaza_sdk.services.model.models.base import JSONObject
+from kamiwaza_sdk.services.model.models.model import JSONObject
 from kamiwaza_sdk.services.model.models.version import VALUE_START
 from kamiwaza_sdk.services.model.registry.tables import ALIAS, MODEL, TAG, VERSION, VERSION_TAG
 from kamiwaza_sdk.services.model.schemas.filters import Filter

@@ -1,6 +1,6 @@
-"""Statements that list: in one order, from one row on, in either direction.
+"""Pages: statements that list rows in one order from a cursor on, and the cursors.
 
-Cursors: where a page ended, as an opaque text that fits one query and one order.
+A cursor is opaque text that fits one query and one order.
 """
 
 import base64
@@ -39,7 +39,7 @@ from sqlalchemy import (
 from kamiwaza_sdk._validation import check_text, shown
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.model.exceptions import InvalidCursorException
-from kamiwaza_sdk.services.model.models.base import UTCDateTime
+from kamiwaza_sdk.services.model.models.model import UTCDateTime
 from kamiwaza_sdk.services.model.registry.changes import EVENTS, MODEL_COLUMNS
 from kamiwaza_sdk.services.model.registry.documents import SEARCH
 from kamiwaza_sdk.services.model.registry.files import VERSION_SELECT

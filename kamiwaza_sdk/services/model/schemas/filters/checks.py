@@ -1,9 +1,4 @@
-"""What a condition must be, wherever it comes from.
-
-Which fields there are, which comparisons fit them, and which values fit those.
-
-What a filter is made of, once it is known to be sound: a tree of immutable nodes.
-"""
+"""Checks of the values in filters, and the kinds of fields they belong to."""
 
 import math
 import unicodedata

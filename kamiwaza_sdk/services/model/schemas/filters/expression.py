@@ -1,9 +1,4 @@
-"""The filter itself.
-
-The JSON form of a filter, as data and as a JSON Schema.
-
-How a filter is read from its JSON form, and held to its limits.
-"""
+"""Filter expressions: combined, read from JSON, and written to it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Final, Literal, NoReturn, Self, TypeAlias
