@@ -11,7 +11,7 @@ nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_external_run = True
-nox.options.sessions = ["tests", "lowest", "lint", "types", "docs", "quickstart"]
+nox.options.sessions = ["tests", "lowest", "lint", "types", "docs", "quickstart", "size"]
 # Those that `pythons` does not find, it skips, and says so at the end: on CI, too.
 nox.options.error_on_missing_interpreters = False
 nox.options.download_python = "never"

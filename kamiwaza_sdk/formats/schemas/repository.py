@@ -142,7 +142,7 @@ class AttentionLayersSchema(BaseModel):
 
     @property
     def elements_per_token(self) -> int:
-        """The elements that a token adds in these layers: of the latent vector, if there is one."""
+        """The elements that a token adds in these layers; those of the latent vector if there is one."""
         heads = self.kv_heads * (self.key_length + self.value_length)
         return self.count * (heads if self.latent_length is None else self.latent_length)
 
