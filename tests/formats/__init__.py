@@ -1,1 +1,1 @@
-"""What files say about themselves."""
+"""Tests of the inspection of files."""

@@ -1,4 +1,4 @@
-"""Inspects one file, and prints what that took. Run as a process of its own by `tests.formats.spending`."""
+"""Inspects one file, and prints the time and memory. Run as a process of its own by `tests.formats.spending`."""
 
 import sys
 from pathlib import Path

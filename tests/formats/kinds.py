@@ -1,4 +1,4 @@
-"""Makes a small file of each kind that is told apart, as its own programs begin it."""
+"""Makes a small file of each kind, which begins as that of its own program."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Makes files, whole and hostile."""
+"""Makes valid and hostile files."""
 
 import json
 import struct

@@ -1,4 +1,4 @@
-"""What a call takes, measured in a process of its own: seconds of CPU, and memory over what it had before."""
+"""Measures a call in a process of its own: seconds of CPU, and memory over that before."""
 
 import json
 import re

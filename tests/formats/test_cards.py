@@ -1,4 +1,4 @@
-"""Heads of model cards: read as huggingface_hub's ModelCard reads them, and never for more than they may take."""
+"""Heads of model cards: read as ModelCard of huggingface_hub reads them, and within limits."""
 
 from typing import Any, Final
 
@@ -100,27 +100,27 @@ def ours(text: str) -> dict[str, tuple[str, ...]]:
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_a_head_is_read_as_model_card_reads_it(name: str) -> None:
+def test_heads_are_read_as_huggingface_hub_reads_them(name: str) -> None:
     assert ours(HEADS[name]) == of_model_card(HEADS[name])
 
 
 @pytest.mark.parametrize("name", DIFFERENT)
-def test_where_ours_differs_it_says_what_was_written(name: str) -> None:
+def test_values_keep_their_letters_where_huggingface_hub_converts_them(name: str) -> None:
     text, expected = DIFFERENT[name]
     assert ours(text) == expected
     assert of_model_card(text) != expected
 
 
-def test_most_heads_say_something() -> None:
+def test_most_heads_have_values() -> None:
     assert sum(1 for text in HEADS.values() if of_model_card(text)) > 30
 
 
-def test_aliases_that_unfold_to_millions_are_not_unfolded() -> None:
+def test_aliases_of_millions_of_values_are_refused() -> None:
     nested = "".join(f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]\n" for level in range(1, 9))
     assert read_front_matter(f"---\na0: &a0 [x]\n{nested}license: mit\n---\n") == {}
 
 
-def test_a_head_that_is_nested_too_deep_or_too_long_is_passed_over() -> None:
+def test_heads_over_a_limit_are_ignored() -> None:
     deep = f"---\ntags: {'[' * 20_000}{']' * 20_000}\nlicense: mit\n---\n"
     long = f"---\nx: {'y' * 1024**2}\nlicense: mit\n---\n"
     many = f"---\nx: [{'y,' * 200_000}]\nlicense: mit\n---\n"
@@ -130,5 +130,5 @@ def test_a_head_that_is_nested_too_deep_or_too_long_is_passed_over() -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(st.characters(codec="utf-8"), max_size=60) | st.text("-: []{}\n#'\"ab&*?!|>", max_size=60))
-def test_any_card_is_read_or_passed_over(text: str) -> None:
+def test_any_card_is_read_or_ignored(text: str) -> None:
     read_front_matter(f"---\n{text}\n---\n")

@@ -1,4 +1,4 @@
-"""GGUF: what the reference library writes is read as it reads it; what misleads is refused in bounded time."""
+"""GGUF: files of the reference library are read as it reads them; misleading ones are refused in bounded time."""
 
 import struct
 from contextlib import suppress
@@ -56,7 +56,7 @@ def inspected(path: Path) -> GGUFSchema:
 
 
 @pytest.mark.parametrize("endian", list(GGUFEndian))
-def test_a_file_of_the_reference_library_is_read_as_it_reads_it(endian: GGUFEndian, tmp_path: Path) -> None:
+def test_files_are_read_as_the_reference_library_reads_them(endian: GGUFEndian, tmp_path: Path) -> None:
     path = write(tmp_path / "a.gguf", endian=endian)
     schema, reader = inspected(path), GGUFReader(path)
     assert schema.byte_order == endian.name.lower()
@@ -73,7 +73,7 @@ def test_a_file_of_the_reference_library_is_read_as_it_reads_it(endian: GGUFEndi
             assert value == (tuple(contents) if isinstance(contents, list) else contents)
 
 
-def test_the_facts_that_people_ask_for_are_named(tmp_path: Path) -> None:
+def test_common_facts_are_attributes(tmp_path: Path) -> None:
     schema = inspected(write(tmp_path / "called-Q8_0.gguf"))
     assert (schema.version, schema.architecture, schema.name, schema.license) == (3, "llama", "Tiny", "mit")
     assert (schema.context_length, schema.tokenizer, schema.has_chat_template) == (4096, "gpt2", True)
@@ -165,25 +165,25 @@ HOSTILE: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE.keys())
-def test_what_is_made_to_mislead_is_refused(data: bytes, tmp_path: Path) -> None:
+def test_misleading_files_are_refused(data: bytes, tmp_path: Path) -> None:
     with pytest.raises((MalformedFileException, FormatLimitException)) as raised:
         inspect_bytes(data, tmp_path / "a.gguf")
     assert raised.value.format == "gguf"
 
 
-def test_arrays_that_are_each_short_are_refused_when_all_of_them_are_not(tmp_path: Path) -> None:
+def test_short_arrays_have_a_limit_together(tmp_path: Path) -> None:
     keys = b"".join(pack_text(b"%d" % index) + struct.pack("<IIQ", 9, 0, 1024) + bytes(1024) for index in range(3000))
     with pytest.raises(FormatLimitException, match="short arrays take more than"):
         inspect_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 3000) + keys, tmp_path / "a.gguf")
 
 
-def test_a_type_that_is_not_known_yet_is_no_error(tmp_path: Path) -> None:
+def test_unknown_types_are_no_error(tmp_path: Path) -> None:
     schema = inspect_bytes(tensors(info("a", [8], 99, 0), size=32), tmp_path / "a.gguf")
     assert isinstance(schema, GGUFSchema)
     assert (schema.tensors["a"].dtype, schema.tensors["a"].size, schema.quantization) == ("type 99", None, "type 99")
 
 
-def test_layers_that_a_header_merely_claims_are_not_allocated(tmp_path: Path) -> None:
+def test_claimed_layers_are_not_allocated(tmp_path: Path) -> None:
     keys = pair("general.architecture", TEXT, pack_text(b"x"))
     for name in ("block_count", "attention.head_count", "embedding_length"):
         keys += pair(f"x.{name}", U32, struct.pack("<I", 2**31 - 1))
@@ -209,7 +209,7 @@ def test_a_file_with_any_bytes_changed_is_read_or_refused(
         inspect_bytes(bytes(mutated[:end]), tmp_path_factory.getbasetemp() / "mutated.gguf")
 
 
-def test_of_a_long_text_the_length_is_kept_and_of_arrays_of_arrays_the_number(tmp_path: Path) -> None:
+def test_long_texts_and_nested_arrays_are_described_by_their_lengths(tmp_path: Path) -> None:
     keys = pair("long", TEXT, pack_text(b"x" * 70_000)) + pair("nested", ARRAY, array(ARRAY, 2, array(U32, 0) * 2))
     schema = inspect_bytes(head(keys, count=2), tmp_path / "a.gguf")
     assert isinstance(schema, GGUFSchema)
@@ -242,7 +242,7 @@ OLD_LATENT = 61 * 128 * (192 + 128)
     ],
     ids=["one latent vector", "all heads, of a file from before the latent vector", "heads by layer"],
 )
-def test_models_with_other_caches_are_understood(keys: dict[str, Any], elements: int, tmp_path: Path) -> None:
+def test_special_caches_are_estimated(keys: dict[str, Any], elements: int, tmp_path: Path) -> None:
     packed = pair("general.architecture", TEXT, pack_text(b"x"))
     for name, value in keys.items():
         if isinstance(value, list):

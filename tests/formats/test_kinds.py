@@ -1,4 +1,4 @@
-"""What each file is said to be, what is looked into, and that nothing is promised of what was not read."""
+"""Kinds of files: how each is recognised, which contents are scanned, and no verdict on contents that are not read."""
 
 import base64
 import bz2
@@ -66,7 +66,7 @@ def other(data: bytes, path: Path) -> OtherFileSchema:
 
 
 @pytest.mark.parametrize(("kind", "data"), [(kind, data) for kind, all_ in BY_HEAD.items() for data in all_])
-async def test_each_kind_is_told_by_its_first_bytes_and_gets_no_verdict(kind: str, data: bytes, tmp_path: Path) -> None:
+async def test_first_bytes_identify_each_kind_without_a_verdict(kind: str, data: bytes, tmp_path: Path) -> None:
     schema = other(data, tmp_path / "file")
     assert (schema.format, schema.verdict, schema.pickles, schema.size) == (kind, None, 0, len(data))
     assert schema.reason
@@ -76,7 +76,7 @@ async def test_each_kind_is_told_by_its_first_bytes_and_gets_no_verdict(kind: st
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 @pytest.mark.parametrize("kind", ARCHIVES)
-def test_each_archive_is_told_by_the_names_in_it_and_gets_no_verdict(kind: str, method: int, tmp_path: Path) -> None:
+def test_names_identify_each_archive_without_a_verdict(kind: str, method: int, tmp_path: Path) -> None:
     for before in (b"", b"#!/usr/bin/env python3\n"):
         schema = other(before + zipped(ARCHIVES[kind], method=method), tmp_path / "file")
         assert (schema.format, schema.unread) == (kind, ())
@@ -99,7 +99,7 @@ def test_every_line_of_the_table_is_in_the_docs() -> None:
     assert [kind.name for kind in KINDS if f"`{kind.name}`" not in page] == []
 
 
-def test_an_archive_with_a_pickle_in_it_is_judged_by_that_whatever_its_kind(tmp_path: Path) -> None:
+def test_a_pickle_decides_the_verdict_on_any_archive(tmp_path: Path) -> None:
     for kind, members in ARCHIVES.items():
         schema = inspect_bytes(zipped(members | {"x/data.pkl": EVIL}), tmp_path / "file")
         assert isinstance(schema, OtherFileSchema | PickleSchema)
@@ -109,7 +109,7 @@ def test_an_archive_with_a_pickle_in_it_is_judged_by_that_whatever_its_kind(tmp_
 
 
 @pytest.mark.parametrize("program", BY_HEAD["program"])
-def test_an_archive_behind_a_program_is_a_program_whose_pickles_are_seen(program: bytes, tmp_path: Path) -> None:
+def test_an_archive_behind_a_program_is_scanned(program: bytes, tmp_path: Path) -> None:
     schema = other(program + zipped({"a.txt": b"text"}), tmp_path / "file")
     assert (schema.format, schema.verdict) == ("program", None)
     schema = other(program + zipped({"m/data.pkl": EVIL}), tmp_path / "model.pt")
@@ -117,7 +117,7 @@ def test_an_archive_behind_a_program_is_a_program_whose_pickles_are_seen(program
 
 
 @pytest.mark.parametrize("packer", PACKERS)
-def test_a_packed_pickle_is_looked_through(packer: str, tmp_path: Path) -> None:
+def test_packed_pickles_are_scanned(packer: str, tmp_path: Path) -> None:
     for name in ("model.joblib", "model.pkl.gz", "data"):
         for data, verdict in ((WEIGHTS, "safe"), (EVIL, "dangerous")):
             schema = inspect_bytes(PACKERS[packer](data), tmp_path / name)
@@ -126,7 +126,7 @@ def test_a_packed_pickle_is_looked_through(packer: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("packer", PACKERS)
-def test_streams_that_follow_each_other_are_read_as_one(packer: str, tmp_path: Path) -> None:
+def test_consecutive_streams_are_read_as_one(packer: str, tmp_path: Path) -> None:
     pack = PACKERS[packer]
     schema = inspect_bytes(pack(EVIL[:9]) + pack(b"") + pack(EVIL[9:]), tmp_path / "model.joblib")
     assert isinstance(schema, PickleSchema)
@@ -134,7 +134,7 @@ def test_streams_that_follow_each_other_are_read_as_one(packer: str, tmp_path: P
 
 
 @pytest.mark.parametrize("method", ["zlib", "gzip", "bz2", "lzma", "xz", "lz4"])
-def test_what_joblib_packs_is_looked_through_as_what_it_does_not_pack(method: str, tmp_path: Path) -> None:
+def test_packed_files_of_joblib_are_scanned_like_plain_ones(method: str, tmp_path: Path) -> None:
     import joblib  # type: ignore[import-untyped]  # it has no types
 
     model = {"a": np.arange(30_000.0), "b": [1, 2], "c": np.array(["text"], dtype=object)}
@@ -148,7 +148,7 @@ def test_what_joblib_packs_is_looked_through_as_what_it_does_not_pack(method: st
     assert plain.verdict == "suspicious"
 
 
-def test_without_its_package_what_lz4_has_packed_is_unknown_and_the_reason_names_the_package(
+def test_lz4_streams_without_the_package_are_unread_and_name_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     packed = PACKERS["lz4"](EVIL)
@@ -161,7 +161,7 @@ def test_without_its_package_what_lz4_has_packed_is_unknown_and_the_reason_names
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
 @pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-def test_a_nemo_archive_is_looked_through_down_to_the_weights_in_it(mode: str, form: int, tmp_path: Path) -> None:
+def test_nemo_archives_are_scanned_down_to_their_weights(mode: str, form: int, tmp_path: Path) -> None:
     for weights, verdict in ((WEIGHTS, None), (EVIL, "dangerous")):
         members = {
             "model_config.yaml": b"a: 1\n",
@@ -197,9 +197,7 @@ def nested(levels: int, *, pack: Callable[[bytes], bytes]) -> bytes:
         lambda data: tarred({"a": data}, mode="w:gz") if len(data) < 100 else zipped({"a": data}),
     ],
 )
-def test_what_is_packed_in_each_other_is_looked_into_to_a_depth_and_said_beyond(
-    pack: Callable[[bytes], bytes], tmp_path: Path
-) -> None:
+def test_nested_archives_are_scanned_up_to_a_depth(pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
     seen = inspect_bytes(nested(MAX_DEPTH - 1, pack=pack), tmp_path / "file")
     assert isinstance(seen, PickleSchema)
     assert seen.verdict == "dangerous"
@@ -208,9 +206,7 @@ def test_what_is_packed_in_each_other_is_looked_into_to_a_depth_and_said_beyond(
     assert f"more than {MAX_DEPTH} deep" in deeper.unread[0]
 
 
-def test_what_unfolds_to_too_much_is_said_to_be_unread_from_there_on(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_contents_over_the_limit_are_reported_as_unread(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(packed_module, "MAX_UNPACKED", 2**20)
     data = tarred({"a": EVIL, "b": bytes(2**22), "c": EVIL}, mode="w:gz")
     schema = inspect_bytes(data, tmp_path / "file.tar.gz")
@@ -225,7 +221,7 @@ def test_what_unfolds_to_too_much_is_said_to_be_unread_from_there_on(
     assert weights.unread == weights.findings
 
 
-def test_an_archive_in_what_is_packed_is_too_large_for_memory_and_said_to_be_unread(
+def test_large_archives_inside_of_streams_are_reported_as_unread(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(archive_module, "MAX_IN_MEMORY", 1000)
@@ -236,7 +232,7 @@ def test_an_archive_in_what_is_packed_is_too_large_for_memory_and_said_to_be_unr
     assert stored.verdict == "dangerous"
 
 
-def test_what_cannot_be_unpacked_is_said_to_be_unread(tmp_path: Path) -> None:
+def test_damaged_streams_are_reported_as_unread(tmp_path: Path) -> None:
     for packer in ("gzip", "bzip2", "xz", "lz4"):
         schema = other(PACKERS[packer](b"text" * 5000)[:-9], tmp_path / "file")
         assert (schema.format, schema.verdict) == (packer, None)
@@ -256,7 +252,7 @@ def layer(name: str, *, module: str | None = "keras.layers", **config: object) -
     return {"module": module, "class_name": name, "config": config, "registered_name": None}
 
 
-def test_code_in_the_configuration_of_keras_is_named_and_not_safe(tmp_path: Path) -> None:
+def test_code_in_a_configuration_of_keras_is_reported(tmp_path: Path) -> None:
     code = base64.b64encode(marshal.dumps(compile("1", "x", "eval"))).decode()
     function = {"class_name": "__lambda__", "config": {"code": code, "defaults": None, "closure": None}}
     kept = {"class_name": "Sequential", "module": "keras", "config": {"layers": [layer("Lambda", function=function)]}}
@@ -282,7 +278,7 @@ def skops(*nodes: object, method: int = zipfile.ZIP_STORED) -> bytes:
     return zipped(ARCHIVES["skops"] | {"schema.json": json.dumps(schema).encode()}, method=method)
 
 
-def test_types_that_skops_does_not_trust_itself_are_named_and_not_safe(tmp_path: Path) -> None:
+def test_untrusted_types_of_skops_are_reported(tmp_path: Path) -> None:
     logistic, ufunc = "sklearn.linear_model._logistic.LogisticRegression", "numpy.log1p"
     nothing = node("JsonNode", "builtins.str", content='"os.system"')
     trusted = [nothing, node("ObjectNode", logistic, content=node("DictNode", "builtins.dict", content={"a": nothing}))]
@@ -305,7 +301,7 @@ def test_types_that_skops_does_not_trust_itself_are_named_and_not_safe(tmp_path:
             assert names[0] in found.reason
 
 
-def test_what_cannot_be_read_of_a_schema_of_skops_is_said(tmp_path: Path) -> None:
+def test_unreadable_schemas_of_skops_are_reported(tmp_path: Path) -> None:
     for text in (b"[", b"[]", b'{"a":' + b"[" * 300, b" " * (16 * 1024**2 + 1)):
         schema = other(zipped(ARCHIVES["skops"] | {"schema.json": text}), tmp_path / "model.skops")
         assert (schema.format, schema.verdict) == ("skops", None)
@@ -313,7 +309,7 @@ def test_what_cannot_be_read_of_a_schema_of_skops_is_said(tmp_path: Path) -> Non
         assert "schema cannot be read" in schema.reason
 
 
-def test_of_very_many_types_of_skops_as_many_are_looked_at_as_of_imports_of_pickles(tmp_path: Path) -> None:
+def test_types_of_skops_have_the_same_limit_as_imports(tmp_path: Path) -> None:
     schema = other(skops(*(node("ObjectNode", f"a.B{index}") for index in range(10_001))), tmp_path / "model.skops")
     assert (schema.verdict, len(schema.imports)) == ("suspicious", 10_000)
     assert schema.unread == ("of 10001 names that it imports, only 10000 are looked at",)
@@ -324,7 +320,7 @@ def nemo(configuration: str, *, mode: str = "w") -> bytes:
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz"])
-def test_what_the_configuration_of_nemo_names_is_named_and_not_safe(mode: str, tmp_path: Path) -> None:
+def test_other_code_in_a_configuration_of_nemo_is_reported(mode: str, tmp_path: Path) -> None:
     own = "target: x.Y\nencoder:\n  _target_: nemo.collections.asr.modules.ConformerEncoder\n  layers: [1, 2]\n"
     known = other(nemo(own, mode=mode), tmp_path / "model.nemo")
     assert (known.format, known.verdict, known.imports) == ("nemo", None, ())
@@ -343,7 +339,7 @@ def test_what_the_configuration_of_nemo_names_is_named_and_not_safe(mode: str, t
         assert (found.verdict, found.reason) == (verdict, f"its configuration names other code: {name}")
 
 
-def test_what_cannot_be_read_of_a_configuration_of_nemo_is_said(tmp_path: Path) -> None:
+def test_unreadable_configurations_of_nemo_are_reported(tmp_path: Path) -> None:
     for text in (
         "a: [",
         "a: \xff\x01",
@@ -357,7 +353,7 @@ def test_what_cannot_be_read_of_a_configuration_of_nemo_is_said(tmp_path: Path) 
         assert "configuration" in schema.reason
 
 
-def test_attributes_of_keras_far_into_an_hdf5_file_are_not_taken_for_none(tmp_path: Path) -> None:
+def test_hdf5_without_early_attributes_may_be_keras(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "model.h5", "w", libver="latest") as file:
         file["weights"] = np.zeros(100_000)
         file.attrs["model_config"] = "x" * 60_000
@@ -374,7 +370,7 @@ def test_attributes_of_keras_far_into_an_hdf5_file_are_not_taken_for_none(tmp_pa
     )
 
 
-def test_the_code_of_torchscript_is_named(tmp_path: Path) -> None:
+def test_code_of_torchscript_is_reported(tmp_path: Path) -> None:
     members = {"m/data.pkl": WEIGHTS, "m/constants.pkl": b"\x80\x02).", "m/code/__torch__.py": b"class A: pass\n"}
     schema = other(zipped(members), tmp_path / "m.pt")
     assert (schema.format, schema.verdict, schema.pickles) == ("torchscript", "suspicious", 2)
@@ -383,7 +379,7 @@ def test_the_code_of_torchscript_is_named(tmp_path: Path) -> None:
     assert evil.verdict == "dangerous"
 
 
-def test_the_code_of_a_package_of_pytorch_is_named_and_replaces_what_is_safe_elsewhere(tmp_path: Path) -> None:
+def test_code_in_a_package_of_pytorch_is_reported_also_under_safe_names(tmp_path: Path) -> None:
     package = ARCHIVES["torchpackage"] | {"p/m/m.pkl": WEIGHTS}
     plain = other(zipped(package), tmp_path / "model.pt")
     assert (plain.format, plain.verdict, plain.pickles) == ("torchpackage", None, 1)
@@ -405,7 +401,7 @@ def test_hdf5_behind_a_user_block_is_hdf5(size: int, tmp_path: Path) -> None:
         assert other(tarred({"model.h5": content[size:]}), tmp_path / "models.tar").format == "tar"
 
 
-def test_a_tree_of_flax_is_one_wherever_its_first_array_is(tmp_path: Path) -> None:
+def test_trees_of_flax_may_begin_with_other_leaves(tmp_path: Path) -> None:
     array = msgpack.ExtType(1, b"\x93\x91\x01\xa2f4\xc4\x04" + bytes(4))
     others = {"a": 1, "b": -70_000, "c": None, "d": 1.5, "e": {}, "f": {"g": "text", "h": 2**40}, "i": True}
     assert other(msgpack.packb(others | {"w": array}), tmp_path / "flax_model.msgpack").format == "flax"
@@ -414,7 +410,7 @@ def test_a_tree_of_flax_is_one_wherever_its_first_array_is(tmp_path: Path) -> No
             inspect_bytes(msgpack.packb(tree), tmp_path / "data.msgpack")
 
 
-def test_a_program_in_what_pytorch_exports_is_named(tmp_path: Path) -> None:
+def test_programs_in_exports_of_pytorch_are_reported(tmp_path: Path) -> None:
     plain = other(zipped(ARCHIVES["pt2"]), tmp_path / "m.pt2")
     assert plain.verdict is None
     for name, data in (("m/data/aotinductor/model/a.so", b""), ("m/data/aotinductor/model/b", BY_HEAD["program"][0])):
@@ -423,7 +419,7 @@ def test_a_program_in_what_pytorch_exports_is_named(tmp_path: Path) -> None:
         assert name in schema.reason
 
 
-def test_only_arrays_that_were_read_to_their_end_are_safe(tmp_path: Path) -> None:
+def test_only_completely_read_arrays_are_safe(tmp_path: Path) -> None:
     assert other(NUMBERS, tmp_path / "a.npy").verdict == "safe"
     assert other(NUMBERS + b"x", tmp_path / "a.npy").verdict == "suspicious"
     objects = io.BytesIO()
@@ -441,7 +437,7 @@ def catalogue(texts: int) -> bytes:
 
 
 @pytest.mark.parametrize("texts", range(100, 140))
-def test_a_catalogue_of_gettext_is_no_safetensors(texts: int, tmp_path: Path) -> None:
+def test_catalogues_of_gettext_are_not_safetensors(texts: int, tmp_path: Path) -> None:
     with pytest.raises(UnknownFormatException):
         inspect_bytes(catalogue(texts), tmp_path / "a.mo")
 
@@ -453,7 +449,7 @@ def test_weights_under_other_names_are_found(name: str, tmp_path: Path) -> None:
     assert isinstance(inspect_bytes(gguf_file(), tmp_path / name), GGUFSchema)
 
 
-def test_what_begins_like_safetensors_and_is_a_pickle_to_its_reader_is_a_pickle(tmp_path: Path) -> None:
+def test_a_pickle_that_begins_like_safetensors_is_a_pickle(tmp_path: Path) -> None:
     # A number of nine bytes, which end as a header of safetensors begins, then what is called.
     data = b"G" + b"\1\0\0" + bytes(4) + b"{" + b"0" + EVIL
     for name in ("model.pt", "pytorch_model.bin", "data"):
@@ -463,9 +459,7 @@ def test_what_begins_like_safetensors_and_is_a_pickle_to_its_reader_is_a_pickle(
 
 
 @pytest.mark.parametrize("name", ["model.gguf", "model.safetensors", "model.onnx"])
-def test_what_is_called_one_of_the_formats_that_are_read_and_is_another_kind_is_refused_by_its_name(
-    name: str, tmp_path: Path
-) -> None:
+def test_other_kinds_under_the_name_of_a_read_format_are_refused(name: str, tmp_path: Path) -> None:
     for data, kind in (
         (BY_HEAD["tflite"][0], "tflite"),
         (zipped(ARCHIVES["zip"]), "zip"),
@@ -476,13 +470,13 @@ def test_what_is_called_one_of_the_formats_that_are_read_and_is_another_kind_is_
 
 
 @pytest.mark.parametrize("magic", [b"GGML", bytes(4), b"ggjt", b"\x89HDF"])
-def test_a_gguf_file_whose_first_four_bytes_are_others_is_refused_with_them(magic: bytes, tmp_path: Path) -> None:
+def test_gguf_files_with_another_magic_number_are_refused_with_it(magic: bytes, tmp_path: Path) -> None:
     with pytest.raises(MalformedFileException) as caught:
         inspect_bytes(magic + gguf_file()[4:], tmp_path / "model.gguf")
     assert repr(magic) in caught.value.reason
 
 
-def test_what_begins_as_onnx_does_is_onnx_only_where_a_graph_or_operators_follow(tmp_path: Path) -> None:
+def test_onnx_needs_a_graph_or_operators(tmp_path: Path) -> None:
     model = onnx.helper.make_model(onnx.helper.make_graph([], "g", [], []), producer_name="tests")
     assert isinstance(inspect_bytes(model.SerializeToString(), tmp_path / "model"), ONNXSchema)
     model.ClearField("graph")
@@ -491,7 +485,7 @@ def test_what_begins_as_onnx_does_is_onnx_only_where_a_graph_or_operators_follow
             inspect_bytes(data, tmp_path / "model")
 
 
-def test_what_is_called_a_pickle_and_is_another_kind_is_refused_by_its_name(tmp_path: Path) -> None:
+def test_other_kinds_under_the_name_of_a_pickle_are_refused(tmp_path: Path) -> None:
     for data, kind in ((zipped(ARCHIVES["zip"]), "zip"), (tarred({"a.txt": b"text"}), "tar")):
         with pytest.raises(MalformedFileException, match=f"is none: it is {kind}"):
             inspect_bytes(data, tmp_path / "model.pkl")
@@ -554,12 +548,12 @@ def sentencepiece_file(path: Path) -> bytes:
     ("kind", "make"),
     [("hdf5", hdf5_file), ("keras", keras_file), ("flax", flax_file), ("sentencepiece", sentencepiece_file)],
 )
-def test_what_the_libraries_of_formats_write_is_told(kind: str, make: Callable[[Path], bytes], tmp_path: Path) -> None:
+def test_files_of_other_libraries_are_recognised(kind: str, make: Callable[[Path], bytes], tmp_path: Path) -> None:
     schema = other(make(tmp_path / "written"), tmp_path / "file")
     assert (schema.format, schema.verdict) == (kind, None)
 
 
-def test_a_pickle_of_a_name_in_an_archive_counts_once(tmp_path: Path) -> None:
+def test_members_with_the_same_name_count_once(tmp_path: Path) -> None:
     schema = inspect_bytes(zipped({"data.pkl": pickle.dumps([1])}), tmp_path / "model.zip")
     assert isinstance(schema, PickleSchema)
     assert (schema.container, schema.pickles, schema.verdict) == ("zip", 1, "safe")

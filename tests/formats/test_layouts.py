@@ -1,4 +1,4 @@
-"""What repositories consist of: shapes of well-known ones, and the rules that they follow from."""
+"""Layouts of repositories: those of well-known ones, and the rules behind them."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""Licences: a text is one where all of it is, however it is set; and what is said of several is an expression."""
+"""Licences: a text is recognised as a whole, in any layout; several licences are one expression."""
 
 import json
 import os
@@ -93,7 +93,7 @@ def stated(package: Distribution) -> set[str]:
     return {CLASSIFIERS[one] for one in classifiers if one in CLASSIFIERS}
 
 
-def test_what_packages_bring_is_what_their_metadata_states() -> None:
+def test_licences_of_packages_match_their_metadata() -> None:
     read, known, wrong = 0, 0, []
     for package in distributions():
         for file in package.files or []:
@@ -132,7 +132,7 @@ def test_what_packages_bring_is_what_their_metadata_states() -> None:
     ],
     ids=["one line", "windows", "capitals", "quotes", "comments", "indented", "no title", "title", "holders", "named"],
 )
-def test_how_a_text_is_set_does_not_count(changed: str) -> None:
+def test_layout_of_a_text_does_not_count(changed: str) -> None:
     assert changed != MIT
     assert recognise_licence(changed) == "mit"
 
@@ -162,11 +162,11 @@ def test_a_text_with_more_or_less_than_the_licence_is_unknown(changed: str) -> N
     assert recognise_licence(changed) is None
 
 
-def test_numpy_whose_file_lists_what_it_brings_along_is_unknown() -> None:
+def test_a_text_of_several_licences_is_unknown() -> None:
     assert recognise_licence(licence_of("numpy", "LICENSE.txt")) is None
 
 
-def test_names_and_holders_are_filled_in_and_nothing_longer() -> None:
+def test_only_names_and_holders_may_be_filled_in() -> None:
     assert (
         recognise_licence(BSD.replace("the copyright holder nor", "the Regents of the University of X nor"))
         == "bsd-3-clause"
@@ -180,11 +180,11 @@ def test_our_own_licence_is_known_with_and_without_its_appendix() -> None:
     assert recognise_licence(APACHE[: APACHE.index("   END OF TERMS")]) == "apache-2.0"
 
 
-def test_a_text_that_is_too_long_is_passed_over() -> None:
+def test_texts_over_the_limit_are_unknown() -> None:
     assert recognise_licence("word " * 1_000_000) is None
 
 
-def test_a_text_that_is_longer_than_any_licence_is_none_and_is_read_no_further(tmp_path: Path) -> None:
+def test_texts_longer_than_any_licence_are_not_read_to_the_end(tmp_path: Path) -> None:
     own = (Path(__file__).parents[2] / "LICENSE").read_text()
     path = tmp_path / "LICENSE"
     path.write_text(own + "\n" * (5 * LONGEST))
@@ -193,7 +193,7 @@ def test_a_text_that_is_longer_than_any_licence_is_none_and_is_read_no_further(t
     assert (recognise_licence(own), recognise_licence(text.decode())) == ("apache-2.0", None)
 
 
-def test_of_thousands_of_licences_few_are_read() -> None:
+def test_the_number_of_licences_to_read_is_limited() -> None:
     licences = [f"LICENSE-{index:04}" for index in range(10_000)]
     assert describing_files(["a.safetensors", "sub/LICENSE", *licences]) == {*licences[:32]}
     assert describing_files([*DESCRIBING_FILES, *licences]) == {*DESCRIBING_FILES, *licences[:32]}
@@ -236,7 +236,7 @@ def test_every_text_of_spdx_is_recognised_as_itself() -> None:
         *((path, False) for path in ("license_plates.safetensors", "NOTICE", "README.md", "copying_model.onnx")),
     ],
 )
-def test_licences_are_looked_for_by_their_usual_names(path: str, expected: bool) -> None:
+def test_files_with_usual_names_are_licences(path: str, expected: bool) -> None:
     assert is_licence_file(path) is expected
 
 
@@ -255,7 +255,7 @@ def test_licences_are_looked_for_by_their_usual_names(path: str, expected: bool)
         (["mit, cc-by-4.0", "gpl-3.0"], "mit-cc-by-4.0 AND gpl-3.0"),
     ],
 )
-def test_several_licences_are_joined_and_none_breaks_out(licences: list[str], expected: str | None) -> None:
+def test_joined_licences_stay_operands(licences: list[str], expected: str | None) -> None:
     assert all_of(licences) == expected
 
 
@@ -269,11 +269,11 @@ def test_several_licences_are_joined_and_none_breaks_out(licences: list[str], ex
         ([], ["apache-2.0", "mit"], "apache-2.0 AND mit"),
     ],
 )
-def test_a_card_and_a_text_that_differ_both_count(card: list[str], texts: list[str], expected: str) -> None:
+def test_the_card_and_the_text_both_count(card: list[str], texts: list[str], expected: str) -> None:
     assert joined(card, texts) == expected
 
 
-def test_a_repository_names_all_its_licences_and_other_is_not_what_it_is_called() -> None:
+def test_repositories_list_all_licences() -> None:
     texts = {"README.md": b"---\nlicense: other\nlicense_name: mit\n---\n", "LICENSE-CODE": MIT.encode()}
     assert describe_repository({"README.md": texts["README.md"]}, {}).license == "other"
     assert describe_repository(texts, {}).license == "other AND mit"

@@ -46,7 +46,7 @@ def repository(config: dict[str, Any]) -> RepositoryDetailsSchema:  # Any: what 
         pytest.param(LLAMA_3_8B, 16 * 1024**3 // 131_072, id="Llama 3 8B"),
     ],
 )
-def test_a_token_takes_what_is_published(config: dict[str, Any], expected: int) -> None:
+def test_memory_of_a_token_matches_published_figures(config: dict[str, Any], expected: int) -> None:
     assert estimate_memory(repository(config), context_length=1, cache_dtype="BF16", runtime="vllm").cache == expected
 
 
@@ -65,14 +65,14 @@ def test_the_cache_of_llama_2_7b_takes_2_gib_at_4096_tokens() -> None:
     ],
     ids=["GPT-2", "Falcon 7B", "in a model of images", "wide heads", "mostly linear"],
 )
-def test_configurations_of_other_kinds_are_understood(config: dict[str, Any], elements: int) -> None:
+def test_special_configurations_are_estimated(config: dict[str, Any], elements: int) -> None:
     attention = repository(config).attention
     assert attention is not None
     assert attention.elements_per_token == elements
 
 
 @pytest.mark.parametrize("config", [{}, {**LLAMA_3_8B, "is_encoder_decoder": True}, {"num_hidden_layers": 10**9}])
-def test_what_says_too_little_has_weights_and_no_cache(config: dict[str, Any]) -> None:
+def test_incomplete_configurations_have_weights_and_no_cache(config: dict[str, Any]) -> None:
     model = repository(config)
     assert estimate_memory(model, context_length=0).weights == 0
     estimate = estimate_memory(model, context_length=1)
@@ -99,21 +99,21 @@ def test_weights_and_cache_add_up_and_quantized_caches_are_smaller() -> None:
         (1, ["F16"], "cache_dtype"),
     ],
 )
-def test_what_makes_no_sense_is_refused(length: Any, dtype: Any, field: str) -> None:
+def test_invalid_arguments_are_refused(length: Any, dtype: Any, field: str) -> None:
     with pytest.raises(InvalidInputException) as raised:
         estimate_memory(repository(LLAMA_3_8B), context_length=length, cache_dtype=dtype)
     assert raised.value.field == field
 
 
 @pytest.mark.parametrize("model", ["model.gguf", None, SafetensorsSchema.model_construct()])
-def test_what_tells_of_no_layers_is_refused_by_its_kind(model: Any) -> None:
+def test_descriptions_without_layers_are_refused(model: Any) -> None:
     with pytest.raises(InvalidInputException, match=f"^model is of kind {type(model).__name__}, .* inspect_directory"):
         estimate_memory(model, context_length=1)
 
 
 @pytest.mark.parametrize("model", PUBLISHED, ids=lambda model: f"{model.name} in {model.runtime}")
 @pytest.mark.parametrize("tokens", [8192, 131_072])
-def test_the_cache_of_a_published_model_is_what_its_layers_come_to(model: Published, tokens: int) -> None:
+def test_the_cache_of_published_models_follows_from_their_layers(model: Published, tokens: int) -> None:
     estimate = estimate_memory(repository(model.config), context_length=tokens, runtime=model.runtime)
     assert estimate.cache == 2 * elements(model, tokens)
 

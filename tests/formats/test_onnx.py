@@ -1,4 +1,4 @@
-"""ONNX: what is skimmed is what the reference library loads; what is hostile is refused, what is far is unknown."""
+"""ONNX: files are read as the reference library loads them; hostile ones are refused."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -147,7 +147,7 @@ async def test_a_remote_file_within_the_budget_is_read_without_its_weights() -> 
     assert sum(length for _, length in ranges.read) < len(data) // 50
 
 
-async def test_what_is_beyond_the_budget_is_unknown_until_it_is_fetched() -> None:
+async def test_fields_beyond_the_budget_are_unknown() -> None:
     data = made(count=1_000_000).SerializeToString()
     ranges = Ranges(data, path="a.onnx")
     schema = await ranges.inspect(byte_budget=65_700)
@@ -174,14 +174,12 @@ HOSTILE: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE.keys())
-def test_what_is_hostile_is_refused(data: bytes, tmp_path: Path) -> None:
+def test_hostile_files_are_refused(data: bytes, tmp_path: Path) -> None:
     with pytest.raises((MalformedFileException, FormatLimitException)):
         inspect_bytes(data, tmp_path / "a.onnx")
 
 
-def test_packed_dimensions_of_many_weights_are_unknown_beyond_the_budget(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_packed_dimensions_spend_the_budget(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(source, "MAX_STEPS", 10_000)
     weights = (b"\x2a\x42\x0a\x40" + b"\x01" * 63 + b"\x00") * 1_000  # some 3,000 fields, and 64,000 numbers in them
     length = bytes([len(weights) & 0x7F | 0x80, len(weights) >> 7 & 0x7F | 0x80, len(weights) >> 14])
@@ -268,7 +266,7 @@ async def test_external_data_outside_of_the_directory_is_named_and_never_followe
     assert location not in {file for one in described.layout.variants for file in one.files}
 
 
-def test_long_metadata_is_kept_and_what_is_too_long_is_named(tmp_path: Path) -> None:
+def test_longer_metadata_is_cut_and_named(tmp_path: Path) -> None:
     model = made()
     helper.set_model_props(model, {"tokens": "t" * 70_000, "short": "s"})
     kept = inspect_bytes(model.SerializeToString(), tmp_path / "a.onnx")
@@ -352,14 +350,14 @@ QUANTIZED: dict[str, tuple[list[onnx.NodeProto], dict[str, np.ndarray[Any, Any]]
 
 
 @pytest.mark.parametrize("name", QUANTIZED)
-def test_quantized_weights_are_counted_without_what_scales_them(name: str, tmp_path: Path) -> None:
+def test_quantized_weights_are_counted_without_scales(name: str, tmp_path: Path) -> None:
     nodes, weights, learned = QUANTIZED[name]
     count = quantized(tmp_path, nodes, weights).count
     assert count is not None
     assert (count.parameters, count.stored) == (learned, sum(weight.size for weight in weights.values()))
 
 
-def test_weights_of_the_graph_are_counted_that_an_inner_graph_unpacks(tmp_path: Path) -> None:
+def test_weights_that_an_inner_graph_unpacks_are_counted(tmp_path: Path) -> None:
     """Also those that are constants, and four bits each by their own type."""
     scale = helper.make_node("Constant", [], ["s"], value=numpy_helper.from_array(np.zeros(4, F32)))
     node = helper.make_node("DequantizeLinear", ["w", "s"], ["y"])
@@ -383,9 +381,7 @@ def test_weights_of_the_graph_are_counted_that_an_inner_graph_unpacks(tmp_path: 
         (helper.make_node("MatMulNBits", ["x", "B", "s"], ["y"], K=64, N=8, bits=0), "packed in a way"),
     ],
 )
-def test_what_a_graph_does_not_tell_of_its_weights_is_unknown(
-    tmp_path: Path, node: onnx.NodeProto, problem: str
-) -> None:
+def test_parameters_of_ambiguous_graphs_are_unknown(tmp_path: Path, node: onnx.NodeProto, problem: str) -> None:
     weights: dict[str, np.ndarray[Any, Any]] = {
         "B": np.zeros((8, 2, 16), U8),
         "f": np.zeros(5000, F32),

@@ -1,4 +1,4 @@
-"""How many parameters a model has, however its weights are packed."""
+"""Parameters of a model, however its weights are packed."""
 
 import json
 from typing import Any, Final
@@ -108,14 +108,14 @@ PLAIN: Final[_Tensors] = {"q.weight": ("BF16", (4096, 4096))}
         ),
     ],
 )
-def test_parameters_are_what_was_learned(config: dict[str, Any], tensors: _Tensors, parameters: int) -> None:
+def test_parameters_are_counted_without_bookkeeping(config: dict[str, Any], tensors: _Tensors, parameters: int) -> None:
     quantization = read_quantization(json.loads(json.dumps(config)), {})
     counted = count_parameters((StoredTensor(name, *value) for name, value in tensors.items()), quantization)
     assert counted.parameters == parameters
 
 
 @pytest.mark.parametrize("method", ["exl2", "aqlm", "hqq"])
-def test_parameters_of_mixed_bits_are_unknown_and_the_reason_is_said(method: str) -> None:
+def test_parameters_of_mixed_bits_are_unknown_with_a_reason(method: str) -> None:
     quantization = read_quantization(_settings(quant_method=method, bits=4.25), {})
     counted = count_parameters([StoredTensor("q.q_weight", "I32", (10, 10))], quantization)
     assert (counted.stored, counted.parameters) == (100, None)
@@ -123,7 +123,7 @@ def test_parameters_of_mixed_bits_are_unknown_and_the_reason_is_said(method: str
     assert method in counted.problem
 
 
-def test_parameters_are_unknown_where_the_bits_of_a_packed_weight_are_not_told() -> None:
+def test_parameters_of_packed_weights_need_their_bits() -> None:
     quantization = read_quantization(_settings(quant_method="compressed-tensors", format="pack-quantized"), {})
     counted = count_parameters([StoredTensor(name, *value) for name, value in PACKED.items()], quantization)
     assert (counted.parameters, counted.problem) == (None, "compressed-tensors does not say how many bits a weight has")
@@ -150,7 +150,7 @@ def test_a_configuration_without_quantization_has_none() -> None:
     assert read_quantization({"quantization": {}, "quantization_config": None}, {}) is None
 
 
-def test_a_pattern_that_is_no_simple_expression_names_nothing() -> None:
+def test_complex_patterns_match_nothing() -> None:
     settings = _settings(quant_method="compressed-tensors", format="nvfp4-pack-quantized", ignore=["re:(a|b)+$"])
     quantization = read_quantization(settings, {})
     assert quantization is not None

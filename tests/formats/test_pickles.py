@@ -1,4 +1,4 @@
-"""Pickles: the verdict is never safer than picklescan's, nothing is executed, and what is hostile costs little."""
+"""Pickles: no verdict is safer than picklescan's, nothing is executed, and hostile files cost little."""
 
 import bz2
 import collections
@@ -228,7 +228,7 @@ def test_the_verdict_is_right_and_never_safer_than_that_of_picklescan(
     assert ORDER.index(expected) >= ORDER.index(theirs)
 
 
-def test_a_pickle_that_is_another_one_once_it_is_unpacked_is_judged_by_both(tmp_path: Path) -> None:
+def test_a_pickle_inside_of_a_packed_pickle_is_judged_too(tmp_path: Path) -> None:
     packed = bz2.compress(b"") + bz2.compress(named("os", "system"))
     path = tmp_path / "model.joblib"
     with path.open("wb") as file:  # to a pickle's reader, the first bytes tell a length
@@ -244,7 +244,7 @@ def test_a_pickle_that_is_another_one_once_it_is_unpacked_is_judged_by_both(tmp_
 
 @pytest.mark.parametrize("ending", [".pt", ".bin", ".pkl", ".ckpt"])
 @pytest.mark.parametrize("data", [pytest.param(data, id=name) for name, data in NONE.items()])
-def test_what_is_called_a_pickle_and_is_none_is_refused_as_unreadable(data: bytes, ending: str, tmp_path: Path) -> None:
+def test_files_that_are_no_pickles_are_refused_under_such_names(data: bytes, ending: str, tmp_path: Path) -> None:
     error, said = (
         (UnknownFormatException, "no safetensors") if ending == ".bin" else (MalformedFileException, "is none")
     )
@@ -252,7 +252,7 @@ def test_what_is_called_a_pickle_and_is_none_is_refused_as_unreadable(data: byte
         inspect_bytes(data, tmp_path / f"model{ending}")
 
 
-def test_an_import_that_is_not_called_makes_no_pickle_of_what_breaks_off(tmp_path: Path) -> None:
+def test_broken_streams_with_an_uncalled_import_are_no_pickles(tmp_path: Path) -> None:
     torn = named("os", "system").removesuffix(b"(tR.") + b"\xff"
     assert verdict(torn, tmp_path / "model.pkl") == "dangerous"
     with pytest.raises(UnknownFormatException):
@@ -260,14 +260,14 @@ def test_an_import_that_is_not_called_makes_no_pickle_of_what_breaks_off(tmp_pat
 
 
 @pytest.mark.parametrize(("ending", "expected"), [(".pt", "safe"), (".bin", "safe"), (".pkl", "suspicious")])
-def test_weights_after_the_pickles_are_out_of_place_only_where_a_pickle_is_promised(
+def test_weights_behind_pickles_are_suspicious_only_under_names_of_pickles(
     ending: str, expected: str, tmp_path: Path
 ) -> None:
     path = tmp_path / f"model{ending}"
     assert verdict(old_torch(stored(4), bytes(16)), path) == expected == scanned(path)
 
 
-def test_weights_of_pytorchs_old_format_are_skipped_by_the_sizes_that_its_pickles_tell(tmp_path: Path) -> None:
+def test_weights_of_pytorchs_old_format_are_skipped_by_their_sizes(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     for number in range(300):
         floats = random.Random(number).choices([0.02, -0.5, 1.0, 3.25], k=50)
@@ -291,7 +291,7 @@ def test_every_import_that_picklescan_knows_is_judged_no_safer() -> None:
     assert [(module, name) for module, names, name in allowed if names == "*" or name in names] == []
 
 
-def test_what_is_imported_is_listed_once_and_sorted(tmp_path: Path) -> None:
+def test_imports_are_sorted_and_unique(tmp_path: Path) -> None:
     schema = inspect_bytes(pickle.dumps([Call(eval, "1"), Call(eval, "2"), Decimal(1)]), tmp_path / "a.pkl")
     assert isinstance(schema, PickleSchema)
     found = [(i.module, i.name, i.verdict) for i in schema.imports]
@@ -299,7 +299,7 @@ def test_what_is_imported_is_listed_once_and_sorted(tmp_path: Path) -> None:
     assert PickleSchema.model_validate_json(schema.model_dump_json()) == schema
 
 
-def test_an_array_of_objects_is_looked_through_and_one_of_numbers_is_not(tmp_path: Path) -> None:
+def test_arrays_of_objects_are_scanned(tmp_path: Path) -> None:
     import numpy as np
 
     plain, objects = io.BytesIO(), io.BytesIO()
@@ -315,7 +315,7 @@ def test_an_array_of_objects_is_looked_through_and_one_of_numbers_is_not(tmp_pat
     ["'object'", r"'|\x4f'", "'obj' 'ect'", " " * 70_000 + "'|O'", "[('a', 'object')]", "('object', (1,))"],
     ids=["by name", "escaped", "in pieces", "far behind", "in a field", "in an array"],
 )
-def test_an_array_of_objects_is_looked_through_however_its_header_says_so(descr: str, tmp_path: Path) -> None:
+def test_arrays_of_objects_are_scanned_with_any_header(descr: str, tmp_path: Path) -> None:
     header = f"{{'descr': {descr}, 'fortran_order': False, 'shape': (1,), }}\n".encode()
     data = b"\x93NUMPY\x02\x00" + struct.pack("<I", len(header)) + header + named("os", "system")
     assert verdict(data, tmp_path / "model.npy") == "dangerous"
@@ -326,7 +326,7 @@ NUMBERS = {"'<f4'": 4, "'|b1'": 1, "'<M8[ns]'": 8, "'<U3'": 12, "[('pos', '<f4',
 
 
 @pytest.mark.parametrize(("descr", "size"), NUMBERS.items())
-def test_an_array_of_numbers_is_safe_whatever_its_fields_are_called(descr: str, size: int, tmp_path: Path) -> None:
+def test_arrays_of_numbers_are_safe_with_any_field_names(descr: str, size: int, tmp_path: Path) -> None:
     header = f"{{'descr': {descr}, 'fortran_order': False, 'shape': (1, 2), }}   \n".encode()
     array = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(2 * size)
     assert verdict(array, tmp_path / "model.npy") == "safe"
@@ -338,7 +338,7 @@ def test_an_array_of_numbers_is_safe_whatever_its_fields_are_called(descr: str, 
 
 
 @pytest.mark.parametrize("protocol", range(6))
-def test_what_numpy_pickles_its_arrays_as_is_safe(protocol: int, tmp_path: Path) -> None:
+def test_pickled_arrays_of_numpy_are_safe(protocol: int, tmp_path: Path) -> None:
     import numpy as np
 
     grid = np.arange(6.0).reshape(2, 3)
@@ -372,7 +372,7 @@ def test_arrays_that_joblib_writes_between_instructions_are_skipped(protocol: in
         assert (schema.verdict, schema.findings) == ("suspicious", ())
 
 
-def test_an_array_of_joblibs_that_cannot_be_skipped_hides_what_follows(tmp_path: Path) -> None:
+def test_an_array_of_joblib_of_unknown_size_hides_imports(tmp_path: Path) -> None:
     import joblib
     import numpy as np
 
@@ -384,7 +384,7 @@ def test_an_array_of_joblibs_that_cannot_be_skipped_hides_what_follows(tmp_path:
     assert verdict(renamed, path) == "dangerous"
 
 
-def test_what_an_unpickler_that_skips_no_array_would_call_is_listed_too(tmp_path: Path) -> None:
+def test_imports_of_an_unpickler_without_joblib_are_listed_too(tmp_path: Path) -> None:
     import joblib
     import numpy as np
 
@@ -429,7 +429,7 @@ def test_random_numbers_are_no_pickles() -> None:
     assert outcomes == {"unknown": 10_000}
 
 
-def test_nothing_that_either_of_cpythons_unpicklers_looks_up_in_a_mutated_pickle_goes_unlisted() -> None:
+def test_all_imports_of_both_unpicklers_in_mutated_pickles_are_listed() -> None:
     with warnings.catch_warnings(action="ignore"):  # of odd escapes
         outcomes = collections.Counter(compare(data) for data in mutants(8_000, seed=2))
     assert outcomes["listed"] > 3_000
@@ -444,14 +444,14 @@ def test_a_pickle_that_runs_before_it_breaks_off_is_recognised(before: bytes, af
     assert verdict(zipped({"model/0": data}), tmp_path / "model.pt") == "dangerous"
 
 
-def test_a_pickle_is_recognised_whatever_it_is_called(tmp_path: Path) -> None:
+def test_pickles_are_recognised_under_any_name(tmp_path: Path) -> None:
     assert verdict(stack_global("os", "system"), tmp_path / "model.safetensors") == "dangerous"
     assert verdict(pickle.dumps([1], 0), tmp_path / "unnamed") == "safe"
 
 
 @pytest.mark.parametrize("data", [b"", b"# Notes\n", b"{}", b"\x00" * 100, b"<p>"])
 @pytest.mark.parametrize("name", ["notes.md", "unnamed", "vocabulary.dat"])
-def test_what_is_no_pickle_from_the_first_byte_on_is_unknown(data: bytes, name: str, tmp_path: Path) -> None:
+def test_other_first_bytes_are_of_no_known_format(data: bytes, name: str, tmp_path: Path) -> None:
     with pytest.raises(UnknownFormatException, match="no safetensors"):
         inspect_bytes(data, tmp_path / name)
 
@@ -470,9 +470,7 @@ def beyond(data: bytes, path: Path) -> tuple[str, str]:
     return schema.verdict, schema.findings[0]
 
 
-def test_a_zip_bomb_is_unknown_before_it_unfolds(
-    few_steps: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_zip_bombs_are_unknown(few_steps: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(packed_module, "MAX_UNPACKED", 32 * 1024**2)
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     bomb = pickle.PROTO + b"\x04" + b"N0" * few_steps
@@ -504,7 +502,7 @@ def _archive(packed: bytes, *, claimed: int) -> bytes:
 @pytest.mark.parametrize(
     ("before", "expected"), [(b"", "suspicious"), (stack_global("os", "system")[2:-1] + b"0", "dangerous")]
 )
-def test_of_a_pickle_without_end_the_worst_is_told_and_that_more_may_follow(
+def test_endless_pickles_get_the_verdict_of_their_beginning(
     before: bytes, expected: str, name: str, few_steps: int, tmp_path: Path
 ) -> None:
     endless = b"\x80\x04" + before + b"N0" * few_steps
@@ -519,23 +517,21 @@ def test_of_a_pickle_without_end_the_worst_is_told_and_that_more_may_follow(
 
 
 @pytest.mark.parametrize("members", [0, 100])
-async def test_what_a_remote_archive_was_found_to_do_counts_also_where_not_all_of_it_may_be_read(members: int) -> None:
+async def test_findings_in_a_part_of_a_remote_archive_count(members: int) -> None:
     rest = {f"m/{index}.pkl": pickle.dumps(bytes(range(256)) * 400) for index in range(members)}
     schema = await Ranges(zipped({"m/a.pkl": stack_global("os", "system"), **rest}), path="a.pt").inspect()
     assert isinstance(schema, PickleSchema)
     assert (schema.verdict, len(schema.findings)) == ("dangerous", 1 if members else 0)
 
 
-async def test_a_remote_archive_of_which_nothing_bad_is_known_is_unknown_where_not_all_of_it_may_be_read() -> None:
+async def test_a_remote_archive_without_findings_is_unknown_beyond_the_budget() -> None:
     members = {f"m/{index}.pkl": pickle.dumps(bytes(range(256)) * 400) for index in range(100)}
     with pytest.raises(FormatLimitException, match="requests"):
         await Ranges(zipped(members), path="a.pt").inspect()
 
 
 @pytest.mark.parametrize("before", [b"", pickle.dumps("one"), pickle.dumps(None)])
-def test_a_pickle_that_fills_the_memo_is_unknown_beyond_that(
-    before: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_pickles_that_fill_the_memo_are_unknown(before: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(machine, "MAX_MEMO", 1000)
     assert verdict(before + b"\x80\x04N" + b"\x94" * 400 + b".", tmp_path / "a.pickles.bin") == "safe"
     found, reason = beyond(before + b"\x80\x04N" + b"\x94" * 1001 + b".", tmp_path / "b.pkl")
@@ -543,7 +539,7 @@ def test_a_pickle_that_fills_the_memo_is_unknown_beyond_that(
     assert "memo" in reason
 
 
-async def test_a_remote_archive_is_looked_through_without_its_weights() -> None:
+async def test_remote_archives_are_scanned_without_their_weights() -> None:
     members = {"m/data.pkl": WEIGHTS} | {f"m/data/{n}": random.Random(n).randbytes(100_000) for n in range(30)}
     ranges = Ranges(zipped(members), path="a.pt")
     schema = await ranges.inspect()
@@ -553,7 +549,7 @@ async def test_a_remote_archive_is_looked_through_without_its_weights() -> None:
     assert sum(length for _, length in ranges.read) < 200_000
 
 
-async def test_a_remote_archive_of_arrays_is_looked_through_whatever_they_are_called() -> None:
+async def test_remote_archives_of_arrays_are_scanned_with_any_names() -> None:
     header = b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }\n"
     array = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + pickle.dumps(Call(eval, "1"))
     data = zipped({"data/0": array})
@@ -562,7 +558,7 @@ async def test_a_remote_archive_of_arrays_is_looked_through_whatever_they_are_ca
     assert schema.verdict == "dangerous"
 
 
-async def test_a_remote_pickle_is_looked_through_without_its_data() -> None:
+async def test_remote_pickles_are_scanned_without_their_data() -> None:
     ranges = Ranges(pickle.dumps([b"x" * 10_000_000, Call(eval, "1")]), path="a.pkl")
     schema = await ranges.inspect()
     assert isinstance(schema, PickleSchema)
@@ -585,7 +581,7 @@ values = st.recursive(
 
 @settings(max_examples=150, deadline=None)
 @given(value=values, protocol=st.integers(0, 5))
-def test_what_has_only_plain_values_is_whole_and_not_dangerous(
+def test_pickles_of_plain_values_are_whole_and_not_dangerous(
     value: object, protocol: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     schema = inspect_bytes(pickle.dumps(value, protocol), tmp_path_factory.getbasetemp() / "value.pkl")
@@ -666,13 +662,13 @@ def test_an_archive_with_any_bytes_changed_is_read_or_refused(
         inspect_bytes(bytes(mutated), tmp_path_factory.getbasetemp() / "mutated.pt")
 
 
-def test_an_empty_file_with_a_telling_name_is_refused(tmp_path: Path) -> None:
+def test_empty_files_with_the_name_of_a_pickle_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.safetensors").write_bytes(b"")
     with pytest.raises(MalformedFileException):
         inspect_file(tmp_path / "a.safetensors")
 
 
-def test_an_archive_that_counts_in_64_bits_is_looked_through(tmp_path: Path) -> None:
+def test_zip64_archives_are_scanned(tmp_path: Path) -> None:
     data = zipped({"m/data.pkl": named("os", "system")})
     body, (_, _, _, _, count, size, offset, _) = data[:-22], struct.unpack("<4s4H2IH", data[-22:])
     record = struct.pack("<4sQ2H2I4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, size, offset)
@@ -688,7 +684,7 @@ def test_an_archive_that_counts_in_64_bits_is_looked_through(tmp_path: Path) -> 
     assert verdict(lost, tmp_path / "b.pt") == "suspicious"
 
 
-def test_an_archive_whose_end_tells_of_two_directories_is_suspicious(tmp_path: Path) -> None:
+def test_archives_with_two_directories_are_suspicious(tmp_path: Path) -> None:
     data = zipped({"a.pkl": WEIGHTS, "b.pkl": named("os", "system")})
     body, (_, _, _, _, _, size, offset, _) = data[:-22], struct.unpack("<4s4H2IH", data[-22:])
     both = body[offset:]

@@ -1,4 +1,4 @@
-"""Repositories as they are generated: what an inspection and a plan say of each is right, and the same."""
+"""Generated repositories: inspections and plans of each are right, and agree."""
 
 import asyncio
 from pathlib import Path
@@ -17,7 +17,7 @@ def test_there_are_sixty_shapes() -> None:
 
 
 @pytest.mark.parametrize("row", REPOSITORIES, ids=lambda row: row.name)
-async def test_what_is_said_of_a_repository_is_right_whoever_is_asked(row: Row, tmp_path: Path) -> None:
+async def test_inspections_and_plans_of_repositories_agree(row: Row, tmp_path: Path) -> None:
     root = write_repository(tmp_path / "m", row)
     found = inspect_directory(root)
     layout = found.layout

@@ -1,4 +1,4 @@
-"""Repositories: what texts and headers say together, checked against each other where they can disagree."""
+"""Repositories: their texts and headers together, checked against each other."""
 
 import json
 from pathlib import Path
@@ -49,7 +49,7 @@ def shards(directory: Path, *, claimed: int = 12) -> Path:
     return index
 
 
-def test_a_repository_says_what_its_parts_say(tmp_path: Path) -> None:
+def test_repositories_are_described_by_their_files(tmp_path: Path) -> None:
     shards(tmp_path)
     config = {"architectures": ["BertModel"], "model_type": "bert", "max_position_embeddings": 512, "vocab_size": 30522}
     config |= {"num_hidden_layers": 6, "num_attention_heads": 12, "hidden_size": 384, "torch_dtype": "float32"}
@@ -75,7 +75,7 @@ def test_a_repository_says_what_its_parts_say(tmp_path: Path) -> None:
     assert RepositoryDetailsSchema.model_validate_json(found.model_dump_json()) == found
 
 
-def test_of_several_models_only_what_all_say_is_said_and_of_one_of_them_all(tmp_path: Path) -> None:
+def test_several_models_are_described_by_their_common_facts(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write(tmp_path / f"{name}.gguf", words=70)
     found = inspect_directory(tmp_path)
@@ -88,7 +88,7 @@ def test_of_several_models_only_what_all_say_is_said_and_of_one_of_them_all(tmp_
     assert (found.tokenizer, found.license, found.has_chat_template) == ("gpt2", "mit", True)
 
 
-def test_a_cache_that_consists_of_links_is_read_and_a_directory_that_holds_itself_is_not_for_ever(
+def test_links_to_files_are_followed_and_links_to_directories_are_not(
     tmp_path: Path,
 ) -> None:
     shards(tmp_path / "blobs")
@@ -101,12 +101,12 @@ def test_a_cache_that_consists_of_links_is_read_and_a_directory_that_holds_itsel
     assert inspect_directory(snapshot).parameters == 6
 
 
-def test_an_empty_directory_says_nothing(tmp_path: Path) -> None:
+def test_an_empty_directory_has_an_empty_description(tmp_path: Path) -> None:
     assert inspect_directory(tmp_path) == RepositoryDetailsSchema(size=0)
 
 
 @pytest.mark.parametrize("name", ["typo", "file"])
-def test_what_is_no_directory_is_not_taken_for_an_empty_one(name: str, tmp_path: Path) -> None:
+def test_paths_that_are_no_directories_are_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match=name):
         inspect_directory(tmp_path / name)
@@ -123,16 +123,14 @@ def test_what_is_no_directory_is_not_taken_for_an_empty_one(name: str, tmp_path:
     ],
     ids=["a web page", "a list", "deep", "half", "large"],
 )
-def test_a_description_that_is_none_is_refused(
-    name: str, text: str, error: type[FormatException], tmp_path: Path
-) -> None:
+def test_invalid_descriptions_are_refused(name: str, text: str, error: type[FormatException], tmp_path: Path) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(error) as raised:
         inspect_directory(tmp_path)
     assert name in raised.value.path
 
 
-def test_a_config_may_hold_anything_at_all() -> None:
+def test_any_configuration_is_described() -> None:
     config = {"architectures": [1, None, "A"], "model_type": 7, "text_config": [], "num_hidden_layers": -1}
     config |= {"quantization_config": {"quant_method": "gptq"}, "max_position_embeddings": "many", "vocab_size": 1e9}
     found = describe_repository({"config.json": json.dumps(config).encode()}, {})
@@ -140,7 +138,7 @@ def test_a_config_may_hold_anything_at_all() -> None:
     assert (found.context_length, found.vocabulary_size, found.attention) == (None, None, None)
 
 
-def test_shards_and_index_are_one_model(tmp_path: Path) -> None:
+def test_shards_and_their_index_are_one_model(tmp_path: Path) -> None:
     schema = inspect_shards(shards(tmp_path, claimed=13))
     assert list(schema.shards) == ["a.safetensors", "b.safetensors"]
     assert (schema.parameters, schema.parameters_by_dtype, schema.claimed_size) == (6, {"F16": 6}, 13)
@@ -171,7 +169,7 @@ def test_an_index_that_does_not_fit_is_refused(index: object, problem: str | Non
         combine_shards(json.dumps(index).encode(), known, path="index")
 
 
-def test_a_tensor_that_the_index_leaves_out_is_refused(tmp_path: Path) -> None:
+def test_tensors_that_the_index_omits_are_refused(tmp_path: Path) -> None:
     index = shards(tmp_path)
     (tmp_path / "a.safetensors").write_bytes(
         safetensors_file({"x": entry("F16", [3], 0, 6), "hidden": entry("U8", [1], 6, 7)}, bytes(7))

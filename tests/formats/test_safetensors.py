@@ -1,4 +1,4 @@
-"""safetensors: what the reference implementation reads we read alike, what it refuses we refuse."""
+"""safetensors: files that the reference implementation reads are read alike, those that it refuses are refused."""
 
 import json
 import struct
@@ -106,7 +106,7 @@ def accepted(data: bytes) -> bool:
 
 @pytest.mark.usefixtures("in_pieces")
 @pytest.mark.parametrize("data", REFUSED.values(), ids=REFUSED.keys())
-def test_what_the_reference_refuses_is_refused_with_path_and_format(data: bytes, tmp_path: Path) -> None:
+def test_files_that_the_reference_refuses_are_refused_with_path_and_format(data: bytes, tmp_path: Path) -> None:
     assert not accepted(data)
     path = tmp_path / "a.safetensors"
     with pytest.raises((MalformedFileException, FormatLimitException)) as raised:
@@ -116,7 +116,7 @@ def test_what_the_reference_refuses_is_refused_with_path_and_format(data: bytes,
 
 @pytest.mark.usefixtures("in_pieces")
 @pytest.mark.parametrize("data", STRICTER.values(), ids=STRICTER.keys())
-def test_what_the_specification_does_not_allow_is_refused_too(data: bytes, tmp_path: Path) -> None:
+def test_violations_of_the_specification_are_refused_too(data: bytes, tmp_path: Path) -> None:
     assert accepted(data)
     with pytest.raises(MalformedFileException):
         inspect_bytes(data, tmp_path / "a.safetensors")
@@ -176,7 +176,7 @@ def test_a_file_that_the_reference_wrote_is_read_alike(tmp_path: Path) -> None:
         ({"é": ONE}, b"1"),
     ],
 )
-def test_what_is_unusual_and_allowed_is_read_alike(header: dict[str, Any] | str, data: bytes, tmp_path: Path) -> None:
+def test_unusual_files_are_read_alike(header: dict[str, Any] | str, data: bytes, tmp_path: Path) -> None:
     same(safetensors_file(header, data), tmp_path / "a.safetensors")
 
 
@@ -210,7 +210,7 @@ def test_no_header_passes_that_the_reference_refuses(
         st.tuples(names, st.sampled_from(sorted(BITS)), st.lists(st.integers(0, 4), max_size=3)), max_size=6
     )
 )
-def test_every_file_that_is_right_is_read_alike(
+def test_valid_files_are_read_alike(
     tensors: list[tuple[str, str, list[int]]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     header, place = dict[str, Any](), 0
@@ -238,7 +238,7 @@ async def test_a_remote_file_takes_two_round_trips_and_no_byte_of_its_weights(te
     assert sum(length for _, length in ranges.read) <= max(65_536, len(ranges.data) - tensors)
 
 
-async def test_a_source_that_returns_something_else_is_refused() -> None:
+async def test_readers_that_return_another_length_are_refused() -> None:
     async def read_range(offset: int, length: int) -> bytes:
         return b"<html>"
 
@@ -246,7 +246,7 @@ async def test_a_source_that_returns_something_else_is_refused() -> None:
         await inspect_remote(read_range, path="a.safetensors", size=10)
 
 
-async def test_what_is_over_the_budget_is_refused_with_the_way_out() -> None:
+async def test_files_over_the_budget_are_refused_with_the_way_out() -> None:
     header = {f"layers.{n}.weight": T("U8", [1], n, n + 1) for n in range(2000)}
     ranges = Ranges(safetensors_file(header, bytes(2000)), path="a.safetensors")
     with pytest.raises(FormatLimitException, match="raise byte_budget") as raised:
@@ -259,7 +259,7 @@ async def test_what_is_over_the_budget_is_refused_with_the_way_out() -> None:
     ['"0":' + TEXT_ENTRY, '"\\u0030":' + TEXT_ENTRY, '"__metadata__":{"a":"c"}', '"b":' + TEXT_ENTRY],
     ids=["a name", "a name in disguise", "metadata", "a place"],
 )
-def test_what_an_earlier_piece_of_a_large_header_has_is_refused(again: str, tmp_path: Path) -> None:
+def test_names_of_an_earlier_piece_are_refused(again: str, tmp_path: Path) -> None:
     begun = (
         _many(30_000)[:-1]
         + ',"__metadata__":{"a":"b"},'
@@ -291,6 +291,6 @@ def _many(count: int) -> str:
     ],
     ids=["a million tensors", "millions of numbers", "millions of lists", "millions of pairs", "many texts"],
 )
-def test_a_header_that_unfolds_to_too_much_is_refused(header: Callable[[], str], tmp_path: Path) -> None:
+def test_headers_that_take_too_much_memory_are_refused(header: Callable[[], str], tmp_path: Path) -> None:
     with pytest.raises(FormatLimitException):
         inspect_bytes(safetensors_file(header()), tmp_path / "a.safetensors")
