@@ -45,8 +45,8 @@ def _grouped(layers: Iterable[AttentionLayersSchema]) -> tuple[AttentionLayersSc
     ordered = dict[AttentionLayersSchema, int]()
     for layer, alike in groupby(layers):
         ordered[layer] = ordered.get(layer, 0) + sum(one.count for one in alike)
-    kept = ((layer, count) for layer, count in ordered.items() if layer.kv_heads and count)
-    return tuple(layer.model_copy(update={"count": count}) for layer, count in kept)
+    attending = ((layer, count) for layer, count in ordered.items() if layer.kv_heads and count)
+    return tuple(layer.model_copy(update={"count": count}) for layer, count in attending)
 
 
 LayerKind: TypeAlias = Literal["full", "window", "recurrent", "none"]
@@ -98,7 +98,7 @@ def find_layers(values: Mapping[str, object], count: int) -> list[Layer]:
     window = number(values, "attention_chunk_size", "sliding_window", "attention_window_size", "sliding_window_size")
     layers = [Layer(kind, window if kind == "window" else None) for kind in kinds]
     shared = number(values, "num_kv_shared_layers")
-    return layers[: count - shared] if shared and shared < count else layers  # Gemma 3n: the last ones keep nothing
+    return layers[: count - shared] if shared and shared < count else layers  # the last ones of Gemma 3n store nothing
 
 
 def _kinds(values: Mapping[str, object], count: int) -> list[LayerKind]:
@@ -230,11 +230,6 @@ DEFAULTS: Final[Mapping[str, Mapping[str, int]]] = {
 }
 
 
-def with_defaults(config: Mapping[str, object]) -> Mapping[str, object]:
-    """Return a nested configuration with the defaults of its class."""
-    return {**DEFAULTS.get(str(config.get("model_type")), {}), **config}
-
-
 #: The keys of the language model in the configuration of a multimodal model.
 _INNER: Final = ("text_config", "llm_config", "language_config", "thinker_config", "text_model", "decoder")
 _DEPTH: Final = 4
@@ -268,14 +263,14 @@ def text_configuration(config: Mapping[str, object]) -> Mapping[str, object]:
         inner = next((value for name in _INNER if isinstance(value := config.get(name), dict)), None)
         if inner is None or number(config, *_FAMILY_LAYERS):
             return config
-        config = with_defaults(inner)
+        config = {**DEFAULTS.get(str(inner.get("model_type")), {}), **inner}
     return config
 
 
 def config_attention(config: Mapping[str, object]) -> AttentionSchema | None:
     """Return the attention of a model by its configuration; `None` where that omits too much."""
     values = text_configuration(config)
-    if _keeps_nothing(values):
+    if values.get("model_type") in _ENCODERS and values.get("is_decoder") is not True:
         return AttentionSchema(layers=())
     count = number(values, *_FAMILY_LAYERS)
     if not count or count > MAX_LAYERS:
@@ -283,16 +278,12 @@ def config_attention(config: Mapping[str, object]) -> AttentionSchema | None:
     if values.get("model_type") in _RECURRENT:
         return attention_of((), _states(values, count))
     layers = find_layers(values, count)
-    kept = list(_attention_layers(values, layers))
-    if len(kept) < sum(layer.kind in {"full", "window"} for layer in layers):
+    attending = list(_attention_layers(values, layers))
+    if len(attending) < sum(layer.kind in {"full", "window"} for layer in layers):
         return None
     crossed = values.get("is_encoder_decoder") is True or config.get("is_encoder_decoder") is True
     state = _crossed(values, count) if crossed else _states(values, sum(layer.kind == "recurrent" for layer in layers))
-    return attention_of(kept, state)
-
-
-def _keeps_nothing(values: Mapping[str, object]) -> bool:
-    return values.get("model_type") in _ENCODERS and values.get("is_decoder") is not True
+    return attention_of(attending, state)
 
 
 def _attention_layers(values: Mapping[str, object], layers: list[Layer]) -> Iterator[AttentionLayersSchema]:
@@ -509,7 +500,7 @@ def _gguf_window(values: Mapping[str, object], architecture: str | None, index: 
     if isinstance(pattern, tuple) and len(pattern) == count:
         return window if pattern[index] else None
     every = _GGUF_PATTERNS.get(architecture or "")
-    # Of all others llama.cpp keeps every token, whatever the file says.
+    # Of other models llama.cpp stores every token, whatever the file says.
     return window if every is not None and (index + 1) % every != 0 else None
 
 

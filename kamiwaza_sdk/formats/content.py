@@ -197,8 +197,8 @@ def _pointer(head: bytes, size: int) -> ContentFault | None:
     annex = _ANNEX_POINTER.match(_without_mark(head).replace(b"\\", b"/"))
     if annex is None:
         return None
-    told = _ANNEX_SIZE.search(annex[1])
-    length = f" to {int(told[1]):,} bytes" if told else ""
+    size_field = _ANNEX_SIZE.search(annex[1])
+    length = f" to {int(size_field[1]):,} bytes" if size_field else ""
     return ContentFault("git_annex_pointer", f"is a git-annex pointer{length}: fetch the file with `git annex get`")
 
 

@@ -113,8 +113,8 @@ class Repository:
     def context_length(self, variant: VariantSchema | None) -> int | None:
         """Return the number of tokens for which a variant was trained."""
         inner = text_configuration(self._config)
-        told = _number(inner, "max_position_embeddings", "n_positions", "n_ctx", "max_seq_len")
-        return told or self._gguf(variant).context_length
+        length = _number(inner, "max_position_embeddings", "n_positions", "n_ctx", "max_seq_len")
+        return length or self._gguf(variant).context_length
 
     @cached_property
     def _attention(self) -> AttentionSchema | None:
@@ -225,7 +225,8 @@ class Repository:
             return None, self.layout.reason if self.layout.variants or self.layout.incomplete else None
         if chosen.format not in READ_FORMATS:
             return None, f"its format, {chosen.format}, is none that is read"
-        wanted = _headers_of(chosen)
+        names = frozenset(chosen.files)
+        wanted = [path for path in chosen.files if weight_format(path, names) in READ_FORMATS]  # none of external data
         known = [path for path in wanted if path in self._summaries]
         if len(known) < len(wanted):
             return None, f"the headers of {len(wanted) - len(known)} of {len(wanted)} files were not read"
@@ -234,12 +235,6 @@ class Repository:
             return None, f"files of the format {chosen.format} do not say, or not at their beginning"
         total = sum_counts(counts)
         return total, total.problem
-
-
-def _headers_of(variant: VariantSchema) -> list[str]:
-    """Return the files of a variant that have a header: not those with external data."""
-    names = frozenset(variant.files)
-    return [path for path in variant.files if weight_format(path, names) in READ_FORMATS]
 
 
 def _read(variant: VariantSchema | None, summaries: Mapping[str, FileSummary]) -> list[str]:

@@ -33,7 +33,7 @@ def _fields(data: bytes, at: int = 0, end: int | None = None) -> list[_Field] | 
     """Return the first fields of a message that begins in these bytes; `None` where they are no message."""
     fields = list[_Field]()
     stop = len(data) if end is None else min(end, len(data))
-    is_cut = end is None or end > len(data)  # what is missing may follow in the file
+    is_cut = end is None or end > len(data)  # more of it may follow in the file
     while at < stop and len(fields) < _MOST_FIELDS:
         tag = _varint(data, at)
         if tag is None:

@@ -48,7 +48,7 @@ class HasWeights(Protocol):
 
     @property
     def attention(self) -> AttentionSchema | None:
-        """What the cache of a context is computed from."""
+        """From which the cache of a context is computed."""
         ...
 
 
@@ -187,7 +187,7 @@ def _bytes(elements: int, dtype: str) -> int:
 
 
 def _elements(attention: AttentionSchema, tokens: int, runtime: Runtime) -> int:
-    return sum(_kept(layers, tokens, runtime) * _of_a_token(layers, runtime) for layers in attention.layers)
+    return sum(_tokens_of(layers, tokens, runtime) * _of_a_token(layers, runtime) for layers in attention.layers)
 
 
 def _per_token(attention: AttentionSchema, runtime: Runtime) -> int:
@@ -200,7 +200,7 @@ def _of_a_token(layers: AttentionLayersSchema, runtime: Runtime) -> int:
     return layers.count * layers.kv_heads * (layers.key_length + layers.value_length)
 
 
-def _kept(layers: AttentionLayersSchema, tokens: int, runtime: Runtime) -> int:
+def _tokens_of(layers: AttentionLayersSchema, tokens: int, runtime: Runtime) -> int:
     """Return the number of tokens that a layer has room for."""
     if layers.window is None:
         return tokens

@@ -18,18 +18,6 @@ from typing import Final, NamedTuple
 from kamiwaza_sdk.formats.attention import text_configuration
 from kamiwaza_sdk.formats.schemas.files import StoredTensor
 
-__all__ = [
-    "MOST_COMPARISONS",
-    "ParameterCount",
-    "QUANTIZATION_FILES",
-    "Quantization",
-    "StoredTensor",
-    "count_parameters",
-    "read_quantization",
-    "sum_counts",
-]
-
-
 #: The files of AutoGPTQ, AutoAWQ and Model Optimizer of NVIDIA beside ``config.json``.
 QUANTIZATION_FILES: Final = ("quantize_config.json", "quant_config.json", "hf_quant_config.json")
 #: The names of formats of packed weights, and their bits.

@@ -5,7 +5,8 @@ from typing import Any, Final
 
 import pytest
 
-from kamiwaza_sdk.formats.parameters import StoredTensor, count_parameters, read_quantization
+from kamiwaza_sdk.formats.parameters import count_parameters, read_quantization
+from kamiwaza_sdk.formats.schemas.files import StoredTensor
 
 #: What one layer of 4096 x 4096 weights has.
 SQUARE: Final = 4096 * 4096

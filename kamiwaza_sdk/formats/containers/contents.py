@@ -406,9 +406,9 @@ def _long_name(info: tarfile.TarInfo, text: bytes, name: str | None, size: int |
     if info.type == tarfile.GNUTYPE_LONGNAME:
         return text.rstrip(b"\0").decode(errors="replace"), size
     if info.type == tarfile.XHDTYPE:
-        records = dict(_PAX_RECORD.findall(text))
-        digits = records.get(b"size", b"")
-        name = records[b"path"].decode(errors="replace") if b"path" in records else name
+        fields = dict(_PAX_RECORD.findall(text))
+        digits = fields.get(b"size", b"")
+        name = fields[b"path"].decode(errors="replace") if b"path" in fields else name
         size = int(digits) if digits.isdigit() and len(digits) < 20 else size  # noqa: PLR2004 - digits of 64 bits
     return name, size
 

@@ -187,11 +187,11 @@ def _with_external_data(
 
 def _with_named(one: Candidate, names: frozenset[str], beside: Mapping[str, Sequence[str]]) -> Candidate:
     """Add the files that a graph names, or note that they are missing."""
-    told = {f"{one.folder}/{name}" if one.folder else name for path in one.files for name in beside.get(path, ())}
-    if not told:
+    external = {f"{one.folder}/{name}" if one.folder else name for path in one.files for name in beside.get(path, ())}
+    if not external:
         return one
-    missing = tuple(sorted({*one.missing, *(told - names)}))[:_MOST_MISSING]
-    return replace(one, files=tuple(sorted({*one.files, *(told & names)})), missing=missing)
+    missing = tuple(sorted({*one.missing, *(external - names)}))[:_MOST_MISSING]
+    return replace(one, files=tuple(sorted({*one.files, *(external & names)})), missing=missing)
 
 
 def _with_data(one: Candidate, names: Sequence[str]) -> Candidate:

@@ -80,6 +80,13 @@ def _pushes(value: Value) -> Instruction:
     return push
 
 
+def _pushes_new(make: Callable[[], Value]) -> Instruction:
+    def push(machine: Machine, _: bytes | None) -> None:
+        machine.stack.append(make())
+
+    return push
+
+
 def _pushes_tuple(count: int) -> Instruction:
     def push(machine: Machine, _: bytes | None) -> None:
         machine.stack.append(machine.take(count))
@@ -88,21 +95,13 @@ def _pushes_tuple(count: int) -> Instruction:
 
 
 def _tuple(machine: Machine, _: bytes | None) -> None:
-    items = machine.pop_mark()
-    machine.stack.append(tuple(items))
-
-
-def _empty_list(machine: Machine, _: bytes | None) -> None:
-    machine.stack.append([])
+    items = tuple(machine.pop_mark())  # the call replaces the stack
+    machine.stack.append(items)
 
 
 def _list(machine: Machine, _: bytes | None) -> None:
     items = machine.pop_mark()
     machine.stack.append(items)
-
-
-def _empty_dict(machine: Machine, _: bytes | None) -> None:
-    machine.stack.append({})
 
 
 def _dict(machine: Machine, _: bytes | None) -> None:
@@ -137,7 +136,7 @@ def _appends(machine: Machine, _: bytes | None) -> None:
 
 
 def _set_items(machine: Machine, items: list[Value]) -> None:
-    if not items:  # the unpickler in C does not even look what it would set them in
+    if not items:  # then the unpickler in C ignores the target
         return
     target = machine.top()
     machine.change(target, (list, dict), (Kind.BYTEARRAY,))
@@ -414,11 +413,11 @@ INSTRUCTIONS: Final[dict[str, Instruction]] = {
     "TUPLE1": _pushes_tuple(1),
     "TUPLE2": _pushes_tuple(2),
     "TUPLE3": _pushes_tuple(3),
-    "EMPTY_LIST": _empty_list,
+    "EMPTY_LIST": _pushes_new(list),
     "LIST": _list,
     "APPEND": _append,
     "APPENDS": _appends,
-    "EMPTY_DICT": _empty_dict,
+    "EMPTY_DICT": _pushes_new(dict),
     "DICT": _dict,
     "SETITEM": _setitem,
     "SETITEMS": _setitems,

@@ -125,8 +125,8 @@ class Machine:
             other machine walks through the same pickle, and can decide it.
     """
 
-    def __init__(self, seen: Observations, *, keeps_memo: bool = True) -> None:
-        self.observations = seen
+    def __init__(self, observations: Observations, *, keeps_memo: bool = True) -> None:
+        self.observations = observations
         self.keeps_memo = keeps_memo
         self.stack = list[Value]()
         self.below = list[list[Value]]()
@@ -140,16 +140,16 @@ class Machine:
         if not self.keeps_memo:
             self.memo = {}
 
-    def copy_state(self, seen: Observations) -> "Machine":
+    def copy_state(self, observations: Observations) -> "Machine":
         """Return a machine in the same state, without the contents of containers."""
-        copy = Machine(seen, keeps_memo=self.keeps_memo)
+        copy = Machine(observations, keeps_memo=self.keeps_memo)
         copy.stack = _without_containers(self.stack)
         copy.below = [_without_containers(values) for values in self.below]
         copy.memo = dict(zip(self.memo, _without_containers(self.memo.values()), strict=True))
         copy.lenient = False
         return copy
 
-    # What instructions need.
+    # Operations of instructions.
 
     def pop(self) -> Value:
         """Pop the top of the stack."""

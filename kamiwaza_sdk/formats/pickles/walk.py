@@ -259,7 +259,7 @@ class _Walk:
         self.frame = 0
         if not self.result.pickles:
             self.result.has_proto = self.cursor.data[self.cursor.position] == _PROTO
-        if self.result.pickles == 1:  # from the second on, a memo that is kept differs from a new one
+        if self.result.pickles == 1:  # from the second pickle on, a shared memo differs from a new one
             self.machines.append(Machine(self.result, keeps_memo=False))
         for machine in self.machines:
             machine.begin()
@@ -407,7 +407,7 @@ class _Walk:
         """Add the result of that walk, if it has any: arrays are seldom instructions."""
         whole = self.plain is not None and self.plain.pickles > 0 and self.plain.error is None
         if self.result.error is not None and WRAPPED_ARRAY in self.result.imports and not whole:
-            self.result.imports.add(UNKNOWN)  # what joblib reads next cannot be told
+            self.result.imports.add(UNKNOWN)  # the next read of joblib is unknown
         if self.plain is not None and (whole or self.plain.calls):
             self.result.add(self.plain)
 

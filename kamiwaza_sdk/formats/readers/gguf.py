@@ -93,16 +93,15 @@ SCALARS: Final = {
 TEXT: Final = 8
 ARRAY: Final = 9
 MAX_KEY: Final = 65_535
-MAX_TEXT: Final = 16 * 1024**2
 #: The texts that a file may have in arrays: several times those of the largest vocabularies with their merges.
 MAX_TEXTS: Final = 4_000_000
 MAX_DEPTH: Final = 4
 #: Longer arrays and texts are skipped.
-KEPT_NUMBERS: Final = 1024
-KEPT_TEXTS: Final = 64
-KEPT_TEXT: Final = 65_536
+MOST_NUMBERS: Final = 1024
+MOST_TEXTS: Final = 64
+LONGEST_TEXT: Final = 65_536
 #: The bytes of all values that are stored.
-MAX_KEPT: Final = 16 * 1024**2
+MAX_STORED: Final = 16 * 1024**2
 _BYTE: Final = 7
 #: The bytes that a number counts for: at least those of the pointer to it.
 _NUMBER: Final = 8
@@ -122,7 +121,7 @@ class ValueReader:
         self.cursor = cursor
         self._order = order
         self._texts_left = MAX_TEXTS
-        self._kept = 0
+        self._stored = 0
 
     def unpack(self, form: str) -> Reading[tuple[Any, ...]]:  # Any: what `struct` gives
         """Return numbers in a format of `struct`."""
@@ -141,25 +140,25 @@ class ValueReader:
             pairs[key] = yield from self._read_value(kind)
         return pairs
 
-    def read_text(self, most: int = KEPT_TEXT) -> Reading[str]:
+    def read_text(self, most: int = LONGEST_TEXT) -> Reading[str]:
         """Return a text of at most so many bytes."""
         at = self.cursor.offset
         self.cursor.source.step(at, _VALUE_STEPS)
         (length,) = yield from self.unpack("Q")
         if length > most:
             self.cursor.source.exceed(f"a name of {length} bytes is over the limit of {most}", most, at)
-        return self._keep((yield from self.cursor.take(length)))
+        return self._decode((yield from self.cursor.take(length)))
 
-    def _keep(self, text: bytes) -> str:
+    def _decode(self, text: bytes) -> str:
         self._charge(len(text))
         # Vocabularies of bytes are not all text; nothing is decided by what could not be decoded.
         return text.decode(errors="replace")
 
     def _charge(self, size: int) -> None:
-        self._kept += size
-        if self._kept > MAX_KEPT:
-            what = f"keys, short texts and short arrays take more than {MAX_KEPT} bytes; that is no ordinary file"
-            self.cursor.source.exceed(what, MAX_KEPT, self.cursor.offset)
+        self._stored += size
+        if self._stored > MAX_STORED:
+            what = f"keys, short texts and short arrays take more than {MAX_STORED} bytes; that is no ordinary file"
+            self.cursor.source.exceed(what, MAX_STORED, self.cursor.offset)
 
     def _read_value(self, kind: int) -> Reading[GGUFValue]:
         if kind in SCALARS:
@@ -167,8 +166,8 @@ class ValueReader:
             return number
         if kind == TEXT:
             (length,) = yield from self.unpack("Q")
-            if length <= KEPT_TEXT:
-                return self._keep((yield from self.cursor.take(length)))
+            if length <= LONGEST_TEXT:
+                return self._decode((yield from self.cursor.take(length)))
             yield from self._skip(length)
             return GGUFArraySchema(type="text", length=length)
         if kind == ARRAY:
@@ -196,7 +195,7 @@ class ValueReader:
         self.cursor.source.step(self.cursor.offset, _VALUE_STEPS)
         if kind in SCALARS:
             letter, name = SCALARS[kind]
-            if count <= KEPT_NUMBERS:
+            if count <= MOST_NUMBERS:
                 self.cursor.source.step(self.cursor.offset, count // _TEXTS_A_STEP)
                 self._charge(count * _NUMBER)  # not its bytes in the file: of one byte, Python makes at least eight
                 return (yield from self._read_numbers(kind, count))
@@ -220,10 +219,10 @@ class ValueReader:
             self.cursor.source.exceed(what, MAX_TEXTS, self.cursor.offset)
 
     def _read_texts(self, count: int) -> Reading[GGUFValue]:
-        if count <= KEPT_TEXTS:
+        if count <= MOST_TEXTS:
             texts = list[str]()
             for _ in range(count):
-                texts.append((yield from self.read_text(KEPT_TEXT)))
+                texts.append((yield from self.read_text(LONGEST_TEXT)))
             return tuple(texts)
         yield from self._skip_texts(count)
         return GGUFArraySchema(type="string", length=count)

@@ -150,7 +150,7 @@ class _Skimmer:
                 case 1, 2:
                     yield from self.read_node(cursor, found.value, scope, depth)
                 case 5, 2:
-                    self._keep((yield from read_weight(cursor, last)), scope)
+                    self._add_weight((yield from read_weight(cursor, last)), scope)
                 case 11, 2 if not depth:
                     self.source.step(cursor.offset, _VALUE_STEPS)
                     graph.inputs.append((yield from read_value(cursor, found)))
@@ -158,14 +158,14 @@ class _Skimmer:
                     self.source.step(cursor.offset, _VALUE_STEPS)
                     graph.outputs.append((yield from read_value(cursor, found)))
                 case 15, 2:
-                    self._keep((yield from self._read_sparse(cursor, last)), scope)
+                    self._add_weight((yield from self._read_sparse(cursor, last)), scope)
                 case _:
                     yield from skip_field(cursor, found)
             if max(len(graph.inputs), len(graph.outputs)) > MAX_ITEMS:
                 self.source.exceed(f"more than {MAX_ITEMS} inputs or outputs", MAX_ITEMS, cursor.offset)
         self.scopes.pop()
 
-    def _keep(self, weight: Weight, scope: str) -> None:
+    def _add_weight(self, weight: Weight, scope: str) -> None:
         self.graph.add(self.source, weight, scope + weight.name)
         self.graph.note(weight)
 
@@ -315,7 +315,7 @@ def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
 
 #: The longest value of a property that is stored, and the most bytes of all: some are vocabularies.
 MAX_VALUE: Final = 4 * 1024**2
-MAX_KEPT: Final = 16 * 1024**2
+MAX_STORED: Final = 16 * 1024**2
 #: A model has one graph. Protocol Buffers merge several.
 MAX_GRAPHS: Final = 10_000
 
@@ -327,7 +327,7 @@ class _Model:
     opsets: dict[str, int] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
     cut: list[str] = field(default_factory=list)
-    kept: int = 0
+    stored: int = 0
     graphs: list[Part] = field(default_factory=list)
     functions: list[Part] = field(default_factory=list)
 
@@ -392,13 +392,13 @@ def _read_property(cursor: Cursor, end: int, model: _Model) -> Reading[None]:
         found = yield from next_field(cursor, end)
         if (found.number, found.wire) == (1, BYTES) and found.value <= MAX_TEXT:
             key = yield from read_text(cursor, found)
-        elif (found.number, found.wire) == (2, BYTES) and found.value <= min(MAX_VALUE, MAX_KEPT - model.kept):
+        elif (found.number, found.wire) == (2, BYTES) and found.value <= min(MAX_VALUE, MAX_STORED - model.stored):
             value = yield from read_bytes(cursor, found, most=MAX_VALUE)
         else:
             if found.number == 2:  # noqa: PLR2004 - the value
                 model.cut.append(key)
             yield from skip_field(cursor, found)
-    model.kept += len(key) + len(value)
+    model.stored += len(key) + len(value)
     model.metadata[key] = value.decode(errors="replace")
 
 

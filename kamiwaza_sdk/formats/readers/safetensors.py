@@ -95,7 +95,7 @@ class _Header:
         self._start = LENGTH + length
         self._source = source
 
-    def add(self, piece: bytes, entries: dict[str, Any]) -> None:  # Any: what is about to be checked
+    def add(self, piece: bytes, entries: dict[str, Any]) -> None:  # Any: not checked yet
         """Check and store the entries of a piece."""
         source = self._source
         metadata = _metadata(source, entries.pop("__metadata__", None))
@@ -237,7 +237,7 @@ def _metadata(source: ByteSource, value: object) -> dict[str, str] | None:
     return value
 
 
-def _columns(source: ByteSource, entries: dict[str, Any]) -> _Columns:  # Any: what is about to be checked
+def _columns(source: ByteSource, entries: dict[str, Any]) -> _Columns:  # Any: not checked yet
     """Return the entries as columns of the right types.
 
     Other checks find negative numbers and other keys, by the dashes and colons of the header. This one has to find
