@@ -60,36 +60,38 @@ def estimate_memory(
     runtime: Runtime | None = None,
     companions: int = 0,
 ) -> MemoryEstimateSchema:
-    """Estimate what a model takes in memory while it answers: its weights, the cache of one context, and its state.
+    """Estimate the memory of a model while it generates: its weights, the cache of one context, and its state.
 
-    The weights count as they are stored: the size of their files. Each token of the context leaves a key and a value
-    in each layer of attention: ``sum of the layers' KV heads x (key length + value length) x bytes of an element``, for
-    layers that are alike ``2 x layers x KV heads x head dimension x bytes``: Pope et al., *Efficiently Scaling
-    Transformer Inference* (https://arxiv.org/abs/2211.05102), with fewer KV heads Ainslie et al., *GQA*
-    (https://arxiv.org/abs/2305.13245). Programs differ in the rest:
+    The weights count as they are stored: the size of their files. Each token of the context adds a key and a value in
+    each layer of attention: ``sum of the layers' KV heads x (key length + value length) x bytes of an element``, for
+    equal layers ``2 x layers x KV heads x head dimension x bytes``: Pope et al., *Efficiently Scaling Transformer
+    Inference* (https://arxiv.org/abs/2211.05102), with fewer KV heads Ainslie et al., *GQA* (https://arxiv.org/abs/2305.13245).
+    Programs differ in the rest:
 
-    - Layers that see only a window keep ``min(tokens, window)`` of them in Transformers, ``window + batch of 512``,
-      rounded up to 256, in llama.cpp, and ``window + batch of 2,048``, in blocks of 16 and one more, in vLLM.
-    - Where one latent vector can stand for all heads (*DeepSeek-V2*, https://arxiv.org/abs/2405.04434, section 2.1),
-      vLLM and llama.cpp keep it, and Transformers keeps all heads. Of GGUF files from before llama.cpp could, it keeps
-      all heads, too.
-    - Recurrent layers and an encoder's output take as much for a short context as for a long one, in 32 bits.
+    - Layers with a window store ``min(tokens, window)`` tokens in Transformers, ``window + batch of 512``, rounded up
+    to
+      256, in llama.cpp, and ``window + batch of 2,048``, in blocks of 16 and one more, in vLLM.
+    - Where one latent vector can replace all heads (*DeepSeek-V2*, https://arxiv.org/abs/2405.04434, section 2.1),
+    vLLM and
+      llama.cpp store it, and Transformers stores all heads. Of GGUF files from before llama.cpp could, it stores all
+      heads, too.
+    - Recurrent layers and an encoder's output take the same for a context of any length, in 32 bits.
 
-    What the program itself needs, and what intermediate results take, is not in it: some hundred MiB, and more for long
+    The memory of the program itself and of intermediate results is not included: some hundred MiB, and more for long
     prompts.
 
     Args:
-        model: What was inspected, of which ``size`` and ``attention`` are taken.
+        model: A description, of which ``size`` and ``attention`` are used.
         context_length: Of the context, in tokens, question and answer together; 0 for the weights and the state alone.
         cache_dtype: Of the cache: ``F32``, ``F16``, ``BF16``, ``F8``, ``Q8_0``, ``Q5_1``, ``Q5_0``, ``Q4_1``, ``Q4_0``.
         runtime: The program. Default: ``llama.cpp`` for GGUF, else ``transformers``.
-        companions: What is loaded beside the weights, in bytes: a projector.
+        companions: Other loaded files, in bytes: a projector.
 
     Returns:
-        The parts and their sum, in bytes; `None` for the cache where the model does not tell what it keeps.
+        The parts and their sum, in bytes; `None` for the cache where the attention of the model is not known.
 
     Raises:
-        InvalidInputException: `context_length` is negative or no number, `cache_dtype` or `runtime` is none of these,
+        InvalidInputException: `context_length` is negative or no number, `cache_dtype` or `runtime` has another value,
             or `model` is no description of a model.
 
     Example:

@@ -199,47 +199,21 @@ _TEXT_TO_TEXT: Final = frozenset(
 )
 #: Encoders, whose plain class gives a vector for each token.
 _TEXT_ENCODERS: Final = frozenset(
-    {
-        "albert",
-        "bert",
-        "camembert",
-        "deberta",
-        "deberta-v2",
-        "distilbert",
-        "electra",
-        "ernie",
-        "eurobert",
-        "gte",
-        "mpnet",
-    }
-    | {"modernbert", "new", "nomic_bert", "roberta", "xlm-roberta"}
+    {"albert", "bert", "camembert", "deberta", "deberta-v2", "distilbert", "electra", "ernie", "eurobert", "gte"}
+    | {"modernbert", "mpnet", "new", "nomic_bert", "roberta", "xlm-roberta"}
 )
 _IMAGE_ENCODERS: Final = frozenset(
-    {"beit", "clip_vision_model", "convnext", "dinov2", "dinov3_vit", "siglip_vision_model"}
-) | {
-    "swin",
-    "vit",
-}
+    {"beit", "clip_vision_model", "convnext", "dinov2", "dinov3_vit", "siglip_vision_model", "swin", "vit"}
+)
 #: The parts of a configuration for images, and for sound.
 _SEES: Final = frozenset({"vision_config", "visual", "vit_config", "vision_tower", "mm_vision_tower", "img_processor"})
 _HEARS: Final = frozenset({"audio_config", "audio_encoder", "audio_processor", "speech_config"})
 #: The classes of Diffusers that make an image from a text.
-_TEXT_TO_IMAGE: Final = (
-    "AuraFlowPipeline",
-    "ChromaPipeline",
-    "FluxPipeline",
-    "HunyuanDiTPipeline",
-    "KandinskyPipeline",
-    "LatentConsistencyModelPipeline",
-    "LuminaPipeline",
-    "PixArtAlphaPipeline",
-    "PixArtSigmaPipeline",
-    "QwenImagePipeline",
-    "SanaPipeline",
-    "StableCascadeCombinedPipeline",
-    "StableDiffusion3Pipeline",
-    "StableDiffusionPipeline",
-    "StableDiffusionXLPipeline",
+_TEXT_TO_IMAGE: Final = frozenset(
+    {"AuraFlowPipeline", "ChromaPipeline", "FluxPipeline", "HunyuanDiTPipeline", "KandinskyPipeline", "LuminaPipeline"}
+    | {"LatentConsistencyModelPipeline", "PixArtAlphaPipeline", "PixArtSigmaPipeline", "QwenImagePipeline"}
+    | {"SanaPipeline", "StableCascadeCombinedPipeline", "StableDiffusion3Pipeline", "StableDiffusionPipeline"}
+    | {"StableDiffusionXLPipeline"}
 )
 
 
@@ -251,7 +225,7 @@ def find_task(config: Mapping[str, object], pipeline: Mapping[str, object], path
         pipeline: ``model_index.json``.
         paths: Of all files.
     """
-    if pipeline.get("_class_name") in _TEXT_TO_IMAGE:
+    if str(pipeline.get("_class_name")) in _TEXT_TO_IMAGE:
         return "text-to-image"
     if "open_clip_config.json" in paths:
         return "zero-shot-image-classification"

@@ -1,7 +1,7 @@
-"""Compares what configurations say of layers and heads with the classes of transformers: ``nox -s oracles``.
+"""Compares layers and heads of configurations with the classes of transformers: ``nox -s oracles``.
 
-The classes need no PyTorch. What a cache keeps of them is `transformers.cache_utils.get_layer_types_and_kwargs`: the
-``layer_types``, or a window for each layer where there is one, or a chunk, else everything.
+The classes need no PyTorch. `transformers.cache_utils.get_layer_types_and_kwargs` tells the cache of each layer: by
+``layer_types``, or a window or a chunk for each layer, else of all tokens.
 """
 
 import sys

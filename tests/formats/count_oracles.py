@@ -1,4 +1,4 @@
-"""Compares parameters with those of huggingface.js: ``nox -s oracles``, which has npm install it."""
+"""Compares numbers of parameters with those of huggingface.js, which npm installs: ``nox -s oracles``."""
 
 import json
 import os

@@ -1,6 +1,6 @@
-"""Feeds the readers what coverage leads to, for as long as asked: ``nox -s fuzz -- -max_total_time=600``.
+"""Fuzzes the readers, guided by coverage, for a given time: ``nox -s fuzz -- -max_total_time=600``.
 
-Whatever is not a description or one of our errors ends it, with the bytes that did it in a file.
+Anything but a description or a typed error ends it, with the input in a file.
 """
 
 import sys

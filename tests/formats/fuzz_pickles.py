@@ -1,6 +1,6 @@
-"""Mutates pickles, and compares what CPython's two unpicklers look up in them with what is listed: ``nox -s fuzz``.
+"""Mutates pickles, and compares the imports of CPython's two unpicklers with the listed ones: ``nox -s fuzz``.
 
-Nothing is imported or called: the unpicklers are given an inert class for every name.
+Nothing is imported or called: the unpicklers get an inert class for every name.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Compares what is read of random GGUF files with gguf-py, llama.cpp's own reader and writer: ``nox -s oracles``."""
+"""Compares descriptions of random GGUF files with gguf-py, llama.cpp's own reader and writer: ``nox -s oracles``."""
 
 import random
 import sys

@@ -1,4 +1,4 @@
-"""Files that are valid, or nearly so, and cost their readers as much as they can. Each is made by a few lines."""
+"""Makes valid files, or nearly valid ones, that cost their readers as much as they can."""
 
 import json
 import struct

@@ -1,6 +1,6 @@
-"""The shapes of well-known repositories, and what is right of each: a row a shape, which anybody can add.
+"""The layouts of well-known repositories, with the expected descriptions. Anybody can add a row.
 
-Sizes count only beside each other. ``{1..3}`` stands for the numbers from 1 to 3, with as many digits as the first has.
+Only the relations of sizes matter. ``{1..3}`` stands for the numbers from 1 to 3, with as many digits as the first.
 """
 
 import re

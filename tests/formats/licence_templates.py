@@ -1,4 +1,4 @@
-"""Makes ``kamiwaza_sdk/formats/licences.json``: what each known licence's words are, as digests.
+"""Writes ``kamiwaza_sdk/formats/licences.json``: the words of each known licence, as digests.
 
     npm pack spdx-license-list@6.12.0 && tar xzf spdx-license-list-6.12.0.tgz
     pip download --no-deps --no-binary :all: scancode-toolkit==32.5.0 && tar xzf scancode_toolkit-32.5.0.tar.gz
@@ -6,7 +6,7 @@
 
 SPDX's own list comes from the first, the licences of models that it lacks from the second. Llama 3 is in neither: its
 text is ``LICENSE`` of https://github.com/meta-llama/llama3, and without ``--llama-3 LICENSE`` its digests stay as they
-are. ``--check`` writes nothing and fails where the file is not what would be written.
+are. ``--check`` writes nothing, and fails if the file would change.
 """
 
 import argparse

@@ -13,7 +13,7 @@ __all__ = ["Ranges", "entry", "inspect_bytes", "pack_text", "safetensors_file"]
 
 
 def entry(dtype: str, shape: list[Any], begin: int, end: int) -> dict[str, Any]:  # Any: what hostile headers say
-    """Return what a header says of a tensor."""
+    """Return the entry of a tensor in a header."""
     return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
 
 
@@ -25,18 +25,18 @@ def safetensors_file(header: Mapping[str, Any] | str | bytes, data: bytes = b"")
 
 
 def pack_text(text: bytes, order: str = "<") -> bytes:
-    """Return a text as GGUF has it."""
+    """Return a text in the encoding of GGUF."""
     return struct.pack(f"{order}Q", len(text)) + text
 
 
 def inspect_bytes(data: bytes, path: Path) -> FormatSchema:
-    """Return what these bytes say in a file of that name."""
+    """Return the description of a file with these bytes."""
     path.write_bytes(data)
     return inspect_file(path)
 
 
 class Ranges:
-    """Bytes that are elsewhere, and what was read of them."""
+    """Remote bytes, and the ranges that were read."""
 
     def __init__(self, data: bytes, *, path: str) -> None:
         self.data = data
@@ -51,5 +51,5 @@ class Ranges:
         return self.data[offset : offset + length]
 
     async def inspect(self, *, byte_budget: int = 32 * 1024**2) -> FormatSchema:
-        """Return what they say."""
+        """Return their description."""
         return await inspect_remote(self, path=self.path, size=len(self.data), byte_budget=byte_budget)

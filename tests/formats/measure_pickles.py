@@ -1,4 +1,4 @@
-"""Counts what is called a pickle and is none, and what is one and is not called so: ``nox -s oracles``.
+"""Counts files that are mistaken for pickles, and pickles that are not recognised: ``nox -s oracles``.
 
 The corpus: every file in the wheels of `PACKAGES`, and random numbers.
 """

@@ -1,6 +1,6 @@
 """Compares the verdicts with those of picklescan, modelscan and PyTorch: ``nox -s oracles``.
 
-PyTorch is too large for CI; the other two are asked of the files that the tests have.
+PyTorch is too large for CI; the other two scan the files of the tests.
 """
 
 import sys

@@ -1,7 +1,7 @@
-"""Published models: what their configurations say of layers and heads, and how much cache follows from it.
+"""Published models: the layers and heads of their configurations, and the cache that follows.
 
-A row is a model in one program. ``tokens`` is written out, so that it shows where a number is from: layers x (keys and
-values) x heads x head length. ``bytes`` of an element is 2 everywhere: the cache is kept in F16.
+A row is a model in one program. ``tokens`` is an expression, which shows the factors: layers x (keys and values) x
+heads x head length. ``bytes`` of an element is 2 everywhere: the cache is in F16.
 """
 
 from math import ceil

@@ -1,7 +1,7 @@
-"""Small repositories of the shapes of well-known ones, generated, and what is right of each: a row each.
+"""Generates small repositories like well-known ones, with the expected descriptions.
 
-A file is a text, the bytes of one, or a mapping from tensors to their types and shapes, of which safetensors is made. A
-GGUF file is made of the type of its tensors and their number of blocks.
+A file is a text, bytes, or a mapping from tensors to their types and shapes, from which safetensors is written. A GGUF
+file is given by the type of its tensors and their number of blocks.
 """
 
 import json

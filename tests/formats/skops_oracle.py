@@ -1,4 +1,4 @@
-"""Compares the types that skops trusts, and those that it does not trust in its files, with what is said here.
+"""Compares the types that skops trusts, and the untrusted ones in its files, with those of this package.
 
 ``python -m tests.formats.skops_oracle --write`` writes the list that the package ships.
 """

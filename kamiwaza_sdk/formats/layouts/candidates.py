@@ -259,16 +259,8 @@ INDEX: Final = "model_index.json"
 _MAIN: Final = ("transformer", "unet", "prior", "decoder", "dit", "vqvae", "model")
 _KNOWN: Final = frozenset(
     {*_MAIN, "vae", "text_encoder", "text_encoder_2", "text_encoder_3", "image_encoder", "safety_checker", "controlnet"}
-    | {
-        "vae_decoder",
-        "vae_encoder",
-        "vision_model",
-        "feature_extractor",
-        "movq",
-        "transformer_2",
-        "audio_vae",
-        "vocoder",
-    }
+    | {"vae_decoder", "vae_encoder", "vision_model", "feature_extractor", "movq", "transformer_2", "audio_vae"}
+    | {"vocoder"}
 )
 _PREFERRED: Final = ("safetensors", "pickle")
 
