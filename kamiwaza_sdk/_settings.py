@@ -6,16 +6,14 @@ import re
 import stat
 from io import StringIO
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from dotenv import dotenv_values
-from pydantic import BeforeValidator, ByteSize, TypeAdapter, ValidationError
+from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from kamiwaza_sdk.exceptions import ConfigurationException
 
-_BYTE_SIZE: Final = TypeAdapter(ByteSize)
-_FRACTION_OF_A_BYTE: Final = re.compile(r"\s*\d*\.\d*[1-9]\d*\s*[bB]?\s*")
 _DOTENV: Final = Path(".env")
 
 # Kubernetes tells every pod of every Service in its namespace: a Service "model-service" becomes MODEL_SERVICE_PORT,
@@ -24,20 +22,6 @@ _FROM_KUBERNETES: Final = re.compile(
     r"(?:[A-Z0-9_]+_)?"
     r"(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:ADDR|PORT|PROTO))?)?)"
 )
-
-
-def _size(value: object) -> int:
-    try:
-        size = _BYTE_SIZE.validate_python(value)
-    except ValidationError:
-        raise ValueError("is no size; write a number of bytes, or one with a unit, such as 10 GiB") from None
-    if _FRACTION_OF_A_BYTE.fullmatch(str(value)):
-        raise ValueError("is no size: bytes have no fractions; write a whole number, or a unit, such as 1.5 GiB")
-    return size
-
-
-#: A number of bytes; "10 GiB" is accepted too. Not Pydantic's `ByteSize`, to which no plain integer can be assigned.
-Size = Annotated[int, BeforeValidator(_size)]
 
 
 def token_problem(token: str) -> str | None:

@@ -8,7 +8,16 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, TypeVar, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic_core import SchemaValidator, core_schema
 
 from kamiwaza_sdk._addresses import kept_address
@@ -32,6 +41,7 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9_+=,-][A-Za-z0-9._+=,-]*(?:/[A-Za-z0-9_+=
 _Given = TypeVar("_Given")
 #: A longer name is no slip of the fingers, and takes long to compare.
 _LONGEST_GUESSED: Final = 64
+_FRACTION_OF_A_BYTE: Final = re.compile(r"\s*\d*\.\d*[1-9]\d*\s*[bB]?\s*")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -311,3 +321,22 @@ def translated(error: ValidationError) -> ServiceException:
     if isinstance(original, ServiceException):
         return original
     return InvalidInputException(".".join(place) or error.title, f"is not acceptable: {problem['msg']}")
+
+
+@cache
+def _byte_size() -> TypeAdapter[ByteSize]:
+    return TypeAdapter(ByteSize)
+
+
+def _size(value: object) -> int:
+    try:
+        size = _byte_size().validate_python(value)
+    except ValidationError:
+        raise ValueError("is no size; write a number of bytes, or one with a unit, such as 10 GiB") from None
+    if _FRACTION_OF_A_BYTE.fullmatch(str(value)):
+        raise ValueError("is no size: bytes have no fractions; write a whole number, or a unit, such as 1.5 GiB")
+    return size
+
+
+#: A number of bytes; "10 GiB" is accepted too. Not Pydantic's `ByteSize`, to which no plain integer can be assigned.
+Size = Annotated[int, BeforeValidator(_size)]

@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar, Final
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from kamiwaza_sdk._settings import Settings, Size, token_problem
+from kamiwaza_sdk._settings import Settings, token_problem
+from kamiwaza_sdk._validation import Size
 from kamiwaza_sdk.exceptions import ConfigurationException
 from kamiwaza_sdk.services.download.http.hosts import host_named
 

@@ -9,8 +9,7 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from kamiwaza_sdk._settings import Size
-from kamiwaza_sdk._validation import revalidated, validated_together
+from kamiwaza_sdk._validation import Size, revalidated, validated_together
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.formats.exceptions import UnknownVariantException
 from kamiwaza_sdk.formats.kinds import named_format

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import TypeAdapter, ValidationError
 
 from kamiwaza_sdk._dependencies import require
-from kamiwaza_sdk._settings import Size
+from kamiwaza_sdk._validation import Size
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.formats.memory import estimate_memory
 from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema

@@ -8,7 +8,8 @@ from pydantic_settings import SettingsConfigDict
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from kamiwaza_sdk._settings import Settings, Size
+from kamiwaza_sdk._settings import Settings
+from kamiwaza_sdk._validation import Size
 from kamiwaza_sdk.exceptions import ConfigurationException
 
 _MIB: Final = 1024**2

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
-from kamiwaza_sdk.services.hub.schemas.results import Fetched
 from kamiwaza_sdk.services.model.methods.labels import LabelMethods, RecordMethods
 from kamiwaza_sdk.services.model.methods.models import ModelMethods
 from kamiwaza_sdk.services.model.methods.versions import VersionMethods
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.download.schemas import ProgressCallback
     from kamiwaza_sdk.services.download.services import DownloadService
     from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema, Policy
+    from kamiwaza_sdk.services.hub.schemas.results import Fetched
     from kamiwaza_sdk.services.hub.services import HubService, Source
     from kamiwaza_sdk.services.model.config import ServiceConfig
 
@@ -66,7 +66,7 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
 
     def register(
         self,
-        fetched: Fetched,
+        fetched: "Fetched",
         *,
         name: str | None = None,
         version: str | None = None,
@@ -192,7 +192,7 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
 
 def register_checked(
     service: ModelService,
-    fetched: Fetched,
+    fetched: "Fetched",
     *,
     name: str | None,
     version: str | None,

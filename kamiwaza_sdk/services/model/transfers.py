@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from kamiwaza_sdk._tasks import running_loop
 from kamiwaza_sdk._validation import check_name, revalidated
-from kamiwaza_sdk.services.hub.schemas.results import Fetched
 from kamiwaza_sdk.services.model.exceptions import OpenTransactionException
 from kamiwaza_sdk.services.model.registry.versions import check_fetched
 from kamiwaza_sdk.services.model.schemas.version import check_version_label
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.download.schemas import ProgressCallback
     from kamiwaza_sdk.services.download.services import DownloadService
     from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema, Policy
+    from kamiwaza_sdk.services.hub.schemas.results import Fetched
     from kamiwaza_sdk.services.hub.services import HubService, Source
     from kamiwaza_sdk.services.model.config import ServiceConfig
     from kamiwaza_sdk.services.storage.services import StorageService
@@ -60,7 +60,7 @@ class Transfers:
         progress: "bool | ProgressCallback",
         policy: "Policy | None",
         force: bool,
-    ) -> Fetched:
+    ) -> "Fetched":
         """Fetch no more than the registry would accept, and nothing that a policy objects to, as far as can be told."""
         from kamiwaza_sdk.services.hub.exceptions import PolicyViolationException
         from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
@@ -80,7 +80,7 @@ class Transfers:
         return await hub.fetch(manifest if variant is None else plan.manifest, max_size=limit, progress=progress)
 
     def examine(
-        self, fetched: Fetched, policy: "Policy | None"
+        self, fetched: "Fetched", policy: "Policy | None"
     ) -> "tuple[Fetched, tuple[ObjectionSchema, ...] | None]":
         """Return what was fetched, validated once more, and what speaks against its bytes in the store. Blocks.
 
@@ -125,7 +125,7 @@ class Transfers:
             ) from error
 
 
-def _content(fetched: Fetched, storage: "StorageService | None") -> "tuple[ObjectionSchema, ...]":
+def _content(fetched: "Fetched", storage: "StorageService | None") -> "tuple[ObjectionSchema, ...]":
     """Return which files are not what their names promise: by their bytes where those are here, else as told."""
     from kamiwaza_sdk.services.hub.inspection import faults_of
     from kamiwaza_sdk.services.hub.schemas.policy import CONTENT, ObjectionSchema

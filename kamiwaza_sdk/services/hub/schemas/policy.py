@@ -5,8 +5,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from kamiwaza_sdk._settings import Size
-from kamiwaza_sdk._validation import MAX_SIZE, InputSchema
+from kamiwaza_sdk._validation import MAX_SIZE, InputSchema, Size
 from kamiwaza_sdk.formats.schemas import PickleVerdict
 
 #: The rule that a model's files are what their names promise, which no policy has to name.

@@ -1,6 +1,7 @@
 """Tables of models, their search documents and their history, and the base of all tables."""
 
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from uuid import UUID
 
@@ -99,6 +100,33 @@ class Words(TypeDecorator[str]):
         return dialect.type_descriptor(TSVECTOR())
 
 
+class DialectIndex(Index):
+    """An index with options of single dialects, such as ``postgresql_where``.
+
+    `Index` itself loads these dialects when it is given their options, which would be a quarter of the package's import
+    time. This one loads them when the options are first read, as for DDL.
+    """
+
+    def __init__(self, name: str | None, *columns: str, unique: bool = False, **options: object) -> None:
+        super().__init__(name, *columns, unique=unique)
+        self._options = options
+
+    @cached_property
+    def dialect_options(self) -> Any:  # Any: SQLAlchemy's type for it is private
+        """The options by dialect and name."""
+        options = super().dialect_options
+        for key, value in self._options.items():
+            dialect, _, name = key.partition("_")
+            options[dialect][name] = value
+        return options
+
+
+def partial_index(name: str | None, *columns: str, where: str, unique: bool = False) -> DialectIndex:
+    """Return an index of the rows that meet a condition, on both databases."""
+    condition = text(where)
+    return DialectIndex(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
+
+
 #: What is in a column of JSON objects that was added later, in rows from before.
 NO_ATTRIBUTES: Final = text("'{}'")
 
@@ -114,8 +142,7 @@ def _sorting(key: str) -> Index:
     Else, until its statistics are there, PostgreSQL takes such an index to check foreign keys by namespace and id, and
     reads all of the namespace each time.
     """
-    living = text("deleted_at IS NULL")
-    return Index(None, "namespace", key, "id", sqlite_where=living, postgresql_where=living)
+    return partial_index(None, "namespace", key, "id", where="deleted_at IS NULL")
 
 
 class DBModel(DBBase):
@@ -175,7 +202,7 @@ class DBModelDocument(DBBase):
     __table_args__: tuple[SchemaItem, ...] = (
         ForeignKeyConstraint(["namespace", "model_id"], [DBModel.namespace, DBModel.id]),
         UniqueConstraint("model_id"),
-        Index(None, "words", postgresql_using="gin", postgresql_with={"gin_pending_list_limit": 1024}).ddl_if(
+        DialectIndex(None, "words", postgresql_using="gin", postgresql_with={"gin_pending_list_limit": 1024}).ddl_if(
             dialect="postgresql"
         ),
     )
@@ -195,14 +222,7 @@ class DBModelEvent(DBBase):
     __tablename__: str = "kamiwaza_model_event"
     __table_args__: tuple[SchemaItem, ...] = (
         Index(None, "namespace", "at", "model_id", "sequence"),
-        Index(
-            None,
-            "model_id",
-            "alias",
-            "sequence",
-            sqlite_where=text("alias IS NOT NULL"),
-            postgresql_where=text("alias IS NOT NULL"),
-        ),
+        partial_index(None, "model_id", "alias", "sequence", where="alias IS NOT NULL"),
     )
 
     model_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)

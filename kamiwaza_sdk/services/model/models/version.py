@@ -1,7 +1,7 @@
 """Tables of versions: files, lineage, aliases, tags and configurations."""
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from pydantic import JsonValue
@@ -14,10 +14,8 @@ from sqlalchemy import (
     Integer,
     String,
     Text,
-    TextClause,
     UniqueConstraint,
     Uuid,
-    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.schema import SchemaItem
@@ -30,13 +28,13 @@ from kamiwaza_sdk.services.model.models.model import (
     JSONObject,
     UTCDateTime,
     ordered_string,
+    partial_index,
 )
 
 
 def _known(key: str) -> Index:
     """Return the index of a fact that many versions have none of, which costs those nothing."""
-    known = text(f"{key} IS NOT NULL")
-    return Index(None, "namespace", key, sqlite_where=known, postgresql_where=known)
+    return partial_index(None, "namespace", key, where=f"{key} IS NOT NULL")
 
 
 class DBModelVersion(DBBase):
@@ -201,9 +199,7 @@ _OF_VERSION: Final = "version_id IS NOT NULL"
 
 
 def _unique_where(name: str, *columns: str, where: str) -> Index:
-    condition: dict[str, TextClause] = dict.fromkeys(("sqlite_where", "postgresql_where"), text(where))
-    options: dict[str, Any] = {"unique": True, **condition}  # Any: keyword arguments of several types
-    return Index(f"uq_kamiwaza_model_config_{name}", *columns, **options)
+    return partial_index(f"uq_kamiwaza_model_config_{name}", *columns, where=where, unique=True)
 
 
 class DBModelConfig(DBBase):

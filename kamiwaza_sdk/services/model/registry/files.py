@@ -25,7 +25,6 @@ from sqlalchemy import (
 )
 
 from kamiwaza_sdk._validation import MAX_SIZE
-from kamiwaza_sdk.services.hub.schemas.results import manifest_digest
 from kamiwaza_sdk.services.model.loaded import refresh
 from kamiwaza_sdk.services.model.models import DBModelFile
 from kamiwaza_sdk.services.model.registry.tables import (
@@ -197,6 +196,8 @@ def replace_files(
 
 def facts(files: Sequence[_File], details: Mapping[str, JsonValue]) -> dict[str, str | int | None]:
     """Return what a version's columns say of its files and its inside."""
+    from kamiwaza_sdk.services.hub.schemas.results import manifest_digest
+
     return {
         "digest": manifest_digest(files),
         "size": sum(file.size for file in files),

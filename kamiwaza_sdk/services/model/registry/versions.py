@@ -13,8 +13,6 @@ from sqlalchemy.exc import IntegrityError
 from kamiwaza_sdk._ids import uuid7
 from kamiwaza_sdk._validation import revalidated, shown, translated
 from kamiwaza_sdk.exceptions import InvalidInputException
-from kamiwaza_sdk.services.hub.schemas.policy import CONTENT
-from kamiwaza_sdk.services.hub.schemas.results import Fetched, manifest_digest
 from kamiwaza_sdk.services.model.exceptions import (
     ModelTooLargeException,
     RevisionConflictException,
@@ -70,6 +68,7 @@ from kamiwaza_sdk.services.model.session import (
 
 if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema
+    from kamiwaza_sdk.services.hub.schemas.results import Fetched
 
 
 _PAGE: Final = TypeAdapter(list[ModelVersionSchema], config=ConfigDict(defer_build=True))
@@ -134,7 +133,7 @@ def page(scope: Scope, model_id: UUID, *, after: int, limit: int) -> list[ModelV
 
 def register(
     scope: Scope,
-    fetched: Fetched,
+    fetched: "Fetched",
     *,
     name: str | None,
     version: str | None,
@@ -180,8 +179,10 @@ def register(
         return _insert_or_find(change, create_version, said=said, force=force)
 
 
-def check_fetched(fetched: Fetched) -> Fetched:
+def check_fetched(fetched: "Fetched") -> "Fetched":
     """Return what was fetched, validated once more, or refuse what is something else."""
+    from kamiwaza_sdk.services.hub.schemas.results import Fetched
+
     if not isinstance(fetched, Fetched):
         reason = f"must be a Fetched, not {shown(fetched)}; Fetched.model_validate() makes one of JSON"
         raise InvalidInputException("fetched", reason)
@@ -211,6 +212,8 @@ def _insert_failed(
 
 def _is_overruled(version: ModelVersionSchema, objections: "Sequence[ObjectionSchema]") -> bool:
     """Tell whether a ready version was forced although its files are not the model, and nothing else is said now."""
+    from kamiwaza_sdk.services.hub.schemas.policy import CONTENT
+
     said = version.details.get(POLICY)
     is_forced = isinstance(said, dict) and said.get("forced") is True
     return is_forced and all(objection.rule == CONTENT for objection in objections)
@@ -219,6 +222,8 @@ def _is_overruled(version: ModelVersionSchema, objections: "Sequence[ObjectionSc
 def _of_these_files(change: ModelChange, version: CreateVersion, status: str) -> list[ModelVersionSchema]:
     if not change.row["last_number"]:
         return []  # it never had a version
+    from kamiwaza_sdk.services.hub.schemas.results import manifest_digest
+
     digest = manifest_digest(version.files)
     rows = change.scope.execute(
         statements.VERSIONS_BY_DIGEST, _model_id=change.id, _digest=digest, _status=status
