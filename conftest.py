@@ -12,7 +12,8 @@ import os
 import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, chdir
-from functools import cached_property
+from doctest import DocTest
+from functools import cached_property, partial
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,7 +35,7 @@ import kamiwaza_sdk
 from kamiwaza_sdk._names import PUBLIC
 
 if TYPE_CHECKING:
-    from kamiwaza_sdk import Fetched, HubService, ModelSchema, ModelService, ModelVersionSchema
+    from kamiwaza_sdk import AsyncModelService, Fetched, HubService, ModelSchema, ModelService, ModelVersionSchema
     from kamiwaza_sdk.testing import FaultyServer, HuggingFaceServer
 
 #: It needs MLflow, in an environment of its own.
@@ -192,12 +193,26 @@ class World(ExitStack):
     @cached_property
     def models(self) -> "ModelService":
         """A third registry, which has one model. No transaction is open."""
-        engine = kamiwaza_sdk.create_engine("sqlite://")
+        engine = kamiwaza_sdk.create_engine("sqlite:///models.db")
         kamiwaza_sdk.setup_database(engine)
         models = kamiwaza_sdk.ModelService(self.enter_context(Session(engine)))
         models.create_model(kamiwaza_sdk.CreateModel(name="minilm"))
         models.db.commit()
         return models
+
+    @cached_property
+    def async_models(self) -> "AsyncModelService":
+        """The same registry for coroutines."""
+        self.models.db.commit()
+        db = AsyncSession(create_stock_async_engine("sqlite+aiosqlite:///models.db", poolclass=NullPool))
+        runner = self.runner
+        self.callback(lambda: runner.run(db.close()))
+        return kamiwaza_sdk.AsyncModelService(db)
+
+    @cached_property
+    def runner(self) -> asyncio.Runner:
+        """The event loop of examples that await."""
+        return self.enter_context(asyncio.Runner())
 
     @cached_property
     def model(self) -> "ModelSchema":
@@ -223,9 +238,24 @@ class World(ExitStack):
 @pytest.fixture
 def doctest_namespace(request: pytest.FixtureRequest) -> Iterator[dict[str, object]]:
     """What the examples of one docstring name, and no more: an example may count on a registry's being empty."""
-    nodes = [node for example in request.node.dtest.examples for node in ast.walk(ast.parse(example.source))]
+    test: DocTest = request.node.dtest
+    nodes = [node for example in test.examples for node in ast.walk(ast.parse(example.source))]
     with World() as world:
-        yield world.select({node.id for node in nodes if isinstance(node, ast.Name)})
+        names = world.select({node.id for node in nodes if isinstance(node, ast.Name)})
+        if "AsyncModelService." in test.name:
+            names |= {"models": world.async_models, "run_awaiting": partial(_run_awaiting, world.runner, test)}
+            for example in test.examples:
+                example.source = f"run_awaiting({example.source!r})\n"
+        yield names
+
+
+def _run_awaiting(runner: asyncio.Runner, test: DocTest, source: str) -> object:
+    """Return what an example comes to, which may await outside of a function, as at the prompt of IPython."""
+    is_expression = isinstance(ast.parse(source).body[0], ast.Expr)
+    mode = "eval" if is_expression else "exec"
+    code = compile(source, test.name, mode, flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    result = eval(code, test.globs)  # noqa: S307 - our own examples
+    return runner.run(result) if code.co_flags & inspect.CO_COROUTINE else result
 
 
 def _open_page(namespace: dict[str, Any]) -> None:  # Any: whatever blocks define

@@ -67,12 +67,13 @@ def pythons(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, and which package may import which."""
+    """Check style, which package may import which, and that what is generated is up to date."""
     session.install(EVERYTHING, *groups("lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("lint-imports")
     session.run("python", "-m", "tests.public_names", "--check")
+    session.run("python", "-m", "tests.generate_async", "--check")
 
 
 @nox.session

@@ -1,18 +1,15 @@
-"""`AsyncModelService`: `ModelService` as coroutines. All logic is there; a test holds the signatures equal."""
+"""`AsyncModelService`: `ModelService` as coroutines.
+
+Generated from `ModelService` by ``python -m tests.generate_async``: change that, and run this again.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 from uuid import UUID
-from weakref import WeakKeyDictionary
 
-from sqlalchemy.orm import Session
-
-from kamiwaza_sdk._dependencies import require
-from kamiwaza_sdk._tasks import running_loop, settled
-from kamiwaza_sdk._validation import check_namespace
-from kamiwaza_sdk.services.hub.schemas.results import Fetched
+from kamiwaza_sdk.services.model.async_calls import AsyncCalls
 from kamiwaza_sdk.services.model.registry.bulk import BulkCreation, OnConflict
 from kamiwaza_sdk.services.model.schemas.config import (
     CreateModelConfig,
@@ -20,7 +17,6 @@ from kamiwaza_sdk.services.model.schemas.config import (
     ModelEventSchema,
     UpdateModelConfig,
 )
-from kamiwaza_sdk.services.model.schemas.fields import check_actor
 from kamiwaza_sdk.services.model.schemas.filters import Filter
 from kamiwaza_sdk.services.model.schemas.model import BulkResult, CreateModel, ModelSchema, Page, UpdateModel
 from kamiwaza_sdk.services.model.schemas.version import (
@@ -31,28 +27,16 @@ from kamiwaza_sdk.services.model.schemas.version import (
     UpdateVersion,
 )
 from kamiwaza_sdk.services.model.search.listings import ModelSort, VersionSort
-from kamiwaza_sdk.services.model.services import ModelService, register_checked
-from kamiwaza_sdk.services.model.session import check_async_session, in_transaction
-from kamiwaza_sdk.services.model.transfers import Transfers
+from kamiwaza_sdk.services.model.services import ModelService
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
-
     from kamiwaza_sdk.services.download.schemas import ProgressCallback
-    from kamiwaza_sdk.services.download.services import DownloadService
     from kamiwaza_sdk.services.hub.schemas.policy import Policy
-    from kamiwaza_sdk.services.hub.services import HubService, Source
-    from kamiwaza_sdk.services.model.config import ServiceConfig
+    from kamiwaza_sdk.services.hub.schemas.results import Fetched
+    from kamiwaza_sdk.services.hub.services import Source
 
 
-#: One session serves one call at a time, also where several services share it: by the lock of its event loop.
-_locks: "WeakKeyDictionary[AsyncSession, tuple[asyncio.AbstractEventLoop, asyncio.Lock]]" = WeakKeyDictionary()
-
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
-
-
-class AsyncModelService:
+class AsyncModelService(AsyncCalls):
     """The models of one namespace, as coroutines over the host's `AsyncSession`.
 
     Everything said of `ModelService` and its methods holds. A call is atomic under cancellation: it happens whole or
@@ -81,55 +65,54 @@ class AsyncModelService:
         []
     """
 
-    def __init__(
-        self,
-        db: "AsyncSession",
-        *,
-        namespace: str = "default",
-        actor: str | None = None,
-        config: "ServiceConfig | None" = None,
-        hub: "HubService | None" = None,
-        downloads: "DownloadService | None" = None,
-    ) -> None:
-        require("greenlet", extra="async")
-        self.db: AsyncSession = check_async_session(db)
-        self._namespace = check_namespace(namespace)
-        self._actor = check_actor(actor)
-        self._transfers = Transfers(config=config, hub=hub, downloads=downloads)
-
-    @property
-    def namespace(self) -> str:
-        """The namespace that every call is bound to."""
-        return self._namespace
-
-    @property
-    def actor(self) -> str | None:
-        """Who is at work, for the history."""
-        return self._actor
-
     async def create_model(self, model: CreateModel) -> ModelSchema:
-        """As `ModelService.create_model`."""
+        """As `ModelService.create_model`.
+
+        Example:
+            >>> (await models.create_model(CreateModel(name="org/tiny"))).revision
+            1
+        """
         return await self._call(ModelService.create_model, model)
 
     async def create_models(
         self, models: Iterable[CreateModel], *, on_conflict: OnConflict = "raise", returning: bool = False
     ) -> BulkResult:
-        """As `ModelService.create_models`. Each batch is a call of its own: a cancellation leaves those before it."""
+        """As `ModelService.create_models`. Each batch is a call of its own: a cancellation leaves those before it.
+
+        Example:
+            >>> (await models.create_models(CreateModel(name=f"org/m{number}") for number in range(2000))).created
+            2000
+        """
         bulk = BulkCreation(on_conflict=on_conflict, returning=returning)
         for batch in bulk.batches(models):
-            await self._call(_write_batch, bulk, batch)
+            await self._call(ModelService._write_batch, bulk, batch)
         return bulk.result()
 
     async def get_model(self, model_id: UUID) -> ModelSchema:
-        """As `ModelService.get_model`."""
+        """As `ModelService.get_model`.
+
+        Example:
+            >>> (await models.get_model(model.id)).name
+            'minilm'
+        """
         return await self._call(ModelService.get_model, model_id)
 
     async def get_model_by_name(self, name: str) -> ModelSchema:
-        """As `ModelService.get_model_by_name`."""
+        """As `ModelService.get_model_by_name`.
+
+        Example:
+            >>> await models.get_model_by_name("minilm") == model
+            True
+        """
         return await self._call(ModelService.get_model_by_name, name)
 
     async def list_models(self, *, after: str = "", limit: int = 1000) -> list[ModelSchema]:
-        """As `ModelService.list_models`."""
+        """As `ModelService.list_models`.
+
+        Example:
+            >>> [model.name for model in await models.list_models(limit=1)]
+            ['minilm']
+        """
         return await self._call(ModelService.list_models, after=after, limit=limit)
 
     async def search_models(
@@ -144,7 +127,13 @@ class AsyncModelService:
         with_total: bool = False,
         deleted: bool = False,
     ) -> Page[ModelSchema]:
-        """As `ModelService.search_models`."""
+        """As `ModelService.search_models`.
+
+        Example:
+            >>> page = await models.search_models(Field.private == False, text="mini", sort="created_at", limit=10)
+            >>> [model.name for model in page.items], page.next_cursor
+            (['minilm'], None)
+        """
         return await self._call(
             ModelService.search_models,
             where,
@@ -166,51 +155,101 @@ class AsyncModelService:
         descending: bool = False,
         deleted: bool = False,
     ) -> AsyncIterator[ModelSchema]:
-        """As `ModelService.iter_models`, for ``async for``."""
+        """As `ModelService.iter_models`, for ``async for``.
+
+        Example:
+            >>> [model.name async for model in models.iter_models(Field.name.startswith("mini"))]
+            ['minilm']
+        """
         cursor: str | None = None
         while True:
             page = await self.search_models(
                 where, text=text, sort=sort, descending=descending, cursor=cursor, limit=1000, deleted=deleted
             )
-            for model in page.items:
-                yield model
+            for item in page.items:
+                yield item
             if (cursor := page.next_cursor) is None:
                 return
 
     async def count_models(self, where: Filter | None = None, *, text: str | None = None, deleted: bool = False) -> int:
-        """As `ModelService.count_models`."""
+        """As `ModelService.count_models`.
+
+        Example:
+            >>> await models.count_models()
+            1
+        """
         return await self._call(ModelService.count_models, where, text=text, deleted=deleted)
 
     async def update_model(
         self, model_id: UUID, changes: UpdateModel, *, expected_revision: int | None = None
     ) -> ModelSchema:
-        """As `ModelService.update_model`."""
+        """As `ModelService.update_model`.
+
+        Example:
+            >>> (await models.update_model(model.id, UpdateModel(license="apache-2.0"))).license
+            'apache-2.0'
+        """
         return await self._call(ModelService.update_model, model_id, changes, expected_revision=expected_revision)
 
     async def delete_model(self, model_id: UUID) -> None:
-        """As `ModelService.delete_model`."""
+        """As `ModelService.delete_model`.
+
+        Example:
+            >>> await models.delete_model(model.id)
+            >>> await models.list_models()
+            []
+        """
         return await self._call(ModelService.delete_model, model_id)
 
     async def restore_model(self, model_id: UUID) -> ModelSchema:
-        """As `ModelService.restore_model`."""
+        """As `ModelService.restore_model`.
+
+        Example:
+            >>> await models.delete_model(model.id)
+            >>> (await models.restore_model(model.id)).deleted_at is None
+            True
+        """
         return await self._call(ModelService.restore_model, model_id)
 
     async def purge_model(self, model_id: UUID) -> None:
-        """As `ModelService.purge_model`."""
+        """As `ModelService.purge_model`.
+
+        Example:
+            >>> await models.delete_model(model.id)
+            >>> await models.purge_model(model.id)
+            >>> (await models.create_model(CreateModel(name="minilm"))).revision
+            1
+        """
         return await self._call(ModelService.purge_model, model_id)
 
     async def create_version(
         self, model_id: UUID, version: CreateVersion, *, force: bool = False
     ) -> ModelVersionSchema:
-        """As `ModelService.create_version`."""
+        """As `ModelService.create_version`.
+
+        Example:
+            >>> files = (CreateFile(path="model.onnx", size=3, sha256="ab" * 32),)
+            >>> (await models.create_version(model.id, CreateVersion(files=files))).number
+            1
+        """
         return await self._call(ModelService.create_version, model_id, version, force=force)
 
     async def get_version(self, version_id: UUID) -> ModelVersionSchema:
-        """As `ModelService.get_version`."""
+        """As `ModelService.get_version`.
+
+        Example:
+            >>> await models.get_version(version.id) == version
+            True
+        """
         return await self._call(ModelService.get_version, version_id)
 
     async def list_versions(self, model_id: UUID, *, after: int = 0, limit: int = 100) -> list[ModelVersionSchema]:
-        """As `ModelService.list_versions`."""
+        """As `ModelService.list_versions`.
+
+        Example:
+            >>> [version.number for version in await models.list_versions(model.id)]
+            [1]
+        """
         return await self._call(ModelService.list_versions, model_id, after=after, limit=limit)
 
     async def search_versions(
@@ -223,7 +262,12 @@ class AsyncModelService:
         limit: int = 100,
         with_total: bool = False,
     ) -> Page[ModelVersionSchema]:
-        """As `ModelService.search_versions`."""
+        """As `ModelService.search_versions`.
+
+        Example:
+            >>> [found.id == version.id for found in (await models.search_versions(Field.size < 2**20)).items]
+            [True]
+        """
         return await self._call(
             ModelService.search_versions,
             where,
@@ -235,11 +279,21 @@ class AsyncModelService:
         )
 
     async def count_versions(self, where: Filter | None = None) -> int:
-        """As `ModelService.count_versions`."""
+        """As `ModelService.count_versions`.
+
+        Example:
+            >>> await models.count_versions(Field.status == "failed")
+            0
+        """
         return await self._call(ModelService.count_versions, where)
 
     async def resolve(self, reference: str, *, at: datetime | None = None) -> ModelVersionSchema:
-        """As `ModelService.resolve`."""
+        """As `ModelService.resolve`.
+
+        Example:
+            >>> await models.resolve("minilm:1") == await models.resolve("minilm") == version
+            True
+        """
         return await self._call(ModelService.resolve, reference, at=at)
 
     async def update_version(
@@ -250,129 +304,282 @@ class AsyncModelService:
         expected_revision: int | None = None,
         force: bool = False,
     ) -> ModelVersionSchema:
-        """As `ModelService.update_version`."""
+        """As `ModelService.update_version`.
+
+        Example:
+            >>> (await models.update_version(version.id, UpdateVersion(status="archived"))).status
+            'archived'
+        """
         return await self._call(
             ModelService.update_version, version_id, changes, expected_revision=expected_revision, force=force
         )
 
     async def delete_version(self, version_id: UUID) -> None:
-        """As `ModelService.delete_version`."""
+        """As `ModelService.delete_version`.
+
+        Example:
+            >>> await models.delete_version(version.id)
+            >>> await models.list_versions(model.id)
+            []
+        """
         return await self._call(ModelService.delete_version, version_id)
 
     async def copy_version(
         self, version_id: UUID, model_id: UUID, *, version: str | None = None, force: bool = False
     ) -> ModelVersionSchema:
-        """As `ModelService.copy_version`."""
+        """As `ModelService.copy_version`.
+
+        Example:
+            >>> released = await models.create_model(CreateModel(name="minilm-released"))
+            >>> (await models.copy_version(version.id, released.id)).digest == version.digest
+            True
+        """
         return await self._call(ModelService.copy_version, version_id, model_id, version=version, force=force)
 
     async def set_parent(self, version_id: UUID, parent: CreateParent) -> None:
-        """As `ModelService.set_parent`."""
+        """As `ModelService.set_parent`.
+
+        Example:
+            >>> base = await models.create_version(model.id, CreateVersion(status="draft"))
+            >>> await models.set_parent(version.id, CreateParent(version_id=base.id, relation="fine-tuned"))
+            >>> [parent.relation for parent in (await models.get_version(version.id)).derived_from]
+            ['fine-tuned']
+        """
         return await self._call(ModelService.set_parent, version_id, parent)
 
     async def delete_parent(self, version_id: UUID, parent_id: UUID) -> None:
-        """As `ModelService.delete_parent`."""
+        """As `ModelService.delete_parent`.
+
+        Example:
+            >>> base = await models.create_version(model.id, CreateVersion(status="draft"))
+            >>> await models.set_parent(version.id, CreateParent(version_id=base.id, relation="converted"))
+            >>> await models.delete_parent(version.id, base.id)
+        """
         return await self._call(ModelService.delete_parent, version_id, parent_id)
 
     async def list_ancestors(self, version_id: UUID, *, limit: int = 1000) -> list[RelativeSchema]:
-        """As `ModelService.list_ancestors`."""
+        """As `ModelService.list_ancestors`.
+
+        Example:
+            >>> await models.list_ancestors(version.id)
+            []
+        """
         return await self._call(ModelService.list_ancestors, version_id, limit=limit)
 
     async def list_descendants(self, version_id: UUID, *, limit: int = 1000) -> list[RelativeSchema]:
-        """As `ModelService.list_descendants`."""
+        """As `ModelService.list_descendants`.
+
+        Example:
+            >>> copied = await models.create_model(CreateModel(name="copied"))
+            >>> copy = await models.copy_version(version.id, copied.id)
+            >>> [(one.model_name, one.relation, one.distance) for one in await models.list_descendants(version.id)]
+            [('copied', 'copied', 1)]
+        """
         return await self._call(ModelService.list_descendants, version_id, limit=limit)
 
     async def create_alias(self, version_id: UUID, alias: str) -> ModelVersionSchema:
-        """As `ModelService.create_alias`."""
+        """As `ModelService.create_alias`.
+
+        Example:
+            >>> (await models.create_alias(version.id, "production")).aliases
+            ('production',)
+        """
         return await self._call(ModelService.create_alias, version_id, alias)
 
     async def set_alias(self, version_id: UUID, alias: str) -> ModelVersionSchema:
-        """As `ModelService.set_alias`."""
+        """As `ModelService.set_alias`.
+
+        Example:
+            >>> (await models.set_alias(version.id, "production")).id == (await models.resolve("minilm@production")).id
+            True
+        """
         return await self._call(ModelService.set_alias, version_id, alias)
 
     async def delete_alias(self, model_id: UUID, alias: str) -> None:
-        """As `ModelService.delete_alias`."""
+        """As `ModelService.delete_alias`.
+
+        Example:
+            >>> (await models.set_alias(version.id, "staging")).aliases
+            ('staging',)
+            >>> await models.delete_alias(model.id, "staging")
+            >>> (await models.get_model(model.id)).aliases
+            {}
+        """
         return await self._call(ModelService.delete_alias, model_id, alias)
 
     async def rollback_alias(self, model_id: UUID, alias: str) -> ModelVersionSchema:
-        """As `ModelService.rollback_alias`."""
+        """As `ModelService.rollback_alias`.
+
+        Example:
+            >>> files = (CreateFile(path="model.onnx", size=4, sha256="cd" * 32),)
+            >>> better = await models.create_version(model.id, CreateVersion(files=files))
+            >>> for each in (version, better):
+            ...     _ = await models.set_alias(each.id, "production")
+            >>> (await models.rollback_alias(model.id, "production")).number
+            1
+        """
         return await self._call(ModelService.rollback_alias, model_id, alias)
 
     async def set_model_tag(self, model_id: UUID, key: str, value: str) -> None:
-        """As `ModelService.set_model_tag`."""
+        """As `ModelService.set_model_tag`.
+
+        Example:
+            >>> await models.set_model_tag(model.id, "lang", "en")
+            >>> (await models.get_model(model.id)).tags
+            {'lang': 'en'}
+        """
         return await self._call(ModelService.set_model_tag, model_id, key, value)
 
     async def replace_model_tags(self, model_id: UUID, tags: Mapping[str, str]) -> None:
-        """As `ModelService.replace_model_tags`."""
+        """As `ModelService.replace_model_tags`.
+
+        Example:
+            >>> await models.replace_model_tags(model.id, {"lang": "en", "tier": "1"})
+            >>> await models.replace_model_tags(model.id, {"lang": "ja"})
+            >>> (await models.get_model(model.id)).tags
+            {'lang': 'ja'}
+        """
         return await self._call(ModelService.replace_model_tags, model_id, tags)
 
     async def delete_model_tag(self, model_id: UUID, key: str) -> None:
-        """As `ModelService.delete_model_tag`."""
+        """As `ModelService.delete_model_tag`.
+
+        Example:
+            >>> await models.set_model_tag(model.id, "lang", "en")
+            >>> await models.delete_model_tag(model.id, "lang")
+        """
         return await self._call(ModelService.delete_model_tag, model_id, key)
 
     async def set_version_tag(self, version_id: UUID, key: str, value: str) -> None:
-        """As `ModelService.set_version_tag`."""
+        """As `ModelService.set_version_tag`.
+
+        Example:
+            >>> await models.set_version_tag(version.id, "lang", "en")
+            >>> (await models.get_version(version.id)).tags
+            {'lang': 'en'}
+        """
         return await self._call(ModelService.set_version_tag, version_id, key, value)
 
     async def replace_version_tags(self, version_id: UUID, tags: Mapping[str, str]) -> None:
-        """As `ModelService.replace_version_tags`."""
+        """As `ModelService.replace_version_tags`.
+
+        Example:
+            >>> await models.replace_version_tags(version.id, {"lang": "en", "tier": "1"})
+            >>> await models.replace_version_tags(version.id, {"lang": "ja"})
+            >>> (await models.get_version(version.id)).tags
+            {'lang': 'ja'}
+        """
         return await self._call(ModelService.replace_version_tags, version_id, tags)
 
     async def delete_version_tag(self, version_id: UUID, key: str) -> None:
-        """As `ModelService.delete_version_tag`."""
+        """As `ModelService.delete_version_tag`.
+
+        Example:
+            >>> await models.set_version_tag(version.id, "lang", "en")
+            >>> await models.delete_version_tag(version.id, "lang")
+        """
         return await self._call(ModelService.delete_version_tag, version_id, key)
 
     async def create_config(
         self, config: CreateModelConfig, *, model_id: UUID | None = None, version_id: UUID | None = None
     ) -> ModelConfigSchema:
-        """As `ModelService.create_config`."""
+        """As `ModelService.create_config`.
+
+        Example:
+            >>> config = CreateModelConfig(name="fast", config={"temperature": 0.2}, is_default=True)
+            >>> (await models.create_config(config, version_id=version.id)).config
+            {'temperature': 0.2}
+        """
         return await self._call(ModelService.create_config, config, model_id=model_id, version_id=version_id)
 
     async def get_config(self, config_id: UUID) -> ModelConfigSchema:
-        """As `ModelService.get_config`."""
+        """As `ModelService.get_config`.
+
+        Example:
+            >>> created = await models.create_config(CreateModelConfig(name="fast"), model_id=model.id)
+            >>> await models.get_config(created.id) == created
+            True
+        """
         return await self._call(ModelService.get_config, config_id)
 
     async def get_default_config(
         self, *, model_id: UUID | None = None, version_id: UUID | None = None
     ) -> ModelConfigSchema:
-        """As `ModelService.get_default_config`."""
+        """As `ModelService.get_default_config`.
+
+        Example:
+            >>> config = CreateModelConfig(name="usual", config={"top_p": 0.9, "stop": {"eos": True}}, is_default=True)
+            >>> created = await models.create_config(config, model_id=model.id)
+            >>> (await models.get_default_config(version_id=version.id)).merged({"stop": {"after": 100}})
+            {'top_p': 0.9, 'stop': {'eos': True, 'after': 100}}
+        """
         return await self._call(ModelService.get_default_config, model_id=model_id, version_id=version_id)
 
     async def list_configs(
         self, *, model_id: UUID | None = None, version_id: UUID | None = None
     ) -> list[ModelConfigSchema]:
-        """As `ModelService.list_configs`."""
+        """As `ModelService.list_configs`.
+
+        Example:
+            >>> await models.list_configs(model_id=model.id)
+            []
+        """
         return await self._call(ModelService.list_configs, model_id=model_id, version_id=version_id)
 
     async def update_config(self, config_id: UUID, changes: UpdateModelConfig) -> ModelConfigSchema:
-        """As `ModelService.update_config`."""
+        """As `ModelService.update_config`.
+
+        Example:
+            >>> created = await models.create_config(CreateModelConfig(name="fast"), model_id=model.id)
+            >>> (await models.update_config(created.id, UpdateModelConfig(is_default=True))).is_default
+            True
+        """
         return await self._call(ModelService.update_config, config_id, changes)
 
     async def delete_config(self, config_id: UUID) -> None:
-        """As `ModelService.delete_config`."""
+        """As `ModelService.delete_config`.
+
+        Example:
+            >>> created = await models.create_config(CreateModelConfig(name="fast"), model_id=model.id)
+            >>> await models.delete_config(created.id)
+        """
         return await self._call(ModelService.delete_config, config_id)
 
     async def list_events(
-        self, model_id: UUID | None = None, *, descending: bool = False, cursor: str | None = None, limit: int = 100
+        self,
+        model_id: UUID | None = None,
+        *,
+        descending: bool = False,
+        cursor: str | None = None,
+        limit: int = 100,
     ) -> Page[ModelEventSchema]:
-        """As `ModelService.list_events`."""
+        """As `ModelService.list_events`.
+
+        Example:
+            >>> changed = await models.update_model(model.id, UpdateModel(task="embedding"))
+            >>> [(event.kind, event.after) for event in (await models.list_events(model.id)).items]
+            [('model.created', {'name': 'minilm'}), ('model.updated', {'task': 'embedding'})]
+        """
         return await self._call(ModelService.list_events, model_id, descending=descending, cursor=cursor, limit=limit)
 
     async def register(
         self,
-        fetched: Fetched,
+        fetched: "Fetched",
         *,
         name: str | None = None,
         version: str | None = None,
         policy: "Policy | None" = None,
         force: bool = False,
     ) -> ModelVersionSchema:
-        """As `ModelService.register`."""
-        running_loop()
-        if self._transfers.known_config is None:
-            await asyncio.to_thread(self._transfers.config)
-        fetched, objections = await asyncio.to_thread(self._transfers.examine, fetched, policy)
+        """As `ModelService.register`.
+
+        Example:
+            >>> await models.register(fetched, name="tiny") == await models.register(fetched, name="tiny")
+            True
+        """
+        fetched, objections = await self._in_thread(self._transfers.examine, fetched, policy)
         return await self._call(
-            register_checked, fetched, name=name, version=version, objections=objections, force=force
+            ModelService._register, fetched, name=name, version=version, objections=objections, force=force
         )
 
     async def pull_model(
@@ -390,8 +597,14 @@ class AsyncModelService:
         force: bool = False,
         allow_open_transaction: bool = False,
     ) -> ModelVersionSchema:
-        """As `ModelService.pull_model`."""
-        in_open_transaction = not allow_open_transaction and in_transaction(_own(self.db).sync_session)
+        """As `ModelService.pull_model`.
+
+        Example:
+            >>> version = await models.pull_model(directory, name="tiny")
+            >>> version.status
+            'ready'
+        """
+        in_open_transaction = not allow_open_transaction and self._in_transaction
         self._transfers.check_pull(name=name, version=version, in_open_transaction=in_open_transaction)
         fetched = await self._transfers.fetch(
             source,
@@ -403,50 +616,16 @@ class AsyncModelService:
             policy=policy,
             force=force,
         )
-        return await self.register(fetched, name=name, version=version, policy=policy, force=force)
+        fetched, objections = await asyncio.to_thread(self._transfers.examine, fetched, policy)
+        return await self._call(
+            ModelService._register, fetched, name=name, version=version, objections=objections, force=force
+        )
 
     async def download_model(self, url: str) -> bytes:
-        """As `ModelService.download_model`."""
+        """As `ModelService.download_model`.
+
+        Example:
+            >>> await models.download_model(url)
+            b'weights'
+        """
         return await self._transfers.read(url)
-
-    async def _call(
-        self,
-        method: Callable[Concatenate[ModelService, _P], _T],
-        /,
-        *args: _P.args,
-        **kwargs: _P.kwargs,
-    ) -> _T:
-        """Call a method of `ModelService` in the session's greenlet, whole even if the caller is cancelled."""
-
-        def call(db: Session) -> _T:
-            service = ModelService(db, namespace=self.namespace, actor=self.actor, config=self._transfers.known_config)
-            return method(service, *args, **kwargs)
-
-        db = _own(self.db)
-        async with _lock(db):
-            task = asyncio.ensure_future(db.run_sync(call))
-            try:
-                return await asyncio.shield(task)
-            except asyncio.CancelledError:
-                await settled(task)  # what it raised yields to the cancellation
-                raise
-
-
-def _write_batch(service: ModelService, bulk: BulkCreation, batch: list[CreateModel]) -> None:
-    bulk.write(service._scope, batch)
-
-
-def _lock(db: "AsyncSession") -> asyncio.Lock:
-    """Return a session's lock. A session may serve one event loop after the other, which a lock refuses."""
-    loop = running_loop()
-    known = _locks.get(db)
-    if known is None or known[0] is not loop:
-        known = _locks[db] = (loop, asyncio.Lock())
-    return known[1]
-
-
-def _own(db: "AsyncSession | async_scoped_session[AsyncSession]") -> "AsyncSession":
-    """Return the session that a scoped one stands for now."""
-    from sqlalchemy.ext.asyncio import AsyncSession
-
-    return db if isinstance(db, AsyncSession) else db()

@@ -10,7 +10,6 @@ from kamiwaza_sdk.services.model.methods.models import ModelMethods
 from kamiwaza_sdk.services.model.methods.versions import VersionMethods
 from kamiwaza_sdk.services.model.registry import versions
 from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema
-from kamiwaza_sdk.services.model.session import in_transaction
 from kamiwaza_sdk.services.model.transfers import Transfers
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
             True
         """
         fetched, objections = self._transfers.examine(fetched, policy)
-        return register_checked(self, fetched, name=name, version=version, objections=objections, force=force)
+        return self._register(fetched, name=name, version=version, objections=objections, force=force)
 
     async def pull_model(
         self,
@@ -157,7 +156,7 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
             >>> version.status
             'ready'
         """
-        in_open_transaction = not allow_open_transaction and in_transaction(self.db)
+        in_open_transaction = not allow_open_transaction and self._in_transaction
         self._transfers.check_pull(name=name, version=version, in_open_transaction=in_open_transaction)
         fetched = await self._transfers.fetch(
             source,
@@ -170,7 +169,7 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
             force=force,
         )
         fetched, objections = await asyncio.to_thread(self._transfers.examine, fetched, policy)
-        return register_checked(self, fetched, name=name, version=version, objections=objections, force=force)
+        return self._register(fetched, name=name, version=version, objections=objections, force=force)
 
     async def download_model(self, url: str) -> bytes:
         """Return the body of a URL. For what fits in memory; `pull_model` is for everything else.
@@ -189,24 +188,22 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
         """
         return await self._transfers.read(url)
 
-
-def register_checked(
-    service: ModelService,
-    fetched: "Fetched",
-    *,
-    name: str | None,
-    version: str | None,
-    objections: "tuple[ObjectionSchema, ...] | None",
-    force: bool,
-) -> ModelVersionSchema:
-    """Register what was examined already."""
-    limit = service._transfers.config().max_model_size
-    return versions.register(
-        service._scope,
-        fetched,
-        name=name,
-        version=version,
-        max_size=limit,
-        objections=objections,
-        force=force,
-    )
+    def _register(
+        self,
+        fetched: "Fetched",
+        *,
+        name: str | None,
+        version: str | None,
+        objections: "tuple[ObjectionSchema, ...] | None",
+        force: bool,
+    ) -> ModelVersionSchema:
+        """Register what was examined already."""
+        return versions.register(
+            self._scope,
+            fetched,
+            name=name,
+            version=version,
+            max_size=self._transfers.config().max_model_size,
+            objections=objections,
+            force=force,
+        )

@@ -86,6 +86,7 @@ class Transfers:
 
         That is `None` where nothing does and there is no policy. That a file is not what its name promises needs none.
         """
+        self.config()  # here, where it may block: the registration needs it
         fetched = check_fetched(fetched)
         storage: StorageService | None = getattr(self._some_hub(), "storage", None)  # a host's stand-in may have none
         content = _content(fetched, storage)

@@ -18,7 +18,7 @@ from kamiwaza_sdk.services.model.schemas.fields import check_actor
 from kamiwaza_sdk.services.model.schemas.model import Page
 from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema
 from kamiwaza_sdk.services.model.search import listings
-from kamiwaza_sdk.services.model.session import Scope, check_session
+from kamiwaza_sdk.services.model.session import Scope, check_session, in_transaction
 
 
 class Bound:
@@ -37,6 +37,10 @@ class Bound:
     def actor(self) -> str | None:
         """Who is at work, for the history."""
         return self._scope.actor
+
+    @property
+    def _in_transaction(self) -> bool:
+        return in_transaction(self.db)
 
 
 class LabelMethods(Bound):

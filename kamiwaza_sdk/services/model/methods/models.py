@@ -63,8 +63,11 @@ class ModelMethods(Bound):
         """
         bulk = BulkCreation(on_conflict=on_conflict, returning=returning)
         for batch in bulk.batches(models):
-            bulk.write(self._scope, batch)
+            self._write_batch(bulk, batch)
         return bulk.result()
+
+    def _write_batch(self, bulk: BulkCreation, batch: list[CreateModel]) -> None:
+        bulk.write(self._scope, batch)
 
     def get_model(self, model_id: UUID) -> ModelSchema:
         """Return a model by its id.

@@ -348,7 +348,7 @@ class VersionMethods(Bound):
         Example:
             >>> copied = models.create_model(CreateModel(name="copied"))
             >>> copy = models.copy_version(version.id, copied.id)
-            >>> [(found.model_name, found.relation, found.distance) for found in models.list_descendants(version.id)]
+            >>> [(one.model_name, one.relation, one.distance) for one in models.list_descendants(version.id)]
             [('copied', 'copied', 1)]
         """
         return lineage.relatives(self._scope, version_id, up=False, limit=limit)
