@@ -10,7 +10,6 @@ from kamiwaza_sdk.exceptions import AsyncioRequiredException as AsyncioRequiredE
 from kamiwaza_sdk.exceptions import ConfigurationException as ConfigurationException
 from kamiwaza_sdk.exceptions import ConflictException as ConflictException
 from kamiwaza_sdk.exceptions import InvalidInputException as InvalidInputException
-from kamiwaza_sdk.exceptions import InvalidNameException as InvalidNameException
 from kamiwaza_sdk.exceptions import InvalidPathException as InvalidPathException
 from kamiwaza_sdk.exceptions import MissingDependencyException as MissingDependencyException
 from kamiwaza_sdk.exceptions import NotFoundException as NotFoundException
@@ -29,14 +28,10 @@ from kamiwaza_sdk.services.download.exceptions import DownloadStatusException as
 from kamiwaza_sdk.services.download.exceptions import DownloadTimeoutException as DownloadTimeoutException
 from kamiwaza_sdk.services.download.exceptions import DownloadTooLargeException as DownloadTooLargeException
 from kamiwaza_sdk.services.download.exceptions import HostNotAllowedException as HostNotAllowedException
-from kamiwaza_sdk.services.download.exceptions import InvalidUrlException as InvalidUrlException
-from kamiwaza_sdk.services.download.exceptions import PrivateAddressException as PrivateAddressException
 from kamiwaza_sdk.services.download.exceptions import RangeNotSupportedException as RangeNotSupportedException
 from kamiwaza_sdk.services.download.exceptions import SizeMismatchException as SizeMismatchException
 from kamiwaza_sdk.services.download.exceptions import UnexpectedEncodingException as UnexpectedEncodingException
 from kamiwaza_sdk.services.download.progress import Download as Download
-from kamiwaza_sdk.services.download.schemas import DownloadAttempt as DownloadAttempt
-from kamiwaza_sdk.services.download.schemas import DownloadProgress as DownloadProgress
 from kamiwaza_sdk.services.download.schemas import DownloadRequest as DownloadRequest
 from kamiwaza_sdk.services.download.schemas import DownloadResult as DownloadResult
 from kamiwaza_sdk.services.download.services import DownloadService as DownloadService
@@ -44,17 +39,16 @@ from kamiwaza_sdk.services.hub.config import HubConfig as HubConfig
 from kamiwaza_sdk.services.hub.exceptions import GitBlobMismatchException as GitBlobMismatchException
 from kamiwaza_sdk.services.hub.exceptions import HubException as HubException
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException as InvalidSourceException
+from kamiwaza_sdk.services.hub.exceptions import ModelTooLargeException as ModelTooLargeException
 from kamiwaza_sdk.services.hub.exceptions import NothingFitsException as NothingFitsException
 from kamiwaza_sdk.services.hub.exceptions import NotInCacheException as NotInCacheException
 from kamiwaza_sdk.services.hub.exceptions import ObjectStorageException as ObjectStorageException
 from kamiwaza_sdk.services.hub.exceptions import OfflineException as OfflineException
 from kamiwaza_sdk.services.hub.exceptions import PolicyViolationException as PolicyViolationException
-from kamiwaza_sdk.services.hub.exceptions import RepositoryGatedException as RepositoryGatedException
+from kamiwaza_sdk.services.hub.exceptions import RepositoryAccessException as RepositoryAccessException
 from kamiwaza_sdk.services.hub.exceptions import RepositoryNotFoundException as RepositoryNotFoundException
-from kamiwaza_sdk.services.hub.exceptions import RepositoryPrivateException as RepositoryPrivateException
 from kamiwaza_sdk.services.hub.exceptions import RepositoryRenamedException as RepositoryRenamedException
 from kamiwaza_sdk.services.hub.exceptions import RevisionNotFoundException as RevisionNotFoundException
-from kamiwaza_sdk.services.hub.exceptions import SourceTooLargeException as SourceTooLargeException
 from kamiwaza_sdk.services.hub.exceptions import VersionUnavailableException as VersionUnavailableException
 from kamiwaza_sdk.services.hub.plots import plot_memory as plot_memory
 from kamiwaza_sdk.services.hub.schemas.plan import PlanFileSchema as PlanFileSchema
@@ -84,24 +78,21 @@ from kamiwaza_sdk.services.model.exceptions import DatabaseRefusedException as D
 from kamiwaza_sdk.services.model.exceptions import DatabaseTooNewException as DatabaseTooNewException
 from kamiwaza_sdk.services.model.exceptions import DatabaseUnsupportedException as DatabaseUnsupportedException
 from kamiwaza_sdk.services.model.exceptions import DataLossException as DataLossException
+from kamiwaza_sdk.services.model.exceptions import InUseException as InUseException
 from kamiwaza_sdk.services.model.exceptions import InvalidCursorException as InvalidCursorException
 from kamiwaza_sdk.services.model.exceptions import InvalidFilterException as InvalidFilterException
-from kamiwaza_sdk.services.model.exceptions import InvalidReferenceException as InvalidReferenceException
 from kamiwaza_sdk.services.model.exceptions import LineageCycleException as LineageCycleException
 from kamiwaza_sdk.services.model.exceptions import ModelAlreadyExistsException as ModelAlreadyExistsException
 from kamiwaza_sdk.services.model.exceptions import (
     ModelConfigAlreadyExistsException as ModelConfigAlreadyExistsException,
 )
 from kamiwaza_sdk.services.model.exceptions import ModelConfigNotFoundException as ModelConfigNotFoundException
-from kamiwaza_sdk.services.model.exceptions import ModelInUseException as ModelInUseException
 from kamiwaza_sdk.services.model.exceptions import ModelNotFoundException as ModelNotFoundException
-from kamiwaza_sdk.services.model.exceptions import ModelTooLargeException as ModelTooLargeException
 from kamiwaza_sdk.services.model.exceptions import OpenTransactionException as OpenTransactionException
 from kamiwaza_sdk.services.model.exceptions import RevisionConflictException as RevisionConflictException
 from kamiwaza_sdk.services.model.exceptions import TagNotFoundException as TagNotFoundException
 from kamiwaza_sdk.services.model.exceptions import TransactionRequiredException as TransactionRequiredException
 from kamiwaza_sdk.services.model.exceptions import VersionAlreadyExistsException as VersionAlreadyExistsException
-from kamiwaza_sdk.services.model.exceptions import VersionInUseException as VersionInUseException
 from kamiwaza_sdk.services.model.exceptions import VersionNotFoundException as VersionNotFoundException
 from kamiwaza_sdk.services.model.exceptions import VersionStatusException as VersionStatusException
 from kamiwaza_sdk.services.model.models import DBModel as DBModel
@@ -174,12 +165,10 @@ __all__ = [
     "DatabaseUnsupportedException",
     "DigestMismatchException",
     "Download",
-    "DownloadAttempt",
     "DownloadConfig",
     "DownloadDiskException",
     "DownloadException",
     "DownloadInterruptedException",
-    "DownloadProgress",
     "DownloadRequest",
     "DownloadResult",
     "DownloadService",
@@ -198,14 +187,12 @@ __all__ = [
     "HubConfig",
     "HubException",
     "HubService",
+    "InUseException",
     "InvalidCursorException",
     "InvalidFilterException",
     "InvalidInputException",
-    "InvalidNameException",
     "InvalidPathException",
-    "InvalidReferenceException",
     "InvalidSourceException",
-    "InvalidUrlException",
     "LatestVersionSchema",
     "LineageCycleException",
     "MissingDependencyException",
@@ -215,7 +202,6 @@ __all__ = [
     "ModelConfigSchema",
     "ModelEventSchema",
     "ModelFileSchema",
-    "ModelInUseException",
     "ModelNotFoundException",
     "ModelSchema",
     "ModelService",
@@ -236,19 +222,16 @@ __all__ = [
     "PlanVariantSchema",
     "Policy",
     "PolicyViolationException",
-    "PrivateAddressException",
     "RangeNotSupportedException",
     "RelativeSchema",
-    "RepositoryGatedException",
+    "RepositoryAccessException",
     "RepositoryNotFoundException",
-    "RepositoryPrivateException",
     "RepositoryRenamedException",
     "RevisionConflictException",
     "RevisionNotFoundException",
     "ServiceConfig",
     "ServiceException",
     "SizeMismatchException",
-    "SourceTooLargeException",
     "StorageConfig",
     "StorageDiskException",
     "StorageException",
@@ -264,7 +247,6 @@ __all__ = [
     "UpdateVersion",
     "VersionAlreadyExistsException",
     "VersionFailedException",
-    "VersionInUseException",
     "VersionNotFoundException",
     "VersionStatusException",
     "VersionUnavailableException",

@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic_core import SchemaValidator, core_schema
 
 from kamiwaza_sdk._addresses import kept_address
-from kamiwaza_sdk.exceptions import InvalidInputException, InvalidNameException, InvalidPathException, ServiceException
+from kamiwaza_sdk.exceptions import InvalidInputException, InvalidPathException, ServiceException
 
 #: The longest address of a source that is kept.
 MAX_ADDRESS_LENGTH: Final = 2048
@@ -90,7 +90,7 @@ def _name_problem(value: str) -> str | None:
 
 
 def check_name(value: str, *, field: str = "name") -> str:
-    r"""Return a model's name in Unicode normal form C, or raise `InvalidNameException`.
+    r"""Return a model's name in Unicode normal form C, or raise `InvalidInputException`.
 
     A name has 1 to 255 characters in segments separated by ``/``, as in ``org/model``. A reference string must be able
     to carry it, and any file system: no ``: @ \ ? # % * < > | "``, no control characters, no ``.`` or ``..`` segment.
@@ -101,24 +101,24 @@ def check_name(value: str, *, field: str = "name") -> str:
         return value
     normal = unicodedata.normalize("NFC", value)  # first: it can be longer
     if problem := _name_problem(normal):
-        raise InvalidNameException(field, f"{shown(value)} {problem}", value=value)
+        raise InvalidInputException(field, f"{shown(value)} {problem}", value=value)
     return normal
 
 
 def _check_single(value: str, field: str) -> str:
     name = check_name(value, field=field)
     if "/" in name:
-        raise InvalidNameException(field, f"{shown(value)} contains '/'; use one segment", value=value)
+        raise InvalidInputException(field, f"{shown(value)} contains '/'; use one segment", value=value)
     return name
 
 
 def check_namespace(value: str) -> str:
-    """Return a namespace, or raise `InvalidNameException`: the rules of a name, in one segment."""
+    """Return a namespace, or raise `InvalidInputException`: the rules of a name, in one segment."""
     return _check_single(value, "namespace")
 
 
 def check_label(value: str) -> str:
-    """Return a version's label, or raise `InvalidNameException`: the rules of a name, in one segment."""
+    """Return a version's label, or raise `InvalidInputException`: the rules of a name, in one segment."""
     return _check_single(value, "version")
 
 

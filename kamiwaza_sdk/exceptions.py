@@ -21,25 +21,20 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
     │   └── VersionAlreadyExistsException
     ├── ConflictException
     │   ├── LineageCycleException
-    │   ├── ModelInUseException
+    │   ├── InUseException
     │   ├── RevisionConflictException
-    │   ├── VersionInUseException
     │   └── VersionStatusException
     ├── BulkException
     ├── InvalidInputException (ValueError)
     │   ├── InvalidCursorException
     │   ├── InvalidFilterException
-    │   ├── InvalidNameException
     │   ├── InvalidPathException
-    │   ├── InvalidReferenceException
-    │   ├── InvalidSourceException
-    │   └── InvalidUrlException
+    │   └── InvalidSourceException
     ├── ModelTooLargeException
     ├── NothingFitsException
     ├── UnknownVariantException
     ├── PolicyViolationException
     ├── SourceEntryPointException
-    ├── SourceTooLargeException
     ├── OpenTransactionException
     ├── AsyncioRequiredException (RuntimeError)
     ├── ConfigurationException (ValueError)
@@ -61,7 +56,6 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
     │   ├── DownloadTimeoutException (TimeoutError)
     │   ├── DownloadTooLargeException
     │   ├── HostNotAllowedException
-    │   ├── PrivateAddressException
     │   ├── RangeNotSupportedException
     │   ├── SizeMismatchException
     │   └── UnexpectedEncodingException
@@ -75,8 +69,7 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
     │   ├── InvalidAnswerException
     │   ├── ObjectStorageException
     │   ├── OfflineException
-    │   ├── RepositoryGatedException
-    │   ├── RepositoryPrivateException
+    │   ├── RepositoryAccessException
     │   ├── RepositoryRenamedException
     │   └── VersionUnavailableException
     └── StorageException
@@ -154,25 +147,16 @@ class InvalidInputException(ServiceException, ValueError):
     """A value given to the library is not acceptable. Nothing was done.
 
     Attributes:
-        field: The argument or field at fault, dotted where it is nested: ``files.0.path``.
+        field: The argument or field at fault, dotted where it is nested: ``files.0.path``, ``name``, ``url``,
+            ``reference``.
         reason: Why it was refused, with the limit and the way out.
+        value: The value as it was given, a URL without user information and query; `None` where it is not text.
     """
 
-    def __init__(self, field: str, reason: str) -> None:
+    def __init__(self, field: str, reason: str, *, value: str | None = None) -> None:
         super().__init__(f"{field} {reason}")
         self.field = field
         self.reason = reason
-
-
-class InvalidNameException(InvalidInputException):
-    """A model, namespace or version label has a name that cannot be kept.
-
-    Attributes:
-        value: The name as it was given.
-    """
-
-    def __init__(self, field: str, reason: str, *, value: str) -> None:
-        super().__init__(field, reason)
         self.value = value
 
 
@@ -183,9 +167,10 @@ class InvalidPathException(InvalidInputException):
         value: The path as it was given.
     """
 
+    value: str
+
     def __init__(self, field: str, reason: str, *, value: str) -> None:
-        super().__init__(field, reason)
-        self.value = value
+        super().__init__(field, reason, value=value)
 
 
 class ConfigurationException(ServiceException, ValueError):

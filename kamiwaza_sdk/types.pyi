@@ -1,7 +1,9 @@
 # Written by tests/public_names.py from kamiwaza_sdk/_names.py.
 
 from kamiwaza_sdk.services.download.schemas import AttemptCallback as AttemptCallback
+from kamiwaza_sdk.services.download.schemas import DownloadAttempt as DownloadAttempt
 from kamiwaza_sdk.services.download.schemas import DownloadOutcome as DownloadOutcome
+from kamiwaza_sdk.services.download.schemas import DownloadProgress as DownloadProgress
 from kamiwaza_sdk.services.download.schemas import ProgressCallback as ProgressCallback
 from kamiwaza_sdk.services.hub.services import RepositorySort as RepositorySort
 from kamiwaza_sdk.services.hub.services import Source as Source
@@ -19,7 +21,9 @@ from kamiwaza_sdk.services.storage.schemas import HasFiles as HasFiles
 __all__ = [
     "AdoptedBy",
     "AttemptCallback",
+    "DownloadAttempt",
     "DownloadOutcome",
+    "DownloadProgress",
     "EventKind",
     "FileEntry",
     "HasFiles",

@@ -35,6 +35,10 @@ def test_every_name_is_public_where_it_is_defined(home: str) -> None:
         assert not any(part.startswith("_") for part in module.split(".")), (name, module)
 
 
+def test_the_root_has_few_names() -> None:
+    assert len(kamiwaza_sdk.__all__) <= 130
+
+
 def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'Modelservice'"):
         kamiwaza_sdk.Modelservice  # type: ignore[attr-defined]  # noqa: B018 - the mistake under test
@@ -49,6 +53,8 @@ def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
         ("ModelSort", "import ModelSort from kamiwaza_sdk.types"),
         ("FileLike", "import FileEntry from kamiwaza_sdk.types"),
         ("OutsideStoreException", "import PathTraversalException from kamiwaza_sdk$"),
+        ("RepositoryGatedException", "import RepositoryAccessException from kamiwaza_sdk$"),
+        ("SourceTooLargeException", "import ModelTooLargeException from kamiwaza_sdk$"),
         ("KamiwazaClient", "is another library.*'kamiwaza-sdk<2'"),
     ],
 )

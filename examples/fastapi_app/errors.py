@@ -22,7 +22,6 @@ from kamiwaza_sdk import (
     NotFoundException,
     OpenTransactionException,
     ServiceException,
-    SourceTooLargeException,
     StorageFullException,
 )
 
@@ -41,7 +40,6 @@ _STATUSES: Final[dict[type[ServiceException], HTTPStatus]] = {
     OpenTransactionException: HTTPStatus.CONFLICT,
     DownloadTooLargeException: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     ModelTooLargeException: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    SourceTooLargeException: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     InvalidInputException: HTTPStatus.UNPROCESSABLE_ENTITY,
     DownloadDiskException: HTTPStatus.INSUFFICIENT_STORAGE,
     StorageFullException: HTTPStatus.INSUFFICIENT_STORAGE,

@@ -17,7 +17,7 @@ from kamiwaza_sdk.services.download.schemas import DownloadProgress, ProgressCal
 from kamiwaza_sdk.services.hub.cache import result_of
 from kamiwaza_sdk.services.hub.config import HubConfig
 from kamiwaza_sdk.services.hub.digests import Wanted, expected
-from kamiwaza_sdk.services.hub.exceptions import SourceTooLargeException
+from kamiwaza_sdk.services.hub.exceptions import ModelTooLargeException
 from kamiwaza_sdk.services.hub.fetch import check_fetch, check_max_size, refuse_over_limit
 from kamiwaza_sdk.services.hub.inspection import Findings
 from kamiwaza_sdk.services.hub.plan import Question, make_plan, of_variant
@@ -147,14 +147,14 @@ class FakeHub(HubService):
             ChecksumMismatchException: A file has another digest.
             PolicyViolationException: The source is a plan that a policy speaks against.
             UnknownVariantException: The files have no variant of that name.
-            SourceTooLargeException: The files have over `max_size` bytes together.
+            ModelTooLargeException: The files have over `max_size` bytes together.
         """
         self._note(HubCall(source, sha256, max_size, progress, allow, ignore, variant=variant))
         check_fetch(source, max_size=max_size, progress=progress)
         manifest = self._manifest(source, allow=allow, ignore=ignore, variant=variant)
         fetched = _fetched(manifest)
         if max_size is not None and fetched.size > max_size:
-            raise SourceTooLargeException(source=fetched.source, size=fetched.size, limit=max_size)
+            raise ModelTooLargeException(source=fetched.source, size=fetched.size, limit=max_size)
         _check_digests(fetched, sha256)
         if self._keeps:
             await thread_to_its_end(lambda: self._keep(fetched))
@@ -304,7 +304,7 @@ class FakeHub(HubService):
 
         Raises:
             ServiceException: What `error` is.
-            SourceTooLargeException: The files have over `max_size` bytes together.
+            ModelTooLargeException: The files have over `max_size` bytes together.
             NothingFitsException: No variant fits.
             UnknownVariantException: The files have no variant of that name.
             InvalidInputException: An argument is of a wrong kind.

@@ -10,7 +10,7 @@ import yarl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kamiwaza_sdk import ConfigurationException, DownloadConfig, DownloadService, PrivateAddressException
+from kamiwaza_sdk import ConfigurationException, DownloadConfig, DownloadService, HostNotAllowedException
 from kamiwaza_sdk.services.download.http import hosts
 from kamiwaza_sdk.services.download.http.hosts import is_public, public_socket
 from kamiwaza_sdk.testing import FaultyServer
@@ -81,11 +81,11 @@ async def test_nothing_private_is_connected_to_whatever_it_is_called(
     host: str, faulty_server: FaultyServer, downloads: DownloadService, target: Path
 ) -> None:
     url = faulty_server.add("/m", body=b"x").replace("127.0.0.1", host)
-    with pytest.raises(PrivateAddressException, match="DOWNLOAD_SERVICE_BLOCK_PRIVATE_NETWORKS") as caught:
+    with pytest.raises(HostNotAllowedException, match="DOWNLOAD_SERVICE_BLOCK_PRIVATE_NETWORKS") as caught:
         await downloads.download(f"{url}?signature=secret", target)
     asked = yarl.URL(url)  # from Python 3.13 on, the end of a mapped address is written as IPv4 addresses are
     assert caught.value.host == asked.host
-    assert not is_public(caught.value.address)
+    assert not is_public(caught.value.address or "")
     assert (caught.value.url, caught.value.retryable, caught.value.attempts) == (str(asked), False, 1)
     assert "secret" not in str(caught.value)
     assert (faulty_server.requests, entries(target.parent)) == ([], [])
@@ -101,7 +101,7 @@ async def test_name_that_stands_for_private_addresses_only_says_so(
 ) -> None:
     resolve_to(monkeypatch, *addresses)
     url = faulty_server.add("/m", body=b"x").replace("127.0.0.1", "rebound.example")
-    with pytest.raises(PrivateAddressException) as caught:
+    with pytest.raises(HostNotAllowedException, match="is in a private network") as caught:
         await downloads.download(url, target)
     assert (caught.value.host, caught.value.attempts) == ("rebound.example", 1)
     assert caught.value.address in addresses
@@ -117,7 +117,7 @@ async def test_redirect_to_a_private_address_is_not_followed_and_a_public_one_is
     url = faulty_server.add("/m", body=b"x").replace("127.0.0.1", "mixed.example")
     assert await downloads.read(url, max_size=1) == b"x"
     inside = url.replace("mixed.example", "127.0.0.2")
-    with pytest.raises(PrivateAddressException) as caught:
+    with pytest.raises(HostNotAllowedException, match="is in a private network") as caught:
         await downloads.download(faulty_server.add_redirect("/r", inside), target)
     assert (caught.value.host, caught.value.address) == ("127.0.0.2", "127.0.0.2")
     assert [request.path for request in faulty_server.requests] == ["/m", "/r"]

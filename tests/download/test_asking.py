@@ -12,7 +12,7 @@ from kamiwaza_sdk import (
     DownloadService,
     DownloadStatusException,
     DownloadTooLargeException,
-    InvalidUrlException,
+    InvalidInputException,
 )
 from tests.serving import Server
 
@@ -57,7 +57,7 @@ async def test_an_answer_is_bounded(downloads: DownloadService, server: Server) 
 
 
 async def test_what_is_no_url_is_refused(downloads: DownloadService) -> None:
-    with pytest.raises(InvalidUrlException):
+    with pytest.raises(InvalidInputException, match="^url"):
         await downloads.get("ftp://host/api", max_size=1)
 
 
@@ -69,7 +69,7 @@ async def test_what_is_no_text_is_no_url(downloads: DownloadService, url: Any) -
         lambda: downloads.read_range(url, offset=0, length=1),
     )
     for call in calls:
-        with pytest.raises(InvalidUrlException, match=f"must be text, not {type(url).__name__}") as caught:
+        with pytest.raises(InvalidInputException, match=f"must be text, not {type(url).__name__}") as caught:
             await call()
         assert caught.value.value == type(url).__name__
 

@@ -6,6 +6,7 @@ import fcntl
 import os
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,7 +14,6 @@ from kamiwaza_sdk import (
     ChecksumMismatchException,
     DownloadConfig,
     DownloadException,
-    DownloadProgress,
     DownloadResult,
     DownloadService,
     DownloadStatusException,
@@ -21,6 +21,9 @@ from kamiwaza_sdk import (
 from kamiwaza_sdk.services.download.transfer.acquire import Approach
 from kamiwaza_sdk.testing import FaultyServer, GeneratedBody, Rate, Stall, Status, Truncate
 from tests.download.helpers import descriptors, digest, entries, threads
+
+if TYPE_CHECKING:
+    from kamiwaza_sdk.types import DownloadProgress
 
 MIB = 1024**2
 BODY = GeneratedBody(9 * MIB, seed=1)

@@ -11,17 +11,16 @@ from kamiwaza_sdk import (
     DownloadConfig,
     DownloadDiskException,
     DownloadInterruptedException,
-    DownloadProgress,
     DownloadRequest,
     DownloadResult,
     DownloadService,
     DownloadStatusException,
     InvalidInputException,
-    InvalidUrlException,
 )
 from kamiwaza_sdk.services.download.transfer.many import Many
 from kamiwaza_sdk.sources import Validators
 from kamiwaza_sdk.testing import Delay, FaultyServer, Rate, Stall, Status
+from kamiwaza_sdk.types import DownloadProgress
 from tests.download.helpers import digest, entries, visible
 
 BODIES = {f"file{number}.bin": bytes([number]) * (number * 1000) for number in range(1, 21)}
@@ -101,7 +100,7 @@ async def test_each_has_its_own_result_or_error(
         type(None),
         DownloadStatusException,
         ChecksumMismatchException,
-        InvalidUrlException,
+        InvalidInputException,
         DownloadDiskException,
     ]
     assert [outcome.result is not None for outcome in outcomes] == [True, False, False, False, False]

@@ -15,7 +15,7 @@ from kamiwaza_sdk import (
     DownloadStatusException,
     DownloadTimeoutException,
     DownloadTooLargeException,
-    InvalidUrlException,
+    InvalidInputException,
     SizeMismatchException,
     UnexpectedEncodingException,
 )
@@ -32,7 +32,7 @@ ERRORS = [
     SizeMismatchException(url=URL, expected=1, actual=2),
     UnexpectedEncodingException(url=URL, encoding="gzip"),
     DownloadDiskException(url=URL, path=Path("/m"), code=28, detail="No space left on device", free=0),
-    InvalidUrlException("url", "is no http or https URL", value="ftp://example.org"),
+    InvalidInputException("url", "is no http or https URL", value="ftp://example.org"),
 ]
 
 

@@ -10,13 +10,13 @@ import pytest
 
 from kamiwaza_sdk import (
     DownloadException,
-    DownloadProgress,
     DownloadService,
     DownloadStatusException,
     InvalidInputException,
 )
 from kamiwaza_sdk.exceptions import MissingDependencyException
 from kamiwaza_sdk.sources import Validators
+from kamiwaza_sdk.types import DownloadProgress
 from tests.download.helpers import entries
 from tests.serving import Server
 

@@ -9,7 +9,6 @@ from kamiwaza_sdk import (
     DownloadService,
     DownloadStatusException,
     InvalidInputException,
-    InvalidUrlException,
     RangeNotSupportedException,
 )
 from kamiwaza_sdk.testing import (
@@ -134,5 +133,5 @@ async def test_what_is_no_range_is_refused(downloads: DownloadService, offset: i
 
 
 async def test_what_is_no_url_is_refused(downloads: DownloadService) -> None:
-    with pytest.raises(InvalidUrlException):
+    with pytest.raises(InvalidInputException, match="^url"):
         await downloads.read_range("ftp://host/model", offset=0, length=1)

@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,7 +15,6 @@ from kamiwaza_sdk import (
     DownloadConfig,
     DownloadException,
     DownloadInterruptedException,
-    DownloadProgress,
     DownloadResult,
     DownloadService,
     DownloadTooLargeException,
@@ -39,6 +39,9 @@ from kamiwaza_sdk.testing import (
     WrongContentRange,
 )
 from tests.download.helpers import digest, entries, visible
+
+if TYPE_CHECKING:
+    from kamiwaza_sdk.types import DownloadProgress
 
 MIB = 1024**2
 BODY = GeneratedBody(9 * MIB, seed=1)

@@ -12,7 +12,6 @@ import pytest
 
 from kamiwaza_sdk import (
     ChecksumMismatchException,
-    DownloadAttempt,
     DownloadConfig,
     DownloadException,
     DownloadInterruptedException,
@@ -21,6 +20,7 @@ from kamiwaza_sdk import (
     DownloadTooLargeException,
 )
 from kamiwaza_sdk.services.download.transfer.retries import parse_retry_after
+from kamiwaza_sdk.types import DownloadAttempt
 from tests.download.helpers import digest, entries
 from tests.serving import Server
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from kamiwaza_sdk import DownloadConfig, DownloadProgress, DownloadResult, DownloadService
+from kamiwaza_sdk import DownloadConfig, DownloadResult, DownloadService
 from kamiwaza_sdk.services.download.http.responses import Exchange, next_piece
 from kamiwaza_sdk.services.download.transfer import connections
 from kamiwaza_sdk.testing import (
@@ -31,6 +31,7 @@ from kamiwaza_sdk.testing import (
     Truncate,
     WrongContentRange,
 )
+from kamiwaza_sdk.types import DownloadProgress
 from tests.download.helpers import descriptors, digest, entries, threads
 
 MIB = 1024**2

@@ -13,7 +13,6 @@ from pydantic import SecretStr
 
 from kamiwaza_sdk import (
     ConfigurationException,
-    DownloadAttempt,
     DownloadConfig,
     DownloadException,
     DownloadService,
@@ -22,6 +21,7 @@ from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.download.http.hosts import check_url, is_loopback, value_for_origin
 from kamiwaza_sdk.sources import Validators
 from kamiwaza_sdk.testing import FaultyServer, Headers, Status, Truncate
+from kamiwaza_sdk.types import DownloadAttempt
 from tests.download.helpers import resolve_to
 from tests.download.tls import client_context
 from tests.serving import Server

@@ -29,6 +29,7 @@ from kamiwaza_sdk import (
     DatabaseNotReadyException,
     DownloadDiskException,
     DownloadTimeoutException,
+    InUseException,
     ModelSchema,
     ModelTooLargeException,
     ModelVersionSchema,
@@ -36,7 +37,6 @@ from kamiwaza_sdk import (
     RevisionConflictException,
     ServiceException,
     StorageFullException,
-    VersionInUseException,
 )
 from tests.serving import Server
 
@@ -166,7 +166,7 @@ async def test_taken_name_is_409(client: Client) -> None:
 @pytest.mark.parametrize(
     ("request_line", "body", "kind", "detail"),
     [
-        ("POST /models", {"name": "a:b"}, "InvalidNameException", "name 'a:b' contains ':'"),
+        ("POST /models", {"name": "a:b"}, "InvalidInputException", "name 'a:b' contains ':'"),
         ("POST /models", {}, "InvalidInputException", "name is not acceptable"),
         ("POST /models", {"name": "a", "nmae": "b"}, "InvalidInputException", "nmae is no field of CreateModel"),
         ("POST /models/pull", {}, "InvalidInputException", "body.url is not acceptable"),
@@ -179,12 +179,12 @@ async def test_taken_name_is_409(client: Client) -> None:
         ),
         ("POST /models/search", {"where": {}}, "InvalidFilterException", "filter"),
         ("POST /models/search", {"sort": "colour"}, "InvalidInputException", "body.sort is not acceptable"),
-        ("POST /models/bulk", [{"name": "a"}, {"name": "a:b"}], "InvalidNameException", "name 'a:b' contains ':'"),
-        (f"PUT /versions/{UUID(int=0)}/aliases/latest", None, "InvalidNameException", "alias 'latest'"),
+        ("POST /models/bulk", [{"name": "a"}, {"name": "a:b"}], "InvalidInputException", "name 'a:b' contains ':'"),
+        (f"PUT /versions/{UUID(int=0)}/aliases/latest", None, "InvalidInputException", "alias 'latest'"),
         (f"PUT /models/{UUID(int=0)}/tags/lang", {}, "InvalidInputException", "body.value is not acceptable"),
         ("GET /events?cursor=x", None, "InvalidCursorException", "cursor 'x'"),
         ("GET /models?limit=0", None, "InvalidInputException", "limit must be a whole number from 1 to 1000"),
-        ("GET /versions/tiny@a:b", None, "InvalidReferenceException", "reference 'tiny@a:b'"),
+        ("GET /versions/tiny@a:b", None, "InvalidInputException", "reference 'tiny@a:b'"),
     ],
 )
 async def test_bad_input_is_422(client: Client, request_line: str, body: object, kind: str, detail: str) -> None:
@@ -325,7 +325,7 @@ async def test_archiving_what_an_alias_leads_to_is_409(client: Client, versions:
     archived = await client.ask("PATCH", f"/versions/{second.id}", {"status": "archived"})
     moved = await client.ask("PUT", f"/versions/{second.id}/aliases/production")
 
-    assert in_use.is_problem(409, "VersionInUseException")
+    assert in_use.is_problem(409, "InUseException")
     assert (archived.status, archived.body["status"]) == (200, "archived")
     assert moved.is_problem(409, "VersionStatusException")
     assert (await client.get("/versions/org/tiny@production")).body["number"] == 1
@@ -395,10 +395,10 @@ async def test_pulls(client: Client, server: Server) -> None:
         ({"url": "{server}/missing"}, 502, "DownloadStatusException"),
         ({"url": "{server}/model.onnx", "sha256": "0" * 64}, 502, "ChecksumMismatchException"),
         ({"url": "{server}/model.onnx", "sha256": "0"}, 422, "InvalidInputException"),
-        ({"url": "{server}/model.onnx", "name": "a:b"}, 422, "InvalidNameException"),
+        ({"url": "{server}/model.onnx", "name": "a:b"}, 422, "InvalidInputException"),
         ({"url": "{server}/large.onnx"}, 413, "DownloadTooLargeException"),
         ({"url": "/etc/hostname"}, 422, "InvalidSourceException"),
-        ({"url": "file:///etc/hostname"}, 422, "InvalidUrlException"),
+        ({"url": "file:///etc/hostname"}, 422, "InvalidInputException"),
     ],
 )
 async def test_failed_pull_registers_nothing(
@@ -516,7 +516,7 @@ def of_many(cause: Exception) -> BulkException:
     [
         (AliasNotFoundException(alias="production", model="tiny", namespace="default"), 404),
         (RevisionConflictException(model=UUID(int=0), expected=1, actual=2), 409),
-        (VersionInUseException(version=UUID(int=0), reason="it is"), 409),
+        (InUseException(version=UUID(int=0), reason="it is"), 409),
         (of_many(RevisionConflictException(model=UUID(int=0), expected=1, actual=2)), 409),
         (of_many(DatabaseConnectionException()), 503),
         (of_many(ServiceException("private")), 500),

@@ -16,7 +16,6 @@ from kamiwaza_sdk import (
     ConfigurationException,
     DigestMismatchException,
     DownloadConfig,
-    DownloadProgress,
     DownloadService,
     DownloadStatusException,
     DownloadTooLargeException,
@@ -25,8 +24,7 @@ from kamiwaza_sdk import (
     InvalidInputException,
     InvalidPathException,
     InvalidSourceException,
-    InvalidUrlException,
-    SourceTooLargeException,
+    ModelTooLargeException,
     StorageConfig,
     StorageService,
     fetch,
@@ -36,6 +34,7 @@ from kamiwaza_sdk.services.hub import sources
 from kamiwaza_sdk.services.hub.selection import Selection
 from kamiwaza_sdk.services.hub.sources import Source, local
 from kamiwaza_sdk.services.hub.sources.local import resolve_path
+from kamiwaza_sdk.types import DownloadProgress
 from tests.serving import Server
 from tests.storage.helpers import sparse
 
@@ -220,7 +219,7 @@ async def test_the_first_failure_among_several_is_raised_bare_and_nothing_of_it_
 async def test_the_limit_holds_for_all_files_together(hub: HubService, storage: StorageService, server: Server) -> None:
     urls = [server.add(f"/m/{name}", body=name.encode() * 100) for name in "abc"]
     assert (await hub.fetch(urls, max_size=300)).size == 300
-    with pytest.raises((SourceTooLargeException, DownloadTooLargeException)):
+    with pytest.raises((ModelTooLargeException, DownloadTooLargeException)):
         await hub.fetch(urls, max_size=299)
     with pytest.raises(DownloadTooLargeException) as refused:
         await hub.fetch(urls[0], max_size=99)
@@ -358,7 +357,7 @@ async def test_a_directory_is_taken_as_it_stands(hub: HubService, storage: Stora
     ]
     assert fetched.name == "minilm"
     assert len(blobs(storage)) == 3
-    with pytest.raises(SourceTooLargeException) as refused:
+    with pytest.raises(ModelTooLargeException) as refused:
         await hub.fetch(root, max_size=2 * len(BODY))
     assert refused.value.limit == 2 * len(BODY)
 
@@ -470,7 +469,7 @@ async def test_a_source_whose_name_is_no_text_can_still_be_told(hub: HubService,
 async def test_what_is_no_source_is_refused(
     hub: HubService, storage: StorageService, source: str | list[str], complaint: str
 ) -> None:
-    with pytest.raises((InvalidSourceException, InvalidUrlException, InvalidPathException), match=complaint):
+    with pytest.raises((InvalidSourceException, InvalidInputException, InvalidPathException), match=complaint):
         await hub.fetch(source)
     assert not storage.root.exists()
 
@@ -554,7 +553,7 @@ async def test_a_limit_of_nothing_admits_empty_files_only(hub: HubService, serve
     for empty in (tmp_path / "empty", server.add("/empty", body=b"")):
         assert (await hub.fetch(empty, max_size=0)).size == 0
     for full in (tmp_path / "full", server.add("/full", body=b"x")):
-        with pytest.raises((SourceTooLargeException, DownloadTooLargeException)):
+        with pytest.raises((ModelTooLargeException, DownloadTooLargeException)):
             await hub.fetch(full, max_size=0)
 
 
@@ -625,7 +624,7 @@ async def test_a_file_that_grew_since_it_was_listed_counts_with_what_was_copied(
         return add(source, sha256=sha256)
 
     monkeypatch.setattr(storage, "add", add_grown)
-    with pytest.raises(SourceTooLargeException) as refused:
+    with pytest.raises(ModelTooLargeException) as refused:
         await HubService(storage=storage).fetch(tmp_path / "a.bin", max_size=5)
     assert (refused.value.size, refused.value.limit) == (len(BODY), 5)
 
@@ -636,7 +635,7 @@ async def test_a_local_source_over_the_limit_is_refused_before_a_byte_is_copied(
     (tmp_path / "m").mkdir()
     for name in "ab":
         (tmp_path / "m" / name).write_bytes(BODY)
-    with pytest.raises(SourceTooLargeException):
+    with pytest.raises(ModelTooLargeException):
         await hub.fetch(tmp_path / "m", max_size=len(BODY))
     assert not storage.root.exists()
 

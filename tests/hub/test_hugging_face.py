@@ -15,13 +15,12 @@ from kamiwaza_sdk import (
     InvalidInputException,
     InvalidPathException,
     InvalidSourceException,
-    RepositoryGatedException,
+    ModelTooLargeException,
+    RepositoryAccessException,
     RepositoryNotFoundException,
-    RepositoryPrivateException,
     RepositoryRenamedException,
     RevisionNotFoundException,
     SizeMismatchException,
-    SourceTooLargeException,
     StorageService,
 )
 from kamiwaza_sdk.services.hub.sources.protocol import _at_origin_of
@@ -206,7 +205,7 @@ async def test_a_repository_over_the_limit_is_refused_before_a_byte_travels(
     hf: HuggingFaceServer, asking: Asking
 ) -> None:
     hf.add_repository("org/tiny", FILES)
-    with pytest.raises(SourceTooLargeException):
+    with pytest.raises(ModelTooLargeException):
         await (await asking()).fetch("hf://org/tiny", max_size=10_000)
     assert hf.storage.requests == []
 
@@ -233,7 +232,7 @@ async def test_the_token_is_sent_nowhere_by_a_listing_that_leads_to_another_orig
 async def test_a_gated_repository_says_where_its_conditions_are(hf: HuggingFaceServer, asking: Asking) -> None:
     hf.add_repository("org/tiny", FILES, gated=True)
     for token in (None, hf.other_token):
-        with pytest.raises(RepositoryGatedException) as refused:
+        with pytest.raises(RepositoryAccessException, match="is gated") as refused:
             await (await asking(token)).fetch("hf://org/tiny")
         assert (refused.value.repository, refused.value.authenticated) == ("org/tiny", token is not None)
         assert refused.value.url == f"{hf.endpoint}/org/tiny"
@@ -245,7 +244,7 @@ async def test_a_hub_that_gates_its_listing_too_is_understood(hf: HuggingFaceSer
     hf.add_repository("org/tiny", FILES)
     gated = (Status(403), Headers({"X-Error-Code": "GatedRepo"}))
     hf.add_faults("/api/models/org/tiny/revision/main", always=gated)
-    with pytest.raises(RepositoryGatedException):
+    with pytest.raises(RepositoryAccessException, match="is gated"):
         await (await asking()).resolve("hf://org/tiny")
 
 
@@ -254,7 +253,7 @@ async def test_what_is_private_is_told_to_a_stranger_as_if_it_were_not_there(
     hf: HuggingFaceServer, asking: Asking, name: str
 ) -> None:
     hf.add_repository("org/secret", FILES, private=True)
-    with pytest.raises(RepositoryPrivateException, match="set HUB_SERVICE_HF_TOKEN to a token") as refused:
+    with pytest.raises(RepositoryAccessException, match="set HUB_SERVICE_HF_TOKEN to a token") as refused:
         await (await asking()).resolve(f"hf://{name}")
     assert (refused.value.repository, refused.value.authenticated) == (name, False)
     with pytest.raises(RepositoryNotFoundException) as missing:
@@ -264,7 +263,7 @@ async def test_what_is_private_is_told_to_a_stranger_as_if_it_were_not_there(
 
 async def test_a_token_that_is_not_good_is_said_to_be_the_trouble(hf: HuggingFaceServer, asking: Asking) -> None:
     hf.add_repository("org/tiny", FILES)
-    with pytest.raises(RepositoryPrivateException, match="check that the token in HUB_SERVICE_HF_TOKEN") as refused:
+    with pytest.raises(RepositoryAccessException, match="check that the token in HUB_SERVICE_HF_TOKEN") as refused:
         await (await asking("hf_expired")).resolve("hf://org/tiny")
     assert refused.value.authenticated
     assert "hf_expired" not in f"{refused.value!r} {refused.value.__dict__}"

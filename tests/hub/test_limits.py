@@ -14,9 +14,9 @@ from kamiwaza_sdk import (
     HubService,
     InvalidInputException,
     ModelService,
+    ModelTooLargeException,
     Policy,
     ServiceConfig,
-    SourceTooLargeException,
     StorageConfig,
     StorageFullException,
     StorageService,
@@ -45,7 +45,7 @@ async def test_a_plan_over_its_limit_is_refused_before_a_header_is_read(
     hf: HuggingFaceServer, asking: Asking, repository: str
 ) -> None:
     hub = await asking()
-    with pytest.raises(SourceTooLargeException, match="has 120002 bytes or more, over the limit of 120001") as refused:
+    with pytest.raises(ModelTooLargeException, match="has 120002 bytes or more, over the limit of 120001") as refused:
         await hub.plan(repository, max_size=120_001)
     assert (refused.value.size, refused.value.limit) == (120_002, 120_001)
     assert asked_for_content(hf) == []
@@ -58,7 +58,7 @@ async def test_a_fetch_over_its_limit_is_refused_before_a_byte_travels(
     hf: HuggingFaceServer, asking: Asking, repository: str
 ) -> None:
     hub = await asking()
-    with pytest.raises(SourceTooLargeException, match="MODEL_SERVICE_MAX_MODEL_SIZE"):
+    with pytest.raises(ModelTooLargeException, match="MODEL_SERVICE_MAX_MODEL_SIZE"):
         await hub.fetch(repository, max_size=120_001)
     assert asked_for_content(hf) == []
 
@@ -71,7 +71,7 @@ async def test_pulling_hands_in_the_registrys_limit_first(
     setup_database(engine)
     with Session(engine) as db:
         models = ModelService(db, hub=await asking(), config=ServiceConfig(max_model_size=120_001))
-        with pytest.raises(SourceTooLargeException, match="MODEL_SERVICE_MAX_MODEL_SIZE, to 120002 or more"):
+        with pytest.raises(ModelTooLargeException, match="MODEL_SERVICE_MAX_MODEL_SIZE, to 120002 or more"):
             await models.pull_model(repository, policy=policy)
         assert asked_for_content(hf) == []
         larger = ModelService(db, hub=await asking(), config=ServiceConfig(max_model_size=120_002))

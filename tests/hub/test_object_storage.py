@@ -26,10 +26,10 @@ from kamiwaza_sdk import (
     InvalidPathException,
     InvalidSourceException,
     MissingDependencyException,
+    ModelTooLargeException,
     ObjectStorageException,
     OfflineException,
     SizeMismatchException,
-    SourceTooLargeException,
     StorageConfig,
     StorageService,
     VersionUnavailableException,
@@ -128,7 +128,7 @@ async def test_sizes_and_etags_are_known_before_a_byte_travels(put: Put, hub: Hu
     (file,) = (await hub.resolve("s3://bucket/m/")).files
     assert (file.path, file.url, file.size) == ("a", "s3://bucket/m/a", 3)
     assert file.etag == '"900150983cd24fb0d6963f7d28e17f72"'
-    with pytest.raises(SourceTooLargeException):
+    with pytest.raises(ModelTooLargeException):
         await hub.fetch("s3://bucket/m", max_size=2)
 
 

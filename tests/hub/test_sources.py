@@ -7,13 +7,13 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from threading import Event
+from typing import TYPE_CHECKING
 
 import pytest
 from pydantic import ValidationError
 
 from kamiwaza_sdk import (
     ChecksumMismatchException,
-    DownloadProgress,
     DownloadTooLargeException,
     GitBlobMismatchException,
     HubService,
@@ -35,6 +35,9 @@ from kamiwaza_sdk.sources import (
 )
 from tests.loops import Held
 from tests.serving import Server
+
+if TYPE_CHECKING:
+    from kamiwaza_sdk.types import DownloadProgress
 
 pytestmark = pytest.mark.usefixtures("blockbuster")
 

@@ -14,14 +14,12 @@ from kamiwaza_sdk import (
     CreateModel,
     CreateVersion,
     Field,
+    InUseException,
     InvalidInputException,
-    InvalidNameException,
-    InvalidReferenceException,
     ModelNotFoundException,
     ModelVersionSchema,
     UpdateModel,
     UpdateVersion,
-    VersionInUseException,
     VersionNotFoundException,
     VersionStatusException,
 )
@@ -143,7 +141,7 @@ async def test_a_moment_is_aware_and_asked_of_an_alias_only(backend: Backend) ->
         with pytest.raises(InvalidInputException, match="^at must be an aware datetime"):
             await models.resolve("m@live", at="2026-01-01")  # type: ignore[arg-type]  # the mistake under test
         for reference in ("m:1", "m", "m:label", "m@latest"):
-            with pytest.raises(InvalidReferenceException, match="only those are known at a moment"):
+            with pytest.raises(InvalidInputException, match="only those are known at a moment"):
                 await models.resolve(reference, at=datetime.now(UTC))
         with pytest.raises(ModelNotFoundException):
             await models.resolve("none@live", at=datetime.now(UTC))
@@ -265,7 +263,7 @@ async def test_a_name_that_no_alias_can_have_is_refused(backend: Backend) -> Non
             ):
                 with pytest.raises(InvalidInputException, match="^alias") as refused:
                     await attempt
-                assert isinstance(refused.value, InvalidNameException) == isinstance(alias, str)
+                assert (refused.value.value is not None) == isinstance(alias, str)
         assert (await models.get_model(one.model_id)).aliases == {}
         assert (await models.set_alias(one.id, "x" * 255)).aliases == ("x" * 255,)
 
@@ -298,7 +296,7 @@ async def test_a_version_that_an_alias_leads_to_is_neither_archived_nor_deleted(
             models.update_version(one.id, UpdateVersion(status="failed")),
             models.delete_version(one.id),
         ):
-            with pytest.raises(VersionInUseException, match="canary, live of 'm' leads to it; move or delete") as used:
+            with pytest.raises(InUseException, match="canary, live of 'm' leads to it; move or delete") as used:
                 await attempt
             assert used.value.version == one.id
         for alias in ("live", "canary"):

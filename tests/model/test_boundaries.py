@@ -27,7 +27,6 @@ from kamiwaza_sdk import (
     FetchedFile,
     HubService,
     InvalidInputException,
-    InvalidNameException,
     ModelAlreadyExistsException,
     ModelNotFoundException,
     ModelService,
@@ -203,7 +202,7 @@ async def test_the_longest_names_and_paths_fit_into_every_database(backend: Back
         files = (CreateFile(path=path, size=1, sha256="ab" * 32),)
         version = await models.create_version(model.id, CreateVersion(files=files, version="\u9f98" * 255))
         assert (await models.get_version(version.id)).files[0].path == path
-    with pytest.raises(InvalidNameException, match="has 510 characters"):
+    with pytest.raises(InvalidInputException, match="has 510 characters"):
         CreateModel(name="\u0958" * 255)  # longer in the normal form that is kept
 
 

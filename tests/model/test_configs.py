@@ -14,7 +14,6 @@ from kamiwaza_sdk import (
     CreateModelConfig,
     CreateVersion,
     InvalidInputException,
-    InvalidNameException,
     ModelConfigAlreadyExistsException,
     ModelConfigNotFoundException,
     ModelNotFoundException,
@@ -236,7 +235,7 @@ def test_what_json_or_a_database_cannot_hold_is_refused_with_its_place(field: st
 @pytest.mark.parametrize("name", ["", "a\0", "x" * 256, " a", "a//b", "a:b"], ids=ascii)
 def test_a_name_that_cannot_be_kept_is_refused(name: str) -> None:
     for kind in (CreateModelConfig, UpdateModelConfig):
-        with pytest.raises(InvalidNameException, match="^name"):
+        with pytest.raises(InvalidInputException, match="^name"):
             kind(name=name)
 
 

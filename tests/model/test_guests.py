@@ -38,16 +38,15 @@ from kamiwaza_sdk import (
     FetchedFile,
     Filter,
     HubService,
+    InUseException,
     InvalidInputException,
     ModelAlreadyExistsException,
-    ModelInUseException,
     ModelNotFoundException,
     ModelService,
     ServiceException,
     UpdateModel,
     UpdateModelConfig,
     UpdateVersion,
-    VersionInUseException,
     setup_database,
 )
 from kamiwaza_sdk.orm import (
@@ -225,7 +224,7 @@ def test_a_file_that_the_host_refers_to_stays_where_it_stays_and_else_is_in_use(
         assert loaded.sha256 == "cd" * 32
         labels: list[dict[str, Any]] = [{}, {"version": "v2"}]  # Any: arguments
         for label in labels:
-            with pytest.raises(VersionInUseException, match="rows of the application's own refer to its files"):
+            with pytest.raises(InUseException, match="rows of the application's own refer to its files"):
                 models.update_version(version.id, UpdateVersion(files=(file("o.bin"),), **label))
         assert models.get_version(version.id) == more
         db.commit()
@@ -257,15 +256,15 @@ def test_what_belongs_to_a_model_is_in_use_where_the_hosts_rows_refer_to_it(
         db.execute(PARENT.insert(), {"version_id": version.id, "parent_id": base.id})
         models.set_parent(version.id, CreateParent(version_id=base.id, relation="converted"))
         model, version = models.get_model(model.id), models.get_version(version.id)
-        refusals: list[tuple[type[ModelInUseException | VersionInUseException], str, Callable[[], None]]] = [
-            (ModelInUseException, "configuration 'c'", lambda: models.delete_config(of_model.id)),
-            (VersionInUseException, "configuration 'c'", lambda: models.delete_config(of_version.id)),
-            (ModelInUseException, "alias 'live'", lambda: models.delete_alias(model.id, "live")),
-            (ModelInUseException, "tag 'k'", lambda: models.delete_model_tag(model.id, "k")),
-            (ModelInUseException, "tag 'k'", lambda: models.replace_model_tags(model.id, {"other": "v"})),
-            (VersionInUseException, "tag 'k'", lambda: models.delete_version_tag(version.id, "k")),
-            (VersionInUseException, "tag 'k'", lambda: models.replace_version_tags(version.id, {})),
-            (VersionInUseException, f"parent {base.id}", lambda: models.delete_parent(version.id, base.id)),
+        refusals: list[tuple[type[InUseException | InUseException], str, Callable[[], None]]] = [
+            (InUseException, "configuration 'c'", lambda: models.delete_config(of_model.id)),
+            (InUseException, "configuration 'c'", lambda: models.delete_config(of_version.id)),
+            (InUseException, "alias 'live'", lambda: models.delete_alias(model.id, "live")),
+            (InUseException, "tag 'k'", lambda: models.delete_model_tag(model.id, "k")),
+            (InUseException, "tag 'k'", lambda: models.replace_model_tags(model.id, {"other": "v"})),
+            (InUseException, "tag 'k'", lambda: models.delete_version_tag(version.id, "k")),
+            (InUseException, "tag 'k'", lambda: models.replace_version_tags(version.id, {})),
+            (InUseException, f"parent {base.id}", lambda: models.delete_parent(version.id, base.id)),
         ]
         events = models.list_events(model.id).items
         for kind, what, attempt in refusals:
@@ -295,7 +294,7 @@ def test_a_name_that_the_hosts_rows_refer_to_is_in_use(database: str, request: p
         model = models.create_model(CreateModel(name="m"))
         db.execute(NAME.insert(), {"namespace": "names", "name": "m"})
         for changes in (UpdateModel(name="n"), UpdateModel(name="n", task="chat")):
-            with pytest.raises(ModelInUseException, match="cannot be renamed: rows of") as refused:
+            with pytest.raises(InUseException, match="cannot be renamed: rows of") as refused:
                 models.update_model(model.id, changes)
             assert refused.value.transaction_usable
         assert models.get_model(model.id) == model

@@ -13,9 +13,9 @@ from kamiwaza_sdk import (
     CreateParent,
     CreateVersion,
     DBModel,
+    InUseException,
     InvalidCursorException,
     ModelEventSchema,
-    ModelInUseException,
     ModelNotFoundException,
     UpdateModel,
 )
@@ -210,7 +210,7 @@ async def test_a_model_that_others_derive_from_is_not_purged(backend: Backend) -
         await models.delete_model(world.gone.id)
     before = await dump(backend)
     async with backend.begin() as models:
-        with pytest.raises(ModelInUseException, match="1 versions of other models derive"):
+        with pytest.raises(InUseException, match="1 versions of other models derive"):
             await PURGE(models, world)
     assert await dump(backend) == before
     async with backend.begin() as models:
@@ -231,7 +231,7 @@ async def test_a_model_that_the_hosts_rows_refer_to_is_not_purged(backend: Backe
     async with backend.session() as db:
         models = backend.service(db)
         add(db, Order(text="pending"))
-        with pytest.raises(ModelInUseException, match="rows of the application's own refer to it") as refused:
+        with pytest.raises(InUseException, match="rows of the application's own refer to it") as refused:
             await PURGE(models, world)
         assert (refused.value.model, refused.value.transaction_usable) == (world.gone.id, True)
         await db.commit()

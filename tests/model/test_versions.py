@@ -17,9 +17,7 @@ from kamiwaza_sdk import (
     Fetched,
     FetchedFile,
     InvalidInputException,
-    InvalidNameException,
     InvalidPathException,
-    InvalidReferenceException,
     ModelAlreadyExistsException,
     ModelNotFoundException,
     ModelTooLargeException,
@@ -178,10 +176,10 @@ async def test_what_is_missing_is_named(backend: Backend) -> None:
 @pytest.mark.parametrize("reference", ["", ":1", "m:", "m@", "m:1@x", "m:a:b", "m:a/b", "../m", "m:\n"])
 async def test_what_is_no_reference_is_refused(backend: Backend, reference: str) -> None:
     async with backend.begin() as models:
-        with pytest.raises(InvalidReferenceException) as refused:
+        with pytest.raises(InvalidInputException, match="^reference ") as refused:
             await models.resolve(reference)
         assert await models.list_models() == []
-    assert refused.value.reference == reference
+    assert refused.value.value == reference
 
 
 async def test_the_versions_of_a_deleted_model_are_out_of_reach_until_it_is_restored(backend: Backend) -> None:
@@ -248,7 +246,7 @@ async def test_a_label_that_cannot_be_given_is_refused_and_the_host_commits_its_
             await models.register(fetched_of(B), name="m", version="one")
         with pytest.raises(VersionAlreadyExistsException, match="with the same files") as refused:
             await models.register(fetched_of(A), name="m", version="two")
-        with pytest.raises(InvalidNameException, match="all digits"):
+        with pytest.raises(InvalidInputException, match="all digits"):
             await models.register(fetched_of(B), name="new", version="7")
         assert await models.register(fetched_of(A), name="m", version="one") == first
         await db.commit()
@@ -271,7 +269,7 @@ async def test_a_version_over_the_limit_is_refused_and_one_at_it_is_not(backend:
 
 @pytest.mark.parametrize("label", ["", "7", "a/b", "a:b", "a@b", "x" * 256, "..", "a\0"], ids=ascii)
 def test_a_label_that_cannot_be_kept_is_refused(label: str) -> None:
-    with pytest.raises(InvalidNameException, match="^version"):
+    with pytest.raises(InvalidInputException, match="^version"):
         version_of(A, label=label)
 
 

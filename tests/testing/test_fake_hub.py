@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import inspect
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy.orm import Session
@@ -12,23 +12,25 @@ from sqlalchemy.orm import Session
 from kamiwaza_sdk import (
     BlobSchema,
     ChecksumMismatchException,
-    DownloadProgress,
     DownloadTimeoutException,
     HubService,
     InvalidInputException,
     InvalidPathException,
     InvalidSourceException,
     ModelService,
+    ModelTooLargeException,
     NothingFitsException,
     NotInCacheException,
     Policy,
     PolicyViolationException,
     ServiceConfig,
-    SourceTooLargeException,
     StorageService,
 )
 from kamiwaza_sdk.testing import FakeHub, HubCall
 from tests.loops import Held
+
+if TYPE_CHECKING:
+    from kamiwaza_sdk.types import DownloadProgress
 
 URL = "https://user:secret@example.org/m.bin?token=secret"
 DIGEST = hashlib.sha256(b"weights").hexdigest()
@@ -117,7 +119,7 @@ async def test_it_refuses_as_the_real_one_does(fake_hub: FakeHub) -> None:
         await fake_hub.fetch("x", sha256="0" * 64)
     with pytest.raises(ChecksumMismatchException):
         await fake_hub.fetch("x", sha256={"model.bin": "0" * 64})
-    with pytest.raises(SourceTooLargeException):
+    with pytest.raises(ModelTooLargeException):
         await fake_hub.fetch("x", max_size=6)
     with pytest.raises(InvalidInputException):
         await fake_hub.fetch("x", sha256={"other.bin": DIGEST})

@@ -1,14 +1,14 @@
 """What can go wrong while bytes travel. The whole tree is drawn in `kamiwaza_sdk.exceptions`.
 
-`InvalidUrlException` is an `InvalidInputException`: nothing was asked of anybody. Every URL in an error is redacted:
-user information, query and fragment are cut, because signed URLs carry their secret there.
+A URL that cannot be downloaded from is an `InvalidInputException`. Every URL in an error is redacted: user information,
+query and fragment are cut, because signed URLs carry their secret there.
 """
 
 import errno
 from pathlib import Path
 from typing import Final
 
-from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
+from kamiwaza_sdk.exceptions import ServiceException
 
 _TRANSIENT_STATUSES: Final = frozenset({408, 425, 429})
 _SERVER_ERROR: Final = 500
@@ -189,32 +189,19 @@ class UnexpectedEncodingException(DownloadException):
 
 
 class HostNotAllowedException(DownloadException):
-    """A host is none of those that may be asked. It was not: no connection was made to it.
+    """A host is not one of those allowed, or its address is in a private network. No connection was made to it.
 
     Attributes:
         host: The host of the URL, or of where that redirects to; with its port, where that is not the usual one.
+        address: The address in a private network; `None` where the host itself is not allowed.
     """
 
-    def __init__(self, *, url: str, host: str) -> None:
+    def __init__(self, *, url: str, host: str, address: str | None = None) -> None:
         super().__init__(
             f"{url} leads to {host}, which is none of the hosts allowed; to allow it, add it to "
-            "DOWNLOAD_SERVICE_ALLOWED_HOSTS",
-            url=url,
-        )
-        self.host = host
-
-
-class PrivateAddressException(DownloadException):
-    """A host has an address outside the public internet, and may not be connected to. It was not.
-
-    Attributes:
-        host: The host of the URL, or of where that redirects to.
-        address: The address that was refused.
-    """
-
-    def __init__(self, *, url: str, host: str, address: str) -> None:
-        super().__init__(
-            f"{url} leads to {host}, whose address {address} is in a private network; to allow such addresses, "
+            "DOWNLOAD_SERVICE_ALLOWED_HOSTS"
+            if address is None
+            else f"{url} leads to {host}, whose address {address} is in a private network; to allow such addresses, "
             "turn DOWNLOAD_SERVICE_BLOCK_PRIVATE_NETWORKS off",
             url=url,
         )
@@ -253,15 +240,3 @@ def _disk_advice(code: int | None, free: int | None) -> str:
     if code in {errno.EISDIR, errno.EEXIST}:
         return "name a file"
     return "choose another place"
-
-
-class InvalidUrlException(InvalidInputException):
-    """A URL is not one that can be downloaded from.
-
-    Attributes:
-        value: The URL as it was given, without user information and query.
-    """
-
-    def __init__(self, field: str, reason: str, *, value: str) -> None:
-        super().__init__(field, reason)
-        self.value = value

@@ -8,7 +8,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from kamiwaza_sdk._addresses import redact_text
 from kamiwaza_sdk._validation import MAX_ADDRESS_LENGTH, check_name
-from kamiwaza_sdk.exceptions import InvalidNameException
+from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
 
 #: What is meant as a URL, well written or not.
@@ -77,5 +77,5 @@ def suggested(name: str) -> str:
     """Return a name for a model, or ``model`` where it could not be one."""
     try:
         return check_name(name)
-    except InvalidNameException:
+    except InvalidInputException:
         return "model"

@@ -16,8 +16,7 @@ from pydantic import (
 from pydantic_settings import SettingsConfigDict
 
 from kamiwaza_sdk._settings import Settings, token_problem
-from kamiwaza_sdk.exceptions import ConfigurationException
-from kamiwaza_sdk.services.download.exceptions import InvalidUrlException
+from kamiwaza_sdk.exceptions import ConfigurationException, InvalidInputException
 from kamiwaza_sdk.services.download.http.hosts import check_url, is_loopback
 
 _HUGGING_FACE: Final = "https://huggingface.co"
@@ -29,7 +28,7 @@ def checked_endpoint(value: str) -> str:
     """Return the address of a hub without its last slash, or raise `ValueError`."""
     try:
         url = check_url(value)
-    except InvalidUrlException:
+    except InvalidInputException:
         raise ValueError("is no http or https URL; write https://host, or leave it unset for the default") from None
     if url.user or url.password or url.query_string or url.fragment:
         raise ValueError("has credentials, a query or a fragment; write https://host or https://host/path")

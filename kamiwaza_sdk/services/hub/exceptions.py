@@ -26,23 +26,28 @@ class InvalidSourceException(InvalidInputException):
         self.suggestion = suggestion
 
 
-class SourceTooLargeException(ServiceException):
-    """The files of a source have more bytes than were admitted.
+class ModelTooLargeException(ServiceException):
+    """The files of a source, or of a model, have more bytes than were admitted. Nothing was registered.
 
     Nothing has travelled where the source tells sizes; elsewhere, the files that were fetched stay in the store.
 
     Attributes:
-        source: Where they lie, without credentials or query.
+        source: Where they lie, without credentials or query; `None` where a model was to be registered.
+        name: The model's name; `None` where a source was to be fetched.
         size: Their bytes, as far as they were counted.
         limit: How many were admitted.
     """
 
-    def __init__(self, *, source: str, size: int, limit: int) -> None:
+    def __init__(self, *, size: int, limit: int, source: str | None = None, name: str | None = None) -> None:
         super().__init__(
-            f"{shown(source, limit=200)} has {size} bytes or more, over the limit of {limit}; "
+            f"Model {name!r} has {size} bytes, over the limit of {limit}; "
+            f"set MODEL_SERVICE_MAX_MODEL_SIZE to {size} or more"
+            if source is None
+            else f"{shown(source, limit=200)} has {size} bytes or more, over the limit of {limit}; "
             f"set max_size, or for pull_model() MODEL_SERVICE_MAX_MODEL_SIZE, to {size} or more"
         )
         self.source = source
+        self.name = name
         self.size = size
         self.limit = limit
 
@@ -239,47 +244,32 @@ class RepositoryNotFoundException(HubException, NotFoundException):
         self.url = url
 
 
-class RepositoryPrivateException(HubException):
-    """A hub tells nothing of a repository to whom it does not know, or forbids it to whom it does.
+class RepositoryAccessException(HubException):
+    """A hub does not show a repository to this caller: it is private, or its conditions were not accepted.
 
-    Hubs do not tell strangers whether what they may not see exists.
-
-    Attributes:
-        repository: The repository's name.
-        url: What was asked, without credentials or query.
-        authenticated: Whether a token was sent: if so, it is not good, or not good enough.
-    """
-
-    def __init__(self, *, repository: str, url: str, authenticated: bool) -> None:
-        way_out = (
-            f"check that the token in {_TOKEN} is valid and may read it"
-            if authenticated
-            else f"set {_TOKEN} to a token"
-        )
-        super().__init__(
-            f"{shown(repository)} at {shown(url, limit=200)} is private, or does not exist; check the name, "
-            f"and {way_out}"
-        )
-        self.repository = repository
-        self.url = url
-        self.authenticated = authenticated
-
-
-class RepositoryGatedException(HubException):
-    """A hub brings the files of a repository only to those who accepted its conditions there.
+    Hubs do not tell strangers whether what they may not see exists: a private one may as well be missing.
 
     Attributes:
         repository: The repository's name.
-        url: Where its conditions can be read and accepted.
-        authenticated: Whether a token was sent: if so, its owner was not let in.
+        url: What was asked, without credentials or query; of a gated one, where its conditions can be accepted.
+        authenticated: Whether a token was sent: if so, it is not good enough, or its owner was not let in.
+        gated: Whether the repository's conditions must be accepted; `False` where it is private, or does not exist.
     """
 
-    def __init__(self, *, repository: str, url: str, authenticated: bool) -> None:
-        then = f"and ask with a token of that account: {_TOKEN}" if not authenticated else f"as the owner of {_TOKEN}"
-        super().__init__(f"{shown(repository)} is gated; accept its conditions at {shown(url, limit=200)}, {then}")
+    def __init__(self, *, repository: str, url: str, authenticated: bool, gated: bool) -> None:
+        if gated:
+            then = f"as the owner of {_TOKEN}" if authenticated else f"and ask with a token of that account: {_TOKEN}"
+            message = f"{shown(repository)} is gated; accept its conditions at {shown(url, limit=200)}, {then}"
+        else:
+            token = f"check that the token in {_TOKEN} is valid and may read it"
+            then = token if authenticated else f"set {_TOKEN} to a token"
+            where = f"{shown(repository)} at {shown(url, limit=200)}"
+            message = f"{where} is private, or does not exist; check the name, and {then}"
+        super().__init__(message)
         self.repository = repository
         self.url = url
         self.authenticated = authenticated
+        self.gated = gated
 
 
 class RepositoryRenamedException(HubException):

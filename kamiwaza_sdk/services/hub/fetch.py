@@ -28,11 +28,11 @@ from kamiwaza_sdk.services.hub.cache import Kept, KeptFiles, result_of
 from kamiwaza_sdk.services.hub.digests import by_content, check_git_blob, git_blob_id
 from kamiwaza_sdk.services.hub.exceptions import (
     InvalidSourceException,
+    ModelTooLargeException,
     NotInCacheException,
     OfflineException,
     PolicyViolationException,
-    RepositoryGatedException,
-    SourceTooLargeException,
+    RepositoryAccessException,
 )
 from kamiwaza_sdk.services.hub.inspection import refuse_page
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
@@ -122,11 +122,11 @@ def refuse_over_limit(manifest: ManifestSchema, max_size: int | None) -> None:
     """Raise where the files of a source have too many bytes together, as far as that is known beforehand.
 
     Raises:
-        SourceTooLargeException: They have.
+        ModelTooLargeException: They have.
     """
     size = sum(file.size or 0 for file in manifest.files)
     if max_size is not None and size > max_size:
-        raise SourceTooLargeException(source=manifest.source, size=size, limit=max_size)
+        raise ModelTooLargeException(source=manifest.source, size=size, limit=max_size)
 
 
 def check_max_size(value: object) -> None:
@@ -224,12 +224,13 @@ class Fetching:
                 raise self._gated() from error
             raise
 
-    def _gated(self) -> RepositoryGatedException:
+    def _gated(self) -> RepositoryAccessException:
         manifest = self._manifest
-        return RepositoryGatedException(
+        return RepositoryAccessException(
             repository=manifest.repository or manifest.source,
             url=manifest.page or manifest.source,
             authenticated=self._context.config.hf_token is not None,
+            gated=True,
         )
 
     async def _refuse_large_files(self) -> None:
@@ -374,7 +375,7 @@ class Fetching:
 
     def _refuse_over_limit(self, size: int) -> None:
         if self._max_size is not None and size > self._max_size:
-            raise SourceTooLargeException(source=self._manifest.source, size=size, limit=self._max_size)
+            raise ModelTooLargeException(source=self._manifest.source, size=size, limit=self._max_size)
 
     @asynccontextmanager
     async def _staged(self, key: str | None) -> AsyncIterator[Path]:

@@ -139,11 +139,11 @@ async def fetch(
         VersionUnavailableException: It is a version with files that are not kept, and not to be had where they came
             from.
         HubException: The hub does not bring it: see its leaves.
-        InvalidUrlException: It is a URL, but none that can be fetched.
+        InvalidInputException: It is a URL, but none that can be fetched.
         InvalidPathException: A file has a path that cannot stand in a model.
         InvalidInputException: An argument is of a wrong kind, or `sha256` does not fit the files.
         UnknownVariantException: There is no variant of that name, or not all of its files are there.
-        SourceTooLargeException: The files have over `max_size` bytes together.
+        ModelTooLargeException: The files have over `max_size` bytes together.
         PolicyViolationException: It is a plan that a policy has something against.
         DownloadTooLargeException: One file that travels has more bytes than `max_size` leaves for it.
         DownloadException: A file did not arrive whole.
@@ -312,7 +312,7 @@ class HubService:
         Raises:
             NothingFitsException: No variant of the source fits.
             UnknownVariantException: It has no variant of that name, or not all of its files.
-            SourceTooLargeException: The files have over `max_size` bytes together.
+            ModelTooLargeException: The files have over `max_size` bytes together.
             InvalidInputException: An argument is of a wrong kind.
             ServiceException: Whatever `resolve` raises.
 

@@ -53,7 +53,7 @@ class AsyncModelService(AsyncCalls):
         downloads: What `download_model` downloads with. Default: one of its own.
 
     Raises:
-        InvalidNameException: `namespace` cannot be kept.
+        InvalidInputException: `namespace` cannot be kept.
         InvalidInputException: `db` is no `AsyncSession`, or `actor` no text of at most 255 characters.
         MissingDependencyException: greenlet is not installed: ``pip install 'kamiwaza-sdk[async]'``.
 

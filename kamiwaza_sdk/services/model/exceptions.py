@@ -35,32 +35,23 @@ class RevisionConflictException(ConflictException):
         self.actual = actual
 
 
-class ModelInUseException(ConflictException):
-    """The model is not deleted, or something refers to it, or to what is its own, that would be left behind.
+class InUseException(ConflictException):
+    """Something refers to the model or the version that would be left behind, or a model is not deleted yet.
 
     Nothing was written.
 
     Attributes:
-        model: The model's id.
+        model: The model's id; `None` where it is about a version.
+        version: The version's id; `None` where it is about a model.
         reason: What is in the way, and the way out.
     """
 
-    def __init__(self, *, model: UUID, reason: str, what: str = "purged") -> None:
-        super().__init__(f"Model {model} cannot be {what}: {reason}")
+    def __init__(
+        self, *, reason: str, model: UUID | None = None, version: UUID | None = None, what: str = "purged"
+    ) -> None:
+        message = f"Model {model} cannot be {what}" if version is None else f"Version {version} is in use"
+        super().__init__(f"{message}: {reason}")
         self.model = model
-        self.reason = reason
-
-
-class VersionInUseException(ConflictException):
-    """Something refers to the version, or an alias leads to it. Nothing was written.
-
-    Attributes:
-        version: The version's id.
-        reason: What refers to it.
-    """
-
-    def __init__(self, *, version: UUID, reason: str) -> None:
-        super().__init__(f"Version {version} is in use: {reason}")
         self.version = version
         self.reason = reason
 
@@ -127,25 +118,6 @@ class InvalidCursorException(InvalidInputException):
         self.cursor = cursor
 
 
-class ModelTooLargeException(ServiceException):
-    """A version has more bytes than ``MODEL_SERVICE_MAX_MODEL_SIZE`` admits. Nothing was written.
-
-    Attributes:
-        name: The model's name.
-        size: Its bytes, all files together.
-        limit: How many are admitted.
-    """
-
-    def __init__(self, *, name: str, size: int, limit: int) -> None:
-        super().__init__(
-            f"Model {name!r} has {size} bytes, over the limit of {limit}; "
-            f"set MODEL_SERVICE_MAX_MODEL_SIZE to {size} or more"
-        )
-        self.name = name
-        self.size = size
-        self.limit = limit
-
-
 class InvalidFilterException(InvalidInputException):
     """A filter cannot be: it asks for a field, a comparison or a value that does not fit, or for too much at once.
 
@@ -156,18 +128,6 @@ class InvalidFilterException(InvalidInputException):
     def __init__(self, place: str, reason: str) -> None:
         super().__init__(f"filter.{place}" if place else "filter", reason)
         self.place = place
-
-
-class InvalidReferenceException(InvalidInputException):
-    """A reference string is not of the form ``name``, ``name:version`` or ``name@alias``.
-
-    Attributes:
-        reference: The reference as it was given.
-    """
-
-    def __init__(self, reference: str, reason: str) -> None:
-        super().__init__("reference", f"{shown(reference)} {reason}")
-        self.reference = reference
 
 
 class OpenTransactionException(ServiceException):

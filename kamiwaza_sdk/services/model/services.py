@@ -39,7 +39,7 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
         downloads: What `download_model` downloads with. Default: one of its own.
 
     Raises:
-        InvalidNameException: `namespace` cannot be kept.
+        InvalidInputException: `namespace` cannot be kept.
         InvalidInputException: `db` is no synchronous session, or `actor` no text of at most 255 characters.
 
     Example:
@@ -100,7 +100,7 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
             ModelAlreadyExistsException: The name belongs to a deleted model.
             VersionAlreadyExistsException: The label is taken, or these files have another one.
             ModelTooLargeException: The files have more bytes than ``max_model_size``.
-            InvalidNameException: The name or the label cannot be kept.
+            InvalidInputException: The name or the label cannot be kept.
             InvalidInputException: There are no files, or over 10,000, or an argument is of a wrong kind.
             DatabaseException: The database could not do it.
 
@@ -180,7 +180,7 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
         Raises:
             DownloadTooLargeException: The body is larger than ``max_in_memory_size``; use `pull_model`.
             DownloadException: The body did not arrive whole.
-            InvalidUrlException: `url` is none.
+            InvalidInputException: `url` is none.
 
         Example:
             >>> asyncio.run(models.download_model(url))

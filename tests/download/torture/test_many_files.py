@@ -6,9 +6,10 @@ import resource
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from kamiwaza_sdk import DownloadConfig, DownloadProgress, DownloadService
+from kamiwaza_sdk import DownloadConfig, DownloadService
 from kamiwaza_sdk.services.download.schemas import DownloadRequest
 from kamiwaza_sdk.testing import FaultyServer, GeneratedBody, Reset, Status, Step
+from kamiwaza_sdk.types import DownloadProgress
 from tests.download.helpers import descriptors
 from tests.processes import FRESH
 

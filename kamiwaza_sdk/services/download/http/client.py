@@ -11,7 +11,7 @@ import aiohttp
 
 from kamiwaza_sdk.exceptions import ConfigurationException
 from kamiwaza_sdk.services.download.config import DownloadConfig
-from kamiwaza_sdk.services.download.exceptions import HostNotAllowedException, PrivateAddressException
+from kamiwaza_sdk.services.download.exceptions import HostNotAllowedException
 from kamiwaza_sdk.services.download.http.hosts import (
     RefusedAddressError,
     is_listed,
@@ -198,7 +198,7 @@ class Network:
         """Say what kept a request from being sent, where it was not the server.
 
         Raises:
-            PrivateAddressException: Its host has no address that may be connected to.
+            HostNotAllowedException: Its host has no address that may be connected to.
             DownloadInterruptedException: It was the proxy.
         """
         if isinstance(error, aiohttp.ClientHttpProxyError):
@@ -208,7 +208,7 @@ class Network:
             raise exchange.interrupted(f"no connection to the proxy ({error.os_error.strerror})") from error.os_error
         if isinstance(refusal := error.__cause__, RefusedAddressError):
             host = target.host or ""
-            raise PrivateAddressException(url=exchange.url, host=host, address=refusal.address) from None
+            raise HostNotAllowedException(url=exchange.url, host=host, address=refusal.address) from None
 
 
 def _has_user(url: "URL") -> bool:

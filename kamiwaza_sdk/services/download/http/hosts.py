@@ -17,8 +17,7 @@ from urllib.request import getproxies_environment, proxy_bypass
 
 from kamiwaza_sdk._addresses import kept_address, redact_text
 from kamiwaza_sdk._validation import shown
-from kamiwaza_sdk.exceptions import ConfigurationException
-from kamiwaza_sdk.services.download.exceptions import InvalidUrlException
+from kamiwaza_sdk.exceptions import ConfigurationException, InvalidInputException
 
 if TYPE_CHECKING:
     from aiohttp.connector import AddrInfoType
@@ -187,7 +186,7 @@ def check_url(text: str) -> "URL":
     """Return `text` as a URL that can be asked for, its path and query exactly as they were written.
 
     Raises:
-        InvalidUrlException: It is no text, not http or https, names no host, has a bad port, or contains white space,
+        InvalidInputException: It is no text, not http or https, names no host, has a bad port, or contains white space,
             control characters or lone surrogates.
 
     Example:
@@ -196,12 +195,12 @@ def check_url(text: str) -> "URL":
     """
     if not isinstance(text, str):
         kind = type(text).__name__  # not what it holds, which may be a secret
-        raise InvalidUrlException("url", f"must be text, not {kind}; write https://…", value=kind)
+        raise InvalidInputException("url", f"must be text, not {kind}; write https://…", value=kind)
     plain = _PLAIN.fullmatch(text)
     try:
         if plain is not None:
             return _asked_at(_origin(plain[1]), plain[2], plain[3] or "")
-    except InvalidUrlException:
+    except InvalidInputException:
         pass  # what is raised below tells of all of it
     if _FORBIDDEN.search(text):
         raise _refusal(text, "contains white space, a control character or a lone surrogate; quote or remove it")
@@ -218,7 +217,7 @@ def resolve(location: str, *, base: "URL") -> "URL":
     """Return where a redirect from `base` to `location` leads, without the user information it may carry.
 
     Raises:
-        InvalidUrlException: It leads to what `check_url` refuses, or from https to http.
+        InvalidInputException: It leads to what `check_url` refuses, or from https to http.
     """
     location = location.strip(" ").replace(" ", "%20")
     if _FORBIDDEN.search(location):
@@ -296,6 +295,6 @@ def _has_unsendable_user(url: "URL") -> bool:
         return True
 
 
-def _refusal(text: str, problem: str) -> InvalidUrlException:
+def _refusal(text: str, problem: str) -> InvalidInputException:
     value = redact_text(text)
-    return InvalidUrlException("url", f"{shown(value)} {problem}", value=value)
+    return InvalidInputException("url", f"{shown(value)} {problem}", value=value)

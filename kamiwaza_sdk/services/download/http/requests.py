@@ -13,12 +13,8 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 
 from kamiwaza_sdk._validation import check_path
-from kamiwaza_sdk.exceptions import InvalidPathException
-from kamiwaza_sdk.services.download.exceptions import (
-    DownloadStatusException,
-    InvalidUrlException,
-    UnexpectedEncodingException,
-)
+from kamiwaza_sdk.exceptions import InvalidInputException, InvalidPathException
+from kamiwaza_sdk.services.download.exceptions import DownloadStatusException, UnexpectedEncodingException
 from kamiwaza_sdk.services.download.http.client import Network
 from kamiwaza_sdk.services.download.http.coding import content_codings, transfer_codings
 from kamiwaza_sdk.services.download.http.hosts import resolve
@@ -69,7 +65,7 @@ async def answer(
         DownloadTimeoutException: There is neither in time.
         UnexpectedEncodingException: The body is compressed.
         HostNotAllowedException: It is at, or leads to, a host that is not allowed.
-        PrivateAddressException: It is at, or leads to, an address that is not public, and that is not allowed.
+        HostNotAllowedException: It is at, or leads to, an address that is not public, and that is not allowed.
     """
     conditions = _conditions(validators)
     headers = {"Accept-Encoding": "identity", **network.agent} | conditions | _range(rest)
@@ -190,7 +186,7 @@ def _timeout(connect: float, stall: float) -> aiohttp.ClientTimeout:
 def _redirected(response: aiohttp.ClientResponse, location: str, *, exchange: Exchange) -> "URL":
     try:
         return resolve(location, base=response.url)
-    except InvalidUrlException as error:
+    except InvalidInputException as error:
         reason = f"{_plain(response.reason)}, but where it leads is refused: {error}"
         raise DownloadStatusException(url=exchange.url, status=response.status, reason=reason) from error
 

@@ -23,9 +23,8 @@ from kamiwaza_sdk.services.hub.addresses import suggested
 from kamiwaza_sdk.services.hub.exceptions import (
     InvalidAnswerException,
     InvalidSourceException,
-    RepositoryGatedException,
+    RepositoryAccessException,
     RepositoryNotFoundException,
-    RepositoryPrivateException,
     RepositoryRenamedException,
     RevisionNotFoundException,
 )
@@ -195,8 +194,8 @@ def raise_for_status(
     """Raise what an answer other than 200 means: ``X-Error-Code`` says, or, at other hubs, the status alone.
 
     Raises:
-        RepositoryGatedException: Its conditions were not accepted.
-        RepositoryPrivateException: 401, or 403: the hub does not say whether there is such a repository.
+        RepositoryAccessException: Its conditions were not accepted.
+        RepositoryAccessException: 401, or 403: the hub does not say whether there is such a repository.
         RepositoryNotFoundException: 404: there is none, or not for this token.
         RevisionNotFoundException: It has no such branch, tag or commit.
         InvalidAnswerException: It is anything else.
@@ -206,9 +205,11 @@ def raise_for_status(
     code = response.headers.get("x-error-code")
     plain = redact_text(url)
     if code == "GatedRepo":
-        raise RepositoryGatedException(repository=wanted.repository, url=page, authenticated=authenticated)
+        raise RepositoryAccessException(repository=wanted.repository, url=page, authenticated=authenticated, gated=True)
     if response.status in _REFUSED:
-        raise RepositoryPrivateException(repository=wanted.repository, url=plain, authenticated=authenticated)
+        raise RepositoryAccessException(
+            repository=wanted.repository, url=plain, authenticated=authenticated, gated=False
+        )
     if code in {"RevisionNotFound", "EntryNotFound"}:
         raise RevisionNotFoundException(repository=wanted.repository, revision=wanted.revision)
     if response.status == _NOT_FOUND:
@@ -267,8 +268,8 @@ class HuggingFaceSource:
         Raises:
             InvalidSourceException: The reference is none, or the repository is empty or too large.
             RepositoryNotFoundException: There is no such repository, or not for this token.
-            RepositoryPrivateException: The hub does not say whether there is.
-            RepositoryGatedException: Its conditions were not accepted.
+            RepositoryAccessException: The hub does not say whether there is.
+            RepositoryAccessException: Its conditions were not accepted.
             RepositoryRenamedException: It has become a repository of another kind.
             RevisionNotFoundException: It has no such branch, tag or commit.
             InvalidAnswerException: The hub's answer cannot be used.

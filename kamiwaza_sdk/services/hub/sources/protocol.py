@@ -84,7 +84,7 @@ class SourceContext:
         Raises:
             OfflineException: No connection may be opened.
             DownloadException: There was no answer, or none that can be used, in time.
-            InvalidUrlException: `url` is none.
+            InvalidInputException: `url` is none.
         """
         if self.offline:
             raise OfflineException(source=redact_text(url))
@@ -101,7 +101,7 @@ class SourceContext:
         Raises:
             OfflineException: No connection may be opened.
             DownloadException: It did not arrive.
-            InvalidUrlException: `url` is none.
+            InvalidInputException: `url` is none.
         """
         if self.offline:
             raise OfflineException(source=redact_text(url))

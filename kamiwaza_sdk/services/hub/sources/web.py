@@ -24,7 +24,7 @@ class WebSource:
 
         Raises:
             InvalidSourceException: It is no URL, or names no file.
-            InvalidUrlException: It cannot be fetched.
+            InvalidInputException: It cannot be fetched.
             InvalidPathException: The file's path cannot stand in a model.
             DownloadException: Its server does not answer now.
         """
@@ -75,7 +75,7 @@ def resolve_urls(urls: Sequence[str], *, name: str | None = None) -> ManifestSch
 
     Raises:
         InvalidSourceException: There is none, one is no URL or names no file, or two have one name.
-        InvalidUrlException: One cannot be fetched.
+        InvalidInputException: One cannot be fetched.
         InvalidPathException: A file's path cannot stand in a model.
     """
     if not urls:

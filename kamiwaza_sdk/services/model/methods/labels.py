@@ -61,7 +61,7 @@ class LabelMethods(Bound):
             VersionNotFoundException: There is no such version in this namespace, or its model is deleted.
             PolicyViolationException: The version has failed, because a policy objects to it.
             VersionStatusException: The version is not ready.
-            InvalidNameException: There can be no such alias.
+            InvalidInputException: There can be no such alias.
             InvalidInputException: `version_id` is no UUID, or the model would have over 1,000 aliases.
             DatabaseException: The database could not do it.
 
@@ -85,7 +85,7 @@ class LabelMethods(Bound):
             VersionNotFoundException: There is no such version in this namespace, or its model is deleted.
             PolicyViolationException: The version has failed, because a policy objects to it.
             VersionStatusException: The version is not ready.
-            InvalidNameException: There can be no such alias.
+            InvalidInputException: There can be no such alias.
             InvalidInputException: `version_id` is no UUID, or the model would have over 1,000 aliases.
             DatabaseException: The database could not do it.
 
@@ -105,8 +105,8 @@ class LabelMethods(Bound):
         Raises:
             AliasNotFoundException: The model has no such alias.
             ModelNotFoundException: There is no such model in this namespace, or it is deleted.
-            ModelInUseException: Rows of your own refer to the alias.
-            InvalidNameException: There can be no such alias.
+            InUseException: Rows of your own refer to the alias.
+            InvalidInputException: There can be no such alias.
             InvalidInputException: `model_id` is no UUID.
             DatabaseException: The database could not do it.
 
@@ -135,7 +135,7 @@ class LabelMethods(Bound):
             PolicyViolationException: The version it led to has failed, and a policy objects to it.
             VersionStatusException: The version it led to is not ready any more.
             ModelNotFoundException: There is no such model in this namespace, or it is deleted.
-            InvalidNameException: There can be no such alias.
+            InvalidInputException: There can be no such alias.
             InvalidInputException: `model_id` is no UUID.
             DatabaseException: The database could not do it.
 
@@ -179,7 +179,7 @@ class LabelMethods(Bound):
 
         Raises:
             ModelNotFoundException: There is no such model in this namespace, or it is deleted.
-            ModelInUseException: Rows of your own refer to a tag that would be deleted.
+            InUseException: Rows of your own refer to a tag that would be deleted.
             InvalidInputException: They cannot be kept, or `model_id` is no UUID.
             DatabaseException: The database could not do it.
 
@@ -201,7 +201,7 @@ class LabelMethods(Bound):
         Raises:
             TagNotFoundException: The model has no tag of that key.
             ModelNotFoundException: There is no such model in this namespace, or it is deleted.
-            ModelInUseException: Rows of your own refer to the tag.
+            InUseException: Rows of your own refer to the tag.
             InvalidInputException: There can be no such key, or `model_id` is no UUID.
             DatabaseException: The database could not do it.
 
@@ -241,7 +241,7 @@ class LabelMethods(Bound):
 
         Raises:
             VersionNotFoundException: There is no such version in this namespace, or its model is deleted.
-            VersionInUseException: Rows of your own refer to a tag that would be deleted.
+            InUseException: Rows of your own refer to a tag that would be deleted.
             InvalidInputException: They cannot be kept, or `version_id` is no UUID.
             DatabaseException: The database could not do it.
 
@@ -263,7 +263,7 @@ class LabelMethods(Bound):
         Raises:
             TagNotFoundException: The version has no tag of that key.
             VersionNotFoundException: There is no such version in this namespace, or its model is deleted.
-            VersionInUseException: Rows of your own refer to the tag.
+            InUseException: Rows of your own refer to the tag.
             InvalidInputException: There can be no such key, or `version_id` is no UUID.
             DatabaseException: The database could not do it.
 
@@ -392,8 +392,8 @@ class RecordMethods(Bound):
 
         Raises:
             ModelConfigNotFoundException: There is none in this namespace, or its model is deleted.
-            ModelInUseException: It is of a model, and rows of your own refer to it.
-            VersionInUseException: It is of a version, and rows of your own refer to it.
+            InUseException: It is of a model, and rows of your own refer to it.
+            InUseException: It is of a version, and rows of your own refer to it.
             InvalidInputException: `config_id` is no UUID.
             DatabaseException: The database could not do it.
 

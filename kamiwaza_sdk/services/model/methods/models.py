@@ -94,7 +94,7 @@ class ModelMethods(Bound):
 
         Raises:
             ModelNotFoundException: There is none in this namespace, or it is deleted.
-            InvalidNameException: No model can have such a name.
+            InvalidInputException: No model can have such a name.
             DatabaseException: The database could not do it.
 
         Example:
@@ -246,7 +246,7 @@ class ModelMethods(Bound):
         Raises:
             ModelNotFoundException: There is none in this namespace, or it is deleted.
             ModelAlreadyExistsException: The new name is taken.
-            ModelInUseException: Rows of your own refer to the old name.
+            InUseException: Rows of your own refer to the old name.
             RevisionConflictException: The model has another revision than the one expected.
             InvalidInputException: `model_id` is no UUID, or `expected_revision` no number.
             DatabaseException: The database could not do it.
@@ -307,7 +307,7 @@ class ModelMethods(Bound):
 
         Raises:
             ModelNotFoundException: There is none in this namespace.
-            ModelInUseException: It is not deleted, or rows of your own refer to it or its versions, which SQLite looks
+            InUseException: It is not deleted, or rows of your own refer to it or its versions, which SQLite looks
                 for only where its foreign keys are on, or versions of other models derive from its own.
             InvalidInputException: `model_id` is no UUID.
             DatabaseException: The database could not do it.

@@ -156,7 +156,7 @@ class VersionMethods(Bound):
                 in the order of their commits. Default: now.
 
         Raises:
-            InvalidReferenceException: It has none of these forms.
+            InvalidInputException: It has none of these forms.
             ModelNotFoundException: There is no such model in this namespace, or it is deleted.
             VersionNotFoundException: The model has no such version, or has it no more.
             AliasNotFoundException: The model has no such alias, or had none at that moment.
@@ -200,7 +200,7 @@ class VersionMethods(Bound):
             PolicyViolationException: A policy objects to it, or has objected to files of it in another version, and it
                 was not forced.
             VersionStatusException: Its status does not allow that.
-            VersionInUseException: An alias leads to it, or rows of your own refer to files that it would lose.
+            InUseException: An alias leads to it, or rows of your own refer to files that it would lose.
             InvalidInputException: `version_id` is no UUID, or `expected_revision` no number.
             DatabaseException: The database could not do it.
 
@@ -223,7 +223,7 @@ class VersionMethods(Bound):
 
         Raises:
             VersionNotFoundException: There is none in this namespace, or its model is deleted.
-            VersionInUseException: An alias leads to it, another version derives from it, or rows of your own refer to
+            InUseException: An alias leads to it, another version derives from it, or rows of your own refer to
                 it, which SQLite looks for only where its foreign keys are on.
             InvalidInputException: `version_id` is no UUID.
             DatabaseException: The database could not do it.
@@ -259,7 +259,7 @@ class VersionMethods(Bound):
                 forced.
             ModelNotFoundException: There is no such model in this namespace, or it is deleted.
             VersionAlreadyExistsException: The label is taken, or these files have another one.
-            InvalidNameException: The label cannot be kept.
+            InvalidInputException: The label cannot be kept.
             InvalidInputException: An id is no UUID.
             DatabaseException: The database could not do it.
 
@@ -302,7 +302,7 @@ class VersionMethods(Bound):
 
         Raises:
             VersionNotFoundException: The version is not in this namespace, or is not noted to derive from the other.
-            VersionInUseException: Rows of your own refer to what notes that.
+            InUseException: Rows of your own refer to what notes that.
             InvalidInputException: An id is no UUID.
             DatabaseException: The database could not do it.
 

@@ -25,9 +25,8 @@ from sqlalchemy.exc import IntegrityError
 
 from kamiwaza_sdk.services.model.exceptions import (
     DatabaseUnsupportedException,
-    ModelInUseException,
+    InUseException,
     ModelNotFoundException,
-    VersionInUseException,
     VersionNotFoundException,
 )
 from kamiwaza_sdk.services.model.loaded import refresh
@@ -292,8 +291,8 @@ def remove(
     except IntegrityError as error:
         reason = f"rows of the application's own refer to its {what}; remove those first"
         if version_id is not None:
-            raise VersionInUseException(version=version_id, reason=reason) from error
-        raise ModelInUseException(model=change.id, reason=reason, what="changed") from error
+            raise InUseException(version=version_id, reason=reason) from error
+        raise InUseException(model=change.id, reason=reason, what="changed") from error
 
 
 def _owner(scope: Scope, version_id: UUID) -> UUID | None:

@@ -9,8 +9,8 @@ from sqlalchemy import CTE, Integer, Select, bindparam, delete, func, insert, li
 from kamiwaza_sdk._validation import revalidated
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.model.exceptions import (
+    InUseException,
     LineageCycleException,
-    VersionInUseException,
     VersionNotFoundException,
 )
 from kamiwaza_sdk.services.model.loaded import refresh
@@ -220,7 +220,7 @@ def check_childless(scope: Scope, version_id: UUID) -> None:
             f"{children} versions derive from it; delete those first "
             "(list_descendants() tells which, but for those of deleted models)"
         )
-        raise VersionInUseException(version=version_id, reason=reason)
+        raise InUseException(version=version_id, reason=reason)
 
 
 def relatives(scope: Scope, version_id: UUID, *, up: bool, limit: int) -> list[RelativeSchema]:

@@ -12,8 +12,8 @@ from sqlalchemy.exc import IntegrityError
 from kamiwaza_sdk._ids import uuid7
 from kamiwaza_sdk._validation import check_name, check_text, revalidated
 from kamiwaza_sdk.services.model.exceptions import (
+    InUseException,
     ModelAlreadyExistsException,
-    ModelInUseException,
     ModelNotFoundException,
     RevisionConflictException,
 )
@@ -137,7 +137,7 @@ def _check_rename(scope: Scope, model_id: UUID, name: str, error: IntegrityError
     """Raise what a rename was refused for, where it is that: the name is taken, or rows of the application's own."""
     if is_reference(error):
         reason = "rows of the application's own refer to its name; change those first"
-        raise ModelInUseException(model=model_id, reason=reason, what="renamed") from error
+        raise InUseException(model=model_id, reason=reason, what="renamed") from error
     holder = find_by_name(scope, name)
     is_hidden = holder is None and _UNIQUE_NAME in str(error.orig)  # by the snapshot: PostgreSQL looks past it
     if is_hidden or (holder is not None and holder.id != model_id):
@@ -216,13 +216,13 @@ def purge(scope: Scope, model_id: UUID) -> None:
     except IntegrityError as error:
         _check_lineage(scope, model_id)  # another transaction may have added to it before this one could look
         reason = "rows of the application's own refer to it; remove those first"
-        raise ModelInUseException(model=model_id, reason=reason) from error
+        raise InUseException(model=model_id, reason=reason) from error
     forget(scope.db, id={model_id}, model_id={model_id}, version_id=version_ids)
 
 
 def _check_purge(change: ModelChange) -> None:
     if change.row["deleted_at"] is None:
-        raise ModelInUseException(model=change.id, reason="it is not deleted; delete_model() does that first")
+        raise InUseException(model=change.id, reason="it is not deleted; delete_model() does that first")
     _check_lineage(change.scope, change.id)
 
 
@@ -230,7 +230,7 @@ def _check_lineage(scope: Scope, model_id: UUID) -> None:
     children = scope.execute(statements.COUNT_CHILDREN, _id=model_id).scalar_one()
     if children:
         reason = f"{children} versions of other models derive from its own; delete those first"
-        raise ModelInUseException(model=model_id, reason=reason)
+        raise InUseException(model=model_id, reason=reason)
 
 
 def schemas(rows: Iterable[Row[Any]]) -> list[ModelSchema]:  # Any: values of several columns

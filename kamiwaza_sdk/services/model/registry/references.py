@@ -6,13 +6,9 @@ from typing import Any, Final
 
 from sqlalchemy import Row
 
-from kamiwaza_sdk._validation import check_label, check_name, check_text
-from kamiwaza_sdk.exceptions import InvalidInputException, InvalidNameException
-from kamiwaza_sdk.services.model.exceptions import (
-    AliasNotFoundException,
-    InvalidReferenceException,
-    VersionNotFoundException,
-)
+from kamiwaza_sdk._validation import check_label, check_name, check_text, shown
+from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.services.model.exceptions import AliasNotFoundException, VersionNotFoundException
 from kamiwaza_sdk.services.model.registry import aliases, files, models, versions
 from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema
 from kamiwaza_sdk.services.model.session import MAX_NUMBER, Scope
@@ -34,25 +30,29 @@ def parse_reference(reference: str) -> Reference:
         reference: ``name``, ``name:version`` with a number or a label, or ``name@alias``.
 
     Raises:
-        InvalidReferenceException: It has none of these forms.
+        InvalidInputException: It has none of these forms.
 
     Example:
         >>> parse_reference("org/minilm:3")
         Reference(name='org/minilm', version='3', alias=None)
     """
     check_text(reference, field="reference")
+    name, at, alias = reference.partition("@")
+    name, colon, version = name.partition(":")
+    if at and colon:
+        raise _invalid(reference, "has both a version and an alias; give one of them")
     try:
-        name, at, alias = reference.partition("@")
-        name, colon, version = name.partition(":")
-        if at and colon:
-            raise InvalidReferenceException(reference, "has both a version and an alias; give one of them")
         return Reference(
             name=check_name(name),
             version=check_label(version) if colon else None,
             alias=check_label(alias) if at else None,
         )
-    except InvalidNameException as error:
-        raise InvalidReferenceException(reference, f"is no reference: its {error}") from error
+    except InvalidInputException as error:
+        raise _invalid(reference, f"is no reference: its {error}") from error
+
+
+def _invalid(reference: str, reason: str) -> InvalidInputException:
+    return InvalidInputException("reference", f"{shown(reference)} {reason}", value=reference)
 
 
 #: The alias that every model has.
@@ -80,7 +80,7 @@ def _resolve_at(scope: Scope, reference: str, parsed: Reference, at: datetime) -
     except OverflowError as error:
         raise InvalidInputException("at", "is before the year 1 or after 9999 in UTC; give another moment") from error
     if parsed.alias in {None, _LATEST}:
-        raise InvalidReferenceException(reference, "names no alias that was set; only those are known at a moment")
+        raise _invalid(reference, "names no alias that was set; only those are known at a moment")
     model = models.get_by_name(scope, parsed.name)
     return aliases.alias_at(scope, model.id, model.name, str(parsed.alias), at)
 

@@ -13,11 +13,11 @@ from sqlalchemy.exc import IntegrityError
 from kamiwaza_sdk._ids import uuid7
 from kamiwaza_sdk._validation import revalidated, shown, translated
 from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.services.hub.exceptions import ModelTooLargeException
 from kamiwaza_sdk.services.model.exceptions import (
-    ModelTooLargeException,
+    InUseException,
     RevisionConflictException,
     VersionAlreadyExistsException,
-    VersionInUseException,
     VersionStatusException,
 )
 from kamiwaza_sdk.services.model.loaded import forget, refresh
@@ -372,7 +372,7 @@ def update_version(
 
 def _refusal(
     change: ModelChange, version_id: UUID, label: str | None
-) -> VersionAlreadyExistsException | VersionInUseException:
+) -> VersionAlreadyExistsException | InUseException:
     """Return what an update was refused for: its label, or rows of the application's own."""
     scope = replace(change.scope, connection=None)
     if label is not None:
@@ -380,7 +380,7 @@ def _refusal(
         if holder is not None and UUID(str(holder.id)) != version_id:
             return _label_taken(change, label)
     reason = "rows of the application's own refer to its files; remove those first"
-    return VersionInUseException(version=version_id, reason=reason)
+    return InUseException(version=version_id, reason=reason)
 
 
 def _update(change: ModelChange, current: ModelVersionSchema, changes: UpdateVersion, *, force: bool) -> None:
@@ -462,7 +462,7 @@ def _check_unaliased(change: ModelChange, version_id: UUID) -> None:
     aliases = change.scope.execute(ALIASES_OF_VERSION, _version_id=version_id).scalars().all()
     if aliases:
         reason = f"{', '.join(aliases)} of {change.row['name']!r} leads to it; move or delete that first"
-        raise VersionInUseException(version=version_id, reason=reason)
+        raise InUseException(version=version_id, reason=reason)
 
 
 def delete_version(scope: Scope, version_id: UUID) -> None:
@@ -484,7 +484,7 @@ def delete_version(scope: Scope, version_id: UUID) -> None:
     except IntegrityError as error:
         check_childless(scope, version_id)  # another transaction may have added one before this one could look
         reason = "rows of the application's own refer to it; remove those first"
-        raise VersionInUseException(version=version_id, reason=reason) from error
+        raise InUseException(version=version_id, reason=reason) from error
     forget(scope.db, id={version_id}, version_id={version_id})
 
 

@@ -82,7 +82,7 @@ class CreateModelConfig(InputSchema):
     """A configuration to create. The attributes are those of `ModelConfigSchema`.
 
     Raises:
-        InvalidNameException: The name cannot be kept.
+        InvalidInputException: The name cannot be kept.
         InvalidInputException: A value is what JSON or a database cannot hold.
 
     Example:
@@ -100,7 +100,7 @@ class UpdateModelConfig(UpdateSchema):
     """Changes to a configuration: only the fields that are given change. To be the default moves there from another.
 
     Raises:
-        InvalidNameException: The new name cannot be kept.
+        InvalidInputException: The new name cannot be kept.
         InvalidInputException: A value is what JSON or a database cannot hold, or cannot be cleared.
 
     Example:

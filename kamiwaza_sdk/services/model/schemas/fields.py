@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema, to_json
 
 from kamiwaza_sdk._validation import MAX_NAME_LENGTH, InputSchema, check_name, check_text, shown
-from kamiwaza_sdk.exceptions import InvalidInputException, InvalidNameException
+from kamiwaza_sdk.exceptions import InvalidInputException
 
 #: How deep a JSON object given to the registry may nest.
 MAX_DEPTH: Final = 32
@@ -76,13 +76,13 @@ def check_tags(value: dict[str, str]) -> dict[str, str]:
 
 
 def check_alias(value: str) -> str:
-    """Return an alias, or raise `InvalidNameException`: a name in one segment, not all digits, and not ``latest``."""
+    """Return an alias, or raise `InvalidInputException`: a name in one segment, not all digits, and not ``latest``."""
     alias = check_name(value, field="alias")
     if "/" in alias:
-        raise InvalidNameException("alias", f"{shown(alias)} contains '/'; use one segment", value=alias)
+        raise InvalidInputException("alias", f"{shown(alias)} contains '/'; use one segment", value=alias)
     if alias.isdigit() or alias == "latest":
         reason = f"{shown(alias)} would be taken for a version; choose another name"
-        raise InvalidNameException("alias", reason, value=alias)
+        raise InvalidInputException("alias", reason, value=alias)
     return alias
 
 

@@ -90,7 +90,7 @@ class CreateModel(InputSchema):
     """A model to create. The attributes are those of `ModelSchema`.
 
     Raises:
-        InvalidNameException: The name is not 1 to 255 characters in segments without control characters or dots alone.
+        InvalidInputException: The name is not 1 to 255 characters in segments without control characters or dots alone.
         InvalidInputException: Another field has the wrong type, is too long, or holds what is no text.
 
     Example:
@@ -116,7 +116,7 @@ class UpdateModel(UpdateSchema):
     """Changes to a model: only the fields that are given change, and `None` clears one.
 
     Raises:
-        InvalidNameException: The new name cannot be kept.
+        InvalidInputException: The new name cannot be kept.
         InvalidInputException: Another field has the wrong type, is too long, or cannot be cleared.
 
     Example:

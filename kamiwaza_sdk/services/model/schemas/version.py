@@ -18,7 +18,7 @@ from kamiwaza_sdk._validation import (
     check_label,
     check_layout,
 )
-from kamiwaza_sdk.exceptions import InvalidInputException, InvalidNameException
+from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.model.schemas.fields import (
     Attributes,
     Details,
@@ -169,11 +169,11 @@ class CreateFile(InputSchema):
 
 
 def check_version_label(value: str) -> str:
-    """Return a version's label, or raise `InvalidNameException`: numbers are assigned, and a label is none."""
+    """Return a version's label, or raise `InvalidInputException`: numbers are assigned, and a label is none."""
     label = check_label(value)
     if label.isdigit():
         reason = f"{label!r} is all digits, which numbers are for; leave it out, or write 'v{label}'"
-        raise InvalidNameException("version", reason, value=label)
+        raise InvalidInputException("version", reason, value=label)
     return label
 
 
@@ -215,7 +215,7 @@ class CreateVersion(InputSchema):
     A ``draft`` may have no files yet; `UpdateVersion` gives it some, and makes it ``ready``.
 
     Raises:
-        InvalidNameException: The label cannot be kept; one that is all digits is refused, as numbers are assigned.
+        InvalidInputException: The label cannot be kept; one that is all digits is refused, as numbers are assigned.
         InvalidPathException: Two files cannot stand beside each other: the same path, or one the other's directory.
         InvalidInputException: There are no files or over 10,000, a field has the wrong type or size, or ``details``
             have the key ``policy``, which is registration's to write.
@@ -252,7 +252,7 @@ class UpdateVersion(UpdateSchema):
     ``attributes`` were there, is read as those.
 
     Raises:
-        InvalidNameException: The new label cannot be kept.
+        InvalidInputException: The new label cannot be kept.
         InvalidPathException: Two files cannot stand beside each other.
         InvalidInputException: Another field has the wrong type or size, or cannot be cleared.
 
