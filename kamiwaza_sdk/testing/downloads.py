@@ -97,7 +97,7 @@ class FakeDownloads(DownloadService):
 
         Raises:
             ServiceException: What `error` is.
-            InvalidInputException: An argument is not acceptable (`kamiwaza_sdk.InvalidInputException` for the URL).
+            InvalidInputException: An argument is not acceptable.
             DownloadStatusException: There is no such file.
             DownloadTooLargeException: It is larger than allowed.
             ChecksumMismatchException: It has another digest.
@@ -121,7 +121,7 @@ class FakeDownloads(DownloadService):
 
         Raises:
             ServiceException: What `error` is.
-            InvalidInputException: An argument is not acceptable (`kamiwaza_sdk.InvalidInputException` for the URL).
+            InvalidInputException: An argument is not acceptable.
             DownloadTooLargeException: The file is larger than allowed.
 
         Example:
@@ -151,7 +151,7 @@ class FakeDownloads(DownloadService):
 
         Raises:
             ServiceException: What `error` is.
-            InvalidInputException: An argument is not acceptable (`kamiwaza_sdk.InvalidInputException` for the URL).
+            InvalidInputException: An argument is not acceptable.
             DownloadStatusException: There is no such file.
 
         Example:

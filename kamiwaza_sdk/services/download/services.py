@@ -141,14 +141,14 @@ class DownloadService:
             What was written where.
 
         Raises:
-            InvalidInputException: An argument is not acceptable (`InvalidInputException` for the URL).
+            InvalidInputException: An argument is not acceptable.
             ConfigurationException: A setting is not acceptable, or the session handed in is closed or does not fit it.
             MissingDependencyException: A bar was asked for and tqdm is not installed.
             DownloadStatusException: The server answered with something else.
             DownloadInterruptedException: There was no connection, or it broke.
             DownloadTimeoutException: Nothing arrived for too long.
-            HostNotAllowedException: It is at, or leads to, a host that is not allowed.
-            HostNotAllowedException: It is at, or leads to, an address that is not public, and only those are allowed.
+            HostNotAllowedException: It is at, or leads to, a host that is not allowed, or an address that is not public
+                where only those are allowed.
             DownloadTooLargeException: The body is larger than allowed.
             SizeMismatchException: It has another size than `size`.
             ChecksumMismatchException: It has another digest than `sha256`, twice.
@@ -268,13 +268,13 @@ class DownloadService:
             The body.
 
         Raises:
-            InvalidInputException: An argument is not acceptable (`InvalidInputException` for the URL).
+            InvalidInputException: An argument is not acceptable.
             ConfigurationException: A setting is not acceptable, or the session handed in is closed or does not fit it.
             DownloadStatusException: The server answered with something else.
             DownloadInterruptedException: There was no connection, or it broke.
             DownloadTimeoutException: Nothing arrived for too long.
-            HostNotAllowedException: It is at, or leads to, a host that is not allowed.
-            HostNotAllowedException: It is at, or leads to, an address that is not public, and only those are allowed.
+            HostNotAllowedException: It is at, or leads to, a host that is not allowed, or an address that is not public
+                where only those are allowed.
             DownloadTooLargeException: The body is larger than allowed.
             ChecksumMismatchException: It has another digest than `sha256`, twice.
             UnexpectedEncodingException: It is compressed although that was declined.
@@ -294,14 +294,14 @@ class DownloadService:
             The answer that no redirect leads on from.
 
         Raises:
-            InvalidInputException: An argument is not acceptable (`InvalidInputException` for the URL).
+            InvalidInputException: An argument is not acceptable.
             ConfigurationException: A setting is not acceptable, or the session handed in is closed or does not fit it.
             DownloadStatusException: The server answered with 408, 425, 429 or from 500 on, or redirects too often or
                 to where it must not.
             DownloadInterruptedException: There was no connection, or it broke.
             DownloadTimeoutException: Nothing arrived for too long.
-            HostNotAllowedException: It is at, or leads to, a host that is not allowed.
-            HostNotAllowedException: It is at, or leads to, an address that is not public, and only those are allowed.
+            HostNotAllowedException: It is at, or leads to, a host that is not allowed, or an address that is not public
+                where only those are allowed.
             DownloadTooLargeException: The body is larger than allowed.
             UnexpectedEncodingException: It is compressed although that was declined.
         """
@@ -321,14 +321,14 @@ class DownloadService:
             The bytes, how many the file has, and what the server calls it. Behind the end of the file there are none.
 
         Raises:
-            InvalidInputException: An argument is not acceptable (`InvalidInputException` for the URL).
+            InvalidInputException: An argument is not acceptable.
             ConfigurationException: A setting is not acceptable, or the session handed in is closed or does not fit it.
             RangeNotSupportedException: The server sends something else than this part.
             DownloadStatusException: The server answered with something else.
             DownloadInterruptedException: There was no connection, or it broke.
             DownloadTimeoutException: Nothing arrived for too long.
-            HostNotAllowedException: It is at, or leads to, a host that is not allowed.
-            HostNotAllowedException: It is at, or leads to, an address that is not public, and only those are allowed.
+            HostNotAllowedException: It is at, or leads to, a host that is not allowed, or an address that is not public
+                where only those are allowed.
             UnexpectedEncodingException: It is compressed although that was declined.
 
         Example:

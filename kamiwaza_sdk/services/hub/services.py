@@ -139,9 +139,9 @@ async def fetch(
         VersionUnavailableException: It is a version with files that are not kept, and not to be had where they came
             from.
         HubException: The hub does not bring it: see its leaves.
-        InvalidInputException: It is a URL, but none that can be fetched.
+        InvalidInputException: It is a URL, but none that can be fetched; or an argument is of a wrong kind, or `sha256`
+            does not fit the files.
         InvalidPathException: A file has a path that cannot stand in a model.
-        InvalidInputException: An argument is of a wrong kind, or `sha256` does not fit the files.
         UnknownVariantException: There is no variant of that name, or not all of its files are there.
         ModelTooLargeException: The files have over `max_size` bytes together.
         PolicyViolationException: It is a plan that a policy has something against.

@@ -39,8 +39,8 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
         downloads: What `download_model` downloads with. Default: one of its own.
 
     Raises:
-        InvalidInputException: `namespace` cannot be kept.
-        InvalidInputException: `db` is no synchronous session, or `actor` no text of at most 255 characters.
+        InvalidInputException: `namespace` cannot be kept; or `db` is no synchronous session, or `actor` no text of at
+            most 255 characters.
 
     Example:
         >>> with Session(engine) as db, db.begin():
@@ -100,8 +100,8 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
             ModelAlreadyExistsException: The name belongs to a deleted model.
             VersionAlreadyExistsException: The label is taken, or these files have another one.
             ModelTooLargeException: The files have more bytes than ``max_model_size``.
-            InvalidInputException: The name or the label cannot be kept.
-            InvalidInputException: There are no files, or over 10,000, or an argument is of a wrong kind.
+            InvalidInputException: The name or the label cannot be kept; or there are no files, or over 10,000, or an
+                argument is of a wrong kind.
             DatabaseException: The database could not do it.
 
         Example:

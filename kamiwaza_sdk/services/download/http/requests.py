@@ -64,8 +64,8 @@ async def answer(
         DownloadInterruptedException: There is no connection, or no valid answer.
         DownloadTimeoutException: There is neither in time.
         UnexpectedEncodingException: The body is compressed.
-        HostNotAllowedException: It is at, or leads to, a host that is not allowed.
-        HostNotAllowedException: It is at, or leads to, an address that is not public, and that is not allowed.
+        HostNotAllowedException: It is at, or leads to, a host that is not allowed, or an address that is not public
+            where only those are allowed.
     """
     conditions = _conditions(validators)
     headers = {"Accept-Encoding": "identity", **network.agent} | conditions | _range(rest)

@@ -194,8 +194,8 @@ def raise_for_status(
     """Raise what an answer other than 200 means: ``X-Error-Code`` says, or, at other hubs, the status alone.
 
     Raises:
-        RepositoryAccessException: Its conditions were not accepted.
-        RepositoryAccessException: 401, or 403: the hub does not say whether there is such a repository.
+        RepositoryAccessException: Its conditions were not accepted; or 401, or 403: the hub does not say whether there
+            is such a repository.
         RepositoryNotFoundException: 404: there is none, or not for this token.
         RevisionNotFoundException: It has no such branch, tag or commit.
         InvalidAnswerException: It is anything else.
@@ -268,8 +268,7 @@ class HuggingFaceSource:
         Raises:
             InvalidSourceException: The reference is none, or the repository is empty or too large.
             RepositoryNotFoundException: There is no such repository, or not for this token.
-            RepositoryAccessException: The hub does not say whether there is.
-            RepositoryAccessException: Its conditions were not accepted.
+            RepositoryAccessException: The hub does not say whether there is; or its conditions were not accepted.
             RepositoryRenamedException: It has become a repository of another kind.
             RevisionNotFoundException: It has no such branch, tag or commit.
             InvalidAnswerException: The hub's answer cannot be used.

@@ -61,8 +61,8 @@ class LabelMethods(Bound):
             VersionNotFoundException: There is no such version in this namespace, or its model is deleted.
             PolicyViolationException: The version has failed, because a policy objects to it.
             VersionStatusException: The version is not ready.
-            InvalidInputException: There can be no such alias.
-            InvalidInputException: `version_id` is no UUID, or the model would have over 1,000 aliases.
+            InvalidInputException: There can be no such alias; or `version_id` is no UUID, or the model would have over
+                1,000 aliases.
             DatabaseException: The database could not do it.
 
         Example:
@@ -85,8 +85,8 @@ class LabelMethods(Bound):
             VersionNotFoundException: There is no such version in this namespace, or its model is deleted.
             PolicyViolationException: The version has failed, because a policy objects to it.
             VersionStatusException: The version is not ready.
-            InvalidInputException: There can be no such alias.
-            InvalidInputException: `version_id` is no UUID, or the model would have over 1,000 aliases.
+            InvalidInputException: There can be no such alias; or `version_id` is no UUID, or the model would have over
+                1,000 aliases.
             DatabaseException: The database could not do it.
 
         Example:
@@ -106,8 +106,7 @@ class LabelMethods(Bound):
             AliasNotFoundException: The model has no such alias.
             ModelNotFoundException: There is no such model in this namespace, or it is deleted.
             InUseException: Rows of your own refer to the alias.
-            InvalidInputException: There can be no such alias.
-            InvalidInputException: `model_id` is no UUID.
+            InvalidInputException: There can be no such alias; or `model_id` is no UUID.
             DatabaseException: The database could not do it.
 
         Example:
@@ -135,8 +134,7 @@ class LabelMethods(Bound):
             PolicyViolationException: The version it led to has failed, and a policy objects to it.
             VersionStatusException: The version it led to is not ready any more.
             ModelNotFoundException: There is no such model in this namespace, or it is deleted.
-            InvalidInputException: There can be no such alias.
-            InvalidInputException: `model_id` is no UUID.
+            InvalidInputException: There can be no such alias; or `model_id` is no UUID.
             DatabaseException: The database could not do it.
 
         Example:
@@ -392,8 +390,8 @@ class RecordMethods(Bound):
 
         Raises:
             ModelConfigNotFoundException: There is none in this namespace, or its model is deleted.
-            InUseException: It is of a model, and rows of your own refer to it.
-            InUseException: It is of a version, and rows of your own refer to it.
+            InUseException: It is of a model, and rows of your own refer to it; or it is of a version, and rows of your
+                own refer to it.
             InvalidInputException: `config_id` is no UUID.
             DatabaseException: The database could not do it.
 

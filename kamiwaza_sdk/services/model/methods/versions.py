@@ -156,11 +156,10 @@ class VersionMethods(Bound):
                 in the order of their commits. Default: now.
 
         Raises:
-            InvalidInputException: It has none of these forms.
+            InvalidInputException: It has none of these forms; or `at` is no aware moment.
             ModelNotFoundException: There is no such model in this namespace, or it is deleted.
             VersionNotFoundException: The model has no such version, or has it no more.
             AliasNotFoundException: The model has no such alias, or had none at that moment.
-            InvalidInputException: `at` is no aware moment.
             DatabaseException: The database could not do it.
 
         Example:
@@ -259,8 +258,7 @@ class VersionMethods(Bound):
                 forced.
             ModelNotFoundException: There is no such model in this namespace, or it is deleted.
             VersionAlreadyExistsException: The label is taken, or these files have another one.
-            InvalidInputException: The label cannot be kept.
-            InvalidInputException: An id is no UUID.
+            InvalidInputException: The label cannot be kept; or an id is no UUID.
             DatabaseException: The database could not do it.
 
         Example:

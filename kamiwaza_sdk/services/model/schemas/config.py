@@ -82,8 +82,7 @@ class CreateModelConfig(InputSchema):
     """A configuration to create. The attributes are those of `ModelConfigSchema`.
 
     Raises:
-        InvalidInputException: The name cannot be kept.
-        InvalidInputException: A value is what JSON or a database cannot hold.
+        InvalidInputException: The name cannot be kept; or a value is what JSON or a database cannot hold.
 
     Example:
         >>> CreateModelConfig(name="fast", config={"temperature": 0.2}, is_default=True).is_default
@@ -100,8 +99,8 @@ class UpdateModelConfig(UpdateSchema):
     """Changes to a configuration: only the fields that are given change. To be the default moves there from another.
 
     Raises:
-        InvalidInputException: The new name cannot be kept.
-        InvalidInputException: A value is what JSON or a database cannot hold, or cannot be cleared.
+        InvalidInputException: The new name cannot be kept; or a value is what JSON or a database cannot hold, or cannot
+            be cleared.
 
     Example:
         >>> UpdateModelConfig(is_default=True).changes()

@@ -90,8 +90,8 @@ class CreateModel(InputSchema):
     """A model to create. The attributes are those of `ModelSchema`.
 
     Raises:
-        InvalidInputException: The name is not 1 to 255 characters in segments without control characters or dots alone.
-        InvalidInputException: Another field has the wrong type, is too long, or holds what is no text.
+        InvalidInputException: The name is not 1 to 255 characters in segments without control characters or dots alone;
+            or another field has the wrong type, is too long, or holds what is no text.
 
     Example:
         >>> CreateModel(name="sentence-transformers/all-MiniLM-L6-v2", task="feature-extraction").name
@@ -116,8 +116,8 @@ class UpdateModel(UpdateSchema):
     """Changes to a model: only the fields that are given change, and `None` clears one.
 
     Raises:
-        InvalidInputException: The new name cannot be kept.
-        InvalidInputException: Another field has the wrong type, is too long, or cannot be cleared.
+        InvalidInputException: The new name cannot be kept; or another field has the wrong type, is too long, or cannot
+            be cleared.
 
     Example:
         >>> UpdateModel(description="Small and quick.", license=None).changes()

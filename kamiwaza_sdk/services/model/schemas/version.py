@@ -215,10 +215,10 @@ class CreateVersion(InputSchema):
     A ``draft`` may have no files yet; `UpdateVersion` gives it some, and makes it ``ready``.
 
     Raises:
-        InvalidInputException: The label cannot be kept; one that is all digits is refused, as numbers are assigned.
+        InvalidInputException: The label cannot be kept; one that is all digits is refused, as numbers are assigned; or
+            there are no files or over 10,000, a field has the wrong type or size, or ``details`` have the key
+            ``policy``, which is registration's to write.
         InvalidPathException: Two files cannot stand beside each other: the same path, or one the other's directory.
-        InvalidInputException: There are no files or over 10,000, a field has the wrong type or size, or ``details``
-            have the key ``policy``, which is registration's to write.
 
     Example:
         >>> CreateVersion(files=(CreateFile(path="model.onnx", size=3, sha256="ab" * 32),), version="v1.5").version
@@ -252,9 +252,9 @@ class UpdateVersion(UpdateSchema):
     ``attributes`` were there, is read as those.
 
     Raises:
-        InvalidInputException: The new label cannot be kept.
+        InvalidInputException: The new label cannot be kept; or another field has the wrong type or size, or cannot be
+            cleared.
         InvalidPathException: Two files cannot stand beside each other.
-        InvalidInputException: Another field has the wrong type or size, or cannot be cleared.
 
     Example:
         >>> UpdateVersion(status="archived").changes()
