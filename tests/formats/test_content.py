@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from kamiwaza_sdk import inspect_file
 from kamiwaza_sdk.formats import MalformedFileException, NotTheModelException, UnknownFormatException
-from kamiwaza_sdk.formats.content import CONTENT_HEAD, FaultKind, is_html, is_model_file_name, what_is_instead
+from kamiwaza_sdk.formats.content import (
+    CONTENT_HEAD,
+    FaultKind,
+    is_html,
+    is_model_file_name,
+    reading_key,
+    what_is_instead,
+)
 from tests.formats.making import inspect_bytes, safetensors_file
 from tests.formats.test_gguf import head as gguf_head
 
@@ -193,3 +200,17 @@ def test_any_bytes_get_an_answer(data: bytes, path: str) -> None:
 @given(st.text("ab./", max_size=8).map(lambda text: str(PurePosixPath(text.replace("b", "bin")))))
 def test_endings_are_those_of_pathlib(path: str) -> None:
     assert is_model_file_name(path) == (PurePosixPath(path).suffix == ".bin")
+
+
+@pytest.mark.parametrize(
+    ("path", "key"),
+    [
+        ("a/model.bin", ".bin*"),
+        ("a/vocab.bin", ".bin"),
+        ("model.PKL.gz", ".pkl*.gz"),
+        ("notes.txt", ""),
+        pytest.param("notes" + 2000 * ".gz", 2000 * ".gz", id="packed 2,000 times"),
+    ],
+)
+def test_names_with_the_same_key_are_read_alike(path: str, key: str) -> None:
+    assert reading_key(path) == key
