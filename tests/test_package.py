@@ -13,8 +13,8 @@ import pytest
 
 import kamiwaza_sdk
 from kamiwaza_sdk import AsyncModelService, ModelService
-from kamiwaza_sdk._ids import uuid7
 from kamiwaza_sdk._names import PUBLIC
+from kamiwaza_sdk.services.model.ids import uuid7
 
 
 @pytest.mark.parametrize("home", PUBLIC)
@@ -136,7 +136,7 @@ def test_both_colours_have_the_same_signatures(name: str) -> None:
 
 def test_ids_increase_whatever_the_clock_does(monkeypatch: pytest.MonkeyPatch) -> None:
     first = [uuid7() for _ in range(1000)]
-    monkeypatch.setattr("kamiwaza_sdk._ids.time.time_ns", lambda: 0)
+    monkeypatch.setattr("kamiwaza_sdk.services.model.ids.time.time_ns", lambda: 0)
     second = [uuid7() for _ in range(1000)]
     assert first + second == sorted({*first, *second})
     assert {(value.version, value.variant) for value in first + second} == {(7, "specified in RFC 4122")}

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, create_engine, insert, text
 from sqlalchemy.orm import Session
 
 from kamiwaza_sdk import CreateModel, DBModel, ModelService, setup_database
-from kamiwaza_sdk._ids import uuid7
+from kamiwaza_sdk.services.model.ids import uuid7
 from kamiwaza_sdk.services.model.registry import bulk
 from kamiwaza_sdk.services.model.registry.documents import document_words
 from kamiwaza_sdk.services.model.registry.tables import EVENT

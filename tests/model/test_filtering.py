@@ -28,8 +28,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 
 from kamiwaza_sdk import DatabaseUnsupportedException, Field, Filter
-from kamiwaza_sdk._ids import uuid7
 from kamiwaza_sdk.orm import DBBase
+from kamiwaza_sdk.services.model.ids import uuid7
 from kamiwaza_sdk.services.model.registry.tables import ALIAS, MODEL, TAG, VERSION, VERSION_TAG
 from kamiwaza_sdk.services.model.schemas.filters import MAX_FILTER_VALUES
 from kamiwaza_sdk.services.model.schemas.filters.checks import BOOLEAN, FIELDS, INTEGER, MOMENT

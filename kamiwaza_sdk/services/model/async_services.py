@@ -53,8 +53,8 @@ class AsyncModelService(AsyncCalls):
         downloads: What `download_model` downloads with. Default: one of its own.
 
     Raises:
-        InvalidInputException: `namespace` cannot be kept.
-        InvalidInputException: `db` is no `AsyncSession`, or `actor` no text of at most 255 characters.
+        InvalidInputException: `namespace` cannot be kept; or `db` is no `AsyncSession`, or `actor` no text of at most
+            255 characters.
         MissingDependencyException: greenlet is not installed: ``pip install 'kamiwaza-sdk[async]'``.
 
     Example:

@@ -28,10 +28,10 @@ from sqlalchemy import (
 from sqlalchemy.engine.interfaces import SchemaTranslateMapType
 from sqlalchemy.types import TypeEngine
 
-from kamiwaza_sdk._ids import uuid7_numbers
 from kamiwaza_sdk._validation import revalidated_quickly, shown
 from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
 from kamiwaza_sdk.services.model.exceptions import BulkException
+from kamiwaza_sdk.services.model.ids import uuid7_numbers
 from kamiwaza_sdk.services.model.models.version import VALUE_START
 from kamiwaza_sdk.services.model.registry import models
 from kamiwaza_sdk.services.model.registry.changes import HELD, MODEL_COLUMNS, ModelChange

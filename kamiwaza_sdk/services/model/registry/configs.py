@@ -6,10 +6,10 @@ from uuid import UUID
 
 from sqlalchemy import Row, bindparam, delete, insert, select, update
 
-from kamiwaza_sdk._ids import uuid7
 from kamiwaza_sdk._validation import revalidated, shown
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.model.exceptions import ModelConfigAlreadyExistsException, ModelConfigNotFoundException
+from kamiwaza_sdk.services.model.ids import uuid7
 from kamiwaza_sdk.services.model.loaded import refresh
 from kamiwaza_sdk.services.model.models import DBModelConfig, DBModelVersion
 from kamiwaza_sdk.services.model.registry import models, versions

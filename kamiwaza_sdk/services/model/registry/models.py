@@ -9,7 +9,6 @@ from pydantic import ConfigDict, JsonValue, TypeAdapter
 from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 
-from kamiwaza_sdk._ids import uuid7
 from kamiwaza_sdk._validation import check_name, check_text, revalidated
 from kamiwaza_sdk.services.model.exceptions import (
     InUseException,
@@ -17,6 +16,7 @@ from kamiwaza_sdk.services.model.exceptions import (
     ModelNotFoundException,
     RevisionConflictException,
 )
+from kamiwaza_sdk.services.model.ids import uuid7
 from kamiwaza_sdk.services.model.loaded import forget
 from kamiwaza_sdk.services.model.registry import changes as statements
 from kamiwaza_sdk.services.model.registry.changes import (

@@ -10,7 +10,6 @@ from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 
-from kamiwaza_sdk._ids import uuid7
 from kamiwaza_sdk._validation import revalidated, shown, translated
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.hub.exceptions import ModelTooLargeException
@@ -20,6 +19,7 @@ from kamiwaza_sdk.services.model.exceptions import (
     VersionAlreadyExistsException,
     VersionStatusException,
 )
+from kamiwaza_sdk.services.model.ids import uuid7
 from kamiwaza_sdk.services.model.loaded import forget, refresh
 from kamiwaza_sdk.services.model.models import DBModelVersion
 from kamiwaza_sdk.services.model.registry import files as statements
