@@ -35,7 +35,7 @@ from kamiwaza_sdk.services.model.ids import uuid7_numbers
 from kamiwaza_sdk.services.model.models.version import VALUE_START
 from kamiwaza_sdk.services.model.registry import models
 from kamiwaza_sdk.services.model.registry.changes import HELD, MODEL_COLUMNS, ModelChange
-from kamiwaza_sdk.services.model.registry.documents import SEARCH, document_words
+from kamiwaza_sdk.services.model.registry.documents import SEARCH, new_words
 from kamiwaza_sdk.services.model.registry.tables import DOCUMENT, EVENT, MODEL, TAG, bound, words_of
 from kamiwaza_sdk.services.model.registry.tags import merge_tags
 from kamiwaza_sdk.services.model.schemas.model import BulkResult, CreateModel, ModelSchema
@@ -248,22 +248,12 @@ def _insert_rest(
     ]
     if tags:
         _insert_many(scope, TAG, tags)
-    _insert_many(scope, DOCUMENT, [{"model_id": row["id"], **own, "words": _words(scope, model)} for model, row in new])
+    documents = [{"model_id": row["id"], **own, "words": new_words(scope.namespace, model)} for model, row in new]
+    _insert_many(scope, DOCUMENT, documents)
     if scope.dialect == "sqlite":
         scope.execute(SEARCH_INSERT_AFTER, _last=last)
     event = {**own, "sequence": 1, "kind": "model.created", "actor": scope.actor, "before": "{}"}
     _insert_many(scope, EVENT, [{**event, **_created(model, row)} for model, row in new])
-
-
-def _words(scope: Scope, model: CreateModel) -> str:
-    return document_words(
-        scope.namespace,
-        name=model.name,
-        author=model.author,
-        description=model.description,
-        tags=model.tags,
-        model_card=model.model_card,
-    )
 
 
 def _created(model: CreateModel, row: dict[str, Any]) -> dict[str, str]:  # Any: as above

@@ -20,6 +20,7 @@ from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.model.loaded import refresh
 from kamiwaza_sdk.services.model.models import DBModelDocument
 from kamiwaza_sdk.services.model.registry.tables import DOCUMENT, MODEL, TAG, bound, json_map, words_of
+from kamiwaza_sdk.services.model.schemas.model import CreateModel, ModelSchema
 from kamiwaza_sdk.services.model.session import Scope
 
 _WORDS: Final = words_of(bindparam("_words", type_=String()))
@@ -145,23 +146,24 @@ def _without_marks(text: str) -> str:
 _TAGS = TypeAdapter(dict[str, str])
 
 
-def insert_document(
-    scope: Scope,
-    model_id: UUID,
-    *,
-    name: str,
-    author: str | None,
-    description: str | None,
-    tags: Mapping[str, str],
-    model_card: str | None,
-) -> None:
-    """Make a new model one that is found."""
-    words = document_words(
-        scope.namespace, name=name, author=author, description=description, tags=tags, model_card=model_card
+def new_words(namespace: str, model: CreateModel | ModelSchema) -> str:
+    """Return the words of a model that is not deleted."""
+    return document_words(
+        namespace,
+        name=model.name,
+        author=model.author,
+        description=model.description,
+        tags=model.tags,
+        model_card=model.model_card,
     )
-    scope.execute(INSERT_DOCUMENT, model_id=model_id, namespace=scope.namespace, _words=words)
+
+
+def insert_document(scope: Scope, model: ModelSchema) -> None:
+    """Add a new model to the index of words."""
+    words = new_words(scope.namespace, model)
+    scope.execute(INSERT_DOCUMENT, model_id=model.id, namespace=scope.namespace, _words=words)
     if scope.dialect == "sqlite":
-        scope.execute(SEARCH_INSERT, _model_id=model_id)
+        scope.execute(SEARCH_INSERT, _model_id=model.id)
 
 
 def update_document(scope: Scope, model_id: UUID) -> None:

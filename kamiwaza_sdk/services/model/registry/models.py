@@ -76,15 +76,7 @@ def insert(scope: Scope, model: CreateModel) -> ModelSchema | None:
 
 def _insert_rest(scope: Scope, model: ModelSchema, given: dict[str, JsonValue]) -> None:
     scope.execute_many(MODEL_TAGS.insert, tag_rows(scope, "model_id", model.id, model.tags))
-    insert_document(
-        scope,
-        model.id,
-        name=model.name,
-        author=model.author,
-        description=model.description,
-        tags=model.tags,
-        model_card=model.model_card,
-    )
+    insert_document(scope, model)
     event = event_row(scope, model.id, 1, "model.created", model.created_at, after=given)
     scope.execute_many(INSERT_EVENTS, [event])
 
