@@ -224,7 +224,7 @@ class ShardIndex:
         document = read_json_text(index, path=path, format_=_FORMAT)
         metadata = document.get("metadata")
         size = metadata.get("total_size") if isinstance(metadata, dict) else None
-        self.claimed_size = size if type(size) is int else None
+        self.claimed_size: int | None = size if type(size) is int else None
         self._path = path
         self._tensors = dict[str, set[str]]()
         for tensor, shard in _weight_map(document, path).items():

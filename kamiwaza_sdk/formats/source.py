@@ -77,15 +77,15 @@ class ByteSource:
         self.size = size
         self.remote = remote
         self.format: str | None = None
-        self.exhausted = False
-        self.curtailed = False
+        self.exhausted: bool = False
+        self.curtailed: bool = False
         self._head = b""
         self._byte_budget = byte_budget
         self._bytes_left = byte_budget
         self._request_budget = request_budget
         self._requests_left = request_budget
         self._steps_left = MAX_STEPS
-        self.budget = InspectionBudget() if budget is None else budget
+        self.budget: InspectionBudget = InspectionBudget() if budget is None else budget
 
     def begin(self) -> Reading[bytes]:
         """Return the first bytes, from which later reads are served."""
@@ -154,8 +154,8 @@ class Cursor:
 
     def __init__(self, source: ByteSource, offset: int, end: int) -> None:
         self.source = source
-        self.data = b""
-        self.position = 0
+        self.data: bytes = b""
+        self.position: int = 0
         self.end = end
         self._base = offset
         self._stride = self._first = (64 if source.remote else 4) * _KIB

@@ -41,8 +41,8 @@ class Gate:
 
     def __init__(self, patience: float) -> None:
         self.patience = patience
-        self.closed = False
-        self.stalled = 0
+        self.closed: bool = False
+        self.stalled: int = 0
         self._releases = 0
         self._moved = threading.Condition()
 

@@ -242,9 +242,9 @@ class ContentScanner:
 
     def __init__(self, source: ByteSource) -> None:
         self.source = source
-        self.result = ScanResult()
+        self.result: ScanResult = ScanResult()
         self.names: dict[str, Member | None] | None = None
-        self.ends_with_padding = False
+        self.ends_with_padding: bool = False
         self._nemo_configuration: bytes | None = None  # up to a byte more than is read
         self._allowance = Allowance()
 

@@ -34,7 +34,7 @@ class Allowance:
     """The bytes that may still be unpacked."""
 
     def __init__(self) -> None:
-        self.left = MAX_UNPACKED
+        self.left: int = MAX_UNPACKED
 
     def spend(self, source: ByteSource, size: int, offset: int) -> None:
         """Spend unpacked bytes, or raise."""

@@ -74,9 +74,9 @@ class Instance:
     __slots__ = ("arguments", "is_object", "made_by", "state")
 
     def __init__(self, made_by: Import, arguments: "Value") -> None:
-        self.made_by = made_by
-        self.arguments = arguments
-        self.is_object = False
+        self.made_by: Import = made_by
+        self.arguments: Value = arguments
+        self.is_object: bool = False
         self.state: Value = None
 
 
@@ -100,12 +100,12 @@ class Observations:
     """
 
     def __init__(self) -> None:
-        self.imports = set[Import]()
+        self.imports: set[Import] = set[Import]()
         self.calls = False
-        self.altered = set[Import]()
+        self.altered: set[Import] = set[Import]()
         self.extensions = False
-        self.storages = dict[str, tuple[Import, int]]()
-        self.conflicting = False
+        self.storages: dict[str, tuple[Import, int]] = dict[str, tuple[Import, int]]()
+        self.conflicting: bool = False
 
     def add_storage(self, identity: Value) -> None:
         """Add a storage of PyTorch: ``("storage", type, key, place, count, …)``."""
@@ -128,9 +128,9 @@ class Machine:
     def __init__(self, observations: Observations, *, keeps_memo: bool = True) -> None:
         self.observations = observations
         self.keeps_memo = keeps_memo
-        self.stack = list[Value]()
-        self.below = list[list[Value]]()
-        self.memo = dict[int, Value]()
+        self.stack: list[Value] = list[Value]()
+        self.below: list[list[Value]] = list[list[Value]]()
+        self.memo: dict[int, Value] = dict[int, Value]()
         self.lenient = True
 
     def begin(self) -> None:

@@ -85,12 +85,12 @@ class ScanResult:
     """
 
     def __init__(self) -> None:
-        self.imports = set[Import]()
-        self.pickles = 0
+        self.imports: set[Import] = set[Import]()
+        self.pickles: int = 0
         self.expected = False
-        self.findings = list[str]()
-        self.code = list[tuple[PickleVerdict, str]]()
-        self.unread = list[str]()
+        self.findings: list[str] = list[str]()
+        self.code: list[tuple[PickleVerdict, str]] = list[tuple[PickleVerdict, str]]()
+        self.unread: list[str] = list[str]()
         self._unfinished: tuple[WalkResult, bool] | None = None
 
     @property

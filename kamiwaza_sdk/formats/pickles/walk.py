@@ -184,7 +184,7 @@ class WalkResult(Observations):
 
     def __init__(self) -> None:
         super().__init__()
-        self.pickles = 0
+        self.pickles: int = 0
         self.error: str | None = None
         self.has_proto = False
         self.last: Value = None

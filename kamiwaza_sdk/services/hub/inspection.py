@@ -323,7 +323,7 @@ class Inspection:
     """
 
     def __init__(self, context: SourceContext, kept: Mapping[str, Path], *, requests: int, source: str) -> None:
-        self.findings = Findings(source=source)
+        self.findings: Findings = Findings(source=source)
         self._context = context
         self._kept = kept
         self._allowance = Allowance(requests)

@@ -47,7 +47,7 @@ class Allowance:
     """How many requests may still be made: `left`."""
 
     def __init__(self, requests: int) -> None:
-        self.left = requests
+        self.left: int = requests
 
     def spend(self) -> None:
         """Count a request, or raise `SpentException`."""
@@ -69,7 +69,7 @@ class RangeReader:
         self._allowance = allowance
         self._offset = 0
         self._known = b""
-        self.size = 0
+        self.size: int = 0
 
     async def open(self) -> None:
         """Read the first bytes, and find out how many there are.

@@ -72,10 +72,10 @@ class Partial:
     """
 
     def __init__(self, claim: Claim, into: Path, *, path: Path, url: str, stopped: Stop, mode: NewFileMode) -> None:
-        self.offset = 0
-        self.reused = 0
+        self.offset: int = 0
+        self.reused: int = 0
         self.header: Header | None = None
-        self.pieced = False
+        self.pieced: bool = False
         self._claim = claim
         self._path = path
         self._target = os.fspath(into)
@@ -89,7 +89,7 @@ class Partial:
         self._stopped = stopped
         self._mode = mode
         self._untouched = False
-        self.left = False
+        self.left: bool = False
 
     def sha256(self) -> str:
         """Return the digest of what is there."""

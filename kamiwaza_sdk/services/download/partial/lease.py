@@ -33,8 +33,8 @@ class LeaseClaim:
 
     def __init__(self, place: Place) -> None:
         token = secrets.token_hex(8)
-        self.partial = place.beside(f"-{token}.partial")
-        self.journal = Path(place.beside(f"-{token}.journal"))
+        self.partial: str = place.beside(f"-{token}.partial")
+        self.journal: Path = Path(place.beside(f"-{token}.journal"))
         self.outcome: Journal | None = None
         self._place = place
         self._lease = SoftFileLease(place.beside(".lease"), thread_local=False)

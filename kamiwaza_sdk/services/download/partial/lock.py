@@ -148,8 +148,8 @@ class FileClaim:
     """
 
     def __init__(self, place: Place) -> None:
-        self.partial = place.beside(".partial")
-        self.journal = place.beside(".journal")
+        self.partial: str = place.beside(".partial")
+        self.journal: str = place.beside(".journal")
         self.outcome: Journal | None = None
         self._sealed = place.beside("-sealed.journal")
         self._file = _NONE

@@ -47,7 +47,7 @@ class Approach:
 
     def __init__(self, into: Path, demands: Demands, *, url: str, key: str, path: Path, mode: NewFileMode) -> None:
         self.partial: Partial | None = None
-        self.stopped = Stop()
+        self.stopped: Stop = Stop()
         self._into = into
         self._path = path
         self._places = dict.fromkeys((path, into))

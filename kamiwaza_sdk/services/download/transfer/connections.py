@@ -80,7 +80,7 @@ class Swarm:
     """
 
     def __init__(self, source: Source, *, limit: int, slots: Slots) -> None:
-        self.spread = False
+        self.spread: bool = False
         self._source = source
         self._exchange: Exchange = source.exchange
         self._limit = limit

@@ -218,8 +218,8 @@ class Resources:
         self._given = session
         self._own: aiohttp.ClientSession | None = None
         self._network: Network | None = None
-        self.mode = NewFileMode()
-        self.threads = Threads(2 * config.max_concurrency + 1)
+        self.mode: NewFileMode = NewFileMode()
+        self.threads: Threads = Threads(2 * config.max_concurrency + 1)
 
     async def network(self) -> "Network":
         """Return what requests go through.

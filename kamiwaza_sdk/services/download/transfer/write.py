@@ -47,9 +47,9 @@ class Lane:
     """
 
     def __init__(self, writer: Writer, at: int = 0, *, slot_size: int, slots: int) -> None:
-        self.at = at
+        self.at: int = at
         self.end: int | None = None
-        self.waits = 0
+        self.waits: int = 0
         self._writer = writer
         self._slot_size = slot_size
         self._unmade = slots
@@ -173,7 +173,7 @@ class MemorySink:
     """
 
     def __init__(self) -> None:
-        self.size = 0
+        self.size: int = 0
         self._pieces: list[bytes] = []
         self.hash = hashlib.sha256()
 
@@ -211,8 +211,8 @@ class FileSink:
 
     def __init__(self, partial: Partial, *, buffer_size: int, threads: Threads, ready: Callable[[], None]) -> None:
         slot_size = min(SLOT_SIZE, buffer_size // 4)
-        self.lane = Lane(self, partial.offset, slot_size=slot_size, slots=buffer_size // slot_size)
-        self.moved = asyncio.Event()
+        self.lane: Lane = Lane(self, partial.offset, slot_size=slot_size, slots=buffer_size // slot_size)
+        self.moved: asyncio.Event = asyncio.Event()
         self._lanes = [self.lane]
         self._partial = partial
         self._buffer_size = buffer_size
