@@ -145,6 +145,9 @@ _PIECE: Final = 65_536
 class Part(Cursor):
     """Reads some of the next bytes of another cursor."""
 
+    data: bytes
+    position: int
+
     def __init__(self, outer: Cursor, length: int) -> None:
         super().__init__(outer.source, outer.offset, outer.offset + length)
         self._outer = outer

@@ -157,6 +157,9 @@ class Unpacker(Cursor):
         torn: Why the contents end before the packed stream does; `None` where they do not.
     """
 
+    data: bytes
+    position: int
+
     def __init__(
         self,
         packed: Cursor,

@@ -42,6 +42,7 @@ class Place:
     """The names beside a destination. Not its own, which may be as long as the file system allows, but its digest."""
 
     def __init__(self, path: Path) -> None:
+        self.directory: str
         self.directory, name = os.path.split(path)
         self.stem: Final = f".kamiwaza-{hashlib.sha256(os.fsencode(name)).hexdigest()[:32]}"
         self._start: Final = os.path.join(self.directory, self.stem)  # noqa: PTH118 - a tenth of what a Path costs

@@ -175,7 +175,7 @@ class MemorySink:
     def __init__(self) -> None:
         self.size: int = 0
         self._pieces: list[bytes] = []
-        self.hash = hashlib.sha256()
+        self.hash: hashlib._Hash = hashlib.sha256()
 
     async def write(self, piece: bytes) -> None:
         """Keep and hash `piece`: at most some hundred KiB, hashed faster than handed to a thread."""
