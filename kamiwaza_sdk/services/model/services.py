@@ -180,7 +180,7 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
         Raises:
             DownloadTooLargeException: The body is larger than ``max_in_memory_size``; use `pull_model`.
             DownloadException: The body did not arrive whole.
-            InvalidInputException: `url` is none.
+            InvalidInputException: `url` is not a valid URL.
 
         Example:
             >>> asyncio.run(models.download_model(url))

@@ -34,20 +34,20 @@ from kamiwaza_sdk.services.model.models import DBModel
 FAILURES: Final = (DBAPIError, PoolTimeoutError)
 
 
-def raise_translated(error: DBAPIError | PoolTimeoutError) -> NoReturn:
-    """Raise our error for a driver's, by its code, or for the pool's; their own where it is none that we know."""
+def raise_service_error(error: DBAPIError | PoolTimeoutError) -> NoReturn:
+    """Raise our error for a driver's, by its code, or for the pool's; unknown errors are raised as they are."""
     if isinstance(error, PoolTimeoutError):
         raise DatabaseConnectionException(f"the engine's pool has none to give: {error}") from error
     code = code_of(error)
     if code.startswith("SQLITE_"):
-        translated = _from_sqlite(code, str(error.orig))
+        service_error = _from_sqlite(code, str(error.orig))
     else:
         # psycopg gives no code where it never came to speak with the server.
         unreachable = not code and isinstance(error, OperationalError | InterfaceError)
-        translated = _from_postgresql(code, lost=error.connection_invalidated or unreachable)
-    if translated is None:
+        service_error = _from_postgresql(code, lost=error.connection_invalidated or unreachable)
+    if service_error is None:
         raise error
-    raise translated from error
+    raise service_error from error
 
 
 def is_reference(error: DBAPIError) -> bool:
@@ -127,7 +127,7 @@ _LOST: Final = "kamiwaza_sdk.lost"
 
 
 def check_session(db: Session) -> Session:
-    """Return a synchronous session, or refuse what is none before it fails in the middle of a call."""
+    """Return a synchronous session, or raise `InvalidInputException` before a call fails halfway."""
     if _flushes(db) is not False:
         way_out = "AsyncModelService takes that" if _flushes(db) else "open one: Session(engine)"
         raise InvalidInputException("db", f"must be a Session, not {type(db).__name__}; {way_out}")
@@ -135,7 +135,7 @@ def check_session(db: Session) -> Session:
 
 
 def check_async_session(db: _AnyAsyncSession) -> _AnyAsyncSession:
-    """Return an asynchronous session, or refuse what is none."""
+    """Return an asynchronous session, or raise `InvalidInputException`."""
     if _flushes(db) is not True:
         way_out = "open one: AsyncSession(engine)" if _flushes(db) is None else "ModelService takes that"
         raise InvalidInputException("db", f"must be an AsyncSession, not {type(db).__name__}; {way_out}")
@@ -187,7 +187,7 @@ def execute_on(
     try:
         return connection.execute(statement, parameters)
     except DBAPIError as error:
-        raise_translated(error)
+        raise_service_error(error)
 
 
 def execute_driver_sql(
@@ -203,7 +203,7 @@ def execute_driver_sql(
     try:
         return connection.exec_driver_sql(statement, rows)
     except DBAPIError as error:
-        raise_translated(error)
+        raise_service_error(error)
 
 
 def dialect_name(db: Session) -> str:
@@ -271,14 +271,14 @@ def _set_savepoint(connection: Connection) -> None:
         _begin(connection)
         connection.exec_driver_sql(f"SAVEPOINT {_SAVEPOINT}")
     except DBAPIError as error:
-        raise_translated(error)
+        raise_service_error(error)
 
 
 def _release(connection: Connection) -> None:
     try:
         connection.exec_driver_sql(f"RELEASE SAVEPOINT {_SAVEPOINT}")
     except DBAPIError as error:
-        raise_translated(error)
+        raise_service_error(error)
 
 
 def _undo(connection: Connection) -> bool:
@@ -391,7 +391,7 @@ def _connection(db: Session, statement: Executable | None = None) -> Connection:
     try:
         return db.connection(bind_arguments={"mapper": _MAPPER, "clause": statement})
     except FAILURES as error:
-        raise_translated(error)
+        raise_service_error(error)
 
 
 def _own(db: Session) -> Session:
@@ -448,7 +448,7 @@ class Scope:
 
 
 def check_id(value: UUID | None, field: str) -> UUID:
-    """Return an id, or refuse what is none, such as a name, before the database is asked."""
+    """Return an id, or raise `InvalidInputException` before the database is asked, as for a name."""
     if not isinstance(value, UUID):
         way_out = (
             "names are for get_model_by_name()" if field == "model_id" else "it is in the schema that was returned"
@@ -463,7 +463,7 @@ def check_limit(value: int, way_out: str = "page on with after=") -> int:
 
 
 def check_number(value: int, field: str, *, low: int, high: int, way_out: str) -> int:
-    """Return a whole number within bounds; a truth value is none."""
+    """Return a whole number within bounds; a truth value is not one."""
     if type(value) is not int or not low <= value <= high:
         raise InvalidInputException(field, f"must be a whole number from {low} to {high}; {way_out}")
     return value

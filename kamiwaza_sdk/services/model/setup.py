@@ -15,7 +15,7 @@ from kamiwaza_sdk.services.model.exceptions import (
     DatabaseNotReadyException,
     DatabaseUnsupportedException,
 )
-from kamiwaza_sdk.services.model.session import FAILURES, code_of, raise_translated, refuse_autocommit
+from kamiwaza_sdk.services.model.session import FAILURES, code_of, raise_service_error, refuse_autocommit
 
 #: Seconds to wait for others who set up the same database.
 _PATIENCE: Final = 30.0
@@ -87,7 +87,7 @@ def _upgrade(bind: Engine | Connection) -> None:
                     _refuse_hidden(error)
                 raise
     except FAILURES as error:
-        raise_translated(error)
+        raise_service_error(error)
 
 
 def _refuse_hidden(error: ProgrammingError) -> None:
@@ -117,7 +117,7 @@ def check_database(bind: Engine | Connection) -> None:
         with _begun(bind) as connection:
             revision = migrations.current_revision(connection)
     except FAILURES as error:
-        raise_translated(error)
+        raise_service_error(error)
     if revision != migrations.REVISIONS[-1]:
         raise DatabaseNotReadyException(revision=revision)
 

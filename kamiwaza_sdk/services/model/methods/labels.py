@@ -307,7 +307,7 @@ class RecordMethods(Bound):
             config_id: The id.
 
         Raises:
-            ModelConfigNotFoundException: There is none in this namespace, or its model is deleted.
+            ModelConfigNotFoundException: This namespace has no such configuration, or its model is deleted.
             InvalidInputException: `config_id` is no UUID.
             DatabaseException: The database could not do it.
 
@@ -370,7 +370,7 @@ class RecordMethods(Bound):
             The configuration as it is now.
 
         Raises:
-            ModelConfigNotFoundException: There is none in this namespace, or its model is deleted.
+            ModelConfigNotFoundException: This namespace has no such configuration, or its model is deleted.
             ModelConfigAlreadyExistsException: The new name is taken.
             InvalidInputException: `config_id` is no UUID.
             DatabaseException: The database could not do it.
@@ -389,7 +389,7 @@ class RecordMethods(Bound):
             config_id: The configuration.
 
         Raises:
-            ModelConfigNotFoundException: There is none in this namespace, or its model is deleted.
+            ModelConfigNotFoundException: This namespace has no such configuration, or its model is deleted.
             InUseException: It is of a model, and rows of your own refer to it; or it is of a version, and rows of your
                 own refer to it.
             InvalidInputException: `config_id` is no UUID.

@@ -55,7 +55,7 @@ class ModelMethods(Bound):
             BulkException: One was refused, or the database could not do it: `ModelAlreadyExistsException`,
                 `InvalidInputException` or a `DatabaseException` is the cause. It says which, and what became of the
                 batches before, which are written.
-            InvalidInputException: `on_conflict` is none of the three, or `models` no iterable.
+            InvalidInputException: `on_conflict` is not one of the three, or `models` is not an iterable.
 
         Example:
             >>> models.create_models(CreateModel(name=f"org/m{number}") for number in range(2000)).created
@@ -76,7 +76,7 @@ class ModelMethods(Bound):
             model_id: The id.
 
         Raises:
-            ModelNotFoundException: There is none in this namespace, or it is deleted.
+            ModelNotFoundException: This namespace has no such model, or it is deleted.
             InvalidInputException: `model_id` is no UUID.
             DatabaseException: The database could not do it.
 
@@ -93,7 +93,7 @@ class ModelMethods(Bound):
             name: The name, case and all.
 
         Raises:
-            ModelNotFoundException: There is none in this namespace, or it is deleted.
+            ModelNotFoundException: This namespace has no such model, or it is deleted.
             InvalidInputException: No model can have such a name.
             DatabaseException: The database could not do it.
 
@@ -151,7 +151,7 @@ class ModelMethods(Bound):
 
         Raises:
             InvalidCursorException: The cursor is of another query or order, or was altered.
-            InvalidFilterException: The filter is none that can be.
+            InvalidFilterException: The filter is not valid.
             InvalidInputException: `limit`, `sort` or `text` is out of bounds.
             DatabaseException: The database could not do it.
 
@@ -193,7 +193,7 @@ class ModelMethods(Bound):
             deleted: As of `search_models`.
 
         Raises:
-            InvalidFilterException: The filter is none that can be.
+            InvalidFilterException: The filter is not valid.
             InvalidInputException: `sort` or `text` is out of bounds.
             DatabaseException: The database could not do it.
 
@@ -219,7 +219,7 @@ class ModelMethods(Bound):
             deleted: As of `search_models`.
 
         Raises:
-            InvalidFilterException: The filter is none that can be.
+            InvalidFilterException: The filter is not valid.
             InvalidInputException: `text` is out of bounds.
             DatabaseException: The database could not do it.
 
@@ -244,7 +244,7 @@ class ModelMethods(Bound):
             The model as it is now.
 
         Raises:
-            ModelNotFoundException: There is none in this namespace, or it is deleted.
+            ModelNotFoundException: This namespace has no such model, or it is deleted.
             ModelAlreadyExistsException: The new name is taken.
             InUseException: Rows of your own refer to the old name.
             RevisionConflictException: The model has another revision than the one expected.
@@ -264,7 +264,7 @@ class ModelMethods(Bound):
             model_id: The model.
 
         Raises:
-            ModelNotFoundException: There is none in this namespace, or it is deleted already.
+            ModelNotFoundException: This namespace has no such model, or it is deleted already.
             InvalidInputException: `model_id` is no UUID.
             DatabaseException: The database could not do it.
 
@@ -285,7 +285,7 @@ class ModelMethods(Bound):
             The model as it is now.
 
         Raises:
-            ModelNotFoundException: There is none in this namespace.
+            ModelNotFoundException: This namespace has no such model.
             InvalidInputException: `model_id` is no UUID.
             DatabaseException: The database could not do it.
 
@@ -306,7 +306,7 @@ class ModelMethods(Bound):
             model_id: The model, which `delete_model` has deleted before.
 
         Raises:
-            ModelNotFoundException: There is none in this namespace.
+            ModelNotFoundException: This namespace has no such model.
             InUseException: It is not deleted, or rows of your own refer to it or its versions, which SQLite looks
                 for only where its foreign keys are on, or versions of other models derive from its own.
             InvalidInputException: `model_id` is no UUID.

@@ -60,7 +60,7 @@ class VersionMethods(Bound):
             version_id: The id.
 
         Raises:
-            VersionNotFoundException: There is none in this namespace, or its model is deleted.
+            VersionNotFoundException: This namespace has no such version, or its model is deleted.
             InvalidInputException: `version_id` is no UUID.
             DatabaseException: The database could not do it.
 
@@ -112,7 +112,7 @@ class VersionMethods(Bound):
 
         Raises:
             InvalidCursorException: The cursor is of another query or order, or was altered.
-            InvalidFilterException: The filter is none that can be.
+            InvalidFilterException: The filter is not valid.
             InvalidInputException: `limit` or `sort` is out of bounds.
             DatabaseException: The database could not do it.
 
@@ -137,7 +137,7 @@ class VersionMethods(Bound):
             where: As of `search_versions`.
 
         Raises:
-            InvalidFilterException: The filter is none that can be.
+            InvalidFilterException: The filter is not valid.
             DatabaseException: The database could not do it.
 
         Example:
@@ -193,7 +193,7 @@ class VersionMethods(Bound):
             The version as it is now.
 
         Raises:
-            VersionNotFoundException: There is none in this namespace, or its model is deleted.
+            VersionNotFoundException: This namespace has no such version, or its model is deleted.
             VersionAlreadyExistsException: The new label is taken.
             RevisionConflictException: The version has another revision than the one expected.
             PolicyViolationException: A policy objects to it, or has objected to files of it in another version, and it
@@ -221,7 +221,7 @@ class VersionMethods(Bound):
             version_id: The version.
 
         Raises:
-            VersionNotFoundException: There is none in this namespace, or its model is deleted.
+            VersionNotFoundException: This namespace has no such version, or its model is deleted.
             InUseException: An alias leads to it, another version derives from it, or rows of your own refer to
                 it, which SQLite looks for only where its foreign keys are on.
             InvalidInputException: `version_id` is no UUID.
@@ -252,7 +252,7 @@ class VersionMethods(Bound):
             The version of the other model, ``ready``.
 
         Raises:
-            VersionNotFoundException: There is none in this namespace, or its model is deleted.
+            VersionNotFoundException: This namespace has no such version, or its model is deleted.
             VersionStatusException: It is not ready.
             PolicyViolationException: Files of it failed in this namespace, later than it was found good, and it was not
                 forced.
@@ -321,7 +321,7 @@ class VersionMethods(Bound):
             limit: How many at most: 1 to 1,000.
 
         Raises:
-            VersionNotFoundException: There is none in this namespace, or its model is deleted.
+            VersionNotFoundException: This namespace has no such version, or its model is deleted.
             InvalidInputException: `version_id` is no UUID, or `limit` is out of bounds.
             DatabaseException: The database could not do it.
 
@@ -339,7 +339,7 @@ class VersionMethods(Bound):
             limit: How many at most: 1 to 1,000.
 
         Raises:
-            VersionNotFoundException: There is none in this namespace, or its model is deleted.
+            VersionNotFoundException: This namespace has no such version, or its model is deleted.
             InvalidInputException: `version_id` is no UUID, or `limit` is out of bounds.
             DatabaseException: The database could not do it.
 

@@ -344,7 +344,7 @@ def _objections_in(details: Mapping[str, JsonValue]) -> "tuple[ObjectionSchema, 
 
 
 def _objection(value: JsonValue) -> "ObjectionSchema | None":
-    """Return an objection, `None` for what is none: details are whatever callers write."""
+    """Return an objection, or `None` if the value is not one: callers write details freely."""
     if not isinstance(value, dict) or not isinstance(value.get("rule"), str):
         return None
     from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema

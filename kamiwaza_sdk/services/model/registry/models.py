@@ -180,7 +180,7 @@ def delete_model(scope: Scope, model_id: UUID) -> None:
 
 
 def restore(scope: Scope, model_id: UUID) -> ModelSchema:
-    """Take the mark away; do nothing where there is none."""
+    """Remove the mark of deletion; do nothing to a model that has none."""
     with scope.writing() as writing:
         change = hold_any(writing, model_id)
         if change.row["deleted_at"] is not None:

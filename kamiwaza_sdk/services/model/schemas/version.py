@@ -154,7 +154,7 @@ class CreateFile(InputSchema):
 
     Raises:
         InvalidPathException: The path is not plain and relative.
-        InvalidInputException: The size or the digest is none.
+        InvalidInputException: The size or the digest is not valid.
 
     Example:
         >>> CreateFile(path="model.onnx", size=3, sha256="ab" * 32).path
@@ -169,7 +169,7 @@ class CreateFile(InputSchema):
 
 
 def check_version_label(value: str) -> str:
-    """Return a version's label, or raise `InvalidInputException`: numbers are assigned, and a label is none."""
+    """Return a version's label, or raise `InvalidInputException`: a number is not a label, as numbers are assigned."""
     label = check_label(value)
     if label.isdigit():
         reason = f"{label!r} is all digits, which numbers are for; leave it out, or write 'v{label}'"
@@ -198,7 +198,7 @@ class CreateParent(InputSchema):
     """What a version was made from. The attributes are those of `ParentSchema`.
 
     Raises:
-        InvalidInputException: The id or the relation is none.
+        InvalidInputException: The id or the relation is not valid.
 
     Example:
         >>> CreateParent(version_id=version.id, relation="quantized").relation

@@ -286,7 +286,7 @@ def _successor(prefix: str) -> str | None:
     return kept[:-1] + following
 
 
-def _settled(node: Node, *, negated: bool) -> tuple[Leaf | Group, bool]:
+def _without_negation(node: Node, *, negated: bool) -> tuple[Leaf | Group, bool]:
     """Return what is left of a node without what negates it, and whether that is an odd number of times."""
     while isinstance(node, Negation):
         node, negated = node.part, not negated
@@ -323,19 +323,19 @@ class _Query:
 
     def condition(self, node: Node, *, negated: bool = False) -> _Clause:
         """Return the condition that a node holds, or does not."""
-        settled, negated = _settled(node, negated=negated)
-        match settled:
+        simplified, negated = _without_negation(node, negated=negated)
+        match simplified:
             case Condition():
-                return self.compared(settled, negated=negated)
+                return self.compared(simplified, negated=negated)
             case Group(word, parts):
                 every = (word == "and") != negated
                 return _joined(self.parts(parts, every=every, negated=negated), every=every)
             case AttributeCondition():
-                return _unless(negated, attribute_condition(self.owner, settled, self._spelling.dialect))
+                return _unless(negated, attribute_condition(self.owner, simplified, self._spelling.dialect))
             case TagCondition():
-                return _unless(negated, self.tagged(settled))
+                return _unless(negated, self.tagged(simplified))
             case AliasCondition():
-                return _unless(negated, self.aliased(settled))
+                return _unless(negated, self.aliased(simplified))
 
     def parts(self, nodes: tuple[Node, ...], *, every: bool, negated: bool) -> Iterator[_Clause]:
         """Yield the conditions of a group's parts, of which every one is to hold, or any."""
@@ -388,9 +388,9 @@ class _ModelQuery(_Query):
 
     def parts(self, nodes: tuple[Node, ...], *, every: bool, negated: bool) -> Iterator[_Clause]:
         """Yield the conditions of a group's parts: the latest version is looked up once for all it is to be."""
-        settled = [_settled(node, negated=negated) for node in nodes]
+        simplified = [_without_negation(node, negated=negated) for node in nodes]
         of_version = {True: list[Condition](), False: list[Condition]()}
-        for node, is_negated in settled:
+        for node, is_negated in simplified:
             if isinstance(node, Condition) and FIELDS[node.field].of_version:
                 of_version[is_negated].append(node)
             else:

@@ -245,7 +245,7 @@ def decode(cursor: str, query: str, kinds: tuple[type, ...]) -> Position:
     """Return the position that a cursor of a query stands for, its key of these kinds.
 
     Raises:
-        InvalidCursorException: It is none, or one of another query.
+        InvalidCursorException: It is not a cursor, or belongs to another query.
     """
     if not isinstance(cursor, str) or len(cursor) > _MAX_LENGTH:
         raise InvalidCursorException(cursor[:80] if isinstance(cursor, str) else shown(cursor), "is no cursor")
