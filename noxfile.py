@@ -27,7 +27,7 @@ SLOW = [
     "tests/download/torture",
     "tests/examples",
     "tests/download/test_fault_sequences.py",
-    "tests/download/test_swarm.py",
+    "tests/download/test_connections.py",
     "tests/formats",
 ]
 #: Of the four kinds of session two that differ in colour and database both.

@@ -15,7 +15,7 @@ from kamiwaza_sdk._validation import check_count
 from kamiwaza_sdk.services.download.exceptions import DownloadStatusException
 from kamiwaza_sdk.services.download.http.hosts import check_url, redact
 from kamiwaza_sdk.services.download.partial.disk import disk_errors, refuse_all_but_files
-from kamiwaza_sdk.services.download.partial.lock import Place
+from kamiwaza_sdk.services.download.partial.lock import PartialNames
 from kamiwaza_sdk.services.download.progress import reporting
 from kamiwaza_sdk.services.download.schemas import (
     DownloadRequest,
@@ -26,7 +26,7 @@ from kamiwaza_sdk.services.download.schemas import (
     Validators,
 )
 from kamiwaza_sdk.services.download.services import DownloadService
-from kamiwaza_sdk.services.download.transfer.expectations import Order, demands, order_of
+from kamiwaza_sdk.services.download.transfer.expectations import ResolvedRequest, expectations, resolve_request
 
 if TYPE_CHECKING:
     from kamiwaza_sdk.exceptions import ServiceException
@@ -103,7 +103,7 @@ class FakeDownloads(DownloadService):
             ChecksumMismatchException: It has another digest.
         """
         self._note(DownloadCall(url, sha256=sha256, max_size=max_size))
-        shown, wanted = redact(check_url(url)), demands(limit=max_size, sha256=sha256)
+        shown, wanted = redact(check_url(url)), expectations(limit=max_size, sha256=sha256)
         body = self._body(url, shown)
         wanted.check_announced(len(body), url=shown)
         wanted.check_whole(len(body), hashlib.sha256(body).hexdigest(), url=shown)
@@ -133,7 +133,7 @@ class FakeDownloads(DownloadService):
             404
         """
         self._note(DownloadCall(url, max_size=max_size))
-        wanted, target = demands(limit=max_size), check_url(url)
+        wanted, target = expectations(limit=max_size), check_url(url)
         body = self._find(url, redact(target))
         wanted.check_announced(len(body or b""), url=redact(target))
         return _response(str(target.with_user(None)), body)
@@ -167,7 +167,7 @@ class FakeDownloads(DownloadService):
         body = self._body(url, redact(check_url(url)))
         return RangeSchema(offset=offset, size=len(body), body=body[offset : offset + length])
 
-    async def _fly(
+    async def _transfer(
         self,
         request: DownloadRequest,
         into: Path,
@@ -177,7 +177,7 @@ class FakeDownloads(DownloadService):
         keep_partial: Callable[[], bool] = lambda: True,
     ) -> DownloadResult:
         self._note(DownloadCall(request.url, request.path, request.sha256, request.size, request.max_size))
-        order = order_of(request, into, max_size=(await self._ready()).max_size)
+        order = resolve_request(request, into, max_size=(await self._ready()).max_size)
         async with reporting(progress, order.shown, order.path) as reporter:
             if (standing := await thread_to_its_end(lambda: _standing(order))) is not None:
                 reporter.reused = standing.bytes_reused
@@ -186,9 +186,9 @@ class FakeDownloads(DownloadService):
             body = self._body(request.url, order.shown)
             result = _result(order, body)
             if not result.not_modified:
-                order.demands.check_announced(len(body), url=order.shown)
+                order.expectations.check_announced(len(body), url=order.shown)
                 reporter.advance(0, len(body))
-                order.demands.check_whole(len(body), str(result.sha256), url=order.shown)
+                order.expectations.check_whole(len(body), str(result.sha256), url=order.shown)
                 await thread_to_its_end(lambda: _write(order, body))
             reporter.finish(result.size or 0, result.size)
         return result
@@ -219,7 +219,7 @@ def _response(url: str, body: bytes | None) -> ResponseSchema:
     return ResponseSchema(url=url, status=HTTPStatus.OK, headers=headers, body=body)
 
 
-def _result(order: Order, body: bytes) -> DownloadResult:
+def _result(order: ResolvedRequest, body: bytes) -> DownloadResult:
     digest = hashlib.sha256(body).hexdigest()
     current = Validators(etag=_etag(digest))
     same = order.validators is not None and order.validators.etag == current.etag
@@ -236,12 +236,12 @@ def _result(order: Order, body: bytes) -> DownloadResult:
     )
 
 
-def _standing(order: Order) -> DownloadResult | None:
+def _standing(order: ResolvedRequest) -> DownloadResult | None:
     """Return the file that is here already, if its digest is the one demanded, as the real one does. Blocks."""
-    sha256 = order.demands.sha256
+    sha256 = order.expectations.sha256
     with disk_errors(order.path, url=order.shown):
         size = None if sha256 is None else _size_of(order.path, sha256)
-    if size is None or not order.demands.admit(size):
+    if size is None or not order.expectations.admit(size):
         return None
     return DownloadResult(
         url=order.shown,
@@ -266,10 +266,10 @@ def _size_of(path: Path, sha256: str) -> int | None:
     return None
 
 
-def _write(order: Order, body: bytes) -> None:
+def _write(order: ResolvedRequest, body: bytes) -> None:
     """Write it aside, and give it its name when it is whole. Blocks."""
     # Of a name of its own: two calls for one path may write at once.
-    aside = Path(Place(order.into).beside(f"-{secrets.token_hex(8)}.fake"))
+    aside = Path(PartialNames(order.into).beside(f"-{secrets.token_hex(8)}.fake"))
     with disk_errors(order.into, url=order.shown):
         refuse_all_but_files(order.into)
         aside.write_bytes(body)

@@ -36,7 +36,7 @@ async def test_snapshots_are_frozen_ascend_and_end_with_the_last(
     download = downloads.start(faulty_server.add("/m", body=BODY, always=Rate(30 * MIB)), target)
     seen = [progress async for progress in download]
     assert len(seen) > 2
-    assert [glance.received for glance in seen] == sorted(glance.received for glance in seen)
+    assert [progress.received for progress in seen] == sorted(progress.received for progress in seen)
     assert (seen[-1].received, seen[-1].total, seen[-1].finished) == (BODY.size, BODY.size, True)
     assert seen[-1].path == target
     assert [progress async for progress in download] == [seen[-1]]
@@ -50,7 +50,7 @@ async def test_a_slow_reader_skips_but_gets_the_last(
     async for progress in download:
         seen.append(progress)
         await download  # as slow as it gets
-    assert [glance.finished for glance in seen] == [False, True]
+    assert [progress.finished for progress in seen] == [False, True]
 
 
 async def test_two_readers_see_the_same_end(
@@ -100,7 +100,9 @@ async def test_cancelling_the_task_that_downloads_keeps_what_arrived(
     url = faulty_server.add("/m", body=BODY, faults=[Stall(at=7 * MIB)])
     arrived = asyncio.Event()
     task = asyncio.create_task(
-        downloads.download(url, target, progress=lambda glance: arrived.set() if glance.received > 5 * MIB else None)
+        downloads.download(
+            url, target, progress=lambda progress: arrived.set() if progress.received > 5 * MIB else None
+        )
     )
     await arrived.wait()
     task.cancel()

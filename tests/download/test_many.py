@@ -170,7 +170,7 @@ async def test_all_or_nothing_leaves_what_is_right_where_it_stands(
     assert [result.path for result in results] == [request.path for request in requests]
     assert [result.bytes_fetched for result in results] == [missing.size] + [0] * len(standing)
     assert {path: path.stat().st_ino for path in before} == before
-    assert {glance.path for glance in seen} == {request.path for request in requests}
+    assert {progress.path for progress in seen} == {request.path for request in requests}
     assert entries(target.parent) == sorted(BODIES)
 
 
@@ -238,7 +238,7 @@ async def test_progress_is_told_of_each(
 ) -> None:
     seen: list[DownloadProgress] = []
     await downloads.download_many(requests_for(faulty_server, tmp_path), progress=seen.append)
-    assert {glance.path.name for glance in seen if glance.finished} == set(BODIES)
+    assert {progress.path.name for progress in seen if progress.finished} == set(BODIES)
 
 
 async def test_bars_show_each_and_all(

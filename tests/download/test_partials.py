@@ -13,8 +13,8 @@ from kamiwaza_sdk.services.download.partial import file as file_module
 from kamiwaza_sdk.services.download.partial.disk import NewFileMode
 from kamiwaza_sdk.services.download.partial.file import CHECKPOINT, Partial
 from kamiwaza_sdk.services.download.partial.journal import Header, parse
-from kamiwaza_sdk.services.download.partial.lock import FileClaim, Place, Turn
-from kamiwaza_sdk.services.download.transfer.resources import Stop
+from kamiwaza_sdk.services.download.partial.lock import FileLock, LockState, PartialNames
+from kamiwaza_sdk.services.download.transfer.resources import CancelFlag
 
 HEADER = Header(url="u", final_url="https://example.org/m", etag='"1"')
 PIECE = memoryview(bytes(CHECKPOINT))
@@ -36,10 +36,10 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def begun(path: Path) -> Partial:
-    claim = FileClaim(Place(path))
-    assert claim.attempt() is Turn.OURS
-    partial = Partial(claim, path, path=path, url="https://example.org/m", stopped=Stop(), mode=NewFileMode())
-    partial.recover(claim.read())
+    lock = FileLock(PartialNames(path))
+    assert lock.acquire() is LockState.ACQUIRED
+    partial = Partial(lock, path, path=path, url="https://example.org/m", stopped=CancelFlag(), mode=NewFileMode())
+    partial.recover(lock.read())
     partial.expect(HEADER, None)
     return partial
 

@@ -28,8 +28,8 @@ async def test_callback_is_told_the_end_exactly_once(downloads: DownloadService,
     url = server.add("/m", body=BODY)
     await downloads.download(f"{url}?secret", target, progress=seen.append)
     assert seen[-1] == DownloadProgress(url=url, path=target, received=len(BODY), total=len(BODY), finished=True)
-    assert [glance.finished for glance in seen[:-1]] == [False] * (len(seen) - 1)
-    assert [glance.received for glance in seen] == sorted(glance.received for glance in seen)
+    assert [progress.finished for progress in seen[:-1]] == [False] * (len(seen) - 1)
+    assert [progress.received for progress in seen] == sorted(progress.received for progress in seen)
 
 
 async def test_callback_is_called_at_most_some_ten_times_a_second(
@@ -67,7 +67,7 @@ async def test_total_is_unknown_where_the_server_does_not_say(
 ) -> None:
     seen: list[DownloadProgress] = []
     await downloads.download(server.add("/m", body=BODY, announce="chunked"), target, progress=seen.append)
-    assert {glance.total for glance in seen} == {None}
+    assert {progress.total for progress in seen} == {None}
 
 
 async def test_end_is_told_when_nothing_was_modified(downloads: DownloadService, server: Server, target: Path) -> None:
@@ -81,8 +81,8 @@ async def test_end_is_told_when_nothing_was_modified(downloads: DownloadService,
 async def test_what_a_callback_raises_ends_the_download_cleanly(
     at_the_end: bool, downloads: DownloadService, server: Server, target: Path
 ) -> None:
-    def refuse(glance: DownloadProgress) -> None:
-        if glance.finished is at_the_end:
+    def refuse(progress: DownloadProgress) -> None:
+        if progress.finished is at_the_end:
             raise ZeroDivisionError("the caller's own")
 
     with pytest.raises(ZeroDivisionError, match="the caller's own"):
@@ -96,7 +96,7 @@ async def test_failed_download_is_never_called_finished(
     seen: list[DownloadProgress] = []
     with pytest.raises(DownloadException):
         await downloads.download(server.add("/m", body=BODY), target, sha256="0" * 64, progress=seen.append)
-    assert [glance.finished for glance in seen] == [False] * len(seen)
+    assert [progress.finished for progress in seen] == [False] * len(seen)
 
 
 async def test_bar_shows_the_whole_file(

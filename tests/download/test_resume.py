@@ -20,7 +20,7 @@ from kamiwaza_sdk import (
     DownloadTooLargeException,
     SizeMismatchException,
 )
-from kamiwaza_sdk.services.download.transfer.acquire import Approach
+from kamiwaza_sdk.services.download.transfer.acquire import Acquisition
 from kamiwaza_sdk.sources import Validators
 from kamiwaza_sdk.testing import (
     Changed,
@@ -346,7 +346,7 @@ async def test_a_file_whose_last_byte_is_here_needs_no_request_but_a_name(
     await die_before_it_has_its_name(downloads, url, target, monkeypatch)
     seen: list[DownloadProgress] = []
     result = await downloads.download(url, target, sha256=SHA256, progress=seen.append)
-    assert [(glance.received, glance.reused) for glance in seen] == [(BODY.size, BODY.size)]
+    assert [(progress.received, progress.reused) for progress in seen] == [(BODY.size, BODY.size)]
     check(result, target)
     assert (result.bytes_fetched, result.bytes_reused, len(faulty_server.requests)) == (0, BODY.size, 1)
     assert result.validators.etag is not None
@@ -394,7 +394,7 @@ async def test_a_file_that_may_not_be_read_is_replaced(
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     url = faulty_server.add("/m", body=BODY)
-    monkeypatch.setattr(Approach, "_digest", refuse)  # as root would not be
+    monkeypatch.setattr(Acquisition, "_digest", refuse)  # as root would not be
     result = await downloads.download(url, target, sha256=SHA256)
     check(result, target)
 
@@ -488,5 +488,5 @@ async def test_progress_begins_with_what_is_here(
     download = downloads.start(url, target)
     seen = [progress async for progress in download]
     reused = (await download).bytes_reused
-    assert {glance.reused for glance in seen[1:]} == {reused}
+    assert {progress.reused for progress in seen[1:]} == {reused}
     assert (seen[-1].received, seen[-1].finished) == (BODY.size, True)

@@ -29,7 +29,7 @@ from kamiwaza_sdk import (
     StorageService,
     fetch,
 )
-from kamiwaza_sdk.services.download.partial.lock import Place
+from kamiwaza_sdk.services.download.partial.lock import PartialNames
 from kamiwaza_sdk.services.hub import sources
 from kamiwaza_sdk.services.hub.selection import Selection
 from kamiwaza_sdk.services.hub.sources import Source, local
@@ -410,7 +410,7 @@ async def test_an_unfinished_download_is_no_file_of_its_directory(
 async def test_of_what_downloads_leave_only_bytes_are_refused(
     hub: HubService, tmp_path: Path, suffix: str, below: str
 ) -> None:
-    place = Place(tmp_path / below / "model.gguf")
+    place = PartialNames(tmp_path / below / "model.gguf")
     Path(place.directory).mkdir(exist_ok=True)
     left = Path(place.beside(suffix))
     left.touch()

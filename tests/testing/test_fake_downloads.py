@@ -54,7 +54,7 @@ def test_they_are_asked_like_the_real_ones(name: str) -> None:
 
 def test_all_that_they_do_in_place_of_the_real_ones_is_what_those_do() -> None:
     """So that nothing here stays behind when something there is renamed."""
-    own = {name for name in ("_fly", "get", "read", "read_range") if inspect.isfunction(vars(FakeDownloads)[name])}
+    own = {name for name in ("_transfer", "get", "read", "read_range") if inspect.isfunction(vars(FakeDownloads)[name])}
     assert {name: inspect.signature(vars(FakeDownloads)[name]).parameters.keys() for name in own} == {
         name: inspect.signature(vars(DownloadService)[name]).parameters.keys() for name in own
     }

@@ -178,10 +178,10 @@ class Reporter:
     def _report(self, received: int, total: int | None, *, finished: bool = False) -> None:
         if self.callback is not None:
             self._due = asyncio.get_running_loop().time() + _INTERVAL
-            glance = DownloadProgress(
+            progress = DownloadProgress(
                 url=self._url, path=self.path, received=received, reused=self.reused, total=total, finished=finished
             )
-            self.callback(glance)
+            self.callback(progress)
 
 
 def check_progress(progress: object) -> None:
@@ -255,14 +255,14 @@ class _Bars:
 
     def of(self, request: DownloadRequest) -> ProgressCallback:
         """Return whom to tell of one file."""
-        return lambda glance: self._show(request.path, glance)
+        return lambda progress: self._show(request.path, progress)
 
-    def _show(self, path: Path, glance: DownloadProgress) -> None:
-        self._all.update(glance.received - self._received.get(path, 0))
-        self._received[path] = glance.received
-        if not glance.finished:
+    def _show(self, path: Path, progress: DownloadProgress) -> None:
+        self._all.update(progress.received - self._received.get(path, 0))
+        self._received[path] = progress.received
+        if not progress.finished:
             bar = self._each.get(path) or self._each.setdefault(path, _new_bar(self._make_bar, path.name, leave=False))
-            _draw(bar, glance)
+            _draw(bar, progress)
         elif path in self._each:
             self._each.pop(path).close()
 
@@ -304,12 +304,12 @@ def _new_bar(make_bar: _MakeBar, name: str, *, leave: bool = True) -> _Bar:
     return make_bar(desc=name, unit="B", unit_scale=True, unit_divisor=1024, leave=leave)
 
 
-def _draw(bar: _Bar, glance: DownloadProgress) -> None:
-    if bar.total != glance.total or bar.initial != glance.reused:
+def _draw(bar: _Bar, progress: DownloadProgress) -> None:
+    if bar.total != progress.total or bar.initial != progress.reused:
         # In a notebook, setting `total` alone would leave the bar's length as it was.
-        bar.reset(total=glance.total)
-        bar.initial = glance.reused  # so that the rate shown is that of what travels
-        bar.update(glance.reused)
-    bar.update(glance.received - bar.n)
-    if glance.finished:
+        bar.reset(total=progress.total)
+        bar.initial = progress.reused  # so that the rate shown is that of what travels
+        bar.update(progress.reused)
+    bar.update(progress.received - bar.n)
+    if progress.finished:
         bar.refresh()

@@ -27,8 +27,8 @@ from kamiwaza_sdk.services.download.schemas import (
     ResponseSchema,
     Validators,
 )
-from kamiwaza_sdk.services.download.transfer.expectations import Demands, demands, order_of
-from kamiwaza_sdk.services.download.transfer.resources import Resources, Slots
+from kamiwaza_sdk.services.download.transfer.expectations import Expectations, expectations, resolve_request
+from kamiwaza_sdk.services.download.transfer.resources import ConnectionLimiter, Resources
 from kamiwaza_sdk.services.download.transfer.retries import Attempts
 from kamiwaza_sdk.services.download.transfer.write import MemorySink
 
@@ -81,7 +81,7 @@ class DownloadService:
         self._shared: Resources | None = None
         self._entered = 0
         self._calls: set[asyncio.Task[Any]] = set()  # Any: of whatever the calls return
-        self._slots: tuple[asyncio.AbstractEventLoop, Slots] | None = None
+        self._shared_limiter: tuple[asyncio.AbstractEventLoop, ConnectionLimiter] | None = None
 
     async def __aenter__(self) -> Self:
         running_loop()
@@ -251,7 +251,7 @@ class DownloadService:
         async with reporting_all(progress, asked) as progress_of, self._resources() as resources:
             many = Many(
                 asked,
-                lambda request, into: self._fly(request, into, resources, progress=progress_of(request)),
+                lambda request, into: self._transfer(request, into, resources, progress=progress_of(request)),
                 concurrency=config.max_concurrency,
             )
             return await (many.all_or_nothing() if all_or_nothing else many.one_by_one())
@@ -279,7 +279,7 @@ class DownloadService:
             ChecksumMismatchException: It has another digest than `sha256`, twice.
             UnexpectedEncodingException: It is compressed although that was declined.
         """
-        return (await self._small(url, demands(limit=max_size, sha256=sha256), any_status=False)).body
+        return (await self._small(url, expectations(limit=max_size, sha256=sha256), any_status=False)).body
 
     async def get(self, url: str, *, max_size: int) -> ResponseSchema:
         """Return a small answer whatever its status, held in memory with its headers: for asking an API.
@@ -305,7 +305,7 @@ class DownloadService:
             DownloadTooLargeException: The body is larger than allowed.
             UnexpectedEncodingException: It is compressed although that was declined.
         """
-        return await self._small(url, demands(limit=max_size), any_status=True)
+        return await self._small(url, expectations(limit=max_size), any_status=True)
 
     async def read_range(self, url: str, *, offset: int, length: int) -> RangeSchema:
         """Return a part of a file, held in memory: for looking into it before it is downloaded.
@@ -344,8 +344,7 @@ class DownloadService:
         return await self._owned(attempts.run(lambda: self._part(target, offset, length)), url=redact(target))
 
     async def _part(self, target: "URL", offset: int, length: int) -> RangeSchema:
-        from kamiwaza_sdk.services.download.http.requests import Rest, answer, filename_of
-        from kamiwaza_sdk.services.download.http.responses import Exchange
+        from kamiwaza_sdk.services.download.http.requests import Exchange, Rest, answer, filename_of
         from kamiwaza_sdk.services.download.transfer.receive import read_part
 
         config = await self._ready()
@@ -353,18 +352,18 @@ class DownloadService:
         rest = Rest(offset, None, offset + length)
         async with (
             self._resources() as resources,
-            self._slot(config.max_concurrency),
+            self._limiter(config.max_concurrency),
             await answer(await resources.network(), target, exchange=exchange, rest=rest) as response,
         ):
             part = await read_part(response, exchange=exchange, offset=offset, length=length)
             return part.model_copy(update={"filename": filename_of(response)})
 
-    async def _small(self, url: str, wanted: Demands, *, any_status: bool) -> ResponseSchema:
+    async def _small(self, url: str, wanted: Expectations, *, any_status: bool) -> ResponseSchema:
         await self._ready()
         target = check_url(url)
         return await self._owned(self._ask(target, wanted, any_status=any_status), url=redact(target))
 
-    async def _ask(self, target: "URL", wanted: Demands, *, any_status: bool) -> ResponseSchema:
+    async def _ask(self, target: "URL", wanted: Expectations, *, any_status: bool) -> ResponseSchema:
         config = await self._ready()
         attempts = Attempts(config, url=redact(target), on_attempt=self._on_attempt)
         return await attempts.run(lambda: self._read(target, wanted, any_status=any_status))
@@ -379,9 +378,9 @@ class DownloadService:
         await self._ready()
         (request,) = await _placed([request])
         async with self._resources() as resources:
-            return await self._fly(request, request.path, resources, progress=progress, keep_partial=keep_partial)
+            return await self._transfer(request, request.path, resources, progress=progress, keep_partial=keep_partial)
 
-    async def _fly(
+    async def _transfer(
         self,
         request: DownloadRequest,
         into: Path,
@@ -390,27 +389,27 @@ class DownloadService:
         progress: bool | ProgressCallback,
         keep_partial: Callable[[], bool] = lambda: True,
     ) -> DownloadResult:
-        from kamiwaza_sdk.services.download.transfer.transfer import Flight
+        from kamiwaza_sdk.services.download.transfer.transfer import Transfer
 
         config = await self._ready()
-        order = order_of(request, into, max_size=config.max_size)
-        async with reporting(progress, order.shown, order.path) as reporter:
-            flight = Flight(
-                order,
+        resolved = resolve_request(request, into, max_size=config.max_size)
+        async with reporting(progress, resolved.shown, resolved.path) as reporter:
+            transfer = Transfer(
+                resolved,
                 config=config,
                 resources=resources,
-                slots=self._slot(config.max_concurrency),
+                limiter=self._limiter(config.max_concurrency),
                 reporter=reporter,
+                attempts=Attempts(config, url=resolved.shown, on_attempt=self._on_attempt),
                 keep_partial=keep_partial,
             )
-            result = await flight.run(Attempts(config, url=order.shown, on_attempt=self._on_attempt))
+            result = await transfer.run()
         _log(result)
         return result
 
-    async def _read(self, target: "URL", wanted: Demands, *, any_status: bool) -> ResponseSchema:
+    async def _read(self, target: "URL", wanted: Expectations, *, any_status: bool) -> ResponseSchema:
         from kamiwaza_sdk.services.download.http.coding import content_codings, decoded_body
-        from kamiwaza_sdk.services.download.http.requests import answer, response_of
-        from kamiwaza_sdk.services.download.http.responses import Exchange
+        from kamiwaza_sdk.services.download.http.requests import Exchange, answer, response_of
         from kamiwaza_sdk.services.download.transfer.receive import receive
 
         config = await self._ready()
@@ -418,7 +417,7 @@ class DownloadService:
         exchange = Exchange(shown, config.connect_timeout, config.stall_timeout)
         async with (
             self._resources() as resources,
-            self._slot(config.max_concurrency),
+            self._limiter(config.max_concurrency),
             await answer(
                 await resources.network(),
                 target,
@@ -428,11 +427,15 @@ class DownloadService:
             ) as response,
         ):
             codings = content_codings(response)
-            demands = wanted.of_coded_body if codings else wanted
+            expectations = wanted.of_coded_body if codings else wanted
             exchange.begin(0, response.content_length)
-            demands.check_announced(exchange.announced, url=shown)
+            expectations.check_announced(exchange.announced, url=shown)
             await receive(
-                response, sink, exchange=exchange, demands=demands, reporter=Reporter(None, url=shown, path=Path())
+                response,
+                sink,
+                exchange=exchange,
+                expectations=expectations,
+                reporter=Reporter(None, url=shown, path=Path()),
             )
             body = sink.body()
             if codings:
@@ -477,12 +480,12 @@ class DownloadService:
             async with Resources(config, self._given) as resources:
                 yield resources
 
-    def _slot(self, concurrency: int) -> Slots:
+    def _limiter(self, concurrency: int) -> ConnectionLimiter:
         """Return what bounds the number of requests on the way; it belongs to one event loop."""
         loop = asyncio.get_running_loop()
-        if self._slots is None or self._slots[0] is not loop:
-            self._slots = loop, Slots(concurrency)
-        return self._slots[1]
+        if self._shared_limiter is None or self._shared_limiter[0] is not loop:
+            self._shared_limiter = loop, ConnectionLimiter(concurrency)
+        return self._shared_limiter[1]
 
 
 def _checked(requests: object) -> list[DownloadRequest]:

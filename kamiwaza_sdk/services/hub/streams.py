@@ -16,7 +16,7 @@ from kamiwaza_sdk.services.download.exceptions import (
     SizeMismatchException,
 )
 from kamiwaza_sdk.services.download.schemas import DownloadResult, Validators
-from kamiwaza_sdk.services.download.transfer.resources import Stop
+from kamiwaza_sdk.services.download.transfer.resources import CancelFlag
 from kamiwaza_sdk.services.hub.addresses import redacted
 from kamiwaza_sdk.services.hub.exceptions import HubException, InvalidAnswerException, InvalidSourceException
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema
@@ -217,7 +217,7 @@ _T = TypeVar("_T")
 
 async def in_thread(function: Callable[[], _T]) -> _T:
     """Return what `function` returns in a thread. Cancelled, it is told to stop (`go_on`), and waited for."""
-    stop = Stop()
+    stop = CancelFlag()
 
     def run() -> _T:
         with stopped_when(stop.is_set):

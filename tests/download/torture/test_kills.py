@@ -31,7 +31,7 @@ HEAD: Final = 1024
 PATIENCE: Final = 30.0
 
 
-class Source(Protocol):
+class SegmentSource(Protocol):
     """Serves the body under any query."""
 
     def url(self, path: str) -> str:
@@ -58,18 +58,18 @@ class Faulty:
         return [request.sent for request in self.server.requests if request.path == path]
 
 
-Serve = Callable[[GeneratedBody, Path], AbstractContextManager[Source]]
+Serve = Callable[[GeneratedBody, Path], AbstractContextManager[SegmentSource]]
 
 
 @contextmanager
-def faulty(body: GeneratedBody, _: Path) -> Generator[Source]:
+def faulty(body: GeneratedBody, _: Path) -> Generator[SegmentSource]:
     with FaultyServer() as server:
         server.add("/model.bin", body=body, always=Rate(400 * MIB))
         yield Faulty(server)
 
 
 @contextmanager
-def nginx(body: GeneratedBody, ground: Path) -> Generator[Source]:
+def nginx(body: GeneratedBody, ground: Path) -> Generator[SegmentSource]:
     with serving(body, ground / "nginx") as server:
         yield server
 

@@ -24,7 +24,7 @@ from kamiwaza_sdk.services.download.http.hosts import (
 if TYPE_CHECKING:
     from yarl import URL
 
-    from kamiwaza_sdk.services.download.http.responses import Exchange
+    from kamiwaza_sdk.services.download.http.requests import Exchange
 
 
 def check_session(session: aiohttp.ClientSession, config: DownloadConfig) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from kamiwaza_sdk.services.download.exceptions import UnexpectedEncodingException
-from kamiwaza_sdk.services.download.transfer.expectations import Demands
+from kamiwaza_sdk.services.download.transfer.expectations import Expectations
 
 if TYPE_CHECKING:
     import aiohttp
@@ -56,7 +56,7 @@ def decoded(pieces: Iterable[bytes], codings: tuple[str, ...]) -> Iterator[bytes
     return result
 
 
-def decoded_body(body: bytes, codings: tuple[str, ...], demands: Demands, *, url: str) -> bytes:
+def decoded_body(body: bytes, codings: tuple[str, ...], expectations: Expectations, *, url: str) -> bytes:
     """Return a small body as its digest wants it: as it came, or what it decodes to.
 
     Raises:
@@ -64,16 +64,16 @@ def decoded_body(body: bytes, codings: tuple[str, ...], demands: Demands, *, url
         ChecksumMismatchException: What it decodes to is something else, too.
         DownloadTooLargeException: It decodes to more than is allowed.
     """
-    if hashlib.sha256(body).hexdigest() == demands.sha256:
+    if hashlib.sha256(body).hexdigest() == expectations.sha256:
         return body
     plain = bytearray()
     try:
         for piece in decoded([body], codings):
             plain += piece
-            demands.check_arriving(len(plain), url=url)
+            expectations.check_arriving(len(plain), url=url)
     except CodingException:
         raise UnexpectedEncodingException(url=url, encoding=", ".join(codings)) from None
-    demands.check_whole(len(plain), hashlib.sha256(plain).hexdigest(), url=url)
+    expectations.check_whole(len(plain), hashlib.sha256(plain).hexdigest(), url=url)
     return bytes(plain)
 
 

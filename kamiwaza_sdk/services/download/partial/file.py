@@ -21,9 +21,9 @@ from kamiwaza_sdk.services.download.partial.disk import (
     write_all,
 )
 from kamiwaza_sdk.services.download.partial.journal import Header, Journal
-from kamiwaza_sdk.services.download.partial.lock import Claim
-from kamiwaza_sdk.services.download.transfer.expectations import Demands
-from kamiwaza_sdk.services.download.transfer.resources import Stop
+from kamiwaza_sdk.services.download.partial.lock import Lock
+from kamiwaza_sdk.services.download.transfer.expectations import Expectations
+from kamiwaza_sdk.services.download.transfer.resources import CancelFlag
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -40,7 +40,7 @@ _NONE: Final = -1
 
 
 class Whole(Protocol):
-    """A small body, and the hash of all of it."""
+    """A small body, and its hash."""
 
     hash: "_Hash"
 
@@ -50,7 +50,7 @@ class Whole(Protocol):
 
 
 class Partial:
-    """Bytes that are not a file yet.
+    """The partial file of a transfer, and its journal.
 
     Args:
         claim: The right to bring it, already taken.
@@ -61,22 +61,20 @@ class Partial:
         mode: What the whole file gets; until then nobody else may read it.
 
     Attributes:
-        offset: How many bytes are written, and hashed.
-        reused: How many of them were here before.
-        header: Which content they are of; `None` before anything is known of it.
-        pieced: Whether it is put together from several answers.
-        left: Whether it is published, or gone.
+        offset: The number of bytes written and hashed.
+        reused: The number of them that an earlier transfer left.
+        header: The content that they belong to, if known.
+        left: Whether the file is published or removed.
 
     Raises:
         DownloadDiskException: By every method: the file system refused.
     """
 
-    def __init__(self, claim: Claim, into: Path, *, path: Path, url: str, stopped: Stop, mode: NewFileMode) -> None:
+    def __init__(self, lock: Lock, into: Path, *, path: Path, url: str, stopped: CancelFlag, mode: NewFileMode) -> None:
         self.offset: int = 0
         self.reused: int = 0
         self.header: Header | None = None
-        self.pieced: bool = False
-        self._claim = claim
+        self._lock = lock
         self._path = path
         self._target = os.fspath(into)
         self._directory = os.path.dirname(self._target)  # noqa: PTH120 - a tenth of what a Path costs
@@ -97,28 +95,28 @@ class Partial:
 
     @property
     def resumable(self) -> bool:
-        """Whether the rest can be asked for so that it must be of the same content, or else is found out."""
+        """Whether a rest of another content would be recognised."""
         return self.header is not None and self.header.provable
 
     def recover(self, journal: Journal) -> None:
-        """Take over what an earlier download left, as far as its bytes are those that the journal speaks of."""
+        """Take over the partial file of an earlier transfer, as far as the digests in its journal agree."""
         with disk_errors(self._path, url=self._url):
-            source = self._claim.left()
+            source = self._lock.left()
             if source is None:
                 return
             self._untouched = True
             self.header = journal.header
-            self._descriptor = self._claim.file()
+            self._descriptor = self._lock.open(empty=False)
             self._verify(source, journal, copy=source != self._descriptor)
             if not self._stopped.is_set():
                 self._go_on(journal)
 
     def spare(self) -> None:
-        """Leave what is there, which is of another content, until something of this one arrives."""
+        """Keep a partial file of another content until the first bytes of this one arrive."""
         self._untouched = True
 
     def _verify(self, source: int, journal: Journal, *, copy: bool = False) -> None:
-        """Hash it up to the first line that disagrees; go on from the last one that agreed."""
+        """Hash the file up to the first digest that differs, and go on from the last one that agreed."""
         buffer = memoryview(bytearray(_CHUNK))
         running = self._hash.copy()
         position = 0
@@ -137,23 +135,22 @@ class Partial:
             self._hash = running.copy()
 
     def _go_on(self, journal: Journal) -> None:
-        """Leave in the journal just the lines that are right, and nothing behind them in the file."""
+        """Reduce the journal to the verified lines, and truncate the file behind them."""
         os.ftruncate(self._descriptor, self.offset)
         assert self.header is not None
         lines = (f"{offset} {sha256}\n" for offset, sha256 in journal.lines if offset <= self.offset)
-        self._claim.begin(self.header.line() + "".join(lines).encode())
+        self._lock.begin(self.header.line() + "".join(lines).encode())
         self._checked, self._synced = self.offset, 0  # whether it was ever synced, nobody knows
         self._untouched = False
 
     def restart(self) -> None:
-        """Forget what is there."""
+        """Empty the partial file and its journal."""
         with disk_errors(self._path, url=self._url):
             self.offset = self.reused = self._checked = self._synced = 0
             self._hash = hashlib.sha256()
             self.header = None
-            self.pieced = False
             self._beyond.clear()
-            self._claim.begin(b"")
+            self._lock.begin(b"")
             if self._descriptor != _NONE:
                 os.ftruncate(self._descriptor, 0)
 
@@ -167,11 +164,11 @@ class Partial:
         if header != self.header:
             with disk_errors(self._path, url=self._url):
                 self.header = header
-                self._claim.begin(header.line() + self._line())
+                self._lock.begin(header.line() + self._line())
                 self._checked = self.offset
 
-    def decode(self, codings: tuple[str, ...], demands: Demands) -> None:
-        """Put in place of a body what it decodes to, unless it is as it came what is demanded.
+    def decode(self, codings: tuple[str, ...], expectations: Expectations) -> None:
+        """Replace the body by its decoded form, unless the body as received is the expected content.
 
         Raises:
             UnexpectedEncodingException: It cannot be decoded here, and is something else.
@@ -179,18 +176,18 @@ class Partial:
             SizeMismatchException: It decodes to another size than demanded.
             DownloadTooLargeException: It decodes to more than is allowed.
         """
-        if self.sha256() == demands.sha256 and demands.admit(self.offset):
+        if self.sha256() == expectations.sha256 and expectations.admit(self.offset):
             return
         with disk_errors(self._path, url=self._url), TemporaryFile(dir=self._directory) as plain:
             try:
                 for piece in decoded(self._pieces(self._descriptor), codings):
                     plain.write(piece)
-                    demands.check_arriving(plain.tell(), url=self._url)
+                    expectations.check_arriving(plain.tell(), url=self._url)
             except CodingException:
                 raise UnexpectedEncodingException(url=self._url, encoding=", ".join(codings)) from None
             plain.flush()
             self._replace(plain.fileno())
-        demands.check_whole(self.offset, self.sha256(), url=self._url)
+        expectations.check_whole(self.offset, self.sha256(), url=self._url)
 
     def _replace(self, source: int) -> None:
         header, reused = self.header, self.reused
@@ -218,11 +215,11 @@ class Partial:
             self._open()
             if not self.offset:
                 self.header = header
-                self._claim.begin(header.line())
+                self._lock.begin(header.line())
 
     def _open(self) -> None:
         if self._descriptor == _NONE:
-            self._descriptor = self._claim.fresh()
+            self._descriptor = self._lock.open(empty=True)
             self._untouched = False
 
     def write(self, piece: memoryview, offset: int) -> None:
@@ -258,7 +255,7 @@ class Partial:
                 os.ftruncate(self._descriptor, self.offset)
 
     def _check(self) -> None:
-        self._claim.append(self._line())
+        self._lock.append(self._line())
         self._checked = self.offset
         if self.offset - self._synced >= SYNC:
             self._sync()
@@ -267,7 +264,7 @@ class Partial:
         if not self._synced:
             sync_directory(self._directory)
         sync_data(self._descriptor)
-        self._claim.sync()
+        self._lock.sync()
         self._synced = self.offset
 
     def _line(self) -> bytes:
@@ -298,8 +295,8 @@ class Partial:
                 raise
             if self._stopped.is_set():
                 return
-            self._claim.seal()
-            os.replace(self._claim.partial, self._target)  # noqa: PTH105 - the bare call, whose atomicity is documented
+            self._lock.seal()
+            os.replace(self._lock.partial, self._target)  # noqa: PTH105 - the bare call, whose atomicity is documented
             try:
                 sync_directory(self._directory)
             except OSError:
@@ -309,7 +306,7 @@ class Partial:
         self._let_go(lambda: self._last_word("published", self.sha256()))
 
     def refuse(self, actual: str) -> None:
-        """Leave nothing of a content that is not the one demanded, and tell those who wait for the same."""
+        """Remove a content with another digest than expected, and tell the followers."""
         self._leave_nothing(lambda: self._last_word("refused", actual))
 
     def _last_word(self, word: str, sha256: str) -> bytes:
@@ -317,7 +314,7 @@ class Partial:
         return header + f"{word} {self.offset} {sha256}\n".encode()
 
     def keep(self) -> None:
-        """Leave the bytes so that they need not travel again, if there are any, and any that could be gone on with."""
+        """Keep the partial file for a later transfer, if one could go on with it, and release the lock."""
         if self.left:
             return
         try:
@@ -327,28 +324,28 @@ class Partial:
                 self._note_end()
         finally:
             if not self.left:
-                self._claim.release()
+                self._lock.release()
 
     def _note_end(self) -> None:
         with suppress(OSError):  # as on a full disk; the error that led here is the one worth reporting
             os.ftruncate(self._descriptor, self.offset)
             if self.offset > self._checked:
-                self._claim.append(self._line())
+                self._lock.append(self._line())
 
     def discard(self) -> None:
-        """Leave nothing."""
+        """Remove the partial file and its journal."""
         if not self.left:
             self._leave_nothing(bytes)
 
     def _leave_nothing(self, last_word: Callable[[], bytes]) -> None:
         self.left = True
         with suppress(OSError):
-            self._claim.abandon(last_word)
+            self._lock.finish(last_word, published=False)
 
     def _let_go(self, last_word: Callable[[], bytes]) -> None:
         self.left = True
         with suppress(OSError):
-            self._claim.retire(last_word)
+            self._lock.finish(last_word, published=True)
 
 
 def _useful(journal: Journal) -> tuple[tuple[int, str], ...]:

@@ -1,10 +1,10 @@
-"""The lock of a partial file: one transfer at a time, across tasks, threads, processes and machines.
+"""The lock that lets one transfer at a time bring a file, and the journal that tells the others of it.
 
-The partial file is the lock: the leader holds it by ``flock``, which ends with its process. Followers have the same
-file open, and the journal. In the journal they read how far the leader is, and at the end the result. Followers create
-the journal where the leader needed none.
+The partial file is the lock, held by ``flock``: it ends with its holder, also where that dies. Followers have the same
+file open, and its journal, which they create if the holder does not need one for a small file. There they read the
+progress, and at the end the outcome.
 
-Once the partial file has its final name, the next leader may begin. So the journal is moved out of the way before.
+As soon as the partial file is renamed, another transfer can acquire the lock. So the journal is moved aside before.
 """
 
 import errno
@@ -23,22 +23,22 @@ from weakref import WeakSet
 from kamiwaza_sdk.services.download.partial.disk import PRIVATE, close, sync_data
 from kamiwaza_sdk.services.download.partial.journal import Journal, parse, parse_tail, read_journal, read_journal_at
 
-#: The names that a `Place` gives; those of ``bytes`` are of what a file is to become of.
+#: The names that `PartialNames` gives. Those of the group ``bytes`` hold the bytes of files.
 BESIDE: Final = re.compile(
     r"\.kamiwaza-[0-9a-f]{32}(?:(?P<bytes>(?:-[0-9a-f]{16})?\.(?:partial|whole))|(?:-[0-9a-z]+)?\.journal|\.lease.*)"
 )
 
 
-class Turn(Enum):
-    """Whose turn it is."""
+class LockState(Enum):
+    """The outcome of `Lock.acquire`."""
 
-    OURS = auto()
-    THEIRS = auto()
-    #: They have come to an end.
-    OVER = auto()
+    ACQUIRED = auto()
+    HELD_BY_ANOTHER = auto()
+    #: Another held it, and has published or refused the file since.
+    FINISHED = auto()
 
 
-class Place:
+class PartialNames:
     """The names beside a destination. Not its own, which may be as long as the file system allows, but its digest."""
 
     def __init__(self, path: Path) -> None:
@@ -52,75 +52,73 @@ class Place:
         return self._start + suffix
 
 
-class Claim(Protocol):
-    """The right to bring one file. Every method blocks, though never for long.
+class Lock(Protocol):
+    """The lock of one file. Every method blocks, though never for long.
+
+    The order of calls::
+
+        acquire ── HELD_BY_ANOTHER ──> progress ──> acquire
+         │ └────── FINISHED ─────────> (read `outcome`) ──> acquire, or release
+         │
+         └ ACQUIRED ──> read, left ──> open ──> begin, append, sync ──> seal ──> finish, or release
 
     Attributes:
-        partial: Where its bytes gather.
-        outcome: What became of it, where somebody else had it first, and came to an end.
+        partial: The name of the partial file.
+        outcome: The journal of the holder before, after `FINISHED`.
     """
 
     partial: str
     outcome: Journal | None
 
-    def attempt(self, *, follow: bool = True) -> Turn:
-        """Take it, unless somebody else has it.
+    def acquire(self, *, follow: bool = True) -> LockState:
+        """Acquire the lock, unless another holds it.
 
         Args:
-            follow: Whether to be ready, then, to follow how far they are.
+            follow: Whether to open the journal of the other, for `progress` and `outcome`.
         """
         ...
 
-    def read(self) -> Journal:
-        """Return what the journal says: after taking the claim, what was left."""
+    def progress(self) -> tuple[int, int | None]:
+        """Return how many bytes the holder has, and the size of the whole file."""
         ...
 
-    def glance(self) -> tuple[int, int | None]:
-        """Return how far the leader is, and of how much."""
+    def read(self) -> Journal:
+        """Return the journal that an earlier transfer left."""
         ...
 
     def left(self) -> int | None:
-        """Return the descriptor of the partial file that the journal is about; `None` where there is none."""
+        """Return the descriptor of the partial file that an earlier transfer left, if there is one."""
         ...
 
-    def file(self) -> int:
-        """Return the descriptor of the partial file to add to: what was left, where that can be gone on with."""
-        ...
-
-    def fresh(self) -> int:
-        """Return the same, empty."""
+    def open(self, *, empty: bool) -> int:
+        """Return the descriptor of the partial file to write to; `empty` drops what an earlier transfer left."""
         ...
 
     def begin(self, text: bytes) -> None:
-        """Put `text` in place of the journal."""
+        """Replace the content of the journal."""
 
     def append(self, text: bytes) -> None:
-        """Add to the journal."""
+        """Append to the journal."""
 
     def sync(self) -> None:
         """Make the journal durable."""
 
-    def renew(self) -> None:
-        """Let go of what was unlinked, to ask again."""
-
     def seal(self) -> None:
-        """Make room for the journal of whoever leads next: the partial file is about to get another name."""
+        """Move the journal aside, for the next holder's: the partial file is about to be renamed."""
 
-    def retire(self, last_word: Callable[[], bytes]) -> None:
-        """Tell those who wait, leave no journal, and let go. The partial file has its new name.
+    def finish(self, last_word: Callable[[], bytes], *, published: bool) -> None:
+        """Tell the followers the outcome, remove the journal, and release the lock.
 
         Args:
-            last_word: Makes it, with the header, where somebody may read it: all that the journal then says.
+            last_word: Makes the last content of the journal. Called only where a follower may read it.
+            published: Whether the partial file has its new name. Otherwise it is removed.
         """
 
-    def abandon(self, last_word: Callable[[], bytes]) -> None:
-        """Tell those who wait, leave nothing, and let go."""
-
     def release(self) -> None:
-        """Let go; what is there stays."""
+        """Release the lock. The partial file and its journal stay."""
 
 
-#: How a file system says that it knows no locks.
+#: The errors by which a file system says that it has no locks.
 _NO_LOCKS: Final = frozenset({errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP})
 _HELD: Final = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES})
 _TAIL: Final = 256
@@ -130,12 +128,12 @@ _DESCRIPTORS: Final = "/proc/self/fd"
 _OPEN: Final = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
-class Locks(Exception):
-    """The file system knows no locks."""
+class LocksUnsupported(Exception):
+    """The file system has no locks."""
 
 
-class FileClaim:
-    """By ``flock`` on the partial file; see `Claim`.
+class FileLock:
+    """A lock by ``flock`` on the partial file; see `Lock`.
 
     Args:
         place: The names.
@@ -148,7 +146,7 @@ class FileClaim:
         OSError: By every method.
     """
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: PartialNames) -> None:
         self.partial: str = place.beside(".partial")
         self.journal: str = place.beside(".journal")
         self.outcome: Journal | None = None
@@ -157,32 +155,34 @@ class FileClaim:
         self._journal = _NONE
         self._was_left = False
         self._size: int | None = None
-        _CLAIMS.add(self)
+        _LOCKS.add(self)
 
-    def attempt(self, *, follow: bool = True) -> Turn:
+    def acquire(self, *, follow: bool = True) -> LockState:
+        if self.outcome is not None:
+            self._start_over()
         while True:
             if self._file == _NONE:
                 self._file = _opened(self.partial, os.O_CREAT, mode=PRIVATE)
-            if not self._lock():
+            if not self._try_lock():
                 if follow:
-                    self._have_journal()
-                return Turn.THEIRS
-            if self._stands():
-                return Turn.OURS
-            # It has another name, or none, and guards nothing any more; but who waited has its last word to read.
+                    self._open_journal()
+                return LockState.HELD_BY_ANOTHER
+            if self._has_its_name():
+                return LockState.ACQUIRED
+            # It was renamed or removed, and locks nothing any more. Its journal tells the outcome.
             last = self._read()
             if last.published or last.refused:
                 self.outcome = last
-                return Turn.OVER
-            self.renew()
+                return LockState.FINISHED
+            self._start_over()
 
     def read(self) -> Journal:
         if not self._was_left:
             return Journal()
-        left = self._read() if self._found() else Journal()
+        left = self._read() if self._has_journal() else Journal()
         return left if left.header else read_journal_at(self._sealed)
 
-    def glance(self) -> tuple[int, int | None]:
+    def progress(self) -> tuple[int, int | None]:
         if self._size is None:
             self._size = parse(os.pread(self._journal, _HEAD, 0)).size
         end = os.fstat(self._journal).st_size
@@ -191,18 +191,15 @@ class FileClaim:
     def left(self) -> int | None:
         return self._file if self._was_left else None
 
-    def file(self) -> int:
-        return self._file
-
-    def fresh(self) -> int:
-        if self._was_left:
+    def open(self, *, empty: bool) -> int:
+        if empty and self._was_left:
             os.ftruncate(self._file, 0)
             self._was_left = False
         return self._file
 
     def begin(self, text: bytes) -> None:
         self._own_journal()
-        # What is there and right stays there all the time: a crash in between is to cost nothing.
+        # Right content is never removed, so that a crash in between costs nothing.
         known = os.pread(self._journal, len(text), 0) == text
         os.ftruncate(self._journal, len(text) if known else 0)
         if not known:
@@ -214,35 +211,30 @@ class FileClaim:
     def sync(self) -> None:
         sync_data(self._journal)
 
-    def renew(self) -> None:
+    def _start_over(self) -> None:
         self.release()
         self.outcome = self._size = None
 
     def seal(self) -> None:
-        if self._found():
+        if self._has_journal():
             with suppress(FileNotFoundError):
                 os.rename(self.journal, self._sealed)  # noqa: PTH104 - a Path would be made for it
 
-    def retire(self, last_word: Callable[[], bytes]) -> None:
-        with ExitStack() as ending:  # each step, even where another is refused
-            ending.callback(self.release)
-            if self._journal != _NONE:
-                ending.callback(_unlink, self._sealed)
-                self._say(last_word)
-
-    def abandon(self, last_word: Callable[[], bytes]) -> None:
-        with ExitStack() as ending:
-            ending.callback(self.release)
-            ending.callback(_unlink, self.partial)
-            if self._found():
-                ending.callback(_unlink, self._sealed)
-                ending.callback(_unlink, self.journal)
-                self._say(last_word)
+    def finish(self, last_word: Callable[[], bytes], *, published: bool) -> None:
+        with ExitStack() as steps:  # each step runs, even if another fails
+            steps.callback(self.release)
+            if not published:
+                steps.callback(_unlink, self.partial)
+            if self._journal != _NONE if published else self._has_journal():
+                steps.callback(_unlink, self._sealed)
+                if not published:
+                    steps.callback(_unlink, self.journal)
+                self._write_outcome(last_word)
 
     def release(self) -> None:
         descriptor, self._file = self._file, _NONE
         if descriptor != _NONE:
-            with suppress(OSError):  # a child that C code forked has the lock, too: closing here would leave it that
+            with suppress(OSError):  # a child forked by C code shares the lock: closing alone would not release it
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
             close(descriptor)
         descriptor, self._journal = self._journal, _NONE
@@ -250,47 +242,47 @@ class FileClaim:
             close(descriptor)
 
     def forget(self) -> None:
-        """Have nothing to do with what the process has open that this one was forked from: its lock goes on."""
+        """Close the descriptors in a forked child. The lock of its parent stays."""
         for descriptor in (self._file, self._journal):
             if descriptor != _NONE:
                 os.close(descriptor)
         self._file = self._journal = _NONE
 
-    def _have_journal(self, *, make: bool = True) -> None:
+    def _open_journal(self, *, make: bool = True) -> None:
         if self._journal == _NONE:
             self._journal = _opened(self.journal, os.O_APPEND | (os.O_CREAT if make else 0))
 
     def _own_journal(self, *, make: bool = True) -> None:
-        """Have a journal to write to, which who leads does: not through a link of somebody else's."""
+        """Open the journal for writing, but never through a link to another file."""
         is_new = self._journal == _NONE
-        self._have_journal(make=make)
+        self._open_journal(make=make)
         if is_new and not _is_single(os.fstat(self._journal)):
             os.close(self._journal)
             self._journal = _NONE
             _unlink(self.journal)
-            self._have_journal(make=make)
+            self._open_journal(make=make)
 
-    def _found(self) -> bool:
-        """Whether there is a journal: begun here, or made by who waits."""
+    def _has_journal(self) -> bool:
+        """Return whether there is a journal, of ours or created by a follower."""
         try:
             self._own_journal(make=False)
         except FileNotFoundError:
             return False
         return True
 
-    def _say(self, last_word: Callable[[], bytes]) -> None:
+    def _write_outcome(self, last_word: Callable[[], bytes]) -> None:
         os.ftruncate(self._journal, 0)
         os.write(self._journal, last_word())
 
-    def _stands(self) -> bool:
-        """Whether this is the file of that name. Its links do not tell: NFS renames what is unlinked while open."""
+    def _has_its_name(self) -> bool:
+        """Return whether the open file still has its name. NFS renames an unlinked open file, so links do not tell."""
         ours = os.fstat(self._file)
         try:
             if not os.path.samestat(ours, os.lstat(self.partial)):
                 return False
         except FileNotFoundError:
             return False
-        if not _is_single(ours):  # not to be written through: it is somebody else's
+        if not _is_single(ours):  # a hard link to another file
             _unlink(self.partial)
             return False
         self._was_left = ours.st_size > 0
@@ -299,36 +291,36 @@ class FileClaim:
     def _read(self) -> Journal:
         return Journal() if self._journal == _NONE else read_journal(self._journal)
 
-    def _lock(self) -> bool:
+    def _try_lock(self) -> bool:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno in _HELD:
                 return False
             if error.errno in _NO_LOCKS:
-                self._unmake()
-                raise Locks from error
+                self._undo()
+                raise LocksUnsupported from error
             raise
         return True
 
-    def _unmake(self) -> None:
+    def _undo(self) -> None:
         if not os.fstat(self._file).st_size:
             _unlink(self.partial)
         self.release()
 
 
-#: Those of this process.
-_CLAIMS: Final[WeakSet[FileClaim]] = WeakSet()
+#: The locks of this process.
+_LOCKS: Final[WeakSet[FileLock]] = WeakSet()
 
 
 def _forget_all() -> None:
-    for claim in _CLAIMS:
-        claim.forget()
-    _close({os.path.basename(claim.partial) for claim in _CLAIMS})  # noqa: PTH119 - as above
+    for lock in _LOCKS:
+        lock.forget()
+    _close({os.path.basename(lock.partial) for lock in _LOCKS})  # noqa: PTH119 - as above
 
 
 def _close(names: set[str]) -> None:
-    """Close what another thread was about to open when the process was forked, where the system tells of it."""
+    """Close descriptors that another thread opened during the fork, where the system lists them."""
     with suppress(OSError):
         for number in os.listdir(_DESCRIPTORS) if names else ():  # noqa: PTH208 - as above
             with suppress(OSError):
@@ -336,12 +328,12 @@ def _close(names: set[str]) -> None:
                     os.close(int(number))
 
 
-# Else a child would hold the lock for as long as it lives, also when its parent is killed.
+# Otherwise a child would hold the lock as long as it lives, even after its parent is killed.
 os.register_at_fork(after_in_child=_forget_all)
 
 
-def _opened(name: str, flags: int, *, mode: int = 0o666) -> int:  # of which the umask takes, as of any new file's
-    """Return a descriptor of a file: a link that has its name is taken out of the way."""
+def _opened(name: str, flags: int, *, mode: int = 0o666) -> int:  # less the umask, as for any new file
+    """Return a descriptor of a file. A symbolic link of that name is removed."""
     try:
         return os.open(name, _OPEN | flags, mode)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What comes before the first request: whether the file is there, who else brings it, and what is left of it."""
+"""The first step of a transfer: find the file, or acquire its lock and recover the partial file."""
 
 import hashlib
 from contextlib import suppress
@@ -10,16 +10,16 @@ from kamiwaza_sdk.services.download.exceptions import ChecksumMismatchException
 from kamiwaza_sdk.services.download.partial.disk import NewFileMode, disk_errors
 from kamiwaza_sdk.services.download.partial.file import Partial
 from kamiwaza_sdk.services.download.partial.journal import Header, Journal
-from kamiwaza_sdk.services.download.partial.lock import Claim, FileClaim, Locks, Place, Turn
-from kamiwaza_sdk.services.download.transfer.expectations import Demands
-from kamiwaza_sdk.services.download.transfer.resources import Stop
+from kamiwaza_sdk.services.download.partial.lock import FileLock, Lock, LockState, LocksUnsupported, PartialNames
+from kamiwaza_sdk.services.download.transfer.expectations import Expectations
+from kamiwaza_sdk.services.download.transfer.resources import CancelFlag
 
 _CHUNK: Final = 1024**2
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """A file that is here already, verified."""
+class ExistingFile:
+    """A file that exists already, verified."""
 
     path: Path
     header: Header
@@ -27,8 +27,8 @@ class Standing:
     sha256: str
 
 
-class Approach:
-    """Takes the right to bring one file, unless that has become superfluous, and gives it back.
+class Acquisition:
+    """Acquires the lock of one file, unless the file exists already, and releases it.
 
     Every method blocks.
 
@@ -41,56 +41,57 @@ class Approach:
         mode: What it gets then.
 
     Attributes:
-        partial: What to add to, once the right is taken.
-        stopped: Lets whatever runs come to its end soon. From any thread.
+        partial: The partial file, once the lock is acquired.
+        stopped: Makes running jobs end soon. Can be set from any thread.
     """
 
-    def __init__(self, into: Path, demands: Demands, *, url: str, key: str, path: Path, mode: NewFileMode) -> None:
+    def __init__(
+        self, into: Path, expectations: Expectations, *, url: str, key: str, path: Path, mode: NewFileMode
+    ) -> None:
         self.partial: Partial | None = None
-        self.stopped: Stop = Stop()
+        self.stopped: CancelFlag = CancelFlag()
         self._into = into
         self._path = path
         self._places = dict.fromkeys((path, into))
-        self._demands = demands
+        self._expectations = expectations
         self._url = url
         self._key = key
         self._mode = mode
         self._waited = False
-        self._claim: Claim = FileClaim(Place(into))
+        self._lock: Lock = FileLock(PartialNames(into))
 
     @property
     def left(self) -> bool:
-        """Whether nothing is held any more."""
+        """Whether the lock is released."""
         return self.partial is not None and self.partial.left
 
-    def attempt(self) -> Standing | Partial | None:
-        """Return what is there already, or what to add to, or `None` while somebody else brings it.
+    def attempt(self) -> ExistingFile | Partial | None:
+        """Return the existing file, or the partial file to complete, or `None` while another transfer holds the lock.
 
         Raises:
-            ChecksumMismatchException: Somebody else just brought it, and it is not what is demanded here and was there.
+            ChecksumMismatchException: Another transfer with the same expected digest just received another content.
             DownloadDiskException: The file system refused.
         """
         with disk_errors(self._path, url=self._url):
-            if not self._waited and (standing := self._standing()):
-                return standing
-            turn = self._turn()
-            if turn is Turn.OVER:
-                if adopted := self._adopted(self._claim.outcome):
+            if not self._waited and (existing := self._existing()):
+                return existing
+            state = self._acquire_lock()
+            if state is LockState.FINISHED:
+                if adopted := self._adopted(self._lock.outcome):
                     return adopted
-                self._claim.renew()  # it was something else
-                turn = self._turn()
-            if turn is Turn.OURS:
-                return self._begun()
+                state = self._acquire_lock()
+            if state is LockState.ACQUIRED:
+                return self._recovered()
             self._waited = True
             return None
 
-    def glance(self) -> tuple[int, int | None]:
-        """Return how far whoever brings it is, and of how much."""
+    def progress(self) -> tuple[int, int | None]:
+        """Return how many bytes the holder of the lock has, and the size of the whole file."""
         with disk_errors(self._path, url=self._url):
-            return self._claim.glance()
+            return self._lock.progress()
 
     def leave(self, *, keep: bool) -> None:
-        """Give back what is held. What is unfinished stays where that is worth it, unless it is not to be kept."""
+        """Release the lock. The partial file stays if `keep` is true and a later transfer can go on with it."""
         if self.partial is None:
             self._stop_waiting()
         elif keep:
@@ -99,44 +100,48 @@ class Approach:
             self.partial.discard()
 
     def _stop_waiting(self) -> None:
-        """Let go, and leave no journal that was made to follow somebody by who had just come to an end."""
+        """Release the lock, and remove a journal that was created only to follow a holder that has ended."""
         try:
             with suppress(OSError):
-                if self._waited and self._claim.outcome is None and self._claim.attempt(follow=False) is Turn.OURS:
-                    self._claim.read()
-                    if self._claim.left() is None:
-                        self._claim.abandon(bytes)
+                if (
+                    self._waited
+                    and self._lock.outcome is None
+                    and self._lock.acquire(follow=False) is LockState.ACQUIRED
+                ):
+                    self._lock.read()
+                    if self._lock.left() is None:
+                        self._lock.finish(bytes, published=False)
         finally:
-            self._claim.release()
+            self._lock.release()
 
-    def _turn(self) -> Turn:
+    def _acquire_lock(self) -> LockState:
         try:
-            return self._claim.attempt()
-        except Locks:
-            from kamiwaza_sdk.services.download.partial.lease import LeaseClaim
+            return self._lock.acquire()
+        except LocksUnsupported:
+            from kamiwaza_sdk.services.download.partial.lease import LeaseLock
 
-            self._claim = LeaseClaim(Place(self._into))
-            return self._claim.attempt()
+            self._lock = LeaseLock(PartialNames(self._into))
+            return self._lock.acquire()
 
-    def _standing(self) -> Standing | None:
-        """Return the file that is here, if its digest is the one demanded."""
-        sha256 = self._demands.sha256
+    def _existing(self) -> ExistingFile | None:
+        """Return the existing file if it has the expected digest."""
+        sha256 = self._expectations.sha256
         if sha256 is None:
             return None
-        return next((found for path in self._places if (found := self._standing_at(path, sha256))), None)
+        return next((found for path in self._places if (found := self._existing_at(path, sha256))), None)
 
-    def _standing_at(self, path: Path, sha256: str) -> Standing | None:
+    def _existing_at(self, path: Path, sha256: str) -> ExistingFile | None:
         if path.is_symlink() or not path.is_file():
             return None
         try:
             size = path.stat().st_size
-            is_right = self._demands.admit(size) and self._digest(path) == sha256
-        except (FileNotFoundError, PermissionError):  # moved on, into the store for one; or not ours to read
+            is_right = self._expectations.admit(size) and self._digest(path) == sha256
+        except (FileNotFoundError, PermissionError):  # moved meanwhile, for example into the store; or not readable
             return None
-        return Standing(path, self._unsaid(), size, sha256) if is_right else None
+        return ExistingFile(path, self._plain_header(), size, sha256) if is_right else None
 
-    def _unsaid(self) -> Header:
-        """Return what is known of a content that this URL was not asked for."""
+    def _plain_header(self) -> Header:
+        """Return the header of a content that was not requested from this URL."""
         return Header(url=self._key, final_url=self._url)
 
     def _digest(self, path: Path) -> str | None:
@@ -148,30 +153,30 @@ class Approach:
                 digest.update(buffer[:count])
         return digest.hexdigest()
 
-    def _adopted(self, outcome: Journal | None) -> Standing | None:
-        """Return what another brought, if that is what was asked for here too."""
+    def _adopted(self, outcome: Journal | None) -> ExistingFile | None:
+        """Return the file that another transfer brought, if it is the expected content."""
         if outcome is None or outcome.header is None:
             return None
-        sha256 = self._demands.sha256
+        sha256 = self._expectations.sha256
         same = outcome.header.url == self._key
         if same and outcome.refused is not None and outcome.header.sha256 == sha256 is not None:
             raise ChecksumMismatchException(url=self._url, expected=sha256, actual=outcome.refused)
-        if outcome.published is None or not (same or sha256) or not self._demands.admit(outcome.published[0]):
+        if outcome.published is None or not (same or sha256) or not self._expectations.admit(outcome.published[0]):
             return None
         size, actual = outcome.published
         if sha256 not in {actual, None}:
             return None
-        return Standing(self._into, outcome.header if same else self._unsaid(), size, actual)
+        return ExistingFile(self._into, outcome.header if same else self._plain_header(), size, actual)
 
-    def _begun(self) -> Standing | Partial:
+    def _recovered(self) -> ExistingFile | Partial:
         self.partial = Partial(
-            self._claim, self._into, path=self._path, url=self._url, stopped=self.stopped, mode=self._mode
+            self._lock, self._into, path=self._path, url=self._url, stopped=self.stopped, mode=self._mode
         )
-        if self._waited and (standing := self._standing()):
+        if self._waited and (existing := self._existing()):
             self.partial.discard()
-            return standing
-        journal = self._claim.read()
-        if journal.header is not None and journal.header.leads_to(url=self._key, sha256=self._demands.sha256):
+            return existing
+        journal = self._lock.read()
+        if journal.header is not None and journal.header.leads_to(url=self._key, sha256=self._expectations.sha256):
             self.partial.recover(journal)
         elif journal.offset:
             self.partial.spare()

@@ -1,30 +1,151 @@
-"""Several connections for one large file, where one connection is the bottleneck.
+"""Several connections for one large file, if a single connection is the limit of its speed.
 
-A transfer begins with one connection. If it will take more than two seconds, and nothing on this side holds it up, the
-number is doubled every quarter of a second, as long as the rate grows by at least half of the ideal. From then on each
-connection brings parts of eight megabytes, in order, at most one part per connection beyond the hashed bytes. One
-thread writes and hashes them all. A connection that is too far ahead takes half of what the last one has left. A
-connection that fails gives back the rest of its part and is not replaced; the last one's error is the attempt's.
+A transfer begins with one connection. If the rest would take longer than two seconds, and nothing on our side is the
+limit, the number of connections is doubled every quarter of a second, as long as that gains at least half of the
+possible speed. Each connection then brings segments of eight megabytes, in order. No segment is requested that ends
+further behind the hashed bytes than one segment for each connection. One thread writes and hashes all of them. A
+connection that is too far ahead takes half of the rest of the segment that keeps the others waiting. A connection that
+fails gives back the rest of its segment, and is not replaced. The error of the last one ends the attempt.
 """
 
 import asyncio
 import heapq
-from collections.abc import Awaitable, Callable
-from typing import Final
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
 
 from kamiwaza_sdk._tasks import settled
 from kamiwaza_sdk.services.download.exceptions import DownloadDiskException, DownloadException
-from kamiwaza_sdk.services.download.http.responses import Exchange, next_piece
-from kamiwaza_sdk.services.download.transfer.resources import Slots
-from kamiwaza_sdk.services.download.transfer.source import NoPartsException, Source
-from kamiwaza_sdk.services.download.transfer.write import SLOT_SIZE, FileSink, Lane
+from kamiwaza_sdk.services.download.http.client import Network
+from kamiwaza_sdk.services.download.http.requests import Exchange, Rest, answer, next_piece
+from kamiwaza_sdk.services.download.partial.journal import Header, sendable
+from kamiwaza_sdk.services.download.transfer.resources import ConnectionLimiter
+from kamiwaza_sdk.services.download.transfer.write import SLOT_SIZE, FileSink, RingBuffer
+
+if TYPE_CHECKING:
+    from yarl import URL
+
+
+_CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)")
+
+
+class RestartRequired(Exception):
+    """The server does not send the rest of the same content."""
+
+
+def content_range(response: aiohttp.ClientResponse) -> tuple[int, int, int | None] | None:
+    """Return the first and last byte and the size of the file in ``Content-Range`` (RFC 9110, section 14.4)."""
+    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+    return None if match is None else (int(match[1]), int(match[2]), None if match[3] == "*" else int(match[3]))
+
+
+def continues(response: aiohttp.ClientResponse, header: Header, *, offset: int, end: int | None = None) -> bool:
+    """Return whether the body goes on at `offset`; otherwise it is all of the file.
+
+    A server may ignore that a part was asked for. What it may not do is to answer with another part than it says; then
+    nothing it sends is used. Whether it is a part of the same content is for `names_same` to tell, or for a digest.
+
+    Args:
+        response: The answer.
+        header: Which content is here.
+        offset: How much of it.
+        end: Where the part that was asked for ends. Default: with the file.
+
+    Raises:
+        StartAgain: It cannot give the rest (416), or what it says of it does not fit what is here.
+    """
+    if response.status == HTTPStatus.OK:
+        return False
+    if response.status == HTTPStatus.PARTIAL_CONTENT and _fits(response, header, offset=offset, end=end):
+        return True
+    raise RestartRequired
+
+
+def names_same(response: aiohttp.ClientResponse, header: Header) -> bool:
+    """Return whether a 206 names the content that the same server named before.
+
+    Some servers ignore ``If-Range``, and send a part of what the file has become. So no validator may differ, and the
+    strong one has to be said again: RFC 9110 (15.3.7) demands that of an ``ETag``, and allows to leave out a
+    ``Last-Modified`` beside it.
+    """
+    etag, last_modified = (sendable(response.headers.get(name)) for name in ("ETag", "Last-Modified"))
+    same = etag in {header.etag, None} and last_modified in {header.last_modified, None}
+    return same and header.condition in {etag, last_modified, None}
+
+
+def _fits(response: aiohttp.ClientResponse, header: Header, *, offset: int, end: int | None) -> bool:
+    told = content_range(response)
+    if told is None:
+        return False
+    start, last, total = told
+    whole = header.size if total is None else total
+    stop = whole if end is None else end
+    return (
+        start == offset
+        and whole == (whole if header.size is None else header.size)
+        and last + 1 == stop  # where nobody says how long it is, nobody can tell whether this is all of the rest
+        and response.content_length in {None, last + 1 - start}
+    )
+
+
+class NoSegmentsException(Exception):
+    """The server does not send a segment, or not one of the same content."""
+
+
+def accepts_ranges(response: aiohttp.ClientResponse) -> bool:
+    """Return whether the server accepts requests for ranges of the file (RFC 9110, section 14.3)."""
+    units = response.headers.get("Accept-Ranges", "").lower().split(",")
+    return response.status == HTTPStatus.PARTIAL_CONTENT or "bytes" in map(str.strip, units)
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentSource:
+    """Requests segments of one content at one URL.
+
+    Attributes:
+        network: What the requests go through.
+        url: The URL.
+        header: The expected content.
+        named: Whether the server gave it a validator. If not, the digest of the whole file must verify it.
+        exchange: The timeouts and the progress.
+    """
+
+    network: Network
+    url: "URL"
+    header: Header
+    named: bool
+    exchange: Exchange
+
+    @asynccontextmanager
+    async def part(self, begin: int, end: int) -> AsyncGenerator[aiohttp.ClientResponse]:
+        """Yield an answer whose body is the bytes from `begin` to before `end`.
+
+        Raises:
+            NoPartsException: It is anything else.
+            DownloadException: As by `answer`.
+        """
+        rest = Rest(begin, self.header.condition if self.named else None, end)
+        async with await answer(self.network, self.url, exchange=self.exchange, rest=rest) as response:
+            try:
+                given = continues(response, self.header, offset=begin, end=end)
+            except RestartRequired:
+                given = False
+            if not given or (self.named and not names_same(response, self.header)):
+                raise NoSegmentsException
+            yield response
+
 
 #: Bytes of a part.
-PART: Final = 8 * 1024**2
+SEGMENT_SIZE: Final = 8 * 1024**2
 
 
-class Parts:
-    """The parts of a file that nobody brings yet, in order.
+class SegmentQueue:
+    """The segments of a file that no connection has taken yet, in order.
 
     Args:
         start: Where the first begins.
@@ -38,21 +159,21 @@ class Parts:
 
     @property
     def taken(self) -> bool:
-        """Whether there is none."""
+        """Whether all segments are taken."""
         return not self._rests and self._next == self._total
 
     def take(self, *, within: int) -> tuple[int, int] | None:
         """Return where the next one begins and ends, unless it would end beyond `within`."""
         if self._rests:
             return heapq.heappop(self._rests)
-        begin, end = self._next, min(self._next + PART, self._total)
+        begin, end = self._next, min(self._next + SEGMENT_SIZE, self._total)
         if begin == end or end > within:
             return None
         self._next = end
         return begin, end
 
     def give_back(self, begin: int, end: int) -> None:
-        """Have the rest of a part brought by somebody else."""
+        """Return the rest of a segment to the queue."""
         if begin < end:
             heapq.heappush(self._rests, (begin, end))
 
@@ -67,28 +188,28 @@ _LARGE: Final = 2 * SLOT_SIZE
 _SOON: Final = 2.0
 
 
-class Swarm:
-    """Brings the rest of one body.
+class ParallelReceiver:
+    """Receives the rest of one body over several connections.
 
     Args:
-        source: Where the parts come from.
-        limit: How many connections there may be.
+        source: Requests the segments.
+        limit: The largest number of connections.
         slots: Where each but the first borrows leave to have a request under way, as long as nobody else wants it.
 
     Attributes:
         spread: Whether there was more than one connection.
     """
 
-    def __init__(self, source: Source, *, limit: int, slots: Slots) -> None:
+    def __init__(self, source: SegmentSource, *, limit: int, limiter: ConnectionLimiter) -> None:
         self.spread: bool = False
         self._source = source
         self._exchange: Exchange = source.exchange
         self._limit = limit
-        self._slots = slots
+        self._limiter = limiter
         self._borrowed = 0
         self._workers: list[asyncio.Task[None]] = []
         self._fresh: set[asyncio.Task[None] | None] = set()
-        self._busy: set[Lane] = set()
+        self._busy: set[RingBuffer] = set()
         self._growing = True
         self._goal = 0.0
         self._ticks = self._waits = 0
@@ -106,10 +227,10 @@ class Swarm:
             DownloadException: Nothing is left that could bring it.
         """
         self._sink = sink
-        self._total = sink.lane.left + sink.lane.at
-        self._parts = Parts(self._total, self._total)
+        self._total = sink.ring.left + sink.ring.at
+        self._segments = SegmentQueue(self._total, self._total)
         self._loop = asyncio.get_running_loop()
-        self._looked, self._seen = self._loop.time(), self._exchange.received
+        self._measured_at, self._seen = self._loop.time(), self._exchange.received
         self._first = self._loop.create_task(self._begin(receive))
         self._workers.append(self._first)
         try:
@@ -127,8 +248,8 @@ class Swarm:
         errors = [worker.exception() for worker in done if not worker.cancelled()]  # by us, for somebody who waited
         for error in filter(None, errors):
             raise error
-        if self._loop.time() - self._looked >= _TICK:
-            self._look()
+        if self._loop.time() - self._measured_at >= _TICK:
+            self._measure()
 
     async def _end(self) -> None:
         for worker in self._workers:
@@ -142,26 +263,26 @@ class Swarm:
     def _give_back(self) -> None:
         while self._borrowed > max(0, len(self._workers) - 1):
             self._borrowed -= 1
-            self._slots.release()
+            self._limiter.release()
 
-    def _look(self) -> None:
-        """Measure, and change the number of connections where there is reason to."""
+    def _measure(self) -> None:
+        """Measure the rate, and adapt the number of connections."""
         now, received = self._loop.time(), self._exchange.received
-        rate = (received - self._seen) / (now - self._looked)
-        self._looked, self._seen = now, received
-        self._make_way()
+        rate = (received - self._seen) / (now - self._measured_at)
+        self._measured_at, self._seen = now, received
+        self._yield_connections()
         self._ticks = 0 if self._fresh else self._ticks + 1
         if self._growing and self._ticks and self._ticks % 2 == 0:
-            self._judge(rate)
+            self._decide_growth(rate)
 
-    def _make_way(self) -> None:
+    def _yield_connections(self) -> None:
         """End as many as others wait for; once they have what they want, begin growing anew."""
-        for worker in self._workers[1:][-self._slots.wanted :] if self._slots.wanted else ():
+        for worker in self._workers[1:][-self._limiter.wanted :] if self._limiter.wanted else ():
             worker.cancel()
             self._growing, self._goal = True, 0.0
 
-    def _judge(self, rate: float) -> None:
-        waits, left = self._sink.lane.waits, self._total - self._exchange.received
+    def _decide_growth(self, rate: float) -> None:
+        waits, left = self._sink.ring.waits, self._total - self._exchange.received
         held_up, self._waits = waits > self._waits, waits
         if held_up or not rate or left <= rate * _SOON:
             return
@@ -169,12 +290,12 @@ class Swarm:
             self._growing = False
             return
         before = len(self._workers)
-        self._grow(min(2 * before, self._limit, -(-left // PART)))
+        self._grow(min(2 * before, self._limit, -(-left // SEGMENT_SIZE)))
         if len(self._workers) > before:
             self._goal = rate * (1 + len(self._workers) / before) / 2
 
     def _grow(self, wanted: int) -> None:
-        while len(self._workers) < wanted and self._slots.borrow():
+        while len(self._workers) < wanted and self._limiter.borrow():
             self._borrowed += 1
             worker = self._loop.create_task(self._work())
             self._workers.append(worker)
@@ -184,10 +305,11 @@ class Swarm:
 
     def _spread(self) -> None:
         """Let the first connection end with a part, which leaves time for an answer that there are none."""
-        lane = self._sink.lane
-        lane.end = min(-(-(lane.at + PART // 2) // PART) * PART, self._total)
-        self._busy.add(lane)
-        self._parts = Parts(lane.end, self._total)
+        ring = self._sink.ring
+        begin = min(-(-(ring.at + SEGMENT_SIZE // 2) // SEGMENT_SIZE) * SEGMENT_SIZE, self._total)
+        ring.end_at(begin)
+        self._busy.add(ring)
+        self._segments = SegmentQueue(begin, self._total)
         self.spread = True
 
     async def _begin(self, receive: Callable[[], Awaitable[None]]) -> None:
@@ -195,23 +317,23 @@ class Swarm:
             try:
                 await receive()
             finally:
-                self._return(self._sink.lane, self._parts)
+                self._return(self._sink.ring, self._segments)
             await self._bring()
-        except (DownloadException, NoPartsException) as error:
-            self._drop(error)
+        except (DownloadException, NoSegmentsException) as error:
+            self._lose_connection(error)
 
     async def _work(self) -> None:
         try:
             await self._bring()
-        except (DownloadException, NoPartsException) as error:
-            self._drop(error)
+        except (DownloadException, NoSegmentsException) as error:
+            self._lose_connection(error)
 
-    def _drop(self, error: DownloadException | NoPartsException) -> None:
+    def _lose_connection(self, error: DownloadException | NoSegmentsException) -> None:
         """Do with one less, if there is another, and parts are to be had."""
         self._growing = False
         others = {worker for worker in self._workers if not (worker.done() or worker.cancelling())}
         others.discard(asyncio.current_task())
-        useless = isinstance(error, NoPartsException)
+        useless = isinstance(error, NoSegmentsException)
         if (useless or others == {self._first}) and self._rejoin(others):
             return
         if useless or not others or isinstance(error, DownloadDiskException):
@@ -219,64 +341,64 @@ class Swarm:
 
     def _rejoin(self, others: set[asyncio.Task[None]]) -> bool:
         """Let the first connection bring all the rest, if it is still there and nothing came by any other."""
-        lane = self._sink.lane
-        if self._first not in others or not lane.left or self._exchange.received != lane.at:
+        ring = self._sink.ring
+        if self._first not in others or not ring.left or self._exchange.received != ring.at:
             return False
         for worker in others - {self._first}:
             worker.cancel()
-        lane.end, self._parts, self.spread = self._total, Parts(self._total, self._total), False
+        ring.end, self._segments, self.spread = self._total, SegmentQueue(self._total, self._total), False
         return True
 
     async def _bring(self) -> None:
-        parts = self._parts
+        segments = self._segments
         if not self.spread:
             return
-        with self._sink.another(self._limit) as lane:
-            while part := await self._next(parts):
-                lane.move(*part)
-                self._busy.add(lane)
+        with self._sink.another(self._limit) as ring:
+            while part := await self._next(segments):
+                ring.move(*part)
+                self._busy.add(ring)
                 try:
-                    await self._fetch(lane)
+                    await self._fetch(ring)
                 finally:
-                    self._return(lane, parts)
+                    self._return(ring, segments)
 
-    async def _next(self, parts: Parts) -> tuple[int, int] | None:
+    async def _next(self, segments: SegmentQueue) -> tuple[int, int] | None:
         """Return the next part, or, where that would be too far ahead, half of what keeps the others waiting."""
         while True:
-            part = parts.take(within=self._sink.size + len(self._workers) * PART) or self._half()
-            if part is not None or parts.taken:
+            part = segments.take(within=self._sink.size + len(self._workers) * SEGMENT_SIZE) or self._half()
+            if part is not None or segments.taken:
                 return part
             self._sink.moved.clear()
             await self._sink.moved.wait()
             self._sink.check()
 
     def _half(self) -> tuple[int, int] | None:
-        hindmost = min(self._busy, key=lambda lane: lane.at, default=None)
+        hindmost = min(self._busy, key=lambda ring: ring.at, default=None)
         if hindmost is None or hindmost.left < _LARGE:
             return None
         middle, end = hindmost.at + hindmost.left // 2, hindmost.at + hindmost.left
-        hindmost.end = middle
+        hindmost.end_at(middle)
         return middle, end
 
-    async def _fetch(self, lane: Lane) -> None:
-        async with self._source.part(lane.at, lane.at + lane.left) as response:
-            while lane.left:
+    async def _fetch(self, ring: RingBuffer) -> None:
+        async with self._source.part(ring.at, ring.at + ring.left) as response:
+            while ring.left:
                 piece = await next_piece(response.content, self._exchange)
                 self._fresh.discard(asyncio.current_task())
                 if not piece:
                     raise self._exchange.interrupted("the body broke off")
-                await self._write(lane, piece)
+                await self._write(ring, piece)
 
-    async def _write(self, lane: Lane, piece: bytes) -> None:
-        before = lane.at
+    async def _write(self, ring: RingBuffer, piece: bytes) -> None:
+        before = ring.at
         try:
-            await lane.write(piece)
+            await ring.write(piece)
         finally:
-            self._exchange.received += lane.at - before
+            self._exchange.advance(ring.at - before)
 
-    def _return(self, lane: Lane, parts: Parts) -> None:
+    def _return(self, ring: RingBuffer, segments: SegmentQueue) -> None:
         """Let somebody else bring what is missing, if anything is."""
-        lane.flush()
-        self._busy.discard(lane)
-        parts.give_back(lane.at, lane.at + lane.left)
+        ring.flush()
+        self._busy.discard(ring)
+        segments.give_back(ring.at, ring.at + ring.left)
         self._sink.moved.set()

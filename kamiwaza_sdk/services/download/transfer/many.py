@@ -23,7 +23,7 @@ from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
 from kamiwaza_sdk.services.download.exceptions import DownloadDiskException
 from kamiwaza_sdk.services.download.partial.disk import disk_errors, refuse_all_but_files, sync_directory
 from kamiwaza_sdk.services.download.partial.journal import key_of
-from kamiwaza_sdk.services.download.partial.lock import Place
+from kamiwaza_sdk.services.download.partial.lock import PartialNames
 from kamiwaza_sdk.services.download.schemas import DownloadOutcome, DownloadRequest, DownloadResult
 
 #: A device, a number on it, and the time of the last change.
@@ -51,7 +51,7 @@ class WaitingFile:
         self._identity: _Identity | None = None
 
     def _beside(self, key: str) -> Path:
-        return Path(Place(self.request.path).beside(f"-{key}.whole"))
+        return Path(PartialNames(self.request.path).beside(f"-{key}.whole"))
 
     def brought(self, result: DownloadResult) -> None:
         """Remember what was brought."""

@@ -17,27 +17,28 @@ import aiohttp
 from aiohttp.http import HttpProcessingError
 
 from kamiwaza_sdk.services.download.exceptions import DownloadException, RangeNotSupportedException
-from kamiwaza_sdk.services.download.http.responses import Exchange, next_piece, translated
+from kamiwaza_sdk.services.download.http.requests import Exchange, next_piece, translated
 from kamiwaza_sdk.services.download.progress import Reporter
 from kamiwaza_sdk.services.download.schemas import RangeSchema
-from kamiwaza_sdk.services.download.transfer.connections import Swarm
-from kamiwaza_sdk.services.download.transfer.expectations import Demands
-from kamiwaza_sdk.services.download.transfer.source import content_range
-from kamiwaza_sdk.services.download.transfer.write import FileSink, Lane, Sink
+from kamiwaza_sdk.services.download.transfer.connections import ParallelReceiver, content_range
+from kamiwaza_sdk.services.download.transfer.expectations import Expectations
+from kamiwaza_sdk.services.download.transfer.write import FileSink, RingBuffer, Sink
 
 _WORTH_IT: Final = 32 * 1024**2
 _TICK: Final = 0.1
-#: What is received at once where it was the event loop that had no time, in bytes: half a slot.
+#: Bytes received at once from which on the event loop was too busy to receive earlier: half a slot of the ring.
 _MUCH: Final = 512 * 1024
 
 
-def can_take_over(response: aiohttp.ClientResponse, left: int) -> bool:
-    """Return whether the rest of the body is large, and nothing but itself."""
+def can_receive_directly(response: aiohttp.ClientResponse, left: int) -> bool:
+    """Return whether the rest of the body is large, and needs no decoding of chunks."""
     return left >= _WORTH_IT and "Transfer-Encoding" not in response.headers and response.connection is not None
 
 
-async def take_over(response: aiohttp.ClientResponse, lane: Lane, *, exchange: Exchange, reporter: Reporter) -> None:
-    """Receive up to the end of the lane, which may come closer meanwhile, by no less than a slot before it.
+async def receive_directly(
+    response: aiohttp.ClientResponse, ring: RingBuffer, *, exchange: Exchange, reporter: Reporter
+) -> None:
+    """Receive up to the end of the segment in `ring`, which may be moved forward meanwhile, but not within a slot.
 
     Raises:
         DownloadInterruptedException: It broke off.
@@ -46,13 +47,13 @@ async def take_over(response: aiohttp.ClientResponse, lane: Lane, *, exchange: E
     """
     connection = response.connection
     transport = None if connection is None else connection.transport
-    await _drain(response.content, lane, exchange)
-    if not lane.left:  # aiohttp has the connection back
+    await _drain(response.content, ring, exchange)
+    if not ring.left:  # aiohttp has the connection back
         return
     if transport is None or transport.is_closing():  # meanwhile, with nobody left to say so
         raise exchange.interrupted("the body broke off")
     assert isinstance(transport, asyncio.Transport), "a connection over which bytes arrive"
-    body = _Body(transport, lane, exchange)
+    body = _Body(transport, ring, exchange)
     try:
         while not body.finished.done():
             await asyncio.wait({body.finished}, timeout=_TICK)
@@ -64,12 +65,12 @@ async def take_over(response: aiohttp.ClientResponse, lane: Lane, *, exchange: E
         response.close()
 
 
-async def _drain(content: aiohttp.StreamReader, lane: Lane, exchange: Exchange) -> None:
+async def _drain(content: aiohttp.StreamReader, ring: RingBuffer, exchange: Exchange) -> None:
     """Read until nothing is left, at the moment of returning."""
     with translated(exchange):
         while piece := content.read_nowait():
-            exchange.received += len(piece)
-            await lane.write(piece)
+            exchange.advance(len(piece))
+            await ring.write(piece)
 
 
 class _Body(asyncio.BufferedProtocol):
@@ -77,15 +78,15 @@ class _Body(asyncio.BufferedProtocol):
 
     Args:
         transport: Where it arrives, from now on here.
-        lane: Where it goes, and what is left of it.
+        ring: Where it goes, and how much of the segment is missing.
         exchange: Who is told.
     """
 
-    def __init__(self, transport: asyncio.Transport, lane: Lane, exchange: Exchange) -> None:
+    def __init__(self, transport: asyncio.Transport, ring: RingBuffer, exchange: Exchange) -> None:
         self._loop = asyncio.get_running_loop()
         self.finished: asyncio.Future[None] = self._loop.create_future()
         self._transport = transport
-        self._lane = lane
+        self._ring = ring
         self._exchange = exchange
         self._room: memoryview | None = None
         self._heard = self._loop.time()
@@ -101,9 +102,8 @@ class _Body(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Take over what arrived."""
         self._heard = self._loop.time()
-        self._exchange.received += nbytes
-        self._lane.waits += nbytes >= _MUCH
-        self._lane.advance(nbytes)
+        self._exchange.advance(nbytes)
+        self._ring.advance(nbytes, held_up=nbytes >= _MUCH)
         self._go_on()
 
     def eof_received(self) -> bool:
@@ -135,19 +135,19 @@ class _Body(asyncio.BufferedProtocol):
         """Receive into what room there is, and pause while there is none."""
         if self.finished.done():
             return
-        if not self._lane.left:
+        if not self._ring.left:
             self._transport.pause_reading()
             self.finished.set_result(None)
             return
         try:
-            room = self._lane.room()
+            room = self._ring.room()
         except DownloadException as error:
             self._fail(error)
             return
-        self._room = None if room is None else room[: self._lane.left]
+        self._room = None if room is None else room[: self._ring.left]
         if self._room is None:
             self._transport.pause_reading()
-            self._lane.notify(self._go_on)
+            self._ring.notify(self._go_on)
         else:
             self._transport.resume_reading()
 
@@ -162,9 +162,9 @@ async def receive(
     sink: Sink,
     *,
     exchange: Exchange,
-    demands: Demands,
+    expectations: Expectations,
     reporter: Reporter,
-    swarm: Swarm | None = None,
+    parallel: ParallelReceiver | None = None,
 ) -> None:
     """Return once the body is whole, in `sink`, and what was demanded.
 
@@ -178,9 +178,9 @@ async def receive(
         response: The answer.
         sink: Where its body goes.
         exchange: What is known of it.
-        demands: What it must be.
+        expectations: What it must be.
         reporter: Told how far it is.
-        swarm: Brings a large body, where other connections may be of use.
+        parallel: Brings a large body, where other connections may be of use.
 
     Raises:
         NoPartsException: They are not, and the rest is not here.
@@ -192,37 +192,37 @@ async def receive(
         DownloadDiskException: It could not be written.
     """
     reporter.advance(exchange.received, exchange.announced)
-    left = None if exchange.announced is None else exchange.announced - exchange.received
-    if isinstance(sink, FileSink) and left is not None and can_take_over(response, left):
-        sink.lane.end = exchange.announced
-        one = partial(take_over, response, sink.lane, exchange=exchange, reporter=reporter)
+    total = exchange.announced
+    if isinstance(sink, FileSink) and total is not None and can_receive_directly(response, total - exchange.received):
+        sink.ring.end_at(total)
+        one = partial(receive_directly, response, sink.ring, exchange=exchange, reporter=reporter)
         await (
             one()
-            if swarm is None
-            else swarm.run(sink, one, lambda: reporter.advance(exchange.received, exchange.announced))
+            if parallel is None
+            else parallel.run(sink, one, lambda: reporter.advance(exchange.received, exchange.announced))
         )
     else:
-        await _stream(response, sink, exchange=exchange, demands=demands, reporter=reporter)
+        await _stream(response, sink, exchange=exchange, expectations=expectations, reporter=reporter)
     sha256 = await sink.digest()
     if exchange.announced is not None and sink.size != exchange.announced:
         raise exchange.interrupted("the body broke off")
-    demands.check_whole(sink.size, sha256, url=exchange.url)
+    expectations.check_whole(sink.size, sha256, url=exchange.url)
 
 
 async def _stream(
-    response: aiohttp.ClientResponse, sink: Sink, *, exchange: Exchange, demands: Demands, reporter: Reporter
+    response: aiohttp.ClientResponse, sink: Sink, *, exchange: Exchange, expectations: Expectations, reporter: Reporter
 ) -> None:
     protocol = response.connection.protocol if response.connection is not None else None
     while piece := await next_piece(response.content, exchange):
-        exchange.received += len(piece)
-        demands.check_arriving(exchange.received, url=exchange.url)
+        exchange.advance(len(piece))
+        expectations.check_arriving(exchange.received, url=exchange.url)
         await sink.write(piece)
         reporter.advance(exchange.received, exchange.announced)
     if protocol is not None and isinstance(protocol.exception(), HttpProcessingError):
         raise exchange.interrupted("something follows the announced end of the body")
     cut = exchange.announced is None and "Transfer-Encoding" not in response.headers
-    if cut and demands.size is not None and exchange.received < demands.size:
-        raise exchange.interrupted(f"the connection, and with it the body, ended before {demands.size} bytes")
+    if cut and expectations.size is not None and exchange.received < expectations.size:
+        raise exchange.interrupted(f"the connection, and with it the body, ended before {expectations.size} bytes")
 
 
 _UNSATISFIED: Final = re.compile(r"bytes \*/([0-9]{1,19})")
@@ -301,5 +301,5 @@ async def _first(response: aiohttp.ClientResponse, exchange: Exchange, wanted: i
     body = bytearray()
     while len(body) < wanted and (piece := await next_piece(response.content, exchange)):
         body += piece
-        exchange.received = len(body)
+        exchange.advance(len(piece))
     return bytes(body[:wanted])

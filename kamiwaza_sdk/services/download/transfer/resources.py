@@ -187,8 +187,8 @@ def _end(job: _Job, result: Any, raised: BaseException | None) -> None:  # Any: 
         job.future.set_exception(raised)
 
 
-class Stop:
-    """Is said once, from any thread. As `threading.Event`, without what waiting for it would need, at a tenth of it."""
+class CancelFlag:
+    """A flag that any thread sets once: a `threading.Event` without waiting, at a tenth of its cost."""
 
     __slots__ = ("_said",)
 
@@ -196,11 +196,11 @@ class Stop:
         self._said = False
 
     def set(self) -> None:
-        """Say it."""
+        """Set the flag."""
         self._said = True
 
     def is_set(self) -> bool:
-        """Return whether it was said."""
+        """Return whether the flag is set."""
         return self._said
 
 
@@ -254,11 +254,11 @@ class Resources:
             await self.threads.close()
 
 
-class Slots:
-    """A semaphore that says whether somebody waits: who holds more than one slot then gives back what was borrowed.
+class ConnectionLimiter:
+    """A semaphore that tells how many wait, so that a transfer over several connections gives back what it borrowed.
 
     Args:
-        count: How many there are.
+        count: The number of places.
     """
 
     def __init__(self, count: int) -> None:
@@ -267,18 +267,18 @@ class Slots:
 
     @property
     def wanted(self) -> int:
-        """How many wait for one."""
+        """The number of requests that wait."""
         return len(self._waiting)
 
     def borrow(self) -> bool:
-        """Take one if it is free, to be given back by `release`."""
+        """Take a place if one is free, to be given back by `release`."""
         if not self._free:
             return False
         self._free -= 1
         return True
 
     def release(self) -> None:
-        """Give one back, to whoever has waited longest."""
+        """Give a place back, to the request that has waited longest."""
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():  # else it was cancelled

@@ -1,10 +1,37 @@
-"""One file's way here: who brings it, what is here of it already, the requests, and the last step."""
+"""Runs the transfer of one file, as a state machine.
+
+Each state is a method of `Transfer`, which returns the next state, or the result::
+
+    ACQUIRE ──── another holds the lock ─────────────> FOLLOW ──> ACQUIRE
+     │  └─────── the file is there, verified ────────> result
+     │
+     │ the lock is ours, and the partial file recovered (by `Acquisition`, in the same step)
+     v
+    REQUEST ──── the partial file is complete ───────> PUBLISH
+     │ │ │ └──── 304 ────────────────────────────────> result (not modified)
+     │ │ └────── 416, or a 206 of another content ───> RESTART ──> REQUEST
+     │ │
+     │ │ 206: goes on at the offset; 200: begins at 0
+     │ v
+     │ RECEIVE ─ the server gives no segments ───────> REQUEST, over one connection
+     │ │   └──── the body has a content coding ──────> DECODE ──> PUBLISH
+     │ v
+     │ PUBLISH ──────────────────────────────────────> result
+     │
+     └ a retryable error, in any state from here on: BACKOFF (by `Attempts`) ──> REQUEST
+       another digest than expected, once: BACKOFF ──> RESTART
+
+RECEIVE ends by verifying the size and the digest, DECODE by verifying those of the decoded body. Whatever the end, the
+lock is released, and the partial file stays only where a later transfer could go on with it.
+"""
 
 import asyncio
-import functools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial as bind
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -17,28 +44,26 @@ from kamiwaza_sdk.services.download.exceptions import (
     SizeMismatchException,
     UnexpectedEncodingException,
 )
-from kamiwaza_sdk.services.download.http.client import Network
 from kamiwaza_sdk.services.download.http.coding import content_codings
 from kamiwaza_sdk.services.download.http.hosts import redact
-from kamiwaza_sdk.services.download.http.requests import Rest, answer, header_of
-from kamiwaza_sdk.services.download.http.responses import Exchange
+from kamiwaza_sdk.services.download.http.requests import Exchange, Rest, answer, header_of
 from kamiwaza_sdk.services.download.partial.file import Partial
 from kamiwaza_sdk.services.download.partial.journal import Header, key_of
 from kamiwaza_sdk.services.download.progress import Reporter
 from kamiwaza_sdk.services.download.schemas import DownloadResult, Validators
-from kamiwaza_sdk.services.download.transfer.acquire import Approach, Standing
-from kamiwaza_sdk.services.download.transfer.connections import Swarm
-from kamiwaza_sdk.services.download.transfer.expectations import Demands, Order
-from kamiwaza_sdk.services.download.transfer.receive import receive
-from kamiwaza_sdk.services.download.transfer.resources import Resources, Slots
-from kamiwaza_sdk.services.download.transfer.source import (
-    NoPartsException,
-    Source,
-    StartAgain,
+from kamiwaza_sdk.services.download.transfer.acquire import Acquisition, ExistingFile
+from kamiwaza_sdk.services.download.transfer.connections import (
+    NoSegmentsException,
+    ParallelReceiver,
+    RestartRequired,
+    SegmentSource,
+    accepts_ranges,
     continues,
-    has_parts,
     names_same,
 )
+from kamiwaza_sdk.services.download.transfer.expectations import ResolvedRequest
+from kamiwaza_sdk.services.download.transfer.receive import receive
+from kamiwaza_sdk.services.download.transfer.resources import ConnectionLimiter, Resources
 from kamiwaza_sdk.services.download.transfer.write import SLOT_SIZE, FileSink, MemorySink
 
 if TYPE_CHECKING:
@@ -50,231 +75,269 @@ if TYPE_CHECKING:
 _LOG: Final = logging.getLogger("kamiwaza_sdk.download")
 
 _T = TypeVar("_T")
-#: Of what is not what was demanded nothing is worth keeping.
-_WRONG: Final = (
+_State = Callable[[], Awaitable["_State | DownloadResult"]]
+#: After these errors the received bytes are of no use: they are not the expected content.
+_WRONG_CONTENT: Final = (
     ChecksumMismatchException,
     SizeMismatchException,
     DownloadTooLargeException,
     UnexpectedEncodingException,
 )
-#: How long who waits for another's download sleeps before looking again, in seconds.
-_LOOK: Final = 0.05
+#: Seconds between two attempts to acquire a lock that another holds.
+_FOLLOW_INTERVAL: Final = 0.05
 
 
-class Flight:
-    """Brings one file, or waits until somebody else has.
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """An answer whose body is still to be received.
+
+    Attributes:
+        response: The answer.
+        exchange: Its progress.
+        connection: Closes the answer, and gives back its place in the limit of connections.
+        codings: The content codings of the body.
+        header: What the answer says of the content.
+        resumes: Whether the body goes on where the partial file ends.
+    """
+
+    response: "aiohttp.ClientResponse"
+    exchange: Exchange
+    connection: AsyncExitStack
+    codings: tuple[str, ...]
+    header: Header
+    resumes: bool
+
+
+class Transfer:
+    """Brings one file to its path, or waits until another transfer has.
 
     Args:
-        order: What is asked for.
+        request: The resolved request.
         config: The settings.
         resources: The session and the threads.
-        slots: Give leave to have a request under way, or several.
-        reporter: Told how far it is.
-        keep_partial: Asked, at its end, whether what is unfinished is to stay, where that is worth it.
+        limiter: Limits the requests under way.
+        reporter: Receives the progress.
+        attempts: The budget of attempts.
+        keep_partial: Called at the end of an unfinished transfer. Returns whether the partial file may stay.
     """
 
     def __init__(
         self,
-        order: Order,
+        request: ResolvedRequest,
         *,
         config: DownloadConfig,
         resources: Resources,
-        slots: Slots,
+        limiter: ConnectionLimiter,
         reporter: Reporter,
+        attempts: "Attempts",
         keep_partial: Callable[[], bool],
     ) -> None:
-        self._keep_partial = keep_partial
-        self._order = order
+        self._request = request
         self._config = config
         self._resources = resources
-        self._slots = slots
+        self._limiter = limiter
         self._reporter = reporter
-        self._url = order.shown
-        self._key = key_of(str(order.url))
-        self._approach = Approach(
-            order.into, order.demands, url=self._url, key=self._key, path=order.path, mode=resources.mode
+        self._attempts = attempts
+        self._keep_partial = keep_partial
+        self._url = request.shown
+        self._key = key_of(str(request.url))
+        self._acquisition = Acquisition(
+            request.into, request.expectations, url=self._url, key=self._key, path=request.path, mode=resources.mode
         )
         self._began = time.monotonic()
         self._fetched = 0
         self._connections = config.max_connections
-        self._is_wrong = False
 
-    async def run(self, attempts: "Attempts") -> DownloadResult:
-        """Return once the file stands at its path, verified and durable.
+    async def run(self) -> DownloadResult:
+        """Return when the file is at its path, verified and durable.
 
         Raises:
-            DownloadException: It does not.
+            DownloadException: The transfer failed.
         """
-        network = await self._resources.network()
-        network.check(self._order.url, url=self._url)  # also where another has brought it, who may ask where we may not
+        self._network = await self._resources.network()
+        # Also where another transfer has brought the file: it may be allowed hosts that this one is not.
+        self._network.check(self._request.url, url=self._url)
+        is_wrong = False
         try:
-            found = await self._approached()
-            if isinstance(found, Standing):
-                self._reporter.reused = found.size
-                self._reporter.finish(found.size, found.size)
-                return self._result(found.header, found.path, size=found.size, sha256=found.sha256, reused=found.size)
-            return await self._flown(found, network, attempts)
-        except _WRONG:
-            if self._fetched:  # else what is here is an earlier download's, which may have demanded something else
-                self._keep_partial = lambda: False
+            return await _run(self._acquire)
+        except _WRONG_CONTENT:
+            # Bytes of an earlier transfer, which may have had other expectations, stay.
+            is_wrong = self._fetched > 0
             raise
         finally:
-            await self._leave()
+            await self._leave(is_wrong=is_wrong)
 
-    async def _flown(self, partial: Partial, network: Network, attempts: "Attempts") -> DownloadResult:
-        try:
-            return await attempts.run(lambda: self._attempt(partial, network))
-        except ChecksumMismatchException as error:
-            await self._in_thread(functools.partial(partial.refuse, error.actual))
-            raise
+    async def _acquire(self) -> _State | DownloadResult:
+        found = await self._in_thread(self._acquisition.attempt)
+        if found is None:
+            return self._follow
+        if isinstance(found, ExistingFile):
+            self._reporter.reused = found.size
+            self._reporter.finish(found.size, found.size)
+            return self._result(found.header, found.path, size=found.size, sha256=found.sha256, reused=found.size)
+        return bind(self._attempt, found)
 
-    async def _approached(self) -> Standing | Partial:
-        """Wait for the right to bring it, or until that is superfluous."""
-        while (found := await self._in_thread(self._approach.attempt)) is None:
-            self._reporter.advance(*await self._in_thread(self._approach.glance))
-            await asyncio.sleep(_LOOK)
-        return found
+    async def _follow(self) -> _State:
+        self._reporter.advance(*await self._in_thread(self._acquisition.progress))
+        await asyncio.sleep(_FOLLOW_INTERVAL)
+        return self._acquire
 
-    async def _attempt(self, partial: Partial, network: Network) -> DownloadResult:
-        """Ask for what is missing; for all of it where that cannot be had, or turned out to be of something else."""
-        if partial.offset and (self._is_wrong or not partial.resumable):
-            await self._in_thread(partial.restart)
-        self._is_wrong = False
-        while True:
+    async def _attempt(self, partial: Partial) -> DownloadResult:
+        """Run the states from REQUEST on, again after each retryable error."""
+        is_right = True
+
+        async def attempt() -> DownloadResult:
+            nonlocal is_right
+            start = self._request_rest if is_right and partial.resumable else self._restart
+            is_right = True
             try:
-                return await self._bring(partial, network)
-            except NoPartsException:
-                self._connections = 1
-                continue
-            except StartAgain:
-                self._connections = 1
-                await self._in_thread(partial.restart)
+                return await _run(bind(start, partial))
             except ChecksumMismatchException:
-                self._is_wrong, self._connections = True, 1
+                is_right, self._connections = False, 1
                 raise
 
-    async def _bring(self, partial: Partial, network: Network) -> DownloadResult:
-        if self._is_whole(partial):
-            self._order.demands.check_announced(partial.offset, url=self._url)  # who left it may have demanded less
-            return await self._published(
-                partial, partial.publish, size=partial.offset, total=partial.offset, answered=None
-            )
+        try:
+            return await self._attempts.run(attempt)
+        except ChecksumMismatchException as error:
+            await self._in_thread(bind(partial.refuse, error.actual))
+            raise
+
+    async def _restart(self, partial: Partial) -> _State:
+        if partial.offset:
+            await self._in_thread(partial.restart)
+        return bind(self._request_rest, partial)
+
+    async def _request_rest(self, partial: Partial) -> _State | DownloadResult:
+        if self._is_complete(partial):
+            # The transfer that left it may have had another limit.
+            self._request.expectations.check_announced(partial.offset, url=self._url)
+            return bind(self._publish, partial, partial.publish, size=partial.offset, total=partial.offset)
         exchange = Exchange(self._url, self._config.connect_timeout, self._config.stall_timeout)
-        async with self._slots, await self._answer(network, partial, exchange) as response:
+        async with AsyncExitStack() as connection:
+            await connection.enter_async_context(self._limiter)
+            response = await connection.enter_async_context(await self._answer(partial, exchange))
             if response.status == HTTPStatus.NOT_MODIFIED:
                 return self._not_modified(response, exchange)
-            answered, publish = await self._received(partial, network, exchange, response)
+            try:
+                resumes = await self._resumes(partial, response)
+            except RestartRequired:
+                self._connections = 1
+                return bind(self._restart, partial)
+            self._reporter.reused = partial.reused
+            exchange.begin(partial.offset, response.content_length)
+            # What an earlier answer said of its content holds only for an answer that goes on with it.
+            header = self._header(response, size=exchange.announced, sha256=self._request.expectations.sha256)
             codings = content_codings(response)
-        if codings:
-            await self._in_thread(lambda: partial.decode(codings, self._order.demands))
-            exchange.received = exchange.announced = partial.offset
-        return await self._published(
-            partial, publish, size=exchange.received, total=exchange.announced, answered=answered
+            received = _Answer(response, exchange, connection.pop_all(), codings, header, resumes)
+            return bind(self._receive, partial, received)
+
+    async def _receive(self, partial: Partial, received: _Answer) -> _State:
+        exchange, expectations = received.exchange, self._request.expectations
+        if received.codings:
+            expectations = expectations.of_coded_body
+        async with received.connection:
+            try:
+                expectations.check_announced(exchange.announced, url=self._url)
+                announced = exchange.announced
+                if not (received.resumes or received.codings) and announced is not None and announced <= SLOT_SIZE:
+                    body = MemorySink()
+                    await receive(
+                        received.response, body, exchange=exchange, expectations=expectations, reporter=self._reporter
+                    )
+                    publish: Callable[[], None] = bind(partial.store, body, received.header)
+                else:
+                    header = (partial.header if received.resumes else None) or received.header
+                    async with FileSink(
+                        partial,
+                        buffer_size=self._config.buffer_size,
+                        threads=self._resources.threads,
+                        ready=lambda: partial.expect(header, exchange.announced),
+                    ) as file:
+                        await receive(
+                            received.response,
+                            file,
+                            exchange=exchange,
+                            expectations=expectations,
+                            reporter=self._reporter,
+                            parallel=self._parallel(header, received),
+                        )
+                    publish = partial.publish
+            except NoSegmentsException:
+                self._connections = 1
+                return bind(self._request_rest, partial)
+            finally:
+                self._fetched += exchange.received - exchange.start
+        if received.codings:
+            return bind(self._decode, partial, received)
+        return bind(
+            self._publish,
+            partial,
+            publish,
+            size=exchange.received,
+            total=exchange.announced,
+            answered=received.header,
         )
 
-    async def _published(
-        self, partial: Partial, publish: Callable[[], None], *, size: int, total: int | None, answered: Header | None
+    async def _decode(self, partial: Partial, received: _Answer) -> _State:
+        await self._in_thread(lambda: partial.decode(received.codings, self._request.expectations))
+        size = partial.offset
+        return bind(self._publish, partial, partial.publish, size=size, total=size, answered=received.header)
+
+    async def _publish(
+        self,
+        partial: Partial,
+        publish: Callable[[], None],
+        *,
+        size: int,
+        total: int | None,
+        answered: Header | None = None,
     ) -> DownloadResult:
         self._reporter.reused = partial.reused
         self._reporter.finish(size, total)
         await self._in_thread(publish)
-        header = self._told(partial, answered)
+        header = partial.header
+        assert header is not None, "a published file has a header"
+        if header.url != self._key:  # begun from another URL: report what this one said of the content
+            header = answered or Header(url=self._key, final_url=self._url)
         return self._result(
-            header, self._order.into, size=partial.offset, sha256=partial.sha256(), reused=partial.reused
+            header, self._request.into, size=partial.offset, sha256=partial.sha256(), reused=partial.reused
         )
 
-    def _told(self, partial: Partial, answered: Header | None) -> Header:
-        """Return what our own URL said of the content; what it was begun with may have come from another."""
-        header = partial.header
-        assert header is not None, "what is published has one"
-        if header.url == self._key:
-            return header
-        return answered or Header(url=self._key, final_url=self._url)
+    def _is_complete(self, partial: Partial) -> bool:
+        """Return whether only the name is missing: an earlier transfer died just before."""
+        header, sha256 = partial.header, self._request.expectations.sha256
+        return header is not None and partial.offset == header.size and partial.sha256() == sha256
 
-    def _is_whole(self, partial: Partial) -> bool:
-        """Whether nothing is missing but the name: who brought it died just before."""
+    async def _answer(self, partial: Partial, exchange: Exchange) -> "aiohttp.ClientResponse":
         header = partial.header
-        return header is not None and partial.offset == header.size and partial.sha256() == self._order.demands.sha256
-
-    async def _answer(self, network: Network, partial: Partial, exchange: Exchange) -> "aiohttp.ClientResponse":
-        order, header = self._order, partial.header
         condition = header.condition if header is not None and header.url == self._key else None
-        rest = Rest(partial.offset, condition) if partial.offset else None
         return await answer(
-            network,
-            order.url,
+            self._network,
+            self._request.url,
             exchange=exchange,
-            validators=order.validators,
-            rest=rest,
-            coded=order.demands.sha256 is not None,  # which tells what to make of it
+            validators=self._request.validators,
+            rest=Rest(partial.offset, condition) if partial.offset else None,
+            coded=self._request.expectations.sha256 is not None,  # it verifies a decoded body
         )
 
-    async def _received(
-        self, partial: Partial, network: Network, exchange: Exchange, response: "aiohttp.ClientResponse"
-    ) -> tuple[Header, Callable[[], None]]:
-        """Return what was answered, and what is left to do once every byte is here, and right."""
-        codings = content_codings(response)
-        demands = self._order.demands.of_coded_body if codings else self._order.demands
-        goes_on = partial.pieced = await self._goes_on(partial, response)
-        self._reporter.reused = partial.reused
-        exchange.begin(partial.offset, response.content_length)
-        demands.check_announced(exchange.announced, url=self._url)
-        # What an earlier answer said of its content holds only for what goes on with it, not for what begins anew.
-        answered = self._said(response, size=exchange.announced, sha256=self._order.demands.sha256)
-        try:
-            if not (goes_on or codings) and exchange.announced is not None and exchange.announced <= SLOT_SIZE:
-                body = MemorySink()
-                await receive(response, body, exchange=exchange, demands=demands, reporter=self._reporter)
-                return answered, functools.partial(partial.store, body, answered)
-            header = (partial.header if goes_on else None) or answered
-            await self._into_file(partial, network, header, exchange, response, demands=demands)
-            return answered, partial.publish
-        finally:
-            self._fetched += exchange.received - exchange.start
-
-    async def _into_file(
-        self,
-        partial: Partial,
-        network: Network,
-        header: Header,
-        exchange: Exchange,
-        response: "aiohttp.ClientResponse",
-        *,
-        demands: Demands,
-    ) -> None:
-        reporter = self._reporter
-        swarm = self._swarm(network, header, exchange, response)
-        try:
-            async with FileSink(
-                partial,
-                buffer_size=self._config.buffer_size,
-                threads=self._resources.threads,
-                ready=lambda: partial.expect(header, exchange.announced),
-            ) as file:
-                await receive(response, file, exchange=exchange, demands=demands, reporter=reporter, swarm=swarm)
-        finally:
-            partial.pieced = partial.pieced or (swarm is not None and swarm.spread)
-
-    def _swarm(
-        self, network: Network, header: Header, exchange: Exchange, response: "aiohttp.ClientResponse"
-    ) -> Swarm | None:
-        """Return what can bring parts, where they are to be had, and cannot be mixed up with those of another."""
-        if self._connections == 1 or not header.provable or not has_parts(response) or content_codings(response):
+    def _parallel(self, header: Header, received: _Answer) -> ParallelReceiver | None:
+        """Return a receiver over several connections, where segments of another content would be recognised."""
+        if self._connections == 1 or not header.provable or not accepts_ranges(received.response) or received.codings:
             return None
-        source = Source(network, self._order.url, header, self._is_named(header), exchange)
-        return Swarm(source, limit=self._connections, slots=self._slots)
+        source = SegmentSource(self._network, self._request.url, header, self._is_named(header), received.exchange)
+        return ParallelReceiver(source, limit=self._connections, limiter=self._limiter)
 
     def _is_named(self, header: Header) -> bool:
-        """Whether our own URL named the content by anything."""
+        """Return whether the content has a validator of the server at our URL."""
         return header.url == self._key and bool(header.etag or header.last_modified)
 
-    async def _goes_on(self, partial: Partial, response: "aiohttp.ClientResponse") -> bool:
-        """Return whether an answer goes on with what is here, which is dropped where it does not.
+    async def _resumes(self, partial: Partial, response: "aiohttp.ClientResponse") -> bool:
+        """Return whether the body goes on with the partial file, which is emptied where it does not.
 
         Raises:
-            StartAgain: It is of another content, or may be, and no digest would tell.
+            RestartRequired: It is, or may be, of another content, and no digest would tell.
         """
-        header, sha256 = partial.header, self._order.demands.sha256
+        header, sha256 = partial.header, self._request.expectations.sha256
         if not partial.offset:
             return False
         if header is None or not continues(response, header, offset=partial.offset):
@@ -282,19 +345,19 @@ class Flight:
             return False
         if not (self._is_named(header) and names_same(response, header)):
             if sha256 is None:
-                raise StartAgain
+                raise RestartRequired
             await self._in_thread(lambda: partial.rely_on_digest(sha256))
         return True
 
-    def _said(self, response: "aiohttp.ClientResponse", *, size: int | None, sha256: str | None) -> Header:
-        final_url = self._url if response.url == self._order.url else redact(response.url)
+    def _header(self, response: "aiohttp.ClientResponse", *, size: int | None, sha256: str | None) -> Header:
+        final_url = self._url if response.url == self._request.url else redact(response.url)
         return header_of(response, self._key, final_url=final_url, size=size, sha256=sha256)
 
     def _not_modified(self, response: "aiohttp.ClientResponse", exchange: Exchange) -> DownloadResult:
         self._reporter.finish(exchange.received, exchange.announced)
-        header = self._said(response, size=None, sha256=None)
-        result = self._result(header, self._order.path, size=None, sha256=None, reused=0)
-        return result.model_copy(update={"validators": _kept(self._order.validators, header.validators)})
+        header = self._header(response, size=None, sha256=None)
+        result = self._result(header, self._request.path, size=None, sha256=None, reused=0)
+        return result.model_copy(update={"validators": _merged(self._request.validators, header.validators)})
 
     def _result(
         self, header: Header, path: Path, *, size: int | None, sha256: str | None, reused: int
@@ -314,14 +377,16 @@ class Flight:
         )
 
     async def _in_thread(self, job: Callable[[], _T]) -> _T:
-        """Return what `job` returns; when cancelled, only once it has come to its end."""
-        return await self._resources.threads.run(job, on_cancel=self._approach.stopped.set)
+        """Return the result of `job`. A cancellation stops the job, and is raised once it has ended."""
+        return await self._resources.threads.run(job, on_cancel=self._acquisition.stopped.set)
 
-    async def _leave(self) -> None:
-        """Give back what is held, come what may. Where that is refused, the result or error there is counts more."""
-        if self._approach.left:
+    async def _leave(self, *, is_wrong: bool) -> None:
+        """Release the lock. If the disk refuses to clear up, that is logged: the result or error counts more."""
+        if self._acquisition.left:
             return
-        leaving = self._resources.threads.start(lambda: self._approach.leave(keep=self._keep_partial()))
+        leaving = self._resources.threads.start(
+            lambda: self._acquisition.leave(keep=not is_wrong and self._keep_partial())
+        )
         cancelled = await settled(leaving)
         if isinstance(refusal := leaving.exception(), OSError):
             _LOG.warning("Could not clear up after %s: %s", self._url, refusal)
@@ -331,8 +396,15 @@ class Flight:
             leaving.result()
 
 
-def _kept(known: Validators | None, said: Validators) -> Validators:
-    """Return what names a state that has not changed: not every server says it again with its 304."""
+async def _run(state: _State) -> DownloadResult:
+    """Run one state after the other until one returns the result."""
+    while not isinstance(reached := await state(), DownloadResult):
+        state = reached
+    return reached
+
+
+def _merged(known: Validators | None, answered: Validators) -> Validators:
+    """Return the validators after a 304: not every server repeats them."""
     if known is None:
-        return said
-    return Validators(etag=said.etag or known.etag, last_modified=said.last_modified or known.last_modified)
+        return answered
+    return Validators(etag=answered.etag or known.etag, last_modified=answered.last_modified or known.last_modified)

@@ -1,11 +1,11 @@
-"""Writing: received bytes go to memory, or through a ring buffer to a thread that hashes them and writes the file.
+"""Sinks of received bytes: memory, or a ring buffer that a thread hashes and writes into the partial file.
 
-The event loop receives into a free slot and hands it over when it is full; it waits only while none is free. Handing
-over the received pieces themselves would save a copy, and cost more: they are a tenth as large, so the two threads
+The event loop receives into a free slot of the ring, and hands it over when it is full. It waits only while no slot is
+free. Handing over the pieces themselves would save a copy but cost more: they are a tenth as large, so the two threads
 would contend for the interpreter's lock ten times as often, each time with new memory.
 
-One thread writes and hashes, whatever the number of connections: both release the interpreter's lock, and the bytes are
-still in the processor's cache.
+One thread hashes and writes, for any number of connections: both release the interpreter's lock, and the bytes are
+still in the CPU's cache.
 """
 
 import asyncio
@@ -22,28 +22,28 @@ from kamiwaza_sdk.services.download.transfer.resources import Threads
 
 
 class Writer(Protocol):
-    """Who writes what is handed over."""
+    """Writes full slots into a file."""
 
     def check(self) -> None:
-        """Raise what it failed with, if it did."""
+        """Raise the error of the writer, if it failed."""
 
     def put(self, filled: "Filled") -> None:
-        """Write it, in a while, and give the slot back to its lane."""
+        """Write the slot later, and give it back to its ring."""
 
 
-class Lane:
-    """A stretch of the file that is received in order.
+class RingBuffer:
+    """A ring buffer for one segment of the file, whose bytes arrive in order.
 
     Args:
-        writer: Who writes it.
-        at: Where it begins.
+        writer: Writes the full slots.
+        at: The offset of the segment in the file.
         slot_size: Bytes of a slot.
-        slots: How many there may be.
+        slots: The largest number of slots.
 
     Attributes:
-        at: Where the next byte belongs.
-        end: Where it ends, if that is known.
-        waits: How often what arrives had to wait for something here: for room, or for the event loop.
+        at: The offset of the next byte.
+        end: The offset after the last byte, if known.
+        waits: How often received bytes had to wait for a free slot, or for the event loop.
     """
 
     def __init__(self, writer: Writer, at: int = 0, *, slot_size: int, slots: int) -> None:
@@ -54,24 +54,24 @@ class Lane:
         self._slot_size = slot_size
         self._unmade = slots
         self._free: list[bytearray] = []
-        self._slot: bytearray | None = None
+        self._limiter: bytearray | None = None
         self._filled = 0
         self._news = asyncio.Event()
         self._on_room: Callable[[], None] | None = None
 
     @property
     def left(self) -> int:
-        """How many bytes are missing up to the end."""
-        assert self.end is not None, "asked only where it is known"
+        """The number of bytes missing up to the end."""
+        assert self.end is not None, "used only where the end is known"
         return self.end - self.at
 
     def move(self, at: int, end: int) -> None:
-        """Be about another stretch."""
+        """Begin another segment."""
         self.flush()
         self.at, self.end = at, end
 
     async def write(self, piece: bytes) -> None:
-        """Copy `piece` into the ring, waiting while it is full; what is behind the end of the lane is left out.
+        """Copy `piece` into the ring, waiting while it is full. Bytes behind the end of the segment are dropped.
 
         Raises:
             DownloadDiskException: Something before it could not be written.
@@ -93,19 +93,24 @@ class Lane:
             DownloadDiskException: Something before could not be written.
         """
         self._writer.check()
-        if self._slot is None:
+        if self._limiter is None:
             if self._free:
-                self._slot = self._free.pop()
+                self._limiter = self._free.pop()
             elif self._unmade:
                 self._unmade -= 1
-                self._slot = bytearray(self._slot_size)
+                self._limiter = bytearray(self._slot_size)
             else:
                 self.waits += 1
                 return None
-        return memoryview(self._slot)[self._filled :]
+        return memoryview(self._limiter)[self._filled :]
 
-    def advance(self, count: int) -> None:
-        """Take over that many bytes, written where `room` said."""
+    def end_at(self, end: int) -> None:
+        """Set where the segment ends."""
+        self.end = end
+
+    def advance(self, count: int, *, held_up: bool = False) -> None:
+        """Add `count` bytes, written where `room` said; `held_up` if the event loop was too busy to receive earlier."""
+        self.waits += held_up
         self.at += count
         self._filled += count
         if self._filled == self._slot_size:
@@ -116,10 +121,10 @@ class Lane:
         self._on_room = on_room
 
     def flush(self) -> None:
-        """Hand over what is there."""
-        if self._slot is not None and self._filled:
-            self._writer.put(Filled(self, self._slot, self._filled, self.at - self._filled))
-            self._slot, self._filled = None, 0
+        """Hand over the current slot."""
+        if self._limiter is not None and self._filled:
+            self._writer.put(Filled(self, self._limiter, self._filled, self.at - self._filled))
+            self._limiter, self._filled = None, 0
 
     def give_back(self, slot: bytearray) -> None:
         """Use a slot again."""
@@ -127,7 +132,7 @@ class Lane:
         self.wake()
 
     def wake(self) -> None:
-        """Have whoever waits for room look again."""
+        """Wake up those that wait for room."""
         self._news.set()
         on_room, self._on_room = self._on_room, None
         if on_room is not None:
@@ -136,9 +141,9 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """A slot that is handed over: its first `count` bytes belong at `offset`."""
+    """A slot to be written: its first `count` bytes belong at `offset`."""
 
-    lane: Lane
+    ring: RingBuffer
     slot: bytearray
     count: int
     offset: int
@@ -149,7 +154,7 @@ _SMALL: Final = 64 * 1024
 
 
 class Sink(Protocol):
-    """What a body is received into."""
+    """Receives a body."""
 
     @property
     def size(self) -> int:
@@ -157,7 +162,7 @@ class Sink(Protocol):
         ...
 
     async def write(self, piece: bytes) -> None:
-        """Take over `piece`, waiting while too much is under way."""
+        """Add `piece`, waiting while the buffer is full."""
 
     async def digest(self) -> str:
         """Return the SHA-256 of everything written, once all of it has arrived where it goes."""
@@ -205,22 +210,22 @@ class FileSink:
         ready: What to do in that thread before the first byte.
 
     Attributes:
-        lane: Where the bytes arrive that follow those that are here.
-        moved: Set when something is written.
+        ring: Takes the bytes that follow the partial file.
+        moved: Set when a slot has been written.
     """
 
     def __init__(self, partial: Partial, *, buffer_size: int, threads: Threads, ready: Callable[[], None]) -> None:
         slot_size = min(SLOT_SIZE, buffer_size // 4)
-        self.lane: Lane = Lane(self, partial.offset, slot_size=slot_size, slots=buffer_size // slot_size)
+        self.ring: RingBuffer = RingBuffer(self, partial.offset, slot_size=slot_size, slots=buffer_size // slot_size)
         self.moved: asyncio.Event = asyncio.Event()
-        self._lanes = [self.lane]
+        self._rings = [self.ring]
         self._partial = partial
         self._buffer_size = buffer_size
         self._full: SimpleQueue[Filled | None] = SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._threads = threads
         self._ready = ready
-        self._absorbed: asyncio.Future[None] | None = None
+        self._written: asyncio.Future[None] | None = None
 
     @property
     def size(self) -> int:
@@ -228,28 +233,28 @@ class FileSink:
         return self._partial.offset
 
     async def __aenter__(self) -> Self:
-        self._absorbed = self._threads.start(self._absorb)
-        self._absorbed.add_done_callback(self._on_absorbed)
+        self._written = self._threads.start(self._write_slots)
+        self._written.add_done_callback(self._on_written)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.lane.notify(None)
-        self.lane.flush()
+        self.ring.notify(None)
+        self.ring.flush()
         self._full.put(None)
         cancelled = await settled(self._running())
         if cancelled is not None:
             raise cancelled
 
     @contextmanager
-    def another(self, share: int) -> Generator[Lane]:
-        """Yield a lane for what comes from elsewhere in the file, one of `share` that have one buffer together."""
-        lane = Lane(self, slot_size=max(_SMALL, self._buffer_size // (2 * share)), slots=2)
-        self._lanes.append(lane)
+    def another(self, share: int) -> Generator[RingBuffer]:
+        """Yield a ring for another segment of the file, one of `share` rings that divide one buffer."""
+        ring = RingBuffer(self, slot_size=max(_SMALL, self._buffer_size // (2 * share)), slots=2)
+        self._rings.append(ring)
         try:
-            yield lane
+            yield ring
         finally:
-            lane.flush()
-            self._lanes.remove(lane)
+            ring.flush()
+            self._rings.remove(ring)
 
     async def write(self, piece: bytes) -> None:
         """Copy `piece` into the ring, waiting while it is full.
@@ -257,10 +262,10 @@ class FileSink:
         Raises:
             DownloadDiskException: Something before it could not be written.
         """
-        await self.lane.write(piece)
+        await self.ring.write(piece)
 
     def check(self) -> None:
-        """Return if nothing was refused yet.
+        """Raise the error of the writing thread, if it failed.
 
         Raises:
             DownloadDiskException: Something could not be written.
@@ -269,7 +274,7 @@ class FileSink:
             self._running().result()  # raises: nothing ends it early but an error
 
     def put(self, filled: Filled) -> None:
-        """Have it written, and the slot given back."""
+        """Queue a slot for the writing thread."""
         self._full.put(filled)
 
     async def digest(self) -> str:
@@ -278,27 +283,27 @@ class FileSink:
         Raises:
             DownloadDiskException: Something could not be written.
         """
-        self.lane.flush()
+        self.ring.flush()
         self._full.put(None)
         await asyncio.shield(self._running())
         return self._partial.sha256()
 
     def _running(self) -> asyncio.Future[None]:
-        assert self._absorbed is not None, "not entered"
-        return self._absorbed
+        assert self._written is not None, "not entered"
+        return self._written
 
-    def _on_absorbed(self, absorbed: asyncio.Future[None]) -> None:
+    def _on_written(self, absorbed: asyncio.Future[None]) -> None:
         if not absorbed.cancelled():
             absorbed.exception()  # marked as seen, should nobody ask any more
         self.moved.set()
-        for lane in self._lanes:
-            lane.wake()
+        for ring in self._rings:
+            ring.wake()
 
     def _give_back(self, filled: Filled) -> None:
-        filled.lane.give_back(filled.slot)
+        filled.ring.give_back(filled.slot)
         self.moved.set()
 
-    def _absorb(self) -> None:
+    def _write_slots(self) -> None:
         self._ready()
         for filled in iter(self._full.get, None):
             with memoryview(filled.slot)[: filled.count] as piece:

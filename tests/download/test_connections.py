@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from kamiwaza_sdk import DownloadConfig, DownloadResult, DownloadService
-from kamiwaza_sdk.services.download.http.responses import Exchange, next_piece
+from kamiwaza_sdk.services.download.http.requests import Exchange, next_piece
 from kamiwaza_sdk.services.download.transfer import connections
 from kamiwaza_sdk.testing import (
     Changed,
@@ -35,7 +35,7 @@ from kamiwaza_sdk.types import DownloadProgress
 from tests.download.helpers import descriptors, digest, entries, threads
 
 MIB = 1024**2
-PART = 8 * MIB
+SEGMENT_SIZE = 8 * MIB
 BODY = GeneratedBody(64 * MIB, seed=1)
 #: One connection would take more than three seconds.
 SLOW = Rate(20 * MIB)
@@ -98,7 +98,7 @@ async def test_connections_are_doubled_while_that_makes_it_faster(
     assert received == sorted(received)
     assert result.bytes_fetched == body.size
     parts = [part for request in faulty_server.requests if (part := asked(request))]
-    assert max(last - first + 1 for first, last in parts) == PART
+    assert max(last - first + 1 for first, last in parts) == SEGMENT_SIZE
     assert len({request.client for request in faulty_server.requests}) < len(faulty_server.requests)
 
 
@@ -244,7 +244,7 @@ async def test_of_a_slow_part_others_bring_what_they_can(
     assert result.bytes_fetched == BODY.size
     slow = faulty_server.requests[1]
     first, last = asked(slow) or (0, 0)
-    assert slow.sent < PART
+    assert slow.sent < SEGMENT_SIZE
     assert any(first < begin <= last for begin, _ in filter(None, map(asked, faulty_server.requests)))
 
 
@@ -335,21 +335,21 @@ async def test_a_connection_that_breaks_while_another_makes_way_is_no_end(
     """In the same turn of the event loop, as happens where somebody blocks it for a moment."""
     streams: dict[object, aiohttp.StreamReader] = {}
     lost: list[aiohttp.StreamReader] = []
-    make_way = connections.Swarm._make_way
+    yield_connections = connections.ParallelReceiver._yield_connections
 
     async def note(content: aiohttp.StreamReader, exchange: Exchange) -> bytes:
         streams[asyncio.current_task()] = content
         return await next_piece(content, exchange)
 
-    def make_way_and_lose_the_other(swarm: connections.Swarm) -> None:
-        other = streams.get(swarm._workers[0])
-        if swarm._slots.wanted and len(swarm._workers) == 2 and other is not None and not lost:
+    def yield_connections_and_lose_the_other(parallel: connections.ParallelReceiver) -> None:
+        other = streams.get(parallel._workers[0])
+        if parallel._limiter.wanted and len(parallel._workers) == 2 and other is not None and not lost:
             other.set_exception(aiohttp.ClientPayloadError("lost"))
             lost.append(other)
-        make_way(swarm)
+        yield_connections(parallel)
 
     monkeypatch.setattr(connections, "next_piece", note)
-    monkeypatch.setattr(connections.Swarm, "_make_way", make_way_and_lose_the_other)
+    monkeypatch.setattr(connections.ParallelReceiver, "_yield_connections", yield_connections_and_lose_the_other)
     url = faulty_server.add("/m", body=BODY, always=Rate(8 * MIB))
     settings = {"max_concurrency": 2, "max_attempts": 2, "retry_pause": 0}
     async with DownloadService(config.model_copy(update=settings)) as downloads:

@@ -3,39 +3,43 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kamiwaza_sdk.services.download.transfer.connections import PART, Parts
+from kamiwaza_sdk.services.download.transfer.connections import SEGMENT_SIZE, SegmentQueue
 
-TOTAL = 3 * PART + 5
+TOTAL = 3 * SEGMENT_SIZE + 5
 
 
 def test_parts_come_in_order_and_end_with_the_file() -> None:
-    parts = Parts(PART, TOTAL)
+    parts = SegmentQueue(SEGMENT_SIZE, TOTAL)
     assert [parts.take(within=TOTAL) for _ in range(4)] == [
-        (PART, 2 * PART),
-        (2 * PART, 3 * PART),
-        (3 * PART, TOTAL),
+        (SEGMENT_SIZE, 2 * SEGMENT_SIZE),
+        (2 * SEGMENT_SIZE, 3 * SEGMENT_SIZE),
+        (3 * SEGMENT_SIZE, TOTAL),
         None,
     ]
     assert parts.taken
 
 
 def test_none_is_given_out_that_ends_too_far_ahead() -> None:
-    parts = Parts(0, TOTAL)
-    assert [parts.take(within=PART - 1), parts.take(within=PART), parts.take(within=PART)] == [None, (0, PART), None]
+    parts = SegmentQueue(0, TOTAL)
+    assert [parts.take(within=SEGMENT_SIZE - 1), parts.take(within=SEGMENT_SIZE), parts.take(within=SEGMENT_SIZE)] == [
+        None,
+        (0, SEGMENT_SIZE),
+        None,
+    ]
     assert not parts.taken
 
 
 def test_what_was_given_back_comes_first_and_the_foremost_of_it_before_all() -> None:
-    parts = Parts(2 * PART, TOTAL)
-    parts.give_back(PART + 7, 2 * PART)
-    parts.give_back(3, PART)
-    parts.give_back(PART, PART)  # nothing
-    assert [parts.take(within=0) for _ in range(3)] == [(3, PART), (PART + 7, 2 * PART), None]
+    parts = SegmentQueue(2 * SEGMENT_SIZE, TOTAL)
+    parts.give_back(SEGMENT_SIZE + 7, 2 * SEGMENT_SIZE)
+    parts.give_back(3, SEGMENT_SIZE)
+    parts.give_back(SEGMENT_SIZE, SEGMENT_SIZE)  # nothing
+    assert [parts.take(within=0) for _ in range(3)] == [(3, SEGMENT_SIZE), (SEGMENT_SIZE + 7, 2 * SEGMENT_SIZE), None]
 
 
-@given(st.lists(st.floats(0, 1), max_size=30), st.integers(0, 5 * PART))
+@given(st.lists(st.floats(0, 1), max_size=30), st.integers(0, 5 * SEGMENT_SIZE))
 def test_together_they_are_the_file_however_much_of_each_is_given_back(done: list[float], total: int) -> None:
-    parts, brought = Parts(0, total), list[tuple[int, int]]()
+    parts, brought = SegmentQueue(0, total), list[tuple[int, int]]()
     for share in [*done, *[1.0] * 9]:
         part = parts.take(within=total)
         if part is not None:

@@ -18,7 +18,7 @@ from kamiwaza_sdk import (
     DownloadService,
     DownloadStatusException,
 )
-from kamiwaza_sdk.services.download.transfer.acquire import Approach
+from kamiwaza_sdk.services.download.transfer.acquire import Acquisition
 from kamiwaza_sdk.testing import FaultyServer, GeneratedBody, Rate, Stall, Status, Truncate
 from tests.download.helpers import descriptors, digest, entries, threads
 
@@ -88,9 +88,9 @@ async def test_who_waits_sees_how_far_it_is(
             break
     seen: list[DownloadProgress] = []
     follower = asyncio.create_task(downloads.download(url, target, progress=seen.append))
-    while not any(glance.received >= 4 * MIB for glance in seen):  # noqa: ASYNC110 - a callback tells
+    while not any(progress.received >= 4 * MIB for progress in seen):  # noqa: ASYNC110 - a callback tells
         await asyncio.sleep(0.01)
-    assert {glance.total for glance in seen if glance.received} == {BODY.size}
+    assert {progress.total for progress in seen if progress.received} == {BODY.size}
     await asyncio.to_thread(faulty_server.release)
     assert (await follower).sha256 == (await leader).sha256 == SHA256
     assert body_bytes([await leader, await follower]) == BODY.size
@@ -198,7 +198,7 @@ async def test_what_goes_wrong_while_clearing_up_replaces_neither_result_nor_err
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(Approach, "leave", refuse)
+    monkeypatch.setattr(Acquisition, "leave", refuse)
     with pytest.raises(DownloadStatusException):
         await downloads.download(faulty_server.url("/missing"), target)
     whole = SMALL.read()

@@ -4,16 +4,16 @@ import asyncio
 
 import pytest
 
-from kamiwaza_sdk.services.download.transfer.resources import Slots
+from kamiwaza_sdk.services.download.transfer.resources import ConnectionLimiter
 
 
-async def waiter(slots: Slots, order: list[str], name: str) -> None:
+async def waiter(slots: ConnectionLimiter, order: list[str], name: str) -> None:
     async with slots:
         order.append(name)
 
 
 async def test_who_waited_longest_is_next() -> None:
-    slots, order = Slots(1), list[str]()
+    slots, order = ConnectionLimiter(1), list[str]()
     async with slots:
         calls = [asyncio.create_task(waiter(slots, order, name)) for name in "abc"]
         await asyncio.sleep(0)
@@ -23,7 +23,7 @@ async def test_who_waited_longest_is_next() -> None:
 
 
 async def test_only_what_is_free_can_be_borrowed() -> None:
-    slots = Slots(2)
+    slots = ConnectionLimiter(2)
     async with slots:
         assert [slots.borrow(), slots.borrow()] == [True, False]
         slots.release()
@@ -31,7 +31,7 @@ async def test_only_what_is_free_can_be_borrowed() -> None:
 
 
 async def test_what_is_given_back_while_somebody_waits_cannot_be_borrowed() -> None:
-    slots, order = Slots(1), list[str]()
+    slots, order = ConnectionLimiter(1), list[str]()
     assert slots.borrow()
     call = asyncio.create_task(waiter(slots, order, "a"))
     await asyncio.sleep(0)
@@ -43,7 +43,7 @@ async def test_what_is_given_back_while_somebody_waits_cannot_be_borrowed() -> N
 
 @pytest.mark.parametrize("turn_came", [False, True])
 async def test_who_is_cancelled_while_waiting_costs_no_slot(turn_came: bool) -> None:
-    slots = Slots(1)
+    slots = ConnectionLimiter(1)
     assert slots.borrow()
     call = asyncio.create_task(waiter(slots, [], "a"))
     await asyncio.sleep(0)
@@ -58,7 +58,7 @@ async def test_who_is_cancelled_while_waiting_costs_no_slot(turn_came: bool) -> 
 
 
 async def test_two_who_are_cancelled_at_once_cost_no_slot() -> None:
-    slots = Slots(1)
+    slots = ConnectionLimiter(1)
     assert slots.borrow()
     calls = [asyncio.create_task(waiter(slots, [], name)) for name in "ab"]
     await asyncio.sleep(0)
