@@ -39,7 +39,7 @@ TESTS: Final = PACKAGE.parent / "tests"
 GENERATED: Final = frozenset({"__init__.pyi", "services/model/async_services.py"})
 #: Modules that whoever uses the library may import: each service has these by its pattern.
 _PUBLIC: Final = re.compile(
-    r"|database|exceptions|formats|migrations|orm|sources|testing(\.[a-z]\w*)*"
+    r"|database|exceptions|formats|migrations|orm|sources|types|testing(\.[a-z]\w*)*"
     r"|services\.\w+\.(services|async_services|config|exceptions|setup|models|schemas)(\.\w+)?"
 )
 #: Layout of a line that is neither code nor a docstring.

@@ -46,7 +46,7 @@ class Listener(socketserver.TCPServer):
         self._connections: dict[socket.socket, threading.Thread] = {}
         super().__init__(("127.0.0.1", 0), Connection)
         if tls is not None:  # the handshake waits for the first read, in the connection's own thread
-            self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+            self.socket: socket.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
             tls.sslsocket_class = _Accepted
         self._thread = threading.Thread(target=self.serve_forever, args=(_LOOK,), name="faulty-server", daemon=True)
         self._thread.start()

@@ -204,8 +204,8 @@ class WalkResult(Observations):
 
     def add(self, other: "WalkResult") -> None:
         """Add the result of another walk."""
-        self.imports |= other.imports
-        self.altered |= other.altered
+        self.imports.update(other.imports)
+        self.altered.update(other.altered)
         self.calls |= other.calls
         self.extensions |= other.extensions
         self.pickles += other.pickles

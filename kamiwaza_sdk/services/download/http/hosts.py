@@ -20,7 +20,6 @@ from kamiwaza_sdk._validation import shown
 from kamiwaza_sdk.exceptions import ConfigurationException, InvalidInputException
 
 if TYPE_CHECKING:
-    from aiohttp.connector import AddrInfoType
     from yarl import URL
 
 
@@ -66,7 +65,9 @@ def _wrapped(address: IPv6Address) -> IPv4Address | None:
     return address.sixtofour
 
 
-def public_socket(info: "AddrInfoType") -> socket.socket:
+def public_socket(
+    info: tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[object, ...]],
+) -> socket.socket:
     """Return a socket for an address that is about to be connected to, whatever name it was resolved from.
 
     Raises:
