@@ -176,13 +176,13 @@ async def test_a_table_a_licence_and_a_font_beside_weights_pass_and_a_program_do
         ("license: mit OR gpl-3.0", "mit OR gpl-3.0", MIT, "(mit OR gpl-3.0) AND mit"),
     ],
 )
-async def test_the_licence_is_the_same_here_and_from_a_hub(
+async def test_the_licence_is_the_same_here_from_a_hub_and_adopted(
     case: tuple[str, object, str | None, str], tmp_path: Path, storage: StorageService
 ) -> None:
     card, license_, text, expected = case
     files = {"README.md": f"---\n{card}\n---\n".encode(), "config.json": CONFIG, "model.safetensors": WEIGHTS}
     files |= {} if text is None else {"LICENSE": text.encode()}
-    model = laid(tmp_path / "model", files)
+    model = laid(tmp_path / "models" / "org" / "tiny", files)
     policy = Policy(licenses=("mit",))
     with HuggingFaceServer() as server:
         server.add_repository("org/tiny", files, license=license_)  # type: ignore[arg-type]  # hubs answer lists, too
@@ -192,9 +192,10 @@ async def test_the_licence_is_the_same_here_and_from_a_hub(
         fetched = await hub.fetch("hf://org/tiny")
     here = await hub.plan(model, policy=policy)
     local = await hub.fetch(model)
-    assert {there.license, here.license, fetched.license, local.license} == {expected}
-    said = [await asyncio.to_thread(check_fetched, one, policy, storage) for one in (fetched, local)]
-    assert said[0] == said[1] == there.objections == here.objections
+    adopted = await hub.adopt("lmstudio://org/tiny", cache=tmp_path / "models")
+    assert {one.license for one in (there, here, fetched, local, adopted)} == {expected}
+    for one in (fetched, local, adopted):
+        assert await asyncio.to_thread(check_fetched, one, policy, storage) == there.objections == here.objections
 
 
 UNKNOWN = ("has the licence {}, and a text that is none that is known: LICENSE", "unreadable")
@@ -225,7 +226,7 @@ async def test_a_text_that_is_none_known_passes_only_as_that_of_a_licence_of_one
     named, text, allowed, said = case
     card = "tags: [a]" if named is None else f"license: {named}"
     files = {"README.md": f"---\n{card}\n---\n".encode(), "LICENSE": text.encode(), "model.safetensors": WEIGHTS}
-    model = laid(tmp_path / "model", files)
+    model = laid(tmp_path / "models" / "org" / "tiny", files)
     policy = Policy(licenses=allowed)
     with HuggingFaceServer() as server:
         server.add_repository("org/tiny", files, license=named)
@@ -234,9 +235,9 @@ async def test_a_text_that_is_none_known_passes_only_as_that_of_a_licence_of_one
         there = await hub.plan("hf://org/tiny", policy=policy)
         fetched = await hub.fetch("hf://org/tiny")
     here = await hub.plan(model, policy=policy)
-    adopted = await hub.fetch(model)
-    checked = [await asyncio.to_thread(check_fetched, one, policy, storage) for one in (fetched, adopted)]
-    assert there.objections == here.objections == checked[0] == checked[1]
+    adopted = await hub.adopt("lmstudio://org/tiny", cache=tmp_path / "models")
+    for one in (fetched, await hub.fetch(model), adopted):
+        assert await asyncio.to_thread(check_fetched, one, policy, storage) == there.objections == here.objections
     expected = [] if said is None else [(said[0].format(named), said[1])]
     assert [(one.reason, one.kind) for one in here.objections] == expected
 
