@@ -317,7 +317,7 @@ def translated(error: ValidationError) -> ServiceException:
     if type(original) is InvalidInputException and place:
         # The check could not know where the value stands.
         inner = [] if original.field in {place[-1], "text", "value"} else [original.field]
-        return InvalidInputException(".".join(place + inner), original.reason)
+        return InvalidInputException(".".join(place + inner), original.reason, value=original.value)
     if isinstance(original, ServiceException):
         return original
     return InvalidInputException(".".join(place) or error.title, f"is not acceptable: {problem['msg']}")
