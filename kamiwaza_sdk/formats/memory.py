@@ -69,12 +69,10 @@ def estimate_memory(
     Programs differ in the rest:
 
     - Layers with a window store ``min(tokens, window)`` tokens in Transformers, ``window + batch of 512``, rounded up
-    to
-      256, in llama.cpp, and ``window + batch of 2,048``, in blocks of 16 and one more, in vLLM.
+      to 256, in llama.cpp, and ``window + batch of 2,048``, in blocks of 16 and one more, in vLLM.
     - Where one latent vector can replace all heads (*DeepSeek-V2*, https://arxiv.org/abs/2405.04434, section 2.1),
-    vLLM and
-      llama.cpp store it, and Transformers stores all heads. Of GGUF files from before llama.cpp could, it stores all
-      heads, too.
+      vLLM and llama.cpp store it, and Transformers stores all heads. Of GGUF files from before llama.cpp could, it
+      stores all heads, too.
     - Recurrent layers and an encoder's output take the same for a context of any length, in 32 bits.
 
     The memory of the program itself and of intermediate results is not included: some hundred MiB, and more for long
