@@ -8,12 +8,12 @@ from kamiwaza_sdk._dependencies import require
 from kamiwaza_sdk._validation import Size
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.formats.memory import estimate_memory
-from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from kamiwaza_sdk.formats.schemas import MemoryEstimateSchema
+    from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
 
 
 _GIB: Final = 1024**3
@@ -24,7 +24,7 @@ _SIZE: Final = TypeAdapter(Size)
 _COLOURS: Final = ("#0072B2", "#E69F00", "#56B4E9")
 
 
-def plot_memory(plan: PlanSchema, *, limit: int | str | None = None, longest: int | None = None) -> "Figure":
+def plot_memory(plan: "PlanSchema", *, limit: int | str | None = None, longest: int | None = None) -> "Figure":
     """Draw what the model of a plan takes over the length of its context: weights, companions and cache.
 
     Args:
@@ -76,6 +76,8 @@ def plot_memory(plan: PlanSchema, *, limit: int | str | None = None, longest: in
 
 
 def _known(plan: object) -> "MemoryEstimateSchema":
+    from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema  # here: it imports errors, which show sizes
+
     if not isinstance(plan, PlanSchema):
         raise InvalidInputException("plan", f"is of kind {type(plan).__name__}; give what HubService.plan() returned")
     if plan.memory is None:
@@ -85,7 +87,7 @@ def _known(plan: object) -> "MemoryEstimateSchema":
     return plan.memory
 
 
-def _estimate(plan: PlanSchema, memory: "MemoryEstimateSchema", tokens: int) -> "MemoryEstimateSchema":
+def _estimate(plan: "PlanSchema", memory: "MemoryEstimateSchema", tokens: int) -> "MemoryEstimateSchema":
     return estimate_memory(
         plan.details,
         context_length=tokens,
@@ -95,7 +97,7 @@ def _estimate(plan: PlanSchema, memory: "MemoryEstimateSchema", tokens: int) -> 
     )
 
 
-def _title(plan: PlanSchema, memory: "MemoryEstimateSchema") -> str:
+def _title(plan: "PlanSchema", memory: "MemoryEstimateSchema") -> str:
     shown = "".join(character if character.isprintable() else "?" for character in plan.details.variant or "")
     # A dollar sign would begin a formula.
     name = f"{plan.manifest.name}, {shown[:80]}".replace("$", r"\$")
