@@ -50,7 +50,7 @@ from kamiwaza_sdk.services.hub.exceptions import RepositoryNotFoundException as 
 from kamiwaza_sdk.services.hub.exceptions import RepositoryRenamedException as RepositoryRenamedException
 from kamiwaza_sdk.services.hub.exceptions import RevisionNotFoundException as RevisionNotFoundException
 from kamiwaza_sdk.services.hub.exceptions import VersionUnavailableException as VersionUnavailableException
-from kamiwaza_sdk.services.hub.plots import plot_memory as plot_memory
+from kamiwaza_sdk.services.hub.render import plot_memory as plot_memory
 from kamiwaza_sdk.services.hub.schemas.plan import PlanFileSchema as PlanFileSchema
 from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema as PlanSchema
 from kamiwaza_sdk.services.hub.schemas.plan import PlanVariantSchema as PlanVariantSchema

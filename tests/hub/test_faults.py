@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from kamiwaza_sdk import Fetched, HubService, InvalidSourceException, PlanSchema, StorageService
+from kamiwaza_sdk.services.hub.addresses import suggestion_for_name, suggestion_for_page
 from kamiwaza_sdk.services.hub.inspection import faults_of
-from kamiwaza_sdk.services.hub.sources.references import suggestion_for_name, suggestion_for_page
 from kamiwaza_sdk.testing import HuggingFaceServer
 from tests.formats.making import safetensors_file
 from tests.formats.test_content import JSON, PAGE, POINTER

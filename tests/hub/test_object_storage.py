@@ -34,8 +34,8 @@ from kamiwaza_sdk import (
     StorageService,
     VersionUnavailableException,
 )
-from kamiwaza_sdk.services.hub.sources import object_storage, s3_pages
-from kamiwaza_sdk.services.hub.sources.s3_pages import ListedObject
+from kamiwaza_sdk.services.hub.sources import object_storage
+from kamiwaza_sdk.services.hub.sources.object_storage import ListedObject
 from kamiwaza_sdk.sources import InvalidAnswerException
 from kamiwaza_sdk.testing import FaultyServer
 from tests.hub.registering import registered
@@ -187,7 +187,7 @@ async def test_a_key_that_no_file_can_have_is_left_out_by_name_and_spoils_nothin
     key: str, put: Put, hub: HubService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What stands before it and behind it comes, in whatever pages it is listed."""
-    monkeypatch.setattr(s3_pages, "_MOST_OF_A_PAGE", 2)
+    monkeypatch.setattr(object_storage, "_MOST_OF_A_PAGE", 2)
     good = ["!first.bin", ".gitattributes", "Ün #1 100%.txt", "model.gguf", "part/model.gguf", "z+b"]
     for name in good:
         put(f"m/{name}")
@@ -232,7 +232,7 @@ async def test_a_bucket_that_is_open_to_all_is_listed_without_a_signature(
 def test_what_is_no_listing_is_refused() -> None:
     for body in (b"<a/>", b"<!DOCTYPE x []>" + listing("m//odd"), listing("m//odd").replace(b"<Size>1</Size>", b"")):
         with pytest.raises(InvalidAnswerException, match="is no listing of objects"):
-            s3_pages._read(body, "http://127.0.0.1/bucket")
+            object_storage._read_page(body, "http://127.0.0.1/bucket")
 
 
 async def test_what_another_service_lists_that_obstore_cannot_read_is_named(
@@ -264,7 +264,7 @@ def test_a_listing_of_ours_is_signed_as_amazons_own_client_signs_it(
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     monkeypatch.setenv("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", str(style == "virtual hosted").lower())
-    url = s3_pages._signed("bucket", {"list-type": "2", "prefix": "a ü+&=%/"})
+    url = object_storage._signed_listing("bucket", {"list-type": "2", "prefix": "a ü+&=%/"})
     hosts = {"path": "https://s3.eu-west-1.amazonaws.com/bucket?", "virtual hosted": "https://bucket.s3.eu-west-1."}
     assert url.startswith(hosts[style])
     query = dict(parse_qsl(urlsplit(url).query))

@@ -9,7 +9,7 @@ import pytest
 
 from kamiwaza_sdk import Fetched, HubConfig, HubService, ObjectionSchema, Policy, StorageService
 from kamiwaza_sdk.services.hub.details import check_fetched
-from kamiwaza_sdk.services.hub.policies import Known, Subject, objections_to
+from kamiwaza_sdk.services.hub.policy import Known, Subject, objections_to
 from kamiwaza_sdk.testing import HuggingFaceServer
 from tests.formats.test_licences import APACHE, COMMONS_CLAUSE, MIT
 from tests.hub.models import CONFIG, safetensors_model

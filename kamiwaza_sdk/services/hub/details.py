@@ -17,7 +17,7 @@ from kamiwaza_sdk.formats.licences import all_of, is_licence_file
 from kamiwaza_sdk.formats.repository import describing_files, structural_files
 from kamiwaza_sdk.formats.schemas import LayoutSchema, RepositoryDetailsSchema
 from kamiwaza_sdk.services.hub.inspection import Findings, faults_of, inspect_here
-from kamiwaza_sdk.services.hub.policies import Known, Subject, objections_to
+from kamiwaza_sdk.services.hub.policy import Known, Subject, objections_to
 from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema, Policy
 from kamiwaza_sdk.services.hub.schemas.results import MAX_CARD_LENGTH, MAX_DESCRIPTION_LENGTH, Fetched
 from kamiwaza_sdk.services.storage.services import StorageService

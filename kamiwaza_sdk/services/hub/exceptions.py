@@ -5,8 +5,8 @@ from typing import Final
 
 from kamiwaza_sdk._validation import shown
 from kamiwaza_sdk.exceptions import InvalidInputException, NotFoundException, ServiceException
+from kamiwaza_sdk.services.hub.render import shown_size
 from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema, shown_objections
-from kamiwaza_sdk.services.hub.tables import shown_size
 
 _MOST_SHOWN: Final = 5
 _TOKEN: Final = "HUB_SERVICE_HF_TOKEN"  # noqa: S105 - a variable's name

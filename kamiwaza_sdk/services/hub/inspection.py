@@ -44,12 +44,12 @@ from kamiwaza_sdk.formats.schemas import (
     RepositoryDetailsSchema,
     VariantSchema,
 )
+from kamiwaza_sdk.services.hub.addresses import suggestion_for_page
 from kamiwaza_sdk.services.hub.digests import content_of
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema
 from kamiwaza_sdk.services.hub.schemas.results import FileFaultSchema
 from kamiwaza_sdk.services.hub.sources.protocol import SourceContext
-from kamiwaza_sdk.services.hub.sources.references import suggestion_for_page
 from kamiwaza_sdk.services.hub.streams import Allowance, RangeReader, SpentException, in_thread
 from kamiwaza_sdk.services.storage.files import go_on
 from kamiwaza_sdk.services.storage.schemas import FileEntry

@@ -21,7 +21,7 @@ from kamiwaza_sdk.formats.schemas import LayoutSchema, RepositoryDetailsSchema, 
 from kamiwaza_sdk.services.hub.cache import KeptFiles
 from kamiwaza_sdk.services.hub.digests import by_content
 from kamiwaza_sdk.services.hub.inspection import Findings, Inspection, inspect_here
-from kamiwaza_sdk.services.hub.policies import Known, Subject, objections_to
+from kamiwaza_sdk.services.hub.policy import Known, Subject, objections_to
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.schemas.plan import PlanFileSchema, PlanSchema
 from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema, Policy

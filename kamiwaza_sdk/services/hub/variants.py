@@ -17,8 +17,8 @@ from kamiwaza_sdk.formats.schemas import (
     VariantSchema,
 )
 from kamiwaza_sdk.services.hub.exceptions import NothingFitsException
+from kamiwaza_sdk.services.hub.render import shown_size
 from kamiwaza_sdk.services.hub.schemas.plan import PlanVariantSchema
-from kamiwaza_sdk.services.hub.tables import shown_size
 
 #: The context that memory is estimated for, unless one is given or the model's own is shorter.
 _USUAL_CONTEXT: Final = 8192

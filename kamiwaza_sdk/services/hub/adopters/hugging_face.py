@@ -21,13 +21,13 @@ from pydantic import BaseModel, Field, ValidationError
 from kamiwaza_sdk._validation import MAX_FILES, MAX_SIZE
 from kamiwaza_sdk.formats.exceptions import FormatException
 from kamiwaza_sdk.formats.repository import describe_repository
+from kamiwaza_sdk.services.hub.addresses import HuggingFaceReference
 from kamiwaza_sdk.services.hub.adopters.files import Cached, read_small, regular_size
 from kamiwaza_sdk.services.hub.config import HubConfig
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException, NotInCacheException
 from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema, ManifestFileSchema
 from kamiwaza_sdk.services.hub.selection import Selection, left_out_as
 from kamiwaza_sdk.services.hub.sources.hugging_face import manifest_of, word
-from kamiwaza_sdk.services.hub.sources.references import HuggingFaceReference
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _SHA1: Final = re.compile(r"[0-9a-f]{40}")

@@ -169,11 +169,11 @@ class PlanSchema(InputSchema):
         return sum(file.size or 0 for file in self.files if file.kept and file.same_as is None)
 
     def __str__(self) -> str:
-        from kamiwaza_sdk.services.hub.tables import as_text
+        from kamiwaza_sdk.services.hub.render import as_text
 
         return as_text(self)
 
     def _repr_html_(self) -> str:
-        from kamiwaza_sdk.services.hub.tables import as_html
+        from kamiwaza_sdk.services.hub.render import as_html
 
         return as_html(self)

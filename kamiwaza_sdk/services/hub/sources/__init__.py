@@ -9,14 +9,20 @@ from typing import Any, TypeAlias, cast
 
 from kamiwaza_sdk._validation import MAX_FILES
 from kamiwaza_sdk.exceptions import InvalidInputException
-from kamiwaza_sdk.services.hub.addresses import is_address, path_of, redacted, refuse_unless_address, scheme_of
+from kamiwaza_sdk.services.hub.addresses import (
+    is_address,
+    path_of,
+    redacted,
+    refuse_unless_address,
+    scheme_of,
+    suggestion_for_name,
+)
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema
 from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
 from kamiwaza_sdk.services.hub.selection import Selection
 from kamiwaza_sdk.services.hub.sources.local import resolve_path
 from kamiwaza_sdk.services.hub.sources.protocol import SourceContext, source_for
-from kamiwaza_sdk.services.hub.sources.references import suggestion_for_name
 from kamiwaza_sdk.services.hub.sources.versions import RegisteredVersion, is_registered, resolve_version
 from kamiwaza_sdk.services.hub.sources.web import resolve_urls
 from kamiwaza_sdk.services.hub.streams import in_thread

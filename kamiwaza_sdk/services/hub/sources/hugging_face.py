@@ -19,7 +19,7 @@ from kamiwaza_sdk._addresses import redact_text
 from kamiwaza_sdk._validation import Sha256, check_text, shown, validated_together
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.formats.licences import all_of
-from kamiwaza_sdk.services.hub.addresses import suggested
+from kamiwaza_sdk.services.hub.addresses import HuggingFaceReference, suggested
 from kamiwaza_sdk.services.hub.exceptions import (
     InvalidAnswerException,
     InvalidSourceException,
@@ -30,7 +30,6 @@ from kamiwaza_sdk.services.hub.exceptions import (
 )
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.sources.protocol import SourceContext
-from kamiwaza_sdk.services.hub.sources.references import HuggingFaceReference
 
 if TYPE_CHECKING:
     from kamiwaza_sdk.services.download.schemas import ResponseSchema

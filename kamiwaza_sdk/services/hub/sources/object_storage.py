@@ -1,20 +1,27 @@
 """``s3://``, ``gs://`` and ``az://``: a prefix of a bucket, or one object of it, through ``obstore``.
 
 ``obstore`` finds credentials, region and endpoint in the environment, as its documentation lists them
-(https://developmentseed.org/obstore/latest/authentication/).
+(https://developmentseed.org/obstore/latest/authentication/). Keys that it cannot read (findings/obstore-odd-key.sh) are
+read from the listing of S3 (https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html), whose requests
+``obstore`` signs.
 """
 
 import asyncio
+import os
 import re
 from bisect import bisect_left
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from http import HTTPStatus
 from itertools import islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from urllib.parse import quote, unquote_plus
+from xml.etree import ElementTree
 
-from kamiwaza_sdk._addresses import without_secrets
+from kamiwaza_sdk._addresses import redact_text, without_secrets
 from kamiwaza_sdk._dependencies import require
 from kamiwaza_sdk._tasks import for_each
 from kamiwaza_sdk._validation import check_path
@@ -30,13 +37,14 @@ from kamiwaza_sdk.services.hub.exceptions import (
 from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema, ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.selection import left_out_as
 from kamiwaza_sdk.services.hub.sources.protocol import SourceContext
-from kamiwaza_sdk.services.hub.sources.s3_pages import RETRIES, ListedObject, list_objects
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
-    from obstore.store import ObjectStore
+    from obstore.store import ObjectStore, RetryConfig, S3Config
 
 
+#: A service that is down is told within a minute, as is that there are no credentials.
+RETRIES: "Final[RetryConfig]" = {"max_retries": 4, "retry_timeout": timedelta(seconds=60)}
 #: How many objects a prefix may have: what one holds in memory.
 MAX_OBJECTS: Final = 100_000
 #: Seconds that a listing may take: several times what one of so many does.
@@ -52,6 +60,14 @@ _BUCKET: Final = re.compile(r"[A-Za-z0-9$][A-Za-z0-9._-]{0,254}")
 _QUERY: Final = re.compile(r"\?\S+")
 #: What it says of a key that it cannot read.
 _UNREADABLE_KEY: Final = re.compile(r"invalid path: (?:Error parsing )?Path \"([^\n]*?)\"(?: contained|:)")
+
+
+class ListedObject(NamedTuple):
+    """An object as it is listed: its key as it is written, its size in bytes, its ETag."""
+
+    key: str
+    size: int
+    etag: str | None
 
 
 class _Listing(NamedTuple):
@@ -331,3 +347,81 @@ async def _without_empty_folders(store: "ObjectStore", objects: list[ListedObjec
 def _file(found: ListedObject, place: _Place) -> ManifestFileSchema:
     path = check_path(place.below(found.key))
     return ManifestFileSchema(path=path, url=place.at(found.key), size=found.size, etag=found.etag)
+
+
+#: What the request is called, where Amazon's own clients put it and services look at nothing.
+_OPERATION: Final = "ListObjectsV2"
+#: How many objects services give at most.
+_MOST_OF_A_PAGE: Final = 1000
+#: What obstore takes for true in the environment.
+_YES: Final = frozenset({"1", "true", "on", "yes", "y"})
+_VALID_FOR: Final = timedelta(minutes=10)
+
+
+async def list_objects(
+    bucket: str, context: SourceContext, *, prefix: str, at_most: int | None = None
+) -> AsyncGenerator[list[ListedObject]]:
+    """Yield the objects whose keys begin with a prefix, page by page.
+
+    Args:
+        bucket: Its name.
+        context: What asks for the pages.
+        prefix: The very text that keys begin with, such as ``m/``; empty for all.
+        at_most: How many objects a page may have; `None` for as many as services give.
+
+    Raises:
+        InvalidAnswerException: What comes is no listing.
+        DownloadException: There was no answer, or none that can be used, in time.
+        obstore.exceptions.BaseError: There are no credentials.
+    """
+    query = {"list-type": "2", "encoding-type": "url", "max-keys": str(at_most or _MOST_OF_A_PAGE), "prefix": prefix}
+    following: str | None = ""
+    while following is not None:
+        asked = query | ({"continuation-token": following} if following else {})
+        url = await asyncio.to_thread(_signed_listing, bucket, asked)
+        page = await context.get(url)
+        if page.status != HTTPStatus.OK:
+            raise InvalidAnswerException(url=redact_text(url), reason=f"has the status {page.status}")
+        objects, following = await asyncio.to_thread(_read_page, page.body, url)
+        yield objects
+
+
+def _signed_listing(bucket: str, query: dict[str, str]) -> str:
+    """Return the address of a listing, signed. Blocks: it may ask for credentials.
+
+    ``obstore`` signs addresses of objects only, and with them whatever query the endpoint has: the listing is made the
+    endpoint, and the object's name the value of a parameter that services ignore.
+    """
+    import obstore
+    from obstore.store import S3Store
+
+    is_anonymous = os.environ.get("AWS_SKIP_SIGNATURE", "").lower() in _YES
+    who: S3Config = {"access_key_id": "none", "secret_access_key": "none"} if is_anonymous else {}
+    store = S3Store(bucket, config=who, retry_config=RETRIES)
+    place, _, _ = obstore.sign(store, "GET", _OPERATION, _VALID_FOR).partition("?")
+    listed = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
+    endpoint = f"{place.removesuffix(_OPERATION).rstrip('/')}?{listed}"
+    if is_anonymous:
+        return endpoint
+    at: S3Config = {"endpoint": f"{endpoint}&x-id=", "virtual_hosted_style_request": True}
+    return obstore.sign(S3Store(bucket, config=at, retry_config=RETRIES), "GET", _OPERATION, _VALID_FOR)
+
+
+def _read_page(body: bytes, url: str) -> tuple[list[ListedObject], str | None]:
+    """Return what a page lists, and by what the next is asked for; `None` where there is none."""
+    try:
+        if b"<!DOCTYPE" in body:  # no service sends one, and what it declares can be gigabytes
+            raise ValueError("it declares entities")  # noqa: TRY301 - it is told as what the parser finds is
+        root = ElementTree.fromstring(body)  # noqa: S314 - it declares no entities
+        texts = [
+            {child.tag.rpartition("}")[2]: child.text or "" for child in one} for one in root.iterfind("{*}Contents")
+        ]
+        as_written = unquote_plus if root.findtext("{*}EncodingType") == "url" else str
+        objects = [ListedObject(as_written(one["Key"]), int(one["Size"]), one.get("ETag")) for one in texts]
+    except (ElementTree.ParseError, ValueError, KeyError) as error:
+        reason = f"is no listing of objects: {type(error).__name__}"
+        raise InvalidAnswerException(url=redact_text(url), reason=reason) from None  # it may repeat all of the answer
+    if root.tag.rpartition("}")[2] != "ListBucketResult":
+        raise InvalidAnswerException(url=redact_text(url), reason="is no listing of objects")
+    following = root.findtext("{*}NextContinuationToken") if root.findtext("{*}IsTruncated") == "true" else None
+    return objects, following or None
