@@ -16,19 +16,20 @@ from kamiwaza_sdk.services.download.exceptions import ChecksumMismatchException
 from kamiwaza_sdk.services.download.schemas import DownloadProgress, ProgressCallback
 from kamiwaza_sdk.services.hub.cache import result_of
 from kamiwaza_sdk.services.hub.config import HubConfig
-from kamiwaza_sdk.services.hub.digests import Wanted, expected
 from kamiwaza_sdk.services.hub.exceptions import ModelTooLargeException
 from kamiwaza_sdk.services.hub.fetch import check_fetch, check_max_size, refuse_over_limit
 from kamiwaza_sdk.services.hub.inspection import Findings
-from kamiwaza_sdk.services.hub.plan import Question, make_plan, of_variant
+from kamiwaza_sdk.services.hub.plan import make_plan, of_variant
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema, RepositorySchema
 from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
 from kamiwaza_sdk.services.hub.schemas.policy import Policy
 from kamiwaza_sdk.services.hub.schemas.results import Adopted, AdoptedFile, Fetched, FetchedFile
 from kamiwaza_sdk.services.hub.search import RepositorySort, check_search
 from kamiwaza_sdk.services.hub.services import HubService, Source
+from kamiwaza_sdk.services.hub.sources import Wanted, expected
 from kamiwaza_sdk.services.hub.sources.protocol import SourceContext
 from kamiwaza_sdk.services.hub.sources.versions import RegisteredVersion, is_registered
+from kamiwaza_sdk.services.hub.variants import Question
 from kamiwaza_sdk.services.storage.config import StorageConfig
 from kamiwaza_sdk.services.storage.services import StorageService
 

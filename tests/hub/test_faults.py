@@ -9,7 +9,7 @@ import pytest
 
 from kamiwaza_sdk import Fetched, HubService, InvalidSourceException, PlanSchema, StorageService
 from kamiwaza_sdk.services.hub.addresses import suggestion_for_name, suggestion_for_page
-from kamiwaza_sdk.services.hub.inspection import faults_of
+from kamiwaza_sdk.services.hub.details import faults_of
 from kamiwaza_sdk.testing import HuggingFaceServer
 from tests.formats.making import safetensors_file
 from tests.formats.test_content import JSON, PAGE, POINTER

@@ -10,7 +10,7 @@ from kamiwaza_sdk import ChecksumMismatchException, Policy, inspect_directory
 from kamiwaza_sdk.formats import inspection
 from kamiwaza_sdk.formats.schemas import FormatSchema
 from kamiwaza_sdk.formats.source import ByteSource, Reading
-from kamiwaza_sdk.services.hub.details import check_fetched
+from kamiwaza_sdk.services.hub.policy import check_fetched
 from kamiwaza_sdk.testing import HuggingFaceServer
 from tests.formats.hostile import write_hostile
 from tests.formats.spending import spent_by

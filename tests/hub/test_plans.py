@@ -24,7 +24,7 @@ from kamiwaza_sdk import (
     ServiceException,
     StorageService,
 )
-from kamiwaza_sdk.services.hub.details import check_fetched
+from kamiwaza_sdk.services.hub.policy import check_fetched
 from kamiwaza_sdk.sources import ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.testing import FaultyServer, GeneratedBody, HuggingFaceServer
 from tests.hub.conftest import Asking

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from kamiwaza_sdk import HubService, Policy, StorageConfig, StorageService
-from kamiwaza_sdk.services.hub.details import check_fetched
+from kamiwaza_sdk.services.hub.policy import check_fetched
 from tests.formats.kinds import ARCHIVES, BY_HEAD, tarred, zipped
 from tests.formats.test_onnx import branched
 from tests.hub.test_policy_rules import WEIGHTS, laid

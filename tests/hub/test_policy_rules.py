@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from kamiwaza_sdk import Fetched, HubConfig, HubService, ObjectionSchema, Policy, StorageService
-from kamiwaza_sdk.services.hub.details import check_fetched
-from kamiwaza_sdk.services.hub.policy import Known, Subject, objections_to
+from kamiwaza_sdk.services.hub.policy import FileFacts, Subject, check_fetched, violations_of
 from kamiwaza_sdk.testing import HuggingFaceServer
 from tests.formats.test_licences import APACHE, COMMONS_CLAUSE, MIT
 from tests.hub.models import CONFIG, safetensors_model
@@ -63,17 +62,17 @@ def laid(directory: Path, files: Mapping[str, bytes]) -> Path:
 def test_an_expression_is_allowed_where_what_it_asks_for_is(
     licence: str, allowed: tuple[str, ...], passes: bool
 ) -> None:
-    said = objections_to(subject(license=licence), Policy(licenses=allowed))
+    said = violations_of(subject(license=licence), Policy(licenses=allowed))
     assert [one.rule for one in said] == ([] if passes else ["licenses"])
 
 
 def test_an_objection_says_whether_something_is_bad_or_could_not_be_read() -> None:
     policy = Policy(licenses=("mit",), formats=("safetensors",), worst_pickle="safe")
-    bad = [Known("a.bin", 1, "pickle", "dangerous", False)]
-    unreadable = [Known("b.bin", 1, None, None, False, "it is malformed")]
-    said = objections_to(subject(license="gpl-3.0", files=bad), policy)
+    bad = [FileFacts("a.bin", 1, "pickle", "dangerous", False)]
+    unreadable = [FileFacts("b.bin", 1, None, None, False, "it is malformed")]
+    said = violations_of(subject(license="gpl-3.0", files=bad), policy)
     assert {(one.rule, one.kind) for one in said} == {(rule, "bad") for rule in ("licenses", "formats", "worst_pickle")}
-    said = objections_to(subject(license=None, files=unreadable), policy)
+    said = violations_of(subject(license=None, files=unreadable), policy)
     assert {one.kind for one in said} == {"unreadable"}
     assert ObjectionSchema.model_validate_json(said[0].model_dump_json()) == said[0]
 
@@ -102,14 +101,14 @@ def test_an_entry_for_a_host_matches_hosts_and_no_bucket_or_image(
     source: str, hub: str | None, addresses: tuple[str, ...], passes: bool
 ) -> None:
     asked = subject(source=source, hub=hub, addresses=addresses)
-    said = objections_to(asked, Policy(sources=("*.example.org",)))
+    said = violations_of(asked, Policy(sources=("*.example.org",)))
     assert [one.rule for one in said] == ([] if passes else ["sources"])
 
 
 def test_a_bucket_passes_no_entry_that_every_host_does_but_one_that_names_it() -> None:
     bucket = subject(source="s3://bucket/x")
-    assert objections_to(bucket, Policy(sources=("*",)))
-    assert objections_to(bucket, Policy(sources=("s3://bucket/",))) == ()
+    assert violations_of(bucket, Policy(sources=("*",)))
+    assert violations_of(bucket, Policy(sources=("s3://bucket/",))) == ()
 
 
 CODE = {

@@ -23,7 +23,7 @@ from kamiwaza_sdk import (
     SizeMismatchException,
     StorageService,
 )
-from kamiwaza_sdk.services.hub import streams
+from kamiwaza_sdk.services.hub import fetch as fetching
 from kamiwaza_sdk.services.hub.sources import protocol
 from kamiwaza_sdk.sources import (
     ManifestFileSchema,
@@ -212,14 +212,14 @@ async def test_a_source_that_brings_the_bytes_itself_is_cancelled_once_its_threa
 ) -> None:
     installed("memory_plugin", MEMORY, "memory = memory_plugin:MemorySource")
     held, ended = Held(), Event()
-    act = getattr(streams._Writer, step)
+    act = getattr(fetching._Writer, step)
 
     def slowly(*args: object) -> None:
         held.wait()
         act(*args)
         ended.set()
 
-    monkeypatch.setattr(streams._Writer, step, slowly)
+    monkeypatch.setattr(fetching._Writer, step, slowly)
     task = asyncio.create_task(hub.fetch("memory://anything"))
     await held.cancel(task)
     assert ended.is_set()

@@ -263,7 +263,7 @@ def _fetched(source: str, **known: str) -> Fetched:
 async def test_sources_are_beginnings_up_to_a_boundary_or_hosts(
     hub: HubService, source: str, allowed: str, passes: bool
 ) -> None:
-    from kamiwaza_sdk.services.hub.details import check_fetched
+    from kamiwaza_sdk.services.hub.policy import check_fetched
 
     known = {"hub": "huggingface"} if source.startswith("hf:") else {}
     said = await asyncio.to_thread(check_fetched, _fetched(source, **known), Policy(sources=(allowed,)), hub.storage)

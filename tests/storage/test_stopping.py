@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kamiwaza_sdk import StorageService
-from kamiwaza_sdk.services.hub.digests import git_blob_id
+from kamiwaza_sdk.services.hub.sources.local import git_blob_id
 from kamiwaza_sdk.services.storage import adoption, blobs
 from kamiwaza_sdk.services.storage.files import Stopped, go_on, stopped_when
 from tests.storage.helpers import no_clone, sha256, tree

@@ -1,31 +1,41 @@
-"""Details of fetched files: facts, the model card, and violations of a policy by their bytes."""
+"""Details of fetched files: facts about the model, its card, and files that are not what their names promise."""
 
 import logging
+import os
 import re
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import Final, TypeVar
 
 from pydantic import JsonValue
 
+from kamiwaza_sdk._addresses import redact_text
 from kamiwaza_sdk._validation import MAX_SIZE, check_text
 from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
+from kamiwaza_sdk.formats.content import CONTENT_HEAD, is_html, is_model_file_name
 from kamiwaza_sdk.formats.inspection import detect_format
 from kamiwaza_sdk.formats.kinds import kind_of_head
 from kamiwaza_sdk.formats.layouts.names import weight_format
-from kamiwaza_sdk.formats.licences import all_of, is_licence_file
+from kamiwaza_sdk.formats.licences import all_of
 from kamiwaza_sdk.formats.repository import describing_files, structural_files
 from kamiwaza_sdk.formats.schemas import LayoutSchema, RepositoryDetailsSchema
-from kamiwaza_sdk.services.hub.inspection import Findings, faults_of, inspect_here
-from kamiwaza_sdk.services.hub.policy import Known, Subject, objections_to
-from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema, Policy
-from kamiwaza_sdk.services.hub.schemas.results import MAX_CARD_LENGTH, MAX_DESCRIPTION_LENGTH, Fetched
+from kamiwaza_sdk.services.hub.addresses import suggestion_for_page
+from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
+from kamiwaza_sdk.services.hub.inspection import Findings, fault_of, inspect_here
+from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema
+from kamiwaza_sdk.services.hub.schemas.results import (
+    MAX_CARD_LENGTH,
+    MAX_DESCRIPTION_LENGTH,
+    Fetched,
+    FileFaultSchema,
+)
+from kamiwaza_sdk.services.storage.files import go_on
+from kamiwaza_sdk.services.storage.schemas import FileEntry
 from kamiwaza_sdk.services.storage.services import StorageService
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-
+#: Names of files that are pages on purpose.
+_PAGES: Final = frozenset({".htm", ".html", ".mhtml", ".xhtml"})
 _CARD: Final = "README.md"
 _POINTER: Final = "version https://git-lfs.github.com/spec/"
 #: How many characters are looked through for a description.
@@ -106,26 +116,18 @@ def with_details(fetched: _Fetched, storage: StorageService) -> _Fetched:
         structural = structural_files(kinds)
         describing = describing_files(kinds)
         telling = [path for path, kind in kinds.items() if path in describing or kind not in {None, "pickle"}]
-        findings = inspect_here(_places(fetched, storage, [*telling, *structural]), names=names)
+        findings = inspect_here(places_of(fetched, storage, [*telling, *structural]), names=names)
         findings.files |= names
         findings.faults |= {fault.path: fault for fault in fetched.faults}
         details = _details(findings)
         if "format" not in details:  # pickles tell nothing else, and to look through them takes long
-            pickles = _places(fetched, storage, [path for path, kind in kinds.items() if kind == "pickle"])
+            pickles = places_of(fetched, storage, [path for path, kind in kinds.items() if kind == "pickle"])
             told = set(map(_format_by_head, pickles.values())) - {None}
             details |= {"format": min(told, key=lambda name: (name != "pickle", name))} if told else {}
-        return fetched.model_copy(update={"details": details, "license": _word(_licence(fetched, findings))})
+        return fetched.model_copy(update={"details": details, "license": _word(license_of(fetched, findings))})
     except Exception:  # whatever hostile bytes do to a reader: they are verified and kept, and that is what was asked
         _logger.warning("%s could not be looked into", fetched.source, exc_info=True)
         return fetched
-
-
-def _places(fetched: Fetched, storage: StorageService, paths: "Iterable[str]") -> dict[str, Path]:
-    wanted = set(paths)
-    contents = {(file.sha256, file.size) for file in fetched.files if file.path in wanted}
-    blobs = {content: storage.find(content[0], size=content[1]) for content in contents}
-    found = ((file.path, blobs[file.sha256, file.size]) for file in fetched.files if file.path in wanted)
-    return {path: blob.path for path, blob in found if blob is not None}
 
 
 def _format_by_head(place: Path) -> str | None:
@@ -159,7 +161,7 @@ def _format(findings: Findings, described: RepositoryDetailsSchema) -> str | Non
     return _likeliest(findings, () if chosen is None else chosen.files) or _likeliest(findings, findings.files)
 
 
-def _likeliest(findings: Findings, paths: "Iterable[str]") -> str | None:
+def _likeliest(findings: Findings, paths: Iterable[str]) -> str | None:
     read = {kind for path in paths if (kind := findings.known_format(path)) not in {None, "program"}}
     return next((name for name in _PREFERRED if name in read), min(filter(None, read), default=None))
 
@@ -210,51 +212,59 @@ def _counts(described: RepositoryDetailsSchema) -> dict[str, JsonValue] | None:
     return dict(counts) if counts and sum(counts.values()) <= MAX_SIZE else None
 
 
-def check_fetched(fetched: Fetched, policy: Policy, storage: StorageService) -> tuple[ObjectionSchema, ...]:
-    """Return what a policy has against files in the store, by what their bytes say. Blocks."""
-    places = _places(fetched, storage, [file.path for file in fetched.files])
-    findings = inspect_here(places)
-    problems = dict(findings.problems) | {
-        file.path: "it is not in this store" for file in fetched.files if file.path not in places
-    }
-    subject = Subject(
-        source=fetched.source,
-        addresses=(),
-        hub=fetched.hub,
-        license=_licence(fetched, findings),
-        files=[_known(file.path, file.size, findings, problems, fetched) for file in fetched.files],
-        final=True,
-        remote_code=findings.remote_code(),
-        unknown_licences=_unknown_licences(fetched, findings),
-    )
-    return objections_to(subject, policy)
+def places_of(fetched: Fetched, storage: StorageService, paths: Iterable[str]) -> dict[str, Path]:
+    """Return the places of files in the store, by path. Blocks."""
+    wanted = set(paths)
+    contents = {(file.sha256, file.size) for file in fetched.files if file.path in wanted}
+    blobs = {content: storage.find(content[0], size=content[1]) for content in contents}
+    found = ((file.path, blobs[file.sha256, file.size]) for file in fetched.files if file.path in wanted)
+    return {path: blob.path for path, blob in found if blob is not None}
 
 
-def _known(path: str, size: int, findings: Findings, problems: Mapping[str, str], fetched: Fetched) -> Known:
-    return Known(
-        path,
-        size,
-        findings.known_format(path),
-        findings.verdict(path),
-        fetched.digests_known,
-        problems.get(path),
-        findings.unread(path),
-        findings.outside(path),
-    )
-
-
-def _unknown_licences(fetched: Fetched, findings: Findings) -> tuple[str, ...]:
-    paths = [file.path for file in fetched.files]
-    try:
-        return findings.unknown_licences(paths, final=True)
-    except ServiceException:
-        return tuple(filter(is_licence_file, paths))
-
-
-def _licence(fetched: Fetched, findings: Findings) -> str | None:
+def license_of(fetched: Fetched, findings: Findings) -> str | None:
     """Return the licence that hub and files name, an expression where they name several."""
     try:
         found = findings.described().license
     except ServiceException:
         found = None
     return all_of(filter(None, (fetched.license, found)))
+
+
+def faults_of(files: Iterable[FileEntry], storage: StorageService) -> tuple[FileFaultSchema, ...]:
+    """Return the files in the store that are not what their names promise, by their first bytes. Blocks.
+
+    Files that cannot be read are passed over.
+    """
+    faults = list[FileFaultSchema]()
+    for file in files:
+        go_on()
+        if file.size > CONTENT_HEAD and not is_model_file_name(file.path):
+            continue  # its name promises nothing, and it is too large for a pointer
+        blob = storage.find(file.sha256, size=file.size)
+        with suppress(OSError):
+            fault = None if blob is None else fault_of(_first_bytes(blob.path), path=file.path, size=file.size)
+            faults += [] if fault is None else [fault]
+    return tuple(faults)
+
+
+def refuse_page(file: ManifestFileSchema, place: Path, *, endpoint: str) -> None:
+    """Raise where a URL led to an HTML page instead of a file, with what to write if it is a hub's. Blocks.
+
+    Raises:
+        InvalidSourceException: It did.
+    """
+    if PurePosixPath(file.path).suffix.lower() in _PAGES or not is_html(_first_bytes(place)):
+        return
+    suggestion = suggestion_for_page(file.url, endpoint=endpoint)
+    way_out = "give the address of the file itself, and a token where the page asks to sign in"
+    reason = f"leads to an HTML page, not to a file; {suggestion.way_out if suggestion else way_out}"
+    raise InvalidSourceException(redact_text(file.url), reason, suggestion=suggestion.address if suggestion else None)
+
+
+def _first_bytes(place: Path) -> bytes:
+    # Without O_NONBLOCK, opening a pipe would wait for a writer.
+    file = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        return os.read(file, CONTENT_HEAD)
+    finally:
+        os.close(file)

@@ -1,102 +1,54 @@
-"""Fetching: brings the files of one manifest into the store.
-
-A directory that ``hf download --local-dir`` wrote keeps the origin of its files beside them, in
-``.cache/huggingface/download/<path>.metadata``: the commit, the ETag (the SHA-256 of a file in LFS, the git blob id of
-any other) and the time. Anybody can have edited files or notes since, so a note counts only where it agrees with the
-bytes. Notes do not name the repository.
-"""
+"""Fetch: copies, downloads or streams the files of one manifest into the store, and verifies each."""
 
 import asyncio
-import re
+import hashlib
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import ExitStack, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from kamiwaza_sdk._tasks import for_each, thread_to_its_end
 from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.services.download.config import DownloadConfig
 from kamiwaza_sdk.services.download.exceptions import (
+    ChecksumMismatchException,
     DownloadDiskException,
     DownloadStatusException,
     DownloadTooLargeException,
+    SizeMismatchException,
 )
 from kamiwaza_sdk.services.download.progress import Reporter, check_progress, reporting
-from kamiwaza_sdk.services.download.schemas import Validators
-from kamiwaza_sdk.services.hub.addresses import path_of, redacted
-from kamiwaza_sdk.services.hub.adopters.files import read_small
+from kamiwaza_sdk.services.download.schemas import DownloadResult, Validators
+from kamiwaza_sdk.services.hub.addresses import redacted
+from kamiwaza_sdk.services.hub.adopters.hugging_face import origin_of
 from kamiwaza_sdk.services.hub.cache import Kept, KeptFiles, result_of
-from kamiwaza_sdk.services.hub.digests import by_content, check_git_blob, git_blob_id
+from kamiwaza_sdk.services.hub.details import refuse_page
 from kamiwaza_sdk.services.hub.exceptions import (
     InvalidSourceException,
     ModelTooLargeException,
-    NotInCacheException,
     OfflineException,
     PolicyViolationException,
     RepositoryAccessException,
 )
-from kamiwaza_sdk.services.hub.inspection import refuse_page
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
 from kamiwaza_sdk.services.hub.schemas.results import Fetched, FetchedFile
-from kamiwaza_sdk.services.hub.sources.local import check_inside
-from kamiwaza_sdk.services.hub.sources.protocol import SourceContext
-from kamiwaza_sdk.services.hub.streams import in_thread, open_stream, written
+from kamiwaza_sdk.services.hub.sources import by_content
+from kamiwaza_sdk.services.hub.sources.local import check_git_blob, check_inside, in_thread
+from kamiwaza_sdk.services.hub.sources.protocol import SourceContext, StreamingSource, source_for
 from kamiwaza_sdk.services.storage.exceptions import raise_as_storage_error
 from kamiwaza_sdk.services.storage.files import check_room
 from kamiwaza_sdk.services.storage.services import StorageService
 from kamiwaza_sdk.services.storage.staging import staged_size
 
 if TYPE_CHECKING:
-    from kamiwaza_sdk.services.download.schemas import DownloadResult, ProgressCallback
+    from io import BufferedWriter
+
+    from kamiwaza_sdk.services.download.schemas import ProgressCallback
     from kamiwaza_sdk.services.download.services import DownloadService
     from kamiwaza_sdk.services.storage.schemas import BlobSchema
-
-
-_NOTES: Final = ".cache/huggingface/download"
-_NOTE: Final = re.compile(rb"([0-9a-f]{40})\r?\n([0-9a-f]{40}|[0-9a-f]{64})\r?\n")
-_MAX_NOTE: Final = 1024
-_SHA1_LENGTH: Final = 40
-
-
-class LocalOrigin(NamedTuple):
-    """What the notes of a directory say that its bytes confirm.
-
-    Attributes:
-        commit: Of which all files are; `None` where one is not, or that is not known.
-        changed: The files that are not what was noted.
-    """
-
-    commit: str | None
-    changed: tuple[str, ...]
-
-
-def origin_of(manifest: ManifestSchema, files: Iterable[FetchedFile], storage: StorageService) -> LocalOrigin:
-    """Return the origin of files that were copied from a directory into the store. Blocks."""
-    inside = manifest.files[0].inside
-    if inside is None or not (path_of(inside) / _NOTES).is_dir():
-        return LocalOrigin(None, ())
-    commits: set[str | None] = set()
-    changed: list[str] = []
-    for file in sorted(files, key=lambda file: file.path):
-        commit, etag = _noted(path_of(inside), file.path)
-        if etag is not None and etag != _etag(file, storage, like=etag):
-            changed.append(file.path)
-            commit = None
-        commits.add(commit)
-    return LocalOrigin(commits.pop() if len(commits) == 1 else None, tuple(changed))
-
-
-def _noted(root: Path, path: str) -> tuple[str, str] | tuple[None, None]:
-    try:
-        text = read_small(root / _NOTES / f"{path}.metadata", inside=root, limit=_MAX_NOTE)
-    except (InvalidSourceException, NotInCacheException, OSError):  # of whatever it is, it is no note
-        return None, None
-    found = _NOTE.match(text or b"")
-    return (None, None) if found is None else (found[1].decode(), found[2].decode())
-
-
-def _etag(file: FetchedFile, storage: StorageService, *, like: str) -> str:
-    return git_blob_id(storage.path(file.sha256)) if len(like) == _SHA1_LENGTH else file.sha256
 
 
 #: How many files are staged at once; how many of them travel is the download service's to say.
@@ -303,9 +255,7 @@ class Fetching:
         self._count(result.size, reused=result.bytes_reused)
         return await in_thread(lambda: self._publish(file, path, result))
 
-    async def _download(
-        self, file: ManifestFileSchema, path: Path, validators: "Validators | None"
-    ) -> "DownloadResult":
+    async def _download(self, file: ManifestFileSchema, path: Path, validators: Validators | None) -> DownloadResult:
         try:
             return await self._downloads.download(
                 file.url,
@@ -328,7 +278,7 @@ class Fetching:
             return self._max_size - self._size
         return self._file_limit or (None if file.size is None else max(file.size, self._usual_limit))
 
-    def _publish(self, file: ManifestFileSchema, path: Path, result: "DownloadResult") -> "BlobSchema":
+    def _publish(self, file: ManifestFileSchema, path: Path, result: DownloadResult) -> "BlobSchema":
         """Take a downloaded file into the store, and remember what its URL led to. Blocks."""
         assert result.sha256 is not None
         assert result.size is not None
@@ -393,3 +343,106 @@ class Fetching:
 def _unlink(path: Path) -> None:
     with suppress(OSError):  # what is raised, or was brought, matters more
         path.unlink(missing_ok=True)
+
+
+def open_stream(file: ManifestFileSchema, context: SourceContext) -> AsyncIterator[bytes]:
+    """Return the bytes of a file as its source brings them. Blocks, as finding the source does.
+
+    Raises:
+        InvalidSourceException: Nothing brings files of its scheme.
+        SourceEntryPointException: What should does not.
+    """
+    source = source_for(file.scheme, address=file.url)
+    if not isinstance(source, StreamingSource):
+        reason = f"is no http or https URL, and the source of {file.scheme}:// brings no bytes: it has no stream()"
+        raise InvalidSourceException(redacted(file.url), reason)
+    return source.stream(file, context)
+
+
+async def written(
+    pieces: AsyncIterator[bytes],
+    path: Path,
+    *,
+    file: ManifestFileSchema,
+    max_size: int | None,
+    reporter: Reporter,
+) -> DownloadResult:
+    """Write a file piece by piece, off the event loop, tell how far it is, and return what it turned out to be.
+
+    Every piece to its end: cancelled, nothing writes any more where the caller clears.
+
+    Raises:
+        DownloadTooLargeException: It has over `max_size` bytes (default: ``DOWNLOAD_SERVICE_MAX_SIZE``).
+        SizeMismatchException: It has another size than the manifest says.
+        ChecksumMismatchException: It has another digest.
+        StorageFullException: There is no room for it.
+    """
+    started = time.monotonic()
+    limit = (await asyncio.to_thread(DownloadConfig)).max_size if max_size is None else max_size
+    try:
+        writer = _Writer(path, file, limit)
+        try:
+            await thread_to_its_end(writer.open)
+            async for piece in pieces:
+                await thread_to_its_end(partial(writer.write, piece))
+                reporter.advance(writer.size, file.size)
+        finally:
+            await thread_to_its_end(writer.close)
+    except OSError as error:
+        raise_as_storage_error(error, path)
+    return writer.result(time.monotonic() - started)
+
+
+class _Writer:
+    """A file on its way in. `open`, `write` and `close` block.
+
+    Attributes:
+        size: Bytes that have come so far.
+    """
+
+    def __init__(self, path: Path, file: ManifestFileSchema, limit: int) -> None:
+        self._path = path
+        self._wanted = file
+        self._limit = limit
+        self._url = redacted(file.url)
+        self._digest = hashlib.sha256()
+        self.size = 0
+        self._file: BufferedWriter | None = None
+
+    def open(self) -> None:
+        """Make the file."""
+        self._file = self._path.open("xb")
+
+    def write(self, piece: bytes) -> None:
+        """Take a piece, unless it is one too many."""
+        self.size += len(piece)
+        if self.size > self._limit:
+            raise DownloadTooLargeException(url=self._url, limit=self._limit, announced=None, received=self.size)
+        if self._wanted.size is not None and self.size > self._wanted.size:
+            raise SizeMismatchException(url=self._url, expected=self._wanted.size, actual=self.size)
+        self._digest.update(piece)
+        assert self._file is not None
+        self._file.write(piece)
+
+    def close(self) -> None:
+        """Write what is still in memory."""
+        if self._file is not None:
+            self._file.close()
+
+    def result(self, seconds: float) -> DownloadResult:
+        """Return what is there, once it is what was wanted."""
+        sha256, wanted = self._digest.hexdigest(), self._wanted
+        if wanted.size is not None and self.size != wanted.size:
+            raise SizeMismatchException(url=self._url, expected=wanted.size, actual=self.size)
+        if wanted.sha256 is not None and sha256 != wanted.sha256:
+            raise ChecksumMismatchException(url=self._url, expected=wanted.sha256, actual=sha256)
+        return DownloadResult(
+            url=self._url,
+            final_url=self._url,
+            path=self._path,
+            size=self.size,
+            sha256=sha256,
+            bytes_fetched=self.size,
+            validators=Validators(),
+            seconds=seconds,
+        )

@@ -2,32 +2,27 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from pydantic import TypeAdapter, ValidationError
-
-from kamiwaza_sdk._validation import Size, revalidated, validated_together
-from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk._validation import validated_together
 from kamiwaza_sdk.formats.exceptions import UnknownVariantException
 from kamiwaza_sdk.formats.kinds import named_format
 from kamiwaza_sdk.formats.layouts.choices import files_of_variant, first_files, loaded_files
 from kamiwaza_sdk.formats.licences import all_of, is_licence_file
-from kamiwaza_sdk.formats.memory import estimate_memory
 from kamiwaza_sdk.formats.metadata import CONFIGURATIONS
-from kamiwaza_sdk.formats.schemas import LayoutSchema, RepositoryDetailsSchema, Runtime, VariantSchema
+from kamiwaza_sdk.formats.schemas import LayoutSchema, RepositoryDetailsSchema, VariantSchema
 from kamiwaza_sdk.services.hub.cache import KeptFiles
-from kamiwaza_sdk.services.hub.digests import by_content
 from kamiwaza_sdk.services.hub.inspection import Findings, Inspection, inspect_here
-from kamiwaza_sdk.services.hub.policy import Known, Subject, objections_to
+from kamiwaza_sdk.services.hub.policy import facts_of, subject_of, violations_of
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.schemas.plan import PlanFileSchema, PlanSchema
-from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema, Policy
+from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema
 from kamiwaza_sdk.services.hub.selection import left_out_as
+from kamiwaza_sdk.services.hub.sources import by_content
 from kamiwaza_sdk.services.hub.sources.protocol import SourceContext
-from kamiwaza_sdk.services.hub.variants import Choice, Chooser
+from kamiwaza_sdk.services.hub.variants import Choice, Chooser, Question
 from kamiwaza_sdk.services.storage.services import StorageService
 
 #: How many requests planning makes besides those that tell which files there are: of large repositories, fewer.
@@ -39,53 +34,6 @@ _MOST_TEXTS: Final = 8
 #: Of how many variants headers are read where there is no default.
 _MOST_WITHOUT_DEFAULT: Final = 2
 _NOT_THERE: Final = "is not there, and the variant can be loaded without it"
-_SIZE: Final = TypeAdapter(Size)
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What a plan is to answer, checked.
-
-    Raises:
-        InvalidInputException: An argument is of a wrong kind.
-    """
-
-    fits: int | None
-    variant: str | None
-    context_length: int | None
-    cache_dtype: str
-    runtime: Runtime | None
-    policy: Policy | None
-
-    @classmethod
-    def of(
-        cls,
-        *,
-        fits: object = None,
-        variant: object = None,
-        context_length: object = None,
-        cache_dtype: str = "F16",
-        runtime: Runtime | None = None,
-        policy: Policy | None = None,
-    ) -> "Question":
-        """Return what was asked, or refuse it before anything else is."""
-        if context_length is not None and (type(context_length) is not int or context_length < 0):
-            raise InvalidInputException("context_length", f"is {context_length!r}; give tokens, 0 or more, or None")
-        if variant is not None and not isinstance(variant, str):
-            raise InvalidInputException("variant", f"is of kind {type(variant).__name__}; give the name of a variant")
-        estimate_memory(RepositoryDetailsSchema(size=0), context_length=0, cache_dtype=cache_dtype, runtime=runtime)
-        checked = None if policy is None else revalidated(policy, Policy, "policy")
-        return cls(_size(fits), variant, context_length, cache_dtype, runtime, checked)
-
-
-def _size(fits: object) -> int | None:
-    if fits is None:
-        return None
-    try:
-        return _SIZE.validate_python(fits)
-    except ValidationError:
-        reason = f"is {fits!r}; give a number of bytes, or a text such as '8 GiB'"
-        raise InvalidInputException("fits", reason) from None
 
 
 async def make_plan(
@@ -271,7 +219,7 @@ class _Planning:
             companions=() if settled is None else chooser.companions(settled, choice),
             reason=None if choice is None else choice.reason,
             memory=None if settled is None else chooser.memory(settled, choice),
-            objections=self._objections(manifest, known, details),
+            objections=self._violations(manifest, known, details),
             faults=tuple(faults[file.path] for file in known if file.path in faults),
         )
 
@@ -287,38 +235,25 @@ class _Planning:
             "problem": findings.problem(path) or findings.unread(path),
         }
 
-    def _objections(
-        self, manifest: ManifestSchema, files: Iterable[PlanFileSchema], details: RepositoryDetailsSchema
+    def _violations(
+        self, manifest: ManifestSchema, files: Sequence[PlanFileSchema], details: RepositoryDetailsSchema
     ) -> tuple[ObjectionSchema, ...]:
         if self._question.policy is None:
             return ()
-        digests = {file.path: file.has_digest for file in manifest.files}
         findings = self._inspection.findings
-        known = [
-            Known(
-                file.path,
-                file.size,
-                file.format,
-                file.verdict,
-                digests[file.path],
-                findings.problems.get(file.path),
-                findings.unread(file.path),
-                findings.outside(file.path),
-            )
-            for file in files
-        ]
-        final = all(file.path in self._kept for file in manifest.files)
-        subject = Subject(
+        subject = subject_of(
+            findings,
+            [
+                facts_of(findings, file.path, file.size, known_format=file.format, has_digest=listed.has_digest)
+                for file, listed in zip(files, manifest.files, strict=True)
+            ],
             source=manifest.source,
             addresses=[file.url for file in manifest.files],
             hub=manifest.hub,
-            license=all_of(filter(None, (manifest.license, details.license))),
-            files=known,
-            remote_code=findings.remote_code(),
-            unknown_licences=findings.unknown_licences(digests, final=final),
-            final=final,
+            licence=all_of(filter(None, (manifest.license, details.license))),
+            final=all(file.path in self._kept for file in manifest.files),
         )
-        return objections_to(subject, self._question.policy)
+        return violations_of(subject, self._question.policy)
 
 
 def _formats(files: Iterable[PlanFileSchema]) -> tuple[str, ...]:

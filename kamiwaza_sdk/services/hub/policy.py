@@ -1,4 +1,4 @@
-"""Checks a policy: on what is announced, and on the bytes."""
+"""Checks a model against a policy: before it is fetched, by what is announced, and then by its bytes."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,22 +10,26 @@ from urllib.parse import unquote, urlsplit
 from kamiwaza_sdk.formats.licences import has_one_text
 from kamiwaza_sdk.formats.schemas import PickleVerdict
 from kamiwaza_sdk.services.hub.addresses import is_address, redacted
+from kamiwaza_sdk.services.hub.details import license_of, places_of
+from kamiwaza_sdk.services.hub.inspection import Findings, inspect_here
 from kamiwaza_sdk.services.hub.schemas.policy import CONTENT, VERDICTS, ObjectionSchema, Policy
+from kamiwaza_sdk.services.hub.schemas.results import Fetched
 from kamiwaza_sdk.services.hub.sources.ollama import DEFAULT_HOST
+from kamiwaza_sdk.services.storage.services import StorageService
 
 #: The hosts of hubs that are known by another name.
 _HUBS: Final = {"huggingface": "huggingface.co", "ollama": DEFAULT_HOST}
 #: Longer than any expression that the registry keeps.
 _LONGEST_EXPRESSION: Final = 1000
-#: How many texts of licences an objection names.
+#: How many texts of licences a violation names.
 _MOST_NAMED: Final = 3
 #: How the source of files of several hosts is written.
 _AND_MORE: Final = re.compile(r" and \d+ more$")
 _CLIMBING: Final = re.compile(r"(?:^|/)\.\.(?:/|$)")
 
 
-class Known(NamedTuple):
-    """What is known of a file. `None` is not known; of `unread`, that all was looked into that can hold pickles."""
+class FileFacts(NamedTuple):
+    """The facts of a file that rules are about. `None` is unknown; for `unread`, that no part was skipped."""
 
     path: str
     size: int | None
@@ -38,36 +42,101 @@ class Known(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """What a policy is asked about.
+    """The facts of a model that rules are about.
 
     Attributes:
         source: Where it comes from.
         addresses: Of its files, where they are known.
         hub: The host of the hub, where its source names none.
         license: Its licence, or an expression of several.
-        files: What is known of its files.
-        remote_code: Which code it brings or names, by the file that does; `None` for a file that could not be read.
-        final: Whether nothing more will be known: then what is not known is an objection.
-        unknown_licences: Files called as licences whose text is none that is known.
+        files: The facts of its files.
+        remote_code: The code that it brings or names, by file; `None` for a file that could not be read.
+        final: Whether nothing more will be known: then an unknown fact is a violation.
+        unknown_licences: Files with the name of a licence and an unknown text.
     """
 
     source: str
     addresses: Sequence[str]
     hub: str | None
     license: str | None
-    files: Sequence[Known]
+    files: Sequence[FileFacts]
     final: bool
     remote_code: "Mapping[str, str | None]" = MappingProxyType({})
     unknown_licences: Sequence[str] = ()
+
+
+def facts_of(
+    findings: Findings,
+    path: str,
+    size: int | None,
+    *,
+    known_format: str | None,
+    has_digest: bool,
+    problem: str | None = None,
+) -> FileFacts:
+    """Return the facts of a file."""
+    return FileFacts(
+        path,
+        size,
+        known_format,
+        findings.verdict(path),
+        has_digest,
+        problem or findings.problems.get(path),
+        findings.unread(path),
+        findings.outside(path),
+    )
+
+
+def subject_of(
+    findings: Findings,
+    files: Sequence[FileFacts],
+    *,
+    source: str,
+    addresses: Sequence[str] = (),
+    hub: str | None,
+    licence: str | None,
+    final: bool,
+) -> Subject:
+    """Return the facts of a model."""
+    return Subject(
+        source=source,
+        addresses=addresses,
+        hub=hub,
+        license=licence,
+        files=files,
+        final=final,
+        remote_code=findings.remote_code(),
+        unknown_licences=findings.unknown_licences([file.path for file in files], final=final),
+    )
+
+
+def check_fetched(fetched: Fetched, policy: Policy, storage: StorageService) -> tuple[ObjectionSchema, ...]:
+    """Return the violations of a policy by files in the store, according to their bytes. Blocks."""
+    places = places_of(fetched, storage, [file.path for file in fetched.files])
+    findings = inspect_here(places)
+    files = [
+        facts_of(
+            findings,
+            file.path,
+            file.size,
+            known_format=findings.known_format(file.path),
+            has_digest=fetched.digests_known,
+            problem=None if file.path in places else "it is not in this store",
+        )
+        for file in fetched.files
+    ]
+    licence = license_of(fetched, findings)
+    subject = subject_of(findings, files, source=fetched.source, hub=fetched.hub, licence=licence, final=True)
+    return violations_of(subject, policy)
 
 
 class _Rule(Protocol):
     def __call__(self, policy: Policy, subject: Subject) -> Iterator[ObjectionSchema]: ...
 
 
-def objections_to(subject: Subject, policy: Policy) -> tuple[ObjectionSchema, ...]:
-    """Return everything that a policy has against a model; nothing where it has nothing."""
-    return tuple(objection for rule in _RULES for objection in rule(policy, subject))
+def violations_of(subject: Subject, policy: Policy) -> tuple[ObjectionSchema, ...]:
+    """Return all violations of a policy by a model."""
+    return tuple(violation for rule in _RULES for violation in rule(policy, subject))
 
 
 def _formats(policy: Policy, subject: Subject) -> Iterator[ObjectionSchema]:
@@ -99,11 +168,11 @@ def _contents(policy: Policy, subject: Subject) -> Iterator[ObjectionSchema]:
             yield _bad(CONTENT, file, f"is not whole: {file.outside}")
 
 
-def _bad(rule: str, file: Known, reason: str) -> ObjectionSchema:
+def _bad(rule: str, file: FileFacts, reason: str) -> ObjectionSchema:
     return ObjectionSchema(rule=rule, path=file.path, reason=reason)
 
 
-def _unreadable(rule: str, file: Known, problem: str) -> ObjectionSchema:
+def _unreadable(rule: str, file: FileFacts, problem: str) -> ObjectionSchema:
     return ObjectionSchema(rule=rule, path=file.path, reason=f"cannot be checked: {problem}", kind="unreadable")
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _MOST_ROWS: Final = 20
 _BASE: Final = 1024
+_BYTES: Final = TypeAdapter(Size)
 _WIDEST: Final = 100
 
 
@@ -38,6 +39,19 @@ def shown_size(size: int | None) -> str:
             return f"{size} B" if unit == "B" else f"{number:.1f} {unit}"
         number /= _BASE
     return f"{number:.1f} TiB"
+
+
+def checked_size(value: object, *, field: str) -> int | None:
+    """Return a number of bytes that was given as a number or a text such as ``8 GiB``.
+
+    Raises:
+        InvalidInputException: It is neither.
+    """
+    try:
+        return None if value is None else _BYTES.validate_python(value)
+    except ValidationError:
+        reason = f"is {value!r}; give a number of bytes, or a text such as '8 GiB'"
+        raise InvalidInputException(field, reason) from None
 
 
 def as_text(plan: "PlanSchema") -> str:
@@ -158,7 +172,6 @@ def _memory(memory: "MemoryEstimateSchema | None") -> str:
 _GIB: Final = 1024**3
 _STEPS: Final = 64
 _SHORTEST: Final = 8192
-_BYTES: Final = TypeAdapter(Size)
 #: Of Okabe and Ito, told apart by who sees fewer colours: https://jfly.uni-koeln.de/color/.
 _COLOURS: Final = ("#0072B2", "#E69F00", "#56B4E9")
 
@@ -189,7 +202,7 @@ def plot_memory(plan: "PlanSchema", *, limit: int | str | None = None, longest: 
     from matplotlib.figure import Figure
 
     memory = _checked_memory(plan)
-    most = _checked_limit(limit)
+    most = checked_size(limit, field="limit")
     longest = (plan.context_length or _SHORTEST) if longest is None else longest
     if type(longest) is not int or longest < 1:
         raise InvalidInputException("longest", f"is {longest!r}; give a number of tokens, from 1 on")
@@ -241,11 +254,3 @@ def _title(plan: "PlanSchema", memory: "MemoryEstimateSchema") -> str:
     # A dollar sign would begin a formula.
     name = f"{plan.manifest.name}, {shown[:80]}".replace("$", r"\$")
     return f"{name}, in {memory.runtime}"
-
-
-def _checked_limit(limit: object) -> int | None:
-    try:
-        return None if limit is None else _BYTES.validate_python(limit)
-    except ValidationError:
-        reason = f"is {limit!r}; give a number of bytes, or a text such as '8 GiB'"
-        raise InvalidInputException("limit", reason) from None

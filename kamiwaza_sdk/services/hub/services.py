@@ -15,19 +15,19 @@ from kamiwaza_sdk.services.download.exceptions import DownloadStatusException
 from kamiwaza_sdk.services.hub.adopters import adopt_all, resolve_cached
 from kamiwaza_sdk.services.hub.config import HubConfig
 from kamiwaza_sdk.services.hub.details import with_details
-from kamiwaza_sdk.services.hub.digests import Wanted
 from kamiwaza_sdk.services.hub.exceptions import VersionUnavailableException
 from kamiwaza_sdk.services.hub.fetch import Fetching, check_fetch, check_max_size, refuse_over_limit
-from kamiwaza_sdk.services.hub.plan import Question, make_plan, of_variant
+from kamiwaza_sdk.services.hub.plan import make_plan, of_variant
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema, RepositorySchema
 from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
 from kamiwaza_sdk.services.hub.schemas.policy import Policy
 from kamiwaza_sdk.services.hub.schemas.results import Adopted, Fetched
 from kamiwaza_sdk.services.hub.search import RepositorySort, check_search, find
-from kamiwaza_sdk.services.hub.sources import Source
+from kamiwaza_sdk.services.hub.sources import Source, Wanted
+from kamiwaza_sdk.services.hub.sources.local import in_thread
 from kamiwaza_sdk.services.hub.sources.protocol import SourceContext
 from kamiwaza_sdk.services.hub.sources.versions import is_registered, name_of
-from kamiwaza_sdk.services.hub.streams import in_thread
+from kamiwaza_sdk.services.hub.variants import Question
 from kamiwaza_sdk.services.storage.services import StorageService
 
 if TYPE_CHECKING:

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
+from kamiwaza_sdk._validation import revalidated
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.formats.facts import Repository
 from kamiwaza_sdk.formats.layouts.choices import LOADED_KINDS, needed_companions, total_size
@@ -13,12 +14,14 @@ from kamiwaza_sdk.formats.schemas import (
     CompanionSchema,
     LayoutSchema,
     MemoryEstimateSchema,
+    RepositoryDetailsSchema,
     Runtime,
     VariantSchema,
 )
 from kamiwaza_sdk.services.hub.exceptions import NothingFitsException
-from kamiwaza_sdk.services.hub.render import shown_size
+from kamiwaza_sdk.services.hub.render import checked_size, shown_size
 from kamiwaza_sdk.services.hub.schemas.plan import PlanVariantSchema
+from kamiwaza_sdk.services.hub.schemas.policy import Policy
 
 #: The context that memory is estimated for, unless one is given or the model's own is shorter.
 _USUAL_CONTEXT: Final = 8192
@@ -35,28 +38,49 @@ _LOADED: Final[dict[Runtime, frozenset[str]]] = {
 }
 
 
-class Asked(Protocol):
-    """What is asked of a source."""
+@dataclass(frozen=True, slots=True)
+class Question:
+    """The arguments of a plan, checked.
 
-    @property
-    def fits(self) -> int | None:
-        """The memory there is, in bytes."""
+    Attributes:
+        fits: The memory there is, in bytes.
+        variant: The name of a variant.
+        context_length: The tokens of the context.
+        cache_dtype: The type of the cache's numbers.
+        runtime: The program that loads the model.
+        policy: The policy to check.
+    """
 
-    @property
-    def variant(self) -> str | None:
-        """The name of a variant."""
+    fits: int | None
+    variant: str | None
+    context_length: int | None
+    cache_dtype: str
+    runtime: Runtime | None
+    policy: Policy | None
 
-    @property
-    def context_length(self) -> int | None:
-        """The tokens of the context."""
+    @classmethod
+    def of(
+        cls,
+        *,
+        fits: object = None,
+        variant: object = None,
+        context_length: object = None,
+        cache_dtype: str = "F16",
+        runtime: Runtime | None = None,
+        policy: Policy | None = None,
+    ) -> "Question":
+        """Check the arguments.
 
-    @property
-    def cache_dtype(self) -> str:
-        """Of its cache."""
-
-    @property
-    def runtime(self) -> Runtime | None:
-        """The program that is to load it."""
+        Raises:
+            InvalidInputException: One is of a wrong kind.
+        """
+        if context_length is not None and (type(context_length) is not int or context_length < 0):
+            raise InvalidInputException("context_length", f"is {context_length!r}; give tokens, 0 or more, or None")
+        if variant is not None and not isinstance(variant, str):
+            raise InvalidInputException("variant", f"is of kind {type(variant).__name__}; give the name of a variant")
+        estimate_memory(RepositoryDetailsSchema(size=0), context_length=0, cache_dtype=cache_dtype, runtime=runtime)
+        checked = None if policy is None else revalidated(policy, Policy, "policy")
+        return cls(checked_size(fits, field="fits"), variant, context_length, cache_dtype, runtime, checked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +122,7 @@ class Chooser:
         InvalidInputException: It is asked what fits, and there is nothing that could.
     """
 
-    def __init__(self, repository: Repository, question: Asked, source: str) -> None:
+    def __init__(self, repository: Repository, question: Question, source: str) -> None:
         self._repository = repository
         self._question = question
         self._source = source

@@ -92,7 +92,7 @@ class Transfers:
         content = _content(fetched, storage)
         if policy is None:
             return fetched, content or None
-        from kamiwaza_sdk.services.hub.details import check_fetched as check_bytes
+        from kamiwaza_sdk.services.hub.policy import check_fetched as check_bytes
         from kamiwaza_sdk.services.hub.schemas.policy import Policy
 
         checked = revalidated(policy, Policy, "policy")
@@ -128,7 +128,7 @@ class Transfers:
 
 def _content(fetched: "Fetched", storage: "StorageService | None") -> "tuple[ObjectionSchema, ...]":
     """Return which files are not what their names promise: by their bytes where those are here, else as told."""
-    from kamiwaza_sdk.services.hub.inspection import faults_of
+    from kamiwaza_sdk.services.hub.details import faults_of
     from kamiwaza_sdk.services.hub.schemas.policy import CONTENT, ObjectionSchema
 
     told = {fault.path: fault for fault in fetched.faults}

@@ -10,27 +10,25 @@ from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.download.schemas import Validators
 from kamiwaza_sdk.services.hub.addresses import redacted, scheme_of
 from kamiwaza_sdk.services.hub.adopters import hugging_face, lm_studio, ollama
-from kamiwaza_sdk.services.hub.adopters.files import Cached
 from kamiwaza_sdk.services.hub.cache import KeptFiles, result_of
 from kamiwaza_sdk.services.hub.config import HubConfig
-from kamiwaza_sdk.services.hub.digests import by_content, check_git_blob
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.schemas.results import Adopted, AdoptedFile
 from kamiwaza_sdk.services.hub.selection import Selection
-from kamiwaza_sdk.services.hub.sources.local import check_inside, readable
-from kamiwaza_sdk.services.hub.streams import in_thread
+from kamiwaza_sdk.services.hub.sources import by_content
+from kamiwaza_sdk.services.hub.sources.local import CachedFiles, check_git_blob, check_inside, in_thread, readable
 from kamiwaza_sdk.services.storage.files import check_room, device_of
 from kamiwaza_sdk.services.storage.services import StorageService
 
-_CACHES: Final[dict[str, Callable[[str, Path | None, HubConfig, Selection], Cached]]] = {
+_CACHES: Final[dict[str, Callable[[str, Path | None, HubConfig, Selection], CachedFiles]]] = {
     "hf": hugging_face.resolve,
     "lmstudio": lm_studio.resolve,
     "ollama": ollama.resolve,
 }
 
 
-def resolve_cached(source: Any, cache: Any, config: HubConfig, selection: Selection) -> Cached:
+def resolve_cached(source: Any, cache: Any, config: HubConfig, selection: Selection) -> CachedFiles:
     """Return the files that another tool has of something. Blocks.
 
     Args:

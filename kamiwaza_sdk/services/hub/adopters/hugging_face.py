@@ -5,6 +5,11 @@ names a commit, a snapshot of that commit consists of links to blobs, and a blob
 ETag: the SHA-256 of what is in LFS, the git blob id of the rest. What came by Xet lies once for all repositories of the
 cache, in ``blobs`` beside them, named by its Xet hash; the repository's blob is then a link to it. ``trees`` has the
 listing of each commit that was downloaded as a snapshot.
+
+A directory that ``hf download --local-dir`` wrote keeps the origin of its files beside them, in
+``.cache/huggingface/download/<path>.metadata``: the commit, the ETag (the SHA-256 of a file in LFS, the git blob id of
+any other) and the time. Anybody can have edited files or notes since, so a note counts only where it agrees with the
+bytes. Notes do not name the repository.
 """
 
 import os
@@ -21,13 +26,15 @@ from pydantic import BaseModel, Field, ValidationError
 from kamiwaza_sdk._validation import MAX_FILES, MAX_SIZE
 from kamiwaza_sdk.formats.exceptions import FormatException
 from kamiwaza_sdk.formats.repository import describe_repository
-from kamiwaza_sdk.services.hub.addresses import HuggingFaceReference
-from kamiwaza_sdk.services.hub.adopters.files import Cached, read_small, regular_size
+from kamiwaza_sdk.services.hub.addresses import HuggingFaceReference, path_of
 from kamiwaza_sdk.services.hub.config import HubConfig
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException, NotInCacheException
-from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema, ManifestFileSchema
+from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema, ManifestFileSchema, ManifestSchema
+from kamiwaza_sdk.services.hub.schemas.results import FetchedFile
 from kamiwaza_sdk.services.hub.selection import Selection, left_out_as
 from kamiwaza_sdk.services.hub.sources.hugging_face import manifest_of, word
+from kamiwaza_sdk.services.hub.sources.local import CachedFiles, git_blob_id, read_small, regular_size
+from kamiwaza_sdk.services.storage.services import StorageService
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _SHA1: Final = re.compile(r"[0-9a-f]{40}")
@@ -64,7 +71,7 @@ class _Tree(BaseModel):
     files: dict[str, _Listed]
 
 
-def resolve(reference: str, cache: Path | None, config: HubConfig, selection: Selection) -> Cached:
+def resolve(reference: str, cache: Path | None, config: HubConfig, selection: Selection) -> CachedFiles:
     """Return the files of a snapshot. Blocks.
 
     Raises:
@@ -79,7 +86,7 @@ def resolve(reference: str, cache: Path | None, config: HubConfig, selection: Se
     licence, task = found.card()
     pinned = wanted.at(found.directory.name)
     manifest = manifest_of(pinned, files, config.hf_endpoint, licence=licence, task=task)
-    return Cached(manifest.model_copy(update={"left_out": left_out}), missing)
+    return CachedFiles(manifest.model_copy(update={"left_out": left_out}), missing)
 
 
 def _usual_place() -> Path:
@@ -269,3 +276,50 @@ def _commit(wanted: HuggingFaceReference, repository: Path, place: Path) -> str:
 
 def _missing(wanted: HuggingFaceReference, place: Path, reason: str) -> NotInCacheException:
     return NotInCacheException(source=str(wanted), cache=str(place), reason=reason)
+
+
+_NOTES: Final = ".cache/huggingface/download"
+_NOTE: Final = re.compile(rb"([0-9a-f]{40})\r?\n([0-9a-f]{40}|[0-9a-f]{64})\r?\n")
+_MAX_NOTE: Final = 1024
+_SHA1_LENGTH: Final = 40
+
+
+class LocalOrigin(NamedTuple):
+    """What the notes of a directory say that its bytes confirm.
+
+    Attributes:
+        commit: Of which all files are; `None` where one is not, or that is not known.
+        changed: The files that are not what was noted.
+    """
+
+    commit: str | None
+    changed: tuple[str, ...]
+
+
+def origin_of(manifest: ManifestSchema, files: Iterable[FetchedFile], storage: StorageService) -> LocalOrigin:
+    """Return the origin of files that were copied from a directory into the store. Blocks."""
+    inside = manifest.files[0].inside
+    if inside is None or not (path_of(inside) / _NOTES).is_dir():
+        return LocalOrigin(None, ())
+    commits: set[str | None] = set()
+    changed: list[str] = []
+    for file in sorted(files, key=lambda file: file.path):
+        commit, etag = _noted(path_of(inside), file.path)
+        if etag is not None and etag != _etag(file, storage, like=etag):
+            changed.append(file.path)
+            commit = None
+        commits.add(commit)
+    return LocalOrigin(commits.pop() if len(commits) == 1 else None, tuple(changed))
+
+
+def _noted(root: Path, path: str) -> tuple[str, str] | tuple[None, None]:
+    try:
+        text = read_small(root / _NOTES / f"{path}.metadata", inside=root, limit=_MAX_NOTE)
+    except (InvalidSourceException, NotInCacheException, OSError):  # of whatever it is, it is no note
+        return None, None
+    found = _NOTE.match(text or b"")
+    return (None, None) if found is None else (found[1].decode(), found[2].decode())
+
+
+def _etag(file: FetchedFile, storage: StorageService, *, like: str) -> str:
+    return git_blob_id(storage.path(file.sha256)) if len(like) == _SHA1_LENGTH else file.sha256

@@ -9,12 +9,11 @@ from pydantic import BaseModel, Field, ValidationError
 from kamiwaza_sdk._validation import check_path
 from kamiwaza_sdk.exceptions import InvalidPathException
 from kamiwaza_sdk.services.hub.addresses import redacted, suggested
-from kamiwaza_sdk.services.hub.adopters.files import Cached, read_small
 from kamiwaza_sdk.services.hub.config import HubConfig
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException, NotInCacheException
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema
 from kamiwaza_sdk.services.hub.selection import Selection
-from kamiwaza_sdk.services.hub.sources.local import resolve_path
+from kamiwaza_sdk.services.hub.sources.local import CachedFiles, read_small, resolve_path
 
 #: Names its home, as ``lms`` finds it; https://lmstudio.ai/docs/cli
 _POINTER: Final = "~/.lmstudio-home-pointer"
@@ -30,7 +29,7 @@ class _Settings(BaseModel):
     folder: str = Field(default="", alias="downloadsFolder")
 
 
-def resolve(reference: str, cache: Path | None, config: HubConfig, selection: Selection) -> Cached:
+def resolve(reference: str, cache: Path | None, config: HubConfig, selection: Selection) -> CachedFiles:
     """Return the files of a directory. Blocks.
 
     Raises:
@@ -53,7 +52,7 @@ def resolve(reference: str, cache: Path | None, config: HubConfig, selection: Se
         ),
     )
     publisher, _, name = repository.partition("/")
-    return Cached(
+    return CachedFiles(
         ManifestSchema(
             source=reference,
             name=suggested(name),

@@ -9,18 +9,18 @@ from pydantic import ValidationError
 
 from kamiwaza_sdk._validation import shown
 from kamiwaza_sdk.exceptions import InvalidInputException
-from kamiwaza_sdk.services.hub.adopters.files import Cached, read_small, regular_size
 from kamiwaza_sdk.services.hub.config import HubConfig
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException, NotInCacheException
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema
 from kamiwaza_sdk.services.hub.selection import Selection
+from kamiwaza_sdk.services.hub.sources.local import CachedFiles, read_small, regular_size
 from kamiwaza_sdk.services.hub.sources.ollama import MAX_MANIFEST, Image, Layer, OllamaReference, files_of, manifest_of
 
 #: Where it keeps models of a user's; and where, as its Linux service, of the user ``ollama`` that its installer makes.
 _PLACES: Final = ("~/.ollama/models", "/usr/share/ollama/.ollama/models")
 
 
-def resolve(reference: str, cache: Path | None, config: HubConfig, selection: Selection) -> Cached:
+def resolve(reference: str, cache: Path | None, config: HubConfig, selection: Selection) -> CachedFiles:
     """Return the layers of an image. Blocks.
 
     Raises:
@@ -39,7 +39,7 @@ def resolve(reference: str, cache: Path | None, config: HubConfig, selection: Se
         looked_in = " and ".join(map(str, places))
         raise NotInCacheException(source=str(wanted), cache=looked_in, reason=f"there is no {below}")
     files = _files(_image(text, path), place, path, wanted)
-    return Cached(manifest_of(wanted, files, digest=hashlib.sha256(text).hexdigest()))
+    return CachedFiles(manifest_of(wanted, files, digest=hashlib.sha256(text).hexdigest()))
 
 
 def _places() -> list[Path]:

@@ -1,18 +1,26 @@
-"""``file://`` and paths: one file or a directory tree on this machine."""
+"""Files on this machine: ``file://`` and paths as a source, reads within bounds, and work in threads."""
 
+import hashlib
 import os
 import stat
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Final, NamedTuple, TypeAlias
+from types import MappingProxyType
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
+from kamiwaza_sdk._tasks import thread_to_its_end
 from kamiwaza_sdk._validation import MAX_FILES, check_path
 from kamiwaza_sdk.exceptions import ServiceException
 from kamiwaza_sdk.services.download.partial.lock import BESIDE
+from kamiwaza_sdk.services.download.transfer.resources import CancelFlag
 from kamiwaza_sdk.services.hub.addresses import displayed, path_of, redacted, suggested
-from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
+from kamiwaza_sdk.services.hub.exceptions import (
+    GitBlobMismatchException,
+    InvalidSourceException,
+    NotInCacheException,
+)
 from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema, ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.selection import (
     EMPTY_ALONE,
@@ -23,11 +31,13 @@ from kamiwaza_sdk.services.hub.selection import (
     left_out_as,
     rules_for,
 )
-from kamiwaza_sdk.services.storage.files import go_on
+from kamiwaza_sdk.services.storage.blobs import open_source
+from kamiwaza_sdk.services.storage.files import go_on, pieces, stopped_when
 from kamiwaza_sdk.services.storage.materialize import TEMPORARY
 
 #: Of files that are left out, a directory may have more than a model may have.
 _MOST_NAMES: Final = 10 * MAX_FILES
+_T = TypeVar("_T")
 #: Makes the error about a path that tells that a download has not ended.
 Refusal: TypeAlias = Callable[[str, str], ServiceException]
 
@@ -86,6 +96,21 @@ def check_inside(file: ManifestFileSchema) -> Path:
     return path
 
 
+def git_blob_id(path: Path) -> str:
+    r"""Return the SHA-1 of ``blob <size>\0`` and the bytes of a file, in hexadecimal (`ManifestFileSchema`). Blocks."""
+    with open_source(path) as file:
+        digest = hashlib.sha1(f"blob {os.fstat(file.fileno()).st_size}\0".encode(), usedforsecurity=False)
+        for piece in pieces(file):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def check_git_blob(file: ManifestFileSchema, path: Path) -> None:
+    """Raise `GitBlobMismatchException` unless what lies at `path` is what the manifest says. Blocks."""
+    if file.git_blob_id is not None and (actual := git_blob_id(path)) != file.git_blob_id:
+        raise GitBlobMismatchException(url=redacted(file.url), expected=file.git_blob_id, actual=actual)
+
+
 def _described(found: "_Found", inside: str | None) -> ManifestFileSchema:
     url = found.file.absolute().as_uri()
     return ManifestFileSchema(path=check_path(found.path), url=url, size=found.size, inside=inside)
@@ -104,6 +129,18 @@ def readable(root: Path) -> Generator[None]:
         reason = f"cannot be read: {problem}; give a file or directory that can, or a URL with its https://"
         cause = error if redacted(place) == place else None  # it repeats the place, secrets and all
         raise InvalidSourceException(redacted(place), reason) from cause
+
+
+class CachedFiles(NamedTuple):
+    """What a cache has of something.
+
+    Attributes:
+        manifest: The files that are there.
+        missing: The sizes of those that belong to it and are not there, `None` where one is not known.
+    """
+
+    manifest: ManifestSchema
+    missing: Mapping[str, int | None] = MappingProxyType({})
 
 
 class _Found(NamedTuple):
@@ -240,3 +277,58 @@ def _lies_in(file: "os.PathLike[str]", directory: Path) -> bool:
 
 def _leads_out(file: "os.PathLike[str]") -> InvalidSourceException:
     return InvalidSourceException(os.fspath(file), "is a link that leads out of the directory; copy what it names")
+
+
+def read_small(path: Path, *, inside: Path, limit: int) -> bytes | None:
+    """Return what a small file holds; `None` where there is none.
+
+    Raises:
+        InvalidSourceException: It leads out of the cache, is no file, has over `limit` bytes, or cannot be read.
+    """
+    if not path.exists():
+        return None
+    regular_size(path, inside=inside)
+    try:
+        with path.open("rb") as file:
+            text = file.read(limit + 1)
+    except OSError as error:
+        raise InvalidSourceException(str(path), f"cannot be read: {error.strerror}; let this user read it") from error
+    if len(text) > limit:
+        raise InvalidSourceException(str(path), f"has over {limit} bytes, which none of its kind has; remove it")
+    return text
+
+
+def regular_size(path: Path, *, inside: Path, source: str = "") -> int:
+    """Return the size of a file, or of what a link in a cache leads to.
+
+    Raises:
+        NotInCacheException: There is none: a link to nothing, a blob that did not arrive.
+        InvalidSourceException: It leads out of the cache, or is no file.
+    """
+    real = Path(os.path.realpath(path))
+    if not real.is_relative_to(os.path.realpath(inside)):
+        raise InvalidSourceException(
+            str(path), "is a link that leads out of the cache; fetch it, or copy what it names"
+        )
+    try:
+        status = real.stat()
+    except FileNotFoundError:
+        reason = f"its {path} is missing, so it was downloaded in part only"
+        raise NotInCacheException(source=source or str(path), cache=str(inside), reason=reason) from None
+    except OSError as error:
+        raise InvalidSourceException(str(path), f"cannot be read: {error.strerror}; let this user read it") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise InvalidSourceException(str(path), "is no regular file; remove it, and let its tool fetch it again")
+    return status.st_size
+
+
+async def in_thread(function: Callable[[], _T]) -> _T:
+    """Return what `function` returns in a thread. Cancelled, it is told to stop (`go_on`), and waited for."""
+    stop = CancelFlag()
+
+    def run() -> _T:
+        with stopped_when(stop.is_set):
+            go_on()  # it may have waited for a thread until after the cancellation
+            return function()
+
+    return await thread_to_its_end(run, stop.set)

@@ -12,7 +12,7 @@ from kamiwaza_sdk.services.hub.exceptions import (
     VersionUnavailableException,
 )
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
-from kamiwaza_sdk.services.hub.streams import in_thread
+from kamiwaza_sdk.services.hub.sources.local import in_thread
 from kamiwaza_sdk.services.storage.schemas import FileEntry
 from kamiwaza_sdk.services.storage.services import StorageService
 
