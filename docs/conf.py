@@ -38,7 +38,6 @@ nitpick_ignore = {
     ("py:class", "Figure"),
     ("py:class", "kamiwaza_sdk.formats.schemas.files.StoredTensor"),
     ("py:class", "kamiwaza_sdk.services.hub.sources.versions.FileFromSomewhere"),
-    ("py:class", "kamiwaza_sdk.services.hub.schemas.results._File"),
     ("py:class", "kamiwaza_sdk.services.model.schemas.model._Item"),
 }
 

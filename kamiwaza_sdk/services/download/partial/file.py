@@ -53,10 +53,10 @@ class Partial:
     """The partial file of a transfer, and its journal.
 
     Args:
-        claim: The right to bring it, already taken.
-        into: Where the whole file is brought to.
-        path: Where it is to stand in the end, for errors.
-        url: What it is a download of, redacted, for errors.
+        lock: The lock of the file, acquired.
+        into: The path at which the whole file is published.
+        path: The path that the caller asked for, for errors.
+        url: The URL, redacted, for errors.
         stopped: Once set, whatever runs comes to its end soon, and nothing is published any more.
         mode: What the whole file gets; until then nobody else may read it.
 

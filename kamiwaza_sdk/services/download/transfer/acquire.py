@@ -33,12 +33,12 @@ class Acquisition:
     Every method blocks.
 
     Args:
-        into: Where the file is to be brought.
-        demands: What it must be.
-        url: Where it comes from, redacted.
-        key: The same, in the words of a journal.
-        path: Where it is to stand in the end, and may stand already.
-        mode: What it gets then.
+        into: The path at which the file is published.
+        expectations: The size and digest that it must have.
+        url: The URL, redacted, for errors.
+        key: The URL as journals name it.
+        path: The path that the caller asked for, where the file may exist already.
+        mode: The mode that the published file gets.
 
     Attributes:
         partial: The partial file, once the lock is acquired.

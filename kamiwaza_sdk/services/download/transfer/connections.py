@@ -57,7 +57,7 @@ def continues(response: aiohttp.ClientResponse, header: Header, *, offset: int, 
         end: Where the part that was asked for ends. Default: with the file.
 
     Raises:
-        StartAgain: It cannot give the rest (416), or what it says of it does not fit what is here.
+        RestartRequired: It cannot give the rest (416), or what it says of it does not fit what is here.
     """
     if response.status == HTTPStatus.OK:
         return False
