@@ -18,17 +18,27 @@ from kamiwaza_sdk.services.model.exceptions import (
 )
 from kamiwaza_sdk.services.model.ids import uuid7
 from kamiwaza_sdk.services.model.loaded import forget
-from kamiwaza_sdk.services.model.registry import changes as statements
 from kamiwaza_sdk.services.model.registry.changes import (
+    COUNT_CHILDREN,
+    DELETE_BELONGINGS,
+    DELETE_MODEL,
     INSERT_EVENTS,
+    MODEL_BY_ID,
+    MODEL_BY_NAME,
+    MODEL_KEYS,
+    MODEL_LARGE,
+    MODEL_PAGE,
+    VERSIONS_OF_MODEL,
     ModelChange,
     event_row,
     hold,
     hold_any,
+    insert_model,
     missing,
     same,
 )
 from kamiwaza_sdk.services.model.registry.documents import forget_document, insert_document, update_document
+from kamiwaza_sdk.services.model.registry.tables import as_dicts
 from kamiwaza_sdk.services.model.registry.tags import MODEL_TAGS, tag_rows
 from kamiwaza_sdk.services.model.schemas.fields import ReadDetails
 from kamiwaza_sdk.services.model.schemas.model import CreateModel, ModelSchema, UpdateModel
@@ -67,7 +77,7 @@ def insert(scope: Scope, model: CreateModel) -> ModelSchema | None:
         **given,
     }
     state = {"last_number": 0, "last_event": 1, "last_event_at": now}
-    if not scope.execute(statements.insert_model(scope.dialect), **values, **state).all():
+    if not scope.execute(insert_model(scope.dialect), **values, **state).all():
         return None
     created = ModelSchema.model_validate({**values, "tags": tags})
     _insert_rest(scope, created, model.model_dump(exclude_defaults=True))
@@ -83,7 +93,7 @@ def _insert_rest(scope: Scope, model: ModelSchema, given: dict[str, JsonValue]) 
 
 def get(scope: Scope, model_id: UUID) -> ModelSchema:
     """Return a model that is not deleted."""
-    row = scope.execute(statements.MODEL_BY_ID, _id=check_id(model_id, "model_id")).first()
+    row = scope.execute(MODEL_BY_ID, _id=check_id(model_id, "model_id")).first()
     return _living(scope, None if row is None else _schema(row), model_id)
 
 
@@ -95,13 +105,13 @@ def get_by_name(scope: Scope, name: str) -> ModelSchema:
 
 def find_by_name(scope: Scope, name: str) -> ModelSchema | None:
     """Return the model that has the name, deleted or not."""
-    row = scope.execute(statements.MODEL_BY_NAME, _name=name).one_or_none()
+    row = scope.execute(MODEL_BY_NAME, _name=name).one_or_none()
     return None if row is None else _schema(row)
 
 
 def page(scope: Scope, *, after: str, limit: int) -> list[ModelSchema]:
     """Return models by name, from the one after `after` on."""
-    rows = scope.execute(statements.MODEL_PAGE, _name=check_text(after, field="after"), _limit=check_limit(limit))
+    rows = scope.execute(MODEL_PAGE, _name=check_text(after, field="after"), _limit=check_limit(limit))
     return schemas(rows.all())
 
 
@@ -149,7 +159,7 @@ def _known(change: ModelChange, keys: Collection[str]) -> dict[str, Any]:  # Any
     """Return what a model has of some fields: what is large is read only where it is among them."""
     known = {key: change.row[key] for key in keys if key in change.row}
     if not known.keys() >= set(keys):
-        row = change.scope.execute(statements.MODEL_LARGE, _id=change.id).one()
+        row = change.scope.execute(MODEL_LARGE, _id=change.id).one()
         known |= {"model_card": row.model_card, "attributes": _ATTRIBUTES.validate_python(row.attributes)}
     return known
 
@@ -197,9 +207,9 @@ def purge(scope: Scope, model_id: UUID) -> None:
         with scope.writing() as writing:
             change = hold_any(writing, model_id)
             _check_purge(change)
-            version_ids = set(writing.execute(statements.VERSIONS_OF_MODEL, _id=model_id).scalars())
+            version_ids = set(writing.execute(VERSIONS_OF_MODEL, _id=model_id).scalars())
             forget_document(writing, model_id)
-            for statement in (*statements.DELETE_BELONGINGS, statements.DELETE_MODEL):
+            for statement in (*DELETE_BELONGINGS, DELETE_MODEL):
                 writing.execute(statement, _id=model_id)
             before: dict[str, JsonValue] = {"name": change.row["name"]}
             sequence = change.row["last_event"] + 1
@@ -219,7 +229,7 @@ def _check_purge(change: ModelChange) -> None:
 
 
 def _check_lineage(scope: Scope, model_id: UUID) -> None:
-    children = scope.execute(statements.COUNT_CHILDREN, _id=model_id).scalar_one()
+    children = scope.execute(COUNT_CHILDREN, _id=model_id).scalar_one()
     if children:
         reason = f"{children} versions of other models derive from its own; delete those first"
         raise InUseException(model=model_id, reason=reason)
@@ -227,12 +237,11 @@ def _check_lineage(scope: Scope, model_id: UUID) -> None:
 
 def schemas(rows: Iterable[Row[Any]]) -> list[ModelSchema]:  # Any: values of several columns
     """Return rows as models, all at once."""
-    # As many values as keys, by the statement: to look at that too in each row is a fiftieth of a page.
-    return _PAGE.validate_python([dict(zip(statements.MODEL_KEYS, row, strict=False)) for row in rows])
+    return _PAGE.validate_python(as_dicts(MODEL_KEYS, rows))
 
 
 def _schema(row: Row[Any]) -> ModelSchema:  # Any: values of several columns
-    return ModelSchema.model_validate(dict(zip(statements.MODEL_KEYS, row, strict=True)))
+    return ModelSchema.model_validate(dict(zip(MODEL_KEYS, row, strict=True)))
 
 
 def _living(scope: Scope, model: ModelSchema | None, asked_for: UUID | str) -> ModelSchema:

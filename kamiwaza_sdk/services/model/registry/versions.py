@@ -22,7 +22,6 @@ from kamiwaza_sdk.services.model.exceptions import (
 from kamiwaza_sdk.services.model.ids import uuid7
 from kamiwaza_sdk.services.model.loaded import forget, refresh
 from kamiwaza_sdk.services.model.models import DBModelVersion
-from kamiwaza_sdk.services.model.registry import files as statements
 from kamiwaza_sdk.services.model.registry import models
 from kamiwaza_sdk.services.model.registry.changes import (
     ModelChange,
@@ -35,7 +34,15 @@ from kamiwaza_sdk.services.model.registry.changes import (
 )
 from kamiwaza_sdk.services.model.registry.files import (
     ALIASES_OF_VERSION,
+    DELETE_VERSION,
+    DELETE_VERSION_BELONGINGS,
     POLICY,
+    UPDATE_VERSION,
+    VERSION_BY_ID,
+    VERSION_BY_LABEL,
+    VERSION_KEYS,
+    VERSION_PAGE,
+    VERSIONS_BY_DIGEST,
     earlier_failure,
     facts,
     insert_files,
@@ -45,6 +52,7 @@ from kamiwaza_sdk.services.model.registry.files import (
     verdict,
 )
 from kamiwaza_sdk.services.model.registry.lineage import check_childless, insert_parents
+from kamiwaza_sdk.services.model.registry.tables import as_dicts
 from kamiwaza_sdk.services.model.registry.tags import VERSION_TAGS, tag_rows
 from kamiwaza_sdk.services.model.schemas.model import CreateModel
 from kamiwaza_sdk.services.model.schemas.version import (
@@ -114,7 +122,7 @@ def _overruled(
 
 def get(scope: Scope, version_id: UUID) -> ModelVersionSchema:
     """Return a version by its id."""
-    row = scope.execute(statements.VERSION_BY_ID, _id=check_id(version_id, "version_id")).one_or_none()
+    row = scope.execute(VERSION_BY_ID, _id=check_id(version_id, "version_id")).one_or_none()
     if row is None:
         raise missing_version(scope, version_id)
     return schema(row)
@@ -124,7 +132,7 @@ def page(scope: Scope, model_id: UUID, *, after: int, limit: int) -> list[ModelV
     """Return a model's versions by number, from the one after `after` on."""
     check_number(after, "after", low=0, high=MAX_NUMBER, way_out="it is the last version's number; begin with 0")
     rows = scope.execute(
-        statements.VERSION_PAGE, _model_id=check_id(model_id, "model_id"), _number=after, _limit=check_limit(limit)
+        VERSION_PAGE, _model_id=check_id(model_id, "model_id"), _number=after, _limit=check_limit(limit)
     ).all()
     if not rows:
         models.get(scope, model_id)  # raises where it is the model that is missing
@@ -225,9 +233,7 @@ def _of_these_files(change: ModelChange, version: CreateVersion, status: str) ->
     from kamiwaza_sdk.services.hub.schemas.results import manifest_digest
 
     digest = manifest_digest(version.files)
-    rows = change.scope.execute(
-        statements.VERSIONS_BY_DIGEST, _model_id=change.id, _digest=digest, _status=status
-    ).all()
+    rows = change.scope.execute(VERSIONS_BY_DIGEST, _model_id=change.id, _digest=digest, _status=status).all()
     return schemas(rows)
 
 
@@ -376,7 +382,7 @@ def _refusal(
     """Return what an update was refused for: its label, or rows of the application's own."""
     scope = replace(change.scope, connection=None)
     if label is not None:
-        holder = scope.execute(statements.VERSION_BY_LABEL, _name=change.row["name"], _version=label).one_or_none()
+        holder = scope.execute(VERSION_BY_LABEL, _name=change.row["name"], _version=label).one_or_none()
         if holder is not None and UUID(str(holder.id)) != version_id:
             return _label_taken(change, label)
     reason = "rows of the application's own refer to its files; remove those first"
@@ -410,7 +416,7 @@ def _update(change: ModelChange, current: ModelVersionSchema, changes: UpdateVer
                 before[f"{kind}s"], after[f"{kind}s"] = was, is_now
     change.record("version.updated", before=before, after=after, version_id=current.id)
     columns = {**new, "revision": current.revision + 1, "updated_at": change.at}
-    change.scope.execute(statements.UPDATE_VERSION, _id=current.id, **columns)
+    change.scope.execute(UPDATE_VERSION, _id=current.id, **columns)
     change.write()
     refresh(change.scope.db, DBModelVersion, current.id, columns, stale=("files",) if has_other_files else ())
 
@@ -474,7 +480,7 @@ def delete_version(scope: Scope, version_id: UUID) -> None:
             _check_unaliased(change, version_id)
             check_childless(writing, version_id)
             current = get(writing, version_id)
-            for statement in (*statements.DELETE_VERSION_BELONGINGS, statements.DELETE_VERSION):
+            for statement in (*DELETE_VERSION_BELONGINGS, DELETE_VERSION):
                 writing.execute(statement, _id=version_id)
             before = current.model_dump(mode="json", include={"number", "version", "status", "digest", "size"})
             if objections_of(current):  # others of its files are held to it no more: what it was stays known
@@ -490,10 +496,9 @@ def delete_version(scope: Scope, version_id: UUID) -> None:
 
 def schemas(rows: Iterable[Row[Any]]) -> list[ModelVersionSchema]:  # Any: values of several columns
     """Return rows as versions, each with its files, all at once."""
-    # As many values as keys, by the statement: to look at that too in each row is a fiftieth of a page.
-    return _PAGE.validate_python([dict(zip(statements.VERSION_KEYS, row, strict=False)) for row in rows])
+    return _PAGE.validate_python(as_dicts(VERSION_KEYS, rows))
 
 
 def schema(row: Row[Any]) -> ModelVersionSchema:  # Any: as above
     """Return a row as a version with its files."""
-    return ModelVersionSchema.model_validate(dict(zip(statements.VERSION_KEYS, row, strict=True)))
+    return ModelVersionSchema.model_validate(dict(zip(VERSION_KEYS, row, strict=True)))
