@@ -218,18 +218,21 @@ async def test_namespaces_do_not_see_each_other(backend: Backend) -> None:
 async def test_a_name_that_cannot_be_kept_is_refused_by_every_door(backend: Backend, name: str) -> None:
     async with backend.begin() as models:
         model = await models.create_model(CreateModel(name="fine"))
-        with pytest.raises(InvalidInputException) as refused:
+        with pytest.raises(InvalidInputException) as created:
             CreateModel(name=name)
-        with pytest.raises(InvalidInputException):
+        with pytest.raises(InvalidInputException) as updated:
             UpdateModel(name=name)
-        with pytest.raises(InvalidInputException):
+        with pytest.raises(InvalidInputException) as asked:
             await models.get_model_by_name(name)
         assert await models.list_models() == [model]
     async with backend.session() as db:
-        with pytest.raises(InvalidInputException):
+        with pytest.raises(InvalidInputException) as bound:
             backend.service(db, namespace=name)
-    assert refused.value.value == name
-    assert len(str(refused.value)) < 400
+    refused = [caught.value for caught in (created, updated, asked, bound)]
+    assert [(type(error), error.field, error.value) for error in refused] == [
+        (InvalidInputException, field, name) for field in ("name", "name", "name", "namespace")
+    ]
+    assert len(str(created.value)) < 400
 
 
 async def test_a_name_is_kept_in_one_normal_form(backend: Backend) -> None:
