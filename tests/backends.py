@@ -136,7 +136,7 @@ def create_tables(connection: Connection) -> None:
 
 def clear_tables(connection: Connection) -> None:
     """Empty every table but the one that holds the schema's version."""
-    there = set(inspect(connection).get_table_names()) - {"kamiwaza_alembic_version"}
+    there = _filled_tables(connection)
     ours = [table.name for metadata in (DBBase.metadata, HostBase.metadata) for table in metadata.sorted_tables]
     # TRUNCATE costs thirty times as much: it makes new files for tables, indexes and TOAST.
     for name in [*there.difference(ours), *(name for name in reversed(ours) if name in there)]:
@@ -145,8 +145,11 @@ def clear_tables(connection: Connection) -> None:
 
 def renew_tables(connection: Connection) -> None:
     """Empty PostgreSQL's tables so that no dead rows are left, which widen the locks of serializable transactions."""
-    tables = [name for name in inspect(connection).get_table_names() if name != "kamiwaza_alembic_version"]
-    connection.exec_driver_sql(f"TRUNCATE {', '.join(tables)}")
+    connection.exec_driver_sql(f"TRUNCATE {', '.join(_filled_tables(connection))}")
+
+
+def _filled_tables(connection: Connection) -> set[str]:
+    return set(inspect(connection).get_table_names()) - {"kamiwaza_alembic_version"}
 
 
 def sqlite_engine(name: str, file: Path) -> Engine | AsyncEngine:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import Connection, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -75,31 +75,29 @@ def postgresql_url() -> Iterator[str]:
 def sqlite_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file with our tables and the host's in it, to be copied: that is faster than to set a database up."""
     file = tmp_path_factory.mktemp("sqlite") / "registry.db"
-    engine = create_engine(f"sqlite:///{file}")
-    with engine.begin() as connection:
-        create_tables(connection)
-    engine.dispose()
+    _prepare(f"sqlite:///{file}", create_tables)
     return file
 
 
 @pytest.fixture(scope="session")
 def postgresql_tables(postgresql_url: str) -> str:
     """The same database with our tables and the host's in it."""
-    engine = create_engine(postgresql_url)
-    with engine.begin() as connection:
-        create_tables(connection)
-    engine.dispose()
+    _prepare(postgresql_url, create_tables)
     return postgresql_url
 
 
 @pytest.fixture
 def cleared_postgresql(postgresql_tables: str) -> str:
     """The same, with nothing in its tables."""
-    engine = create_engine(postgresql_tables)
-    with engine.begin() as connection:
-        clear_tables(connection)
-    engine.dispose()
+    _prepare(postgresql_tables, clear_tables)
     return postgresql_tables
+
+
+def _prepare(url: str, prepare: Callable[[Connection], None]) -> None:
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        prepare(connection)
+    engine.dispose()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -36,7 +36,7 @@ from kamiwaza_sdk.testing import HuggingFaceServer
 PACKAGE: Final = Path(kamiwaza_sdk.__file__).parent
 TESTS: Final = PACKAGE.parent / "tests"
 #: Modules that a script writes: nobody reads or changes them by hand.
-GENERATED: Final = frozenset({"__init__.pyi", "services/model/async_services.py"})
+GENERATED: Final = frozenset({"services/model/async_services.py"})
 #: Modules that whoever uses the library may import: each service has these by its pattern.
 _PUBLIC: Final = re.compile(
     r"|database|exceptions|formats|migrations|orm|sources|types|testing(\.[a-z]\w*)*"
