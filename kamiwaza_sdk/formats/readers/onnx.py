@@ -41,8 +41,9 @@ _VALUE_STEPS: Final = 20
 MAX_DEPTH: Final = 16
 #: Longer nodes hold weights, nearly always.
 _SHORT_NODE: Final = 16_384
-#: The bytes of a node that cost a step.
+#: The bytes of a node that cost a step, and the fields: there can be one in two bytes.
 _BYTES_A_STEP: Final = 24
+_FIELDS_A_STEP: Final = 4
 _INPUT: Final = 1
 _KIND: Final = 4
 _ATTRIBUTE: Final = 5
@@ -187,7 +188,7 @@ class _Skimmer:
         if length <= _SHORT_NODE:
             self.source.step(cursor.offset, 1 + length // _BYTES_A_STEP)
             yield from cursor.need(length)
-            if not self._holds_tensors(cursor.data, cursor.position, length):
+            if not self._holds_tensors(cursor, length):
                 yield from cursor.skip(length)
                 return
         end, name, kind, output, constants = cursor.offset + length, "", "", "", list[Weight]()
@@ -210,10 +211,15 @@ class _Skimmer:
                 key = self.graph.add(self.source, weight, scope + (name or weight.name or kind))
                 self.graph.made[scope + output] = key
 
-    def _holds_tensors(self, data: bytes, at: int, length: int) -> bool:
+    def _holds_tensors(self, cursor: Cursor, length: int) -> bool:
         """Return whether a node in memory has tensors or graphs, and add the uses of its inputs."""
+        data, at = cursor.data, cursor.position
         survey = _survey(data, at, at + length)
+        steps = survey.fields // _FIELDS_A_STEP
+        if (more := steps - length // _BYTES_A_STEP) > 0:
+            self.source.step(cursor.offset, more)
         if survey.kind in OPERATORS:
+            self.source.step(cursor.offset, max(1, steps))
             self._note_uses(survey.kind, data, at, length)
         return survey.holds_tensors
 
@@ -226,7 +232,6 @@ class _Skimmer:
                     inputs.append(data[begin : begin + size].decode(errors="replace"))
                 elif number == _ATTRIBUTE and kind in PACKED_INPUTS:
                     numbers |= _number(data, begin, begin + size)
-        self.source.step(at)
         self.graph.uses += uses_of(kind, inputs, numbers, tuple(self.scopes))
 
     def _read_attribute(self, cursor: Cursor, end: int, scope: str, depth: int) -> Reading[list[Weight]]:
@@ -248,24 +253,28 @@ class _Skimmer:
 
 
 class _Survey(NamedTuple):
-    """The kind of a node in memory, and whether one of its attributes has a tensor or a graph."""
+    """The kind of a node in memory, whether one of its attributes has a tensor or a graph, and the fields looked at."""
 
     kind: bytes
     holds_tensors: bool
+    fields: int
 
 
 def _survey(data: bytes, at: int, end: int) -> _Survey:
     """Return the kind of a node; of a malformed one, that it has to be read."""
-    kind, holds = b"", False
+    kind, holds, fields = b"", False, 0
     try:
         for number, begin, length in _skim(data, at, end):
+            fields += 1
             if number == _KIND:
                 kind = data[begin : begin + length]
             elif number == _ATTRIBUTE and not holds:
-                holds = any(inner in _HOLDING for inner, *_ in _skim(data, begin, begin + length))
+                inner = [name for name, *_ in _skim(data, begin, begin + length)]
+                fields += len(inner)
+                holds = not _HOLDING.isdisjoint(inner)
     except ValueError:
-        return _Survey(b"", holds_tensors=True)
-    return _Survey(kind, holds)
+        return _Survey(b"", holds_tensors=True, fields=fields)
+    return _Survey(kind, holds, fields)
 
 
 def _number(data: bytes, at: int, end: int) -> dict[str, int]:
