@@ -54,8 +54,8 @@ from kamiwaza_sdk.services.hub.render import plot_memory as plot_memory
 from kamiwaza_sdk.services.hub.schemas.plan import PlanFileSchema as PlanFileSchema
 from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema as PlanSchema
 from kamiwaza_sdk.services.hub.schemas.plan import PlanVariantSchema as PlanVariantSchema
-from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema as ObjectionSchema
 from kamiwaza_sdk.services.hub.schemas.policy import Policy as Policy
+from kamiwaza_sdk.services.hub.schemas.policy import ViolationSchema as ViolationSchema
 from kamiwaza_sdk.services.hub.schemas.results import Adopted as Adopted
 from kamiwaza_sdk.services.hub.schemas.results import AdoptedFile as AdoptedFile
 from kamiwaza_sdk.services.hub.schemas.results import Fetched as Fetched
@@ -211,7 +211,6 @@ __all__ = [
     "NotInCacheException",
     "NothingFitsException",
     "ObjectStorageException",
-    "ObjectionSchema",
     "OfflineException",
     "OpenTransactionException",
     "Page",
@@ -250,6 +249,7 @@ __all__ = [
     "VersionNotFoundException",
     "VersionStatusException",
     "VersionUnavailableException",
+    "ViolationSchema",
     "adopt",
     "check_database",
     "create_async_engine",

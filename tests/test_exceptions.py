@@ -44,7 +44,6 @@ from kamiwaza_sdk import (
     ModelTooLargeException,
     NothingFitsException,
     NotInCacheException,
-    ObjectionSchema,
     ObjectStorageException,
     OfflineException,
     OpenTransactionException,
@@ -61,6 +60,7 @@ from kamiwaza_sdk import (
     VersionAlreadyExistsException,
     VersionNotFoundException,
     VersionStatusException,
+    ViolationSchema,
     exceptions,
 )
 from kamiwaza_sdk._names import PUBLIC
@@ -126,7 +126,7 @@ EXAMPLES: list[ServiceException] = [
     NothingFitsException(source="hf://o/m", limit=8, needed={"Q8_0": 19, "Q4_0": 9}, context_length=4),
     PolicyViolationException(
         subject="hf://o/m",
-        objections=(ObjectionSchema(rule="formats", path="model.bin", reason="is pickle"),),
+        violations=(ViolationSchema(rule="formats", path="model.bin", reason="is pickle"),),
         way_out="fetch(plan.manifest) brings it all the same",
     ),
     HostNotAllowedException(url="https://host/a", host="host", address="10.0.0.1"),

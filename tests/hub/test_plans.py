@@ -248,10 +248,10 @@ async def test_a_plan_tells_what_a_policy_has_against_it_and_is_not_fetched(
     hf.add_repository("org/tiny", files, license="other")
     hub = await asking()
     plan = await hub.plan("hf://org/tiny", policy=Policy(licenses=("mit",), worst_pickle="suspicious"))
-    assert [(one.rule, one.path) for one in plan.objections] == [("licenses", None), ("worst_pickle", "harm.pkl")]
+    assert [(one.rule, one.path) for one in plan.violations] == [("licenses", None), ("worst_pickle", "harm.pkl")]
     with pytest.raises(PolicyViolationException) as refused:
         await hub.fetch(plan)
-    assert refused.value.objections == plan.objections
+    assert refused.value.violations == plan.violations
     assert not (storage.root / "blobs").exists()
     assert len((await hub.fetch(plan.manifest)).files) == 3
 
@@ -277,12 +277,12 @@ async def test_what_is_here_is_looked_into_whatever_it_is_called(
         (tmp_path / "model" / name).write_bytes(content)
     policy = Policy(worst_pickle="safe", formats=("safetensors", "gguf"))
     plan = await hub.plan(tmp_path / "model", policy=policy, fits=fits)
-    found = {one.path for one in plan.objections if one.rule == "worst_pickle"}
+    found = {one.path for one in plan.violations if one.rule == "worst_pickle"}
     assert found == {*names, "mmproj.gguf", "broken"}
     assert {file.path for file in plan.files if file.format == "pickle"} == found - {"broken"}
     assert "config.json" in (next(file for file in plan.files if file.path == "config.json").problem or "")
     fetched = await hub.fetch(plan.manifest)
-    assert plan.objections == await asyncio.to_thread(check_fetched, fetched, policy, storage)
+    assert plan.violations == await asyncio.to_thread(check_fetched, fetched, policy, storage)
 
 
 async def test_what_the_store_has_of_a_repository_is_looked_into_whatever_it_is_called(
@@ -291,9 +291,9 @@ async def test_what_the_store_has_of_a_repository_is_looked_into_whatever_it_is_
     hf.add_repository("org/tiny", {"noext": pickle.dumps(subprocess.Popen), "model.safetensors": WEIGHTS})
     hub = await asking()
     policy = Policy(worst_pickle="safe")
-    assert (await hub.plan("hf://org/tiny", policy=policy)).objections == ()
+    assert (await hub.plan("hf://org/tiny", policy=policy)).violations == ()
     await hub.fetch("hf://org/tiny")
-    assert [one.path for one in (await hub.plan("hf://org/tiny", policy=policy)).objections] == ["noext"]
+    assert [one.path for one in (await hub.plan("hf://org/tiny", policy=policy)).violations] == ["noext"]
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kamiwaza_sdk import Fetched, HubConfig, HubService, ObjectionSchema, Policy, StorageService
+from kamiwaza_sdk import Fetched, HubConfig, HubService, Policy, StorageService, ViolationSchema
 from kamiwaza_sdk.services.hub.policy import FileFacts, Subject, check_fetched, violations_of
 from kamiwaza_sdk.testing import HuggingFaceServer
 from tests.formats.test_licences import APACHE, COMMONS_CLAUSE, MIT
@@ -66,7 +66,7 @@ def test_an_expression_is_allowed_where_what_it_asks_for_is(
     assert [one.rule for one in said] == ([] if passes else ["licenses"])
 
 
-def test_an_objection_says_whether_something_is_bad_or_could_not_be_read() -> None:
+def test_a_violation_says_whether_something_is_bad_or_could_not_be_read() -> None:
     policy = Policy(licenses=("mit",), formats=("safetensors",), worst_pickle="safe")
     bad = [FileFacts("a.bin", 1, "pickle", "dangerous", False)]
     unreadable = [FileFacts("b.bin", 1, None, None, False, "it is malformed")]
@@ -74,7 +74,7 @@ def test_an_objection_says_whether_something_is_bad_or_could_not_be_read() -> No
     assert {(one.rule, one.kind) for one in said} == {(rule, "bad") for rule in ("licenses", "formats", "worst_pickle")}
     said = violations_of(subject(license=None, files=unreadable), policy)
     assert {one.kind for one in said} == {"unreadable"}
-    assert ObjectionSchema.model_validate_json(said[0].model_dump_json()) == said[0]
+    assert ViolationSchema.model_validate_json(said[0].model_dump_json()) == said[0]
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ async def test_code_that_a_model_brings_or_names_is_told_and_refused(
     model = laid(tmp_path / "model", files)
     for policy, rules in ((Policy(remote_code=False), ["remote_code"]), (Policy(remote_code=True), []), (Policy(), [])):
         plan = await hub.plan(model, policy=policy)
-        assert [(one.rule, one.path, one.kind) for one in plan.objections] == [(rule, name, "bad") for rule in rules]
+        assert [(one.rule, one.path, one.kind) for one in plan.violations] == [(rule, name, "bad") for rule in rules]
         assert list(plan.details.remote_code) == [name]
     fetched = await hub.fetch(model)
     said = await asyncio.to_thread(check_fetched, fetched, Policy(remote_code=False), hub.storage)
@@ -140,7 +140,7 @@ async def test_code_that_a_model_brings_or_names_is_told_and_refused(
 async def test_a_configuration_that_cannot_be_read_is_not_called_free_of_code(tmp_path: Path, hub: HubService) -> None:
     model = laid(tmp_path / "model", {"model.safetensors": WEIGHTS, "tokenizer_config.json": b"{"})
     plan = await hub.plan(model, policy=Policy(remote_code=False))
-    assert [(one.rule, one.path, one.kind) for one in plan.objections] == [
+    assert [(one.rule, one.path, one.kind) for one in plan.violations] == [
         ("remote_code", "tokenizer_config.json", "unreadable")
     ]
 
@@ -156,12 +156,12 @@ async def test_a_table_a_licence_and_a_font_beside_weights_pass_and_a_program_do
     }
     model = laid(tmp_path / "model", {"model.safetensors": WEIGHTS, "notes.txt": b"MZ is no program.", **others})
     policy = Policy(formats=("safetensors",))
-    assert (await hub.plan(model, policy=policy)).objections == ()
+    assert (await hub.plan(model, policy=policy)).violations == ()
     laid(model, programs)
     plan = await hub.plan(model, policy=policy)
-    assert [(one.path, one.reason) for one in plan.objections] == [(name, "is program") for name in sorted(programs)]
+    assert [(one.path, one.reason) for one in plan.violations] == [(name, "is program") for name in sorted(programs)]
     fetched = await hub.fetch(model)
-    assert set(await asyncio.to_thread(check_fetched, fetched, policy, hub.storage)) == set(plan.objections)
+    assert set(await asyncio.to_thread(check_fetched, fetched, policy, hub.storage)) == set(plan.violations)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ async def test_the_licence_is_the_same_here_from_a_hub_and_adopted(
     adopted = await hub.adopt("lmstudio://org/tiny", cache=tmp_path / "models")
     assert {one.license for one in (there, here, fetched, local, adopted)} == {expected}
     for one in (fetched, local, adopted):
-        assert await asyncio.to_thread(check_fetched, one, policy, storage) == there.objections == here.objections
+        assert await asyncio.to_thread(check_fetched, one, policy, storage) == there.violations == here.violations
 
 
 UNKNOWN = ("has the licence {}, and a text that is none that is known: LICENSE", "unreadable")
@@ -236,20 +236,20 @@ async def test_a_text_that_is_none_known_passes_only_as_that_of_a_licence_of_one
     here = await hub.plan(model, policy=policy)
     adopted = await hub.adopt("lmstudio://org/tiny", cache=tmp_path / "models")
     for one in (fetched, await hub.fetch(model), adopted):
-        assert await asyncio.to_thread(check_fetched, one, policy, storage) == there.objections == here.objections
+        assert await asyncio.to_thread(check_fetched, one, policy, storage) == there.violations == here.violations
     expected = [] if said is None else [(said[0].format(named), said[1])]
-    assert [(one.reason, one.kind) for one in here.objections] == expected
+    assert [(one.reason, one.kind) for one in here.violations] == expected
 
 
 async def test_a_licence_that_is_one_too_many_to_be_read_is_not_known(tmp_path: Path, storage: StorageService) -> None:
     many = {f"LICENSE-{index:02}": MIT.encode() for index in range(32)}
     card = {"README.md": b"---\nlicense: mit\n---\n"}
     hub, policy = HubService(storage=storage), Policy(licenses=("mit",))
-    assert (await hub.plan(laid(tmp_path / "model", card | many), policy=policy)).objections == ()
+    assert (await hub.plan(laid(tmp_path / "model", card | many), policy=policy)).violations == ()
     plan = await hub.plan(laid(tmp_path / "model", {"LICENSE-99": MIT.encode()}), policy=policy)
-    assert [(one.kind, "LICENSE-99" in one.reason) for one in plan.objections] == [("unreadable", True)]
+    assert [(one.kind, "LICENSE-99" in one.reason) for one in plan.violations] == [("unreadable", True)]
     fetched = await hub.fetch(tmp_path / "model")
-    assert await asyncio.to_thread(check_fetched, fetched, policy, storage) == plan.objections
+    assert await asyncio.to_thread(check_fetched, fetched, policy, storage) == plan.violations
 
 
 def test_what_was_fetched_before_licences_were_joined_is_read_all_the_same(storage: StorageService) -> None:

@@ -63,12 +63,12 @@ async def test_a_version_that_fails_keeps_its_verdict_and_is_not_what_its_name_l
         models = backend.service(db, hub=hub)
         version = await models.register(fetched, policy=POLICY)
         assert (version.status, verdict(version)["passed"]) == ("failed", False)
-        said = [(one["rule"], one["path"]) for one in verdict(version)["objections"]]
+        said = [(one["rule"], one["path"]) for one in verdict(version)["violations"]]
         assert said == [("formats", "weights.bin"), ("worst_pickle", "weights.bin")]
         for take in (models.set_alias, models.create_alias):
             with pytest.raises(PolicyViolationException) as refused:
                 await take(version.id, "production")
-            assert [one.rule for one in refused.value.objections] == ["formats", "worst_pickle"]
+            assert [one.rule for one in refused.value.violations] == ["formats", "worst_pickle"]
         with pytest.raises(PolicyViolationException, match=r"weights.bin is pickle \(formats\)"):
             await models.update_version(version.id, UpdateVersion(status="ready"))
         assert await models.register(fetched, policy=POLICY) == version
@@ -105,7 +105,7 @@ async def test_a_verdict_cannot_be_cleared(backend: Backend, hub: HubService, di
     async with backend.session() as db:
         models = backend.service(db, hub=hub)
         failed = await models.register(fetched, policy=POLICY)
-        forged: tuple[dict[str, Any], ...] = ({}, {"policy": {"passed": True, "objections": []}})  # Any: JSON
+        forged: tuple[dict[str, Any], ...] = ({}, {"policy": {"passed": True, "violations": []}})  # Any: JSON
         for attributes in forged:
             changed = await models.update_version(failed.id, UpdateVersion(attributes=attributes))
             assert verdict(changed) == verdict(failed)
@@ -117,7 +117,7 @@ async def test_force_is_for_policies_only(backend: Backend, hub: HubService, dir
     async with backend.session() as db:
         models = backend.service(db, hub=hub)
         version = await models.register(await hub.fetch(directory(model__safetensors=WEIGHTS)), policy=POLICY)
-        assert verdict(version) == {"passed": True, "objections": []}
+        assert verdict(version) == {"passed": True, "violations": []}
         await models.update_version(version.id, UpdateVersion(status="failed"))
         with pytest.raises(VersionStatusException):
             await models.update_version(version.id, UpdateVersion(status="ready"), force=True)
@@ -144,7 +144,7 @@ async def test_a_pickle_is_found_whatever_it_is_called(
     fetched = await hub.fetch(directory(**{name.replace(".", "__"): harm}))
     async with backend.session() as db:
         version = await backend.service(db, hub=hub).register(fetched, policy=POLICY)
-        said = [(one["rule"], one["path"]) for one in verdict(version)["objections"]]
+        said = [(one["rule"], one["path"]) for one in verdict(version)["violations"]]
         assert said == [("formats", name), ("worst_pickle", name)]
 
 
@@ -152,10 +152,10 @@ async def test_what_is_called_a_pickle_and_is_none_does_not_pass(
     hub: HubService, directory: Callable[..., Path]
 ) -> None:
     plan = await hub.plan(directory(model__pkl=b"\x80\x04\xff"), policy=Policy(worst_pickle="dangerous"))
-    (objection,) = plan.objections
-    assert (objection.rule, objection.path) == ("worst_pickle", "model.pkl")
-    assert "cannot be checked: model.pkl (pickle)" in objection.reason
-    assert "is none" in objection.reason
+    (violation,) = plan.violations
+    assert (violation.rule, violation.path) == ("worst_pickle", "model.pkl")
+    assert "cannot be checked: model.pkl (pickle)" in violation.reason
+    assert "is none" in violation.reason
 
 
 async def test_what_cannot_be_looked_at_does_not_pass(
@@ -202,7 +202,7 @@ async def test_what_is_announced_is_refused_before_it_travels_and_fetched_by_for
         models = backend.service(db, hub=hub)
         with pytest.raises(PolicyViolationException) as refused:
             await models.pull_model("hf://org/tiny", policy=strict)
-        rules = {(one.rule, one.path) for one in refused.value.objections}
+        rules = {(one.rule, one.path) for one in refused.value.violations}
         file = "pytorch_model.bin"
         assert rules == {
             ("formats", file),
@@ -220,7 +220,7 @@ async def test_what_is_announced_is_refused_before_it_travels_and_fetched_by_for
         await db.commit()
         fine = Policy(formats=("safetensors",), worst_pickle="safe", sources=("127.0.0.1",), needs_digests=True)
         version = await models.pull_model("hf://org/tiny", ignore="*.bin", policy=fine)
-        assert (version.status, verdict(version)) == ("ready", {"passed": True, "objections": []})
+        assert (version.status, verdict(version)) == ("ready", {"passed": True, "violations": []})
         assert version.details | {"policy": None, "layout": None} == {
             "format": "safetensors",
             "architecture": "LlamaForCausalLM",

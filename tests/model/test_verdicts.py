@@ -76,7 +76,7 @@ async def test_files_that_failed_become_ready_by_no_other_way_than_force(
         files = of(failed, prefix=prefix)
         with pytest.raises(PolicyViolationException, match="'failed:1' is against the policy") as refused:
             await models.create_version(other.id, CreateVersion(files=files))
-        assert [one.rule for one in refused.value.objections] == ["formats", "worst_pickle"]
+        assert [one.rule for one in refused.value.violations] == ["formats", "worst_pickle"]
         draft = await models.create_version(other.id, CreateVersion(status="draft"))
         with pytest.raises(PolicyViolationException):
             await models.update_version(draft.id, UpdateVersion(files=files, status="ready"))
@@ -90,7 +90,7 @@ async def test_files_that_failed_become_ready_by_no_other_way_than_force(
         registered = await models.register(fetched, name="third", force=True)
         for version in (ready, created, registered):
             assert (version.status, said(version)["forced"]) == ("ready", True)
-            assert said(version)["objections"] == said(failed)["objections"]
+            assert said(version)["violations"] == said(failed)["violations"]
             assert await told(models, version) == [said(version)]
         # A copy takes along what was forced.
         target = await models.create_model(CreateModel(name="copies"))
@@ -160,7 +160,7 @@ async def test_copying_what_has_no_verdict_of_its_own_asks_whether_its_files_fai
         assert said(copied)["forced"] is True
         # One that a policy accepts has a verdict of its own.
         passed = await models.register(fetched, name="passed", policy=Policy(worst_pickle="dangerous"))
-        assert (passed.status, said(passed)) == ("ready", {"passed": True, "objections": []})
+        assert (passed.status, said(passed)) == ("ready", {"passed": True, "violations": []})
 
 
 async def test_the_later_verdict_counts_also_for_what_a_policy_accepted_before(
@@ -218,7 +218,7 @@ async def test_a_deleted_models_verdict_still_holds(
 async def test_nobody_but_registration_writes_a_verdict(
     backend: Backend, hub: HubService, source: Callable[..., Path]
 ) -> None:
-    passed: dict[str, Any] = {"policy": {"passed": True, "objections": []}}  # Any: JSON
+    passed: dict[str, Any] = {"policy": {"passed": True, "violations": []}}  # Any: JSON
     file = CreateFile(path="a.bin", size=1, sha256="ab" * 32)
     with pytest.raises(InvalidInputException, match="details have the key 'policy'.* leave it out"):
         CreateVersion(files=(file,), details=passed)
@@ -253,15 +253,15 @@ async def test_what_is_not_the_model_is_not_ready_unless_forced(
         models = backend.service(db, hub=hub)
         failed = await models.register(forged, name="m")
         assert (failed.status, said(failed)["passed"]) == ("failed", False)
-        assert [(one["rule"], one["path"]) for one in said(failed)["objections"]] == [
+        assert [(one["rule"], one["path"]) for one in said(failed)["violations"]] == [
             ("content", name) for name in files
         ]
-        assert reason in said(failed)["objections"][0]["reason"]
+        assert reason in said(failed)["violations"][0]["reason"]
         assert await models.register(fetched, name="m") == failed
         with pytest.raises(PolicyViolationException, match=r"\(content\)"):
             await models.set_alias(failed.id, "production")
         strict = await models.register(fetched, name="strict", policy=Policy(max_size=10**6))
-        assert [one["rule"] for one in said(strict)["objections"]] == ["content"]
+        assert [one["rule"] for one in said(strict)["violations"]] == ["content"]
         forced = await models.register(fetched, name="forced", force=True)
         assert (forced.status, said(forced)["forced"]) == ("ready", True)
         assert await told(models, forced) == [said(forced)]

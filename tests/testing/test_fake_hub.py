@@ -183,14 +183,14 @@ async def test_a_policy_is_asked_of_what_it_has(storage: StorageService, mock_db
     policy = Policy(formats=("gguf",), needs_digests=True)
     with pytest.raises(PolicyViolationException) as refused:
         await models.pull_model("anything", policy=policy)
-    assert [objection.path for objection in refused.value.objections] == ["b.bin"]
+    assert [violation.path for violation in refused.value.violations] == ["b.bin"]
     forced = await models.pull_model("anything", policy=policy, force=True)
     assert forced.status == "ready"
 
 
 async def test_a_plan_that_a_policy_speaks_against_is_refused_as_by_the_real_one(fake_hub: FakeHub) -> None:
     plan = await fake_hub.plan("anything", policy=Policy(formats=("gguf",)))
-    assert plan.objections
+    assert plan.violations
     with pytest.raises(PolicyViolationException, match="plan.manifest"):
         await fake_hub.fetch(plan)
     assert (await fake_hub.fetch(plan.manifest)).size == 7

@@ -6,7 +6,7 @@ from typing import Final
 from kamiwaza_sdk._validation import shown
 from kamiwaza_sdk.exceptions import InvalidInputException, NotFoundException, ServiceException
 from kamiwaza_sdk.services.hub.render import shown_size
-from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema, shown_objections
+from kamiwaza_sdk.services.hub.schemas.policy import ViolationSchema, shown_violations
 
 _MOST_SHOWN: Final = 5
 _TOKEN: Final = "HUB_SERVICE_HF_TOKEN"  # noqa: S105 - a variable's name
@@ -115,15 +115,15 @@ class PolicyViolationException(ServiceException):
 
     Attributes:
         subject: The model, or the source that it was to come from.
-        objections: Everything that it has against it: the file, the rule and the reason.
+        violations: Everything that it has against it: the file, the rule and the reason.
     """
 
-    def __init__(self, *, subject: str, objections: Sequence[ObjectionSchema], way_out: str) -> None:
+    def __init__(self, *, subject: str, violations: Sequence[ViolationSchema], way_out: str) -> None:
         super().__init__(
-            f"{shown(subject, limit=200)} is against the policy: {shown_objections(objections)}; {way_out}"
+            f"{shown(subject, limit=200)} is against the policy: {shown_violations(violations)}; {way_out}"
         )
         self.subject = subject
-        self.objections: tuple[ObjectionSchema, ...] = tuple(objections)
+        self.violations: tuple[ViolationSchema, ...] = tuple(violations)
 
 
 class HubException(ServiceException):

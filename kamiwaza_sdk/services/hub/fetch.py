@@ -65,9 +65,9 @@ def check_fetch(source: object, *, max_size: object, progress: object) -> None:
     """
     check_max_size(max_size)
     check_progress(progress)
-    if isinstance(source, PlanSchema) and source.objections:
+    if isinstance(source, PlanSchema) and source.violations:
         way_out = "fetch(plan.manifest) brings it all the same"
-        raise PolicyViolationException(subject=source.source, objections=source.objections, way_out=way_out)
+        raise PolicyViolationException(subject=source.source, violations=source.violations, way_out=way_out)
 
 
 def refuse_over_limit(manifest: ManifestSchema, max_size: int | None) -> None:

@@ -18,7 +18,7 @@ from kamiwaza_sdk.services.hub.inspection import Findings, Inspection, inspect_h
 from kamiwaza_sdk.services.hub.policy import facts_of, subject_of, violations_of
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.schemas.plan import PlanFileSchema, PlanSchema
-from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema
+from kamiwaza_sdk.services.hub.schemas.policy import ViolationSchema
 from kamiwaza_sdk.services.hub.selection import left_out_as
 from kamiwaza_sdk.services.hub.sources import by_content
 from kamiwaza_sdk.services.hub.sources.protocol import SourceContext
@@ -219,7 +219,7 @@ class _Planning:
             companions=() if settled is None else chooser.companions(settled, choice),
             reason=None if choice is None else choice.reason,
             memory=None if settled is None else chooser.memory(settled, choice),
-            objections=self._violations(manifest, known, details),
+            violations=self._violations(manifest, known, details),
             faults=tuple(faults[file.path] for file in known if file.path in faults),
         )
 
@@ -237,7 +237,7 @@ class _Planning:
 
     def _violations(
         self, manifest: ManifestSchema, files: Sequence[PlanFileSchema], details: RepositoryDetailsSchema
-    ) -> tuple[ObjectionSchema, ...]:
+    ) -> tuple[ViolationSchema, ...]:
         if self._question.policy is None:
             return ()
         findings = self._inspection.findings

@@ -12,7 +12,7 @@ from kamiwaza_sdk.formats.schemas import PickleVerdict
 from kamiwaza_sdk.services.hub.addresses import is_address, redacted
 from kamiwaza_sdk.services.hub.details import license_of, places_of
 from kamiwaza_sdk.services.hub.inspection import Findings, inspect_here
-from kamiwaza_sdk.services.hub.schemas.policy import CONTENT, VERDICTS, ObjectionSchema, Policy
+from kamiwaza_sdk.services.hub.schemas.policy import CONTENT, VERDICTS, Policy, ViolationSchema
 from kamiwaza_sdk.services.hub.schemas.results import Fetched
 from kamiwaza_sdk.services.hub.sources.ollama import DEFAULT_HOST
 from kamiwaza_sdk.services.storage.services import StorageService
@@ -110,7 +110,7 @@ def subject_of(
     )
 
 
-def check_fetched(fetched: Fetched, policy: Policy, storage: StorageService) -> tuple[ObjectionSchema, ...]:
+def check_fetched(fetched: Fetched, policy: Policy, storage: StorageService) -> tuple[ViolationSchema, ...]:
     """Return the violations of a policy by files in the store, according to their bytes. Blocks."""
     places = places_of(fetched, storage, [file.path for file in fetched.files])
     findings = inspect_here(places)
@@ -131,15 +131,15 @@ def check_fetched(fetched: Fetched, policy: Policy, storage: StorageService) -> 
 
 
 class _Rule(Protocol):
-    def __call__(self, policy: Policy, subject: Subject) -> Iterator[ObjectionSchema]: ...
+    def __call__(self, policy: Policy, subject: Subject) -> Iterator[ViolationSchema]: ...
 
 
-def violations_of(subject: Subject, policy: Policy) -> tuple[ObjectionSchema, ...]:
+def violations_of(subject: Subject, policy: Policy) -> tuple[ViolationSchema, ...]:
     """Return all violations of a policy by a model."""
     return tuple(violation for rule in _RULES for violation in rule(policy, subject))
 
 
-def _formats(policy: Policy, subject: Subject) -> Iterator[ObjectionSchema]:
+def _formats(policy: Policy, subject: Subject) -> Iterator[ViolationSchema]:
     if policy.formats is None:
         return
     for file in subject.files:
@@ -149,7 +149,7 @@ def _formats(policy: Policy, subject: Subject) -> Iterator[ObjectionSchema]:
             yield _unreadable("formats", file, file.problem)
 
 
-def _pickles(policy: Policy, subject: Subject) -> Iterator[ObjectionSchema]:
+def _pickles(policy: Policy, subject: Subject) -> Iterator[ViolationSchema]:
     if policy.worst_pickle is None:
         return
     for file in subject.files:
@@ -162,42 +162,42 @@ def _pickles(policy: Policy, subject: Subject) -> Iterator[ObjectionSchema]:
             yield _unreadable("worst_pickle", file, file.problem or "nothing is known of its inside")
 
 
-def _contents(policy: Policy, subject: Subject) -> Iterator[ObjectionSchema]:
+def _contents(policy: Policy, subject: Subject) -> Iterator[ViolationSchema]:
     for file in subject.files:
         if file.outside is not None:
             yield _bad(CONTENT, file, f"is not whole: {file.outside}")
 
 
-def _bad(rule: str, file: FileFacts, reason: str) -> ObjectionSchema:
-    return ObjectionSchema(rule=rule, path=file.path, reason=reason)
+def _bad(rule: str, file: FileFacts, reason: str) -> ViolationSchema:
+    return ViolationSchema(rule=rule, path=file.path, reason=reason)
 
 
-def _unreadable(rule: str, file: FileFacts, problem: str) -> ObjectionSchema:
-    return ObjectionSchema(rule=rule, path=file.path, reason=f"cannot be checked: {problem}", kind="unreadable")
+def _unreadable(rule: str, file: FileFacts, problem: str) -> ViolationSchema:
+    return ViolationSchema(rule=rule, path=file.path, reason=f"cannot be checked: {problem}", kind="unreadable")
 
 
-def _remote_code(policy: Policy, subject: Subject) -> Iterator[ObjectionSchema]:
+def _remote_code(policy: Policy, subject: Subject) -> Iterator[ViolationSchema]:
     if policy.remote_code is not False:
         return
     for path, what in subject.remote_code.items():
         if what is not None:
-            yield ObjectionSchema(rule="remote_code", path=path, reason=what)
+            yield ViolationSchema(rule="remote_code", path=path, reason=what)
         elif subject.final:
             reason = "cannot be checked: it is no JSON that could be read"
-            yield ObjectionSchema(rule="remote_code", path=path, reason=reason, kind="unreadable")
+            yield ViolationSchema(rule="remote_code", path=path, reason=reason, kind="unreadable")
 
 
-def _licences(policy: Policy, subject: Subject) -> Iterator[ObjectionSchema]:
+def _licences(policy: Policy, subject: Subject) -> Iterator[ViolationSchema]:
     if policy.licenses is None:
         return
     if subject.license is None:
-        yield ObjectionSchema(rule="licenses", reason="has no known licence", kind="unreadable")
+        yield ViolationSchema(rule="licenses", reason="has no known licence", kind="unreadable")
     elif not _allows(policy.licenses, subject.license):
-        yield ObjectionSchema(rule="licenses", reason=f"has the licence {subject.license}")
+        yield ViolationSchema(rule="licenses", reason=f"has the licence {subject.license}")
     elif subject.unknown_licences and not _covers_own_text(policy.licenses, subject.license):
         where = ", ".join(subject.unknown_licences[:_MOST_NAMED])
         reason = f"has the licence {subject.license}, and a text that is none that is known: {where}"
-        yield ObjectionSchema(rule="licenses", reason=reason, kind="unreadable")
+        yield ViolationSchema(rule="licenses", reason=reason, kind="unreadable")
 
 
 def _allows(allowed: Sequence[str], licence: str) -> bool:
@@ -251,20 +251,20 @@ def _operands(expression: Any) -> Iterator[Any]:  # Any: it has no types
         yield from _operands(argument)
 
 
-def _sizes(policy: Policy, subject: Subject) -> Iterator[ObjectionSchema]:
+def _sizes(policy: Policy, subject: Subject) -> Iterator[ViolationSchema]:
     size = sum(file.size or 0 for file in subject.files)
     if policy.max_size is not None and size > policy.max_size:
-        yield ObjectionSchema(rule="max_size", reason=f"has {size} bytes, over the limit of {policy.max_size}")
+        yield ViolationSchema(rule="max_size", reason=f"has {size} bytes, over the limit of {policy.max_size}")
 
 
-def _digests(policy: Policy, subject: Subject) -> Iterator[ObjectionSchema]:
+def _digests(policy: Policy, subject: Subject) -> Iterator[ViolationSchema]:
     if policy.needs_digests:
         for file in subject.files:
             if not file.has_digest:
-                yield ObjectionSchema(rule="needs_digests", path=file.path, reason="has no digest known beforehand")
+                yield ViolationSchema(rule="needs_digests", path=file.path, reason="has no digest known beforehand")
 
 
-def _sources(policy: Policy, subject: Subject) -> Iterator[ObjectionSchema]:
+def _sources(policy: Policy, subject: Subject) -> Iterator[ViolationSchema]:
     if policy.sources is None:
         return
     if any(_begins(subject.source, entry) for entry in policy.sources if "/" in entry):
@@ -273,7 +273,7 @@ def _sources(policy: Policy, subject: Subject) -> Iterator[ObjectionSchema]:
     found = _hosts(subject)
     if found and all(host is not None and any(fnmatchcase(host, entry) for entry in hosts) for host in found):
         return
-    yield ObjectionSchema(rule="sources", reason=f"comes from {redacted(subject.source)}")
+    yield ViolationSchema(rule="sources", reason=f"comes from {redacted(subject.source)}")
 
 
 def _begins(source: str, entry: str) -> bool:

@@ -108,9 +108,9 @@ def _tables(plan: "PlanSchema") -> list[_Table]:
     tables.append(_Table(("file", "size", "", "format", ""), _shortened(files)))
     if plan.left_out:
         tables.append(_Table(("left out", "because it"), _shortened([(one.path, one.reason) for one in plan.left_out])))
-    if plan.objections:
-        against = [(one.path or "the model", one.reason, one.rule) for one in plan.objections]
-        tables.append(_Table(("objection", "", "rule"), _shortened(against)))
+    if plan.violations:
+        against = [(one.path or "the model", one.reason, one.rule) for one in plan.violations]
+        tables.append(_Table(("violation", "", "rule"), _shortened(against)))
     if plan.faults:
         tables.append(_Table(("no model", ""), _shortened([(one.path, one.reason) for one in plan.faults])))
     return tables

@@ -300,7 +300,7 @@ class HubService:
             variant: The name of the variant to bring, as `PlanSchema.variants` has it: with `fits`, only if it does.
             allow: As `fetch` takes it.
             ignore: As `fetch` takes it.
-            policy: What to check the plan against. What speaks against it is in its ``objections``.
+            policy: What to check the plan against. What speaks against it is in its ``violations``.
             context_length: The tokens of the context that memory is estimated for. Default: 8,192, or as many as the
                 model was trained for where those are fewer.
             cache_dtype: Of its cache, as `estimate_memory` takes it.

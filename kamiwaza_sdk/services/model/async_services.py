@@ -577,9 +577,9 @@ class AsyncModelService(AsyncCalls):
             >>> await models.register(fetched, name="tiny") == await models.register(fetched, name="tiny")
             True
         """
-        fetched, objections = await self._in_thread(self._transfers.examine, fetched, policy)
+        fetched, violations = await self._in_thread(self._transfers.examine, fetched, policy)
         return await self._call(
-            ModelService._register, fetched, name=name, version=version, objections=objections, force=force
+            ModelService._register, fetched, name=name, version=version, violations=violations, force=force
         )
 
     async def pull_model(
@@ -616,9 +616,9 @@ class AsyncModelService(AsyncCalls):
             policy=policy,
             force=force,
         )
-        fetched, objections = await asyncio.to_thread(self._transfers.examine, fetched, policy)
+        fetched, violations = await asyncio.to_thread(self._transfers.examine, fetched, policy)
         return await self._call(
-            ModelService._register, fetched, name=name, version=version, objections=objections, force=force
+            ModelService._register, fetched, name=name, version=version, violations=violations, force=force
         )
 
     async def download_model(self, url: str) -> bytes:

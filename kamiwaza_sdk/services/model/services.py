@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from kamiwaza_sdk.services.download.schemas import ProgressCallback
     from kamiwaza_sdk.services.download.services import DownloadService
-    from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema, Policy
+    from kamiwaza_sdk.services.hub.schemas.policy import Policy, ViolationSchema
     from kamiwaza_sdk.services.hub.schemas.results import Fetched
     from kamiwaza_sdk.services.hub.services import HubService, Source
     from kamiwaza_sdk.services.model.config import ServiceConfig
@@ -108,8 +108,8 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
             >>> models.register(fetched, name="tiny") == models.register(fetched, name="tiny")
             True
         """
-        fetched, objections = self._transfers.examine(fetched, policy)
-        return self._register(fetched, name=name, version=version, objections=objections, force=force)
+        fetched, violations = self._transfers.examine(fetched, policy)
+        return self._register(fetched, name=name, version=version, violations=violations, force=force)
 
     async def pull_model(
         self,
@@ -168,8 +168,8 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
             policy=policy,
             force=force,
         )
-        fetched, objections = await asyncio.to_thread(self._transfers.examine, fetched, policy)
-        return self._register(fetched, name=name, version=version, objections=objections, force=force)
+        fetched, violations = await asyncio.to_thread(self._transfers.examine, fetched, policy)
+        return self._register(fetched, name=name, version=version, violations=violations, force=force)
 
     async def download_model(self, url: str) -> bytes:
         """Return the body of a URL. For what fits in memory; `pull_model` is for everything else.
@@ -194,7 +194,7 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
         *,
         name: str | None,
         version: str | None,
-        objections: "tuple[ObjectionSchema, ...] | None",
+        violations: "tuple[ViolationSchema, ...] | None",
         force: bool,
     ) -> ModelVersionSchema:
         """Register what was examined already."""
@@ -204,6 +204,6 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
             name=name,
             version=version,
             max_size=self._transfers.config().max_model_size,
-            objections=objections,
+            violations=violations,
             force=force,
         )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from kamiwaza_sdk.services.download.schemas import ProgressCallback
     from kamiwaza_sdk.services.download.services import DownloadService
-    from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema, Policy
+    from kamiwaza_sdk.services.hub.schemas.policy import Policy, ViolationSchema
     from kamiwaza_sdk.services.hub.schemas.results import Fetched
     from kamiwaza_sdk.services.hub.services import HubService, Source
     from kamiwaza_sdk.services.model.config import ServiceConfig
@@ -74,14 +74,14 @@ class Transfers:
             return await hub.fetch(source, sha256=sha256, allow=allow, ignore=ignore, max_size=limit, progress=progress)
         manifest = await hub.resolve(source, sha256=sha256, allow=allow, ignore=ignore)
         plan = await hub.plan(manifest, variant=variant, policy=None if force else policy, max_size=limit)
-        if plan.objections:
+        if plan.violations:
             way_out = "nothing of it was fetched; choose others, or pull it with force=True"
-            raise PolicyViolationException(subject=plan.source, objections=plan.objections, way_out=way_out)
+            raise PolicyViolationException(subject=plan.source, violations=plan.violations, way_out=way_out)
         return await hub.fetch(manifest if variant is None else plan.manifest, max_size=limit, progress=progress)
 
     def examine(
         self, fetched: "Fetched", policy: "Policy | None"
-    ) -> "tuple[Fetched, tuple[ObjectionSchema, ...] | None]":
+    ) -> "tuple[Fetched, tuple[ViolationSchema, ...] | None]":
         """Return what was fetched, validated once more, and what speaks against its bytes in the store. Blocks.
 
         That is `None` where nothing does and there is no policy. That a file is not what its name promises needs none.
@@ -126,12 +126,12 @@ class Transfers:
             ) from error
 
 
-def _content(fetched: "Fetched", storage: "StorageService | None") -> "tuple[ObjectionSchema, ...]":
+def _content(fetched: "Fetched", storage: "StorageService | None") -> "tuple[ViolationSchema, ...]":
     """Return which files are not what their names promise: by their bytes where those are here, else as told."""
     from kamiwaza_sdk.services.hub.details import faults_of
-    from kamiwaza_sdk.services.hub.schemas.policy import CONTENT, ObjectionSchema
+    from kamiwaza_sdk.services.hub.schemas.policy import CONTENT, ViolationSchema
 
     told = {fault.path: fault for fault in fetched.faults}
     found = () if storage is None else faults_of(fetched.files, storage)
     faults = told | {fault.path: fault for fault in found}
-    return tuple(ObjectionSchema(rule=CONTENT, path=path, reason=faults[path].reason) for path in sorted(faults))
+    return tuple(ViolationSchema(rule=CONTENT, path=path, reason=faults[path].reason) for path in sorted(faults))

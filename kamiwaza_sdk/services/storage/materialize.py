@@ -61,10 +61,10 @@ def refuse_failed(version: HasFiles) -> None:
     name, number = getattr(version, "model_name", "this version"), getattr(version, "number", None)
     details = getattr(version, "details", None)
     said = details.get("policy") if isinstance(details, Mapping) else None
-    objections = said.get("objections") if isinstance(said, Mapping) else None
+    violations = said.get("violations", said.get("objections")) if isinstance(said, Mapping) else None
     reasons = [
         f"{one.get('path') or 'the model'} {one.get('reason')}"
-        for one in (objections if isinstance(objections, Sequence) else ())[:_MOST_REASONS]
+        for one in (violations if isinstance(violations, Sequence) else ())[:_MOST_REASONS]
         if isinstance(one, Mapping)
     ]
     raise VersionFailedException(

@@ -15,7 +15,7 @@ from kamiwaza_sdk.formats.schemas import (
     VariantSchema,
 )
 from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema, ManifestSchema, shown_shortly
-from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema
+from kamiwaza_sdk.services.hub.schemas.policy import ViolationSchema
 from kamiwaza_sdk.services.hub.schemas.results import FileFaultSchema
 
 if TYPE_CHECKING:
@@ -86,13 +86,13 @@ class PlanSchema(InputSchema):
         reason: Why it was chosen.
         memory: What the choice takes, or else the default, with its companions and the context that was asked for;
             `None` where there is neither.
-        objections: What the policy has against it.
+        violations: What the policy has against it.
         faults: Files that are something else than their names promise, as far as their first bytes were read.
 
     Example:
         >>> hub = HubService(storage=StorageService(StorageConfig(root=directory / "store")))
         >>> plan = asyncio.run(hub.plan(directory / "model.onnx"))
-        >>> plan.bytes_to_fetch, plan.bytes_kept, plan.objections
+        >>> plan.bytes_to_fetch, plan.bytes_kept, plan.violations
         (0, 7, ())
         >>> PlanSchema.model_validate_json(plan.model_dump_json()) == plan
         True
@@ -106,7 +106,7 @@ class PlanSchema(InputSchema):
     companions: tuple[CompanionSchema, ...] = ()
     reason: str | None = None
     memory: MemoryEstimateSchema | None = None
-    objections: tuple[ObjectionSchema, ...] = ()
+    violations: tuple[ViolationSchema, ...] = ()
     faults: tuple[FileFaultSchema, ...] = ()
 
     def __repr_args__(self) -> "Iterator[tuple[str | None, object]]":

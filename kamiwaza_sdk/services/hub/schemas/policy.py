@@ -27,7 +27,7 @@ _Words = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValida
 _LowerWords = Annotated[_Words, AfterValidator(_lower)]
 
 
-class ObjectionSchema(InputSchema):
+class ViolationSchema(InputSchema):
     """What a policy has against a model.
 
     Attributes:
@@ -40,7 +40,7 @@ class ObjectionSchema(InputSchema):
             nothing is known that would pass.
 
     Example:
-        >>> str(ObjectionSchema(rule="formats", path="model.bin", reason="is a pickle"))
+        >>> str(ViolationSchema(rule="formats", path="model.bin", reason="is a pickle"))
         'model.bin is a pickle (formats)'
     """
 
@@ -94,11 +94,11 @@ class Policy(InputSchema):
     remote_code: bool | None = None
 
 
-def shown_objections(objections: Sequence[ObjectionSchema], *, most: int = 5) -> str:
-    """Return the first objections, and how many more there are."""
-    more = f"; and {len(objections) - most} more" if len(objections) > most else ""
-    return "; ".join(_texts(objections[:most])) + more
+def shown_violations(violations: Sequence[ViolationSchema], *, most: int = 5) -> str:
+    """Return the first violations, and how many more there are."""
+    more = f"; and {len(violations) - most} more" if len(violations) > most else ""
+    return "; ".join(_texts(violations[:most])) + more
 
 
-def _texts(objections: Iterable[ObjectionSchema]) -> list[str]:
-    return [ascii(str(objection))[1:-1] for objection in objections]
+def _texts(violations: Iterable[ViolationSchema]) -> list[str]:
+    return [ascii(str(violation))[1:-1] for violation in violations]

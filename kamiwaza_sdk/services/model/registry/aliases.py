@@ -17,7 +17,7 @@ from kamiwaza_sdk.services.model.loaded import refresh
 from kamiwaza_sdk.services.model.models import DBModelAlias, DBModelVersion
 from kamiwaza_sdk.services.model.registry import files, versions
 from kamiwaza_sdk.services.model.registry.changes import ModelChange, hold, hold_owner, remove
-from kamiwaza_sdk.services.model.registry.files import objections_of, refusal
+from kamiwaza_sdk.services.model.registry.files import refusal, violations_of
 from kamiwaza_sdk.services.model.schemas.config import EventKind
 from kamiwaza_sdk.services.model.schemas.fields import MAX_ALIASES, check_alias
 from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema
@@ -56,7 +56,7 @@ def _target(change: ModelChange, alias: str) -> tuple[UUID, int] | None:
 def _move(
     change: ModelChange, alias: str, before: tuple[UUID, int] | None, version: ModelVersionSchema, *, kind: EventKind
 ) -> None:
-    if version.status == "failed" and objections_of(version):
+    if version.status == "failed" and violations_of(version):
         raise refusal(version, "update_version(…, status='ready', force=True) lets it have aliases all the same")
     if version.status != "ready":
         reason = "an alias leads to a ready version only; update_version() makes it ready"

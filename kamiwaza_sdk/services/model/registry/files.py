@@ -48,9 +48,9 @@ from kamiwaza_sdk.services.model.session import Scope
 
 if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.exceptions import PolicyViolationException
-    from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema
+    from kamiwaza_sdk.services.hub.schemas.policy import ViolationSchema
 
-__all__ = ["Failure", "POLICY", "earlier_failure", "objections_of", "refusal", "verdict"]
+__all__ = ["Failure", "POLICY", "earlier_failure", "violations_of", "refusal", "verdict"]
 
 
 #: What a row's values are called in the schema, in their order.
@@ -265,21 +265,21 @@ ALIAS_HISTORY: Final = _EVENTS.order_by(EVENT.c.sequence)
 ALIAS_AT: Final = _EVENTS.where(EVENT.c.at <= bound(EVENT, "at")).order_by(EVENT.c.sequence.desc()).limit(1)
 
 
-#: How many objections are kept; that there are more is noted.
+#: How many violations are kept; that there are more is noted.
 _MOST_KEPT: Final = 100
 _LONGEST_REASON: Final = 500
 
 
-def verdict(objections: "Sequence[ObjectionSchema]", *, forced: bool = False) -> dict[str, JsonValue]:
+def verdict(violations: "Sequence[ViolationSchema]", *, forced: bool = False) -> dict[str, JsonValue]:
     """Return a verdict as JSON: nothing against the version, or what."""
     kept: list[JsonValue] = [
         {"rule": one.rule, "path": one.path, "reason": _plain(one.reason), "kind": one.kind}
-        for one in objections[:_MOST_KEPT]
+        for one in violations[:_MOST_KEPT]
     ]
-    said: dict[str, JsonValue] = {"passed": not objections, "objections": kept}
-    if len(objections) > len(kept):
-        said["more"] = len(objections) - len(kept)
-    return said | {"forced": True} if forced and objections else said
+    said: dict[str, JsonValue] = {"passed": not violations, "violations": kept}
+    if len(violations) > len(kept):
+        said["more"] = len(violations) - len(kept)
+    return said | {"forced": True} if forced and violations else said
 
 
 def _plain(text: str) -> str:
@@ -292,17 +292,17 @@ class Failure(NamedTuple):
 
     Attributes:
         subject: The version, as a reference.
-        objections: Everything against it.
+        violations: Everything against it.
     """
 
     subject: str
-    objections: "tuple[ObjectionSchema, ...]"
+    violations: "tuple[ViolationSchema, ...]"
 
     def refusal(self, way_out: str) -> "PolicyViolationException":
         """Return the error that says so."""
         from kamiwaza_sdk.services.hub.exceptions import PolicyViolationException
 
-        return PolicyViolationException(subject=self.subject, objections=self.objections, way_out=way_out)
+        return PolicyViolationException(subject=self.subject, violations=self.violations, way_out=way_out)
 
 
 def earlier_failure(
@@ -319,38 +319,38 @@ def earlier_failure(
         shared = list(group)
         if since is not None and shared[0].created_at < since:
             continue
-        objections = _objections_in(shared[0].details)
-        if objections and _holds(shared, objections, paths):
-            return Failure(f"{shared[0].name}:{shared[0].number}", objections)
+        violations = _violations_in(shared[0].details)
+        if violations and _holds(shared, violations, paths):
+            return Failure(f"{shared[0].name}:{shared[0].number}", violations)
     return None
 
 
-def _holds(shared: Sequence[Row[Any]], objections: "Sequence[ObjectionSchema]", paths: set[str]) -> bool:
+def _holds(shared: Sequence[Row[Any]], violations: "Sequence[ViolationSchema]", paths: set[str]) -> bool:
     # An empty file is at fault for what it is called.
     same = {row.path for row in shared if row.size or row.path in paths}
     has_all = sum(row.size for row in shared) == shared[0].version_size and any(row.path in same for row in shared)
-    return has_all or any(objection.path in same for objection in objections)
+    return has_all or any(violation.path in same for violation in violations)
 
 
-def objections_of(version: ModelVersionSchema) -> "tuple[ObjectionSchema, ...]":
+def violations_of(version: ModelVersionSchema) -> "tuple[ViolationSchema, ...]":
     """Return what a policy has against a version, as it is kept with it."""
-    return _objections_in(version.details)
+    return _violations_in(version.details)
 
 
-def _objections_in(details: Mapping[str, JsonValue]) -> "tuple[ObjectionSchema, ...]":
+def _violations_in(details: Mapping[str, JsonValue]) -> "tuple[ViolationSchema, ...]":
     said = details.get(POLICY)
-    kept = said.get("objections") if isinstance(said, dict) else None
-    return tuple(filter(None, map(_objection, kept))) if isinstance(kept, list) else ()
+    kept = said.get("violations", said.get("objections")) if isinstance(said, dict) else None
+    return tuple(filter(None, map(_violation, kept))) if isinstance(kept, list) else ()
 
 
-def _objection(value: JsonValue) -> "ObjectionSchema | None":
-    """Return an objection, or `None` if the value is not one: callers write details freely."""
+def _violation(value: JsonValue) -> "ViolationSchema | None":
+    """Return a violation, or `None` if the value is not one: callers write details freely."""
     if not isinstance(value, dict) or not isinstance(value.get("rule"), str):
         return None
-    from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema
+    from kamiwaza_sdk.services.hub.schemas.policy import ViolationSchema
 
     path = value.get("path")
-    return ObjectionSchema(
+    return ViolationSchema(
         rule=str(value["rule"]),
         reason=str(value.get("reason")),
         path=path if isinstance(path, str) else None,
@@ -360,4 +360,4 @@ def _objection(value: JsonValue) -> "ObjectionSchema | None":
 
 def refusal(version: ModelVersionSchema, way_out: str) -> "PolicyViolationException":
     """Return the error that says what a policy has against a version."""
-    return Failure(f"{version.model_name}:{version.number}", objections_of(version)).refusal(way_out)
+    return Failure(f"{version.model_name}:{version.number}", violations_of(version)).refusal(way_out)

@@ -46,10 +46,10 @@ from kamiwaza_sdk.services.model.registry.files import (
     earlier_failure,
     facts,
     insert_files,
-    objections_of,
     refusal,
     replace_files,
     verdict,
+    violations_of,
 )
 from kamiwaza_sdk.services.model.registry.lineage import check_childless, insert_parents
 from kamiwaza_sdk.services.model.registry.tables import as_dicts
@@ -75,7 +75,7 @@ from kamiwaza_sdk.services.model.session import (
 )
 
 if TYPE_CHECKING:
-    from kamiwaza_sdk.services.hub.schemas.policy import ObjectionSchema
+    from kamiwaza_sdk.services.hub.schemas.policy import ViolationSchema
     from kamiwaza_sdk.services.hub.schemas.results import Fetched
 
 
@@ -117,7 +117,7 @@ def _overruled(
         return None
     if not force:
         raise failure.refusal("register these files with a policy that they pass, or pass force=True")
-    return verdict(failure.objections, forced=True)
+    return verdict(failure.violations, forced=True)
 
 
 def get(scope: Scope, version_id: UUID) -> ModelVersionSchema:
@@ -146,7 +146,7 @@ def register(
     name: str | None,
     version: str | None,
     max_size: int,
-    objections: "Sequence[ObjectionSchema] | None" = None,
+    violations: "Sequence[ViolationSchema] | None" = None,
     force: bool = False,
 ) -> ModelVersionSchema:
     """Return the version made of the fetched files, having created it and its model where they were missing."""
@@ -172,7 +172,7 @@ def register(
         source_revision=fetched.source_revision,
         details=fetched.details,
     )
-    said = None if objections is None else verdict(objections, forced=force)
+    said = None if violations is None else verdict(violations, forced=force)
     if fetched.size > max_size:
         raise ModelTooLargeException(name=create_model.name, size=fetched.size, limit=max_size)
     with scope.writing() as writing:
@@ -182,8 +182,8 @@ def register(
             change = hold_named(writing, create_model.name)
         if change is None or change.row["deleted_at"] is not None:
             raise models.taken(writing, create_model.name)
-        if said is not None and objections and not force:
-            return _insert_failed(change, create_version, said, objections)
+        if said is not None and violations and not force:
+            return _insert_failed(change, create_version, said, violations)
         return _insert_or_find(change, create_version, said=said, force=force)
 
 
@@ -204,11 +204,11 @@ def _insert_failed(
     change: ModelChange,
     version: CreateVersion,
     said: dict[str, JsonValue],
-    objections: "Sequence[ObjectionSchema]",
+    violations: "Sequence[ViolationSchema]",
 ) -> ModelVersionSchema:
     """Return a failed version of files that a policy objects to; the one that there is, where it says the same."""
     for found in _of_these_files(change, version, "ready"):
-        if _is_overruled(found, objections) and version.version in {None, found.version}:
+        if _is_overruled(found, violations) and version.version in {None, found.version}:
             return found
         refused = found.model_copy(update={"details": {POLICY: said}})
         raise refusal(refused, "it is ready already, and stays as it is: archive it, or register with force=True")
@@ -218,13 +218,13 @@ def _insert_failed(
     return _insert(change, version, status="failed", said=said)
 
 
-def _is_overruled(version: ModelVersionSchema, objections: "Sequence[ObjectionSchema]") -> bool:
+def _is_overruled(version: ModelVersionSchema, violations: "Sequence[ViolationSchema]") -> bool:
     """Tell whether a ready version was forced although its files are not the model, and nothing else is said now."""
     from kamiwaza_sdk.services.hub.schemas.policy import CONTENT
 
     said = version.details.get(POLICY)
     is_forced = isinstance(said, dict) and said.get("forced") is True
-    return is_forced and all(objection.rule == CONTENT for objection in objections)
+    return is_forced and all(violation.rule == CONTENT for violation in violations)
 
 
 def _of_these_files(change: ModelChange, version: CreateVersion, status: str) -> list[ModelVersionSchema]:
@@ -431,7 +431,7 @@ def _rows(files: Sequence[CreateFile] | Sequence[ModelFileSchema]) -> dict[str, 
 
 def _is_refused(current: ModelVersionSchema, changes: UpdateVersion) -> bool:
     """Tell whether a version is to become ready that a policy objects to."""
-    return changes.status == "ready" and current.status == "failed" and bool(objections_of(current))
+    return changes.status == "ready" and current.status == "failed" and bool(violations_of(current))
 
 
 def _verdict_after(
@@ -483,7 +483,7 @@ def delete_version(scope: Scope, version_id: UUID) -> None:
             for statement in (*DELETE_VERSION_BELONGINGS, DELETE_VERSION):
                 writing.execute(statement, _id=version_id)
             before = current.model_dump(mode="json", include={"number", "version", "status", "digest", "size"})
-            if objections_of(current):  # others of its files are held to it no more: what it was stays known
+            if violations_of(current):  # others of its files are held to it no more: what it was stays known
                 before["details"] = {POLICY: current.details[POLICY]}
             change.record("version.deleted", before=before, version_id=version_id)
             change.write(stale=("versions", "configs"))
