@@ -51,16 +51,12 @@ from kamiwaza_sdk.services.hub.exceptions import RepositoryRenamedException as R
 from kamiwaza_sdk.services.hub.exceptions import RevisionNotFoundException as RevisionNotFoundException
 from kamiwaza_sdk.services.hub.exceptions import VersionUnavailableException as VersionUnavailableException
 from kamiwaza_sdk.services.hub.render import plot_memory as plot_memory
-from kamiwaza_sdk.services.hub.schemas.plan import PlanFileSchema as PlanFileSchema
 from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema as PlanSchema
-from kamiwaza_sdk.services.hub.schemas.plan import PlanVariantSchema as PlanVariantSchema
 from kamiwaza_sdk.services.hub.schemas.policy import Policy as Policy
 from kamiwaza_sdk.services.hub.schemas.policy import ViolationSchema as ViolationSchema
 from kamiwaza_sdk.services.hub.schemas.results import Adopted as Adopted
-from kamiwaza_sdk.services.hub.schemas.results import AdoptedFile as AdoptedFile
 from kamiwaza_sdk.services.hub.schemas.results import Fetched as Fetched
 from kamiwaza_sdk.services.hub.schemas.results import FetchedFile as FetchedFile
-from kamiwaza_sdk.services.hub.schemas.results import FileFaultSchema as FileFaultSchema
 from kamiwaza_sdk.services.hub.services import HubService as HubService
 from kamiwaza_sdk.services.hub.services import adopt as adopt
 from kamiwaza_sdk.services.hub.services import fetch as fetch
@@ -104,7 +100,6 @@ from kamiwaza_sdk.services.model.schemas.filters import Field as Field
 from kamiwaza_sdk.services.model.schemas.filters import Filter as Filter
 from kamiwaza_sdk.services.model.schemas.model import BulkResult as BulkResult
 from kamiwaza_sdk.services.model.schemas.model import CreateModel as CreateModel
-from kamiwaza_sdk.services.model.schemas.model import LatestVersionSchema as LatestVersionSchema
 from kamiwaza_sdk.services.model.schemas.model import ModelSchema as ModelSchema
 from kamiwaza_sdk.services.model.schemas.model import Page as Page
 from kamiwaza_sdk.services.model.schemas.model import UpdateModel as UpdateModel
@@ -113,8 +108,6 @@ from kamiwaza_sdk.services.model.schemas.version import CreateParent as CreatePa
 from kamiwaza_sdk.services.model.schemas.version import CreateVersion as CreateVersion
 from kamiwaza_sdk.services.model.schemas.version import ModelFileSchema as ModelFileSchema
 from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema as ModelVersionSchema
-from kamiwaza_sdk.services.model.schemas.version import ParentSchema as ParentSchema
-from kamiwaza_sdk.services.model.schemas.version import RelativeSchema as RelativeSchema
 from kamiwaza_sdk.services.model.schemas.version import UpdateVersion as UpdateVersion
 from kamiwaza_sdk.services.model.services import ModelService as ModelService
 from kamiwaza_sdk.services.storage.config import StorageConfig as StorageConfig
@@ -127,15 +120,14 @@ from kamiwaza_sdk.services.storage.exceptions import StorageDiskException as Sto
 from kamiwaza_sdk.services.storage.exceptions import StorageException as StorageException
 from kamiwaza_sdk.services.storage.exceptions import StorageFullException as StorageFullException
 from kamiwaza_sdk.services.storage.exceptions import StoragePermissionException as StoragePermissionException
+from kamiwaza_sdk.services.storage.exceptions import StorageQuotaException as StorageQuotaException
+from kamiwaza_sdk.services.storage.exceptions import StorageTooNewException as StorageTooNewException
 from kamiwaza_sdk.services.storage.exceptions import VersionFailedException as VersionFailedException
-from kamiwaza_sdk.services.storage.schemas import AdoptedBlobSchema as AdoptedBlobSchema
 from kamiwaza_sdk.services.storage.schemas import BlobSchema as BlobSchema
 from kamiwaza_sdk.services.storage.services import StorageService as StorageService
 
 __all__ = [
     "Adopted",
-    "AdoptedBlobSchema",
-    "AdoptedFile",
     "AliasAlreadyExistsException",
     "AliasNotFoundException",
     "AlreadyExistsException",
@@ -179,7 +171,6 @@ __all__ = [
     "FetchedFile",
     "Field",
     "FileConflictException",
-    "FileFaultSchema",
     "Filter",
     "FormatException",
     "GitBlobMismatchException",
@@ -193,7 +184,6 @@ __all__ = [
     "InvalidInputException",
     "InvalidPathException",
     "InvalidSourceException",
-    "LatestVersionSchema",
     "LineageCycleException",
     "MissingDependencyException",
     "ModelAlreadyExistsException",
@@ -214,15 +204,11 @@ __all__ = [
     "OfflineException",
     "OpenTransactionException",
     "Page",
-    "ParentSchema",
     "PathTraversalException",
-    "PlanFileSchema",
     "PlanSchema",
-    "PlanVariantSchema",
     "Policy",
     "PolicyViolationException",
     "RangeNotSupportedException",
-    "RelativeSchema",
     "RepositoryAccessException",
     "RepositoryNotFoundException",
     "RepositoryRenamedException",
@@ -236,7 +222,9 @@ __all__ = [
     "StorageException",
     "StorageFullException",
     "StoragePermissionException",
+    "StorageQuotaException",
     "StorageService",
+    "StorageTooNewException",
     "TagNotFoundException",
     "TransactionRequiredException",
     "UnexpectedEncodingException",

@@ -80,6 +80,8 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
         ├── StorageDiskException (OSError)
         ├── StorageFullException (OSError)
         ├── StoragePermissionException (PermissionError)
+        ├── StorageQuotaException
+        ├── StorageTooNewException
         └── VersionFailedException
 
 A blob that is not found is also a `kamiwaza_sdk.StorageException`; a repository or a revision, a

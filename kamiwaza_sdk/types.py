@@ -1,4 +1,4 @@
-"""Names for annotations: the choices, callbacks and protocols of arguments. No program needs them to run."""
+"""Names for annotations: choices, callbacks and protocols of arguments, and parts of results. No program needs them."""
 
 from kamiwaza_sdk._names import attach
 

@@ -5,35 +5,57 @@ from kamiwaza_sdk.services.download.schemas import DownloadAttempt as DownloadAt
 from kamiwaza_sdk.services.download.schemas import DownloadOutcome as DownloadOutcome
 from kamiwaza_sdk.services.download.schemas import DownloadProgress as DownloadProgress
 from kamiwaza_sdk.services.download.schemas import ProgressCallback as ProgressCallback
+from kamiwaza_sdk.services.hub.schemas.plan import PlanFileSchema as PlanFileSchema
+from kamiwaza_sdk.services.hub.schemas.plan import PlanVariantSchema as PlanVariantSchema
+from kamiwaza_sdk.services.hub.schemas.results import AdoptedFile as AdoptedFile
+from kamiwaza_sdk.services.hub.schemas.results import FileFaultSchema as FileFaultSchema
 from kamiwaza_sdk.services.hub.services import RepositorySort as RepositorySort
 from kamiwaza_sdk.services.hub.services import Source as Source
 from kamiwaza_sdk.services.hub.sources.versions import RegisteredVersion as RegisteredVersion
 from kamiwaza_sdk.services.model.registry.bulk import OnConflict as OnConflict
 from kamiwaza_sdk.services.model.schemas.config import EventKind as EventKind
+from kamiwaza_sdk.services.model.schemas.model import LatestVersionSchema as LatestVersionSchema
+from kamiwaza_sdk.services.model.schemas.version import ParentSchema as ParentSchema
 from kamiwaza_sdk.services.model.schemas.version import Relation as Relation
+from kamiwaza_sdk.services.model.schemas.version import RelativeSchema as RelativeSchema
 from kamiwaza_sdk.services.model.schemas.version import VersionStatus as VersionStatus
 from kamiwaza_sdk.services.model.search.listings import ModelSort as ModelSort
 from kamiwaza_sdk.services.model.search.listings import VersionSort as VersionSort
+from kamiwaza_sdk.services.storage.schemas import AdoptedBlobSchema as AdoptedBlobSchema
 from kamiwaza_sdk.services.storage.schemas import AdoptedBy as AdoptedBy
 from kamiwaza_sdk.services.storage.schemas import FileEntry as FileEntry
 from kamiwaza_sdk.services.storage.schemas import HasFiles as HasFiles
+from kamiwaza_sdk.services.storage.schemas import LeftoverSchema as LeftoverSchema
+from kamiwaza_sdk.services.storage.schemas import StorageUsageSchema as StorageUsageSchema
+from kamiwaza_sdk.services.storage.schemas import StoreDatabaseSchema as StoreDatabaseSchema
 
 __all__ = [
+    "AdoptedBlobSchema",
     "AdoptedBy",
+    "AdoptedFile",
     "AttemptCallback",
     "DownloadAttempt",
     "DownloadOutcome",
     "DownloadProgress",
     "EventKind",
     "FileEntry",
+    "FileFaultSchema",
     "HasFiles",
+    "LatestVersionSchema",
+    "LeftoverSchema",
     "ModelSort",
     "OnConflict",
+    "ParentSchema",
+    "PlanFileSchema",
+    "PlanVariantSchema",
     "ProgressCallback",
     "RegisteredVersion",
     "Relation",
+    "RelativeSchema",
     "RepositorySort",
     "Source",
+    "StorageUsageSchema",
+    "StoreDatabaseSchema",
     "VersionSort",
     "VersionStatus",
 ]

@@ -19,6 +19,7 @@ from kamiwaza_sdk import (
     ServiceConfig,
     StorageConfig,
     StorageFullException,
+    StorageQuotaException,
     StorageService,
     create_engine,
     setup_database,
@@ -132,6 +133,19 @@ async def test_what_has_no_room_is_refused_before_a_byte_is_copied(tmp_path: Pat
     with pytest.raises(StorageFullException, match="140000 bytes needed"):
         await HubService(storage=small).fetch(source)
     assert not small.root.exists()
+
+
+async def test_what_exceeds_the_quota_is_refused_before_a_byte_travels(
+    hf: HuggingFaceServer, tmp_path: Path, repository: str
+) -> None:
+    storage = StorageService(StorageConfig(root=tmp_path / "store", max_size=100_000))
+    hub = HubService(storage=storage, config=HubConfig(hf_endpoint=hf.endpoint, hf_token=None))
+    assert (await hub.fetch(repository, ignore="model-2.bin")).size == 60_002
+    before = len(asked_for_content(hf))
+    with pytest.raises(StorageQuotaException, match="60000 bytes more would exceed the 100000") as refused:
+        await hub.fetch(repository)
+    assert (refused.value.needed, refused.value.blobs) == (60_000, 60_002)
+    assert len(asked_for_content(hf)) == before
 
 
 async def test_one_content_under_several_names_needs_its_room_once(

@@ -14,7 +14,6 @@ from kamiwaza_sdk import (
     CreateVersion,
     Fetched,
     FetchedFile,
-    FileFaultSchema,
     HubService,
     InvalidInputException,
     ModelVersionSchema,
@@ -24,6 +23,7 @@ from kamiwaza_sdk import (
     UpdateVersion,
     VersionFailedException,
 )
+from kamiwaza_sdk.types import FileFaultSchema
 from tests.backends import Backend
 from tests.hub.models import safetensors_model
 

@@ -44,6 +44,8 @@ def test_it_ends_between_two_pieces(
         monkeypatch.setattr(module, "reflink", no_clone)
     source = tmp_path / "source"
     source.write_bytes(DATA)
+    with store.stage():
+        pass  # the store is there
     if is_kept:
         store.add(source)
     before, status, asked = files(tmp_path), source.stat(), count(1)

@@ -204,6 +204,7 @@ class Fetching:
         root = self._storage.root
         coming = [file for file in files if file.size and (not file.is_pinned or self._kept.find(file) is None)]
         needed = sum(max((file.size or 0) - staged_size(root, file.sha256 or file.url), 0) for file in coming)
+        self._storage.check_quota(needed)
         check_room(root, needed)
 
     def _refuse_missing(self, files: Iterable[ManifestFileSchema]) -> None:

@@ -38,6 +38,7 @@ from kamiwaza_sdk.services.storage.files import (
 )
 from kamiwaza_sdk.services.storage.schemas import BlobSchema, FileEntry
 from kamiwaza_sdk.services.storage.setup import make_directory
+from kamiwaza_sdk.services.storage.trash import take_back
 
 #: What the system says where nothing is, or can be.
 _NOTHING: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
@@ -87,6 +88,8 @@ def compare(actual: str, expected: str | None, path: Path) -> None:
         raise DigestMismatchException(expected=expected, actual=actual, path=path)
 
 
+#: How often a blob can be set aside in the moment between its coming back and our looking at it.
+_LOOKS: Final = 100
 BLOB_MODE: Final = 0o444
 #: 2001-09-09 01:46:40 UTC: a whole, even second, which the coarsest file system can keep, and which no clock shows.
 PUBLISHED_NS: Final = 1_000_000_000 * 10**9
@@ -109,10 +112,20 @@ def is_missing(root: Path, sha256: str) -> bool:
     try:
         os.lstat(blob_place(root, sha256))
     except (FileNotFoundError, NotADirectoryError):
-        return True
+        return not _is_brought_back(root, sha256)
     except OSError:
         return False
     return False
+
+
+def _is_brought_back(root: Path, sha256: str) -> bool:
+    """Tell whether a blob stands in its place now, which was not there before. What cannot be moved is looked at."""
+    try:
+        return take_back(root, sha256)
+    except OSError as error:
+        if error.errno in DENIED:  # who may not write here is told where it is asked for
+            return True
+        raise
 
 
 def inspect(root: Path, sha256: str, *, size: int | None = None, thorough: bool = False) -> BlobSchema:
@@ -122,16 +135,23 @@ def inspect(root: Path, sha256: str, *, size: int | None = None, thorough: bool 
         BlobNotFoundException: It is not kept.
         BlobCorruptException: It was not sound, and is in quarantine now.
     """
-    try:
-        status = os.lstat(blob_place(root, sha256))
-    except (FileNotFoundError, NotADirectoryError):
-        raise BlobNotFoundException(sha256=sha256, path=blob_path(root, sha256)) from None
+    status = _status(root, sha256)
     if thorough or not _looks_sound(status, size):
         return _rehash(root, sha256, status)
     path = blob_path(root, sha256)
     if stat.S_IMODE(status.st_mode) != BLOB_MODE:  # says nothing about the content, but invites edits
         set_mode(path, BLOB_MODE)
     return BlobSchema(sha256=sha256, size=status.st_size, path=path)
+
+
+def _status(root: Path, sha256: str) -> os.stat_result:
+    for _ in range(_LOOKS):
+        try:
+            return os.lstat(blob_place(root, sha256))
+        except (FileNotFoundError, NotADirectoryError):
+            if not take_back(root, sha256):
+                break
+    raise BlobNotFoundException(sha256=sha256, path=blob_path(root, sha256))
 
 
 def _looks_sound(status: os.stat_result, size: int | None) -> bool:
@@ -146,8 +166,8 @@ def _rehash(root: Path, sha256: str, status: os.stat_result) -> BlobSchema:
         raise _corrupt(root, sha256, actual=None, seen=status)
     try:
         file = open_file(path)
-    except FileNotFoundError:
-        raise BlobNotFoundException(sha256=sha256, path=path) from None
+    except FileNotFoundError:  # set aside since it was looked at, or gone
+        return inspect(root, sha256, thorough=True)
     with file:
         actual, steady = _digest_at_rest(file)
         seen = os.fstat(file.fileno())

@@ -1,5 +1,6 @@
-"""Where the store lies: ``STORAGE_SERVICE_…``."""
+"""Where the store lies, and how much it may take: ``STORAGE_SERVICE_…``."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import ClassVar
 
@@ -8,6 +9,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from kamiwaza_sdk._settings import Settings
+from kamiwaza_sdk._validation import Size
 
 
 class StorageConfig(Settings):
@@ -16,6 +18,10 @@ class StorageConfig(Settings):
     Attributes:
         root: The directory of the store; created when first written to. Default: ``store`` in the user's data directory
             (``~/.local/share/kamiwaza_sdk/store`` on Linux).
+        max_size: The most bytes that the store may take; may be "500 GB". A fetch that would exceed it is refused
+            before a byte travels, as far as sizes are known beforehand. Default: what the disk has.
+        lease: For how long a clean-up keeps what was fetched and not registered; may be "36:00:00" or "P7D". Nothing
+            means no lease. Default: 24 hours.
 
     Raises:
         ConfigurationException: A variable with this prefix is unknown, or a value cannot be used.
@@ -28,6 +34,8 @@ class StorageConfig(Settings):
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(env_prefix="STORAGE_SERVICE_")
 
     root: Path = Field(default_factory=lambda: user_data_path("kamiwaza_sdk") / "store")
+    max_size: Size | None = Field(default=None, gt=0)
+    lease: timedelta = Field(default=timedelta(hours=24), ge=timedelta(0))
 
     @field_validator("root", mode="before")
     @classmethod

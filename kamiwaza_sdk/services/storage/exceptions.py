@@ -28,6 +28,49 @@ class StorageException(ServiceException):
     """The store could not do what it was asked to do."""
 
 
+class StorageTooNewException(StorageException):
+    """A newer version of the library has laid the store out, in a way that this one does not know.
+
+    Attributes:
+        path: The directory of the store.
+        format: The number of its layout.
+        known: The newest that this version of the library knows.
+    """
+
+    def __init__(self, *, path: Path, format: int, known: int) -> None:  # noqa: A002 - what it is called in the store
+        super().__init__(
+            f"the store at {path} has format {format}, and this version of kamiwaza_sdk knows {known}; upgrade it, or "
+            "choose another store (STORAGE_SERVICE_ROOT)"
+        )
+        self.path = path
+        self.format = format
+        self.known = known
+
+
+class StorageQuotaException(StorageException):
+    """What was to be fetched would not fit in the store's quota. Nothing has travelled.
+
+    Attributes:
+        path: The directory of the store.
+        limit: The quota, in bytes.
+        needed: How many bytes were to come.
+        blobs: How many bytes the blobs take.
+        leftovers: How many staging area, trash and quarantine take.
+    """
+
+    def __init__(self, *, path: Path, limit: int, needed: int, blobs: int, leftovers: int) -> None:
+        super().__init__(
+            f"{needed} bytes more would exceed the {limit} that the store at {path} may take "
+            f"(STORAGE_SERVICE_MAX_SIZE): its blobs take {blobs}, what is staged, set aside or in quarantine takes "
+            f"{leftovers}; plan_cleanup() tells what nothing refers to, clean_up() removes it, or raise the limit"
+        )
+        self.path = path
+        self.limit = limit
+        self.needed = needed
+        self.blobs = blobs
+        self.leftovers = leftovers
+
+
 class BlobNotFoundException(StorageException, NotFoundException):
     """The store does not keep this blob.
 

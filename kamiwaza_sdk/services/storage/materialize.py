@@ -29,6 +29,7 @@ from kamiwaza_sdk.services.storage.exceptions import (
 )
 from kamiwaza_sdk.services.storage.files import copy, digest, hard_link, open_file, reflink, set_mode, sync, translated
 from kamiwaza_sdk.services.storage.schemas import BlobSchema, FileEntry, HasFiles
+from kamiwaza_sdk.services.storage.trash import take_back
 
 #: How many of the reasons against a version an error repeats.
 _MOST_REASONS: Final = 5
@@ -212,7 +213,7 @@ def _write(placement: _Placement, folder: int, *, writable: bool) -> None:
     name = placement.target.name
     with _open_blob(placement.blob) as blob, _temporary(folder) as (temporary, file):
         if not reflink(blob, file):
-            if not writable and hard_link(placement.blob.path, name, directory=folder):
+            if not writable and _link(placement.blob, name, folder):
                 return
             _compare(copy(blob, file), placement.blob)
         set_mode(file.fileno(), _WRITABLE_MODE if writable else _READ_ONLY_MODE)
@@ -220,11 +221,20 @@ def _write(placement: _Placement, folder: int, *, writable: bool) -> None:
         _rename(temporary, name, folder, replaces=placement.replaces)
 
 
+def _link(blob: BlobSchema, name: str, folder: int) -> bool:
+    try:
+        return hard_link(blob.path, name, directory=folder)
+    except FileNotFoundError:  # set aside since it was opened: what is open can be copied
+        return False
+
+
 def _open_blob(blob: BlobSchema) -> FileIO:
     with translated(blob.path):
         try:
             return open_file(blob.path)
-        except FileNotFoundError:  # quarantined since the first pass
+        except FileNotFoundError:  # set aside or quarantined since the first pass
+            if take_back(blob.path.parents[3], blob.sha256):
+                return open_file(blob.path)
             raise BlobNotFoundException(sha256=blob.sha256, path=blob.path) from None
 
 

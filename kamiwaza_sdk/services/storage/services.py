@@ -1,23 +1,34 @@
 """`StorageService`: where the bytes are kept, and whether they are still right."""
 
 import os
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 
 from kamiwaza_sdk._validation import check_given, check_place, check_sha256, shown
 from kamiwaza_sdk.exceptions import InvalidInputException
-from kamiwaza_sdk.services.storage import blobs
+from kamiwaza_sdk.services.storage import blobs, inventory
 from kamiwaza_sdk.services.storage.adoption import adopt, as_adopted
 from kamiwaza_sdk.services.storage.blobs import compare, is_file, open_source, take_in
 from kamiwaza_sdk.services.storage.config import StorageConfig
 from kamiwaza_sdk.services.storage.exceptions import (
     BlobCorruptException,
     BlobNotFoundException,
+    StorageQuotaException,
 )
 from kamiwaza_sdk.services.storage.files import digest, translated
 from kamiwaza_sdk.services.storage.materialize import lay_out, refuse_failed
-from kamiwaza_sdk.services.storage.schemas import AdoptedBlobSchema, BlobSchema, FileEntry, HasFiles
+from kamiwaza_sdk.services.storage.schemas import (
+    AdoptedBlobSchema,
+    BlobSchema,
+    FileEntry,
+    HasFiles,
+    StorageUsageSchema,
+    StoreDatabaseSchema,
+)
+from kamiwaza_sdk.services.storage.setup import prepare, read_format
 from kamiwaza_sdk.services.storage.staging import staged
 
 
@@ -37,6 +48,7 @@ class StorageService:
         StorageFullException: By every method that writes: there is no room.
         StorageDiskException: By every method: the file system fails, or too many files are open.
         StoragePermissionException: By every method: the operating system does not let this user read or write there.
+        StorageTooNewException: By every method: a newer version of the library has laid the store out.
 
     Example:
         >>> from pathlib import Path
@@ -59,8 +71,32 @@ class StorageService:
         Raises:
             ConfigurationException: A ``STORAGE_SERVICE_…`` variable is unknown, or its value cannot be used.
         """
-        config = StorageConfig() if self._config is None else self._config
-        return config.root.expanduser().absolute()
+        return self._settings.root.expanduser().absolute()
+
+    @cached_property
+    def _settings(self) -> StorageConfig:
+        return StorageConfig() if self._config is None else self._config
+
+    @cached_property
+    def _known_root(self) -> Path:
+        """The same, once its layout is known to be one that this version knows. Blocks."""
+        with translated(self.root):
+            read_format(self.root)
+        return self.root
+
+    @property
+    def id(self) -> str | None:
+        """What tells this store from all others: 32 hexadecimal digits; `None` before it is first written to. Blocks.
+
+        Example:
+            >>> from tempfile import TemporaryDirectory
+            >>> with TemporaryDirectory() as root:
+            ...     print(StorageService(StorageConfig(root=root)).id)
+            None
+        """
+        with translated(self.root):
+            found = read_format(self.root)
+        return None if found is None else found.id
 
     def path(self, sha256: str) -> Path:
         """Return where that blob lies or would lie, without looking.
@@ -80,9 +116,9 @@ class StorageService:
     def find(self, sha256: str, *, size: int | None = None) -> BlobSchema | None:
         """Return the blob if it is kept and sound, else `None`.
 
-        Costs one ``stat``. Only a suspect blob, one written to since it was published or of another size than `size`,
-        is hashed again. If it is right, its modification time is put back. If not, it is moved to ``quarantine/`` with
-        a WARNING in the log, so that it can be fetched anew.
+        Costs one ``stat``, and notes the use, which `plan_cleanup` goes by. Only a suspect blob, one written to since it
+        was published or of another size than `size`, is hashed again. If it is right, its modification time is put
+        back. If not, it is moved to ``quarantine/`` with a WARNING in the log, so that it can be fetched anew.
 
         Args:
             sha256: The blob's digest.
@@ -99,7 +135,7 @@ class StorageService:
             None
         """
         digest = check_sha256(sha256)
-        if blobs.is_missing(self.root, digest):  # a quarter of what it takes to raise that, and catch it
+        if blobs.is_missing(self._known_root, digest):  # a quarter of what it takes to raise that, and catch it
             return None
         try:
             return self.get(digest, size=size)
@@ -129,7 +165,9 @@ class StorageService:
         """
         digest = check_sha256(sha256)
         with translated(blobs.blob_place(self.root, digest)):
-            return blobs.inspect(self.root, digest, size=size)
+            blob = blobs.inspect(self._known_root, digest, size=size)
+        inventory.note_use(self.root, digest)
+        return blob
 
     def verify(self, sha256: str) -> BlobSchema:
         """Hash the blob again, however sound it looks, and return it.
@@ -155,7 +193,7 @@ class StorageService:
         """
         path = self.path(sha256)
         with translated(path):
-            return blobs.inspect(self.root, path.name, thorough=True)
+            return blobs.inspect(self._known_root, path.name, thorough=True)
 
     def stage(self, key: str | None = None) -> AbstractContextManager[Path]:
         """Lend a path in the store's staging area, for a writer who then calls `publish`.
@@ -208,7 +246,9 @@ class StorageService:
         """
         target, staged_at = self.path(sha256), check_place(path, field="path")
         with translated(target):
-            return blobs.publish(self.root, staged_at, sha256=target.name, size=size)
+            blob = blobs.publish(self._known_root, staged_at, sha256=target.name, size=size)
+        inventory.note_use(self.root, target.name)
+        return blob
 
     def add(self, source: str | os.PathLike[str], *, sha256: str | None = None) -> BlobSchema:
         """Copy a local file into the store, sharing its blocks where the file system can (never as a hard link).
@@ -345,3 +385,142 @@ class StorageService:
 
     def _blob_of(self, file: FileEntry) -> BlobSchema:
         return self.get(file.sha256, size=file.size)
+
+    def list_blobs(self) -> Iterator[BlobSchema]:
+        """Yield the blobs by digest, as they are found: what comes or goes meanwhile may be among them or not.
+
+        None is looked into, and no use is noted. No more than a 256th of them is in memory at a time.
+
+        Example:
+            >>> from tempfile import TemporaryDirectory
+            >>> with TemporaryDirectory() as root:
+            ...     list(StorageService(StorageConfig(root=root)).list_blobs())
+            []
+        """
+        with translated(self.root):
+            yield from inventory.list_blobs(self._known_root)
+
+    def usage(self) -> StorageUsageSchema:
+        """Return how much the store takes: its blobs, and what is on its way in or out.
+
+        Looks at every blob, which takes some seconds for a million. `verify_all` tells what holds them.
+
+        Example:
+            >>> from tempfile import TemporaryDirectory
+            >>> with TemporaryDirectory() as root:
+            ...     StorageService(StorageConfig(root=root)).usage().bytes
+            0
+        """
+        with translated(self.root):
+            return inventory.usage(self._known_root)
+
+    def lease(self, digests: Iterable[str], *, duration: timedelta | None = None) -> str:
+        """Have a clean-up keep blobs for a while, as `fetch` does with what it brought; return the lease's name.
+
+        A convenience between fetching and registering: it may be missed, as a clock may be wrong. What a registry
+        refers to needs none.
+
+        Args:
+            digests: Of the blobs, which may come later.
+            duration: For how long, by the clock of the file system. Default: ``STORAGE_SERVICE_LEASE``, 24 hours.
+
+        Raises:
+            InvalidInputException: One is no digest, or `duration` is no `timedelta` above 0.
+
+        Example:
+            >>> from tempfile import TemporaryDirectory
+            >>> with TemporaryDirectory() as root:
+            ...     store = StorageService(StorageConfig(root=root))
+            ...     lease = store.lease(["ab" * 32])
+            ...     store.release(lease), store.release(lease)
+            (True, False)
+        """
+        duration = self._settings.lease if duration is None else duration
+        if not isinstance(duration, timedelta) or duration <= timedelta(0):
+            raise InvalidInputException(
+                "duration", f"must be a timedelta above 0, not {duration}; leave it out for 24 h"
+            )
+        checked = [check_sha256(digest) for digest in digests]
+        with translated(self.root):
+            prepare(self.root)
+            return inventory.lease(self.root, checked, duration=duration)
+
+    def release(self, lease: str) -> bool:
+        """End a lease before its time.
+
+        Args:
+            lease: Its name, as `lease` returned it, or `Fetched.lease`.
+
+        Returns:
+            Whether there was such a lease.
+
+        Raises:
+            InvalidInputException: `lease` is no name of one.
+
+        Example:
+            See `lease`.
+        """
+        if not isinstance(lease, str) or not inventory.is_lease(lease):
+            raise InvalidInputException("lease", f"is no lease: {shown(lease)}; give what lease() returned")
+        with translated(self.root):
+            return inventory.release(self.root, lease)
+
+    def list_databases(self) -> list[StoreDatabaseSchema]:
+        """Return the registries that have registered what lies here, by id: a clean-up has to ask each of them.
+
+        Example:
+            >>> from tempfile import TemporaryDirectory
+            >>> with TemporaryDirectory() as root:
+            ...     StorageService(StorageConfig(root=root)).list_databases()
+            []
+        """
+        with translated(self.root):
+            return inventory.list_databases(self._known_root)
+
+    def forget_database(self, database_id: str) -> bool:
+        """Let a registry that is gone for good be asked no more. What only it refers to, a clean-up will then remove.
+
+        Args:
+            database_id: As `list_databases` names it.
+
+        Returns:
+            Whether it was to be asked.
+
+        Raises:
+            InvalidInputException: `database_id` cannot be one.
+
+        Example:
+            >>> from tempfile import TemporaryDirectory
+            >>> with TemporaryDirectory() as root:
+            ...     StorageService(StorageConfig(root=root)).forget_database("sqlite-" + "ab" * 16)
+            False
+        """
+        if not isinstance(database_id, str) or not inventory.is_database(database_id):
+            way_out = "list_databases() tells which there are"
+            raise InvalidInputException("database_id", f"is none: {shown(database_id)}; {way_out}")
+        with translated(self.root):
+            return inventory.forget_database(self._known_root, database_id)
+
+    def check_quota(self, needed: int) -> None:
+        """Refuse what would make the store larger than ``STORAGE_SERVICE_MAX_SIZE``. `fetch` asks before it begins.
+
+        Looks at every blob where there is such a limit, and at nothing else.
+
+        Args:
+            needed: How many bytes are to come.
+
+        Raises:
+            StorageQuotaException: They are too many.
+
+        Example:
+            >>> from tempfile import TemporaryDirectory
+            >>> with TemporaryDirectory() as root:
+            ...     StorageService(StorageConfig(root=root, max_size="500 GB")).check_quota(10**9)
+        """
+        limit = self._settings.max_size
+        if limit is None or needed == 0:
+            return
+        with translated(self.root):
+            taken, leftovers = inventory.taken(self._known_root)
+        if taken + leftovers + needed > limit:
+            raise StorageQuotaException(path=self.root, limit=limit, needed=needed, blobs=taken, leftovers=leftovers)

@@ -1,5 +1,23 @@
 """What goes in and out of the store."""
 
-from kamiwaza_sdk.services.storage.schemas.blob import AdoptedBlobSchema, AdoptedBy, BlobSchema, FileEntry, HasFiles
+from kamiwaza_sdk.services.storage.schemas.blob import (
+    AdoptedBlobSchema,
+    AdoptedBy,
+    BlobSchema,
+    FileEntry,
+    HasFiles,
+    LeftoverSchema,
+    StorageUsageSchema,
+    StoreDatabaseSchema,
+)
 
-__all__ = ["AdoptedBlobSchema", "AdoptedBy", "BlobSchema", "FileEntry", "HasFiles"]
+__all__ = [
+    "AdoptedBlobSchema",
+    "AdoptedBy",
+    "BlobSchema",
+    "FileEntry",
+    "HasFiles",
+    "LeftoverSchema",
+    "StorageUsageSchema",
+    "StoreDatabaseSchema",
+]

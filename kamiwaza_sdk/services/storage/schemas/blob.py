@@ -1,9 +1,10 @@
-"""A kept blob.
+"""A kept blob, and what a store takes.
 
 What the store needs to know of a version to lay it out: any object with these attributes will do.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol, TypeAlias
 
@@ -79,3 +80,64 @@ class HasFiles(Protocol):
     def files(self) -> Sequence[FileEntry]:
         """The files, in any order."""
         ...
+
+
+class LeftoverSchema(BaseModel):
+    """What lies in one of the store's directories that are not for blobs.
+
+    Attributes:
+        files: How many.
+        bytes: Together.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+
+    files: int = Field(ge=0)
+    bytes: int = Field(ge=0)
+
+
+class StorageUsageSchema(BaseModel):
+    """How much a store takes, as it was when the store was asked.
+
+    Attributes:
+        bytes: Of all blobs together. A blob that shares its blocks with other files counts in full.
+        blobs: How many.
+        oldest: When the blob that has not been used for longest was used last; `None` where there is none.
+        staging: What is on its way in, or was left there by writers that died.
+        trash: What clean-ups have set aside and not removed yet.
+        quarantine: What stood under a blob's name and was not that blob.
+        format: The number of the store's layout.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from kamiwaza_sdk import StorageConfig, StorageService
+        >>> with TemporaryDirectory() as root:
+        ...     usage = StorageService(StorageConfig(root=root)).usage()
+        >>> usage.blobs, usage.oldest
+        (0, None)
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+
+    bytes: int = Field(ge=0)
+    blobs: int = Field(ge=0)
+    oldest: datetime | None
+    staging: LeftoverSchema
+    trash: LeftoverSchema
+    quarantine: LeftoverSchema
+    format: int
+
+
+class StoreDatabaseSchema(BaseModel):
+    """A registry that has registered what lies in a store. A clean-up has to ask it.
+
+    Attributes:
+        id: What tells it from all others: for PostgreSQL by the cluster, the database and the schema; for SQLite by the
+            file. A copy of it is another one.
+        name: For people: where it was, without a password.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+
+    id: str
+    name: str
