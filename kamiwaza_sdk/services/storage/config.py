@@ -1,6 +1,5 @@
 """Where the store lies, and how much it may take: ``STORAGE_SERVICE_…``."""
 
-from datetime import timedelta
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,9 +18,8 @@ class StorageConfig(Settings):
         root: The directory of the store; created when first written to. Default: ``store`` in the user's data directory
             (``~/.local/share/kamiwaza_sdk/store`` on Linux).
         max_size: The most bytes that the store may take; may be "500 GB". A fetch that would exceed it is refused
-            before a byte travels, as far as sizes are known beforehand. Default: what the disk has.
-        lease: For how long a clean-up keeps what was fetched and not registered; may be "36:00:00" or "P7D". Nothing
-            means no lease. Default: 24 hours.
+            before a byte travels, as far as sizes are known beforehand. Default: no limit but the disk's.
+        lease: For how many seconds a clean-up keeps what was fetched and not registered. 0 means no lease.
 
     Raises:
         ConfigurationException: A variable with this prefix is unknown, or a value cannot be used.
@@ -35,7 +33,7 @@ class StorageConfig(Settings):
 
     root: Path = Field(default_factory=lambda: user_data_path("kamiwaza_sdk") / "store")
     max_size: Size | None = Field(default=None, gt=0)
-    lease: timedelta = Field(default=timedelta(hours=24), ge=timedelta(0))
+    lease: int = Field(default=86400, ge=0)
 
     @field_validator("root", mode="before")
     @classmethod

@@ -116,7 +116,7 @@ class StorageService:
     def find(self, sha256: str, *, size: int | None = None) -> BlobSchema | None:
         """Return the blob if it is kept and sound, else `None`.
 
-        Costs one ``stat``, and notes the use, which `plan_cleanup` goes by. Only a suspect blob, one written to since it
+        Costs one ``stat``, and notes the use, which a clean-up goes by. Only a suspect blob, one written to since it
         was published or of another size than `size`, is hashed again. If it is right, its modification time is put
         back. If not, it is moved to ``quarantine/`` with a WARNING in the log, so that it can be fetched anew.
 
@@ -435,7 +435,7 @@ class StorageService:
             ...     store.release(lease), store.release(lease)
             (True, False)
         """
-        duration = self._settings.lease if duration is None else duration
+        duration = timedelta(seconds=self._settings.lease) if duration is None else duration
         if not isinstance(duration, timedelta) or duration <= timedelta(0):
             raise InvalidInputException(
                 "duration", f"must be a timedelta above 0, not {duration}; leave it out for 24 h"
