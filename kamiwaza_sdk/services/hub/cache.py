@@ -1,12 +1,14 @@
 """Cache index: resolved references, validators of URLs, and blobs that the store has, so that little is asked twice.
 
-Each record is a small file beside the blobs. A crash leaves it as it was, or as it is to be.
+Each record is a small file beside the blobs, or a line of one. A crash leaves it as it was, or as it is to be, or a
+line that counts as none.
 """
 
 import hashlib
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +23,7 @@ from kamiwaza_sdk._validation import MAX_ADDRESS_LENGTH, Sha256, check_sha256
 from kamiwaza_sdk.services.download.schemas import Validators
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.schemas.results import Fetched, FetchedFile
+from kamiwaza_sdk.services.storage.files import go_on
 from kamiwaza_sdk.services.storage.services import StorageService
 
 if TYPE_CHECKING:
@@ -53,12 +56,10 @@ class Places:
 
     Args:
         root: Where these directories are.
-        suffix: What ends the name of what is in them, behind its digest.
     """
 
-    def __init__(self, root: Path, suffix: str = "") -> None:
+    def __init__(self, root: Path) -> None:
         self._root = os.fspath(root)
-        self._suffix = suffix
         self._directories = dict[str, bool]()
 
     def may_have(self, digest: str) -> bool:
@@ -66,7 +67,7 @@ class Places:
         start = digest[:2]
         if start not in self._directories:
             self._directories[start] = _may_be_at(f"{self._root}/{start}")
-        return self._directories[start] and _may_be_at(f"{self._root}/{start}/{digest}{self._suffix}")
+        return self._directories[start] and _may_be_at(f"{self._root}/{start}/{digest}")
 
 
 def _may_be_at(place: str) -> bool:
@@ -81,6 +82,11 @@ def _may_be_at(place: str) -> bool:
 
 _logger: Final = logging.getLogger(__name__)
 _FILES_AT_ONCE: Final = 2000
+#: Of a SHA-256 in hexadecimal.
+_DIGITS: Final = 64
+_APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+#: From how many bytes on a log loses what is outdated, each time it has doubled.
+_TIDY: Final = 256 * 1024
 _FILES: Final = TypeAdapter(tuple[ManifestFileSchema, ...])
 
 
@@ -139,36 +145,73 @@ class KnownFile(BaseModel):
 
 
 class KnownFiles:
-    """One small file a URL beside the store's blobs, named by the URL's digest: a signed URL is not kept in clear.
+    """What URLs led to, beside the store's blobs: a log for all whose digests begin alike, as many are told at once.
 
-    It is a cache: what cannot be read counts as not known.
+    A line is the URL's digest, as a signed URL is not kept in clear, and what is known; the last one of a URL counts.
+    It is a cache: what cannot be read, or was torn, counts as not known.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root / "urls"
 
-    def places(self) -> Places:
-        """Return what tells by the digests of many URLs of which `get` may know something."""
-        return Places(self._root, ".json")
+    def get(self, urls: Iterable[str]) -> dict[str, KnownFile]:
+        """Return what is known of many URLs. Blocks."""
+        wanted = defaultdict[str, dict[bytes, str]](dict)
+        for url in urls:
+            named = digest_of(url)
+            wanted[named[:2]][named.encode()] = url
+        if not wanted or not _may_be_at(os.fspath(self._root)):
+            return {}
+        found = dict[str, KnownFile]()
+        for start, digests in wanted.items():
+            for digest, line in self._lines(start, digests).items():
+                if (known := _known(line)) is not None:
+                    found[digests[digest]] = known
+        return found
 
-    def get(self, url: str) -> KnownFile | None:
-        """Return what is known of a URL. Blocks."""
+    def put(self, known: Mapping[str, KnownFile]) -> None:
+        """Keep what is known of URLs, in place of what was; where that cannot be, files travel again. Blocks."""
+        texts = defaultdict[str, list[str]](list)
+        for url, file in known.items():
+            digest = digest_of(url)
+            texts[digest[:2]].append(f"{digest} {file.model_dump_json()}\n")
         try:
-            return KnownFile.model_validate_json(self._path(url).read_bytes())
-        except (OSError, ValidationError):
-            return None
-
-    def put(self, url: str, known: KnownFile) -> None:
-        """Keep what is known of a URL, in place of what was; where that cannot be, the file travels again. Blocks."""
-        path = self._path(url)
-        try:
-            write(path, known.model_dump_json())
+            for start, lines in texts.items():
+                self._append(start, "".join(lines).encode())
         except OSError as error:
-            _logger.warning("%s cannot be written, so that its file will travel again: %s", path, error.strerror)
+            _logger.warning("%s cannot be written, so that files will travel again: %s", self._root, error.strerror)
 
-    def _path(self, url: str) -> Path:
-        digest = digest_of(url)
-        return self._root / digest[:2] / f"{digest}.json"
+    def _log(self, start: str) -> Path:
+        return self._root / f"{start}.log"
+
+    def _lines(self, start: str, wanted: Container[bytes] | None = None) -> dict[bytes, bytes]:
+        try:
+            lines = self._log(start).read_bytes().split(b"\n")
+        except OSError:
+            return {}
+        return {line[:_DIGITS]: line for line in lines if (line[:_DIGITS] in wanted if wanted is not None else line)}
+
+    def _append(self, start: str, lines: bytes) -> None:
+        """Add lines in one write, on a line of their own whatever a crash left of the last one."""
+        try:
+            log = os.open(self._log(start), _APPEND, 0o666)
+        except FileNotFoundError:
+            self._root.mkdir(parents=True, exist_ok=True)
+            log = os.open(self._log(start), _APPEND, 0o666)
+        try:
+            before = os.fstat(log).st_size
+            written = os.write(log, b"\n" + lines)
+        finally:
+            os.close(log)
+        if before + written > _TIDY and (before + written).bit_length() != before.bit_length():
+            write(self._log(start), b"\n".join(self._lines(start).values()).decode(errors="replace") + "\n")
+
+
+def _known(line: bytes) -> KnownFile | None:
+    try:
+        return KnownFile.model_validate_json(line[_DIGITS:])
+    except ValidationError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,29 +230,38 @@ class KeptFiles:
 
     def find(self, file: ManifestFileSchema) -> Kept | None:
         """Return what the store has of a file."""
-        if file.sha256 is not None:
-            blob = self._storage.find(file.sha256)
-            return None if blob is None else Kept(blob, None)
-        known = self._known.get(file.content_key)
-        blob = None if known is None else self._storage.find(known.sha256, size=known.size)
-        return None if blob is None or known is None else Kept(blob, known.validators)
+        return self.find_all([file]).get(file.path)
+
+    def find_all(self, files: Iterable[ManifestFileSchema]) -> dict[str, Kept]:
+        """Return by their paths what the store has of files: one look at each, and at what is remembered of all."""
+        files = list(files)
+        places = Places(self._storage.path("0" * _DIGITS).parents[1])
+        known = self._known.get(file.content_key for file in files if file.sha256 is None)
+        found = dict[str, Kept]()
+        for file in files:
+            go_on()
+            remembered = known.get(file.content_key) if file.sha256 is None else None
+            digest = file.sha256 if remembered is None else remembered.sha256
+            if digest is None or not places.may_have(digest):
+                continue
+            blob = self._storage.find(digest, size=None if remembered is None else remembered.size)
+            if blob is not None:
+                found[file.path] = Kept(blob, None if remembered is None else remembered.validators)
+        return found
 
     def certain(self, files: Iterable[ManifestFileSchema]) -> dict[str, "BlobSchema"]:
         """Return by their paths those files that the store has for certain: nothing has to be asked of anybody."""
-        blobs, known = Places(self._storage.path("0" * 64).parents[1]), self._known.places()
-
-        def may_be_kept(file: ManifestFileSchema) -> bool:
-            if file.sha256 is not None:
-                return blobs.may_have(file.sha256)
-            return known.may_have(digest_of(file.content_key))
-
         away = (file for file in files if file.is_pinned and file.scheme != "file")
-        found = ((file, self.find(file)) for file in away if may_be_kept(file))
-        return {file.path: kept.blob for file, kept in found if kept is not None}
+        return {path: kept.blob for path, kept in self.find_all(away).items()}
 
-    def remember(self, file: ManifestFileSchema, blob: "BlobSchema", validators: "Validators") -> None:
-        """Keep in mind what the URL of a file led to."""
-        self._known.put(file.content_key, KnownFile(sha256=blob.sha256, size=blob.size, validators=validators))
+    def remember(self, files: "Iterable[tuple[ManifestFileSchema, BlobSchema, Validators]]") -> None:
+        """Keep in mind what the URLs of files led to."""
+        self._known.put(
+            {
+                file.content_key: KnownFile(sha256=blob.sha256, size=blob.size, validators=validators)
+                for file, blob, validators in files
+            }
+        )
 
     @cached_property
     def _known(self) -> KnownFiles:

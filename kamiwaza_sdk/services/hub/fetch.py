@@ -160,7 +160,7 @@ class Fetching:
         blob = self._storage.add(check_inside(file), sha256=file.sha256)
         check_git_blob(file, blob.path)  # not the source, which may change meanwhile
         if file.git_blob_id is not None:
-            self._kept.remember(file, blob, Validators())
+            self._kept.remember([(file, blob, Validators())])
         return blob
 
     async def _bring(self, file: ManifestFileSchema) -> "BlobSchema":
@@ -285,7 +285,7 @@ class Fetching:
         assert result.size is not None
         blob = self._take_over(file, path, result.sha256, result.size)
         if file.git_blob_id or file.etag or result.validators.etag or result.validators.last_modified:
-            self._kept.remember(file, blob, result.validators)
+            self._kept.remember([(file, blob, result.validators)])
         return blob
 
     def _take_over(self, file: ManifestFileSchema, path: Path, sha256: str, size: int) -> "BlobSchema":

@@ -101,5 +101,5 @@ def _adopt(file: ManifestFileSchema, storage: StorageService) -> AdoptedFile:
     blob = storage.adopt(path, sha256=file.sha256)
     check_git_blob(file, blob.path)  # what became of it, if it changed meanwhile
     if file.git_blob_id is not None:  # so that a fetch of the same finds it
-        KeptFiles(storage).remember(file, blob, Validators())
+        KeptFiles(storage).remember([(file, blob, Validators())])
     return AdoptedFile(path=file.path, size=blob.size, sha256=blob.sha256, by=blob.by)
