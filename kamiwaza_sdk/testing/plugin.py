@@ -71,3 +71,31 @@ def fake_downloads() -> "FakeDownloads":
     from kamiwaza_sdk.testing import FakeDownloads
 
     return FakeDownloads()
+
+
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    """Name the fields in which two of our schemas differ: their ``repr`` says only the most important ones."""
+    if op != "==" or type(left) is not type(right) or not _is_ours(left):
+        return None
+    different = list(_differences("", left, right))
+    return [f"{left!r} == {right!r}", f"{len(different)} fields differ:", *different[:_MOST_DIFFERENCES]]
+
+
+_MOST_DIFFERENCES = 50
+
+
+def _is_ours(value: object) -> bool:
+    return type(value).__module__.partition(".")[0] == "kamiwaza_sdk" and hasattr(type(value), "model_fields")
+
+
+def _differences(path: str, left: object, right: object) -> "Iterator[str]":
+    if left == right:
+        return
+    if type(left) is type(right) and _is_ours(left):
+        for name in type(left).model_fields:  # type: ignore[attr-defined]  # a Pydantic model, by the line before
+            yield from _differences(f"{path}.{name}" if path else name, getattr(left, name), getattr(right, name))
+    elif isinstance(left, tuple) and isinstance(right, tuple) and len(left) == len(right):
+        for number, (one, other) in enumerate(zip(left, right, strict=True)):
+            yield from _differences(f"{path}[{number}]", one, other)
+    else:
+        yield f"{path}: {left!r} != {right!r}"

@@ -329,12 +329,12 @@ async def test_a_repository_of_100_shards_costs_4_requests(storage: StorageServi
     assert asked == 4
 
 
-async def test_the_repr_of_a_plan_of_many_files_shows_some(many: HuggingFaceServer, storage: StorageService) -> None:
+async def test_the_repr_of_a_plan_of_many_files_counts_them(many: HuggingFaceServer, storage: StorageService) -> None:
     """`asyncio.run` makes one of whatever a coroutine returns."""
     config = await asyncio.to_thread(lambda: HubConfig(hf_endpoint=many.endpoint))
     plan = await HubService(storage=storage, config=config).plan("hf://org/many")
-    assert [text.count("FileSchema(") for text in (repr(plan.manifest), repr(plan))] == [10, 20]
-    assert "… 1000 in all)" in repr(plan.manifest)
+    assert [text.count("files=1000") for text in (repr(plan.manifest), repr(plan))] == [1, 1]
+    assert max(map(len, (repr(plan.manifest), repr(plan)))) < 300
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,20 @@
 """Descriptions of files: their formats, tensors, metadata, and the imports of pickles."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from heapq import nlargest
 from math import prod
-from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
+from typing import Any, ClassVar, Final, Literal, NamedTuple, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from kamiwaza_sdk._display import Displayed, Listed, Table, facts, first_rows, joined, listed, shown_shape, shown_size
 from kamiwaza_sdk.formats.schemas.repository import AttentionSchema
 
+_MOST_TENSORS: Final = 20
 
-class FileSchema(BaseModel):
+
+class FileSchema(Displayed, BaseModel):
     """Base of the descriptions of files: immutable, serializable as JSON.
 
     Attributes:
@@ -22,7 +26,7 @@ class FileSchema(BaseModel):
     size: int = Field(ge=0)
 
 
-class TensorSchema(BaseModel):
+class TensorSchema(Listed, BaseModel):
     """A tensor of a file.
 
     Attributes:
@@ -50,6 +54,17 @@ class TensorSchema(BaseModel):
     def parameters(self) -> int:
         """The number of its elements."""
         return prod(self.shape)
+
+    def _summary(self) -> dict[str, object]:
+        size = None if self.size is None else shown_size(self.size)
+        return {"": self.name, "dtype": self.dtype, "shape": self.shape, "size": size}
+
+    @classmethod
+    def _columns(cls) -> Table:
+        return Table(("tensor", "type", "shape", "size"), (), numbers=frozenset((2, 3)))
+
+    def _cells(self) -> tuple[str, ...]:
+        return self.name, self.dtype, shown_shape(self.shape), shown_size(self.size)
 
 
 class StoredTensor(NamedTuple):
@@ -135,6 +150,20 @@ class TensorTable(Mapping[str, TensorSchema]):
         )
 
 
+def _largest(tensors: TensorTable | None) -> Table:
+    """Return the table of the largest tensors."""
+    if tensors is None:
+        return Table((), ())
+    largest = nlargest(_MOST_TENSORS, tensors.values(), key=lambda tensor: tensor.size or 0)
+    rest = f", of which {len(largest)} are shown, the largest first" if len(tensors) > len(largest) else ""
+    return listed(largest, heading=f"{len(tensors):,} tensors{rest}")
+
+
+def _counted(parameters: int | None, by_dtype: Mapping[str, int] | None) -> dict[str, object]:
+    types = ", ".join(by_dtype or ())
+    return {"parameters": None if parameters is None else f"{parameters:,}", "dtypes": types}
+
+
 class SafetensorsSchema(FileSchema):
     """The header of a safetensors file, checked as the specification demands.
 
@@ -156,6 +185,14 @@ class SafetensorsSchema(FileSchema):
     metadata: dict[str, str]
     parameters: int
     parameters_by_dtype: dict[str, int]
+
+    def _summary(self) -> dict[str, object]:
+        counted = _counted(self.parameters, self.parameters_by_dtype)
+        return {"size": shown_size(self.size), "tensors": len(self.tensors)} | counted
+
+    def _tables(self) -> Iterable[Table]:
+        yield facts(self._summary() | {"tensors": None, "metadata": joined(self.metadata)}, heading=self.format)
+        yield _largest(self.tensors)
 
 
 class ShardedSafetensorsSchema(FileSchema):
@@ -179,6 +216,15 @@ class ShardedSafetensorsSchema(FileSchema):
     parameters: int
     parameters_by_dtype: dict[str, int]
     claimed_size: int | None
+
+    def _summary(self) -> dict[str, object]:
+        counted = _counted(self.parameters, self.parameters_by_dtype)
+        return {"size": shown_size(self.size), "shards": len(self.shards)} | counted
+
+    def _tables(self) -> Iterable[Table]:
+        yield facts(self._summary(), heading=self.format)
+        rows = ((name, shown_size(one.size), f"{len(one.tensors):,}") for name, one in self.shards.items())
+        yield Table(("shard", "size", "tensors"), first_rows(rows, len(self.shards)), numbers=frozenset((1, 2)))
 
 
 class GGUFArraySchema(BaseModel):
@@ -246,6 +292,21 @@ class GGUFSchema(FileSchema):
     has_chat_template: bool = False
     attention: AttentionSchema | None = None
     metadata: dict[str, GGUFValue]
+
+    def _summary(self) -> dict[str, object]:
+        return {
+            "": self.name,
+            "architecture": self.architecture,
+            "quantization": self.claimed_quantization or self.quantization,
+            "context": self.context_length,
+            "size": shown_size(self.size),
+            "tensors": len(self.tensors),
+        } | _counted(self.parameters, self.parameters_by_dtype)
+
+    def _tables(self) -> Iterable[Table]:
+        more = {"": None, "tensors": None, "license": self.license, "tokenizer": self.tokenizer}
+        yield facts(self._summary() | more, heading=f"{self.format} {self.name or ''}")
+        yield _largest(self.tensors)
 
 
 class ONNXValueSchema(BaseModel):
@@ -323,12 +384,30 @@ class ONNXSchema(FileSchema):
     metadata: dict[str, str]
     cut_metadata: tuple[str, ...] = ()
 
+    def _summary(self) -> dict[str, object]:
+        return {
+            "size": shown_size(self.size),
+            "complete": self.complete,
+            "opset": self.opset,
+            "producer": self.producer,
+            "tensors": None if self.tensors is None else len(self.tensors),
+            "external_files": len(self.external_files or ()) or None,
+            "outside_files": self.outside_files,
+        } | _counted(self.parameters, self.parameters_by_dtype)
+
+    def _tables(self) -> Iterable[Table]:
+        yield facts(self._summary() | {"tensors": None}, heading=self.format)
+        for head, values in (("input", self.inputs or ()), ("output", self.outputs or ())):
+            rows = ((one.name, one.dtype or "", shown_shape(one.shape)) for one in values)
+            yield Table((head, "type", "shape"), first_rows(rows, len(values)), numbers=frozenset((2,)))
+        yield _largest(self.tensors)
+
 
 PickleVerdict: TypeAlias = Literal["safe", "suspicious", "dangerous"]
 Container: TypeAlias = Literal["pickle", "torch", "zip", "tar", "gzip", "zlib", "bzip2", "xz", "lzma", "lz4", "numpy"]
 
 
-class PickleImportSchema(BaseModel):
+class PickleImportSchema(Listed, BaseModel):
     """An import of a pickle.
 
     Attributes:
@@ -346,6 +425,23 @@ class PickleImportSchema(BaseModel):
     module: str
     name: str
     verdict: PickleVerdict
+
+    def _summary(self) -> dict[str, object]:
+        return {"": f"{self.module}.{self.name}", "verdict": self.verdict}
+
+    @classmethod
+    def _columns(cls) -> Table:
+        return Table(("import", "verdict"), ())
+
+    def _cells(self) -> tuple[str, ...]:
+        return f"{self.module}.{self.name}", self.verdict
+
+
+def _found(imports: Sequence[PickleImportSchema], findings: Sequence[str], unread: Sequence[str]) -> Iterator[Table]:
+    """Yield the tables of what a scan found."""
+    yield listed(imports)
+    for head, texts in (("finding", findings), ("not read", unread)):
+        yield Table((head,), first_rows(((text,) for text in texts), len(texts)))
 
 
 class PickleSchema(FileSchema):
@@ -383,6 +479,21 @@ class PickleSchema(FileSchema):
     pickles: int
     findings: tuple[str, ...]
     unread: tuple[str, ...] = ()
+
+    def _summary(self) -> dict[str, object]:
+        return {
+            "": self.verdict,
+            "size": shown_size(self.size),
+            "container": self.container,
+            "imports": len(self.imports),
+            "findings": len(self.findings) or None,
+            "unread": len(self.unread) or None,
+        }
+
+    def _tables(self) -> Iterable[Table]:
+        counts = {"": None, "verdict": self.verdict, "pickles": self.pickles}
+        yield facts(self._summary() | counts, heading=self.format)
+        yield from _found(self.imports, self.findings, self.unread)
 
 
 #: The formats of files of which little or nothing is read.
@@ -463,6 +574,13 @@ class OtherFileSchema(FileSchema):
     pickles: int = 0
     findings: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+
+    def _summary(self) -> dict[str, object]:
+        return {"": self.format, "size": shown_size(self.size), "verdict": self.verdict, "reason": self.reason}
+
+    def _tables(self) -> Iterable[Table]:
+        yield facts(self._summary() | {"": None, "weights": self.is_weights}, heading=self.format)
+        yield from _found(self.imports, self.findings, self.unread)
 
 
 FormatSchema: TypeAlias = SafetensorsSchema | GGUFSchema | ONNXSchema | PickleSchema | OtherFileSchema

@@ -1,8 +1,11 @@
 """Descriptions of repositories: layout, metadata, attention and memory."""
 
+from collections.abc import Iterable
 from typing import ClassVar, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from kamiwaza_sdk._display import Displayed, Table, facts, first_rows, shown_size
 
 CompanionKind: TypeAlias = Literal[
     "adapter", "config", "draft model", "encoder", "importance matrix", "projector", "tokenizer", "vae", "voice"
@@ -220,7 +223,7 @@ class MemoryEstimateSchema(BaseModel):
         return (self.weights or 0) + self.companions + (self.cache or 0) + (self.state or 0)
 
 
-class RepositoryDetailsSchema(BaseModel):
+class RepositoryDetailsSchema(Displayed, BaseModel):
     """The description of a model by all of its files.
 
     A repository may have several variants of one model, and several models. The numbers are those of one variant, never
@@ -294,3 +297,36 @@ class RepositoryDetailsSchema(BaseModel):
     remote_code: dict[str, str] = Field(default_factory=dict)
     verdicts: dict[str, str] = Field(default_factory=dict)
     problems: dict[str, str] = Field(default_factory=dict)
+
+    def _summary(self) -> dict[str, object]:
+        return {
+            "": self.variant,
+            "formats": ", ".join(self.formats),
+            "architecture": self.architecture,
+            "task": self.task,
+            "license": self.license,
+            "parameters": None if self.parameters is None else f"{self.parameters:,}",
+            "quantization": self.quantization,
+            "context": self.context_length,
+            "size": shown_size(self.size),
+            "problems": len(self.problems) or None,
+        }
+
+    def _tables(self) -> Iterable[Table]:
+        layout = self.layout
+        more = {
+            "": None,
+            "problems": None,
+            "parameters": self._summary()["parameters"] or self.parameters_problem,
+            "stored": None if self.stored_elements is None else f"{self.stored_elements:,} elements",
+            "library": self.library,
+            "base models": ", ".join(self.base_models),
+            "tokenizer": self.tokenizer,
+            "default": layout.default or layout.reason,
+            "notes": "; ".join(layout.notes),
+        }
+        yield facts(self._summary() | more, heading=self.variant or "")
+        rows = ((one.name, one.format, shown_size(one.size)) for one in layout.variants)
+        yield Table(("variant", "format", "size"), first_rows(rows, len(layout.variants)), numbers=frozenset((2,)))
+        for head, found in (("verdict", self.verdicts), ("remote code", self.remote_code), ("problem", self.problems)):
+            yield Table(("file", head), first_rows(found.items(), len(found)))

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from kamiwaza_sdk._display import shown_size
 from kamiwaza_sdk._validation import shown
 from kamiwaza_sdk.exceptions import InvalidInputException, NotFoundException, ServiceException
-from kamiwaza_sdk.services.hub.render import shown_size
 from kamiwaza_sdk.services.hub.schemas.policy import ViolationSchema, shown_violations
 
 _MOST_SHOWN: Final = 5

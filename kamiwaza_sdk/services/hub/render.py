@@ -1,12 +1,12 @@
 """Plans for people to read: tables for terminals and notebooks, and a plot of the memory that a model takes."""
 
 from collections.abc import Sequence
-from html import escape
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from pydantic import TypeAdapter, ValidationError
 
 from kamiwaza_sdk._dependencies import require
+from kamiwaza_sdk._display import Cell, Table, facts, first_rows, shown_size
 from kamiwaza_sdk._validation import Size
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.formats.memory import estimate_memory
@@ -15,30 +15,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from kamiwaza_sdk.formats.schemas import MemoryEstimateSchema
-    from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
+    from kamiwaza_sdk.services.hub.schemas.plan import PlanFileSchema, PlanSchema
 
 
-_MOST_ROWS: Final = 20
-_BASE: Final = 1024
 _BYTES: Final = TypeAdapter(Size)
-_WIDEST: Final = 100
-
-
-class _Table(NamedTuple):
-    head: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-
-def shown_size(size: int | None) -> str:
-    """Return a number of bytes for people to read."""
-    if size is None:
-        return "unknown"
-    number = float(size)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if number < _BASE:
-            return f"{size} B" if unit == "B" else f"{number:.1f} {unit}"
-        number /= _BASE
-    return f"{number:.1f} TiB"
 
 
 def checked_size(value: object, *, field: str) -> int | None:
@@ -54,66 +34,32 @@ def checked_size(value: object, *, field: str) -> int | None:
         raise InvalidInputException(field, reason) from None
 
 
-def as_text(plan: "PlanSchema") -> str:
-    """Return a plan as lines of text. Names of strangers are shown without what steers a terminal."""
-    return "\n\n".join("\n".join(_lines(table)) for table in _tables(plan))
-
-
-def _lines(table: _Table) -> list[str]:
-    rows = [tuple(map(_plain, row)) for row in ([table.head] if any(table.head) else []) + list(table.rows)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-
-
-def _plain(text: str) -> str:
-    shown = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
-    return shown if len(shown) <= _WIDEST * 3 else f"{shown[: _WIDEST * 3 - 1]}…"
-
-
-def as_html(plan: "PlanSchema") -> str:
-    """Return a plan as HTML tables, every text of strangers escaped."""
-    return "\n".join(_html(table) for table in _tables(plan))
-
-
-def _html(table: _Table) -> str:
-    head = _row(table.head, "th") if any(table.head) else ""
-    return f"<table>{head}{''.join(_row(row, 'td') for row in table.rows)}</table>"
-
-
-def _row(cells: Sequence[str], tag: str) -> str:
-    return f"<tr>{''.join(f'<{tag}>{escape(_plain(cell))}</{tag}>' for cell in cells)}</tr>"
-
-
-def _tables(plan: "PlanSchema") -> list[_Table]:
-    tables = [_Table(("", ""), _facts(plan))]
-    if len(plan.variants) > 1:
-        rows = [
-            (_mark(plan, one.name), one.name, one.format, shown_size(one.size), _memory(one.memory))
-            for one in plan.variants
-        ]
-        tables.append(_Table(("", "variant", "format", "size", "memory"), _shortened(rows)))
-    if plan.layout.incomplete:
-        lacking = [(one.name, one.missing[0], f"{len(one.missing)}") for one in plan.layout.incomplete]
-        tables.append(_Table(("incomplete", "lacks", "files"), _shortened(lacking)))
-    files = [
-        (
-            file.path,
-            shown_size(file.size),
-            "here" if file.kept else "",
-            file.format or "",
-            _inside(file.verdict, file.dtype),
-        )
-        for file in plan.files
+def tables_of(plan: "PlanSchema") -> list[Table]:
+    """Return what a plan shows: facts, variants, files, and what speaks against it."""
+    variants = [
+        (_mark(plan, one.name), one.name, one.format, shown_size(one.size), _memory(one.memory))
+        for one in plan.variants
     ]
-    tables.append(_Table(("file", "size", "", "format", ""), _shortened(files)))
-    if plan.left_out:
-        tables.append(_Table(("left out", "because it"), _shortened([(one.path, one.reason) for one in plan.left_out])))
-    if plan.violations:
-        against = [(one.path or "the model", one.reason, one.rule) for one in plan.violations]
-        tables.append(_Table(("violation", "", "rule"), _shortened(against)))
-    if plan.faults:
-        tables.append(_Table(("no model", ""), _shortened([(one.path, one.reason) for one in plan.faults])))
-    return tables
+    lacking = [(one.name, one.missing[0], f"{len(one.missing)}") for one in plan.layout.incomplete]
+    against = [(one.path or "the model", one.reason, one.rule) for one in plan.violations]
+    return [
+        facts(_facts(plan)),
+        _table(("", "variant", "format", "size", "memory"), variants if len(variants) > 1 else (), numbers=(3,)),
+        _table(("incomplete", "lacks", "files"), lacking, numbers=(2,)),
+        _table(("file", "size", "", "format", ""), [_file(file) for file in plan.files], numbers=(1,)),
+        _table(("left out", "because it"), [(one.path, one.reason) for one in plan.left_out]),
+        _table(("violation", "", "rule"), against),
+        _table(("no model", ""), [(one.path, one.reason) for one in plan.faults]),
+    ]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str | Cell]], *, numbers: Sequence[int] = ()) -> Table:
+    return Table(head, first_rows(rows, len(rows)), numbers=frozenset(numbers))
+
+
+def _file(file: "PlanFileSchema") -> tuple[str, ...]:
+    here = "here" if file.kept else ""
+    return file.path, shown_size(file.size), here, file.format or "", _inside(file.verdict, file.dtype)
 
 
 def _mark(plan: "PlanSchema", name: str) -> str:
@@ -124,17 +70,10 @@ def _inside(*words: str | None) -> str:
     return ", ".join(word for word in words if word)
 
 
-def _shortened(rows: Sequence[tuple[str, ...]]) -> Sequence[tuple[str, ...]]:
-    if len(rows) <= _MOST_ROWS:
-        return rows
-    rest = f"and {len(rows) - _MOST_ROWS} more"
-    return [*rows[:_MOST_ROWS], (rest, *("" for _ in rows[0][1:]))]
-
-
-def _facts(plan: "PlanSchema") -> list[tuple[str, str]]:
+def _facts(plan: "PlanSchema") -> dict[str, str | None]:
     details = plan.details
     by_dtype = ", ".join(f"{dtype} {count:,}" for dtype, count in plan.parameters_by_dtype.items())
-    facts = {
+    return {
         "source": plan.source,
         "revision": plan.revision,
         "license": plan.license,
@@ -152,7 +91,6 @@ def _facts(plan: "PlanSchema") -> list[tuple[str, str]]:
         "default": None if plan.choice else plan.layout.default or plan.layout.reason,
         "notes": "; ".join(plan.layout.notes),
     }
-    return [(name, fact) for name, fact in facts.items() if fact]
 
 
 def _memory(memory: "MemoryEstimateSchema | None") -> str:

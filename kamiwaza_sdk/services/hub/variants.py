@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from kamiwaza_sdk._display import shown_size
 from kamiwaza_sdk._validation import revalidated
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.formats.facts import Repository
@@ -19,7 +20,7 @@ from kamiwaza_sdk.formats.schemas import (
     VariantSchema,
 )
 from kamiwaza_sdk.services.hub.exceptions import NothingFitsException
-from kamiwaza_sdk.services.hub.render import checked_size, shown_size
+from kamiwaza_sdk.services.hub.render import checked_size
 from kamiwaza_sdk.services.hub.schemas.plan import PlanVariantSchema
 from kamiwaza_sdk.services.hub.schemas.policy import Policy
 

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from kamiwaza_sdk._display import Displayed, Listed, Table, cut_digest, facts, first_rows, shown_size, shown_time
 from kamiwaza_sdk._validation import MAX_SIZE, FilePath, InputSchema, ModelName, Sha256, check_text
 from kamiwaza_sdk.services.hub.addresses import path_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
 
 _MAX_WORD_LENGTH: Final = 255
@@ -20,26 +21,6 @@ _MAX_TAGS: Final = 1000
 _Word = Annotated[str, StringConstraints(min_length=1, max_length=_MAX_WORD_LENGTH), AfterValidator(check_text)]
 _GitBlobId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
 _Address = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9+.-]*://"), AfterValidator(check_text)]
-
-
-#: How many of many a ``repr`` shows: asyncio makes one of what a coroutine returned.
-_MOST_SHOWN: Final = 10
-
-
-class _Shown(tuple[object, ...]):
-    """The first of many, and how many they are."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        first = ", ".join(map(repr, self[:_MOST_SHOWN]))
-        return f"({first}, … {len(self)} in all)"
-
-
-def shown_shortly(fields: "Iterable[tuple[str | None, object]]") -> "Iterator[tuple[str | None, object]]":
-    """Yield the fields of a ``repr``, of what is many the first."""
-    for name, value in fields:
-        yield name, _Shown(value) if isinstance(value, tuple) and len(value) > _MOST_SHOWN else value
 
 
 class ManifestFileSchema(InputSchema):
@@ -118,7 +99,7 @@ class LeftOutSchema(InputSchema):
     reason: str
 
 
-class ManifestSchema(InputSchema):
+class ManifestSchema(Displayed, InputSchema):
     """What a source consists of: `HubService.resolve` returns it, and `fetch` takes it and brings just this.
 
     It travels as JSON, with the URLs of its files: where those are signed, keep it like a secret.
@@ -167,8 +148,20 @@ class ManifestSchema(InputSchema):
     page: _Address | None = None
     left_out: tuple[LeftOutSchema, ...] = ()
 
-    def __repr_args__(self) -> "Iterator[tuple[str | None, object]]":
-        return shown_shortly(super().__repr_args__())
+    def _summary(self) -> dict[str, object]:
+        return {
+            "": self.source,
+            "files": len(self.files),
+            "size": shown_size(self.size),
+            "license": self.license,
+            "left_out": len(self.left_out) or None,
+        }
+
+    def _tables(self) -> "Iterable[Table]":
+        rows = ((file.path, shown_size(file.size), cut_digest(file.sha256)) for file in self.files)
+        head = ("file", "size", "sha256")
+        yield facts(self._summary() | {"": None}, heading=self.source)
+        yield Table(head, first_rows(rows, len(self.files)), numbers=frozenset((1,)))
 
     @property
     def size(self) -> int | None:
@@ -177,7 +170,7 @@ class ManifestSchema(InputSchema):
         return sum(size for size in sizes if size is not None) if None not in sizes else None
 
 
-class RepositorySchema(BaseModel):
+class RepositorySchema(Listed, BaseModel):
     """A repository, as its hub describes it. What the hub does not tell is `None`, and what it counts not is 0.
 
     Attributes:
@@ -213,3 +206,20 @@ class RepositorySchema(BaseModel):
     gated: bool = False
     created_at: datetime | None = None
     modified_at: datetime | None = None
+
+    def _summary(self) -> dict[str, object]:
+        return {
+            "": self.name,
+            "task": self.task,
+            "license": self.license,
+            "downloads": self.downloads,
+            "gated": self.gated or None,
+        }
+
+    @classmethod
+    def _columns(cls) -> Table:
+        return Table(("repository", "task", "license", "downloads", "likes", "modified"), (), numbers=frozenset((3, 4)))
+
+    def _cells(self) -> tuple[str, ...]:
+        counts = f"{self.downloads:,}", f"{self.likes:,}"
+        return self.name, self.task or "", self.license or "", *counts, shown_time(self.modified_at)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from kamiwaza_sdk._display import Displayed, Table, as_text, shown_size
 from kamiwaza_sdk._validation import MAX_SIZE, FilePath, InputSchema
 from kamiwaza_sdk.formats.licences import all_of
 from kamiwaza_sdk.formats.schemas import (
@@ -14,12 +15,12 @@ from kamiwaza_sdk.formats.schemas import (
     RepositoryDetailsSchema,
     VariantSchema,
 )
-from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema, ManifestSchema, shown_shortly
+from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.schemas.policy import ViolationSchema
 from kamiwaza_sdk.services.hub.schemas.results import FileFaultSchema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
 
 class PlanFileSchema(InputSchema):
@@ -70,7 +71,7 @@ class PlanVariantSchema(VariantSchema):
     checked: bool = False
 
 
-class PlanSchema(InputSchema):
+class PlanSchema(Displayed, InputSchema):
     """What fetching a source would come to, as `HubService.plan` found it. `fetch` takes it and brings just this.
 
     `str` makes a table of it, and notebooks show one. It travels as JSON, with the addresses of its files: where those
@@ -109,8 +110,17 @@ class PlanSchema(InputSchema):
     violations: tuple[ViolationSchema, ...] = ()
     faults: tuple[FileFaultSchema, ...] = ()
 
-    def __repr_args__(self) -> "Iterator[tuple[str | None, object]]":
-        return shown_shortly(super().__repr_args__())
+    def _summary(self) -> dict[str, object]:
+        return {
+            "": self.source,
+            "files": len(self.files),
+            "size": shown_size(self.size),
+            "to_fetch": shown_size(self.bytes_to_fetch),
+            "choice": self.choice,
+            "variants": len(self.variants) or None,
+            "violations": len(self.violations) or None,
+            "faults": len(self.faults) or None,
+        }
 
     @property
     def source(self) -> str:
@@ -169,11 +179,9 @@ class PlanSchema(InputSchema):
         return sum(file.size or 0 for file in self.files if file.kept and file.same_as is None)
 
     def __str__(self) -> str:
-        from kamiwaza_sdk.services.hub.render import as_text
+        return as_text(self._tables())
 
-        return as_text(self)
+    def _tables(self) -> "Iterable[Table]":
+        from kamiwaza_sdk.services.hub.render import tables_of
 
-    def _repr_html_(self) -> str:
-        from kamiwaza_sdk.services.hub.render import as_html
-
-        return as_html(self)
+        return tables_of(self)

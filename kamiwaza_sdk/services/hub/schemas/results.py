@@ -6,6 +6,18 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
+from kamiwaza_sdk._display import (
+    Cell,
+    Displayed,
+    Listed,
+    Table,
+    cut_digest,
+    facts,
+    first_rows,
+    listed,
+    short_digest,
+    shown_size,
+)
 from kamiwaza_sdk._validation import MAX_SIZE, FilePath, InputSchema, KeptAddress, Sha256, check_layout
 from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema
 from kamiwaza_sdk.services.storage.schemas import AdoptedBy, FileEntry
@@ -61,7 +73,7 @@ def manifest_digest(files: Iterable[FileEntry]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-class FetchedFile(BaseModel):
+class FetchedFile(Listed, BaseModel):
     """A file in the store, under the name it has in its model.
 
     Attributes:
@@ -78,13 +90,23 @@ class FetchedFile(BaseModel):
     sha256: Sha256
     url: KeptAddress | None = None
 
+    def _summary(self) -> dict[str, object]:
+        return {"": self.path, "size": shown_size(self.size), "sha256": short_digest(self.sha256)}
+
+    @classmethod
+    def _columns(cls) -> Table:
+        return Table(("file", "size", "sha256"), (), numbers=frozenset((1,)))
+
+    def _cells(self) -> tuple[str | Cell, ...]:
+        return self.path, shown_size(self.size), cut_digest(self.sha256)
+
 
 def _checked_layout(files: tuple[FetchedFile, ...]) -> tuple[FetchedFile, ...]:
     check_layout([file.path for file in files])
     return files
 
 
-class Fetched(BaseModel):
+class Fetched(Displayed, BaseModel):
     """What `fetch` brought into the store, verified: give it to `ModelService.register`. Travels as JSON.
 
     Attributes:
@@ -138,6 +160,28 @@ class Fetched(BaseModel):
     changed: tuple[FilePath, ...] = ()
     faults: tuple[FileFaultSchema, ...] = ()
 
+    def _summary(self) -> dict[str, object]:
+        return {
+            "": self.source,
+            "files": len(self.files),
+            "size": shown_size(self.size),
+            "fetched": shown_size(self.bytes_fetched),
+            "license": self.license,
+            "left_out": len(self.left_out) or None,
+            "faults": len(self.faults) or None,
+        }
+
+    def _tables(self) -> Iterable[Table]:
+        named = (
+            self._summary()
+            | {"": None, "left_out": None, "faults": None, "reused": shown_size(self.bytes_reused)}
+            | {"revision": self.source_revision, "task": self.task, "description": self.description}
+        )
+        yield facts(named, heading=self.source)
+        yield listed(self.files)
+        for head, found in (("left out", self.left_out), ("no model", self.faults)):
+            yield Table((head, "because it"), first_rows(((one.path, one.reason) for one in found), len(found)))
+
     @property
     def size(self) -> int:
         """Bytes, all files together."""
@@ -161,6 +205,9 @@ class AdoptedFile(FetchedFile):
     """
 
     by: AdoptedBy
+
+    def _summary(self) -> dict[str, object]:
+        return {**super()._summary(), "by": self.by}
 
 
 class Adopted(Fetched):

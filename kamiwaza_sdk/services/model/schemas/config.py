@@ -6,12 +6,13 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
+from kamiwaza_sdk._display import Listed, Table, joined, shown_time
 from kamiwaza_sdk._validation import InputSchema, check_name, shown
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.model.schemas.fields import Details, Moment, ReadDetails, UpdateSchema, required
 
 
-class ModelConfigSchema(BaseModel):
+class ModelConfigSchema(Listed, BaseModel):
     """Named settings to run a model or a version with, as they were when they were read.
 
     Attributes:
@@ -39,6 +40,18 @@ class ModelConfigSchema(BaseModel):
     system_config: ReadDetails
     created_at: Moment
     updated_at: Moment
+
+    def _summary(self) -> dict[str, object]:
+        of = "version" if self.version_id else "model"
+        return {"": self.name, "of": of, "default": self.is_default or None, "config": self.config}
+
+    @classmethod
+    def _columns(cls) -> Table:
+        return Table(("configuration", "of", "", "config", "system", "updated"), ())
+
+    def _cells(self) -> tuple[str, ...]:
+        words = self.name, "version" if self.version_id else "model", "default" if self.is_default else ""
+        return *words, joined(self.config), joined(self.system_config), shown_time(self.updated_at)
 
     def merged(self, overrides: dict[str, JsonValue]) -> dict[str, JsonValue]:
         """Return `config` with overrides laid over it, objects within objects too; nothing is changed.
@@ -136,7 +149,7 @@ EventKind = Literal[
 ]
 
 
-class ModelEventSchema(BaseModel):
+class ModelEventSchema(Listed, BaseModel):
     """One change. It is written together with what it tells of, and neither edited nor deleted, but by a purge.
 
     Attributes:
@@ -164,3 +177,15 @@ class ModelEventSchema(BaseModel):
     alias: str | None
     before: ReadDetails
     after: ReadDetails
+
+    def _summary(self) -> dict[str, object]:
+        at = shown_time(self.at)
+        return {"": self.kind, "sequence": self.sequence, "at": at, "actor": self.actor, "alias": self.alias}
+
+    @classmethod
+    def _columns(cls) -> Table:
+        return Table(("#", "at", "what", "alias", "by", "before", "after"), (), numbers=frozenset((0,)))
+
+    def _cells(self) -> tuple[str, ...]:
+        words = str(self.sequence), shown_time(self.at), self.kind, self.alias or "", self.actor or ""
+        return *words, joined(self.before), joined(self.after)

@@ -1,10 +1,12 @@
 """Models as input and as output, pages of them, and the result of a bulk creation."""
 
+from collections.abc import Iterable
 from typing import Annotated, ClassVar, Generic, TypeVar
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from kamiwaza_sdk._display import Displayed, Listed, Table, facts, joined, listed, shown_time
 from kamiwaza_sdk._validation import InputSchema, KeptAddress, ModelName, Text
 from kamiwaza_sdk.services.model.schemas.fields import (
     Attributes,
@@ -34,7 +36,7 @@ class LatestVersionSchema(BaseModel):
     version: str
 
 
-class ModelSchema(BaseModel):
+class ModelSchema(Listed, BaseModel):
     """A model, as it was when it was read.
 
     Attributes:
@@ -84,6 +86,42 @@ class ModelSchema(BaseModel):
     tags: Annotated[dict[str, str], FromJSON()] = Field(default_factory=dict)
     aliases: Annotated[dict[str, int], FromJSON()] = Field(default_factory=dict)
     latest_version: Annotated[LatestVersionSchema, FromJSON()] | None = None
+
+    def _summary(self) -> dict[str, object]:
+        return {
+            "": self.name,
+            "namespace": None if self.namespace == "default" else self.namespace,
+            "task": self.task,
+            "license": self.license,
+            "latest": self.latest_version and self.latest_version.version,
+            "aliases": self.aliases,
+            "deleted": shown_time(self.deleted_at),
+        }
+
+    def _tables(self) -> Iterable[Table]:
+        known = self._summary() | {
+            "": None,
+            "family": self.family,
+            "author": self.author,
+            "aliases": joined(self.aliases),
+            "tags": joined(self.tags),
+            "source": self.source_repository,
+            "description": self.description,
+            "attributes": joined(self.attributes),
+            "private": self.private or None,
+            "created": shown_time(self.created_at),
+            "updated": f"{shown_time(self.updated_at)} (revision {self.revision})",
+        }
+        return (facts(known, heading=self.name),)
+
+    @classmethod
+    def _columns(cls) -> Table:
+        return Table(("model", "task", "license", "latest", "aliases", "updated"), ())
+
+    def _cells(self) -> tuple[str, ...]:
+        latest = self.latest_version.version if self.latest_version else ""
+        words = self.name, self.task or "", self.license or "", latest
+        return *words, joined(self.aliases), shown_time(self.updated_at)
 
 
 class CreateModel(InputSchema):
@@ -137,7 +175,7 @@ class UpdateModel(UpdateSchema):
     private: Annotated[bool | None, AfterValidator(required)] = None
 
 
-class BulkResult(BaseModel):
+class BulkResult(Displayed, BaseModel):
     """What became of the models that were given to `ModelService.create_models`.
 
     Attributes:
@@ -154,11 +192,19 @@ class BulkResult(BaseModel):
     skipped: int = 0
     models: tuple[ModelSchema, ...] = ()
 
+    def _summary(self) -> dict[str, object]:
+        counts = {"created": self.created, "updated": self.updated, "skipped": self.skipped}
+        return {**counts, "models": len(self.models) or None}
+
+    def _tables(self) -> Iterable[Table]:
+        yield facts(self._summary())
+        yield listed(self.models)
+
 
 _Item = TypeVar("_Item")
 
 
-class Page(BaseModel, Generic[_Item]):
+class Page(Displayed, BaseModel, Generic[_Item]):
     """Some of what was asked for, and how to get to the rest.
 
     Attributes:
@@ -176,3 +222,13 @@ class Page(BaseModel, Generic[_Item]):
     previous_cursor: str | None = None
     total: int | None = None
     truncated: bool = False
+
+    def _summary(self) -> dict[str, object]:
+        more = self.next_cursor is not None
+        return {"": len(self.items), "total": self.total, "more": more, "truncated": self.truncated or None}
+
+    def _tables(self) -> Iterable[Table]:
+        total = "" if self.total is None else f", {self.total:,} in all"
+        heading = f"Page of {len(self.items):,}{total}{', more follow' if self.next_cursor is not None else ''}"
+        shown = [item for item in self.items if isinstance(item, Listed)]
+        return (listed(shown, heading=heading, most=len(shown)),)

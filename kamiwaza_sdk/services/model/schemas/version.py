@@ -1,12 +1,25 @@
 """Versions, their files and their lineage, as input and as output."""
 
 import warnings
+from collections.abc import Iterable
 from operator import attrgetter
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
+from kamiwaza_sdk._display import (
+    Cell,
+    Listed,
+    Table,
+    cut_digest,
+    facts,
+    joined,
+    listed,
+    short_digest,
+    shown_size,
+    shown_time,
+)
 from kamiwaza_sdk._validation import (
     MAX_FILES,
     MAX_SIZE,
@@ -42,7 +55,7 @@ Relation = Literal["fine-tuned", "quantized", "converted", "merged", "copied"]
 VersionStatus = Literal["draft", "ready", "archived", "failed"]
 
 
-class ModelFileSchema(BaseModel):
+class ModelFileSchema(Listed, BaseModel):
     """A file of a version.
 
     Attributes:
@@ -60,6 +73,17 @@ class ModelFileSchema(BaseModel):
     sha256: str
     format: str | None
     url: str | None = None
+
+    def _summary(self) -> dict[str, object]:
+        size, digest = shown_size(self.size), short_digest(self.sha256)
+        return {"": self.path, "size": size, "sha256": digest, "format": self.format}
+
+    @classmethod
+    def _columns(cls) -> Table:
+        return Table(("file", "size", "format", "sha256"), (), numbers=frozenset((1,)))
+
+    def _cells(self) -> tuple[str | Cell, ...]:
+        return self.path, shown_size(self.size), self.format or "", cut_digest(self.sha256)
 
 
 class ParentSchema(BaseModel):
@@ -82,7 +106,7 @@ def _sorted(by: str | None = None) -> AfterValidator:
     return AfterValidator(lambda given: given and tuple(sorted(given, key=key)))
 
 
-class ModelVersionSchema(BaseModel):
+class ModelVersionSchema(Listed, BaseModel):
     """A version of a model, with its files, as it was when it was read.
 
     Attributes:
@@ -147,6 +171,49 @@ class ModelVersionSchema(BaseModel):
     tags: Annotated[dict[str, str], FromJSON()] = Field(default_factory=dict)
     aliases: Annotated[tuple[str, ...], FromJSON(), _sorted()] = ()
     derived_from: Annotated[tuple[ParentSchema, ...], FromJSON(), _sorted("version_id")] = ()
+
+    def _summary(self) -> dict[str, object]:
+        return {
+            "": f"{self.model_name}:{self.number}",
+            "version": None if self.version == str(self.number) else self.version,
+            "status": self.status,
+            "files": len(self.files),
+            "size": shown_size(self.size),
+            "digest": short_digest(self.digest),
+            "aliases": self.aliases,
+        }
+
+    def _tables(self) -> Iterable[Table]:
+        known = self._summary() | {
+            "": None,
+            "files": None,
+            "size": f"{shown_size(self.size)} in {len(self.files)} files",
+            "digest": cut_digest(self.digest),
+            "aliases": ", ".join(self.aliases),
+            "tags": joined(self.tags),
+            "format": self.format,
+            "architecture": self.architecture,
+            "parameters": f"{self.parameters:,}" if self.parameters is not None else None,
+            "quantization": self.quantization,
+            "context": f"{self.context_length:,} tokens" if self.context_length else None,
+            "source": self.source,
+            "revision at its source": self.source_revision,
+            "description": self.description,
+            "attributes": joined(self.attributes),
+            "created": shown_time(self.created_at),
+        }
+        yield facts(known, heading=self._subject())
+        yield listed(self.files)
+
+    @classmethod
+    def _columns(cls) -> Table:
+        head = ("version", "status", "format", "parameters", "size", "aliases", "digest", "created")
+        return Table(head, (), numbers=frozenset((3, 4)))
+
+    def _cells(self) -> tuple[str | Cell, ...]:
+        parameters = "" if self.parameters is None else f"{self.parameters:,}"
+        words = self._subject(), self.status, self.format or "", parameters, shown_size(self.size)
+        return *words, ", ".join(self.aliases), cut_digest(self.digest), shown_time(self.created_at)
 
 
 class CreateFile(InputSchema):
@@ -281,7 +348,7 @@ class UpdateVersion(UpdateSchema):
         return {"attributes" if key == "details" else key: value for key, value in given.items()}
 
 
-class RelativeSchema(BaseModel):
+class RelativeSchema(Listed, BaseModel):
     """A version that another was made from, or that was made from it, directly or over others.
 
     Attributes:
@@ -301,3 +368,13 @@ class RelativeSchema(BaseModel):
     number: int
     relation: Relation
     distance: int
+
+    def _summary(self) -> dict[str, object]:
+        return {"": f"{self.model_name}:{self.number}", "relation": self.relation, "distance": self.distance}
+
+    @classmethod
+    def _columns(cls) -> Table:
+        return Table(("version", "relation", "distance"), (), numbers=frozenset((2,)))
+
+    def _cells(self) -> tuple[str, ...]:
+        return self._subject(), self.relation, str(self.distance)

@@ -10,13 +10,14 @@ from typing import ClassVar, Literal, Protocol, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from kamiwaza_sdk._display import Cell, Listed, Table, cut_digest, short_digest, shown_size
 from kamiwaza_sdk._validation import Sha256
 
 #: How another tool's file came into the store.
 AdoptedBy: TypeAlias = Literal["kept", "reflink", "link", "copy"]
 
 
-class BlobSchema(BaseModel):
+class BlobSchema(Listed, BaseModel):
     """A file the store keeps, as it was when the store was asked.
 
     Attributes:
@@ -34,6 +35,16 @@ class BlobSchema(BaseModel):
     sha256: Sha256
     size: int = Field(ge=0)
     path: Path
+
+    def _summary(self) -> dict[str, object]:
+        return {"": short_digest(self.sha256), "size": shown_size(self.size), "path": str(self.path)}
+
+    @classmethod
+    def _columns(cls) -> Table:
+        return Table(("blob", "size", "path"), (), numbers=frozenset((1,)))
+
+    def _cells(self) -> tuple[str | Cell, ...]:
+        return cut_digest(self.sha256), shown_size(self.size), str(self.path)
 
 
 class AdoptedBlobSchema(BlobSchema):

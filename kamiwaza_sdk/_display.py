@@ -1,0 +1,201 @@
+"""How objects show themselves: one line for ``repr``, tables of plain text for terminals and of HTML for notebooks."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from html import escape
+from itertools import islice
+from typing import Final, NamedTuple
+
+_BASE: Final = 1024
+_MOST_ROWS: Final = 20
+_LONGEST_CELL: Final = 300
+_DIGITS_OF_DIGEST: Final = 12
+_TABLE: Final = "border-collapse: collapse; margin: 0 0 0.8em 0; font-size: 90%"
+_HEAD: Final = "border-bottom: 1px solid currentColor; padding: 0.1em 0.6em; font-weight: 600; text-align: "
+_CELL: Final = "padding: 0.1em 0.6em; text-align: "
+_HEADING: Final = "margin: 0.4em 0 0.2em 0; font-weight: 600"
+
+
+class Cell(NamedTuple):
+    """A cell of a table that shows less than there is.
+
+    Attributes:
+        text: What is shown.
+        title: The whole, which a notebook shows where the pointer rests.
+    """
+
+    text: str
+    title: str
+
+
+class Table(NamedTuple):
+    """Rows for people to read.
+
+    Attributes:
+        head: The name of each column; empty where they need none.
+        rows: As many cells each as there are names. Texts of strangers may be in them.
+        heading: What the table is of.
+        numbers: The columns that are aligned to the right.
+    """
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str | Cell]]
+    heading: str = ""
+    numbers: frozenset[int] = frozenset()
+
+
+def shown_size(size: int | None) -> str:
+    """Return a number of bytes for people to read."""
+    if size is None:
+        return "unknown"
+    number = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < _BASE:
+            return f"{size} B" if unit == "B" else f"{number:.1f} {unit}"
+        number /= _BASE
+    return f"{number:.1f} TiB"
+
+
+def shown_time(moment: datetime | None) -> str:
+    """Return a moment in UTC, to the minute."""
+    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
+
+
+def shown_shape(shape: Sequence[object] | None) -> str:
+    """Return the dimensions of a tensor."""
+    return "unknown" if shape is None else " x ".join("?" if size is None else str(size) for size in shape)
+
+
+def cut_digest(digest: str | None) -> Cell:
+    """Return a digest cut to what tells two apart, with the whole as title."""
+    return Cell((digest or "")[:_DIGITS_OF_DIGEST], digest or "")
+
+
+def short_digest(digest: str) -> str:
+    """Return the digits of a digest that tell two apart."""
+    return digest[:_DIGITS_OF_DIGEST]
+
+
+def facts(named: Mapping[str, object], *, heading: str = "") -> Table:
+    """Return a table of names and what is known under them; what is unknown or empty is left out."""
+    rows = [(name, value if isinstance(value, Cell) else str(value)) for name, value in named.items() if _says(value)]
+    return Table(("", ""), rows, heading)
+
+
+def _says(value: object) -> bool:
+    return bool(value.text) if isinstance(value, Cell) else value is False or value == 0 or bool(value)
+
+
+def joined(pairs: Mapping[str, object]) -> str:
+    """Return keys and values as one text."""
+    return ", ".join(f"{key}={value}" if _says(value) else key for key, value in pairs.items())
+
+
+def first_rows(
+    rows: Iterable[Sequence[str | Cell]], count: int, *, most: int = _MOST_ROWS
+) -> list[Sequence[str | Cell]]:
+    """Return the first of `count` rows, and a row that says how many more there are."""
+    shown: list[Sequence[str | Cell]] = list(islice(rows, most))
+    if count > len(shown):
+        shown.append((f"and {count - len(shown):,} more", *("" for _ in shown[0][1:])))
+    return shown
+
+
+class Displayed:
+    """A Pydantic model that ``repr``, `str` and f-strings show in one line, and notebooks as tables."""
+
+    __slots__ = ()
+
+    def _summary(self) -> dict[str, object]:
+        """Return what the line says, by name; what is under an empty name comes first and without one."""
+        raise NotImplementedError
+
+    def _tables(self) -> Iterable[Table]:
+        """Return what notebooks show."""
+        return (facts({name: value for name, value in self._summary().items() if name}, heading=self._subject()),)
+
+    def _subject(self) -> str:
+        return str(self._summary().get("", type(self).__name__))
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
+        return ((name or None, value) for name, value in self._summary().items() if not name or _says(value))
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    def _repr_html_(self) -> str:
+        return as_html(self._tables())
+
+
+class Listed(Displayed):
+    """A displayed model that is a row where several are shown."""
+
+    __slots__ = ()
+
+    @classmethod
+    def _columns(cls) -> Table:
+        """Return the table without rows."""
+        raise NotImplementedError
+
+    def _cells(self) -> Sequence[str | Cell]:
+        """Return its row."""
+        raise NotImplementedError
+
+
+def listed(items: Sequence[Listed], *, heading: str = "", most: int = _MOST_ROWS) -> Table:
+    """Return the table of the first of several, all of one class."""
+    columns = type(items[0])._columns() if items else Table((), ())
+    rows = first_rows((item._cells() for item in items), len(items), most=most)
+    return columns._replace(rows=rows, heading=heading)
+
+
+def as_text(tables: Iterable[Table]) -> str:
+    """Return tables as lines of text. Names of strangers are shown without what steers a terminal."""
+    return "\n\n".join("\n".join(_lines(table)) for table in tables if table.rows or table.heading)
+
+
+def _lines(table: Table) -> list[str]:
+    rows = [[_text(cell) for cell in row] for row in ([table.head] if any(table.head) else []) + list(table.rows)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [_plain(table.heading)] if table.heading else []
+    for row in rows:
+        cells = (
+            cell.rjust(width) if column in table.numbers else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def _text(cell: str | Cell) -> str:
+    return _plain(cell.text if isinstance(cell, Cell) else cell)
+
+
+def _plain(text: str) -> str:
+    shown = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    return shown if len(shown) <= _LONGEST_CELL else f"{shown[: _LONGEST_CELL - 1]}…"
+
+
+def as_html(tables: Iterable[Table]) -> str:
+    """Return tables as HTML, every text of strangers escaped, in the colours of the page that shows them."""
+    return "\n".join(_html(table) for table in tables if table.rows or table.heading)
+
+
+def _html(table: Table) -> str:
+    # Not a caption: notebooks centre it, and readers of screens read it as a part of each cell.
+    heading = f'<div style="{_HEADING}">{escape(_plain(table.heading))}</div>' if table.heading else ""
+    if not table.rows:
+        return heading
+    head = f"<thead>{_row(table.head, table, 'th')}</thead>" if any(table.head) else ""
+    body = "".join(_row(row, table, "td") for row in table.rows)
+    return f'{heading}<table style="{_TABLE}">{head}<tbody>{body}</tbody></table>'
+
+
+def _row(cells: Sequence[str | Cell], table: Table, tag: str) -> str:
+    style = _HEAD if tag == "th" else _CELL
+    parts = []
+    for column, cell in enumerate(cells):
+        title = f' title="{escape(_plain(cell.title))}"' if isinstance(cell, Cell) else ""
+        side = "right" if column in table.numbers else "left"
+        parts.append(f'<{tag} style="{style}{side}"{title}>{escape(_text(cell))}</{tag}>')
+    return f"<tr>{''.join(parts)}</tr>"
