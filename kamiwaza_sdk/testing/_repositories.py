@@ -1,19 +1,24 @@
 """The repositories of a fake hub: what is committed in them, and how its API describes that."""
 
 import hashlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
+from html import escape
+from itertools import pairwise
 from typing import Final, Literal, TypeAlias
 
-from kamiwaza_sdk.testing.bodies import Body
+from kamiwaza_sdk.testing.bodies import Body, BytesBody
 
-__all__ = ["Commit", "Entry", "Kind", "Repository"]
+__all__ = ["AUTHOR", "Commit", "Entry", "Kind", "Repository"]
 
 #: What a repository holds.
 Kind: TypeAlias = Literal["model", "dataset", "space"]
+#: Whom every commit is by: the account that sees everything.
+AUTHOR: Final = "owner"
+#: References that are no branches, and how the API calls their lists.
+_SPECIAL: Final = {"refs/convert/": "converts", "refs/pr/": "pullRequests"}
 _PIECE: Final = 1024**2
 _BEGINNING: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -28,6 +33,10 @@ def _git_blob_id(body: Body) -> str:
     for start in range(0, body.size, _PIECE):
         digest.update(body.read(start, min(start + _PIECE, body.size)))
     return digest.hexdigest()
+
+
+def _pointer(sha256: str, size: int) -> bytes:
+    return f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n".encode()
 
 
 @dataclass(frozen=True)
@@ -46,15 +55,19 @@ class Entry:
         if not lfs:
             return cls(path, body, _git_blob_id(body), None, None)
         sha256 = body.sha256()
-        pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {body.size}\n".encode()
-        oid = hashlib.sha1(f"blob {len(pointer)}\0".encode() + pointer, usedforsecurity=False).hexdigest()
+        oid = _git_blob_id(BytesBody(_pointer(sha256, body.size)))
         return cls(path, body, oid, sha256, hashlib.sha256(sha256.encode()).hexdigest() if xet else None)
+
+    @property
+    def pointer_size(self) -> int:
+        """How large the file is that git has in its place, if it lies in a storage of its own."""
+        return len(_pointer(str(self.sha256), self.body.size))
 
     def described(self) -> dict[str, object]:
         """Return how a listing shows it."""
         shown: dict[str, object] = {"type": "file", "oid": self.oid, "size": self.body.size, "path": self.path}
         if self.sha256 is not None:
-            shown["lfs"] = {"oid": self.sha256, "size": self.body.size, "pointerSize": 134}
+            shown["lfs"] = {"oid": self.sha256, "size": self.body.size, "pointerSize": self.pointer_size}
         if self.xet_hash is not None:
             shown["xetHash"] = self.xet_hash
         return shown
@@ -67,29 +80,33 @@ class Commit:
     id: str
     entries: Mapping[str, Entry]
     parent: str
-    number: int
+    title: str
+    date: str
 
     @classmethod
-    def of(cls, entries: Sequence[Entry], *, parent: str, number: int) -> "Commit":
+    def of(cls, entries: Sequence[Entry], *, parent: str, title: str, date: str) -> "Commit":
         """Return a commit, whose id follows from what is in it and what was before."""
         text = "".join(f"{entry.oid} {entry.path}\n" for entry in entries)
         name = hashlib.sha1(f"{parent}\n{text}".encode(), usedforsecurity=False).hexdigest()
-        return cls(name, {entry.path: entry for entry in entries}, parent, number)
+        return cls(name, {entry.path: entry for entry in entries}, parent, title, date)
 
-    @property
-    def title(self) -> str:
-        """What its author says of it."""
-        return f"Commit {self.number}"
+    def described(self, *, formatted: bool) -> dict[str, object]:
+        """Return how a listing of commits shows it, as HTML, too, if that is asked for."""
+        author = {"user": AUTHOR, "avatar": "https://example.org/author.svg"}
+        shown: dict[str, object] = {
+            "id": self.id,
+            "title": self.title,
+            "message": "",
+            "authors": [author],
+            "date": self.date,
+        }
+        return {**shown, "formatted": {"title": escape(self.title), "message": ""}} if formatted else shown
 
-    @property
-    def date(self) -> str:
-        """When it was made, an hour after the one before."""
-        return _moment(self.number)
-
-    def described(self) -> dict[str, object]:
-        """Return how a listing of commits shows it."""
-        author = {"user": "author", "avatar": "https://example.org/author.svg"}
-        return {"id": self.id, "title": self.title, "message": "", "authors": [author], "date": self.date}
+    def content(self, path: str) -> str | dict[str, str]:
+        """Return what tells the content of a file from another, or of all files below a directory."""
+        if path in self.entries:
+            return self.entries[path].oid
+        return {name: entry.oid for name, entry in self.entries.items() if name.startswith(f"{path}/")}
 
     def found(self, paths: Sequence[str]) -> list[dict[str, object]]:
         """Return the files and directories of these paths, as a listing shows them; what is not there is left out."""
@@ -133,11 +150,21 @@ class Repository:
     refs: dict[str, str] = field(default_factory=dict[str, str])
     tag_names: set[str] = field(default_factory=set[str])
 
-    def commit(self, files: Mapping[str, Body], *, branch: str, lfs: Sequence[str], xet: bool) -> str:
+    @property
+    def created_at(self) -> str:
+        """When its first commit was made, an hour after that of the repository before; each commit is an hour later."""
+        return _moment(self.number)
+
+    def commit(
+        self, files: Mapping[str, Body], *, branch: str, title: str | None, lfs: Sequence[str], xet: bool
+    ) -> str:
         """Make these files what a branch has, and return the commit."""
         large = [path for path in files if any(fnmatchcase(path, pattern) for pattern in lfs)]
         entries = [Entry.of(path, body, lfs=path in large, xet=xet) for path, body in sorted(files.items())]
-        commit = Commit.of(entries, parent=self.refs.get(branch, ""), number=len(self.commits) + 1)
+        parent, number = self.refs.get(branch, self.refs.get("main", "")), len(self.commits)
+        commit = Commit.of(
+            entries, parent=parent, title=title or f"Commit {number + 1}", date=_moment(self.number + number)
+        )
         self.commits[commit.id] = commit
         self.refs[branch] = commit.id
         return commit.id
@@ -159,57 +186,19 @@ class Repository:
             found.append(before)
         return found
 
+    def last_change(self, commit: Commit, path: str) -> Commit:
+        """Return the commit that made a file or directory what it is."""
+        history = self.history(commit)
+        changes = (newer for newer, older in pairwise(history) if newer.content(path) != older.content(path))
+        return next(changes, history[-1])
+
     def described_refs(self) -> dict[str, list[dict[str, str]]]:
-        """Return how the API lists branches and tags."""
-        shown: dict[str, list[dict[str, str]]] = {"branches": [], "converts": [], "tags": []}
+        """Return how the API lists branches, tags, and what is under ``refs/convert`` and ``refs/pr``."""
+        shown: dict[str, list[dict[str, str]]] = {"branches": [], "converts": [], "tags": [], "pullRequests": []}
         for name, commit in self.refs.items():
-            kind, place = ("tags", "tags") if name in self.tag_names else ("branches", "heads")
-            shown[kind].append({"name": name, "ref": f"refs/{place}/{name}", "targetCommit": commit})
+            place = next((place for place in _SPECIAL if name.startswith(place)), None)
+            kind, prefix = ("tags", "refs/tags/") if name in self.tag_names else ("branches", "refs/heads/")
+            kind, prefix = (kind, prefix) if place is None else (_SPECIAL[place], place)
+            short = name.removeprefix(prefix)
+            shown[kind].append({"name": short, "ref": f"{prefix}{short}", "targetCommit": commit})
         return shown
-
-    def described(self, commit: Commit | None = None) -> dict[str, object]:
-        """Return how the API describes it, or one commit of it."""
-        head = commit or self.commits[self.refs["main"]]
-        moment = _moment(self.number)
-        card: dict[str, object] = {} if self.license is None else {"license": self.license}
-        shown: dict[str, object] = {
-            "_id": f"{self.number:024x}",
-            "id": self.name,
-            "author": self.name.rpartition("/")[0] or None,
-            "sha": head.id,
-            "private": self.private,
-            "gated": "auto" if self.gated else False,
-            "disabled": False,
-            "downloads": self.downloads,
-            "likes": self.likes,
-            "tags": [*self.tags, *([] if self.license is None else [f"license:{self.license}"])],
-            "createdAt": moment,
-            "lastModified": moment,
-            "trendingScore": self.likes,
-            "cardData": card,
-        }
-        if self.kind == "model":
-            shown |= {"modelId": self.name} | ({} if self.task is None else {"pipeline_tag": self.task})
-        if commit is not None:
-            shown["siblings"] = [{"rfilename": path} for path in commit.entries]
-        return shown
-
-    def matches(self, asked: Mapping[str, str]) -> bool:
-        """Whether a search finds it."""
-        words = asked.get("search", "").lower().split()
-        filters = {"author": self.name.rpartition("/")[0], "pipeline_tag": self.task}
-        return all(word in self.name.lower() for word in words) and all(
-            value == asked[name] for name, value in filters.items() if name in asked
-        )
-
-
-def pages(items: Sequence[Mapping[str, object]], *, size: int, start: int) -> tuple[bytes, int | None]:
-    """Return a page of a listing as JSON, and where the next one begins; `None` where there is none."""
-    following = start + size
-    return json.dumps(items[start:following]).encode(), following if following < len(items) else None
-
-
-def sorted_by(items: Sequence[Repository], key: str) -> Iterator[dict[str, object]]:
-    """Yield the descriptions of repositories, the greatest first."""
-    shown = [repository.described() for repository in items]
-    yield from sorted(shown, key=lambda one: (str(type(one.get(key))), one.get(key) or 0), reverse=True)

@@ -1,21 +1,29 @@
 """`HuggingFaceServer`: a Hugging-Face-compatible hub on loopback, right enough for ``huggingface_hub`` itself."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from http import HTTPStatus
 from typing import Final, Self
-from urllib.parse import parse_qs, quote, unquote, urlencode
+from urllib.parse import quote
 
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.testing._answers import Answer, Plan, Reply, State, answer
-from kamiwaza_sdk.testing._repositories import Commit, Entry, Kind, Repository, pages, sorted_by
+from kamiwaza_sdk.testing._descriptions import described, expanded, searched
+from kamiwaza_sdk.testing._repositories import AUTHOR, Commit, Entry, Kind, Repository
+from kamiwaza_sdk.testing._routes import (
+    KINDS,
+    BadQuestionError,
+    Question,
+    Route,
+    as_json,
+    as_page,
+    missing,
+    refusal,
+)
 from kamiwaza_sdk.testing.bodies import BytesBody, GeneratedBody, body_of
 from kamiwaza_sdk.testing.faults import Fault, RecordedRequest, Step
 from kamiwaza_sdk.testing.server import FaultyServer, Resource, quoted
 
 __all__ = ["HuggingFaceServer"]
 
-_KINDS: Final[dict[str, Kind]] = {"models": "model", "datasets": "dataset", "spaces": "space"}
 _LARGE: Final = ("*.safetensors", "*.bin", "*.gguf", "*.onnx", "*.pt", "*.pth", "*.h5", "*.parquet")
 _NOTHING: Final = State(BytesBody(b""), 0, {})
 
@@ -24,10 +32,11 @@ class HuggingFaceServer(FaultyServer):
     """A hub on a free port of 127.0.0.1, from entering to leaving its context.
 
     It answers what reading clients ask: ``/api/models/…/revision/…``, ``/tree/…``, ``/paths-info/…``, ``/refs``,
-    ``/commits/…``, searches, each listing in pages, and ``/…/resolve/…`` by GET and HEAD; the same for datasets and
-    spaces. Large files are redirected to `storage`, which
-    is another origin and remembers what it was sent. Whatever `FaultyServer` can do, it can: `FaultyServer.add` puts
-    something else in the place of an answer, `HuggingFaceServer.add_faults` something wrong into it.
+    ``/commits/…``, ``/auth-check``, searches, each listing in pages, and ``/…/resolve/…`` by GET and HEAD; the same
+    for datasets and spaces; and ``/api/whoami-v2``. The head of ``README.md`` is a repository's card, and gives tags,
+    task and library as at the real hub. Large files are redirected to `storage`, which is another origin and remembers
+    what it was sent. Whatever `FaultyServer` can do, it can: `FaultyServer.add` puts something else in the place of an
+    answer, `HuggingFaceServer.add_faults` something wrong into it.
 
     Args:
         token: The token of an account that sees everything here.
@@ -84,6 +93,7 @@ class HuggingFaceServer(FaultyServer):
         *,
         kind: Kind = "model",
         branch: str = "main",
+        title: str | None = None,
         private: bool = False,
         gated: bool = False,
         license: str | None = None,  # noqa: A002 - the field's word
@@ -100,7 +110,8 @@ class HuggingFaceServer(FaultyServer):
             name: ``org/name``.
             files: All that it consists of from now on, by path.
             kind: What it holds.
-            branch: Which branch the commit is on.
+            branch: Which branch the commit is on; a new one begins at ``main``.
+            title: What the commit is called; "Commit 1", "Commit 2" … where it is `None`.
             private: Whether only `token` sees it.
             gated: Whether only `token` gets its files.
             license: Its licence.
@@ -132,7 +143,7 @@ class HuggingFaceServer(FaultyServer):
             repository.private, repository.gated, repository.license = private, gated, license
             repository.task, repository.tags = task, tuple(tags)
             repository.downloads, repository.likes = downloads, likes
-            commit = repository.commit(bodies, branch=branch, lfs=lfs, xet=xet)
+            commit = repository.commit(bodies, branch=branch, title=title, lfs=lfs, xet=xet)
             repository.refs.setdefault("main", commit)
         for entry in repository.commits[commit].entries.values():
             if entry.sha256 is not None:
@@ -145,7 +156,7 @@ class HuggingFaceServer(FaultyServer):
 
         Args:
             name: The repository.
-            tag: The tag or branch.
+            tag: The tag or branch, or a reference in full: ``refs/pr/1``, ``refs/convert/parquet``.
             commit: What `add_repository` returned.
             kind: What the repository holds.
         """
@@ -197,80 +208,93 @@ class HuggingFaceServer(FaultyServer):
         return plan, answer(record.method, record.headers, state, plan)
 
     def _answered(self, record: RecordedRequest) -> tuple[State, Reply | None]:
-        path, _, query = record.path.partition("?")
-        asked = {name: values[-1] for name, values in parse_qs(query).items()}
         account = record.headers.get("authorization", "").removeprefix("Bearer ") or None
         if account not in {None, self.token, self.other_token}:
-            return _NOTHING, _refusal(401, None, "Invalid credentials in Authorization header")
-        asked |= _asked_in_body(record)
-        parts = [unquote(part) for part in path.split("/")[1:]]
-        if parts[0] == "api" and len(parts) == 2 and parts[1] in _KINDS:  # noqa: PLR2004 - /api/models
-            return _NOTHING, self._search(_KINDS[parts[1]], asked, sees_all=account == self.token)
-        return self._of_repository(_Route.of(parts), path, asked, account)
+            return _NOTHING, refusal(401, None, "Invalid credentials in Authorization header")
+        question = Question(record)
+        try:
+            return self._of_hub(question, account)
+        except BadQuestionError as error:
+            return _NOTHING, refusal(400, None, str(error))
+
+    def _of_hub(self, question: Question, account: str | None) -> tuple[State, Reply | None]:
+        parts = question.parts
+        if parts == ["api", "whoami-v2"]:
+            return _NOTHING, self._whoami(account)
+        if parts[0] == "api" and len(parts) == 2 and parts[1] in KINDS:  # noqa: PLR2004 - /api/models
+            return _NOTHING, self._search(KINDS[parts[1]], question, sees_all=account == self.token)
+        return self._of_repository(Route.of(parts), question, account)
+
+    def _whoami(self, account: str | None) -> Reply:
+        if account is None:
+            return refusal(401, None, "Invalid username or password.")
+        name = AUTHOR if account == self.token else "guest"
+        access = {"displayName": "tests", "role": "read"}
+        auth = {"type": "access_token", "accessToken": access}
+        return as_json({"type": "user", "name": name, "fullname": name, "orgs": [], "auth": auth})
 
     def _of_repository(
-        self, route: "_Route | None", path: str, asked: Mapping[str, str], account: str | None
+        self, route: Route | None, question: Question, account: str | None
     ) -> tuple[State, Reply | None]:
         if route is None:
-            return _NOTHING, _refusal(404, None, "Sorry, we can't find the page you are looking for.")
+            return _NOTHING, refusal(404, None, "Sorry, we can't find the page you are looking for.")
         if (new_name := self._renamed.get((route.kind, route.name))) is not None:
-            location = path.replace(f"/{quote(route.name)}", f"/{quote(new_name)}", 1)
+            location = question.path.replace(f"/{quote(route.name)}", f"/{quote(new_name)}", 1)
             return _NOTHING, Reply(307, {"Location": location}, b"renamed\n")
         repository = self._repositories.get((route.kind, route.name))
         if repository is None or (repository.private and account != self.token):
-            return _NOTHING, _refusal(401 if account is None else 404, "RepoNotFound", "Repository not found")
+            return _NOTHING, refusal(401 if account is None else 404, "RepoNotFound", "Repository not found")
         commit = repository.find(route.revision)
         if commit is None:
-            return _NOTHING, _refusal(404, "RevisionNotFound", f"Invalid rev id: {quote(route.revision)}")
-        if route.action == "resolve":
-            return self._file(repository, commit, route.path, account)
-        return _NOTHING, self._told(repository, commit, route, path, asked)
+            return _NOTHING, refusal(404, "RevisionNotFound", f"Invalid rev id: {quote(route.revision)}")
+        closed = self._closed(repository, account) if route.action in {"resolve", "auth-check"} else None
+        if closed is not None or route.action != "resolve":
+            return _NOTHING, closed or self._told(repository, commit, route, question)
+        return self._file(commit, route.path)
 
-    def _told(
-        self, repository: Repository, commit: Commit, route: "_Route", path: str, asked: Mapping[str, str]
-    ) -> Reply:
+    def _closed(self, repository: Repository, account: str | None) -> Reply | None:
+        """Return how an account is refused that was not let in, `None` for one that was."""
+        if not repository.gated or account == self.token:
+            return None
+        begins = f"Access to {repository.kind} {repository.name} is restricted"
+        if account is None:
+            more = "You must have access to it and be authenticated to access it. Please log in."
+            return refusal(401, "GatedRepo", f"{begins}. {more}")
+        more = f"Visit {self.url(f'/{repository.name}')} to ask for access."
+        return refusal(403, "GatedRepo", f"{begins} and you are not in the authorized list. {more}")
+
+    def _told(self, repository: Repository, commit: Commit, route: Route, question: Question) -> Reply:
         if route.action == "revision":
-            return _json(repository.described(commit))
+            return as_json(described(repository, commit, question))
+        if route.action == "auth-check":
+            return as_json({})
         if route.action == "refs":
-            return _json(repository.described_refs() | ({"pullRequests": []} if "include_prs" in asked else {}))
+            hidden = set() if question.value("include_prs") else {"pullRequests"}
+            return as_json({kind: refs for kind, refs in repository.described_refs().items() if kind not in hidden})
         if route.action == "commits":
-            return self._page([one.described() for one in repository.history(commit)], path, asked)
-        if route.action == "paths-info":
-            return _json([_expanded(entry, commit, asked) for entry in commit.found(asked["paths"].split("\0"))])
-        return self._tree(commit, route, path, asked)
+            formatted = "formatted" in question.values("expand")
+            return self._page([one.described(formatted=formatted) for one in repository.history(commit)], question)
+        entries = (
+            commit.found(question.values("paths"))
+            if route.action == "paths-info"
+            else commit.tree(route.path, recursive=question.flag("recursive") is True)
+        )
+        if route.action == "tree" and not entries:
+            return missing(commit)
+        shown = [expanded(repository, commit, one) for one in entries] if question.flag("expand") else entries
+        return as_json(shown) if route.action == "paths-info" else self._page(shown, question)
 
-    def _tree(self, commit: Commit, route: "_Route", path: str, asked: Mapping[str, str]) -> Reply:
-        entries = commit.tree(route.path, recursive=asked.get("recursive", "").lower() in {"true", "1"})
-        if not entries:
-            return _missing(commit)
-        return self._page([_expanded(entry, commit, asked) for entry in entries], path, asked)
+    def _search(self, kind: Kind, question: Question, *, sees_all: bool) -> Reply:
+        seen = [one for one in self._repositories.values() if sees_all or not one.private]
+        return self._page(searched(seen, kind, question), question)
 
-    def _search(self, kind: Kind, asked: Mapping[str, str], *, sees_all: bool) -> Reply:
-        found = [
-            repository
-            for repository in self._repositories.values()
-            if repository.kind == kind and (sees_all or not repository.private) and repository.matches(asked)
-        ]
-        return self._page(list(sorted_by(found, asked.get("sort", "trendingScore"))), f"/api/{kind}s", asked)
+    def _page(self, entries: Sequence[object], question: Question) -> Reply:
+        return as_page(entries, question, most=self._page_size, url=self.url(question.path))
 
-    def _page(self, entries: Sequence[Mapping[str, object]], path: str, asked: Mapping[str, str]) -> Reply:
-        size = min(int(asked.get("limit", self._page_size)), self._page_size)
-        body, following = pages(entries, size=size, start=int(asked.get("cursor", 0)))
-        headers = {"Content-Type": "application/json; charset=utf-8"}
-        if following is not None:
-            query = urlencode({**asked, "cursor": following})
-            headers["Link"] = f'<{self.url(path)}?{query}>; rel="next"'
-        return Reply(200, headers, body)
-
-    def _file(
-        self, repository: Repository, commit: Commit, path: str, account: str | None
-    ) -> tuple[State, Reply | None]:
-        if repository.gated and account != self.token:
-            refusal = f"Access to model {repository.name} is restricted."
-            return _NOTHING, _refusal(401 if account is None else 403, "GatedRepo", refusal)
+    def _file(self, commit: Commit, path: str) -> tuple[State, Reply | None]:
         entry = commit.entries.get(path)
         if entry is None:
-            return _NOTHING, _missing(commit)
+            return _NOTHING, missing(commit)
         headers: dict[str, str | None] = {"X-Repo-Commit": commit.id, "ETag": f'"{entry.oid}"', "Last-Modified": None}
         if entry.sha256 is None:
             return State(entry.body, 0, headers), None
@@ -289,74 +313,3 @@ class HuggingFaceServer(FaultyServer):
                 "X-Xet-Refresh-Route": self.url(f"/api/models/xet-read-token/{commit.id}"),
             }
         return Reply(302, headers, b"elsewhere\n")
-
-
-class _Route:
-    """What a path asks of which repository."""
-
-    def __init__(self, kind: Kind, name: str, *, action: str, revision: str, path: str) -> None:
-        self.kind = kind
-        self.name = name
-        self.action = action
-        self.revision = revision
-        self.path = path
-
-    @classmethod
-    def of(cls, parts: Sequence[str]) -> "_Route | None":
-        """Return what the segments of a path ask for, `None` for nothing that is served here."""
-        in_api = parts[0] == "api"
-        rest = list(parts[1:] if in_api else parts)
-        kind = _KINDS.get(rest[0]) if rest and (in_api or rest[0] != "models") else None
-        rest = rest[1:] if kind is not None else rest
-        actions = {"revision", "tree", "refs", "commits", "paths-info"} if in_api else {"resolve"}
-        at = next((place for place in (2, 1) if place < len(rest) and rest[place] in actions), None)
-        if at is None:
-            known = in_api and kind is not None and len(rest) in {1, 2}
-            return cls(kind, "/".join(rest), action="revision", revision="main", path="") if known and kind else None
-        if in_api and kind is None:
-            return None
-        if rest[at:] == ["refs"] and kind is not None:
-            return cls(kind, "/".join(rest[:at]), action="refs", revision="main", path="")
-        if at + 1 >= len(rest) or rest[at] == "refs":
-            return None
-        name, action, revision = "/".join(rest[:at]), rest[at], rest[at + 1]
-        return cls(kind or "model", name, action=action, revision=revision, path="/".join(rest[at + 2 :]))
-
-
-def _asked_in_body(record: RecordedRequest) -> dict[str, str]:
-    """Return what a request for paths has in its body, a form or JSON; the paths with NUL between them."""
-    if record.method != "POST":
-        return {}
-    if "json" in record.headers.get("content-type", ""):
-        asked = json.loads(record.body)
-        paths, expand = asked.get("paths", []), asked.get("expand", False)
-    else:
-        form = parse_qs(record.body.decode())
-        paths, expand = form.get("paths", []), form.get("expand", ["false"])[-1]
-    return {"paths": "\0".join([paths] if isinstance(paths, str) else paths), "expand": str(expand)}
-
-
-def _expanded(entry: Mapping[str, object], commit: Commit, asked: Mapping[str, str]) -> Mapping[str, object]:
-    """Return an entry of a listing with what is told only if that is asked for."""
-    if asked.get("expand", "").lower() not in {"true", "1"}:
-        return entry
-    last = {"id": commit.id, "title": commit.title, "date": commit.date}
-    return {**entry, "lastCommit": last}
-
-
-def _missing(commit: Commit) -> Reply:
-    """Return what is said of a file that a commit has not: clients remember it by the commit."""
-    return _refusal(404, "EntryNotFound", "Entry not found", {"X-Repo-Commit": commit.id})
-
-
-def _json(content: object) -> Reply:
-    return Reply(200, {"Content-Type": "application/json; charset=utf-8"}, json.dumps(content).encode())
-
-
-def _refusal(status: int, code: str | None, message: str, more: Mapping[str, str] | None = None) -> Reply:
-    headers = {"Content-Type": "application/json; charset=utf-8", "X-Error-Message": message, **(more or {})}
-    if code is not None:
-        headers["X-Error-Code"] = code
-    if status == HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = 'Bearer realm="Authentication required"'
-    return Reply(status, headers, json.dumps({"error": message}).encode())

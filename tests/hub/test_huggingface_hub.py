@@ -143,7 +143,7 @@ refs = api.list_repo_refs("org/tiny", include_pull_requests=True)
 print(json.dumps({
     "paths": [[type(one).__name__, one.path] for one in found],
     "size": found[0].size, "lfs": api.get_paths_info("org/tiny", "model.safetensors")[0].lfs.size,
-    "last": found[0].last_commit.oid,
+    "last": [one.last_commit.oid for one in found],
     "old": [one.path for one in api.get_paths_info("org/tiny", ["onnx", "config.json"], revision="v1")],
     "branches": {one.name: [one.ref, one.target_commit] for one in refs.branches},
     "tags": {one.name: [one.ref, one.target_commit] for one in refs.tags},
@@ -159,7 +159,7 @@ print(json.dumps({
         "paths": [["RepoFile", "config.json"], ["RepoFolder", "onnx"]],
         "size": 2,
         "lfs": 3 * 1024**2,
-        "last": second,
+        "last": [first, second],
         "old": ["config.json"],
         "branches": {"main": ["refs/heads/main", second], "next": ["refs/heads/next", third]},
         "tags": {"v1": ["refs/tags/v1", first]},
