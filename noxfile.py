@@ -124,9 +124,15 @@ def torture(session: nox.Session) -> None:
 
 @nox.session
 def mirrors(session: nox.Session) -> None:
-    """Put a real mirror of the Hugging Face Hub before the hub of the tests: it brings too much for every run."""
+    """Put a real mirror of the Hugging Face Hub before the hub of the tests, and ask Azure's emulator for blobs.
+
+    Both bring too much for every run.
+    """
     session.install(EVERYTHING, *groups("test"), "olah>=0.5.4")
-    session.run("pytest", "tests/hub/test_olah.py", *session.posargs, env={"MIRRORS": "1"})
+    place = Path(session.create_tmp()).resolve()
+    session.run("npm", "install", "--silent", "--prefix", str(place), "azurite@3", external=True)
+    env = {"MIRRORS": "1", "AZURITE": str(place / "node_modules/.bin")}
+    session.run("pytest", "tests/hub/test_olah.py", "tests/hub/test_azure.py", *session.posargs, env=env)
 
 
 @nox.session

@@ -3,7 +3,7 @@
 # One would expect the other objects of the listing, or a way to skip the one. Seen: list() raises InvalidPathError for
 # the page that holds the key, so that what stands before it in that page is lost as well, and the key is told in the
 # message only.
-# What follows: on S3, let obstore sign a listing, and read it without obstore; elsewhere, name the key in the error, and
+# What follows: let obstore sign a listing, and read it without obstore; where it signs none, name the key in the error, and
 # ask for longer prefixes or for single objects.
 set -euo pipefail
 place=$(mktemp -d)

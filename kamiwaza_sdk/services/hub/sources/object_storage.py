@@ -1,27 +1,21 @@
 """``s3://``, ``gs://`` and ``az://``: a prefix of a bucket, or one object of it, through ``obstore``.
 
 ``obstore`` finds credentials, region and endpoint in the environment, as its documentation lists them
-(https://developmentseed.org/obstore/latest/authentication/). Keys that it cannot read (findings/obstore-odd-key.sh) are
-read from the listing of S3 (https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html), whose requests
-``obstore`` signs.
+(https://developmentseed.org/obstore/latest/authentication/). Where there are keys that it cannot read
+(findings/obstore-odd-key.sh), the listing is read as its service writes it.
 """
 
 import asyncio
-import os
 import re
 from bisect import bisect_left
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
-from http import HTTPStatus
-from itertools import islice
+from itertools import compress
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
-from urllib.parse import quote, unquote_plus
-from xml.etree import ElementTree
 
-from kamiwaza_sdk._addresses import redact_text, without_secrets
+from kamiwaza_sdk._addresses import without_secrets
 from kamiwaza_sdk._dependencies import require
 from kamiwaza_sdk._tasks import for_each
 from kamiwaza_sdk._validation import check_path
@@ -36,15 +30,13 @@ from kamiwaza_sdk.services.hub.exceptions import (
 )
 from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema, ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.selection import left_out_as
+from kamiwaza_sdk.services.hub.sources.listings import RETRIES, ListedObject, list_objects
 from kamiwaza_sdk.services.hub.sources.protocol import SourceContext
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
-    from obstore.store import ObjectStore, RetryConfig, S3Config
+    from obstore.store import ObjectStore
 
-
-#: A service that is down is told within a minute, as is that there are no credentials.
-RETRIES: "Final[RetryConfig]" = {"max_retries": 4, "retry_timeout": timedelta(seconds=60)}
 #: How many objects a prefix may have: what one holds in memory.
 MAX_OBJECTS: Final = 100_000
 #: Seconds that a listing may take: several times what one of so many does.
@@ -55,6 +47,9 @@ _MOST_NAMED: Final = 5
 _PIECE: Final = 8 * 1024**2
 #: How many objects are asked for at once.
 _AT_ONCE: Final = 16
+#: Of more than so many objects it is not asked one by one whether they are there.
+_MOST_LOOKED_AT: Final = 1000
+_ENDS_WITH_SLASH: Final = "has a key that ends with a slash, as no file's path does"
 _BUCKET: Final = re.compile(r"[A-Za-z0-9$][A-Za-z0-9._-]{0,254}")
 #: What obstore's message has of an address with its query, where a signature may be.
 _QUERY: Final = re.compile(r"\?\S+")
@@ -62,19 +57,12 @@ _QUERY: Final = re.compile(r"\?\S+")
 _UNREADABLE_KEY: Final = re.compile(r"invalid path: (?:Error parsing )?Path \"([^\n]*?)\"(?: contained|:)")
 
 
-class ListedObject(NamedTuple):
-    """An object as it is listed: its key as it is written, its size in bytes, its ETag."""
-
-    key: str
-    size: int
-    etag: str | None
-
-
 class _Listing(NamedTuple):
-    """Objects, and those that cannot stand in a model."""
+    """Objects, and those that cannot stand in a model; and whether their keys are as they are written."""
 
     objects: list[ListedObject]
     left_out: list[LeftOutSchema]
+    is_exact: bool = False
 
 
 class ObjectStorageSource:
@@ -96,11 +84,13 @@ class ObjectStorageSource:
             return await context.recall(place.at(place.key))
         store = await asyncio.to_thread(_opened, place)
         with _translated(place):
-            objects, left_out = await _listed(store, place, context)
-            if not objects and not left_out:
-                objects = [await _one(store, place)]
-            found = await _without_empty_folders(store, await asyncio.to_thread(_without_folders, objects))
-        manifest = await asyncio.to_thread(_manifest, found, left_out, place)
+            found = await _listed(store, place, context)
+            if not found.objects and not found.left_out:
+                found = _Listing([await _one(store, place)], [], is_exact=True)
+            found = found._replace(objects=await asyncio.to_thread(_without_folders, found.objects))
+            if not found.is_exact:
+                found = await _that_are_there(store, found, place)
+        manifest = await asyncio.to_thread(_manifest, found, place)
         await context.remember(place.at(place.key), manifest)
         return manifest
 
@@ -128,15 +118,15 @@ class ObjectStorageSource:
                 yield bytes(await answer.bytes_async())
 
 
-def _manifest(objects: Iterable[ListedObject], left_out: Iterable[LeftOutSchema], place: "_Place") -> ManifestSchema:
-    files = tuple(_file(one, place) for one in objects)
+def _manifest(found: _Listing, place: "_Place") -> ManifestSchema:
+    files = tuple(_file(one, place) for one in found.objects)
     if not files:
-        odd = ", ".join(ascii(one.path) for one in islice(left_out, _MOST_NAMED))
+        odd = ", ".join(ascii(one.path) for one in found.left_out[:_MOST_NAMED])
         reason = f"has none but those whose keys are no files' paths: {odd}" if odd else "has no objects"
         raise InvalidSourceException(str(place), f"{reason}; name a prefix that has others")
     path = PurePosixPath(place.key)
     name = path.stem if files[0].url == place.at(place.key) else path.name or place.bucket
-    return ManifestSchema(source=str(place), name=suggested(name), files=files, left_out=tuple(left_out))
+    return ManifestSchema(source=str(place), name=suggested(name), files=files, left_out=tuple(found.left_out))
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,18 +211,21 @@ def _unreadable(place: _Place, key: str) -> ObjectStorageException:
 
 
 async def _listed(store: "ObjectStore", place: _Place, context: SourceContext) -> _Listing:
-    """Return what is below a place, as obstore lists it; as S3 does, where there are keys that obstore cannot read."""
+    """Return what is below a place, as obstore lists it; as its service does, where obstore cannot tell all keys."""
     from obstore.exceptions import BaseError
 
     async with asyncio.timeout(LISTING_PATIENCE):  # for a listing may go on without ever naming anything
         try:
             found = await _sorted_out(_pages(store, place), place)
         except (BaseError, ValueError) as error:
-            if place.scheme != "s3" or (unreadable := _UNREADABLE_KEY.search(str(error))) is None:
+            if (unreadable := _UNREADABLE_KEY.search(str(error))) is None:
                 raise
-            return await _listed_by_s3(place, context, unreadable=unreadable[1])
-        if place.scheme == "s3" and not place.key and await _has_slashes_ahead(place, context):
-            return await _listed_by_s3(place, context, unreadable="/")
+            return await _listed_by_service(place, context, unreadable=unreadable[1])
+        if not place.key and await _has_slashes_ahead(place, context):
+            return await _listed_by_service(place, context, unreadable="/")
+        if len(found.objects) > _MOST_LOOKED_AT or _are_alike(found.objects):
+            with suppress(ObjectStorageException):
+                return await _listed_by_service(place, context, unreadable="/")
         return found
 
 
@@ -241,14 +234,20 @@ async def _pages(store: "ObjectStore", place: _Place) -> AsyncGenerator[list[Lis
         yield [_listed_object(one) for one in page]
 
 
-async def _listed_by_s3(place: _Place, context: SourceContext, *, unreadable: str) -> _Listing:
+async def _listed_by_service(place: _Place, context: SourceContext, *, unreadable: str) -> _Listing:
     from obstore.exceptions import BaseError
 
     prefix = f"{place.key}/" if place.key else ""
     try:
-        return await _sorted_out(list_objects(place.bucket, context, prefix=prefix), place)
+        pages = list_objects(place.scheme, place.bucket, context, prefix=prefix)
+        return (await _sorted_out(pages, place))._replace(is_exact=True)
     except (DownloadException, InvalidAnswerException, BaseError) as error:
         raise _unreadable(place, unreadable) from error
+
+
+def _are_alike(objects: list[ListedObject]) -> bool:
+    """Tell whether some have one name, without the slashes that obstore takes away."""
+    return len({one.key for one in objects}) < len(objects)
 
 
 async def _has_slashes_ahead(place: _Place, context: SourceContext) -> bool:
@@ -256,7 +255,7 @@ async def _has_slashes_ahead(place: _Place, context: SourceContext) -> bool:
     from obstore.exceptions import BaseError
 
     try:
-        async with aclosing(list_objects(place.bucket, context, prefix="/", at_most=1)) as pages:
+        async with aclosing(list_objects(place.scheme, place.bucket, context, prefix="/", at_most=1)) as pages:
             return bool(await anext(pages))
     except (DownloadException, InvalidAnswerException, BaseError):
         return False  # not every service, nor every proxy, lets it be asked
@@ -281,7 +280,7 @@ async def _sorted_out(pages: AsyncGenerator[list[ListedObject]], place: _Place) 
 def _problem(one: ListedObject, place: _Place) -> str | None:
     """Return why an object cannot stand in a model; nothing of a folder, and `None` where it can."""
     if one.key.endswith("/"):
-        return "has a key that ends with a slash, as no file's path does" if one.size else ""
+        return _ENDS_WITH_SLASH if one.size else ""
     try:
         check_path(place.below(one.key))
     except InvalidPathException as error:
@@ -324,104 +323,37 @@ def _without_folders(objects: list[ListedObject]) -> list[ListedObject]:
     return [one for one in objects if one.size or not is_folder(one.key)]
 
 
-async def _without_empty_folders(store: "ObjectStore", objects: list[ListedObject]) -> list[ListedObject]:
-    """Return the objects but for the folders in which nothing is: listings leave out the slash that ends their keys.
+async def _that_are_there(store: "ObjectStore", found: _Listing, place: _Place) -> _Listing:
+    """Return a listing without the objects whose keys end with a slash, which obstore takes away, and so cannot bring.
 
-    Without it they cannot be had, and so are told apart from empty files.
+    Of very many objects only the empty ones are looked at, which may be folders.
     """
+    filled = {one.key for one in found.objects if one.size}
+    objects = [one for one in found.objects if one.size or one.key not in filled]  # not a folder beside its namesake
+    is_short = len(objects) <= _MOST_LOOKED_AT
 
-    async def looked_at(one: ListedObject) -> ListedObject | None:
-        try:
-            return _listed_object(await store.head_async(one.key))
-        except FileNotFoundError:
-            return None
+    async def is_there(one: ListedObject) -> bool:
+        return (bool(one.size) and not is_short) or await _is_there(store, one.key)
 
-    filled = [one for one in objects if one.size]
-    names = {one.key for one in filled}
-    empty = [one for one in objects if not one.size and one.key not in names]  # not a folder beside its namesake
     async with asyncio.timeout(LISTING_PATIENCE):
-        found = await for_each(looked_at, empty, at_once=_AT_ONCE)
-    return [*filled, *(one for one in found if one is not None)]
+        known = await for_each(is_there, objects, at_once=_AT_ONCE)
+    others = (one for one, is_known in zip(objects, known, strict=True) if one.size and not is_known)
+    left_out = [left_out_as(f"{place.below(one.key)}/", _ENDS_WITH_SLASH) for one in others]
+    return _Listing([*compress(objects, known)], [*found.left_out, *left_out])
+
+
+async def _is_there(store: "ObjectStore", key: str) -> bool:
+    from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
+
+    try:
+        await store.head_async(key)
+    except FileNotFoundError:
+        return False
+    except (PermissionDeniedError, UnauthenticatedError):
+        return True  # which the transfer will tell
+    return True
 
 
 def _file(found: ListedObject, place: _Place) -> ManifestFileSchema:
     path = check_path(place.below(found.key))
     return ManifestFileSchema(path=path, url=place.at(found.key), size=found.size, etag=found.etag)
-
-
-#: What the request is called, where Amazon's own clients put it and services look at nothing.
-_OPERATION: Final = "ListObjectsV2"
-#: How many objects services give at most.
-_MOST_OF_A_PAGE: Final = 1000
-#: What obstore takes for true in the environment.
-_YES: Final = frozenset({"1", "true", "on", "yes", "y"})
-_VALID_FOR: Final = timedelta(minutes=10)
-
-
-async def list_objects(
-    bucket: str, context: SourceContext, *, prefix: str, at_most: int | None = None
-) -> AsyncGenerator[list[ListedObject]]:
-    """Yield the objects whose keys begin with a prefix, page by page.
-
-    Args:
-        bucket: Its name.
-        context: What asks for the pages.
-        prefix: The very text that keys begin with, such as ``m/``; empty for all.
-        at_most: How many objects a page may have; `None` for as many as services give.
-
-    Raises:
-        InvalidAnswerException: What comes is no listing.
-        DownloadException: There was no answer, or none that can be used, in time.
-        obstore.exceptions.BaseError: There are no credentials.
-    """
-    query = {"list-type": "2", "encoding-type": "url", "max-keys": str(at_most or _MOST_OF_A_PAGE), "prefix": prefix}
-    following: str | None = ""
-    while following is not None:
-        asked = query | ({"continuation-token": following} if following else {})
-        url = await asyncio.to_thread(_signed_listing, bucket, asked)
-        page = await context.get(url)
-        if page.status != HTTPStatus.OK:
-            raise InvalidAnswerException(url=redact_text(url), reason=f"has the status {page.status}")
-        objects, following = await asyncio.to_thread(_read_page, page.body, url)
-        yield objects
-
-
-def _signed_listing(bucket: str, query: dict[str, str]) -> str:
-    """Return the address of a listing, signed. Blocks: it may ask for credentials.
-
-    ``obstore`` signs addresses of objects only, and with them whatever query the endpoint has: the listing is made the
-    endpoint, and the object's name the value of a parameter that services ignore.
-    """
-    import obstore
-    from obstore.store import S3Store
-
-    is_anonymous = os.environ.get("AWS_SKIP_SIGNATURE", "").lower() in _YES
-    who: S3Config = {"access_key_id": "none", "secret_access_key": "none"} if is_anonymous else {}
-    store = S3Store(bucket, config=who, retry_config=RETRIES)
-    place, _, _ = obstore.sign(store, "GET", _OPERATION, _VALID_FOR).partition("?")
-    listed = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
-    endpoint = f"{place.removesuffix(_OPERATION).rstrip('/')}?{listed}"
-    if is_anonymous:
-        return endpoint
-    at: S3Config = {"endpoint": f"{endpoint}&x-id=", "virtual_hosted_style_request": True}
-    return obstore.sign(S3Store(bucket, config=at, retry_config=RETRIES), "GET", _OPERATION, _VALID_FOR)
-
-
-def _read_page(body: bytes, url: str) -> tuple[list[ListedObject], str | None]:
-    """Return what a page lists, and by what the next is asked for; `None` where there is none."""
-    try:
-        if b"<!DOCTYPE" in body:  # no service sends one, and what it declares can be gigabytes
-            raise ValueError("it declares entities")  # noqa: TRY301 - it is told as what the parser finds is
-        root = ElementTree.fromstring(body)  # noqa: S314 - it declares no entities
-        texts = [
-            {child.tag.rpartition("}")[2]: child.text or "" for child in one} for one in root.iterfind("{*}Contents")
-        ]
-        as_written = unquote_plus if root.findtext("{*}EncodingType") == "url" else str
-        objects = [ListedObject(as_written(one["Key"]), int(one["Size"]), one.get("ETag")) for one in texts]
-    except (ElementTree.ParseError, ValueError, KeyError) as error:
-        reason = f"is no listing of objects: {type(error).__name__}"
-        raise InvalidAnswerException(url=redact_text(url), reason=reason) from None  # it may repeat all of the answer
-    if root.tag.rpartition("}")[2] != "ListBucketResult":
-        raise InvalidAnswerException(url=redact_text(url), reason="is no listing of objects")
-    following = root.findtext("{*}NextContinuationToken") if root.findtext("{*}IsTruncated") == "true" else None
-    return objects, following or None
