@@ -335,6 +335,19 @@ def test_a_directory_that_cannot_be(store: StorageService, tmp_path: Path, name:
         store.materialize(version(store, CONTENTS), tmp_path / name)
 
 
+@pytest.mark.parametrize("place", ["store", "store/model", "store/blobs/a/b", "link", "link/model", "above"])
+def test_the_stores_own_directory_is_refused(store: StorageService, tmp_path: Path, place: str) -> None:
+    """By its path, through a link, and where a file's own path leads there. What was kept stays as it was."""
+    files = version(store, {"store/model/config.json": b"{}"} if place == "above" else CONTENTS)
+    (tmp_path / "link").symlink_to(tmp_path / "store", target_is_directory=True)
+    before = tree(tmp_path)
+    directory = tmp_path if place == "above" else tmp_path / place
+    with pytest.raises(InvalidInputException, match=r"inside the store .*/store; choose one outside of it") as refused:
+        store.materialize(files, directory)
+    assert refused.value.field == "directory"
+    assert tree(tmp_path) == before
+
+
 def test_another_store_in_the_directory(store: StorageService, tmp_path: Path) -> None:
     """Two stores can lay out the same version in the same directory."""
     other = StorageService(StorageConfig(root=tmp_path / "other"))

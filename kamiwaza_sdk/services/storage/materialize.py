@@ -74,15 +74,28 @@ def refuse_failed(version: HasFiles) -> None:
     )
 
 
-def lay_out(version: HasFiles, directory: Path, *, blob_of: Callable[[FileEntry], BlobSchema], writable: bool) -> None:
+def lay_out(
+    version: HasFiles, directory: Path, *, store: Path, blob_of: Callable[[FileEntry], BlobSchema], writable: bool
+) -> None:
     """Make the files of `version` appear in `directory`; the public docstring is that of `StorageService`."""
     with translated(directory):
         base = _base(directory)
+        _refuse_store(base, store)
         placements = _plan(version, base, blob_of=blob_of, writable=writable)
+        for folder in {base.joinpath(*placement.folders) for placement in placements}:
+            _refuse_store(folder, store)
         _create(base)
     for placement in placements:
         with translated(placement.target, needed=placement.blob.size):
             _place(placement, base, writable=writable)
+
+
+def _refuse_store(folder: Path, store: Path) -> None:
+    """Raise where a file is to be in the store's own directory: what lies there is the store's, or is none of it."""
+    if folder.is_relative_to(_real(store)):
+        raise InvalidInputException(
+            "directory", f"leads to {folder}, inside the store {store}; choose one outside of it"
+        )
 
 
 def _plan(

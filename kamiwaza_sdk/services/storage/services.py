@@ -355,7 +355,7 @@ class StorageService:
             FileConflictException: Something else stands where a file is to be. It was left alone, and nothing was
                 written, unless it appeared during the call.
             InvalidInputException: A size is not that of the blob, a digest is none, `version` has no files, or
-                `directory` is a file.
+                `directory` is a file, or leads into the store's own directory.
             InvalidPathException: A path is absolute, has a ``..`` segment or the like, or two clash.
             PathTraversalException: A symbolic link in `directory` would lead a file out of it.
             StorageFullException: There is no room.
@@ -380,7 +380,7 @@ class StorageService:
             raise InvalidInputException("version", reason)
         if not force:
             refuse_failed(version)
-        lay_out(version, directory, blob_of=self._blob_of, writable=writable)
+        lay_out(version, directory, store=self.root, blob_of=self._blob_of, writable=writable)
         return directory
 
     def _blob_of(self, file: FileEntry) -> BlobSchema:
