@@ -12,8 +12,9 @@ from kamiwaza_sdk.services.hub.addresses import suggestion_for_name, suggestion_
 from kamiwaza_sdk.services.hub.details import faults_of
 from kamiwaza_sdk.testing import HuggingFaceServer
 from tests.formats.making import safetensors_file
-from tests.formats.test_content import JSON, PAGE, POINTER
+from tests.formats.test_content import ANNEX_KEY, JSON, PAGE, POINTER
 from tests.hub.conftest import Asking
+from tests.hub.registering import registered
 from tests.serving import Server
 
 pytestmark = pytest.mark.usefixtures("blockbuster")
@@ -55,6 +56,41 @@ async def test_fetch_tells_which_files_are_no_model(hub: HubService, storage: St
     assert "4,976,698,672 bytes: fetch the file itself" in str(fetched.faults[1])
     assert Fetched.model_validate_json(fetched.model_dump_json()) == fetched
     assert await asyncio.to_thread(faults_of, fetched.files, storage) == fetched.faults
+
+
+@pytest.mark.parametrize("body", [POINTER, b"/annex/objects/" + ANNEX_KEY + b"\n"], ids=["Git LFS", "git-annex"])
+@pytest.mark.parametrize("name", ["model.safetensors", "notes.txt", ""])
+async def test_a_pointer_on_this_machine_is_told_by_name(
+    hub: HubService, tmp_path: Path, body: bytes, name: str
+) -> None:
+    """As a file, whatever it is called, and in a directory; and what is registered of it is not ready."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / (name or "model.gguf")).write_bytes(body)
+    for source in (tmp_path / "model" / name, (tmp_path / "model" / name).as_uri()):
+        fetched = await hub.fetch(source)
+        ((path, kind),) = found(fetched)
+        assert (path, kind) == (name or "model.gguf", "git_lfs_pointer" if body == POINTER else "git_annex_pointer")
+        assert "pointer to 4,976,698,672 bytes: fetch the file" in str(fetched.faults[0])
+        assert (await asyncio.to_thread(registered, fetched)).status == "failed"
+
+
+@pytest.mark.parametrize("place", ["model", "model/part", "model/part/model.gguf"])
+async def test_a_link_to_what_git_annex_has_not_brought_is_told_by_name(
+    hub: HubService, tmp_path: Path, place: str
+) -> None:
+    """It locks files as links into its own directory, which lead to nothing where their content is elsewhere."""
+    key = ANNEX_KEY.decode()
+    (tmp_path / "model/part").mkdir(parents=True)
+    (tmp_path / "model/part/config.json").write_bytes(b"{}")
+    (tmp_path / "model/part/model.gguf").symlink_to(f"../.git/annex/objects/pX/ZJ/{key}/{key}")
+    with pytest.raises(InvalidSourceException, match="a git-annex pointer to 4,976,698,672 bytes: fetch") as refused:
+        await hub.fetch(tmp_path / place)
+    assert "model.gguf" in str(refused.value)
+    assert "`git annex get`, or leave it out with ignore=" in str(refused.value)
+    if place == "model":
+        assert [file.path for file in (await hub.fetch(tmp_path / place, ignore="*.gguf")).files] == [
+            "part/config.json"
+        ]
 
 
 async def test_a_plan_tells_it_of_files_that_are_here(hub: HubService, model: Path) -> None:

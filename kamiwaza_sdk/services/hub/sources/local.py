@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, TypeAlias, TypeVar
 from kamiwaza_sdk._tasks import thread_to_its_end
 from kamiwaza_sdk._validation import MAX_FILES, check_path
 from kamiwaza_sdk.exceptions import ServiceException
+from kamiwaza_sdk.formats.content import what_is_instead
 from kamiwaza_sdk.services.download.partial.lock import BESIDE
 from kamiwaza_sdk.services.download.transfer.resources import CancelFlag
 from kamiwaza_sdk.services.hub.addresses import displayed, path_of, redacted, suggested
@@ -58,6 +59,7 @@ def resolve_path(
         InvalidPathException: A file's path cannot stand in a model.
     """
     with readable(root):
+        _refuse_annex(root)
         status = root.stat()
         real = Path(os.path.realpath(root))
         is_file = stat.S_ISREG(status.st_mode)
@@ -212,16 +214,23 @@ class _Listing:
 
     def _is_directory(self, entry: "os.DirEntry[str]") -> bool:
         """Whether to look into it; if it is a file, add it."""
-        if entry.is_symlink() and not _lies_in(entry, self._real):
-            raise _leads_out(entry)
         if entry.is_dir(follow_symlinks=False):
             return True
-        if not entry.is_file():
-            raise InvalidSourceException(entry.path, "is no regular file; leave it out")
+        if not entry.is_file() or entry.is_symlink():
+            if not self._selection.wants(self._path(entry)):
+                return False  # it is not looked at, whatever it is
+            self._refuse_irregular(entry)
         self.found.append(_Found(self._path(entry), Path(entry.path), entry.stat().st_size))
         if len(self.found) > MAX_FILES:
             raise self._too_many("files")
         return False
+
+    def _refuse_irregular(self, entry: "os.DirEntry[str]") -> None:
+        _refuse_annex(entry)
+        if entry.is_symlink() and not _lies_in(entry, self._real):
+            raise _leads_out(entry)
+        if not entry.is_file():
+            raise InvalidSourceException(entry.path, "is no regular file; leave it out with ignore=")
 
     def _full(self, path: str) -> str:
         return displayed(str(self._root if self._is_one_file else self._root / path))
@@ -273,6 +282,16 @@ def _is_of_no_use(entry: "os.DirEntry[str]") -> bool:
 
 def _lies_in(file: "os.PathLike[str]", directory: Path) -> bool:
     return Path(os.path.realpath(file)).is_relative_to(directory)
+
+
+def _refuse_annex(file: "Path | os.DirEntry[str]") -> None:
+    """Raise for a link to what git-annex has not brought: its target names the file, as its pointers do."""
+    if not file.is_symlink() or (link := Path(file)).exists():
+        return
+    target = os.fsencode(link.readlink())
+    fault = what_is_instead(target, path=file.name, size=len(target))
+    if fault is not None and fault.kind == "git_annex_pointer":
+        raise InvalidSourceException(os.fspath(file), f"{fault.reason}, or leave it out with ignore=")
 
 
 def _leads_out(file: "os.PathLike[str]") -> InvalidSourceException:
