@@ -92,6 +92,7 @@ from kamiwaza_sdk.services.model.exceptions import VersionAlreadyExistsException
 from kamiwaza_sdk.services.model.exceptions import VersionNotFoundException as VersionNotFoundException
 from kamiwaza_sdk.services.model.exceptions import VersionStatusException as VersionStatusException
 from kamiwaza_sdk.services.model.models import DBModel as DBModel
+from kamiwaza_sdk.services.model.plots import plot_lineage as plot_lineage
 from kamiwaza_sdk.services.model.schemas.config import CreateModelConfig as CreateModelConfig
 from kamiwaza_sdk.services.model.schemas.config import ModelConfigSchema as ModelConfigSchema
 from kamiwaza_sdk.services.model.schemas.config import ModelEventSchema as ModelEventSchema
@@ -247,6 +248,7 @@ __all__ = [
     "inspect_directory",
     "inspect_file",
     "migrations",
+    "plot_lineage",
     "plot_memory",
     "search",
     "setup_database",

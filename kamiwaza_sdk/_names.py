@@ -132,6 +132,7 @@ PUBLIC: Final = {
         "inspect_directory": "kamiwaza_sdk.formats.repository",
         "inspect_file": "kamiwaza_sdk.formats.inspection",
         "migrations": "kamiwaza_sdk.migrations",
+        "plot_lineage": "kamiwaza_sdk.services.model.plots",
         "plot_memory": "kamiwaza_sdk.services.hub.render",
         "search": "kamiwaza_sdk.services.hub.services",
         "setup_database": "kamiwaza_sdk.database",
