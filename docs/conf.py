@@ -30,7 +30,9 @@ from kamiwaza_sdk.orm import DBBase
 project = "kamiwaza_sdk"
 version = release = installed_version("kamiwaza-sdk")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+copybutton_prompt_text = r">>> |\.\.\. |\$ "  # what is shown before code, and not copied
+copybutton_prompt_is_regexp = True
 exclude_patterns = ["_build"]
 nitpicky = True
 #: Protocols that say no more than the text beside them, a type variable, rows of tables, and matplotlib's figure.
