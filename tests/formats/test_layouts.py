@@ -3,7 +3,10 @@
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from kamiwaza_sdk.formats.layouts import names
 from kamiwaza_sdk.formats.layouts.choices import needed_companions
 from kamiwaza_sdk.formats.layouts.describe import describe_layout
 from kamiwaza_sdk.formats.schemas import LayoutSchema
@@ -49,6 +52,52 @@ def test_order_of_the_files_does_not_matter() -> None:
         assert describe_layout(dict(files), texts={p: t.encode() for p, t in layout.texts.items()}) == _described(
             layout
         )
+
+
+_ASCII = st.characters(codec="ascii")
+_BY_PATTERNS = st.one_of(
+    *(st.from_regex(one, fullmatch=True, alphabet=_ASCII) for one in (names._STATE, names._TOKENIZERS, names._CONFIGS)),
+    st.from_regex(names._CUT, alphabet=_ASCII).map(lambda end: f"m{end}"),
+    st.from_regex(names._CHECKPOINT, fullmatch=True, alphabet=_ASCII).map(lambda folder: f"{folder}m".lstrip("/")),
+)
+_LOADED = [
+    "m-imatrix.gguf",
+    "imatrix.dat",
+    "imatrix.gguf_file",
+    "mmproj-m.gguf",
+    "draft-m.gguf",
+    "mtp-m.gguf",
+    "m-eagle3-m.gguf",
+    "dflash-m.gguf",
+    "dspark-m.gguf",
+    "adapter.gguf",
+    "adapter-1.gguf",
+    "adapter_model.bin",
+    "adapter_model.txt",
+    "m-lora.bin",
+    "lora_m.pt",
+    "voices/m.pt",
+    "voices.bin",
+    "voices.npz",
+    "ae.safetensors",
+    "vae.pt",
+    "vae_1/m.pt",
+    "m.mlmodelc.zip",
+]
+
+
+@given(path=st.one_of(_BY_PATTERNS, st.sampled_from(_LOADED)), folder=st.sampled_from(["", "a/", "a.b/c-d/"]))
+def test_names_that_tell_something_are_among_the_telling_ones(path: str, folder: str) -> None:
+    for one in (f"{folder}{path}", f"{folder}{path.upper()}"):
+        tell = (names.is_training_state, names.in_checkpoint, names.is_cut_by_hand, names.companion_kind)
+        if any(says(one) for says in tell):
+            assert one in names.telling_names(["x.txt", one, "y"])
+
+
+def test_most_names_tell_nothing() -> None:
+    plain = [f"samples/{number:04}.wav" for number in range(100)]
+    assert names.telling_names([*plain, "config.json", "LoRA.safetensors"]) == {"config.json", "LoRA.safetensors"}
+    assert "optimizer.pt" in names.telling_names([*plain, "é.txt", "optimizer.pt"])
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from kamiwaza_sdk import (
     PlanSchema,
     StorageService,
 )
-from kamiwaza_sdk.services.hub.selection import HALF
+from kamiwaza_sdk.formats.layouts.names import with_marks
+from kamiwaza_sdk.services.hub.selection import _MARKS, HALF, rules_for
 from kamiwaza_sdk.sources import LeftOutSchema, ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.testing import HuggingFaceServer
 from tests.hub.conftest import Asking
@@ -83,6 +84,13 @@ def write(root: Path, files: dict[str, bytes]) -> Path:
 
 def paths(brought: Fetched) -> set[str]:
     return {file.path for file in brought.files}
+
+
+@pytest.mark.parametrize("name", [*JUNK, *NEVER])
+def test_every_name_with_a_rule_is_found_among_many(name: str) -> None:
+    for path in (name, name.upper(), f"a/{name}", f"{name}/b"):
+        assert not rules_for(path) or path in with_marks(["model.bin", path], _MARKS)
+    assert with_marks(["model.safetensors", "samples/0001.wav", "tokenizer.json"], _MARKS) == frozenset()
 
 
 async def test_a_directory_is_its_model_and_nothing_else(hub: HubService, tmp_path: Path) -> None:

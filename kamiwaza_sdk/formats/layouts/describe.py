@@ -16,6 +16,7 @@ from kamiwaza_sdk.formats.layouts.names import (
     in_checkpoint,
     is_cut_by_hand,
     is_training_state,
+    telling_names,
     weight_format,
 )
 from kamiwaza_sdk.formats.schemas import FormatSchema, GGUFSchema, SafetensorsSchema
@@ -132,12 +133,14 @@ class _Sorting:
         names = frozenset(self.files)
         components = {name.rpartition("/")[0] for name in names if name.endswith("model_index.json")}
         formats = {path: weight_format(path, names) for path in self.files}
-        saved = {path for path in self.files if in_checkpoint(path)}
+        telling = telling_names(self.files)
+        saved = {path for path in self.files if path in telling and in_checkpoint(path)}
         outside = any(format_ and path not in saved for path, format_ in formats.items())
         for path, format_ in formats.items():
-            if is_training_state(path) or is_cut_by_hand(path) or (outside and path in saved):
+            tells = path in telling
+            if tells and (is_training_state(path) or is_cut_by_hand(path) or (outside and path in saved)):
                 self.rest.append(path)
-            elif (kind := self._kind(path, components)) is not None:
+            elif (tells or path in self.roles) and (kind := self._kind(path, components)) is not None:
                 self.found[kind].append(path)
             elif format_ is not None:
                 read = format_ in READ_FORMATS

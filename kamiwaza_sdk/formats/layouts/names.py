@@ -1,7 +1,7 @@
 """The meaning of file names: the role, the format, and the place in a set of shards."""
 
 import re
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Set
 from functools import lru_cache
 from itertools import islice
 from typing import Final, NamedTuple
@@ -161,16 +161,10 @@ def weight_format(path: str, names: Container[str]) -> str | None:
         path: The file.
         names: All paths of the repository, for ``.bin`` depends on neighbours.
     """
-    stem = parse_stem(path)
-    bundle = _bundle_format(path)
-    if bundle is not None:
-        return bundle
-    format_ = ENDINGS.get(stem.ending)
-    return _bin_format(stem, names) if stem.ending == ".bin" else format_
-
-
-def _bundle_format(path: str) -> str | None:
-    return "coreml" if ".mlpackage/" in path or ".mlmodelc/" in path else None
+    if ".mlpackage/" in path or ".mlmodelc/" in path:
+        return "coreml"
+    ending = suffix_of(path)
+    return _bin_format(parse_stem(path), names) if ending == ".bin" else ENDINGS.get(ending)
 
 
 def _bin_format(stem: Stem, names: Container[str]) -> str:
@@ -184,6 +178,47 @@ def _bin_format(stem: Stem, names: Container[str]) -> str:
     if stem.name == "model" and any(f"{beside}vocabulary.{kind}" in names for kind in ("json", "txt")):
         return "ctranslate2"
     return "pickle"
+
+
+#: Texts that are in every name, in lower case, of which the functions below say something; ``/`` is before each name.
+_MARKS: Final = (
+    *("/optim", "/scheduler", "/scaler", "/training_args", "/trainer_state", "/rng_state", "/random_states_"),
+    *("/zero_pp_rank_", "/mp_rank_", "/bf16_zero_pp_rank_", "/events.out."),
+    *("/checkpoint", "/global_step", "/epoch", "/step", ".part", "-part", ".split-", "-split-"),
+    *("imatrix", "mmproj", "draft-", "mtp-", "eagle3-", "dflash-", "dspark-", "adapter", "lora", "voices"),
+    *("/ae.", "vae", ".mlmodelc.zip", "tokenizer", "/tekken", "/special_tokens", "/added_tokens", "/vocab"),
+    *("/merges", "/spiece", "/sentencepiece", "/source.", "/target.", ".tiktoken", "/chat_template", "config"),
+    *("/params.", ".index", "/model_index", "/modules", "/mlc-chat-", "/ndarray-cache", "/tensor-cache"),
+    *("/dtypes", "args."),
+)
+
+
+def telling_names(paths: Iterable[str]) -> Set[str]:
+    """Return those of many paths that may be states of a training, pieces of a file, or companions, by their names."""
+    return with_marks(paths, _MARKS)
+
+
+def with_marks(paths: Iterable[str], marks: Iterable[str]) -> Set[str]:
+    """Return those of many paths that contain one of the marks, or more of them.
+
+    To look for each mark in all paths at once takes a tenth of the time that a pattern takes for each path.
+
+    Args:
+        paths: The paths.
+        marks: In lower case; ``/`` is before each segment, the first one too.
+    """
+    several = [*paths]
+    whole = "\n/".join(("", *several, ""))
+    if not whole.isascii() or whole.count("\n") > len(several) + 1:
+        return frozenset(several)  # in lower case, such a text may be longer; or a path has a line break
+    lower, found = whole.lower(), set[str]()
+    for mark in marks:
+        place = lower.find(mark)
+        while place >= 0:
+            begin, end = lower.rfind("\n", 0, place + 1), lower.find("\n", place + 1)
+            found.add(whole[begin + 2 : end])
+            place = lower.find(mark, end)
+    return found
 
 
 def _name(path: str) -> str:

@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Final, NamedTuple
 
 from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.formats.layouts.names import with_marks
 from kamiwaza_sdk.services.hub.addresses import displayed
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
 from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema, ManifestFileSchema, ManifestSchema
@@ -107,6 +108,17 @@ def _any_of(names: Iterable[str]) -> re.Pattern[str]:
 
 #: What most paths do not match: all rules at once, for listings of 100,000 files.
 _ANY: Final = _any_of([*_NAMES, "Icon\r"])
+
+
+def _marks_of(names: Iterable[str]) -> frozenset[str]:
+    """Return what is in every path that has such a name, for many paths at once: the first sign of it, or its end."""
+    begins = {name.partition("*")[0].lower() for name in names if name[0] != "*"}
+    ends = {name.rpartition("*")[2].lower() for name in names if name[0] == "*"}
+    unfinished = {f".{ending}." for ending in _ENDINGS.split("|")}
+    return frozenset({f"/{begin if begin[0].isalnum() else begin[0]}" for begin in begins} | ends | unfinished)
+
+
+_MARKS: Final = _marks_of([*_NAMES, "Icon\r"])
 
 
 def rules_for(path: str) -> list[Rule]:
@@ -217,10 +229,12 @@ class Selection:
         """
         files: list[ManifestFileSchema] = []
         left_out = {one.path: one for one in manifest.left_out}
+        odd = with_marks([file.path for file in manifest.files], _MARKS)
         for file in manifest.files:
-            if not self.wants(file.path):
+            path = file.path
+            if not self.wants(path):
                 continue
-            reason = self.left_out(file.path) if sift or _is_never_taken(file.path) else None
+            reason = self.left_out(path) if path in odd and (sift or _is_never_taken(path)) else None
             if reason is None:
                 files.append(file)
             else:
