@@ -18,7 +18,7 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
-from pydantic_core import SchemaValidator, core_schema
+from pydantic_core import SchemaValidator
 
 from kamiwaza_sdk._addresses import kept_address
 from kamiwaza_sdk.exceptions import InvalidInputException, InvalidPathException, ServiceException
@@ -243,6 +243,7 @@ def _unknown_field(kind: type[BaseModel], error: ValidationError) -> InvalidInpu
 
 
 _Input = TypeVar("_Input", bound=InputSchema)
+_set: Final = object.__setattr__
 
 
 def revalidated(value: _Input, kind: type[_Input], field: str, *, only_given: bool = False) -> _Input:
@@ -275,16 +276,20 @@ def revalidated_quickly(value: _Input, kind: type[_Input], field: str) -> _Input
     return cast("_Input", checked)  # cast: the validator is one of `kind`
 
 
-def validated_together(kind: type[_Input], rows: list[dict[str, object]]) -> list[_Input]:
-    """Return what many rows of fields make, in one call to the validator.
+def constructed(kind: type[_Input], fields: dict[str, object], given: set[str]) -> _Input:
+    """Do what ``model_construct`` does, in a fifth of its time, where there are many.
 
-    Raises:
-        InvalidInputException: A row is not acceptable: the first such.
+    Args:
+        kind: A schema without private attributes.
+        fields: All of its fields, in their order, each of them acceptable; nobody else holds this dictionary.
+        given: The names of those that were not left to their defaults.
     """
-    try:
-        return cast("list[_Input]", _list_checker(kind).validate_python(rows))
-    except ValidationError as error:
-        raise translated(error) from None
+    made = kind.__new__(kind)
+    _set(made, "__dict__", fields)
+    _set(made, "__pydantic_fields_set__", given)
+    _set(made, "__pydantic_extra__", None)
+    _set(made, "__pydantic_private__", None)
+    return made
 
 
 def _types(value: InputSchema) -> list[type]:
@@ -294,16 +299,7 @@ def _types(value: InputSchema) -> list[type]:
 @cache
 def _checker(kind: type[InputSchema]) -> SchemaValidator:
     """Return what validates the fields of a schema, without making one by its constructor."""
-    return SchemaValidator(_without_init(kind))
-
-
-@cache
-def _list_checker(kind: type[InputSchema]) -> SchemaValidator:
-    return SchemaValidator(core_schema.list_schema(_without_init(kind)))
-
-
-def _without_init(kind: type[InputSchema]) -> Any:  # Any: Pydantic's own, of which only this is looked at
-    return {**cast("Any", kind.__pydantic_core_schema__), "custom_init": False}
+    return SchemaValidator({**cast("Any", kind.__pydantic_core_schema__), "custom_init": False})  # Any: Pydantic's own
 
 
 def translated(error: ValidationError) -> ServiceException:

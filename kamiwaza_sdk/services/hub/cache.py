@@ -43,12 +43,16 @@ def write(path: Path, text: str) -> None:
     """
     staged = path.with_name(f"{path.name}.{uuid4().hex}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        staged.write_text(text, encoding="utf-8")
+        try:
+            staged.write_text(text, encoding="utf-8")
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            staged.write_text(text, encoding="utf-8")
         staged.replace(path)
-    finally:
+    except BaseException:
         with suppress(OSError):
             staged.unlink(missing_ok=True)
+        raise
 
 
 class Places:
@@ -156,12 +160,12 @@ class KnownFiles:
 
     def get(self, urls: Iterable[str]) -> dict[str, KnownFile]:
         """Return what is known of many URLs. Blocks."""
+        if not _may_be_at(os.fspath(self._root)):
+            return {}
         wanted = defaultdict[str, dict[bytes, str]](dict)
         for url in urls:
             named = digest_of(url)
             wanted[named[:2]][named.encode()] = url
-        if not wanted or not _may_be_at(os.fspath(self._root)):
-            return {}
         found = dict[str, KnownFile]()
         for start, digests in wanted.items():
             for digest, line in self._lines(start, digests).items():
@@ -240,7 +244,7 @@ class KeptFiles:
         found = dict[str, Kept]()
         for file in files:
             go_on()
-            remembered = known.get(file.content_key) if file.sha256 is None else None
+            remembered = known.get(file.content_key) if known and file.sha256 is None else None
             digest = file.sha256 if remembered is None else remembered.sha256
             if digest is None or not places.may_have(digest):
                 continue
@@ -251,7 +255,7 @@ class KeptFiles:
 
     def certain(self, files: Iterable[ManifestFileSchema]) -> dict[str, "BlobSchema"]:
         """Return by their paths those files that the store has for certain: nothing has to be asked of anybody."""
-        away = (file for file in files if file.is_pinned and file.scheme != "file")
+        away = (file for file in files if not file.url.startswith("file://") and file.is_pinned)
         return {path: kept.blob for path, kept in self.find_all(away).items()}
 
     def remember(self, files: "Iterable[tuple[ManifestFileSchema, BlobSchema, Validators]]") -> None:

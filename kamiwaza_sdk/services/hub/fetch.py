@@ -76,7 +76,7 @@ def refuse_over_limit(manifest: ManifestSchema, max_size: int | None) -> None:
     Raises:
         ModelTooLargeException: They have.
     """
-    size = sum(file.size or 0 for file in manifest.files)
+    size = 0 if max_size is None else sum(file.size or 0 for file in manifest.files)
     if max_size is not None and size > max_size:
         raise ModelTooLargeException(source=manifest.source, size=size, limit=max_size)
 

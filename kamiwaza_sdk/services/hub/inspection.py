@@ -25,7 +25,7 @@ from kamiwaza_sdk.formats.layouts.candidates import brief_structure
 from kamiwaza_sdk.formats.layouts.choices import first_files
 from kamiwaza_sdk.formats.licences import is_licence_file
 from kamiwaza_sdk.formats.metadata import remote_code
-from kamiwaza_sdk.formats.parameters import QUANTIZATION_FILES
+from kamiwaza_sdk.formats.parameters import QUANTIZATION_FILES, Quantization
 from kamiwaza_sdk.formats.repository import (
     describe_repository,
     describing_files,
@@ -52,6 +52,9 @@ from kamiwaza_sdk.services.storage.files import go_on
 #: A text that is longer describes nothing.
 _MAX_TEXT: Final = 4 * 1024**2
 _MAX_HEAD: Final = 4096
+#: What takes less time to read, or to put in order, than a thread takes to begin.
+_SMALL: Final = 64 * 1024
+_MANY: Final = 100
 #: How many files elsewhere are looked at together.
 _AT_ONCE: Final = 64
 #: How many files at a server are read that declare what belongs together.
@@ -95,10 +98,11 @@ class Findings:
     _read: dict[str, bytes] = field(default_factory=dict[str, bytes])
     _repository: tuple[tuple[int, ...], Repository] | None = None
 
-    def tells_of(self, path: str) -> bool:
-        """Whether more is known of a file than its name."""
-        looked = path in self.summaries or path in self.others or path in self.programs or path in self.beside
-        return looked or path in self.problems or path in self.unreadable
+    def told_of(self) -> frozenset[str]:
+        """Return the files of which more is known than their names."""
+        return frozenset().union(
+            self.summaries, self.others, self.programs, self.beside, self.problems, self.unreadable
+        )
 
     def format(self, path: str) -> str | None:
         """Return which weights a file is, or that it is a program: as its bytes say, or else its name."""
@@ -283,15 +287,23 @@ class Inspection:
 
     async def _read_quantization(self, files: Sequence[ManifestFileSchema]) -> None:
         """Read how the weights are quantized before any of them is looked into."""
-        found = await asyncio.to_thread(quantization_of, self.findings.texts)
-        for file in files if found is None else ():
-            if file.path in QUANTIZATION_FILES and file.path not in self.findings.texts:
-                await self._guarded(file, self._read_text)
-        self._cache.quantization = found or await asyncio.to_thread(quantization_of, self.findings.texts)
+        found, texts = await self._quantization(), self.findings.texts
+        others = [] if found else [one for one in files if one.path in QUANTIZATION_FILES and one.path not in texts]
+        for file in others:
+            await self._guarded(file, self._read_text)
+        self._cache.quantization = await self._quantization() if others else found
+
+    async def _quantization(self) -> Quantization | None:
+        """Return what the texts say that were read so far."""
+        texts = self.findings.texts
+        if sum(map(len, texts.values())) <= _SMALL:
+            return quantization_of(texts)
+        return await asyncio.to_thread(quantization_of, texts)
 
     async def look_into(self, files: Collection[ManifestFileSchema]) -> None:
         """Read the headers of those files that are called like weights, the most telling first, each content once."""
-        for contents in await in_thread(lambda: self._ordered(files)):
+        many = len(files) > _MANY
+        for contents in await in_thread(lambda: self._ordered(files)) if many else self._ordered(files):
             here = [names for names in contents if names[0].path in self._kept]
             there = [names for names in contents if names[0].path not in self._kept]
             await asyncio.gather(self._look_at_kept(here), self._look_elsewhere(there))
@@ -326,6 +338,8 @@ class Inspection:
             await asyncio.gather(*map(self._look_once, contents[start : start + _AT_ONCE]))
 
     async def _look_at_kept(self, contents: Sequence[Sequence[ManifestFileSchema]]) -> None:
+        if not contents:
+            return
         async with self._alone:
             await in_thread(lambda: self._look_here(contents))
 

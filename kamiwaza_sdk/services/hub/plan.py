@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from kamiwaza_sdk._validation import validated_together
+from kamiwaza_sdk._validation import constructed
 from kamiwaza_sdk.formats.exceptions import UnknownVariantException
 from kamiwaza_sdk.formats.kinds import named_format
 from kamiwaza_sdk.formats.layouts.choices import files_of_variant, first_files, loaded_files
@@ -33,6 +33,7 @@ _MOST_REQUESTS_OF_MANY: Final = 2
 _MOST_TEXTS: Final = 8
 #: Of how many variants headers are read where there is no default.
 _MOST_WITHOUT_DEFAULT: Final = 2
+_FIELDS: Final = set(PlanFileSchema.model_fields)
 _NOT_THERE: Final = "is not there, and the variant can be loaded without it"
 
 
@@ -87,7 +88,8 @@ def of_variant(
 
 def _here(files: Sequence[ManifestFileSchema], storage: StorageService) -> dict[str, Path]:
     """Return where those files lie that are on this machine. Blocks."""
-    here = {file.path: file.local for file in files if file.local is not None}
+    local = [file for file in files if file.url.startswith("file://")]
+    here = {file.path: place for file in local if (place := file.local) is not None}
     return here | {path: blob.path for path, blob in KeptFiles(storage).certain(files).items()}
 
 
@@ -176,18 +178,20 @@ class _Planning:
 
         Of few files those of other variants follow, but for GGUF, whose headers are long.
         """
-        layout = await asyncio.to_thread(lambda: self._inspection.findings.layout)
+        layout, others = await asyncio.to_thread(self._layout)
         default = None if layout.default is None else layout.variant(layout.default)
         largest = sorted(layout.variants, key=lambda one: (-(one.size or 0), one.name))
         for variant in [default] if default is not None else largest[:_MOST_WITHOUT_DEFAULT]:
             await self._look_into(variant)
-        await self._inspection.look_into(await asyncio.to_thread(self._others, layout))
+        await self._inspection.look_into(others)
 
-    def _others(self, layout: LayoutSchema) -> list[ManifestFileSchema]:
+    def _layout(self) -> tuple[LayoutSchema, list[ManifestFileSchema]]:
+        """Return the layout, and the files to look into besides its default."""
+        layout = self._inspection.findings.layout
         weights = [file for file in self._manifest.files if self._kinds[file.path]]
         left = {path for one in layout.variants if one.format == "gguf" for path in one.files}
         few = len(self._manifest.files) <= _MANY_FILES
-        return [file for file in weights if file.path in self._kept or (few and file.path not in left)]
+        return layout, [file for file in weights if file.path in self._kept or (few and file.path not in left)]
 
     def _brought(self, choice: Choice) -> tuple[ManifestFileSchema, ...]:
         """Return the files of a choice; what goes with any of them stays."""
@@ -206,7 +210,7 @@ class _Planning:
         chooser = self._chooser()
         described = findings.described(None if choice is None else choice.variant.name)
         same = {other.path: names[0].path for names in by_content(sized) for other in names[1:]}
-        known = tuple(validated_together(PlanFileSchema, [self._row(file, same.get(file.path)) for file in sized]))
+        known = self._files(sized, same)
         details = described.model_copy(update={"formats": _formats(known)})
         faults = findings.faults
         settled = chooser.settled(choice)
@@ -223,12 +227,30 @@ class _Planning:
             faults=tuple(faults[file.path] for file in known if file.path in faults),
         )
 
-    def _row(self, file: ManifestFileSchema, same_as: str | None) -> dict[str, object]:
-        findings, path = self._inspection.findings, file.path
-        row: dict[str, object] = {"path": path, "size": file.size, "kept": path in self._kept, "same_as": same_as}
-        if not findings.tells_of(path):
-            return row | {"format": self._kinds[path]}
-        return row | {
+    def _files(self, files: Iterable[ManifestFileSchema], same: Mapping[str, str]) -> tuple[PlanFileSchema, ...]:
+        """Return what is known of files: of most their names, and whether they are kept."""
+        told, kept, kinds = self._inspection.findings.told_of(), self._kept, self._kinds
+        found = list[PlanFileSchema]()
+        for file in files:
+            path = file.path
+            fields: dict[str, object] = {
+                "path": path,
+                "size": file.size,
+                "kept": path in kept,
+                "same_as": same.get(path),
+                "format": kinds[path],
+                "dtype": None,
+                "verdict": None,
+                "problem": None,
+            }
+            if path in told:
+                fields |= self._told(path)
+            found.append(constructed(PlanFileSchema, fields, _FIELDS))
+        return tuple(found)
+
+    def _told(self, path: str) -> dict[str, object]:
+        findings = self._inspection.findings
+        return {
             "format": findings.format(path),
             "dtype": findings.dtype(path),
             "verdict": findings.verdict(path),

@@ -462,7 +462,10 @@ class HubService:
         config, downloads = await self._settings()
         async with nullcontext() if downloads is self._downloads else downloads:
             context = SourceContext(config=config, downloads=downloads, storage=self.storage)
-            yield _Opened(downloads, context)
+            try:
+                yield _Opened(downloads, context)
+            finally:
+                await context._settle()
 
     async def _settings(self) -> "tuple[HubConfig, DownloadService]":
         """Return the settings, read off the event loop with the first call, and what requests go through."""

@@ -23,7 +23,7 @@ from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, Manif
 from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
 from kamiwaza_sdk.services.hub.selection import Selection, patterns
 from kamiwaza_sdk.services.hub.sources.local import check_inside, in_thread, resolve_path
-from kamiwaza_sdk.services.hub.sources.protocol import SourceContext, source_for
+from kamiwaza_sdk.services.hub.sources.protocol import SourceContext, loaded_source, source_for
 from kamiwaza_sdk.services.hub.sources.versions import RegisteredVersion, is_registered, resolve_version
 from kamiwaza_sdk.services.hub.sources.web import resolve_urls
 
@@ -67,7 +67,9 @@ async def _resolve_address(source: str, context: SourceContext, selection: Selec
     reference = f"{scheme}{source[len(scheme) :]}"
     if scheme == "file":
         return await in_thread(lambda: resolve_path(path_of(reference), selection))
-    model_source = await asyncio.to_thread(source_for, scheme, address=source)
+    model_source = loaded_source(scheme)
+    if model_source is None:
+        model_source = await asyncio.to_thread(source_for, scheme, address=source)
     manifest: object = await model_source.resolve(reference, context)
     if not isinstance(manifest, ManifestSchema):
         kind = type(manifest).__name__
@@ -124,16 +126,19 @@ def _of_wrong_kind(source: object) -> InvalidInputException:
 
 def content_of(file: ManifestFileSchema) -> Hashable:
     """Return what two files have in common only if their bytes are the same, or else what no other file has."""
-    if file.has_digest:
-        return file.sha256, file.git_blob_id, file.size
-    return file.path
+    sha256, blob_id = file.sha256, file.git_blob_id
+    return file.path if sha256 is blob_id is None else (sha256, blob_id, file.size)
 
 
 def by_content(files: Iterable[ManifestFileSchema]) -> list[list[ManifestFileSchema]]:
     """Return the files of each content together, what is on this machine first; hard links are one content. Blocks."""
     groups = dict[Hashable, list[ManifestFileSchema]]()
-    for file in sorted(files, key=lambda file: file.scheme != "file"):
-        key = content_of(file) if file.has_digest else _place_of(file) or file.path
+    here, there = list[ManifestFileSchema](), list[ManifestFileSchema]()
+    for file in files:
+        (here if file.url.startswith("file://") else there).append(file)
+    for file in (*here, *there):
+        content = content_of(file)
+        key = _place_of(file) or content if content is file.path else content
         groups.setdefault(key, []).append(file)
     return list(groups.values())
 
@@ -186,10 +191,12 @@ def with_digests(
                 "sha256", f"is one digest for {len(files)} files; give a mapping from path to digest"
             )
         digests = {file.path: digests for file in files}
-    elif unused := sorted((digests or {}).keys() - {file.path for file in files}):
+    elif not digests:
+        return tuple(files)
+    elif unused := sorted(digests.keys() - {file.path for file in files}):
         paths = ", ".join(map(ascii, unused))
         raise InvalidInputException("sha256", f"names {paths}, which the source has not; give paths that it has")
-    return tuple(_with_digest(file, (digests or {}).get(file.path)) for file in files)
+    return tuple(_with_digest(file, digests.get(file.path)) for file in files)
 
 
 def _with_digest(file: ManifestFileSchema, digest: str | None) -> ManifestFileSchema:

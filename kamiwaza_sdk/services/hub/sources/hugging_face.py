@@ -10,13 +10,14 @@ import logging
 import re
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Required, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from kamiwaza_sdk._addresses import redact_text
-from kamiwaza_sdk._validation import Sha256, check_text, shown, validated_together
+from kamiwaza_sdk._validation import MAX_SIZE, check_path, check_sha256, check_text, constructed, shown
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.formats.licences import all_of
 from kamiwaza_sdk.services.hub.addresses import HuggingFaceReference, suggested
@@ -107,20 +108,20 @@ class Info(Described):
     sha: str = Field(pattern=r"^[0-9a-f]{40}$")
 
 
-class _Lfs(BaseModel):
-    oid: Sha256
-    size: int = Field(ge=0)
+class _Lfs(TypedDict):
+    oid: Annotated[str, Field(pattern=r"^(?:sha256:)?[0-9A-Fa-f]{64}$")]
+    size: Annotated[int, Field(ge=0, le=MAX_SIZE)]
 
 
-class Entry(BaseModel):
-    """A file or directory in a listing."""
+class _Entry(TypedDict, total=False):
+    """A file or directory in a listing: a dictionary, as there are so many."""
 
-    type: str
-    path: str
-    size: int = Field(default=0, ge=0)
-    oid: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
-    lfs: _Lfs | None = None
-    xet_hash: str | None = Field(default=None, alias="xetHash")
+    type: Required[str]
+    path: Required[str]
+    size: Annotated[int, Field(ge=0, le=MAX_SIZE)]
+    oid: Annotated[str | None, Field(pattern=r"^[0-9a-f]{40}$")]
+    lfs: _Lfs | None
+    xetHash: str | None
 
 
 def parsed(kind: TypeAdapter[_T], response: "ResponseSchema", *, url: str, what: str) -> _T:
@@ -248,12 +249,16 @@ _logger: Final = logging.getLogger(__name__)
 MAX_ENTRIES: Final = 100_000
 #: What is told of a repository: its hundred thousand files take less.
 _MAX_INFO: Final = 8 * 1024**2
+#: What takes less time to read than a thread takes to begin.
+_SMALL: Final = 16 * 1024
 _HUGGING_FACE: Final = "https://huggingface.co"
 #: What stands in a URL as it is.
 _UNQUOTED: Final = re.compile(r"[A-Za-z0-9_./-]*")
 _INFO: Final = TypeAdapter(Info)
+#: What is known of a file in a listing.
+_FIELDS: Final = {"path", "url", "size", "sha256", "git_blob_id"}
 #: Of what is wrong, the first thing is told: an error for each of millions of entries would take gigabytes.
-_TREE: Final = TypeAdapter(Annotated[list[Entry], FailFast()])
+_TREE: Final = TypeAdapter(Annotated[list[_Entry], FailFast()])
 
 
 class HuggingFaceSource:
@@ -283,8 +288,7 @@ class HuggingFaceSource:
             _logger.warning("%s was renamed to %s, which is brought", wanted.repository, actual.repository)
         pinned = actual.at(info.sha)
         files = await _files(pinned, context)
-        made = partial(manifest_of, pinned, files, endpoint, licence=info.license, task=info.task, info=info)
-        manifest = await asyncio.to_thread(made)
+        manifest = manifest_of(pinned, files, endpoint, licence=info.license, task=info.task, info=info)
         await context.remember({_key(name, endpoint) for name in (wanted, wanted.at(info.sha), pinned)}, manifest)
         return manifest
 
@@ -302,7 +306,8 @@ async def _info(wanted: HuggingFaceReference, context: SourceContext) -> tuple[I
     url = f"{context.config.hf_endpoint}/api/{wanted.kind}/{wanted.name}/revision/{quote(wanted.revision, safe='')}"
     response = await context.get(url, max_size=_MAX_INFO)
     _refuse_unless_answered(response, wanted, url, context)
-    info = await asyncio.to_thread(parsed, _INFO, response, url=url, what="description of a repository")
+    reading = partial(parsed, _INFO, response, url=url, what="description of a repository")
+    info = reading() if len(response.body) <= _SMALL else await asyncio.to_thread(reading)
     return info, described_by(info, wanted, response, url=url)
 
 
@@ -334,25 +339,32 @@ def _refuse_unless_answered(
 def _add(files: dict[str, ManifestFileSchema], page: "ResponseSchema", base: str, *, url: str, most: int) -> int:
     """Add the files of a page, unless it has more entries than it may, and return how many those are. Blocks."""
     entries = parsed_list(_TREE, page, url=url, what="listing of files", most=most)
-    rows = [_row(entry, base) for entry in entries if entry.type == "file"] if len(entries) <= most else []
     try:
-        found = validated_together(ManifestFileSchema, rows)
+        for entry in entries if len(entries) <= most else ():
+            if entry["type"] == "file":
+                path = check_path(entry["path"])
+                if path in files:
+                    raise InvalidAnswerException(url=redact_text(url), reason=f"lists {path!a} twice")
+                files[path] = _file(entry, path, base)
     except InvalidInputException as error:
         raise InvalidAnswerException(url=redact_text(url), reason=f"lists what cannot be kept: {error}") from error
-    for file in found:
-        if file.path in files:
-            raise InvalidAnswerException(url=redact_text(url), reason=f"lists {file.path!a} twice")
-        files[file.path] = file
     return len(entries)
 
 
-def _row(entry: Entry, base: str) -> dict[str, object]:
-    path, lfs = entry.path, entry.lfs
-    url = f"{base}/{path if _UNQUOTED.fullmatch(path) else quote(path, errors='surrogatepass')}"
-    if lfs is not None:
-        return {"path": path, "url": url, "size": lfs.size, "sha256": lfs.oid}
-    # What Xet has chunked is no blob of git's; by its plain route it comes whole all the same.
-    return {"path": path, "url": url, "size": entry.size, "git_blob_id": entry.oid if entry.xet_hash is None else None}
+def _file(entry: _Entry, path: str, base: str) -> ManifestFileSchema:
+    """Return the file of an entry, of which all but a digest was checked."""
+    lfs = entry.get("lfs")
+    fields: dict[str, object] = {
+        "path": path,
+        "url": f"{base}/{path if _UNQUOTED.fullmatch(path) else quote(path, errors='surrogatepass')}",
+        "size": entry.get("size", 0) if lfs is None else lfs["size"],
+        "sha256": None if lfs is None else check_sha256(lfs["oid"]),
+        # What Xet has chunked is no blob of git's; by its plain route it comes whole all the same.
+        "git_blob_id": entry.get("oid") if lfs is None and entry.get("xetHash") is None else None,
+        "etag": None,
+        "inside": None,
+    }
+    return constructed(ManifestFileSchema, fields, _FIELDS)
 
 
 def manifest_of(

@@ -6,6 +6,7 @@ packages. A source gets HTTP as the library does it, the configuration, and a ca
 
 import asyncio
 import re
+import sys
 from collections.abc import AsyncIterator
 from functools import cache
 from http import HTTPStatus
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 from urllib.parse import unquote, urljoin, urlsplit
 
 from kamiwaza_sdk._addresses import redact_text
-from kamiwaza_sdk._tasks import thread_to_its_end
+from kamiwaza_sdk._tasks import settled, thread_to_its_end
 from kamiwaza_sdk.services.hub.addresses import redacted
 from kamiwaza_sdk.services.hub.cache import KnownManifests
 from kamiwaza_sdk.services.hub.config import HubConfig
@@ -63,6 +64,7 @@ class SourceContext:
         self._downloads = downloads
         self.storage: StorageService = storage
         self._manifests = KnownManifests(storage)
+        self._pending = list[asyncio.Task[None]]()
 
     @property
     def offline(self) -> bool:
@@ -139,12 +141,24 @@ class SourceContext:
     async def remember(self, reference: "str | Iterable[str]", manifest: ManifestSchema) -> None:
         """Keep a manifest beside the store, for `recall`, in place of what was kept for this reference.
 
+        It is written while the call goes on, and is there when the call ends.
+
         Args:
             reference: Whatever identifies it, with its hub, for whoever asks again; or several that do.
             manifest: It is kept as it is: without secrets, please.
         """
         references = (reference,) if isinstance(reference, str) else (*reference,)
-        await thread_to_its_end(lambda: self._manifests.put(references, manifest))
+        put = thread_to_its_end(lambda: self._manifests.put(references, manifest))
+        self._pending.append(asyncio.ensure_future(put))
+
+    async def _settle(self) -> None:
+        """Wait for what is to be remembered, whatever happens."""
+        while self._pending:
+            task = self._pending.pop()
+            cancelled = await settled(task)
+            if cancelled is not None:
+                raise cancelled
+            task.result()
 
     async def recall(self, reference: str) -> ManifestSchema:
         """Return the manifest that was remembered last by this reference.
@@ -155,6 +169,7 @@ class SourceContext:
         Raises:
             OfflineException: None was.
         """
+        await self._settle()
         manifest = await asyncio.to_thread(self._manifests.get, reference)
         if manifest is None:
             raise OfflineException(source=redact_text(reference))
@@ -253,6 +268,12 @@ _OWN: Final = {
     "ollama": ("kamiwaza_sdk.services.hub.sources.ollama", "OllamaSource"),
     "s3": ("kamiwaza_sdk.services.hub.sources.object_storage", "ObjectStorageSource"),
 }
+
+
+def loaded_source(scheme: str) -> ModelSource | None:
+    """Return what resolves addresses of a scheme, if it is one of ours, and loaded: that takes no time."""
+    own = _OWN.get(scheme)
+    return _own(*own) if own is not None and own[0] in sys.modules else None
 
 
 def source_for(scheme: str, *, address: str) -> ModelSource:
