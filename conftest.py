@@ -12,6 +12,7 @@ import os
 import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, chdir
+from datetime import timedelta
 from doctest import DocTest
 from functools import cached_property, partial
 from importlib import import_module
@@ -35,14 +36,22 @@ import kamiwaza_sdk
 from kamiwaza_sdk._names import PUBLIC
 
 if TYPE_CHECKING:
-    from kamiwaza_sdk import AsyncModelService, Fetched, HubService, ModelSchema, ModelService, ModelVersionSchema
+    from kamiwaza_sdk import (
+        AsyncModelService,
+        Fetched,
+        HubService,
+        ModelSchema,
+        ModelService,
+        ModelVersionSchema,
+        StorageService,
+    )
     from kamiwaza_sdk.testing import FaultyServer, HuggingFaceServer
 
 #: It needs MLflow, in an environment of its own.
 collect_ignore: Final = ["docs/comparison_mlflow.py"]
 
 #: What docstrings name besides what is public, and what a `World` has.
-IMPORTED: Final = {"asyncio": asyncio, "AsyncSession": AsyncSession, "Session": Session}
+IMPORTED: Final = {"asyncio": asyncio, "AsyncSession": AsyncSession, "Session": Session, "timedelta": timedelta}
 
 
 #: Of variables that say whose settings hold: ours, and those of the tools that we go by.
@@ -183,6 +192,18 @@ class World(ExitStack):
         engine = kamiwaza_sdk.create_engine("sqlite://")
         kamiwaza_sdk.setup_database(engine)
         return engine
+
+    @cached_property
+    def file_engine(self) -> Engine:
+        """An engine of an empty registry in a file of its own."""
+        engine = kamiwaza_sdk.create_engine("sqlite:///file.db")
+        kamiwaza_sdk.setup_database(engine)
+        return engine
+
+    @cached_property
+    def storage(self) -> "StorageService":
+        """The store that everything goes into by default."""
+        return kamiwaza_sdk.StorageService()
 
     @cached_property
     def async_engine(self) -> AsyncEngine:

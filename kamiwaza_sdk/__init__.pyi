@@ -69,6 +69,7 @@ from kamiwaza_sdk.services.model.exceptions import BulkException as BulkExceptio
 from kamiwaza_sdk.services.model.exceptions import DatabaseBusyException as DatabaseBusyException
 from kamiwaza_sdk.services.model.exceptions import DatabaseConnectionException as DatabaseConnectionException
 from kamiwaza_sdk.services.model.exceptions import DatabaseException as DatabaseException
+from kamiwaza_sdk.services.model.exceptions import DatabaseNotAskedException as DatabaseNotAskedException
 from kamiwaza_sdk.services.model.exceptions import DatabaseNotReadyException as DatabaseNotReadyException
 from kamiwaza_sdk.services.model.exceptions import DatabaseRefusedException as DatabaseRefusedException
 from kamiwaza_sdk.services.model.exceptions import DatabaseTooNewException as DatabaseTooNewException
@@ -111,6 +112,8 @@ from kamiwaza_sdk.services.model.schemas.version import ModelFileSchema as Model
 from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema as ModelVersionSchema
 from kamiwaza_sdk.services.model.schemas.version import UpdateVersion as UpdateVersion
 from kamiwaza_sdk.services.model.services import ModelService as ModelService
+from kamiwaza_sdk.services.model.store.cleanup import clean_up as clean_up
+from kamiwaza_sdk.services.model.store.cleanup import plan_cleanup as plan_cleanup
 from kamiwaza_sdk.services.storage.config import StorageConfig as StorageConfig
 from kamiwaza_sdk.services.storage.exceptions import BlobCorruptException as BlobCorruptException
 from kamiwaza_sdk.services.storage.exceptions import BlobNotFoundException as BlobNotFoundException
@@ -152,6 +155,7 @@ __all__ = [
     "DatabaseBusyException",
     "DatabaseConnectionException",
     "DatabaseException",
+    "DatabaseNotAskedException",
     "DatabaseNotReadyException",
     "DatabaseRefusedException",
     "DatabaseTooNewException",
@@ -241,6 +245,7 @@ __all__ = [
     "ViolationSchema",
     "adopt",
     "check_database",
+    "clean_up",
     "create_async_engine",
     "create_engine",
     "estimate_memory",
@@ -248,6 +253,7 @@ __all__ = [
     "inspect_directory",
     "inspect_file",
     "migrations",
+    "plan_cleanup",
     "plot_lineage",
     "plot_memory",
     "search",

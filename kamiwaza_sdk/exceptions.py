@@ -39,6 +39,7 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
     ├── AsyncioRequiredException (RuntimeError)
     ├── ConfigurationException (ValueError)
     ├── MissingDependencyException (ImportError)
+    ├── DatabaseNotAskedException
     ├── DatabaseException
     │   ├── DatabaseBusyException
     │   ├── DatabaseConnectionException

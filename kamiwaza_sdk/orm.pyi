@@ -8,9 +8,11 @@ from kamiwaza_sdk.services.model.models import DBModelDocument as DBModelDocumen
 from kamiwaza_sdk.services.model.models import DBModelEvent as DBModelEvent
 from kamiwaza_sdk.services.model.models import DBModelFile as DBModelFile
 from kamiwaza_sdk.services.model.models import DBModelLineage as DBModelLineage
+from kamiwaza_sdk.services.model.models import DBModelPin as DBModelPin
 from kamiwaza_sdk.services.model.models import DBModelTag as DBModelTag
 from kamiwaza_sdk.services.model.models import DBModelVersion as DBModelVersion
 from kamiwaza_sdk.services.model.models import DBModelVersionTag as DBModelVersionTag
+from kamiwaza_sdk.services.model.models import DBRegistry as DBRegistry
 
 __all__ = [
     "DBBase",
@@ -21,7 +23,9 @@ __all__ = [
     "DBModelEvent",
     "DBModelFile",
     "DBModelLineage",
+    "DBModelPin",
     "DBModelTag",
     "DBModelVersion",
     "DBModelVersionTag",
+    "DBRegistry",
 ]

@@ -13,6 +13,11 @@ from kamiwaza_sdk.services.hub.services import RepositorySort as RepositorySort
 from kamiwaza_sdk.services.hub.services import Source as Source
 from kamiwaza_sdk.services.hub.sources.versions import RegisteredVersion as RegisteredVersion
 from kamiwaza_sdk.services.model.registry.bulk import OnConflict as OnConflict
+from kamiwaza_sdk.services.model.schemas.cleanup import CleanupBlobSchema as CleanupBlobSchema
+from kamiwaza_sdk.services.model.schemas.cleanup import CleanupPlanSchema as CleanupPlanSchema
+from kamiwaza_sdk.services.model.schemas.cleanup import CleanupResultSchema as CleanupResultSchema
+from kamiwaza_sdk.services.model.schemas.cleanup import CountSchema as CountSchema
+from kamiwaza_sdk.services.model.schemas.cleanup import KeptReason as KeptReason
 from kamiwaza_sdk.services.model.schemas.config import EventKind as EventKind
 from kamiwaza_sdk.services.model.schemas.model import LatestVersionSchema as LatestVersionSchema
 from kamiwaza_sdk.services.model.schemas.version import ParentSchema as ParentSchema
@@ -34,6 +39,10 @@ __all__ = [
     "AdoptedBy",
     "AdoptedFile",
     "AttemptCallback",
+    "CleanupBlobSchema",
+    "CleanupPlanSchema",
+    "CleanupResultSchema",
+    "CountSchema",
     "DownloadAttempt",
     "DownloadOutcome",
     "DownloadProgress",
@@ -41,6 +50,7 @@ __all__ = [
     "FileEntry",
     "FileFaultSchema",
     "HasFiles",
+    "KeptReason",
     "LatestVersionSchema",
     "LeftoverSchema",
     "ModelSort",

@@ -3,7 +3,7 @@
 A host that keeps one lineage calls `upgrade` in a revision of its own::
 
     def upgrade() -> None:
-        kamiwaza_sdk.migrations.upgrade(op.get_bind(), to="0003")
+        kamiwaza_sdk.migrations.upgrade(op.get_bind(), to="0004")
 
 and tells ``--autogenerate`` in its ``env.py`` to leave our tables alone::
 
@@ -23,7 +23,7 @@ from kamiwaza_sdk.services.model.exceptions import DatabaseTooNewException, Data
 __all__ = ["REVISIONS", "TABLES", "current_revision", "downgrade", "include_name", "upgrade"]
 
 #: Every schema version, oldest first.
-REVISIONS: Final = ("0001", "0002", "0003")
+REVISIONS: Final = ("0001", "0002", "0003", "0004")
 
 #: Every table of ours, of whatever schema version and database. On SQLite, a virtual table keeps itself in others.
 TABLES: Final = frozenset(
@@ -36,6 +36,7 @@ TABLES: Final = frozenset(
         "kamiwaza_model_event",
         "kamiwaza_model_file",
         "kamiwaza_model_lineage",
+        "kamiwaza_model_pin",
         "kamiwaza_model_search",
         "kamiwaza_model_search_config",
         "kamiwaza_model_search_data",
@@ -43,6 +44,7 @@ TABLES: Final = frozenset(
         "kamiwaza_model_tag",
         "kamiwaza_model_version",
         "kamiwaza_model_version_tag",
+        "kamiwaza_registry",
     }
 )
 
@@ -64,7 +66,7 @@ def current_revision(connection: Connection) -> str | None:
     Example:
         >>> with engine.connect() as connection:
         ...     current_revision(connection)
-        '0003'
+        '0004'
     """
     if not isinstance(connection, Connection):  # Alembic's offline mode has none
         reason = f"must be a connection, not {type(connection).__name__}; run without --sql: what is there is looked at"
@@ -93,7 +95,7 @@ def upgrade(connection: Connection, *, to: str = REVISIONS[-1]) -> None:
 
     Example:
         >>> with engine.begin() as connection:
-        ...     upgrade(connection, to="0003")
+        ...     upgrade(connection, to="0004")
     """
     done = _position(current_revision(connection))
     for revision in REVISIONS[done : _position(to)]:

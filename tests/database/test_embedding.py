@@ -87,7 +87,12 @@ def host(empty_url: str) -> Iterator[Engine]:
 def write_revisions(directory: Path) -> None:
     """Write the host's revisions that create and upgrade our tables."""
     versions = directory / "lineage" / "versions"
-    steps = (("a1", None, "0001", None), ("a2", "a1", "0002", "0001"), ("a3", "a2", "0003", "0002"))
+    steps = (
+        ("a1", None, "0001", None),
+        ("a2", "a1", "0002", "0001"),
+        ("a3", "a2", "0003", "0002"),
+        ("a4", "a3", "0004", "0003"),
+    )
     for revision, down_revision, to, back_to in steps:
         code = REVISION.format(revision=revision, down_revision=down_revision, to=to, back_to=back_to)
         (versions / f"{revision}_registry.py").write_text(code)

@@ -155,10 +155,10 @@ def test_a_database_from_a_newer_version_is_refused_and_not_touched(engine: Engi
     for call in (setup_database, check_database):
         with pytest.raises(
             DatabaseTooNewException,
-            match="schema version 9999, which this library does not know: its newest is 0003; upgrade",
+            match="schema version 9999, which this library does not know: its newest is 0004; upgrade",
         ) as refused:
             call(engine)
-        assert (refused.value.revision, refused.value.known) == ("9999", "0003")
+        assert (refused.value.revision, refused.value.known) == ("9999", "0004")
     assert set(inspect(engine).get_table_names()) == our_tables(engine)
 
 

@@ -3,13 +3,14 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from kamiwaza_sdk._tasks import running_loop
 from kamiwaza_sdk._validation import check_given
+from kamiwaza_sdk.exceptions import ConfigurationException, InvalidInputException
 from kamiwaza_sdk.formats.schemas import Runtime
 from kamiwaza_sdk.services.download.exceptions import DownloadStatusException
 from kamiwaza_sdk.services.hub.adopters import adopt_all, resolve_cached
@@ -28,6 +29,7 @@ from kamiwaza_sdk.services.hub.sources.local import in_thread
 from kamiwaza_sdk.services.hub.sources.protocol import SourceContext
 from kamiwaza_sdk.services.hub.sources.versions import is_registered, name_of
 from kamiwaza_sdk.services.hub.variants import Question
+from kamiwaza_sdk.services.storage.exceptions import StorageException
 from kamiwaza_sdk.services.storage.services import StorageService
 
 if TYPE_CHECKING:
@@ -421,7 +423,7 @@ class HubService:
                 progress=progress,
             )
             fetched = await _brought(source, fetching)
-        return await in_thread(lambda: with_details(fetched, self.storage))
+        return await in_thread(lambda: _leased(with_details(fetched, self.storage), self.storage))
 
     async def adopt(
         self,
@@ -454,7 +456,7 @@ class HubService:
         if question.variant is not None:
             manifest = await in_thread(lambda: of_variant(manifest, variant, missing=found.missing))
         adopted = await adopt_all(manifest, self.storage)
-        return await in_thread(lambda: with_details(adopted, self.storage))
+        return await in_thread(lambda: _leased(with_details(adopted, self.storage), self.storage))
 
     @asynccontextmanager
     async def _opened(self) -> "AsyncIterator[_Opened]":
@@ -488,6 +490,18 @@ class _Opened:
 
     downloads: "DownloadService"
     context: SourceContext
+
+
+_Result = TypeVar("_Result", bound=Fetched)
+
+
+def _leased(fetched: _Result, storage: StorageService) -> _Result:
+    """Return what was fetched, with the store that has it and what keeps it from a clean-up for a while. Blocks."""
+    lease: str | None = None
+    with suppress(StorageException, ConfigurationException, InvalidInputException):
+        # It may be wanted for no time, or nothing can be written there: it is a convenience.
+        lease = storage.lease(file.sha256 for file in fetched.files)
+    return fetched.model_copy(update={"store": storage.id, "lease": lease})
 
 
 async def _brought(source: Source, fetching: Fetching) -> Fetched:

@@ -577,9 +577,15 @@ class AsyncModelService(AsyncCalls):
             >>> await models.register(fetched, name="tiny") == await models.register(fetched, name="tiny")
             True
         """
-        fetched, violations = await self._in_thread(self._transfers.examine, fetched, policy)
+        fetched, violations, storage = await self._in_thread(self._transfers.examine, fetched, policy)
         return await self._call(
-            ModelService._register, fetched, name=name, version=version, violations=violations, force=force
+            ModelService._register,
+            fetched,
+            name=name,
+            version=version,
+            violations=violations,
+            storage=storage,
+            force=force,
         )
 
     async def pull_model(
@@ -616,9 +622,15 @@ class AsyncModelService(AsyncCalls):
             policy=policy,
             force=force,
         )
-        fetched, violations = await asyncio.to_thread(self._transfers.examine, fetched, policy)
+        fetched, violations, storage = await asyncio.to_thread(self._transfers.examine, fetched, policy)
         return await self._call(
-            ModelService._register, fetched, name=name, version=version, violations=violations, force=force
+            ModelService._register,
+            fetched,
+            name=name,
+            version=version,
+            violations=violations,
+            storage=storage,
+            force=force,
         )
 
     async def download_model(self, url: str) -> bytes:

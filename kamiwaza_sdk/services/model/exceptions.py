@@ -1,5 +1,7 @@
 """Exceptions of the registry and its database. The whole tree is drawn in `kamiwaza_sdk.exceptions`."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 from uuid import UUID
 
@@ -12,6 +14,7 @@ from kamiwaza_sdk.exceptions import (
     ServiceException,
 )
 from kamiwaza_sdk.services.model.schemas.model import BulkResult
+from kamiwaza_sdk.services.storage.schemas import StoreDatabaseSchema
 
 
 class RevisionConflictException(ConflictException):
@@ -128,6 +131,24 @@ class InvalidFilterException(InvalidInputException):
     def __init__(self, place: str, reason: str) -> None:
         super().__init__(f"filter.{place}" if place else "filter", reason)
         self.place = place
+
+
+class DatabaseNotAskedException(ServiceException):
+    """A store may hold what registries refer to that were not asked. Nothing was removed.
+
+    Attributes:
+        path: The directory of the store.
+        databases: Those that were not among what was given.
+    """
+
+    def __init__(self, *, path: Path, databases: Sequence[StoreDatabaseSchema]) -> None:
+        named = ", ".join(f"{database.name} ({database.id})" for database in databases)
+        super().__init__(
+            f"the store at {path} may hold what {named} refers to, which is not among databases=[…]: give its engine "
+            "too, or, where it is gone for good, storage.forget_database(id)"
+        )
+        self.path = path
+        self.databases = tuple(databases)
 
 
 class OpenTransactionException(ServiceException):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.schemas.results import Fetched
     from kamiwaza_sdk.services.hub.services import HubService, Source
     from kamiwaza_sdk.services.model.config import ServiceConfig
+    from kamiwaza_sdk.services.storage.services import StorageService
 
 
 class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
@@ -84,6 +85,10 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
         their names promise, such as Git LFS pointers and web pages, make it ``failed`` without any policy, by the rule
         ``content``, which goes by their bytes where those are in the store, else by `Fetched.faults`.
 
+        Where the store at hand is the one that has what was fetched (`Fetched.store`), each file is looked at after its
+        row is written, so that no clean-up can take it: the concept page says how. What was fetched elsewhere, or into
+        another store than the hub's, is not looked at.
+
         Args:
             fetched: What `fetch` returned, here or elsewhere.
             name: The model's name. Default: the one that the source suggests.
@@ -100,6 +105,9 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
             ModelAlreadyExistsException: The name belongs to a deleted model.
             VersionAlreadyExistsException: The label is taken, or these files have another one.
             ModelTooLargeException: The files have more bytes than ``max_model_size``.
+            BlobNotFoundException: The store has lost a file since it was fetched. Fetch it again.
+            BlobCorruptException: A file in the store was damaged since. Fetch it again.
+            StoragePermissionException: This user may not note the database in the store.
             InvalidInputException: The name or the label cannot be kept; or there are no files, or over 10,000, or an
                 argument is of a wrong kind.
             DatabaseException: The database could not do it.
@@ -108,8 +116,8 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
             >>> models.register(fetched, name="tiny") == models.register(fetched, name="tiny")
             True
         """
-        fetched, violations = self._transfers.examine(fetched, policy)
-        return self._register(fetched, name=name, version=version, violations=violations, force=force)
+        fetched, violations, storage = self._transfers.examine(fetched, policy)
+        return self._register(fetched, name=name, version=version, violations=violations, storage=storage, force=force)
 
     async def pull_model(
         self,
@@ -168,8 +176,8 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
             policy=policy,
             force=force,
         )
-        fetched, violations = await asyncio.to_thread(self._transfers.examine, fetched, policy)
-        return self._register(fetched, name=name, version=version, violations=violations, force=force)
+        fetched, violations, storage = await asyncio.to_thread(self._transfers.examine, fetched, policy)
+        return self._register(fetched, name=name, version=version, violations=violations, storage=storage, force=force)
 
     async def download_model(self, url: str) -> bytes:
         """Return the body of a URL. For what fits in memory; `pull_model` is for everything else.
@@ -195,6 +203,7 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
         name: str | None,
         version: str | None,
         violations: "tuple[ViolationSchema, ...] | None",
+        storage: "StorageService | None",
         force: bool,
     ) -> ModelVersionSchema:
         """Register what was examined already."""
@@ -205,5 +214,6 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
             version=version,
             max_size=self._transfers.config().max_model_size,
             violations=violations,
+            storage=storage,
             force=force,
         )

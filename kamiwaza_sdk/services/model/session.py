@@ -268,7 +268,7 @@ def atomic(db: Session) -> Iterator[Connection]:
 def _set_savepoint(connection: Connection) -> None:
     refuse_autocommit(connection)
     try:
-        _begin(connection)
+        begin_writing(connection)
         connection.exec_driver_sql(f"SAVEPOINT {_SAVEPOINT}")
     except DBAPIError as error:
         raise_service_error(error)
@@ -349,7 +349,7 @@ def _refuse_commit(db: Session) -> None:
     db.info[_LOST] = None
 
 
-def _begin(connection: Connection) -> None:
+def begin_writing(connection: Connection) -> None:
     """Have SQLite's lock for writing, before anything is read: after that SQLite would not wait for it."""
     if connection.dialect.name != "sqlite":
         return

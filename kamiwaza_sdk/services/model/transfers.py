@@ -8,6 +8,7 @@ from kamiwaza_sdk._validation import check_name, revalidated
 from kamiwaza_sdk.services.model.exceptions import OpenTransactionException
 from kamiwaza_sdk.services.model.registry.versions import check_fetched
 from kamiwaza_sdk.services.model.schemas.version import check_version_label
+from kamiwaza_sdk.services.model.store.registration import store_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -81,22 +82,24 @@ class Transfers:
 
     def examine(
         self, fetched: "Fetched", policy: "Policy | None"
-    ) -> "tuple[Fetched, tuple[ViolationSchema, ...] | None]":
-        """Return what was fetched, validated once more, and what speaks against its bytes in the store. Blocks.
+    ) -> "tuple[Fetched, tuple[ViolationSchema, ...] | None, StorageService | None]":
+        """Return what was fetched, validated once more, what speaks against its bytes, and the store that has them.
 
-        That is `None` where nothing does and there is no policy. That a file is not what its name promises needs none.
+        What speaks against it is `None` where nothing does and there is no policy; that a file is not what its name
+        promises needs none. The store is `None` where it is another than the one at hand. Blocks.
         """
         self.config()  # here, where it may block: the registration needs it
         fetched = check_fetched(fetched)
         storage: StorageService | None = getattr(self._some_hub(), "storage", None)  # a host's stand-in may have none
         content = _content(fetched, storage)
         if policy is None:
-            return fetched, content or None
+            return fetched, content or None, store_of(fetched, storage)
         from kamiwaza_sdk.services.hub.policy import check_fetched as check_bytes
         from kamiwaza_sdk.services.hub.schemas.policy import Policy
 
         checked = revalidated(policy, Policy, "policy")
-        return fetched, check_bytes(fetched, checked, self._some_hub().storage) + content
+        violations = check_bytes(fetched, checked, self._some_hub().storage) + content
+        return fetched, violations, store_of(fetched, storage)
 
     def _some_hub(self) -> "HubService":
         from kamiwaza_sdk.services.hub.services import HubService

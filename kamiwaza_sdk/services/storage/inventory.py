@@ -4,6 +4,7 @@ Every moment is told by the clock of the file system: "now" is a file that is ma
 them: they say what somebody wants to keep, never what nobody refers to.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -145,12 +146,17 @@ def last_use(root: Path, sha256: str, status: os.stat_result) -> float:
 
 
 def lease(root: Path, digests: Iterable[str], *, duration: timedelta) -> str:
-    """Have blobs kept for a while, and return the name of the lease. Blocks."""
-    make_directory(root / "leases")
-    name = secrets.token_hex(16)
-    said = {"seconds": duration.total_seconds(), "blobs": sorted(set(digests))}
-    write_whole(root / "leases" / name, json.dumps(said).encode())
-    return name
+    """Have blobs kept for a while, and return the name of the lease: the same for the same blobs and time. Blocks."""
+    said = json.dumps({"seconds": duration.total_seconds(), "blobs": sorted(set(digests))}).encode()
+    path = root / "leases" / hashlib.sha256(said).hexdigest()[:32]
+    try:
+        os.utime(path)  # by the clock of the file system
+    except FileNotFoundError:
+        make_directory(path.parent)
+        temporary = path.with_name(f".{secrets.token_hex(16)}")
+        temporary.write_bytes(said)  # not synced: it is a convenience
+        temporary.rename(path)
+    return path.name
 
 
 def is_lease(name: str) -> bool:
@@ -227,3 +233,30 @@ def forget_database(root: Path, database_id: str) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     return True
+
+
+#: Seconds for which a client of a network file system may still see a name where it was.
+_SETTLES_AFTER: Final = 120.0
+#: File systems that one machine alone writes to, so that all see the same at once.
+_LOCAL: Final = frozenset(
+    {"apfs", "bcachefs", "btrfs", "exfat", "ext2", "ext3", "ext4", "f2fs", "hfs", "jfs", "msdos", "ntfs", "ntfs3"}
+    | {"overlay", "ramfs", "tmpfs", "ubifs", "ufs", "vfat", "xfs", "zfs"}
+)
+
+
+def settling_time(root: Path) -> float:
+    """Return after how many seconds everybody sees that a blob was set aside: other machines may be late. Blocks."""
+    kind = _file_system(root)
+    return 0.0 if kind is None or kind in _LOCAL else _SETTLES_AFTER
+
+
+def _file_system(root: Path) -> str | None:
+    """Return the kind of file system, as Linux names it; `None` where it does not say."""
+    place, longest, kind = os.path.realpath(root), -1, None
+    with suppress(OSError), open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:  # noqa: PTH123 - no path of a user's
+        for line in mounts:
+            before, _, after = line.partition(" - ")
+            point = before.split(" ")[4].replace("\\040", " ")
+            if len(point) >= longest and f"{place}/".startswith(point if point.endswith("/") else f"{point}/"):
+                longest, kind = len(point), after.split(" ")[0]
+    return kind

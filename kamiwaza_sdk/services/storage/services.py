@@ -418,7 +418,7 @@ class StorageService:
         """Have a clean-up keep blobs for a while, as `fetch` does with what it brought; return the lease's name.
 
         A convenience between fetching and registering: it may be missed, as a clock may be wrong. What a registry
-        refers to needs none.
+        refers to needs none. Who leases the same blobs for the same time shares the lease, which begins anew.
 
         Args:
             digests: Of the blobs, which may come later.
@@ -476,6 +476,11 @@ class StorageService:
         """
         with translated(self.root):
             return inventory.list_databases(self._known_root)
+
+    def _note_database(self, database: StoreDatabaseSchema) -> None:
+        """Note, durably, that a registry is going to refer to what lies here."""
+        with translated(self.root / "databases"):
+            inventory.note_database(self._known_root, database)
 
     def forget_database(self, database_id: str) -> bool:
         """Let a registry that is gone for good be asked no more. What only it refers to, a clean-up will then remove.

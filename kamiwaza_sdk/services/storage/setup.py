@@ -57,7 +57,7 @@ def read_format(root: Path) -> StoreFormat | None:
     try:
         said = json.loads(path.read_bytes())
         found = StoreFormat(number=int(said["format"]), id=str(said["id"]))
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, PermissionError):  # who may not read here is told by what comes next
         return None
     except (ValueError, KeyError, TypeError) as error:
         reason = f"{path} is damaged; restore it from a copy, or remove it: then the store gets a new id"

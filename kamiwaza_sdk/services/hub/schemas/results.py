@@ -131,6 +131,9 @@ class Fetched(Displayed, BaseModel):
         changed: Paths of files that are not what ``huggingface_hub`` noted when it downloaded them into the directory
             that was fetched: somebody edited them since.
         faults: Files that are something else than their names promise, such as a Git LFS pointer or a web page.
+        store: The id of the store that has the files. Where it is the registry's own, registering them looks at each.
+        lease: The name of what keeps a clean-up from them until they are registered, for 24 hours unless
+            ``STORAGE_SERVICE_LEASE`` says otherwise; ``storage.release(lease)`` ends it. `None` where there is none.
 
     Example:
         >>> file = FetchedFile(path="model.onnx", size=3, sha256="ab" * 32)
@@ -159,6 +162,8 @@ class Fetched(Displayed, BaseModel):
     left_out: tuple[LeftOutSchema, ...] = ()
     changed: tuple[FilePath, ...] = ()
     faults: tuple[FileFaultSchema, ...] = ()
+    store: str | None = None
+    lease: str | None = None
 
     def _summary(self) -> dict[str, object]:
         return {

@@ -6,9 +6,11 @@ from kamiwaza_sdk.services.model.models.version import (
     DBModelConfig,
     DBModelFile,
     DBModelLineage,
+    DBModelPin,
     DBModelTag,
     DBModelVersion,
     DBModelVersionTag,
+    DBRegistry,
 )
 
 __all__ = [
@@ -20,7 +22,9 @@ __all__ = [
     "DBModelEvent",
     "DBModelFile",
     "DBModelLineage",
+    "DBModelPin",
     "DBModelTag",
     "DBModelVersion",
     "DBModelVersionTag",
+    "DBRegistry",
 ]

@@ -194,6 +194,30 @@ class DBModelVersionTag(DBBase):
     model_version: Mapped[DBModelVersion] = relationship(viewonly=True, back_populates="tags")
 
 
+class DBModelPin(DBBase):
+    """A row of ``kamiwaza_model_pin``. Read it; let `ModelService` write it."""
+
+    __tablename__: str = "kamiwaza_model_pin"
+    __table_args__: tuple[SchemaItem, ...] = (
+        ForeignKeyConstraint(["namespace", "version_id"], [DBModelVersion.namespace, DBModelVersion.id]),
+    )
+
+    version_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    name: Mapped[str] = mapped_column(ordered_string(MAX_NAME_LENGTH), primary_key=True)
+    namespace: Mapped[str] = mapped_column(ordered_string(MAX_NAME_LENGTH))
+    reason: Mapped[str | None] = mapped_column(Text)
+    actor: Mapped[str | None] = mapped_column(String(255))
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+
+class DBRegistry(DBBase):
+    """The one row of ``kamiwaza_registry``: an id that no other registry has, unless it is a copy."""
+
+    __tablename__: str = "kamiwaza_registry"
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+
+
 _OF_MODEL: Final = "version_id IS NULL"
 _OF_VERSION: Final = "version_id IS NOT NULL"
 

@@ -18,9 +18,11 @@ from kamiwaza_sdk.services.model.models import (
     DBModelEvent,
     DBModelFile,
     DBModelLineage,
+    DBModelPin,
     DBModelTag,
     DBModelVersion,
     DBModelVersionTag,
+    DBRegistry,
 )
 from kamiwaza_sdk.services.model.models.model import JSONObject
 
@@ -34,6 +36,8 @@ VERSION_TAG: Final = cast("Table", DBModelVersionTag.__table__)
 CONFIG: Final = cast("Table", DBModelConfig.__table__)
 EVENT: Final = cast("Table", DBModelEvent.__table__)
 LINEAGE: Final = cast("Table", DBModelLineage.__table__)
+PIN: Final = cast("Table", DBModelPin.__table__)
+REGISTRY: Final = cast("Table", DBRegistry.__table__)
 DOCUMENT: Final = cast("Table", DBModelDocument.__table__)
 
 

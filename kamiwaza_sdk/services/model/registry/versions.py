@@ -73,10 +73,12 @@ from kamiwaza_sdk.services.model.session import (
     check_revision,
     flush,
 )
+from kamiwaza_sdk.services.model.store.registration import kept_by
 
 if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.schemas.policy import ViolationSchema
     from kamiwaza_sdk.services.hub.schemas.results import Fetched
+    from kamiwaza_sdk.services.storage.services import StorageService
 
 
 _PAGE: Final = TypeAdapter(list[ModelVersionSchema], config=ConfigDict(defer_build=True))
@@ -147,6 +149,7 @@ def register(
     version: str | None,
     max_size: int,
     violations: "Sequence[ViolationSchema] | None" = None,
+    storage: "StorageService | None" = None,
     force: bool = False,
 ) -> ModelVersionSchema:
     """Return the version made of the fetched files, having created it and its model where they were missing."""
@@ -175,7 +178,7 @@ def register(
     said = None if violations is None else verdict(violations, forced=force)
     if fetched.size > max_size:
         raise ModelTooLargeException(name=create_model.name, size=fetched.size, limit=max_size)
-    with scope.writing() as writing:
+    with scope.writing() as writing, kept_by(storage, writing, files):
         change = hold_named(writing, create_model.name)  # by its name: another may give it to something else meanwhile
         if change is None:
             models.insert(writing, create_model)

@@ -1,0 +1,1 @@
+"""Clean-ups and checks of a store with the registries over it."""
