@@ -19,13 +19,15 @@ from unittest.mock import patch
 from kamiwaza_sdk import StorageConfig, StorageService
 from kamiwaza_sdk.services import storage
 from kamiwaza_sdk.services.storage import adoption, materialize
+from kamiwaza_sdk.services.storage.small import SmallBlobs, SmallBody
 from tests.effort import effort
-from tests.storage.helpers import File, Version, keep, no_clone
+from tests.storage.helpers import File, Version, keep, no_clone, sha256
 
 MIB = 1024**2
 #: How many lines are run through before the next at which it dies.
 STEP = effort(7, 1)
 ADDED, ADOPTED, PUBLISHED = b"added", b"adopted", b"published"
+SMALL = (b"small", b"smaller", b"published")
 PACKAGE = str(Path(storage.__file__).parent)
 
 
@@ -58,12 +60,21 @@ def use(root: Path, line: int) -> None:
     other.write_bytes(ADOPTED)
     sys.settrace(_die_at(line))
     keep(store, PUBLISHED)
+    keep_small(store)
     store.adopt(other)
     blob = store.add(source)
     files = Version([File("sub/file", blob.size, blob.sha256)])
     store.materialize(files, model)
     store.materialize(files, model, writable=True)
     sys.settrace(None)
+
+
+def keep_small(store: StorageService) -> None:
+    """Keep small files together."""
+    with store.stage() as path:
+        blobs = SmallBlobs(store.root, path.parent)
+        blobs.keep([SmallBody(sha256(content), content) for content in SMALL])
+        blobs.settle()
 
 
 def _die_at(line: int) -> Callable[..., Any]:

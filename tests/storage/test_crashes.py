@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from kamiwaza_sdk import StorageConfig, StorageService
-from tests.storage.crashing import ADDED, ADOPTED, PUBLISHED, STEP
-from tests.storage.helpers import File, Version, keep, misnamed
+from tests.storage.crashing import ADDED, ADOPTED, PUBLISHED, SMALL, STEP, keep_small
+from tests.storage.helpers import File, Version, keep, misnamed, sha256
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -43,6 +43,8 @@ def test_killed_at_every_line(ground: Path) -> None:
         store = StorageService(StorageConfig(root=ground / str(line) / "store"))
         assert misnamed(store.root) == []
         assert keep(store, PUBLISHED).path.read_bytes() == PUBLISHED
+        keep_small(store)
+        assert [store.verify(sha256(content)).size for content in SMALL] == [len(content) for content in SMALL]
         other = ground / str(line) / "other"
         assert other.read_bytes() == ADOPTED
         assert store.adopt(other).path.read_bytes() == ADOPTED

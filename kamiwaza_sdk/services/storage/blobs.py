@@ -175,7 +175,7 @@ def _rehash(root: Path, sha256: str, status: os.stat_result) -> BlobSchema:
             raise _corrupt(root, sha256, actual=actual, seen=seen)
         set_mode(file.fileno(), BLOB_MODE)
         if seen.st_mtime_ns != PUBLISHED_NS:
-            _put_time_back(file, path)
+            _put_time_back(file.fileno(), path)
     return BlobSchema(sha256=sha256, size=seen.st_size, path=path)
 
 
@@ -196,9 +196,16 @@ def _digest_at_rest(file: FileIO) -> tuple[str, bool]:
     return actual, after.st_size == before.st_size and after.st_mtime_ns in {before.st_mtime_ns, PUBLISHED_NS}
 
 
-def _put_time_back(file: FileIO, path: Path) -> None:
+def make_published(descriptor: int, path: Path | str) -> None:
+    """Give what is whole the mode and the time of a blob, and return when it would survive a power cut."""
+    set_mode(descriptor, BLOB_MODE)
+    _put_time_back(descriptor, path)
+    sync(descriptor)
+
+
+def _put_time_back(descriptor: int, path: Path | str) -> None:
     try:
-        os.utime(file.fileno(), ns=(PUBLISHED_NS, PUBLISHED_NS))
+        os.utime(descriptor, ns=(PUBLISHED_NS, PUBLISHED_NS))
     except OSError as error:
         if error.errno not in DENIED:
             raise
@@ -270,18 +277,21 @@ def _check_staged(root: Path, staged: Path, size: int) -> None:
 def _arrive(root: Path, staged: Path, *, sha256: str, size: int) -> BlobSchema:
     path = blob_path(root, sha256)
     with open_file(staged) as file:
-        set_mode(file.fileno(), BLOB_MODE)
-        _put_time_back(file, staged)
-        sync(file.fileno())  # before the rename: a name must never reach the disk before its content
+        make_published(file.fileno(), staged)  # before the rename: a name must never reach the disk before its content
     make_directory(path.parent)
+    move(staged, path)
+    sync_directory(path.parent)
+    return BlobSchema(sha256=sha256, size=size, path=path)
+
+
+def move(staged: Path | str, path: Path | str) -> None:
+    """Give a staged file that is published but for its name that name."""
     try:
-        staged.rename(path)
+        os.rename(staged, path)  # noqa: PTH104 - also takes text
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        _move_across(staged, path)
-    sync_directory(path.parent)
-    return BlobSchema(sha256=sha256, size=size, path=path)
+        _move_across(Path(staged), Path(path))
 
 
 def _move_across(staged: Path, path: Path) -> None:
@@ -291,9 +301,7 @@ def _move_across(staged: Path, path: Path) -> None:
         with open_file(staged) as source, FileIO(arriving, "x+b") as target:
             actual = copy(source, target)
             compare(actual, path.name, staged)
-            set_mode(target.fileno(), BLOB_MODE)
-            _put_time_back(target, arriving)
-            sync(target.fileno())
+            make_published(target.fileno(), arriving)
         arriving.rename(path)
     finally:
         with suppress(OSError):

@@ -17,8 +17,10 @@ import secrets
 import shutil
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from itertools import chain
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 from kamiwaza_sdk.services.storage.files import translated
@@ -35,6 +37,36 @@ _OPEN: Final = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_CREAT
 _NO_LOCKS: Final = frozenset({errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP})
 
 
+class _Preparation:
+    """What many uses of the staging area need once: a store that is prepared, and swept."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._done = set[Path]()
+
+    def is_mine(self, root: Path) -> bool:
+        """Prepare the store unless that was done, and return whether it was done just now. Blocks."""
+        with self._lock:
+            if root in self._done:
+                return False
+            prepare(root)
+            self._done.add(root)
+            return True
+
+
+_PREPARATION: Final[ContextVar[_Preparation | None]] = ContextVar("kamiwaza_sdk_prepared", default=None)
+
+
+@contextmanager
+def prepared_once() -> Generator[None]:
+    """Let the store be prepared and swept by the first only of all who stage something herein, in whatever thread."""
+    before = _PREPARATION.set(_Preparation())
+    try:
+        yield
+    finally:
+        _PREPARATION.reset(before)
+
+
 @contextmanager
 def staged(root: Path, *, key: str | None = None) -> Generator[Path]:
     """Give a path in a directory of the staging area: one that no one else has, or the one of all who give this key.
@@ -42,13 +74,14 @@ def staged(root: Path, *, key: str | None = None) -> Generator[Path]:
     The directory of one writer is removed on exit, whatever it then holds. A shared one is removed by the last who
     leaves it, and only if it is empty. No error while clearing up is raised: the writer's own result matters more.
     """
-    prepare(root)
+    is_first = (_PREPARATION.get() or _Preparation()).is_mine(root)
     name = secrets.token_hex(16) if key is None else _name_of(key)
     with translated(root / "staging" / name):
         use = _Use(root / "staging" / name, is_shared=key is not None)
         use.enter()
     try:
-        sweep(root, now=use.entered_at)
+        if is_first:
+            sweep(root, now=use.entered_at)
         yield use.place / "blob"
     finally:
         use.leave()
@@ -58,13 +91,26 @@ def _name_of(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
-def staged_size(root: Path, key: str) -> int:
-    """Return how many bytes on disk what stands in the staging area under a key takes already. Blocks."""
-    size = 0
-    with suppress(OSError):  # there is none, or others are clearing it up: then it is no help
-        for place in (root / "staging" / _name_of(key)).iterdir():
-            size += place.lstat().st_blocks * 512
-    return size
+class StagedKeys:
+    """Which keys have something in the staging area, as it was when this was made: many are asked for. Blocks."""
+
+    def __init__(self, root: Path) -> None:
+        self._area = root / "staging"
+        self._names = set[str]()
+        with suppress(OSError):  # there is none: nothing is staged
+            self._names = set(os.listdir(self._area))  # noqa: PTH208 - names are all that is wanted
+
+    def __contains__(self, key: str) -> bool:
+        return bool(self._names) and _name_of(key) in self._names
+
+    def size(self, key: str) -> int:
+        """Return how many bytes on disk what stands there under a key takes already. Blocks."""
+        size = 0
+        if key in self:
+            with suppress(OSError):  # others are clearing it up: then it is no help
+                for place in (self._area / _name_of(key)).iterdir():
+                    size += place.lstat().st_blocks * 512
+        return size
 
 
 class _Use:
