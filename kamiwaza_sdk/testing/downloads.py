@@ -3,12 +3,12 @@
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from kamiwaza_sdk._tasks import thread_to_its_end
 from kamiwaza_sdk._validation import check_count
@@ -31,8 +31,11 @@ from kamiwaza_sdk.services.download.transfer.expectations import ResolvedRequest
 if TYPE_CHECKING:
     from kamiwaza_sdk.exceptions import ServiceException
     from kamiwaza_sdk.services.download.transfer.resources import Resources
+    from kamiwaza_sdk.services.download.transfer.retries import Attempts
+    from kamiwaza_sdk.services.download.transfer.small import Begun, BodyInMemory
 
 __all__ = ["DownloadCall", "FakeDownloads"]
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -167,6 +170,23 @@ class FakeDownloads(DownloadService):
         body = self._body(url, redact(check_url(url)))
         return RangeSchema(offset=offset, size=len(body), body=body[offset : offset + length])
 
+    async def _small_or(
+        self,
+        url: str,
+        path: Path,
+        *,
+        sha256: str | None,
+        size: int | None,
+        max_size: int | None,
+        validators: Validators | None,
+        progress: bool | ProgressCallback,
+        larger: "Callable[[Callable[[Path], Awaitable[DownloadResult]]], Awaitable[_T]]",
+    ) -> "BodyInMemory | _T":
+        request = DownloadRequest(
+            url=url, path=path, sha256=sha256, size=size, max_size=max_size, validators=validators
+        )
+        return await larger(lambda into: self._bring(request.model_copy(update={"path": into}), progress=progress))
+
     async def _transfer(
         self,
         request: DownloadRequest,
@@ -175,6 +195,8 @@ class FakeDownloads(DownloadService):
         *,
         progress: bool | ProgressCallback,
         keep_partial: Callable[[], bool] = lambda: True,
+        attempts: "Attempts | None" = None,
+        begun: "Begun | None" = None,
     ) -> DownloadResult:
         self._note(DownloadCall(request.url, request.path, request.sha256, request.size, request.max_size))
         order = resolve_request(request, into, max_size=(await self._ready()).max_size)

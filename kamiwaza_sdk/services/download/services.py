@@ -4,7 +4,7 @@ import asyncio
 import importlib
 import logging
 import os
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
@@ -27,7 +27,12 @@ from kamiwaza_sdk.services.download.schemas import (
     ResponseSchema,
     Validators,
 )
-from kamiwaza_sdk.services.download.transfer.expectations import Expectations, expectations, resolve_request
+from kamiwaza_sdk.services.download.transfer.expectations import (
+    Expectations,
+    ResolvedRequest,
+    expectations,
+    resolve_request,
+)
 from kamiwaza_sdk.services.download.transfer.resources import ConnectionLimiter, Resources
 from kamiwaza_sdk.services.download.transfer.retries import Attempts
 from kamiwaza_sdk.services.download.transfer.write import MemorySink
@@ -36,10 +41,12 @@ if TYPE_CHECKING:
     import aiohttp
     from yarl import URL
 
+    from kamiwaza_sdk.services.download.transfer.small import Begun, BodyInMemory
+
 
 _LOG: Final = logging.getLogger("kamiwaza_sdk.download")
 #: What only who downloads has to load: aiohttp, and what is built on it.
-_LATER: Final = ("transfer.transfer", "transfer.many", "http.client")
+_LATER: Final = ("transfer.transfer", "transfer.many", "transfer.small", "http.client")
 _T = TypeVar("_T")
 
 
@@ -388,6 +395,8 @@ class DownloadService:
         *,
         progress: bool | ProgressCallback,
         keep_partial: Callable[[], bool] = lambda: True,
+        attempts: Attempts | None = None,
+        begun: "Begun | None" = None,
     ) -> DownloadResult:
         from kamiwaza_sdk.services.download.transfer.transfer import Transfer
 
@@ -400,12 +409,74 @@ class DownloadService:
                 resources=resources,
                 limiter=self._limiter(config.max_concurrency),
                 reporter=reporter,
-                attempts=Attempts(config, url=resolved.shown, on_attempt=self._on_attempt),
+                attempts=attempts or Attempts(config, url=resolved.shown, on_attempt=self._on_attempt),
                 keep_partial=keep_partial,
+                begun=begun,
             )
             result = await transfer.run()
         _log(result)
         return result
+
+    async def _small_or(
+        self,
+        url: str,
+        path: Path,
+        *,
+        sha256: str | None,
+        size: int | None,
+        max_size: int | None,
+        validators: Validators | None,
+        progress: bool | ProgressCallback,
+        larger: "Callable[[Callable[[Path], Awaitable[DownloadResult]]], Awaitable[_T]]",
+    ) -> "BodyInMemory | _T":
+        """Return a body of at most 1 MiB, verified in memory, or what `larger` makes of one that is not.
+
+        What is larger, or is coded, is a matter of `larger`, which is given what brings it to a path: the answer that
+        is here already is gone on with. A digest that is wrong is asked for once more, as by `download`. Who calls this
+        does so within a call of ours (`_owned`), one for however many bodies.
+
+        Args:
+            url: As `download` takes it.
+            path: What progress is told of.
+            sha256: As `download` takes it, in lower case.
+            size: As `download` takes it.
+            max_size: As `download` takes it.
+            validators: As `download` takes them.
+            progress: As `download` takes it.
+            larger: What to do with a larger one.
+        """
+        from kamiwaza_sdk.services.download.transfer.small import BodyInMemory, SmallTransfer
+
+        config = await self._ready()
+        target = check_url(url)
+        wanted = Expectations(config.max_size if max_size is None else max_size, size, sha256)
+        resolved = ResolvedRequest(target, redact(target), path, path, wanted, validators)
+        attempts = Attempts(config, url=resolved.shown, on_attempt=self._on_attempt)
+        async with self._resources() as resources:
+            async with reporting(progress, resolved.shown, path) as reporter:
+                small = await SmallTransfer(
+                    resolved,
+                    config=config,
+                    resources=resources,
+                    limiter=self._limiter(config.max_concurrency),
+                    reporter=reporter,
+                    attempts=attempts,
+                ).run()
+            if isinstance(small, BodyInMemory):
+                _log_small(resolved.shown, small)
+                return small
+            request = DownloadRequest(
+                url=url, path=path, sha256=sha256, size=size, max_size=max_size, validators=validators
+            )
+
+            def bring(into: Path) -> Awaitable[DownloadResult]:
+                placed = request.model_copy(update={"path": into})
+                return self._transfer(placed, into, resources, progress=progress, attempts=attempts, begun=small)
+
+            try:
+                return await larger(bring)
+            finally:
+                await small.connection.aclose()  # unless the transfer has it
 
     async def _read(self, target: "URL", wanted: Expectations, *, any_status: bool) -> ResponseSchema:
         from kamiwaza_sdk.services.download.http.coding import content_codings, decoded_body
@@ -528,3 +599,10 @@ def _log(result: DownloadResult) -> None:
             result.seconds,
             result.bytes_reused,
         )
+
+
+def _log_small(url: str, body: "BodyInMemory") -> None:
+    if body.content is None:
+        _LOG.info("%s is not modified", url)
+    else:
+        _LOG.info("Downloaded %s: %d bytes in %.3f s", url, len(body.content), body.seconds)

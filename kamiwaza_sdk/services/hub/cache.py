@@ -25,6 +25,7 @@ from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, Manif
 from kamiwaza_sdk.services.hub.schemas.results import Fetched, FetchedFile
 from kamiwaza_sdk.services.storage.files import go_on
 from kamiwaza_sdk.services.storage.services import StorageService
+from kamiwaza_sdk.services.storage.trash import runs
 
 if TYPE_CHECKING:
     from kamiwaza_sdk.services.storage.schemas import BlobSchema
@@ -240,13 +241,14 @@ class KeptFiles:
         """Return by their paths what the store has of files: one look at each, and at what is remembered of all."""
         files = list(files)
         places = Places(self._storage.path("0" * _DIGITS).parents[1])
+        has_trash = bool(runs(self._storage.root))  # from which a look brings back what is there
         known = self._known.get(file.content_key for file in files if file.sha256 is None)
         found = dict[str, Kept]()
         for file in files:
             go_on()
             remembered = known.get(file.content_key) if known and file.sha256 is None else None
             digest = file.sha256 if remembered is None else remembered.sha256
-            if digest is None or not places.may_have(digest):
+            if digest is None or not (has_trash or places.may_have(digest)):
                 continue
             blob = self._storage.find(digest, size=None if remembered is None else remembered.size)
             if blob is not None:

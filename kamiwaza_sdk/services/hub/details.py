@@ -242,18 +242,18 @@ def faults_of(files: Iterable[FileEntry], storage: StorageService) -> tuple[File
             continue  # its name promises nothing, and it is too large for a pointer
         blob = storage.find(file.sha256, size=file.size)
         with suppress(OSError):
-            fault = None if blob is None else fault_of(_first_bytes(blob.path), path=file.path, size=file.size)
+            fault = None if blob is None else fault_of(first_bytes(blob.path), path=file.path, size=file.size)
             faults += [] if fault is None else [fault]
     return tuple(faults)
 
 
-def refuse_page(file: ManifestFileSchema, place: Path, *, endpoint: str) -> None:
-    """Raise where a URL led to an HTML page instead of a file, with what to write if it is a hub's. Blocks.
+def refuse_page(file: ManifestFileSchema, head: bytes, *, endpoint: str) -> None:
+    """Raise where a URL led to an HTML page instead of a file, by how that begins, with what to write if it is a hub's.
 
     Raises:
         InvalidSourceException: It did.
     """
-    if PurePosixPath(file.path).suffix.lower() in _PAGES or not is_html(_first_bytes(place)):
+    if PurePosixPath(file.path).suffix.lower() in _PAGES or not is_html(head[:CONTENT_HEAD]):
         return
     suggestion = suggestion_for_page(file.url, endpoint=endpoint)
     way_out = "give the address of the file itself, and a token where the page asks to sign in"
@@ -261,7 +261,8 @@ def refuse_page(file: ManifestFileSchema, place: Path, *, endpoint: str) -> None
     raise InvalidSourceException(redact_text(file.url), reason, suggestion=suggestion.address if suggestion else None)
 
 
-def _first_bytes(place: Path) -> bytes:
+def first_bytes(place: Path) -> bytes:
+    """Return how a file begins. Blocks."""
     # Without O_NONBLOCK, opening a pipe would wait for a writer.
     file = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:

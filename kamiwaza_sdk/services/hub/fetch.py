@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -21,10 +21,12 @@ from kamiwaza_sdk.services.download.exceptions import (
 )
 from kamiwaza_sdk.services.download.progress import Reporter, check_progress, reporting
 from kamiwaza_sdk.services.download.schemas import DownloadResult, Validators
+from kamiwaza_sdk.services.download.transfer.write import SLOT_SIZE
 from kamiwaza_sdk.services.hub.addresses import redacted
 from kamiwaza_sdk.services.hub.adopters.hugging_face import origin_of
+from kamiwaza_sdk.services.hub.arrivals import Arrivals
 from kamiwaza_sdk.services.hub.cache import Kept, KeptFiles, result_of
-from kamiwaza_sdk.services.hub.details import refuse_page
+from kamiwaza_sdk.services.hub.details import first_bytes, refuse_page
 from kamiwaza_sdk.services.hub.exceptions import (
     InvalidSourceException,
     ModelTooLargeException,
@@ -36,23 +38,26 @@ from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, Manif
 from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
 from kamiwaza_sdk.services.hub.schemas.results import Fetched, FetchedFile
 from kamiwaza_sdk.services.hub.sources import by_content
-from kamiwaza_sdk.services.hub.sources.local import check_git_blob, check_inside, in_thread
+from kamiwaza_sdk.services.hub.sources.local import check_git_blob, check_git_blob_of, check_inside, in_thread
 from kamiwaza_sdk.services.hub.sources.protocol import SourceContext, StreamingSource, source_for
 from kamiwaza_sdk.services.storage.exceptions import raise_as_storage_error
 from kamiwaza_sdk.services.storage.files import check_room
+from kamiwaza_sdk.services.storage.schemas import BlobSchema
 from kamiwaza_sdk.services.storage.services import StorageService
-from kamiwaza_sdk.services.storage.staging import staged_size
+from kamiwaza_sdk.services.storage.small import SmallBody
+from kamiwaza_sdk.services.storage.staging import StagedKeys, prepared_once
 
 if TYPE_CHECKING:
     from io import BufferedWriter
 
     from kamiwaza_sdk.services.download.schemas import ProgressCallback
     from kamiwaza_sdk.services.download.services import DownloadService
-    from kamiwaza_sdk.services.storage.schemas import BlobSchema
 
 
 #: How many files are staged at once; how many of them travel is the download service's to say.
 _MAX_STAGED: Final = 32
+#: Brings a file to a path.
+_Bring = Callable[[Path], Awaitable[DownloadResult]]
 _REFUSED: Final = frozenset({401, 403})
 
 
@@ -113,6 +118,8 @@ class Fetching:
         self._max_size = max_size
         self._progress = progress
         self._kept = KeptFiles(storage)
+        self._arrivals = Arrivals(storage, self._kept)
+        self._had = dict[str, Kept]()  # what the store had when the fetch began, by path
         self._file_limit: int | None = None  # what downloads are set to accept
         self._usual_limit = 0  # what they accept where nobody has set it
         self._size = 0
@@ -122,15 +129,24 @@ class Fetching:
     async def run(self) -> Fetched:
         """Bring every content once, and return what the store has then."""
         contents = await in_thread(lambda: by_content(self._manifest.files))
+        firsts = [names[0] for names in contents]
         refuse_over_limit(self._manifest, self._max_size)  # what counts is what was copied, as files grow
+        self._had = await in_thread(lambda: self._kept.find_all(self._away_or_pinned(firsts)))
         if self._context.offline:
-            await in_thread(lambda: self._refuse_missing(names[0] for names in contents))
+            self._refuse_missing(firsts)
         await self._refuse_large_files()
-        await in_thread(lambda: self._refuse_without_room(names[0] for names in contents))
-        blobs = await for_each(self._take, [names[0] for names in contents], at_once=_MAX_STAGED)
+        self._staged_keys = await in_thread(lambda: self._refuse_without_room(firsts))
+        with prepared_once():
+            async with self._arrivals.open():
+                taking = for_each(self._take, firsts, at_once=_MAX_STAGED)
+                blobs = await self._downloads._owned(taking, url=self._manifest.source)
         return await in_thread(lambda: self._result(contents, blobs))
 
-    def _result(self, contents: list[list[ManifestFileSchema]], blobs: "list[BlobSchema]") -> Fetched:
+    @staticmethod
+    def _away_or_pinned(files: Iterable[ManifestFileSchema]) -> list[ManifestFileSchema]:
+        return [file for file in files if file.is_pinned or file.scheme != "file"]
+
+    def _result(self, contents: list[list[ManifestFileSchema]], blobs: list[BlobSchema]) -> Fetched:
         self._refuse_over_limit(sum(len(names) * blob.size for names, blob in zip(contents, blobs, strict=True)))
         files = [
             FetchedFile(path=file.path, size=blob.size, sha256=blob.sha256)
@@ -147,26 +163,25 @@ class Fetching:
             changed=origin.changed,
         )
 
-    async def _take(self, file: ManifestFileSchema) -> "BlobSchema":
+    async def _take(self, file: ManifestFileSchema) -> BlobSchema:
         return await (self._copy(file) if file.local is not None else self._bring(file))
 
-    async def _copy(self, file: ManifestFileSchema) -> "BlobSchema":
+    async def _copy(self, file: ManifestFileSchema) -> BlobSchema:
         async with self._reporting(file) as reporter:
             reporter.advance(0, file.size)
             return self._here(await in_thread(lambda: self._add(file)), reporter)
 
-    def _add(self, file: ManifestFileSchema) -> "BlobSchema":
+    def _add(self, file: ManifestFileSchema) -> BlobSchema:
         """Copy a file into the store, unless it leads elsewhere by now. Blocks."""
         blob = self._storage.add(check_inside(file), sha256=file.sha256)
         check_git_blob(file, blob.path)  # not the source, which may change meanwhile
-        if file.git_blob_id is not None:
-            self._kept.remember([(file, blob, Validators())])
+        self._arrivals.learn(file, blob, Validators())
         return blob
 
-    async def _bring(self, file: ManifestFileSchema) -> "BlobSchema":
+    async def _bring(self, file: ManifestFileSchema) -> BlobSchema:
         """Bring what is not on this machine: from the store where it must be, over HTTP, or by its own source."""
         if self._context.offline:
-            return await self._reused_whole(file, (await in_thread(lambda: self._found(file))).blob)
+            return await self._reused_whole(file, self._had[file.path].blob)
         if file.scheme not in {"http", "https"}:
             return await self._stream(file)
         try:
@@ -199,29 +214,28 @@ class Fetching:
                 url = redacted(file.url)
                 raise DownloadTooLargeException(url=url, limit=config.max_size, announced=file.size, received=0)
 
-    def _refuse_without_room(self, files: Iterable[ManifestFileSchema]) -> None:
-        """Raise where what is to travel or be copied cannot all be kept, as far as sizes are known. Blocks."""
+    def _refuse_without_room(self, files: Iterable[ManifestFileSchema]) -> StagedKeys:
+        """Raise where what is to travel or be copied cannot all be kept, as far as sizes are known. Blocks.
+
+        Returns:
+            What is staged already, and so need not travel.
+        """
         root = self._storage.root
-        coming = [file for file in files if file.size and (not file.is_pinned or self._kept.find(file) is None)]
-        needed = sum(max((file.size or 0) - staged_size(root, file.sha256 or file.url), 0) for file in coming)
+        staged = StagedKeys(root)
+        coming = [file for file in files if file.size and not (file.is_pinned and file.path in self._had)]
+        needed = sum(max((file.size or 0) - staged.size(_key_of(file)), 0) for file in coming)
         self._storage.check_quota(needed)
         check_room(root, needed)
+        return staged
 
     def _refuse_missing(self, files: Iterable[ManifestFileSchema]) -> None:
-        """Raise unless everything is here. Blocks."""
-        missing = [file.path for file in files if file.local is None and self._kept.find(file) is None]
+        """Raise unless everything is here."""
+        missing = [file.path for file in files if file.local is None and file.path not in self._had]
         if missing:
             raise OfflineException(source=self._manifest.source, missing=missing)
 
-    def _found(self, file: ManifestFileSchema) -> Kept:
-        """Return what the store has of a file, or raise that it has it no more. Blocks."""
-        kept = self._kept.find(file)
-        if kept is None:
-            raise OfflineException(source=self._manifest.source, missing=[file.path])
-        return kept
-
-    async def _stream(self, file: ManifestFileSchema) -> "BlobSchema":
-        kept = await in_thread(lambda: self._kept.find(file))
+    async def _stream(self, file: ManifestFileSchema) -> BlobSchema:
+        kept = self._had.get(file.path)
         if kept is not None and file.is_pinned:
             return await self._reused_whole(file, kept.blob)
         pieces = await asyncio.to_thread(open_stream, file, self._context)
@@ -234,20 +248,61 @@ class Fetching:
             reporter.finish(blob.size, blob.size)
             return blob
 
-    async def _transfer(self, file: ManifestFileSchema) -> "BlobSchema":
-        kept = await in_thread(lambda: self._kept.find(file))
+    async def _transfer(self, file: ManifestFileSchema) -> BlobSchema:
+        kept = self._had.get(file.path)
         if kept is not None and file.has_digest:
             return await self._reused_whole(file, kept.blob)
-        async with self._staged(file.sha256 or file.url) as place:
+        # What another has brought meanwhile need not travel; a small file is here before that is known.
+        if self._is_large(file):
+            return await self._transfer_large(file, await in_thread(lambda: self._kept.find(file)))
+        brought = await self._downloads._small_or(
+            file.url,
+            Path(file.path),
+            sha256=file.sha256,
+            size=file.size,
+            max_size=self._limit(file),
+            validators=None if kept is None else kept.validators,
+            progress=self._progress,
+            larger=lambda bring: self._staged_transfer(file, kept, bring),
+        )
+        if isinstance(brought, BlobSchema):
+            return brought
+        self._fetched += brought.fetched
+        if brought.content is None:
+            assert kept is not None, "only what is kept can be unchanged"
+            self._count(kept.blob.size, reused=kept.blob.size)
+            return kept.blob
+        self._count(len(brought.content), reused=0)
+        check_git_blob_of(file, brought.content)
+        self._refuse_page(file, brought.content)
+        await self._arrivals.keep(file, SmallBody(brought.sha256, brought.content), brought.validators)
+        path = self._storage.path(brought.sha256)
+        return BlobSchema(sha256=brought.sha256, size=len(brought.content), path=path)
+
+    def _is_large(self, file: ManifestFileSchema) -> bool:
+        """Return whether a file goes by a path: as it is no small one, or may be what an earlier fetch has begun."""
+        return _key_of(file) in self._staged_keys if file.size is None else file.size > SLOT_SIZE
+
+    async def _transfer_large(self, file: ManifestFileSchema, kept: Kept | None) -> BlobSchema:
+        if kept is not None and file.has_digest:
+            return await self._reused_whole(file, kept.blob)
+        validators = None if kept is None else kept.validators
+        return await self._staged_transfer(file, kept, lambda path: self._download(file, path, validators))
+
+    async def _staged_transfer(self, file: ManifestFileSchema, kept: Kept | None, bring: _Bring) -> BlobSchema:
+        async with self._staged(_key_of(file)) as place:
             path = place.with_name(PurePosixPath(file.path).name)  # what a progress bar shows
             try:
-                return await self._brought(file, path, kept)
+                return await self._brought(file, path, kept, bring)
             finally:
                 if file.sha256 is None:  # whole or not, by nothing could the next fetch tell that it is right
                     await thread_to_its_end(lambda: _unlink(path))
 
-    async def _brought(self, file: ManifestFileSchema, path: Path, kept: Kept | None) -> "BlobSchema":
-        result = await self._download(file, path, None if kept is None else kept.validators)
+    async def _brought(self, file: ManifestFileSchema, path: Path, kept: Kept | None, bring: _Bring) -> BlobSchema:
+        try:
+            result = await bring(path)
+        except DownloadDiskException as error:  # the disk is the store's
+            raise_as_storage_error(error, path)
         if kept is not None and result.not_modified:
             self._count(kept.blob.size, reused=kept.blob.size)
             return kept.blob
@@ -257,18 +312,15 @@ class Fetching:
         return await in_thread(lambda: self._publish(file, path, result))
 
     async def _download(self, file: ManifestFileSchema, path: Path, validators: Validators | None) -> DownloadResult:
-        try:
-            return await self._downloads.download(
-                file.url,
-                path,
-                sha256=file.sha256,
-                size=file.size,
-                max_size=self._limit(file),
-                validators=validators,
-                progress=self._progress,
-            )
-        except DownloadDiskException as error:  # the disk is the store's
-            raise_as_storage_error(error, path)
+        return await self._downloads.download(
+            file.url,
+            path,
+            sha256=file.sha256,
+            size=file.size,
+            max_size=self._limit(file),
+            validators=validators,
+            progress=self._progress,
+        )
 
     def _limit(self, file: ManifestFileSchema) -> int | None:
         """Return the most bytes to accept of a file, `None` for what downloads accept by themselves.
@@ -279,16 +331,15 @@ class Fetching:
             return self._max_size - self._size
         return self._file_limit or (None if file.size is None else max(file.size, self._usual_limit))
 
-    def _publish(self, file: ManifestFileSchema, path: Path, result: DownloadResult) -> "BlobSchema":
+    def _publish(self, file: ManifestFileSchema, path: Path, result: DownloadResult) -> BlobSchema:
         """Take a downloaded file into the store, and remember what its URL led to. Blocks."""
         assert result.sha256 is not None
         assert result.size is not None
         blob = self._take_over(file, path, result.sha256, result.size)
-        if file.git_blob_id or file.etag or result.validators.etag or result.validators.last_modified:
-            self._kept.remember([(file, blob, result.validators)])
+        self._arrivals.learn(file, blob, result.validators)
         return blob
 
-    def _take_over(self, file: ManifestFileSchema, path: Path, sha256: str, size: int) -> "BlobSchema":
+    def _take_over(self, file: ManifestFileSchema, path: Path, sha256: str, size: int) -> BlobSchema:
         try:
             self._check(file, path)
             return self._storage.publish(path, sha256=sha256, size=size)
@@ -302,18 +353,22 @@ class Fetching:
     def _check(self, file: ManifestFileSchema, path: Path) -> None:
         """Refuse bytes that are not those of the listing, or a page that one URL alone led to. Blocks."""
         check_git_blob(file, path)
+        self._refuse_page(file, path)
+
+    def _refuse_page(self, file: ManifestFileSchema, body: bytes | Path) -> None:
         if self._manifest.hub is None and len(self._manifest.files) == 1 and file.sha256 is None:
-            refuse_page(file, path, endpoint=self._context.config.hf_endpoint)
+            head = first_bytes(body) if isinstance(body, Path) else body
+            refuse_page(file, head, endpoint=self._context.config.hf_endpoint)
 
     def _reporting(self, file: ManifestFileSchema) -> reporting:
         """Return whom to tell of a file that the download service does not bring, and so tells nobody of."""
         return reporting(self._progress, redacted(file.url), Path(file.path))
 
-    async def _reused_whole(self, file: ManifestFileSchema, blob: "BlobSchema") -> "BlobSchema":
+    async def _reused_whole(self, file: ManifestFileSchema, blob: BlobSchema) -> BlobSchema:
         async with self._reporting(file) as reporter:
             return self._here(blob, reporter)
 
-    def _here(self, blob: "BlobSchema", reporter: Reporter) -> "BlobSchema":
+    def _here(self, blob: BlobSchema, reporter: Reporter) -> BlobSchema:
         self._count(blob.size, reused=blob.size)
         reporter.reused = blob.size
         reporter.finish(blob.size, blob.size)
@@ -339,6 +394,11 @@ class Fetching:
             yield await thread_to_its_end(lambda: with_stage.enter_context(self._storage.stage(key)))
         finally:
             await thread_to_its_end(with_stage.close)
+
+
+def _key_of(file: ManifestFileSchema) -> str:
+    """Return what a file is staged by."""
+    return file.sha256 or file.url
 
 
 def _unlink(path: Path) -> None:

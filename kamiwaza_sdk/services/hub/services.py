@@ -104,8 +104,8 @@ async def fetch(
 
     A file whose digest is known and kept is not requested again. One that was fetched before from a server that names
     its content (``ETag``, ``Last-Modified``) costs one conditional request. Any other travels again, and is kept once.
-    One that broke off goes on where it stopped, as `DownloadService.download` says; what there is of it stays in the
-    store for a week. Of several fetches of the same at once, one brings it.
+    One of over 1 MiB that broke off goes on where it stopped, as `DownloadService.download` says; what there is of it
+    stays in the store for a week. Of several fetches of the same at once, one brings it; a smaller one each may bring.
 
     What tools, file managers and editors leave among a model's files, and secrets, are left out (`Fetched.left_out`)
     unless a pattern of `allow` names them; version control's own files (``.git``) always are.

@@ -66,6 +66,10 @@ class Attempts:
                 return result
             await asyncio.sleep(pause)
 
+    def take_back(self) -> None:
+        """Let the last attempt, with which another part of the transfer goes on, count once."""
+        self._number -= 1
+
     def _pause(self, error: DownloadException) -> float | None:
         """Return how long to wait before the next attempt, `None` where there is to be none.
 

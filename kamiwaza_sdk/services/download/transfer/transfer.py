@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from kamiwaza_sdk.services.download.transfer.retries import Attempts
+    from kamiwaza_sdk.services.download.transfer.small import Begun
 
 
 _LOG: Final = logging.getLogger("kamiwaza_sdk.download")
@@ -119,6 +120,7 @@ class Transfer:
         reporter: Receives the progress.
         attempts: The budget of attempts.
         keep_partial: Called at the end of an unfinished transfer. Returns whether the partial file may stay.
+        begun: An answer that is here already, of the whole content. It is closed where it cannot be gone on with.
     """
 
     def __init__(
@@ -131,6 +133,7 @@ class Transfer:
         reporter: Reporter,
         attempts: "Attempts",
         keep_partial: Callable[[], bool],
+        begun: "Begun | None" = None,
     ) -> None:
         self._request = request
         self._config = config
@@ -145,7 +148,8 @@ class Transfer:
             request.into, request.expectations, url=self._url, key=self._key, path=request.path, mode=resources.mode
         )
         self._began = time.monotonic()
-        self._fetched = 0
+        self._fetched = 0 if begun is None else begun.fetched
+        self._begun = begun
         self._connections = config.max_connections
 
     async def run(self) -> DownloadResult:
@@ -165,6 +169,7 @@ class Transfer:
             is_wrong = self._fetched > 0
             raise
         finally:
+            await self._close_begun()
             await self._leave(is_wrong=is_wrong)
 
     async def _acquire(self) -> _State | DownloadResult:
@@ -178,6 +183,7 @@ class Transfer:
         return bind(self._attempt, found)
 
     async def _follow(self) -> _State:
+        await self._close_begun()  # another brings it
         self._reporter.advance(*await self._in_thread(self._acquisition.progress))
         await asyncio.sleep(_FOLLOW_INTERVAL)
         return self._acquire
@@ -212,10 +218,8 @@ class Transfer:
             # The transfer that left it may have had another limit.
             self._request.expectations.check_announced(partial.offset, url=self._url)
             return bind(self._publish, partial, partial.publish, size=partial.offset, total=partial.offset)
-        exchange = Exchange(self._url, self._config.connect_timeout, self._config.stall_timeout)
         async with AsyncExitStack() as connection:
-            await connection.enter_async_context(self._limiter)
-            response = await connection.enter_async_context(await self._answer(partial, exchange))
+            exchange, response = await self._asked(partial, connection)
             if response.status == HTTPStatus.NOT_MODIFIED:
                 return self._not_modified(response, exchange)
             try:
@@ -307,6 +311,24 @@ class Transfer:
         """Return whether only the name is missing: an earlier transfer died just before."""
         header, sha256 = partial.header, self._request.expectations.sha256
         return header is not None and partial.offset == header.size and partial.sha256() == sha256
+
+    async def _asked(self, partial: Partial, connection: AsyncExitStack) -> "tuple[Exchange, aiohttp.ClientResponse]":
+        """Return the answer that is here already, if all of the content is wanted, or else another."""
+        begun = self._begun
+        if begun is not None and not partial.offset:
+            self._begun = None
+            connection.push_async_exit(begun.connection)
+            return begun.exchange, begun.response
+        await self._close_begun()
+        exchange = Exchange(self._url, self._config.connect_timeout, self._config.stall_timeout)
+        await connection.enter_async_context(self._limiter)
+        return exchange, await connection.enter_async_context(await self._answer(partial, exchange))
+
+    async def _close_begun(self) -> None:
+        begun, self._begun = self._begun, None
+        if begun is not None:
+            begun.response.close()  # what has not arrived is not waited for
+            await begun.connection.aclose()
 
     async def _answer(self, partial: Partial, exchange: Exchange) -> "aiohttp.ClientResponse":
         header = partial.header

@@ -109,8 +109,21 @@ def git_blob_id(path: Path) -> str:
 
 def check_git_blob(file: ManifestFileSchema, path: Path) -> None:
     """Raise `GitBlobMismatchException` unless what lies at `path` is what the manifest says. Blocks."""
-    if file.git_blob_id is not None and (actual := git_blob_id(path)) != file.git_blob_id:
-        raise GitBlobMismatchException(url=redacted(file.url), expected=file.git_blob_id, actual=actual)
+    if file.git_blob_id is not None:
+        _compare(file, file.git_blob_id, git_blob_id(path))
+
+
+def check_git_blob_of(file: ManifestFileSchema, content: bytes) -> None:
+    """Raise `GitBlobMismatchException` unless these bytes are what the manifest says."""
+    if file.git_blob_id is not None:
+        digest = hashlib.sha1(b"blob %d\0" % len(content), usedforsecurity=False)
+        digest.update(content)
+        _compare(file, file.git_blob_id, digest.hexdigest())
+
+
+def _compare(file: ManifestFileSchema, expected: str, actual: str) -> None:
+    if actual != expected:
+        raise GitBlobMismatchException(url=redacted(file.url), expected=expected, actual=actual)
 
 
 def _described(found: "_Found", inside: str | None) -> ManifestFileSchema:
