@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -67,6 +68,44 @@ def test_a_relative_directory(store: StorageService, tmp_path: Path, monkeypatch
     assert tree(tmp_path / "model") == LAID_OUT
 
 
+def _digested(store: StorageService) -> SimpleNamespace:
+    return SimpleNamespace(files=version(store, CONTENTS).files, digest="ab" * 32)
+
+
+def test_without_a_directory_there_is_a_view_in_the_store_whose_files_are_the_blobs(store: StorageService) -> None:
+    digested = _digested(store)
+    view = store.materialize(digested)
+    assert view == store.root / "views" / ("ab" * 32) == store.materialize(digested)
+    assert tree(view) == LAID_OUT
+    assert all((view / file.path).samefile(store.path(file.sha256)) for file in digested.files)
+
+
+def test_what_is_not_right_any_more_in_a_view_is_replaced_and_a_directory_in_the_way_is_not(
+    store: StorageService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digested = _digested(store)
+    file = store.materialize(digested) / "config.json"
+    for is_linked in (True, False):
+        if not is_linked:
+            monkeypatch.setattr(materialize, "hard_link", _no_link)
+        file.unlink()
+        file.write_bytes(b"altered")
+        assert tree(store.materialize(digested)) == LAID_OUT
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(FileConflictException):
+        store.materialize(digested)
+
+
+def test_a_view_needs_a_digest_and_is_read_only(store: StorageService) -> None:
+    with pytest.raises(InvalidInputException, match="the version has no digest to name a view by"):
+        store.materialize(version(store, CONTENTS))
+    with pytest.raises(InvalidInputException, match="a view in the store is read-only"):
+        store.materialize(_digested(store), writable=True)
+    with pytest.raises(InvalidInputException, match="is no SHA-256 digest"):
+        store.materialize(SimpleNamespace(files=[], digest="../.."))
+
+
 def test_a_version_without_files(store: StorageService, tmp_path: Path) -> None:
     """A version without files is an empty directory."""
     store.materialize(Version([]), tmp_path / "model")
@@ -82,7 +121,7 @@ def test_what_has_no_files_is_refused(store: StorageService, tmp_path: Path, thi
     assert not (tmp_path / "model").exists()
 
 
-@pytest.mark.parametrize("directory", [None, 1, b"model", "a\0b", "a\ud800"])
+@pytest.mark.parametrize("directory", [1, b"model", "a\0b", "a\ud800"])
 def test_a_directory_that_is_no_path_is_refused(store: StorageService, directory: Any) -> None:
     with pytest.raises(InvalidInputException, match="^directory must be a path on this machine"):
         store.materialize(Version([]), directory)

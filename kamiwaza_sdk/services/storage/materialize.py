@@ -75,19 +75,31 @@ def refuse_failed(version: HasFiles) -> None:
 
 
 def lay_out(
-    version: HasFiles, directory: Path, *, store: Path, blob_of: Callable[[FileEntry], BlobSchema], writable: bool
+    version: HasFiles,
+    directory: Path,
+    *,
+    store: Path | None,
+    blob_of: Callable[[FileEntry], BlobSchema],
+    writable: bool,
 ) -> None:
-    """Make the files of `version` appear in `directory`; the public docstring is that of `StorageService`."""
+    """Make the files of `version` appear in `directory`; the public docstring is that of `StorageService`.
+
+    Without a `store` that it must not lead into, it is a view in the store. There files are links where there are any,
+    so that a later call finds each right by one ``stat``, and hashes none; and what is not right any more is replaced.
+    """
+    is_view = store is None
     with translated(directory):
         base = _base(directory)
-        _refuse_store(base, store)
-        placements = _plan(version, base, blob_of=blob_of, writable=writable)
-        for folder in {base.joinpath(*placement.folders) for placement in placements}:
-            _refuse_store(folder, store)
+        if store is not None:
+            _refuse_store(base, store)
+        placements = _plan(version, base, blob_of=blob_of, writable=writable, is_view=is_view)
+        if store is not None:
+            for folder in {base.joinpath(*placement.folders) for placement in placements}:
+                _refuse_store(folder, store)
         _create(base)
     for placement in placements:
         with translated(placement.target, needed=placement.blob.size):
-            _place(placement, base, writable=writable)
+            _place(placement, base, writable=writable, is_view=is_view)
 
 
 def _refuse_store(folder: Path, store: Path) -> None:
@@ -99,12 +111,14 @@ def _refuse_store(folder: Path, store: Path) -> None:
 
 
 def _plan(
-    version: HasFiles, base: Path, *, blob_of: Callable[[FileEntry], BlobSchema], writable: bool
+    version: HasFiles, base: Path, *, blob_of: Callable[[FileEntry], BlobSchema], writable: bool, is_view: bool
 ) -> list[_Placement]:
     paths = checked_paths(version.files)
     blobs = [_sized(blob_of(file), file, index) for index, file in enumerate(version.files)]
     targets = [base / path for path in paths]
-    placements = (_placement(base, *pair, writable=writable) for pair in zip(blobs, targets, strict=True))
+    placements = (
+        _placement(base, *pair, writable=writable, is_view=is_view) for pair in zip(blobs, targets, strict=True)
+    )
     return [placement for placement in placements if placement is not None]
 
 
@@ -115,14 +129,19 @@ def _sized(blob: BlobSchema, file: FileEntry, index: int) -> BlobSchema:
     return blob
 
 
-def _placement(base: Path, blob: BlobSchema, target: Path, *, writable: bool) -> _Placement | None:
+def _placement(base: Path, blob: BlobSchema, target: Path, *, writable: bool, is_view: bool) -> _Placement | None:
     """Return what is to be done for one file; `None` where it is there already."""
     folder = _real(target.parent)
     if not folder.is_relative_to(base):
         raise PathTraversalException(path=target, directory=base)
     folders = folder.relative_to(base).parts
     _check_folders(base, folders, blob)
-    status = _standing(folder / target.name, blob)
+    try:
+        status = _standing(folder / target.name, blob)
+    except FileConflictException:
+        if not is_view or not stat.S_ISREG((folder / target.name).lstat().st_mode):
+            raise
+        return _Placement(blob, target, folders, replaces=True)
     if status is None:
         return _Placement(blob, target, folders, replaces=False)
     # A link to the blob, or a copy made read-only by an earlier call: same bytes, but not the user's to edit.
@@ -189,14 +208,22 @@ def _cannot_be_created(reason: object) -> InvalidInputException:
     return InvalidInputException("directory", f"cannot be created: {reason}; choose another one")
 
 
-def _place(placement: _Placement, base: Path, *, writable: bool) -> None:
+def _place(placement: _Placement, base: Path, *, writable: bool, is_view: bool) -> None:
     try:
         with _open_folder(placement, base) as folder:
-            _write(placement, folder, writable=writable)
+            if not is_view or not _link_anew(placement, folder):
+                _write(placement, folder, writable=writable)
     except FileExistsError:  # since the first pass; another process may be laying out the same
-        again = _placement(base, placement.blob, placement.target, writable=writable)
+        again = _placement(base, placement.blob, placement.target, writable=writable, is_view=is_view)
         if again is not None:
-            _place(again, base, writable=writable)
+            _place(again, base, writable=writable, is_view=is_view)
+
+
+def _link_anew(placement: _Placement, folder: int) -> bool:
+    if placement.replaces:
+        with suppress(FileNotFoundError):
+            os.unlink(placement.target.name, dir_fd=folder)
+    return _link(placement.blob, placement.target.name, folder)
 
 
 @contextmanager

@@ -326,7 +326,7 @@ class StorageService:
     def materialize(
         self,
         version: HasFiles,
-        directory: str | os.PathLike[str],
+        directory: str | os.PathLike[str] | None = None,
         *,
         writable: bool = False,
         force: bool = False,
@@ -340,13 +340,15 @@ class StorageService:
 
         Args:
             version: Anything with ``files`` that have ``path``, ``size`` and ``sha256``.
-            directory: Where to; created with those above it where it is missing.
+            directory: Where to; created with those above it where it is missing. Default: a view in the store, one for
+                each ``digest`` of a version, whose files are hard links to the blobs wherever there are such: read it,
+                never write it.
             writable: Make files that may be edited: no hard links, mode 0644 instead of 0444. A read-only file of an
-                earlier call is replaced by a writable one.
+                earlier call is replaced by a writable one. Only in a directory of your own.
             force: Lay it out although its ``status`` is ``failed``.
 
         Returns:
-            `directory`, as it was given.
+            `directory`, as it was given; or that of the view.
 
         Raises:
             VersionFailedException: It failed, as a policy has something against it, and was not forced.
@@ -355,7 +357,8 @@ class StorageService:
             FileConflictException: Something else stands where a file is to be. It was left alone, and nothing was
                 written, unless it appeared during the call.
             InvalidInputException: A size is not that of the blob, a digest is none, `version` has no files, or
-                `directory` is a file, or leads into the store's own directory.
+                `directory` is a file, or leads into the store's own directory; or there is none, and files are to be
+                writable, or `version` has no digest.
             InvalidPathException: A path is absolute, has a ``..`` segment or the like, or two clash.
             PathTraversalException: A symbolic link in `directory` would lead a file out of it.
             StorageFullException: There is no room.
@@ -374,14 +377,26 @@ class StorageService:
             ...     (model / "onnx/config.json").read_text()
             '{}'
         """
-        directory = check_place(directory, field="directory")
+        place = None if directory is None else check_place(directory, field="directory")
         if getattr(version, "files", None) is None:
             reason = f"must be something with files, not {shown(version)}; give what resolve() or fetch() returned"
             raise InvalidInputException("version", reason)
+        target = self._view_of(version, writable=writable) if place is None else place
         if not force:
             refuse_failed(version)
-        lay_out(version, directory, store=self.root, blob_of=self._blob_of, writable=writable)
-        return directory
+        store = None if place is None else self.root
+        lay_out(version, target, store=store, blob_of=self._blob_of, writable=writable)
+        return target
+
+    def _view_of(self, version: HasFiles, *, writable: bool) -> Path:
+        """Return where the view of a version lies or would lie."""
+        if writable:
+            reason = "is missing, and a view in the store is read-only; name a directory for files to be edited"
+            raise InvalidInputException("directory", reason)
+        digest = getattr(version, "digest", None)
+        if digest is None:
+            raise InvalidInputException("directory", "is missing, and the version has no digest to name a view by")
+        return self.root / "views" / check_sha256(digest, field="digest")
 
     def _blob_of(self, file: FileEntry) -> BlobSchema:
         return self.get(file.sha256, size=file.size)

@@ -7,6 +7,7 @@
       blobs/sha256/ab/abcdef…   read-only, named by content, never edited
       staging/<32 hex digits>/  one directory per writer, removed by it; or one that all writers of the same share
       staging/<same>.lock       held, by ``flock``, while that directory is in use
+      views/<digest>/           a version, laid out for reading: links to blobs; delete at will
       quarantine/               what lay under a blob's name and was not that blob; delete at will
       uses/ab/abcdef…           empty; its time is when the blob was used last
       leases/<32 hex digits>    which blobs are to stay for a while
