@@ -71,6 +71,17 @@ async def test_a_pull_refuses_to_start_inside_an_open_transaction(
         assert (await models.pull_model(url, allow_open_transaction=True)).size == len(BODY)
 
 
+async def test_a_pull_starts_where_a_transaction_is_begun_and_nothing_was_executed_in_it(
+    backend: Backend, hub: HubService, server: Server
+) -> None:
+    url = server.add("/a.bin", body=BODY)
+    async with backend.session() as db:
+        _ = await db.begin()  # as the usual dependency of a web framework does: it takes no connection yet
+        version = await backend.service(db, hub=hub).pull_model(url)
+        await db.commit()
+        assert await backend.service(db).resolve(version.model_name) == version
+
+
 @pytest.mark.parametrize("arguments", [{"name": "../x"}, {"version": "7"}, {"version": "a/b"}])
 async def test_a_pull_under_a_name_that_cannot_be_kept_transfers_nothing(
     backend: Backend, hub: HubService, server: Server, arguments: dict[str, str]

@@ -212,10 +212,16 @@ def dialect_name(db: Session) -> str:
 
 
 def in_transaction(db: Session) -> bool:
-    """Tell whether a transaction is open: the session's, or that of a connection it was given."""
+    """Tell whether a transaction is open in the database: the session's, or that of a connection it was given.
+
+    One that was begun, as by ``db.begin()``, but in which nothing was executed yet, holds no connection, and no lock.
+    """
     db = _own(db)  # a scoped one has no such method
     bind = db.get_bind(mapper=_MAPPER)
-    return db.in_transaction() or (isinstance(bind, Connection) and bind.in_transaction())
+    if isinstance(bind, Connection) and bind.in_transaction():
+        return True
+    transaction = db.get_transaction()
+    return transaction is not None and bool(getattr(transaction, "_connections", True))
 
 
 @contextmanager
