@@ -9,6 +9,7 @@ import ast
 import asyncio
 import inspect
 import os
+import re
 import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, chdir
@@ -38,11 +39,13 @@ from kamiwaza_sdk._names import PUBLIC
 if TYPE_CHECKING:
     from kamiwaza_sdk import (
         AsyncModelService,
+        AsyncRegistry,
         Fetched,
         HubService,
         ModelSchema,
         ModelService,
         ModelVersionSchema,
+        Registry,
         StorageService,
     )
     from kamiwaza_sdk.testing import FaultyServer, HuggingFaceServer
@@ -231,6 +234,19 @@ class World(ExitStack):
         return kamiwaza_sdk.AsyncModelService(db)
 
     @cached_property
+    def registry(self) -> "Registry":
+        """A fourth one, empty, which owns its engine."""
+        return self.enter_context(kamiwaza_sdk.Registry("sqlite://"))
+
+    @cached_property
+    def async_registry(self) -> "AsyncRegistry":
+        """A fifth one, for coroutines."""
+        registry = kamiwaza_sdk.AsyncRegistry("sqlite:///coroutines.db")
+        runner = self.runner
+        self.callback(lambda: runner.run(registry.close()))
+        return registry
+
+    @cached_property
     def runner(self) -> asyncio.Runner:
         """The event loop of examples that await."""
         return self.enter_context(asyncio.Runner())
@@ -263,8 +279,9 @@ def doctest_namespace(request: pytest.FixtureRequest) -> Iterator[dict[str, obje
     nodes = [node for example in test.examples for node in ast.walk(ast.parse(example.source))]
     with World() as world:
         names = world.select({node.id for node in nodes if isinstance(node, ast.Name)})
-        if "AsyncModelService." in test.name:
-            names |= {"models": world.async_models, "run_awaiting": partial(_run_awaiting, world.runner, test)}
+        if re.search(r"\.Async(ModelService|Registry|Calls)\.", test.name):
+            own = {"models": world.async_models} if "Model" in test.name else {"registry": world.async_registry}
+            names |= {**own, "run_awaiting": partial(_run_awaiting, world.runner, test)}
             for example in test.examples:
                 example.source = f"run_awaiting({example.source!r})\n"
         yield names

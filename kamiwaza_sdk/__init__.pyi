@@ -19,6 +19,10 @@ from kamiwaza_sdk.formats.exceptions import UnknownVariantException as UnknownVa
 from kamiwaza_sdk.formats.inspection import inspect_file as inspect_file
 from kamiwaza_sdk.formats.memory import estimate_memory as estimate_memory
 from kamiwaza_sdk.formats.repository import inspect_directory as inspect_directory
+from kamiwaza_sdk.registry.async_registry import AsyncRegistry as AsyncRegistry
+from kamiwaza_sdk.registry.exceptions import RegistryTimeoutException as RegistryTimeoutException
+from kamiwaza_sdk.registry.exceptions import RegistryUnavailableException as RegistryUnavailableException
+from kamiwaza_sdk.registry.registry import Registry as Registry
 from kamiwaza_sdk.services.download.config import DownloadConfig as DownloadConfig
 from kamiwaza_sdk.services.download.exceptions import ChecksumMismatchException as ChecksumMismatchException
 from kamiwaza_sdk.services.download.exceptions import DownloadDiskException as DownloadDiskException
@@ -108,7 +112,6 @@ from kamiwaza_sdk.services.model.schemas.model import UpdateModel as UpdateModel
 from kamiwaza_sdk.services.model.schemas.version import CreateFile as CreateFile
 from kamiwaza_sdk.services.model.schemas.version import CreateParent as CreateParent
 from kamiwaza_sdk.services.model.schemas.version import CreateVersion as CreateVersion
-from kamiwaza_sdk.services.model.schemas.version import ModelFileSchema as ModelFileSchema
 from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema as ModelVersionSchema
 from kamiwaza_sdk.services.model.schemas.version import UpdateVersion as UpdateVersion
 from kamiwaza_sdk.services.model.services import ModelService as ModelService
@@ -136,6 +139,7 @@ __all__ = [
     "AliasNotFoundException",
     "AlreadyExistsException",
     "AsyncModelService",
+    "AsyncRegistry",
     "AsyncioRequiredException",
     "BlobCorruptException",
     "BlobNotFoundException",
@@ -196,7 +200,6 @@ __all__ = [
     "ModelConfigNotFoundException",
     "ModelConfigSchema",
     "ModelEventSchema",
-    "ModelFileSchema",
     "ModelNotFoundException",
     "ModelSchema",
     "ModelService",
@@ -214,6 +217,9 @@ __all__ = [
     "Policy",
     "PolicyViolationException",
     "RangeNotSupportedException",
+    "Registry",
+    "RegistryTimeoutException",
+    "RegistryUnavailableException",
     "RepositoryAccessException",
     "RepositoryNotFoundException",
     "RepositoryRenamedException",

@@ -36,6 +36,8 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
     ├── PolicyViolationException
     ├── SourceEntryPointException
     ├── OpenTransactionException
+    ├── RegistryTimeoutException (TimeoutError)
+    ├── RegistryUnavailableException (RuntimeError)
     ├── AsyncioRequiredException (RuntimeError)
     ├── ConfigurationException (ValueError)
     ├── MissingDependencyException (ImportError)

@@ -1,5 +1,7 @@
 # Written by tests/public_names.py from kamiwaza_sdk/_names.py.
 
+from kamiwaza_sdk.registry.operations import AnyModel as AnyModel
+from kamiwaza_sdk.registry.operations import AnyVersion as AnyVersion
 from kamiwaza_sdk.services.download.schemas import AttemptCallback as AttemptCallback
 from kamiwaza_sdk.services.download.schemas import DownloadAttempt as DownloadAttempt
 from kamiwaza_sdk.services.download.schemas import DownloadOutcome as DownloadOutcome
@@ -19,7 +21,12 @@ from kamiwaza_sdk.services.model.schemas.cleanup import CleanupResultSchema as C
 from kamiwaza_sdk.services.model.schemas.cleanup import CountSchema as CountSchema
 from kamiwaza_sdk.services.model.schemas.cleanup import KeptReason as KeptReason
 from kamiwaza_sdk.services.model.schemas.config import EventKind as EventKind
+from kamiwaza_sdk.services.model.schemas.diff import ChangeKind as ChangeKind
+from kamiwaza_sdk.services.model.schemas.diff import ChangeSchema as ChangeSchema
+from kamiwaza_sdk.services.model.schemas.diff import FileChangeSchema as FileChangeSchema
+from kamiwaza_sdk.services.model.schemas.diff import VersionDiffSchema as VersionDiffSchema
 from kamiwaza_sdk.services.model.schemas.model import LatestVersionSchema as LatestVersionSchema
+from kamiwaza_sdk.services.model.schemas.version import ModelFileSchema as ModelFileSchema
 from kamiwaza_sdk.services.model.schemas.version import ParentSchema as ParentSchema
 from kamiwaza_sdk.services.model.schemas.version import Relation as Relation
 from kamiwaza_sdk.services.model.schemas.version import RelativeSchema as RelativeSchema
@@ -38,7 +45,11 @@ __all__ = [
     "AdoptedBlobSchema",
     "AdoptedBy",
     "AdoptedFile",
+    "AnyModel",
+    "AnyVersion",
     "AttemptCallback",
+    "ChangeKind",
+    "ChangeSchema",
     "CleanupBlobSchema",
     "CleanupPlanSchema",
     "CleanupResultSchema",
@@ -47,12 +58,14 @@ __all__ = [
     "DownloadOutcome",
     "DownloadProgress",
     "EventKind",
+    "FileChangeSchema",
     "FileEntry",
     "FileFaultSchema",
     "HasFiles",
     "KeptReason",
     "LatestVersionSchema",
     "LeftoverSchema",
+    "ModelFileSchema",
     "ModelSort",
     "OnConflict",
     "ParentSchema",
@@ -66,6 +79,7 @@ __all__ = [
     "Source",
     "StorageUsageSchema",
     "StoreDatabaseSchema",
+    "VersionDiffSchema",
     "VersionSort",
     "VersionStatus",
 ]

@@ -48,7 +48,7 @@ class Order(HostBase):
     model_id: Mapped[UUID | None] = mapped_column(ForeignKey(DBModel.__table__.c.id))
 
 
-class _Awaited:
+class Awaited:
     """Any object, its methods as coroutines."""
 
     def __init__(self, target: object) -> None:
@@ -97,7 +97,7 @@ class Backend:
                 yield db
             return
         with Session(self.engine) as session:
-            yield cast("AsyncSession", _Awaited(session))  # cast: it has the same methods, awaited likewise
+            yield cast("AsyncSession", Awaited(session))  # cast: it has the same methods, awaited likewise
 
     @asynccontextmanager
     async def begin(self, namespace: str = "default") -> AsyncIterator[AsyncModelService]:
@@ -116,15 +116,15 @@ class Backend:
         hub: HubService | None = None,
     ) -> AsyncModelService:
         """Return the registry of the colour, bound to a session."""
-        if isinstance(db, _Awaited):
+        if isinstance(db, Awaited):
             models = ModelService(db._target, namespace=namespace, actor=actor, config=config, hub=hub)  # type: ignore[arg-type]  # the Session that session() put there
-            return cast("AsyncModelService", _Awaited(models))  # cast: as above
+            return cast("AsyncModelService", Awaited(models))  # cast: as above
         return AsyncModelService(db, namespace=namespace, actor=actor, config=config, hub=hub)
 
 
 def add(db: AsyncSession, row: Order) -> None:
     """Add a row of the host's to a session of either colour, which flushes it when it likes."""
-    target = db._target if isinstance(db, _Awaited) else db
+    target = db._target if isinstance(db, Awaited) else db
     target.add(row)  # type: ignore[attr-defined]  # the Session that session() put there
 
 

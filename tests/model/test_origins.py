@@ -12,12 +12,12 @@ from kamiwaza_sdk import (
     Filter,
     InvalidFilterException,
     InvalidInputException,
-    ModelFileSchema,
     RevisionConflictException,
     UpdateModel,
     UpdateVersion,
 )
 from kamiwaza_sdk._addresses import kept_address
+from kamiwaza_sdk.types import ModelFileSchema
 from tests.addresses import ADDRESSES
 from tests.backends import Backend
 from tests.model.dumps import dump

@@ -154,16 +154,19 @@ class DatabaseNotAskedException(ServiceException):
 class OpenTransactionException(ServiceException):
     """A transfer was to start while the session holds a transaction open, which would block others for its length.
 
+    Or a `Registry` was called in a block of its own `Registry.transaction`.
+
     Attributes:
         operation: The method that refused.
     """
 
-    def __init__(self, *, operation: str) -> None:
-        super().__init__(
-            f"{operation} was called inside an open transaction, which it would hold as long as the transfer takes; "
-            "commit or roll back first (a read opens one too), or call fetch() before and register() within it, "
-            "or pass allow_open_transaction=True"
+    def __init__(self, *, operation: str, way_out: str | None = None) -> None:
+        reason = (
+            ", which it would hold as long as the transfer takes; commit or roll back first (a read opens one too), or "
+            "call fetch() before and register() within it, or pass allow_open_transaction=True"
         )
+        reason = reason if way_out is None else f"; {way_out}"
+        super().__init__(f"{operation} was called inside an open transaction{reason}")
         self.operation = operation
 
 

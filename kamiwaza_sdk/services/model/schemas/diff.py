@@ -1,0 +1,135 @@
+"""What is different between two versions, as output."""
+
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic_core import to_json
+
+#: What became of something between two versions.
+ChangeKind = Literal["added", "removed", "changed"]
+_MARKS: dict[ChangeKind, str] = {"added": "+", "removed": "-", "changed": "~"}
+#: How long a value may be in a text.
+_WIDEST = 60
+
+
+class ChangeSchema(BaseModel):
+    """A value that is different.
+
+    Attributes:
+        key: Of what: a tag, a fact, a key of a configuration, with dots between the keys of objects within objects.
+        kind: Whether it was added, removed or changed.
+        before: The value that it had; `None` where it had none.
+        after: The value that it has; `None` where it has none.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
+
+    key: str
+    kind: ChangeKind
+    before: JsonValue
+    after: JsonValue
+
+    def __str__(self) -> str:
+        values = {"added": f"{_shown(self.after)}, new", "removed": f"{_shown(self.before)}, removed"}
+        return f"{self.key}: {values.get(self.kind, f'{_shown(self.before)} → {_shown(self.after)}')}"
+
+
+class FileChangeSchema(BaseModel):
+    """A file that is different.
+
+    Attributes:
+        path: Relative to the model's root.
+        kind: Whether it was added, removed or changed.
+        size_before: In bytes; `None` where it was not there.
+        size_after: In bytes; `None` where it is not there.
+        sha256_before: Of its bytes; `None` where it was not there.
+        sha256_after: Of its bytes; `None` where it is not there.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
+
+    path: str
+    kind: ChangeKind
+    size_before: int | None
+    size_after: int | None
+    sha256_before: str | None
+    sha256_after: str | None
+
+    @property
+    def same_size(self) -> bool:
+        """Whether other bytes have the same size, which a listing of sizes would not show."""
+        return self.size_before == self.size_after
+
+    def __str__(self) -> str:
+        if self.kind == "changed":
+            sizes = f"{self.size_before:,} → {self.size_after:,} bytes"
+            size = f"other bytes, of the same size, {self.size_after:,}" if self.same_size else sizes
+        else:
+            size = f"{self.size_after if self.kind == 'added' else self.size_before:,} bytes, {self.kind}"
+        return f"{_MARKS[self.kind]} {self.path}: {size}"
+
+
+class VersionDiffSchema(BaseModel):
+    r"""What is different between two versions. As a text, it has a line for each difference.
+
+    Attributes:
+        before: The one, as ``name:number``.
+        after: The other.
+        files: Files that only one has, or that have other bytes, sorted by path.
+        same_files: How many files are the same in both.
+        config: Keys of JSON configurations (``config.json`` and others whose names end so) that both have, by path.
+        config_problems: Why a configuration that is different could not be compared, by path.
+        parameters: How many parameters they have, where that is different.
+        license: The licence of their models, where that is different.
+        facts: What is different of format, architecture, quantization, context length and the other details.
+        tags: Tags of the versions that are different.
+        attributes: Notes of users that are different.
+
+    Example:
+        >>> diff = VersionDiffSchema(before="tiny:1", after="tiny:2", same_files=3)
+        >>> diff.identical, str(diff)
+        (True, 'tiny:1 → tiny:2\nno difference; 3 files are the same')
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
+
+    before: str
+    after: str
+    files: tuple[FileChangeSchema, ...] = ()
+    same_files: int = 0
+    config: dict[str, tuple[ChangeSchema, ...]] = {}
+    config_problems: dict[str, str] = {}
+    parameters: ChangeSchema | None = None
+    license: ChangeSchema | None = None
+    facts: tuple[ChangeSchema, ...] = ()
+    tags: tuple[ChangeSchema, ...] = ()
+    attributes: tuple[ChangeSchema, ...] = ()
+
+    @property
+    def identical(self) -> bool:
+        """Whether nothing is different."""
+        return not (self.files or self.parameters or self.license or self.facts or self.tags or self.attributes)
+
+    def __str__(self) -> str:
+        same = f"{self.same_files} files are the same"
+        if self.identical:
+            return f"{self.before} → {self.after}\nno difference; {same}"
+        sections = {
+            f"files ({same})": self.files,
+            **{path: changes for path, changes in self.config.items() if changes},
+            **{path: (problem,) for path, problem in self.config_problems.items()},
+            "facts": (*filter(None, (self.license, self.parameters)), *self.facts),
+            "tags": self.tags,
+            "attributes": self.attributes,
+        }
+        lines = [f"{self.before} → {self.after}"]
+        for title, changes in sections.items():
+            lines += [title, *(f"  {change}" for change in changes)] if changes else []
+        return "\n".join(lines)
+
+
+def _shown(value: JsonValue) -> str:
+    """Return a value as short JSON, without what would steer a terminal."""
+    text = value if isinstance(value, str) else to_json(value).decode()
+    text = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
