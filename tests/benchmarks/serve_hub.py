@@ -1,8 +1,8 @@
 """A hub with repositories of 1,000 files, in a process of its own.
 
 Usage: ``python -m tests.benchmarks.serve_hub COUNT`` prints its endpoint, and serves so many repositories of each kind,
-``samples/0`` and ``shards/0`` being the first, until its standard input ends. No two of them have many files of one
-name: whoever keeps what names mean has to find out anew.
+``samples/0`` and ``shards/0`` being the first, and ``pickles/0``, until its standard input ends. No two of them have
+many files of one name: whoever keeps what names mean has to find out anew.
 """
 
 import json
@@ -47,8 +47,14 @@ def shards(number: int) -> dict[str, bytes]:
     return {**files, **others, "config.json": CONFIG}
 
 
+def pickles() -> dict[str, bytes]:
+    """Return files of 1 KiB that are called as pickles are, so that only their bytes say whether they are some."""
+    return {f"data/{index:04}.bin": b"%04d" % index * 256 for index in range(FILES)}
+
+
 if __name__ == "__main__":
     with HuggingFaceServer() as server:
+        server.add_repository("pickles/0", pickles())
         for number in range(int(sys.argv[1])):
             server.add_repository(f"samples/{number}", samples(number))
             server.add_repository(f"shards/{number}", shards(number))

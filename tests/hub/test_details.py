@@ -186,3 +186,32 @@ def _compare(one: Path, other: Path) -> None:
     assert loaded.keys() == expected.keys()
     assert len(loaded) > 100
     assert all((loaded[name] == expected[name]).all() for name in expected)
+
+
+async def test_files_that_were_read_are_not_read_again(
+    hub: HubService, storage: StorageService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(details_module, "_WORTH_KEEPING", 0)
+    card = b"---\nlicense: mit\n---\nA model."
+    root = await asyncio.to_thread(tree, tmp_path / "m", config__json=CONFIG, model__safetensors=WEIGHTS)
+    await asyncio.to_thread((root / "README.md").write_bytes, card)
+    await asyncio.to_thread((root / "tokenizer.json").write_bytes, b"<!DOCTYPE html><html></html>")
+    first = await hub.fetch(root)
+    assert (first.license, first.model_card, len(first.faults)) == ("mit", card.decode(), 1)
+    (record,) = await asyncio.to_thread(lambda: list(storage.root.glob("details/*/*")))
+    with monkeypatch.context() as patched:
+        patched.setattr(details_module, "_read", None)
+        assert await hub.fetch(root) == first
+    await asyncio.to_thread(record.write_bytes, b"{")
+    assert await hub.fetch(root) == first  # what is damaged is read anew
+    await asyncio.to_thread((root / "README.md").write_bytes, b"Another card.")
+    assert (await hub.fetch(root)).license is None
+
+
+async def test_what_takes_no_time_to_read_is_kept_nowhere(
+    hub: HubService, storage: StorageService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(details_module, "_WORTH_KEEPING", 3600)
+    root = await asyncio.to_thread(tree, tmp_path / "m", config__json=CONFIG)
+    assert (await hub.fetch(root)).details["architecture"] == "LlamaForCausalLM"
+    assert not await asyncio.to_thread((storage.root / "details").exists)

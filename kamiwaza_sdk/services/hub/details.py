@@ -3,12 +3,15 @@
 import logging
 import os
 import re
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
-from typing import Final, TypeVar
+from typing import ClassVar, Final, TypeVar
 
-from pydantic import JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from kamiwaza_sdk._addresses import redact_text
 from kamiwaza_sdk._validation import MAX_SIZE, check_text
@@ -21,6 +24,7 @@ from kamiwaza_sdk.formats.licences import all_of
 from kamiwaza_sdk.formats.repository import describing_files, structural_files
 from kamiwaza_sdk.formats.schemas import LayoutSchema, RepositoryDetailsSchema
 from kamiwaza_sdk.services.hub.addresses import suggestion_for_page
+from kamiwaza_sdk.services.hub.cache import digest_of, write
 from kamiwaza_sdk.services.hub.exceptions import InvalidSourceException
 from kamiwaza_sdk.services.hub.inspection import Findings, fault_of, inspect_here
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema
@@ -29,9 +33,10 @@ from kamiwaza_sdk.services.hub.schemas.results import (
     MAX_DESCRIPTION_LENGTH,
     Fetched,
     FileFaultSchema,
+    manifest_digest,
 )
 from kamiwaza_sdk.services.storage.files import go_on
-from kamiwaza_sdk.services.storage.schemas import FileEntry
+from kamiwaza_sdk.services.storage.schemas import BlobSchema, FileEntry
 from kamiwaza_sdk.services.storage.services import StorageService
 
 #: Names of files that are pages on purpose.
@@ -47,18 +52,14 @@ _MARKUP: Final = re.compile(r"\*\*|__|`|<[^<>]*>")
 _Fetched = TypeVar("_Fetched", bound=Fetched)
 
 
-def with_card(fetched: _Fetched, storage: StorageService) -> _Fetched:
-    """Return what was fetched with the card that its ``README.md`` is, if it has one in its root. Blocks."""
-    file = next((file for file in fetched.files if file.path == _CARD), None)
-    blob = None if file is None else storage.find(file.sha256, size=file.size)
-    if blob is None:
-        return fetched
-    with blob.path.open("rb") as body:
+def _card(places: Mapping[str, Path]) -> str | None:
+    """Return the card that the ``README.md`` in the root is, if there is one. Blocks."""
+    if _CARD not in places:
+        return None
+    with places[_CARD].open("rb") as body:
         text = body.read(4 * MAX_CARD_LENGTH).decode(errors="replace")
     card = text.removeprefix("\ufeff").replace("\0", "\ufffd")[:MAX_CARD_LENGTH]
-    if not card.strip() or card.startswith(_POINTER):
-        return fetched
-    return fetched.model_copy(update={"model_card": card, "description": described(card)})
+    return None if not card.strip() or card.startswith(_POINTER) else card
 
 
 def described(card: str) -> str | None:
@@ -99,35 +100,94 @@ _MAX_HEAD: Final = 4096
 _MOST_CODE: Final = 100
 _MOST_VARIANTS: Final = 100
 _MOST_FILES: Final = 20
+#: Seconds that reading took, from which on what was read is kept: to keep it takes a tenth of them.
+_WORTH_KEEPING: Final = 0.005
 #: Which format counts where there is no default.
 _PREFERRED: Final = ("safetensors", "gguf", "onnx", "pickle")
+
+
+class _Told(BaseModel):
+    """What files say, as fields of `Fetched`."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
+
+    license: str | None
+    faults: tuple[FileFaultSchema, ...] = ()
+    model_card: str | None = None
+    description: str | None = None
+    details: dict[str, JsonValue] = Field(default_factory=dict)
 
 
 def with_details(fetched: _Fetched, storage: StorageService) -> _Fetched:
     """Return what was fetched with what its headers and its card say, and which files are no model's. Blocks.
 
-    What cannot be read is not said; nothing is lost.
+    What cannot be read is not said; nothing is lost. The same files are not read again: what they said is kept beside
+    the store, where reading them took long.
     """
-    fetched = fetched.model_copy(update={"faults": faults_of(fetched.files, storage)})
+    records = storage.root / "details"
+    told = _kept(records / _record_of(fetched)) if records.exists() else None
+    if told is None:
+        started = time.perf_counter()
+        told, is_whole = _read(fetched, storage)
+        if is_whole and time.perf_counter() - started > _WORTH_KEEPING:
+            _keep(told, records / _record_of(fetched))
+    return fetched.model_copy(update={name: getattr(told, name) for name in _Told.model_fields})
+
+
+def _record_of(fetched: Fetched) -> str:
+    """Return what names the record about these files, under this licence, by this version of the library."""
+    digest = digest_of(f"{_version()} {fetched.license} {manifest_digest(fetched.files)}")
+    return f"{digest[:2]}/{digest}"
+
+
+@cache
+def _version() -> str:
     try:
-        fetched = with_card(fetched, storage)
+        return version("kamiwaza-sdk")
+    except PackageNotFoundError:
+        return ""
+
+
+def _kept(record: Path) -> _Told | None:
+    """Return what was kept; what cannot be read counts as nothing."""
+    try:
+        return _Told.model_validate_json(record.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _keep(told: _Told, record: Path) -> None:
+    try:
+        write(record, told.model_dump_json())
+    except (OSError, ValueError) as error:  # no text, as what strangers wrote can be
+        _logger.debug("%s cannot be written, so that its files will be read again: %s", record, error)
+
+
+def _read(fetched: Fetched, storage: StorageService) -> tuple[_Told, bool]:
+    """Return what files say, and whether all of them could be asked. Blocks."""
+    places = places_of(fetched, storage, [file.path for file in fetched.files])
+    told = _Told(license=fetched.license, faults=_faults(fetched.files, places))
+    try:
+        card = _card(places)
+        told = told.model_copy(update={"model_card": card, "description": described(card) if card else None})
         names = {file.path: file.size for file in fetched.files}
         kinds = {path: weight_format(path, names) for path in names}
-        structural = structural_files(kinds)
-        describing = describing_files(kinds)
-        telling = [path for path, kind in kinds.items() if path in describing or kind not in {None, "pickle"}]
-        findings = inspect_here(places_of(fetched, storage, [*telling, *structural]), names=names)
+        telling = {*structural_files(kinds), *describing_files(kinds)}
+        telling |= {path for path, kind in kinds.items() if kind not in {None, "pickle"}}
+        here = {path: places[path] for path in names if path in telling and path in places}
+        findings = inspect_here(here, names=names)
         findings.files |= names
-        findings.faults |= {fault.path: fault for fault in fetched.faults}
+        findings.faults |= {fault.path: fault for fault in told.faults}
         details = _details(findings)
         if "format" not in details:  # pickles tell nothing else, and to look through them takes long
-            pickles = places_of(fetched, storage, [path for path, kind in kinds.items() if kind == "pickle"])
-            told = set(map(_format_by_head, pickles.values())) - {None}
-            details |= {"format": min(told, key=lambda name: (name != "pickle", name))} if told else {}
-        return fetched.model_copy(update={"details": details, "license": _word(license_of(fetched, findings))})
+            pickles = (places[path] for path, kind in kinds.items() if kind == "pickle" and path in places)
+            heads = set(map(_format_by_head, pickles)) - {None}
+            details |= {"format": min(heads, key=lambda name: (name != "pickle", name))} if heads else {}
+        license_ = _word(license_of(fetched, findings))
+        return told.model_copy(update={"details": details, "license": license_}), len(places) == len(names)
     except Exception:  # whatever hostile bytes do to a reader: they are verified and kept, and that is what was asked
         _logger.warning("%s could not be looked into", fetched.source, exc_info=True)
-        return fetched
+        return told, False
 
 
 def _format_by_head(place: Path) -> str | None:
@@ -235,14 +295,22 @@ def faults_of(files: Iterable[FileEntry], storage: StorageService) -> tuple[File
 
     Files that cannot be read are passed over.
     """
+    files = [*files]
+    return _faults(files, {file.path: blob.path for file in files if (blob := _blob(file, storage)) is not None})
+
+
+def _blob(file: FileEntry, storage: StorageService) -> BlobSchema | None:
+    return storage.find(file.sha256, size=file.size)
+
+
+def _faults(files: Iterable[FileEntry], places: Mapping[str, Path]) -> tuple[FileFaultSchema, ...]:
     faults = list[FileFaultSchema]()
     for file in files:
         go_on()
-        if file.size > CONTENT_HEAD and not is_model_file_name(file.path):
+        if file.path not in places or (file.size > CONTENT_HEAD and not is_model_file_name(file.path)):
             continue  # its name promises nothing, and it is too large for a pointer
-        blob = storage.find(file.sha256, size=file.size)
         with suppress(OSError):
-            fault = None if blob is None else fault_of(first_bytes(blob.path), path=file.path, size=file.size)
+            fault = fault_of(first_bytes(places[file.path]), path=file.path, size=file.size)
             faults += [] if fault is None else [fault]
     return tuple(faults)
 
