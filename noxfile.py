@@ -126,13 +126,19 @@ def torture(session: nox.Session) -> None:
 def mirrors(session: nox.Session) -> None:
     """Put a real mirror of the Hugging Face Hub before the hub of the tests, and ask Azure's emulator for blobs.
 
-    Both bring too much for every run.
+    Then run the tests of `huggingface_hub` on the hub of the tests. All this brings too much for every run.
     """
     session.install(EVERYTHING, *groups("test"), "olah>=0.5.4")
     place = Path(session.create_tmp()).resolve()
     session.run("npm", "install", "--silent", "--prefix", str(place), "azurite@3", external=True)
     env = {"MIRRORS": "1", "AZURITE": str(place / "node_modules/.bin")}
     session.run("pytest", "tests/hub/test_olah.py", "tests/hub/test_azure.py", *session.posargs, env=env)
+    needed = ("jedi", "jinja2", "numpy", "pillow", "pytest-mock", "pytest-timeout")
+    session.install("pip", "huggingface-hub==2.4.0", *needed)
+    wanted = ("--no-deps", "--no-binary", ":all:", "huggingface-hub==2.4.0")
+    session.run("pip", "download", "--quiet", "--dest", str(place), *wanted)
+    session.run("tar", "xzf", f"{place}/huggingface_hub-2.4.0.tar.gz", "-C", str(place), external=True)
+    session.run("python", "-m", "tests.testing.hub_suite", f"{place}/huggingface_hub-2.4.0")
 
 
 @nox.session
