@@ -1,6 +1,7 @@
 """What other tools have on this machine is taken over, verified, without a request and without a copy."""
 
 import asyncio
+import fcntl
 import hashlib
 import json
 import os
@@ -24,7 +25,6 @@ from kamiwaza_sdk import (
     StorageService,
 )
 from kamiwaza_sdk.services.hub.adopters import ollama
-from kamiwaza_sdk.services.storage import adoption
 from kamiwaza_sdk.services.storage.schemas.blob import AdoptedBlobSchema
 from kamiwaza_sdk.testing import HuggingFaceServer
 from tests.hub.conftest import Asking
@@ -45,7 +45,7 @@ LAYERS = {
 @pytest.fixture(autouse=True)
 def no_reflink(monkeypatch: pytest.MonkeyPatch) -> None:
     """Behave the same whatever file system the tests run on; tests/storage has one that shares blocks."""
-    monkeypatch.setattr(adoption, "reflink", no_clone)
+    monkeypatch.setattr(fcntl, "ioctl", no_clone)
 
 
 @pytest.fixture

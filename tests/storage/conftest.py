@@ -1,5 +1,6 @@
 """Stores, files to keep in them, and file systems that are full, read-only, separate or able to share blocks."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -10,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from kamiwaza_sdk import StorageConfig, StorageService
-from kamiwaza_sdk.services.storage import materialize
 from tests.storage.helpers import no_clone
 
 
@@ -23,7 +23,7 @@ def store(tmp_path: Path) -> StorageService:
 @pytest.fixture
 def no_reflink(monkeypatch: pytest.MonkeyPatch) -> None:
     """Behave the same whatever file system the tests run on."""
-    monkeypatch.setattr(materialize, "reflink", no_clone)
+    monkeypatch.setattr(fcntl, "ioctl", no_clone)
 
 
 @pytest.fixture

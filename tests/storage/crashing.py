@@ -3,6 +3,8 @@
 A program of its own, because only a process without threads may fork safely, and a fork starts faster than Python.
 """
 
+import fcntl
+import inspect
 import itertools
 import os
 import random
@@ -17,8 +19,6 @@ from typing import Any
 from unittest.mock import patch
 
 from kamiwaza_sdk import StorageConfig, StorageService
-from kamiwaza_sdk.services import storage
-from kamiwaza_sdk.services.storage import adoption, materialize
 from kamiwaza_sdk.services.storage.small import SmallBlobs, SmallBody
 from tests.effort import effort
 from tests.storage.helpers import File, Version, keep, no_clone, sha256
@@ -28,7 +28,7 @@ MIB = 1024**2
 STEP = effort(7, 1)
 ADDED, ADOPTED, PUBLISHED = b"added", b"adopted", b"published"
 SMALL = (b"small", b"smaller", b"published")
-PACKAGE = str(Path(storage.__file__).parent)
+PACKAGE = str(Path(inspect.getfile(StorageService)).parent)
 
 
 def killed(work: Callable[[], None], watch: Callable[[int], None] | None = None) -> bool:
@@ -46,7 +46,7 @@ def killed(work: Callable[[], None], watch: Callable[[int], None] | None = None)
 
 def at_every_line(root: Path) -> int:
     """Publish, add, adopt and lay out, dying before lines of the store's code that are `STEP` apart."""
-    with patch.object(materialize, "reflink", no_clone), patch.object(adoption, "reflink", no_clone):
+    with patch.object(fcntl, "ioctl", no_clone):
         return next(line for line in itertools.count(0, STEP) if not killed(partial(use, root, line + 1)))
 
 

@@ -1,10 +1,14 @@
 """What several tests need: versions, digests, and a look at a whole tree."""
 
+import errno
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
+
+import pytest
 
 from kamiwaza_sdk import BlobSchema, StorageService
 
@@ -25,9 +29,49 @@ class Version:
     files: Sequence[File]
 
 
-def no_clone(*_: object) -> bool:
-    """Stand in for `reflink`, to behave the same whatever file system the tests run on."""
-    return False
+#: When each blob was last changed, by its file's status: 2001-09-09, in nanoseconds.
+PUBLISHED_NS: Final = 1_000_000_000 * 10**9
+
+
+def no_clone(*_: object) -> None:
+    """Stand in for `fcntl.ioctl`: nothing shares blocks, whatever file system the tests run on."""
+    raise OSError(errno.EOPNOTSUPP, "not supported")
+
+
+def when_made(monkeypatch: pytest.MonkeyPatch, directory: Path, act: Callable[[], object]) -> None:
+    """Let something happen when a directory has been made, or was found to be there."""
+    make = os.mkdir
+
+    def make_and_act(path: Any, *arguments: Any, **keywords: Any) -> None:
+        try:
+            make(path, *arguments, **keywords)
+        finally:
+            if path == directory:
+                act()
+
+    monkeypatch.setattr(os, "mkdir", make_and_act)
+
+
+def when_hashed(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object], *, piece: bool = False) -> None:
+    """Let something happen when a file has been read to its end and hashed; or after each piece of it."""
+    made = hashlib.sha256
+
+    class Noticed:
+        def __init__(self, data: bytes = b"") -> None:
+            self._hash = made(data)
+
+        def update(self, data: bytes) -> None:
+            self._hash.update(data)
+            if piece:
+                act()
+
+        def hexdigest(self) -> str:
+            digest = self._hash.hexdigest()
+            if not piece:
+                act()
+            return digest
+
+    monkeypatch.setattr(hashlib, "sha256", Noticed)
 
 
 def nothing(path: Path) -> None:

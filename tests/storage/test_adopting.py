@@ -1,21 +1,29 @@
 """Other tools' files become blobs without a second copy, and what becomes none is as it was."""
 
+import fcntl
 import os
 import shutil
 import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from io import FileIO
 from pathlib import Path
 
 import pytest
 
 from kamiwaza_sdk import DigestMismatchException, InvalidInputException, StorageConfig, StorageService
-from kamiwaza_sdk.services.storage import adoption
-from kamiwaza_sdk.services.storage.blobs import PUBLISHED_NS
-from kamiwaza_sdk.services.storage.files import digest
 from tests.conftest import NOBODY
-from tests.storage.helpers import fifo, folder, keep, loop, misnamed, no_clone, nothing, sha256
+from tests.storage.helpers import (
+    PUBLISHED_NS,
+    fifo,
+    folder,
+    keep,
+    loop,
+    misnamed,
+    no_clone,
+    nothing,
+    sha256,
+    when_hashed,
+)
 
 DATA = b"weights" * 1000
 DIGEST = sha256(DATA)
@@ -35,7 +43,7 @@ def source(tmp_path: Path) -> Path:
 def no_reflink(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Behave the same whatever file system the tests run on, but where sharing blocks is what is tested."""
     if "cloning" not in request.fixturenames:
-        monkeypatch.setattr(adoption, "reflink", no_clone)
+        monkeypatch.setattr(fcntl, "ioctl", no_clone)
 
 
 def attributes(path: Path) -> tuple[int, int, int]:
@@ -127,7 +135,7 @@ def test_what_cannot_be_published_is_copied(
         if ns is None:  # the lock of the staging area says that it is used now
             return set_time(file)
         monkeypatch.undo()
-        monkeypatch.setattr(adoption, "reflink", no_clone)
+        monkeypatch.setattr(fcntl, "ioctl", no_clone)
         raise PermissionError(1, "not permitted")
 
     monkeypatch.setattr(os, "utime", refuse)
@@ -156,13 +164,11 @@ def test_a_file_that_is_written_to_meanwhile_is_refused(
     """A writer who had it open before is noticed, and no blob is left that is not what its name says."""
     with source.open("r+b") as writer:
 
-        def digest_and_write(file: FileIO) -> str:
-            actual = digest(file)
+        def write() -> None:
             writer.write(b"W")
             writer.flush()
-            return actual
 
-        monkeypatch.setattr(adoption, "digest", digest_and_write)
+        when_hashed(monkeypatch, write)
         with pytest.raises(InvalidInputException, match="is being written to"):
             store.adopt(source)
     assert (misnamed(store.root), stat.S_IMODE(source.stat().st_mode)) == ([], 0o640)

@@ -18,9 +18,7 @@ from kamiwaza_sdk import (
     StorageService,
 )
 from kamiwaza_sdk.exceptions import ConfigurationException, InvalidInputException
-from kamiwaza_sdk.services.storage import blobs
-from kamiwaza_sdk.services.storage.blobs import PUBLISHED_NS
-from tests.storage.helpers import dangling, fifo, folder, keep, sha256
+from tests.storage.helpers import PUBLISHED_NS, dangling, fifo, folder, keep, sha256, when_hashed, when_made
 
 Edit = Callable[[Path, bytes], None]
 Make = Callable[[Path], object]
@@ -30,7 +28,7 @@ OTHER = b"WEIGHTS" * 1000
 DIGEST = sha256(DATA)
 
 
-def _never(*_: object) -> None:
+def _never() -> None:
     raise AssertionError("hashed without need")
 
 
@@ -101,7 +99,7 @@ def test_missing(store: StorageService) -> None:
 def test_sound_is_cheap(store: StorageService, monkeypatch: pytest.MonkeyPatch) -> None:
     """A blob that looks as published is not read."""
     blob = keep(store, DATA)
-    monkeypatch.setattr(blobs, "digest", _never)
+    when_hashed(monkeypatch, _never)
     assert store.find(DIGEST, size=len(DATA)) == blob
 
 
@@ -112,7 +110,7 @@ def test_touched_but_right(store: StorageService, monkeypatch: pytest.MonkeyPatc
     os.utime(blob.path)
     assert store.find(DIGEST) == blob
     assert blob.path.stat().st_mode & 0o7777 == 0o444
-    monkeypatch.setattr(blobs, "digest", _never)
+    when_hashed(monkeypatch, _never)
     assert store.find(DIGEST) == blob
 
 
@@ -120,7 +118,7 @@ def test_mode_is_put_back(store: StorageService, monkeypatch: pytest.MonkeyPatch
     """A blob that was only made writable becomes read-only again without being read."""
     blob = keep(store, DATA)
     blob.path.chmod(0o666)
-    monkeypatch.setattr(blobs, "digest", _never)
+    when_hashed(monkeypatch, _never)
     assert store.find(DIGEST) == blob
     assert blob.path.stat().st_mode & 0o7777 == 0o444
 
@@ -215,19 +213,17 @@ def _replaced(path: Path, data: bytes) -> None:
     path.with_suffix(".new").rename(path)
 
 
-@pytest.mark.parametrize("hooked", ["digest", "make_directory"])
-def test_replaced_while_it_is_looked_at(store: StorageService, monkeypatch: pytest.MonkeyPatch, hooked: str) -> None:
+@pytest.mark.parametrize("hashed", [True, False])
+def test_replaced_while_it_is_looked_at(
+    store: StorageService, monkeypatch: pytest.MonkeyPatch, *, hashed: bool
+) -> None:
     """A right blob that another process puts in a wrong one's place is not taken away with it."""
     path = keep(store, DATA).path
     _write(path, OTHER)
-    original = getattr(blobs, hooked)
-
-    def replace(subject: object) -> object:
-        result = original(subject)
-        _replaced(path, DATA)
-        return result
-
-    monkeypatch.setattr(blobs, hooked, replace)
+    if hashed:
+        when_hashed(monkeypatch, lambda: _replaced(path, DATA))
+    else:
+        when_made(monkeypatch, store.root / "quarantine", lambda: _replaced(path, DATA))
     with pytest.raises(BlobCorruptException) as caught:
         store.get(DIGEST)
     assert caught.value.quarantined is None
@@ -241,11 +237,7 @@ def test_gone_while_it_is_looked_at(store: StorageService, monkeypatch: pytest.M
     path = keep(store, DATA).path
     _write(path, OTHER)
 
-    def vanish(_: object) -> str:
-        path.unlink()
-        return sha256(OTHER)
-
-    monkeypatch.setattr(blobs, "digest", vanish)
+    when_hashed(monkeypatch, path.unlink)
     assert store.find(DIGEST) is None
 
 
@@ -255,11 +247,7 @@ def test_written_while_it_is_looked_at(store: StorageService, monkeypatch: pytes
     path.chmod(0o644)
     os.utime(path, ns=(0, 0))
 
-    def write(_: object) -> str:
-        _write(path, OTHER)
-        return DIGEST
-
-    monkeypatch.setattr(blobs, "digest", write)
+    when_hashed(monkeypatch, lambda: _write(path, OTHER))
     assert store.find(DIGEST) is None
     assert not path.exists()
 

@@ -21,10 +21,21 @@ from kamiwaza_sdk import (
     UpdateVersion,
 )
 from kamiwaza_sdk.exceptions import InvalidInputException, InvalidPathException
-from kamiwaza_sdk.services.storage import files as files_module
-from kamiwaza_sdk.services.storage import materialize
-from kamiwaza_sdk.services.storage.blobs import PUBLISHED_NS
-from tests.storage.helpers import File, Version, dangling, fifo, folder, keep, same_size, sha256, short, tree, version
+from tests.storage.helpers import (
+    PUBLISHED_NS,
+    File,
+    Version,
+    dangling,
+    fifo,
+    folder,
+    keep,
+    same_size,
+    sha256,
+    short,
+    tree,
+    version,
+    when_made,
+)
 
 CONTENTS = {"config.json": b"{}", "onnx/model.onnx": b"onnx" * 100, "onnx/fp16/model.onnx": b"half" * 100}
 LAID_OUT = {"onnx": None, "onnx/fp16": None, **CONTENTS}
@@ -44,8 +55,8 @@ class PydanticVersion(BaseModel, frozen=True):
     files: list[PydanticFile]
 
 
-def _no_link(*_: object, **__: object) -> bool:
-    return False
+def _no_link(*_: object, **__: object) -> None:
+    raise OSError(errno.EPERM, "no links here")
 
 
 def _mode(path: Path) -> int:
@@ -87,7 +98,7 @@ def test_what_is_not_right_any_more_in_a_view_is_replaced_and_a_directory_in_the
     file = store.materialize(digested) / "config.json"
     for is_linked in (True, False):
         if not is_linked:
-            monkeypatch.setattr(materialize, "hard_link", _no_link)
+            monkeypatch.setattr(os, "link", _no_link)
         file.unlink()
         file.write_bytes(b"altered")
         assert tree(store.materialize(digested)) == LAID_OUT
@@ -158,17 +169,14 @@ def test_copies_where_links_are_refused(
 
 
 @pytest.mark.parametrize("writable", [False, True])
-def test_laying_out_again_changes_nothing(
-    store: StorageService, tmp_path: Path, *, writable: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_laying_out_again_changes_nothing(store: StorageService, tmp_path: Path, *, writable: bool) -> None:
     """A second call writes nothing, and other tools' files are left alone."""
     files = version(store, CONTENTS)
     model = store.materialize(files, tmp_path / "model", writable=writable)
     (model / "notes.txt").write_text("mine")
-    before = {path: path.stat() for path in model.rglob("*")}
-    monkeypatch.delattr(materialize, "_place")
+    before = {path: path.stat() for path in (model, *model.rglob("*"))}
     store.materialize(files, model, writable=writable)
-    assert {path: path.stat() for path in model.rglob("*")} == before
+    assert {path: path.stat() for path in (model, *model.rglob("*"))} == before
 
 
 def test_only_what_is_missing_is_laid_out(store: StorageService, tmp_path: Path) -> None:
@@ -277,11 +285,7 @@ def test_a_link_that_appears_between_the_passes(
     model, outside = tmp_path / "model", tmp_path / "outside"
     outside.mkdir()
 
-    def swap(base: Path) -> None:
-        base.mkdir()
-        (base / "onnx").symlink_to(outside)
-
-    monkeypatch.setattr(materialize, "_create", swap)
+    when_made(monkeypatch, model, lambda: (model / "onnx").symlink_to(outside))
     with pytest.raises(PathTraversalException):
         store.materialize(version(store, CONTENTS), model)
     assert tree(outside) == {}
@@ -296,13 +300,11 @@ def test_a_file_that_appears_between_the_passes(
     files = version(store, CONTENTS)
     content = b"{}"
 
-    def write(base: Path) -> None:
-        base.mkdir()
-        (base / "config.json").write_bytes(content)
-
-    monkeypatch.setattr(materialize, "_create", write)
+    for name in ("right", "wrong"):
+        place = tmp_path / name
+        when_made(monkeypatch, place, lambda place=place: (place / "config.json").write_bytes(content))  # type: ignore[misc]  # bound now
     if not links:
-        monkeypatch.setattr(materialize, "hard_link", _no_link)
+        monkeypatch.setattr(os, "link", _no_link)
     store.materialize(files, tmp_path / "right")
     assert tree(tmp_path / "right") == LAID_OUT
     content = b"[]"
@@ -357,11 +359,7 @@ def test_a_blob_set_aside_between_the_passes(
     """A blob that another process sets aside during the call is missing, in the store's own words."""
     files = version(store, {"a": b"a"})
 
-    def set_aside(base: Path) -> None:
-        base.mkdir()
-        store.path(sha256(b"a")).unlink()
-
-    monkeypatch.setattr(materialize, "_create", set_aside)
+    when_made(monkeypatch, tmp_path / "model", store.path(sha256(b"a")).unlink)
     with pytest.raises(BlobNotFoundException):
         store.materialize(files, tmp_path / "model")
     assert tree(tmp_path / "model") == {}
@@ -421,7 +419,7 @@ def test_blob_replaced_by_its_equal_while_it_is_linked(
             raise refusals.pop()
         link(*arguments, **keywords)
 
-    monkeypatch.setattr(files_module.os, "link", replaced)  # type: ignore[attr-defined]  # the module's own os
+    monkeypatch.setattr(os, "link", replaced)
     directory = store.materialize(version(store, CONTENTS), tmp_path / "model")
     assert (directory / "config.json").read_bytes() == CONTENTS["config.json"]
 
