@@ -107,6 +107,7 @@ _ELSEWHERE: Final = {
             "collections.abc.Sequence",
             "contextlib.AbstractContextManager",
             "datetime.datetime",
+            "datetime.timedelta",
             "os.PathLike",
             "pathlib.Path",
             "pickle",
@@ -122,6 +123,7 @@ def setup(app: Sphinx) -> None:
     app.add_directive("house", House)
     app.add_directive("sequence", Sequence)
     app.connect("missing-reference", link_elsewhere)
+    app.connect("doctree-read", mark_bytes)
     app.connect("autodoc-process-signature", simplify_signature)
     app.connect("autodoc-process-docstring", quote_parameters)
     app.connect("autodoc-process-docstring", type_attributes, priority=600)  # napoleon has found them by then
@@ -151,6 +153,13 @@ class House(Sequence):
     """Boxes in rows, with arrows between them."""
 
     draw = staticmethod(draw_house)
+
+
+def mark_bytes(_app: Sphinx, doctree: nodes.document) -> None:
+    """Look for no attribute where `bytes` is meant: for a class Sphinx would, and find those of that name."""
+    for node in doctree.findall(pending_xref):
+        if node.get("reftarget") == "bytes":
+            node["reftype"] = "exc"  # which it looks for among classes alone
 
 
 def link_elsewhere(
