@@ -49,8 +49,8 @@ class AsyncModelService(AsyncCalls):
         namespace: Sees and touches no other. Created by its first model.
         actor: Who is at work, for the history: such as the name of a user or a job.
         config: Default: read from ``MODEL_SERVICE_…`` when first needed.
-        hub: What `pull_model` fetches with. Default: one of its own.
-        downloads: What `download_model` downloads with. Default: one of its own.
+        hub: What ``pull_model`` fetches with. Default: one of its own.
+        downloads: What ``download_model`` downloads with. Default: one of its own.
 
     Raises:
         InvalidInputException: `namespace` cannot be kept; or `db` is no `AsyncSession`, or `actor` no text of at most

@@ -86,7 +86,7 @@ class StorageService:
 
     @property
     def id(self) -> str | None:
-        """What tells this store from all others: 32 hexadecimal digits; `None` before it is first written to. Blocks.
+        """32 hexadecimal digits that no other store has; `None` before it is first written to. Blocks.
 
         Example:
             >>> from tempfile import TemporaryDirectory
@@ -418,7 +418,7 @@ class StorageService:
     def usage(self) -> StorageUsageSchema:
         """Return how much the store takes: its blobs, and what is on its way in or out.
 
-        Looks at every blob, which takes some seconds for a million. `verify_all` tells what holds them.
+        Looks at every blob, which takes some seconds for a million. ``verify_all`` tells what holds them.
 
         Example:
             >>> from tempfile import TemporaryDirectory
@@ -440,7 +440,7 @@ class StorageService:
             duration: For how long, by the clock of the file system. Default: ``STORAGE_SERVICE_LEASE``, 24 hours.
 
         Raises:
-            InvalidInputException: One is no digest, or `duration` is no `timedelta` above 0.
+            InvalidInputException: One is no digest, or `duration` is no ``timedelta`` above 0.
 
         Example:
             >>> from tempfile import TemporaryDirectory
@@ -464,7 +464,7 @@ class StorageService:
         """End a lease before its time.
 
         Args:
-            lease: Its name, as `lease` returned it, or `Fetched.lease`.
+            lease: Its name, as `lease` returned it, or ``lease`` of a `Fetched`.
 
         Returns:
             Whether there was such a lease.
