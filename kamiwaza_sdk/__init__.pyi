@@ -57,8 +57,6 @@ from kamiwaza_sdk.services.hub.exceptions import VersionUnavailableException as 
 from kamiwaza_sdk.services.hub.render import plot_memory as plot_memory
 from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema as PlanSchema
 from kamiwaza_sdk.services.hub.schemas.policy import Policy as Policy
-from kamiwaza_sdk.services.hub.schemas.policy import ViolationSchema as ViolationSchema
-from kamiwaza_sdk.services.hub.schemas.results import Adopted as Adopted
 from kamiwaza_sdk.services.hub.schemas.results import Fetched as Fetched
 from kamiwaza_sdk.services.hub.schemas.results import FetchedFile as FetchedFile
 from kamiwaza_sdk.services.hub.services import HubService as HubService
@@ -115,6 +113,8 @@ from kamiwaza_sdk.services.model.schemas.version import CreateVersion as CreateV
 from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema as ModelVersionSchema
 from kamiwaza_sdk.services.model.schemas.version import UpdateVersion as UpdateVersion
 from kamiwaza_sdk.services.model.services import ModelService as ModelService
+from kamiwaza_sdk.services.model.store.check import repair as repair
+from kamiwaza_sdk.services.model.store.check import verify_all as verify_all
 from kamiwaza_sdk.services.model.store.cleanup import clean_up as clean_up
 from kamiwaza_sdk.services.model.store.cleanup import plan_cleanup as plan_cleanup
 from kamiwaza_sdk.services.storage.config import StorageConfig as StorageConfig
@@ -134,7 +134,6 @@ from kamiwaza_sdk.services.storage.schemas import BlobSchema as BlobSchema
 from kamiwaza_sdk.services.storage.services import StorageService as StorageService
 
 __all__ = [
-    "Adopted",
     "AliasAlreadyExistsException",
     "AliasNotFoundException",
     "AlreadyExistsException",
@@ -248,7 +247,6 @@ __all__ = [
     "VersionNotFoundException",
     "VersionStatusException",
     "VersionUnavailableException",
-    "ViolationSchema",
     "adopt",
     "check_database",
     "clean_up",
@@ -262,6 +260,8 @@ __all__ = [
     "plan_cleanup",
     "plot_lineage",
     "plot_memory",
+    "repair",
     "search",
     "setup_database",
+    "verify_all",
 ]

@@ -9,12 +9,22 @@ from kamiwaza_sdk.services.download.schemas import DownloadProgress as DownloadP
 from kamiwaza_sdk.services.download.schemas import ProgressCallback as ProgressCallback
 from kamiwaza_sdk.services.hub.schemas.plan import PlanFileSchema as PlanFileSchema
 from kamiwaza_sdk.services.hub.schemas.plan import PlanVariantSchema as PlanVariantSchema
+from kamiwaza_sdk.services.hub.schemas.policy import ViolationSchema as ViolationSchema
+from kamiwaza_sdk.services.hub.schemas.results import Adopted as Adopted
 from kamiwaza_sdk.services.hub.schemas.results import AdoptedFile as AdoptedFile
 from kamiwaza_sdk.services.hub.schemas.results import FileFaultSchema as FileFaultSchema
 from kamiwaza_sdk.services.hub.services import RepositorySort as RepositorySort
 from kamiwaza_sdk.services.hub.services import Source as Source
 from kamiwaza_sdk.services.hub.sources.versions import RegisteredVersion as RegisteredVersion
 from kamiwaza_sdk.services.model.registry.bulk import OnConflict as OnConflict
+from kamiwaza_sdk.services.model.schemas.check import BlobProblem as BlobProblem
+from kamiwaza_sdk.services.model.schemas.check import BlobProblemSchema as BlobProblemSchema
+from kamiwaza_sdk.services.model.schemas.check import CheckProgressSchema as CheckProgressSchema
+from kamiwaza_sdk.services.model.schemas.check import FailedRepairSchema as FailedRepairSchema
+from kamiwaza_sdk.services.model.schemas.check import HolderSchema as HolderSchema
+from kamiwaza_sdk.services.model.schemas.check import NamespaceUsageSchema as NamespaceUsageSchema
+from kamiwaza_sdk.services.model.schemas.check import RepairSchema as RepairSchema
+from kamiwaza_sdk.services.model.schemas.check import StorageReportSchema as StorageReportSchema
 from kamiwaza_sdk.services.model.schemas.cleanup import CleanupBlobSchema as CleanupBlobSchema
 from kamiwaza_sdk.services.model.schemas.cleanup import CleanupPlanSchema as CleanupPlanSchema
 from kamiwaza_sdk.services.model.schemas.cleanup import CleanupResultSchema as CleanupResultSchema
@@ -42,14 +52,18 @@ from kamiwaza_sdk.services.storage.schemas import StorageUsageSchema as StorageU
 from kamiwaza_sdk.services.storage.schemas import StoreDatabaseSchema as StoreDatabaseSchema
 
 __all__ = [
+    "Adopted",
     "AdoptedBlobSchema",
     "AdoptedBy",
     "AdoptedFile",
     "AnyModel",
     "AnyVersion",
     "AttemptCallback",
+    "BlobProblem",
+    "BlobProblemSchema",
     "ChangeKind",
     "ChangeSchema",
+    "CheckProgressSchema",
     "CleanupBlobSchema",
     "CleanupPlanSchema",
     "CleanupResultSchema",
@@ -58,15 +72,18 @@ __all__ = [
     "DownloadOutcome",
     "DownloadProgress",
     "EventKind",
+    "FailedRepairSchema",
     "FileChangeSchema",
     "FileEntry",
     "FileFaultSchema",
     "HasFiles",
+    "HolderSchema",
     "KeptReason",
     "LatestVersionSchema",
     "LeftoverSchema",
     "ModelFileSchema",
     "ModelSort",
+    "NamespaceUsageSchema",
     "OnConflict",
     "ParentSchema",
     "PlanFileSchema",
@@ -75,11 +92,14 @@ __all__ = [
     "RegisteredVersion",
     "Relation",
     "RelativeSchema",
+    "RepairSchema",
     "RepositorySort",
     "Source",
+    "StorageReportSchema",
     "StorageUsageSchema",
     "StoreDatabaseSchema",
     "VersionDiffSchema",
     "VersionSort",
     "VersionStatus",
+    "ViolationSchema",
 ]

@@ -62,7 +62,6 @@ from kamiwaza_sdk import (
     VersionAlreadyExistsException,
     VersionNotFoundException,
     VersionStatusException,
-    ViolationSchema,
     exceptions,
 )
 from kamiwaza_sdk._names import PUBLIC
@@ -73,6 +72,7 @@ from kamiwaza_sdk.formats import (
     UnknownFormatException,
 )
 from kamiwaza_sdk.sources import InvalidAnswerException, SourceEntryPointException
+from kamiwaza_sdk.types import ViolationSchema
 
 ID = UUID(int=7)
 EXAMPLES: list[ServiceException] = [

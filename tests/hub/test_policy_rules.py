@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from kamiwaza_sdk import Fetched, HubConfig, HubService, Policy, StorageService, ViolationSchema
+from kamiwaza_sdk import Fetched, HubConfig, HubService, Policy, StorageService
 from kamiwaza_sdk.services.hub.policy import FileFacts, Subject, check_fetched, violations_of
 from kamiwaza_sdk.testing import HuggingFaceServer
+from kamiwaza_sdk.types import ViolationSchema
 from tests.formats.test_licences import APACHE, COMMONS_CLAUSE, MIT
 from tests.hub.models import CONFIG, safetensors_model
 

@@ -230,6 +230,6 @@ async def test_what_a_repository_has_no_more_is_named(
     hf.add_repository("org/m", FILES)
     fetched = await here.fetch("hf://org/m")
     forged = fetched.files[1].model_copy(update={"sha256": "ab" * 32, "url": None})
-    version = registered(engine, fetched.model_copy(update={"files": (fetched.files[0], forged)}), here)
+    version = registered(engine, fetched.model_copy(update={"files": (fetched.files[0], forged), "store": None}), here)
     with pytest.raises(VersionUnavailableException, match="has them no more, or others under their names"):
         await elsewhere.fetch(version)

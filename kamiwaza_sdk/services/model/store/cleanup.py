@@ -86,14 +86,20 @@ def plan_cleanup(
         >>> plan_cleanup(storage, databases=[file_engine]).frees_at_most
         0
     """
-    _check(storage)
+    check_storage(storage)
     if not isinstance(unused_for, timedelta) or unused_for < timedelta(0):
         raise InvalidInputException("unused_for", f"must be a timedelta of 0 or more, not {shown(unused_for)}")
     with asked(databases, storage) as open_databases, translated(storage.root):
         return _Planning(storage, open_databases, unused_for).run()
 
 
-def _check(storage: StorageService) -> None:
+def check_storage(storage: StorageService) -> None:
+    """Refuse what is no store, and make what must exist before its first use.
+
+    Raises:
+        InvalidInputException: It is none.
+        StorageException: It cannot be made.
+    """
     if check_given(storage, StorageService, field="storage", way_out="write StorageService()") is None:
         raise InvalidInputException("storage", "must be a StorageService; write StorageService()")
     prepare(storage.root)
@@ -221,7 +227,7 @@ def clean_up(
         >>> clean_up(plan, storage, databases=[file_engine]).freed_at_most
         0
     """
-    _check(storage)
+    check_storage(storage)
     plan = revalidated(plan, CleanupPlanSchema, "plan")
     if plan.store != storage.id:
         raise InvalidInputException("plan", f"is of the store at {plan.path}, not of {storage.root}; make one of this")

@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from copy import copy
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from uuid import UUID
 
 from pydantic_core import to_json
-from sqlalchemy import Connection, Engine, Row, SingletonThreadPool, StaticPool, String, bindparam, select, text
+from sqlalchemy import Connection, Engine, Select, SingletonThreadPool, StaticPool, String, bindparam, select, text
 from sqlalchemy.exc import DBAPIError
 
 from kamiwaza_sdk._validation import shown
@@ -27,8 +28,6 @@ from kamiwaza_sdk.services.model.setup import check_database
 from kamiwaza_sdk.services.storage.schemas import StoreDatabaseSchema
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from kamiwaza_sdk.services.storage.services import StorageService
@@ -44,7 +43,7 @@ _AMONG: Final = (
     .distinct()
 )
 #: What is referred to in a range, with all that is said of it.
-_REFERENCES: Final = select(FILE.c.sha256, FILE.c.size, FILE.c.namespace, FILE.c.version_id).where(
+_REFERENCES: Final = select(FILE.c.sha256, FILE.c.size, FILE.c.namespace).where(
     FILE.c.sha256 >= bindparam("_low"), FILE.c.sha256 < bindparam("_high")
 )
 #: What the versions are called that refer to a digest.
@@ -189,14 +188,14 @@ class Database:
             found.update(self.call(lambda connection, asked=asked: _scalars(connection, asked)))  # type: ignore[misc]  # mypy: cannot infer a lambda with a default
         return found
 
-    def references(self, low: str, high: str) -> list[Row[Any]]:  # Any: values of several columns
-        """Return what is referred to in a range of digests: digest, size, namespace and version."""
-        return self.call(lambda connection: [*connection.execute(_REFERENCES, {"_low": low, "_high": high})])
+    def references(self, low: str, high: str) -> list[tuple[str, int, str]]:
+        """Return what is referred to in a range of digests: digest, size and namespace, once for each file."""
+        return self.call(lambda connection: _rows(connection, _REFERENCES, {"_low": low, "_high": high}))
 
-    def holders(self, digests: Sequence[str]) -> list[Row[Any]]:  # Any: as above
+    def holders(self, digests: Sequence[str]) -> list[tuple[str, str, int, UUID, str]]:
         """Return which versions refer to some digests: namespace, name, number, id and digest."""
         asked = to_json(list(digests)).decode()
-        return self.call(lambda connection: [*connection.execute(_HOLDERS, {"_digests": asked})])
+        return self.call(lambda connection: _rows(connection, _HOLDERS, {"_digests": asked}))
 
     def mark(self) -> str:
         """Return a mark: all transactions that have written by now are on this side of it."""
@@ -209,6 +208,10 @@ class Database:
 
 def _fetched(connection: Connection, low: str, high: str) -> Iterable[str]:
     return connection.execute(_DIGESTS, {"_low": low, "_high": high}).scalars()
+
+
+def _rows(connection: Connection, statement: Select[Any], parameters: dict[str, str]) -> list[Any]:  # Any: of columns
+    return list(connection.execute(statement, parameters))
 
 
 def _scalars(connection: Connection, asked: str) -> list[str]:
