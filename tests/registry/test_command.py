@@ -1,0 +1,234 @@
+"""The command ``kamiwaza``: what each prints, how each ends, and what it imports."""
+
+import json
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from kamiwaza_sdk.cli.parser import COMMANDS, main
+from kamiwaza_sdk.testing import HuggingFaceServer
+from tests.serving import Server
+
+ROOT: Final = Path(__file__).parents[2]
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command in this process, and returns how it ended and what it printed where."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        end = main(arguments)
+        return end, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    """What a training has left, registered nowhere."""
+    directory = tmp_path / "trained"
+    directory.mkdir()
+    (directory / "config.json").write_text('{"hidden_size": 64}')
+    return directory
+
+
+def as_json(run: Run, *arguments: str) -> Any:  # Any: JSON
+    end, out, _ = run(*arguments, "--json")
+    assert end == 0
+    return json.loads(out)
+
+
+def test_a_model_goes_through_every_command_as_json(run: Run, trained: Path, server: Server, tmp_path: Path) -> None:
+    assert as_json(run, "setup")["database"].startswith("sqlite:///")
+    url = server.add("/m/model.onnx", body=b"weights")
+    assert as_json(run, "pull", url, "--name", "pulled", "--alias", "best", "--version", "v1")["aliases"] == ["best"]
+    one = as_json(run, "register", str(trained), "--name", "own", "--tag", "f1=0.9", "--actor", "me")
+    assert (one["model_name"], one["number"], one["tags"]) == ("own", 1, {"f1": "0.9"})
+    (trained / "config.json").write_text('{"hidden_size": 128}')
+    assert as_json(run, "register", str(trained), "--name", "own")["number"] == 2
+    assert [model["name"] for model in as_json(run, "list")] == ["own", "pulled"]
+    assert [version["number"] for version in as_json(run, "ls", "own")] == [1, 2]
+    assert [model["name"] for model in as_json(run, "find", "own")] == ["own"]
+    where = '{"field": "name", "op": "eq", "value": "pulled"}'
+    assert [model["name"] for model in as_json(run, "find", "--where", where)] == ["pulled"]
+    assert as_json(run, "show", "own")["name"] == "own"
+    assert as_json(run, "show", "own:2")["number"] == 2
+    changes = as_json(run, "diff", "own:1", "own:2")["config"]["config.json"]
+    assert [(change["key"], change["before"], change["after"]) for change in changes] == [("hidden_size", 64, 128)]
+    assert as_json(run, "tag", "own:2", "a=1", "b=x=y") == {"a": "1", "b": "x=y"}
+    assert as_json(run, "alias", "own:1", "production")["aliases"] == ["production"]
+    assert as_json(run, "alias", "own:2", "production")["number"] == 2
+    assert as_json(run, "alias", "own@production", "--rollback")["number"] == 1
+    path = Path(as_json(run, "materialize", "own@production")["path"])
+    assert (path / "config.json").read_text() == '{"hidden_size": 64}'
+    assert as_json(run, "materialize", "own:2", str(tmp_path / "out"), "--writable")["path"] == str(tmp_path / "out")
+    assert as_json(run, "plan", str(trained))["manifest"]["files"][0]["path"] == "config.json"
+    assert "variants" in str(as_json(run, "inspect", "own:2"))
+    events = as_json(run, "events", "own", "--limit", "50")
+    assert (events[-1]["kind"], events[-1]["actor"], len(events) > 5) == ("model.created", "me", True)
+
+
+def test_a_hub_is_searched_and_another_tools_cache_adopted(
+    run: Run, hugging_face_server: HuggingFaceServer, tmp_path: Path
+) -> None:
+    hugging_face_server.add_repository("org/minilm", {"config.json": b"{}"})
+    found = as_json(run, "search", "minilm", "--hub", hugging_face_server.endpoint, "--limit", "3")
+    assert [repository["name"] for repository in found] == ["org/minilm"]
+    (tmp_path / "lm/org/tiny").mkdir(parents=True)
+    (tmp_path / "lm/org/tiny/tiny-Q8_0.gguf").write_bytes(b"weights")
+    adopting = ("adopt", "lmstudio://org/tiny", "--cache", str(tmp_path / "lm"), "--force")
+    assert as_json(run, *adopting, "--name", "adopted")["model_name"] == "adopted"
+
+
+def test_what_deletes_shows_it_first_and_does_it_with_yes(run: Run, trained: Path) -> None:
+    for _ in range(2):
+        run("register", str(trained), "--name", "own", "--alias", "old", "--tag", "f1=0.9")
+    for arguments, shown in (
+        (("tag", "own:1", "--remove", "f1"), "take the tags f1 from own:1"),
+        (("alias", "own@old", "--remove"), "take the alias old from own:1"),
+        (("rm", "own:1"), "delete own:1 for good; its files stay in the store"),
+        (("rm", "own"), "delete the model own, so that it can be restored; it has 0 versions"),
+    ):
+        end, out, error = run(*arguments)
+        assert (end, out, error) == (4, f"would {shown}\n", "nothing was done; give --yes to do it\n")
+        assert run(*arguments, "--yes")[0] == 0
+    assert run("list") == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "end", "kind"),
+    [
+        (["show", "nothing"], 3, "ModelNotFoundException"),
+        (["show", "../x"], 2, "InvalidInputException"),
+        (["register", "nowhere"], 2, "InvalidSourceException"),
+        (["pull", "http://127.0.0.1:9/x.bin"], 6, "DownloadInterruptedException"),
+        (["find", "--where", "{"], 2, "InvalidInputException"),
+        (["alias", "own:1"], 2, "InvalidInputException"),
+        (["tag", "own:1", "novalue"], 2, "InvalidInputException"),
+        (["list", "--database", "mysql://x/y"], 8, "DatabaseUnsupportedException"),
+        (["list", "--database", "postgresql://127.0.0.1:9/x"], 8, "DatabaseConnectionException"),
+    ],
+)
+def test_how_a_command_ends_says_what_went_wrong(run: Run, arguments: list[str], end: int, kind: str) -> None:
+    got, out, error = run(*arguments, "--json")
+    assert (got, out) == (end, "")
+    assert json.loads(error) == {"error": kind, "message": json.loads(error)["message"], "exit_code": end}
+    assert run(*arguments)[2].startswith("error: ")
+
+
+def test_a_plan_that_does_not_fit_is_refused(run: Run, hugging_face_server: HuggingFaceServer) -> None:
+    hugging_face_server.add_repository("org/m", {"config.json": b"{}", "pytorch_model.bin": bytes(2048)})
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("HUB_SERVICE_HF_ENDPOINT", hugging_face_server.endpoint)
+        assert run("plan", "hf://org/m", "--fits", "1 KiB")[0] == 5
+
+
+def test_the_doctor_names_what_is_wrong_and_the_way_out(run: Run, tmp_path: Path) -> None:
+    end, out, _ = run("doctor")
+    assert (end, "kamiwaza setup" in out) == (1, True)
+    run("setup")
+    found = {one["what"]: one["ok"] for one in as_json(run, "doctor")}
+    assert (found["database"], found["store"], found["hub"]) == (True, True, True)
+    (tmp_path / "file").touch()
+    wrong = json.loads(run("doctor", "--store", str(tmp_path / "file"), "--json")[1])
+    assert [one["what"] for one in wrong if not one["ok"]] == ["store"]
+
+
+def _in_a_process(*arguments: str, **more: Any) -> "subprocess.CompletedProcess[str]":  # Any: of subprocess
+    command = [sys.executable, "-m", "kamiwaza_sdk", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **more)
+
+
+def test_help_and_completion_import_neither_sqlalchemy_nor_aiohttp() -> None:
+    code = """
+import sys
+from kamiwaza_sdk.cli.parser import main
+try:
+    main(["pull", "--help"])
+except SystemExit as ended:
+    assert ended.code == 0
+assert main(["completion", "bash"]) == 0
+print(sorted({name.partition(".")[0] for name in sys.modules} & {"aiohttp", "alembic", "pydantic", "sqlalchemy"}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.endswith("\n[]\n")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_has_every_command_and_option(run: Run, shell: str, tmp_path: Path) -> None:
+    end, script, _ = run("completion", shell)
+    assert end == 0
+    for command in COMMANDS:
+        assert re.search(rf"\b{command.name}\b", script)
+    assert "context-length" in script
+    if shutil.which(shell):
+        (tmp_path / "script").write_text(script)
+        subprocess.run([shell, "-n", str(tmp_path / "script")], check=True, timeout=60)
+
+
+def test_bash_completes_commands_and_their_options(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "script").write_text(run("completion", "bash")[1])
+
+    def completed(*words: str) -> list[str]:
+        asked = f"COMP_WORDS=({shlex.join(words)}); COMP_CWORD={len(words) - 1}"
+        code = f'. {tmp_path}/script; {asked}; _kamiwaza; echo "${{COMPREPLY[@]}}"'
+        return subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+    assert completed("kamiwaza", "re") == ["register"]
+    assert completed("kamiwaza", "ls", "--js") == ["--json"]
+    assert completed("kamiwaza", "completion", "z")[0] == "zsh"
+
+
+def test_without_a_command_there_is_help_and_a_version_where_it_is_asked_for(run: Run) -> None:
+    end, out, error = run()
+    assert (end, out, "usage: kamiwaza" in error) == (2, "", True)
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", run("--version")[1])
+
+
+def test_an_interrupt_ends_with_130_and_a_closed_pipe_with_0(server: Server, tmp_path: Path, trained: Path) -> None:
+    url = server.add("/m/a.bin", body=bytes(10), stall_after=5)
+    command = [sys.executable, "-m", "kamiwaza_sdk", "pull", url]
+    pulling = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert server.stalled.wait(30)
+        pulling.send_signal(signal.SIGINT)
+        assert (*pulling.communicate(timeout=60), pulling.returncode) == ("", "", 130)
+    finally:
+        pulling.kill()
+    script = (
+        f"{shlex.join([sys.executable, '-m', 'kamiwaza_sdk', 'completion', 'fish'])} | true; exit ${{PIPESTATUS[0]}}"
+    )
+    assert subprocess.run(["bash", "-c", script], check=False, timeout=60).returncode == 0
+
+
+def test_the_console_script_runs_and_prints_only_the_result() -> None:
+    done = _in_a_process("list", "--json", "--database", "sqlite://")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
+
+
+def test_what_the_page_shows_is_what_the_commands_print(run: Run, server: Server) -> None:
+    """Lines after ``$`` are run in an empty directory; ``…`` in what follows stands for anything."""
+    url = server.add("/minilm/model.onnx", body=b"weights")
+    page = (ROOT / "docs/howto/command.md").read_text()
+    blocks = re.findall(r"^```console\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    Path("run-7").mkdir()
+    Path("run-7/config.json").write_text('{"hidden_size": 64}')
+    steps = [step for block in blocks for step in re.split(r"^\$ ", block, flags=re.MULTILINE) if step]
+    assert len(steps) >= 8
+    for step in steps:
+        line, _, expected = step.partition("\n")
+        arguments = shlex.split(line.replace("https://example.org/minilm/model.onnx", url))
+        assert arguments[0] == "kamiwaza"
+        _, out, error = run(*arguments[1:])
+        pattern = re.escape(expected.strip()).replace("…", ".*")
+        assert re.fullmatch(pattern, (out + error).strip(), re.DOTALL), (line, out + error)
