@@ -13,7 +13,7 @@ import stat
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from io import FileIO
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
 from kamiwaza_sdk._validation import check_layout, check_path
@@ -152,6 +152,15 @@ def _status(root: Path, sha256: str) -> os.stat_result:
             if not take_back(root, sha256):
                 break
     raise BlobNotFoundException(sha256=sha256, path=blob_path(root, sha256))
+
+
+def looks_published(place: str, *, size: int) -> bool:
+    """Tell whether a sound blob of this size lies at its place. Where not, `inspect` says what does, and mends it."""
+    try:
+        status = os.lstat(place)
+    except OSError:
+        return False
+    return _looks_sound(status, size) and stat.S_IMODE(status.st_mode) == BLOB_MODE
 
 
 def _looks_sound(status: os.stat_result, size: int | None) -> bool:
@@ -310,7 +319,7 @@ def _move_across(staged: Path, path: Path) -> None:
         staged.unlink()
 
 
-def checked_paths(files: Sequence[FileEntry]) -> list[PurePosixPath]:
+def checked_paths(files: Sequence[FileEntry]) -> list[str]:
     """Return the files' paths, in order.
 
     Raises:
@@ -319,4 +328,4 @@ def checked_paths(files: Sequence[FileEntry]) -> list[PurePosixPath]:
     """
     paths = [check_path(file.path, field=f"files.{index}.path") for index, file in enumerate(files)]
     check_layout(paths)
-    return [PurePosixPath(path) for path in paths]
+    return paths

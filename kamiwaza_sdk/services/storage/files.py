@@ -27,6 +27,7 @@ from kamiwaza_sdk.services.storage.exceptions import (
 __all__ = [
     "DENIED",
     "FULL",
+    "NEVER_CLONED",
     "Stopped",
     "check_room",
     "copy",
@@ -59,6 +60,8 @@ _NO_REFLINK: Final = frozenset(
         errno.EXDEV,
     }
 )
+#: No other file of these file systems can either.
+NEVER_CLONED: Final = frozenset({errno.ENOSYS, errno.ENOTSUP, errno.ENOTTY, errno.EOPNOTSUPP, errno.EXDEV})
 _ATTEMPTS: Final = 100
 #: Linux says EPERM for another user's file (``fs.protected_hardlinks``), Android EACCES for any.
 _NO_HARD_LINK: Final = frozenset(
@@ -71,25 +74,35 @@ if sys.platform == "linux":
     #: ``_IOW(0x94, 9, int)`` of linux/fs.h; Python names it from 3.12 on.
     _FICLONE: Final = 0x40049409
 
-    def reflink(source: FileIO, target: FileIO) -> bool:
-        """Make the empty `target` share the blocks of `source`, copied on write. `False`: nothing was done."""
+    def reflink(source: FileIO, target: FileIO, refusals: set[int] | None = None) -> bool:
+        """Make the empty `target` share the blocks of `source`, copied on write. `False`: nothing was done.
+
+        Args:
+            source: Open for reading.
+            target: Open for writing.
+            refusals: Gets the error's number where nothing was done.
+        """
         try:
             fcntl.ioctl(target.fileno(), _FICLONE, source.fileno())
         except OSError as error:
             if error.errno in _NO_REFLINK:
+                if refusals is not None:
+                    refusals.add(error.errno)
                 return False
             raise
         return True
 
 else:
 
-    def reflink(source: FileIO, target: FileIO) -> bool:
+    def reflink(source: FileIO, target: FileIO, refusals: set[int] | None = None) -> bool:
         """Return `False`: the standard library offers no way to clone a file here."""
         del source, target
+        if refusals is not None:
+            refusals.add(errno.ENOSYS)
         return False
 
 
-def hard_link(source: Path, name: str, *, directory: int, source_directory: int | None = None) -> bool:
+def hard_link(source: Path | str, name: str, *, directory: int, source_directory: int | None = None) -> bool:
     """Give `source` another name in the open `directory`. `False`: links are not possible here, nothing was done.
 
     Raises:

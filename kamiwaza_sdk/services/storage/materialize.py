@@ -10,16 +10,16 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from kamiwaza_sdk._validation import shown
+from kamiwaza_sdk._validation import check_sha256, shown
 from kamiwaza_sdk.exceptions import InvalidInputException
-from kamiwaza_sdk.services.storage.blobs import checked_paths
+from kamiwaza_sdk.services.storage.blobs import blob_place, checked_paths, looks_published
 from kamiwaza_sdk.services.storage.exceptions import (
     BlobCorruptException,
     BlobNotFoundException,
@@ -27,7 +27,18 @@ from kamiwaza_sdk.services.storage.exceptions import (
     PathTraversalException,
     VersionFailedException,
 )
-from kamiwaza_sdk.services.storage.files import copy, digest, hard_link, open_file, reflink, set_mode, sync, translated
+from kamiwaza_sdk.services.storage.files import (
+    NEVER_CLONED,
+    copy,
+    digest,
+    hard_link,
+    open_file,
+    reflink,
+    set_mode,
+    sync,
+    translated,
+)
+from kamiwaza_sdk.services.storage.inventory import note_use
 from kamiwaza_sdk.services.storage.schemas import BlobSchema, FileEntry, HasFiles
 from kamiwaza_sdk.services.storage.trash import take_back
 
@@ -41,14 +52,29 @@ TEMPORARY: Final = re.compile(r"\.kamiwaza-[0-9a-f]{16}\.tmp")
 _NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-@dataclass(frozen=True, slots=True)
-class _Placement:
+class _Blob(NamedTuple):
+    """A blob that was looked at. Where it lies is text: to make a `Path` takes as long as to link."""
+
+    sha256: str
+    size: int
+    place: str
+
+    @property
+    def path(self) -> Path:
+        return Path(self.place)
+
+
+class _Placement(NamedTuple):
     """A blob, and where it is to appear: `folders` below the base, as they really are, without symbolic links."""
 
-    blob: BlobSchema
-    target: Path
+    blob: _Blob
+    place: str
     folders: tuple[str, ...]
     replaces: bool
+
+    @property
+    def target(self) -> Path:
+        return Path(self.place)
 
 
 def refuse_failed(version: HasFiles) -> None:
@@ -78,6 +104,7 @@ def lay_out(
     version: HasFiles,
     directory: Path,
     *,
+    root: Path,
     store: Path | None,
     blob_of: Callable[[FileEntry], BlobSchema],
     writable: bool,
@@ -92,14 +119,46 @@ def lay_out(
         base = _base(directory)
         if store is not None:
             _refuse_store(base, store)
-        placements = _plan(version, base, blob_of=blob_of, writable=writable, is_view=is_view)
+        placements = _plan(version, base, root=root, blob_of=blob_of, writable=writable, is_view=is_view)
         if store is not None:
-            for folder in {base.joinpath(*placement.folders) for placement in placements}:
-                _refuse_store(folder, store)
+            for folders in {placement.folders for placement in placements}:
+                _refuse_store(base.joinpath(*folders), store)
         _create(base)
+    refusals = set[int]()
+
+    def place(some: Iterable[_Placement]) -> None:
+        for placement in some:
+            with translated(placement.target, needed=placement.blob.size):
+                _place(placement, base, writable=writable, is_view=is_view, refusals=refusals)
+
+    place(placements[:1])  # which tells whether this file system clones
+    links = not writable and (is_view or bool(refusals & NEVER_CLONED))
+    place(_not_linked(placements[1:], base) if links else placements[1:])
+
+
+def _not_linked(placements: Iterable[_Placement], base: Path) -> list[_Placement]:
+    """Link files, each folder opened once, and return those that have to be placed by themselves."""
+    groups = defaultdict[tuple[str, ...], list[_Placement]](list)
     for placement in placements:
-        with translated(placement.target, needed=placement.blob.size):
-            _place(placement, base, writable=writable, is_view=is_view)
+        groups[placement.folders].append(placement)
+    return [placement for group in groups.values() for placement in _not_linked_in(group, base)]
+
+
+def _not_linked_in(group: Sequence[_Placement], base: Path) -> list[_Placement]:
+    """Link the files of one folder, and return those that stand already, are gone, replace others or cannot be."""
+    left = list[_Placement]()
+    with translated(group[0].target), _open_folder(group[0], base) as folder:
+        for placement in group:
+            if placement.replaces or not _is_linked(placement, folder):
+                left.append(placement)
+    return left
+
+
+def _is_linked(placement: _Placement, folder: int) -> bool:
+    try:
+        return hard_link(placement.blob.place, placement.place.rpartition("/")[2], directory=folder)
+    except (FileExistsError, FileNotFoundError):
+        return False
 
 
 def _refuse_store(folder: Path, store: Path) -> None:
@@ -111,25 +170,46 @@ def _refuse_store(folder: Path, store: Path) -> None:
 
 
 def _plan(
-    version: HasFiles, base: Path, *, blob_of: Callable[[FileEntry], BlobSchema], writable: bool, is_view: bool
+    version: HasFiles,
+    base: Path,
+    *,
+    root: Path,
+    blob_of: Callable[[FileEntry], BlobSchema],
+    writable: bool,
+    is_view: bool,
 ) -> list[_Placement]:
     paths = checked_paths(version.files)
-    blobs = [_sized(blob_of(file), file, index) for index, file in enumerate(version.files)]
-    targets = [base / path for path in paths]
-    placements = (
-        _placement(base, *pair, writable=writable, is_view=is_view) for pair in zip(blobs, targets, strict=True)
-    )
-    return [placement for placement in placements if placement is not None]
+    blobs = [_looked_at(file, index, root, blob_of=blob_of) for index, file in enumerate(version.files)]
+    new = dict[str, tuple[str, ...]]()  # folders that are not there, and that nothing can stand in
+    placements = list[_Placement]()
+    for blob, path in zip(blobs, paths, strict=True):
+        above = path.rpartition("/")[0]
+        if (folders := new.get(above)) is not None:
+            placements.append(_Placement(blob, f"{base}/{path}", folders, replaces=False))
+            continue
+        placement = _placement(base, blob, base / path, writable=writable, is_view=is_view)
+        if placement is not None:
+            placements.append(placement)
+            if not os.path.lexists(base.joinpath(*placement.folders)):
+                new[above] = placement.folders
+    return placements
 
 
-def _sized(blob: BlobSchema, file: FileEntry, index: int) -> BlobSchema:
-    if blob.size != file.size:
-        reason = f"is {file.size}, but blob {blob.sha256} has {blob.size} bytes; correct the one that is wrong"
+def _looked_at(file: FileEntry, index: int, root: Path, *, blob_of: Callable[[FileEntry], BlobSchema]) -> _Blob:
+    """Return the blob of a file: by a look where it is sound, else by all that can be done for it."""
+    sha256, size = check_sha256(file.sha256), file.size
+    place = blob_place(root, sha256)
+    if looks_published(place, size=size):
+        note_use(root, sha256)
+        return _Blob(sha256, size, place)
+    blob = blob_of(file)
+    if blob.size != size:
+        reason = f"is {size}, but blob {blob.sha256} has {blob.size} bytes; correct the one that is wrong"
         raise InvalidInputException(f"files.{index}.size", reason)
-    return blob
+    return _Blob(blob.sha256, blob.size, str(blob.path))
 
 
-def _placement(base: Path, blob: BlobSchema, target: Path, *, writable: bool, is_view: bool) -> _Placement | None:
+def _placement(base: Path, blob: _Blob, target: Path, *, writable: bool, is_view: bool) -> _Placement | None:
     """Return what is to be done for one file; `None` where it is there already."""
     folder = _real(target.parent)
     if not folder.is_relative_to(base):
@@ -141,12 +221,12 @@ def _placement(base: Path, blob: BlobSchema, target: Path, *, writable: bool, is
     except FileConflictException:
         if not is_view or not stat.S_ISREG((folder / target.name).lstat().st_mode):
             raise
-        return _Placement(blob, target, folders, replaces=True)
+        return _Placement(blob, str(target), folders, replaces=True)
     if status is None:
-        return _Placement(blob, target, folders, replaces=False)
+        return _Placement(blob, str(target), folders, replaces=False)
     # A link to the blob, or a copy made read-only by an earlier call: same bytes, but not the user's to edit.
     if writable and (os.path.samestat(status, blob.path.lstat()) or not status.st_mode & stat.S_IWUSR):
-        return _Placement(blob, target, folders, replaces=True)
+        return _Placement(blob, str(target), folders, replaces=True)
     return None
 
 
@@ -155,7 +235,7 @@ def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _check_folders(base: Path, folders: tuple[str, ...], blob: BlobSchema) -> None:
+def _check_folders(base: Path, folders: tuple[str, ...], blob: _Blob) -> None:
     for depth in range(len(folders) + 1):
         folder = base.joinpath(*folders[:depth])
         with suppress(FileNotFoundError, NotADirectoryError):
@@ -163,7 +243,7 @@ def _check_folders(base: Path, folders: tuple[str, ...], blob: BlobSchema) -> No
                 raise FileConflictException(path=folder, sha256=blob.sha256) if depth else _no_directory(folder)
 
 
-def _standing(target: Path, blob: BlobSchema) -> os.stat_result | None:
+def _standing(target: Path, blob: _Blob) -> os.stat_result | None:
     """Return the status of the right file, `None` where there is none, or raise `FileConflictException`."""
     try:
         status = target.lstat()
@@ -175,7 +255,7 @@ def _standing(target: Path, blob: BlobSchema) -> os.stat_result | None:
     return status
 
 
-def _is_copy(target: Path, status: os.stat_result, blob: BlobSchema) -> bool:
+def _is_copy(target: Path, status: os.stat_result, blob: _Blob) -> bool:
     if not stat.S_ISREG(status.st_mode) or status.st_size != blob.size:
         return False
     with open_file(target) as file:
@@ -208,15 +288,16 @@ def _cannot_be_created(reason: object) -> InvalidInputException:
     return InvalidInputException("directory", f"cannot be created: {reason}; choose another one")
 
 
-def _place(placement: _Placement, base: Path, *, writable: bool, is_view: bool) -> None:
+def _place(placement: _Placement, base: Path, *, writable: bool, is_view: bool, refusals: set[int]) -> None:
+    """Place one file. `refusals` gets the number of the error by which it could not be cloned."""
     try:
         with _open_folder(placement, base) as folder:
             if not is_view or not _link_anew(placement, folder):
-                _write(placement, folder, writable=writable)
+                _write(placement, folder, writable=writable, refusals=refusals)
     except FileExistsError:  # since the first pass; another process may be laying out the same
         again = _placement(base, placement.blob, placement.target, writable=writable, is_view=is_view)
         if again is not None:
-            _place(again, base, writable=writable, is_view=is_view)
+            _place(again, base, writable=writable, is_view=is_view, refusals=refusals)
 
 
 def _link_anew(placement: _Placement, folder: int) -> bool:
@@ -249,10 +330,10 @@ def _enter(folder: int, name: str, placement: _Placement, base: Path) -> int:
         raise PathTraversalException(path=placement.target, directory=base) from error
 
 
-def _write(placement: _Placement, folder: int, *, writable: bool) -> None:
+def _write(placement: _Placement, folder: int, *, writable: bool, refusals: set[int]) -> None:
     name = placement.target.name
     with _open_blob(placement.blob) as blob, _temporary(folder) as (temporary, file):
-        if not reflink(blob, file):
+        if not reflink(blob, file, refusals):
             if not writable and _link(placement.blob, name, folder):
                 return
             _compare(copy(blob, file), placement.blob)
@@ -261,14 +342,14 @@ def _write(placement: _Placement, folder: int, *, writable: bool) -> None:
         _rename(temporary, name, folder, replaces=placement.replaces)
 
 
-def _link(blob: BlobSchema, name: str, folder: int) -> bool:
+def _link(blob: _Blob, name: str, folder: int) -> bool:
     try:
-        return hard_link(blob.path, name, directory=folder)
+        return hard_link(blob.place, name, directory=folder)
     except FileNotFoundError:  # set aside since it was opened: what is open can be copied
         return False
 
 
-def _open_blob(blob: BlobSchema) -> FileIO:
+def _open_blob(blob: _Blob) -> FileIO:
     with translated(blob.path):
         try:
             return open_file(blob.path)
@@ -278,7 +359,7 @@ def _open_blob(blob: BlobSchema) -> FileIO:
             raise BlobNotFoundException(sha256=blob.sha256, path=blob.path) from None
 
 
-def _compare(actual: str, blob: BlobSchema) -> None:
+def _compare(actual: str, blob: _Blob) -> None:
     """Raise `BlobCorruptException` if the copy shows what the blob's status did not: a decayed disk, say."""
     if actual != blob.sha256:
         with suppress(OSError):

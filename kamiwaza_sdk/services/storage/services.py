@@ -385,7 +385,8 @@ class StorageService:
         if not force:
             refuse_failed(version)
         store = None if place is None else self.root
-        lay_out(version, target, store=store, blob_of=self._blob_of, writable=writable)
+        root = self._known_root
+        lay_out(version, target, root=root, store=store, blob_of=self._blob_of, writable=writable)
         return target
 
     def _view_of(self, version: HasFiles, *, writable: bool) -> Path:
