@@ -89,7 +89,7 @@ def test_what_changes_on_its_way_to_another_disk_is_refused(tmpfs: Callable[...,
 def test_read_only_disk(tmpfs: Callable[..., Path], tmp_path: Path) -> None:
     """A read-only store serves, verifies and lays out, by hard link or copy, and refuses to be written to."""
     disk = tmpfs("disk")
-    store = _store(disk)
+    store = _store(disk / "store")
     files = version(store, {"a": DATA})
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
     assert store.find(DIGEST) == store.verify(DIGEST)
