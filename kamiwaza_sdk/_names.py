@@ -260,7 +260,7 @@ PUBLIC: Final = {
         "Relation": "kamiwaza_sdk.services.model.schemas.version",
         "RelativeSchema": "kamiwaza_sdk.services.model.schemas.version",
         "RepairSchema": "kamiwaza_sdk.services.model.schemas.check",
-        "RepositorySort": "kamiwaza_sdk.services.hub.services",
+        "RepositorySort": "kamiwaza_sdk.services.hub.search",
         "Source": "kamiwaza_sdk.services.hub.services",
         "StorageReportSchema": "kamiwaza_sdk.services.model.schemas.check",
         "StorageUsageSchema": "kamiwaza_sdk.services.storage.schemas",

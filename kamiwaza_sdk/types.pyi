@@ -13,7 +13,7 @@ from kamiwaza_sdk.services.hub.schemas.policy import ViolationSchema as Violatio
 from kamiwaza_sdk.services.hub.schemas.results import Adopted as Adopted
 from kamiwaza_sdk.services.hub.schemas.results import AdoptedFile as AdoptedFile
 from kamiwaza_sdk.services.hub.schemas.results import FileFaultSchema as FileFaultSchema
-from kamiwaza_sdk.services.hub.services import RepositorySort as RepositorySort
+from kamiwaza_sdk.services.hub.search import RepositorySort as RepositorySort
 from kamiwaza_sdk.services.hub.services import Source as Source
 from kamiwaza_sdk.services.hub.sources.versions import RegisteredVersion as RegisteredVersion
 from kamiwaza_sdk.services.model.registry.bulk import OnConflict as OnConflict

@@ -23,7 +23,6 @@ from kamiwaza_sdk.services.download.progress import Reporter, check_progress, re
 from kamiwaza_sdk.services.download.schemas import DownloadResult, Validators
 from kamiwaza_sdk.services.download.transfer.write import SLOT_SIZE
 from kamiwaza_sdk.services.hub.addresses import redacted
-from kamiwaza_sdk.services.hub.adopters.hugging_face import origin_of
 from kamiwaza_sdk.services.hub.arrivals import Arrivals
 from kamiwaza_sdk.services.hub.cache import Kept, KeptFiles, result_of
 from kamiwaza_sdk.services.hub.details import first_bytes, refuse_page
@@ -153,14 +152,15 @@ class Fetching:
             for names, blob in zip(contents, blobs, strict=True)
             for file in names
         ]
-        origin = origin_of(self._manifest, files, self._storage)
+        manifest, changed = self._manifest, tuple[str, ...]()
+        if manifest.files[0].inside is not None:  # of a directory
+            from kamiwaza_sdk.services.hub.adopters.hugging_face import origin_of
+
+            origin = origin_of(manifest, files, self._storage)
+            manifest = manifest if origin.commit is None else manifest.model_copy(update={"revision": origin.commit})
+            changed = origin.changed
         return result_of(
-            self._manifest if origin.commit is None else self._manifest.model_copy(update={"revision": origin.commit}),
-            Fetched,
-            files,
-            bytes_fetched=self._fetched,
-            bytes_reused=self._reused,
-            changed=origin.changed,
+            manifest, Fetched, files, bytes_fetched=self._fetched, bytes_reused=self._reused, changed=changed
         )
 
     async def _take(self, file: ManifestFileSchema) -> BlobSchema:

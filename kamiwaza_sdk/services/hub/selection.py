@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import Final, NamedTuple
 
 from kamiwaza_sdk.exceptions import InvalidInputException
@@ -22,10 +23,15 @@ from kamiwaza_sdk.services.hub.schemas.manifest import LeftOutSchema, ManifestFi
 class Rule(NamedTuple):
     """Names of one kind."""
 
-    names: re.Pattern[str]
+    pattern: str
     reason: str
     #: Whether a pattern that names it brings it all the same.
     can_be_named: bool
+
+    @property
+    def names(self) -> re.Pattern[str]:
+        """What finds such a name in a path."""
+        return _compiled(self.pattern)
 
     def part(self, path: str) -> str | None:
         """Return the path down to the segment that has such a name; `None` where none has."""
@@ -38,6 +44,11 @@ class Rule(NamedTuple):
         return self.can_be_named and any(self.names.search(text) for text in texts)
 
 
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.IGNORECASE)  # when one is needed, which for most sources is never
+
+
 _NAMES: Final = list[str]()
 
 
@@ -45,7 +56,7 @@ def _rule(names: str, reason: str, *, can_be_named: bool = True) -> Rule:
     """Return the rule for names with ``*`` for anything, separated by white space."""
     _NAMES.extend(names.split())
     alternatives = "|".join(re.escape(name).replace(r"\*", "[^/]*") for name in names.split())
-    return Rule(re.compile(rf"(?:^|(?<=/))(?:{alternatives})(?=/|$)", re.IGNORECASE), reason, can_be_named)
+    return Rule(rf"(?:^|(?<=/))(?:{alternatives})(?=/|$)", reason, can_be_named)
 
 
 #: How files of models end.
@@ -75,10 +86,7 @@ _RULES: Final = (
     ),
     Rule(
         # rsync writes .NAME.XXXXXX, the AWS CLI NAME.XXXXXXXX in hexadecimal.
-        re.compile(
-            rf"(?:^|(?<=/))(?:\.[^/]+\.(?:{_ENDINGS})\.[A-Za-z0-9]{{6}}|[^/]+\.(?:{_ENDINGS})\.[0-9a-f]{{8}})(?=/|$)",
-            re.IGNORECASE,
-        ),
+        rf"(?:^|(?<=/))(?:\.[^/]+\.(?:{_ENDINGS})\.[A-Za-z0-9]{{6}}|[^/]+\.(?:{_ENDINGS})\.[0-9a-f]{{8}})(?=/|$)",
         "is what has not arrived yet: its tool gives it another name at the end",
         can_be_named=True,
     ),
@@ -94,20 +102,17 @@ _RULES: Final = (
         "is what an editor or a program leaves",
     ),
     # Finder's icon: its name ends with a carriage return, which no path of a model can hold.
-    Rule(re.compile(r"(?:^|(?<=/))Icon\r(?=/|$)"), "is what a file manager leaves", can_be_named=False),
+    Rule(r"(?:^|(?<=/))Icon\r(?=/|$)", "is what a file manager leaves", can_be_named=False),
 )
 
 
-def _any_of(names: Iterable[str]) -> re.Pattern[str]:
-    """Return what finds how such names begin, behind a ``/``, or end: more than the rules do, and sooner."""
-    begins = {re.escape(name.partition("*")[0].lower()) for name in names if name[0] != "*"}
-    ends = {re.escape(name.rpartition("*")[2].lower()) for name in names if name[0] == "*"}
+@cache
+def _any() -> re.Pattern[str]:
+    """Return what finds how names of any rule begin, behind a ``/``, or end: more than the rules do, and sooner."""
+    begins = {re.escape(name.partition("*")[0].lower()) for name in _NAMES if name[0] != "*"}
+    ends = {re.escape(name.rpartition("*")[2].lower()) for name in _NAMES if name[0] == "*"}
     unfinished = rf"\.(?:{_ENDINGS})\.[a-z0-9]{{6,8}}"
     return re.compile(rf"/(?:{'|'.join(sorted(begins))})|(?:{'|'.join(sorted(ends))}|{unfinished})(?:/|$)")
-
-
-#: What most paths do not match: all rules at once, for listings of 100,000 files.
-_ANY: Final = _any_of([*_NAMES, "Icon\r"])
 
 
 def _marks_of(names: Iterable[str]) -> frozenset[str]:
@@ -118,12 +123,13 @@ def _marks_of(names: Iterable[str]) -> frozenset[str]:
     return frozenset({f"/{begin if begin[0].isalnum() else begin[0]}" for begin in begins} | ends | unfinished)
 
 
-_MARKS: Final = _marks_of([*_NAMES, "Icon\r"])
+_NAMES.append("Icon\r")
+_MARKS: Final = _marks_of(_NAMES)
 
 
 def rules_for(path: str) -> list[Rule]:
     """Return the rules by which a path is left out, the strictest first."""
-    if not _ANY.search(f"/{path.lower()}"):
+    if not _any().search(f"/{path.lower()}"):
         return []
     return [rule for rule in _RULES if rule.names.search(path)]
 

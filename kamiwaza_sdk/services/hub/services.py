@@ -13,22 +13,18 @@ from kamiwaza_sdk._validation import check_given
 from kamiwaza_sdk.exceptions import ConfigurationException, InvalidInputException
 from kamiwaza_sdk.formats.schemas import Runtime
 from kamiwaza_sdk.services.download.exceptions import DownloadStatusException
-from kamiwaza_sdk.services.hub.adopters import adopt_all, resolve_cached
 from kamiwaza_sdk.services.hub.config import HubConfig
 from kamiwaza_sdk.services.hub.details import with_details
 from kamiwaza_sdk.services.hub.exceptions import VersionUnavailableException
 from kamiwaza_sdk.services.hub.fetch import Fetching, check_fetch, check_max_size, refuse_over_limit
-from kamiwaza_sdk.services.hub.plan import make_plan, of_variant
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestSchema, RepositorySchema
 from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
 from kamiwaza_sdk.services.hub.schemas.policy import Policy
 from kamiwaza_sdk.services.hub.schemas.results import Adopted, Fetched
-from kamiwaza_sdk.services.hub.search import RepositorySort, check_search, find
 from kamiwaza_sdk.services.hub.sources import Source, Wanted
 from kamiwaza_sdk.services.hub.sources.local import in_thread
 from kamiwaza_sdk.services.hub.sources.protocol import SourceContext
 from kamiwaza_sdk.services.hub.sources.versions import is_registered, name_of
-from kamiwaza_sdk.services.hub.variants import Question
 from kamiwaza_sdk.services.storage.exceptions import StorageException
 from kamiwaza_sdk.services.storage.services import StorageService
 
@@ -36,8 +32,10 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.download.config import DownloadConfig
     from kamiwaza_sdk.services.download.schemas import ProgressCallback
     from kamiwaza_sdk.services.download.services import DownloadService
+    from kamiwaza_sdk.services.hub.search import RepositorySort
+    from kamiwaza_sdk.services.hub.variants import Question
 
-__all__ = ["HubService", "RepositorySort", "Source", "adopt", "fetch", "search"]
+__all__ = ["HubService", "Source", "adopt", "fetch", "search"]
 
 
 async def adopt(
@@ -170,7 +168,7 @@ def search(
     hub: str | None = None,
     task: str | None = None,
     author: str | None = None,
-    sort: RepositorySort | None = None,
+    sort: "RepositorySort | None" = None,
     limit: int | None = None,
 ) -> AsyncIterator[RepositorySchema]:
     """Yield the models of a Hugging-Face-compatible hub that are found, page by page, each when it is needed.
@@ -323,6 +321,9 @@ class HubService:
             >>> plan.license, plan.bytes_to_fetch, plan.formats
             ('apache-2.0', 23, ('onnx', 'safetensors'))
         """
+        from kamiwaza_sdk.services.hub.plan import make_plan
+        from kamiwaza_sdk.services.hub.variants import Question
+
         check_max_size(max_size)
         question = Question.of(
             fits=fits,
@@ -348,7 +349,7 @@ class HubService:
         hub: str | None = None,
         task: str | None = None,
         author: str | None = None,
-        sort: RepositorySort | None = None,
+        sort: "RepositorySort | None" = None,
         limit: int | None = None,
     ) -> AsyncIterator[RepositorySchema]:
         """Yield the models of a Hugging-Face-compatible hub that are found, page by page, each when it is needed.
@@ -377,6 +378,8 @@ class HubService:
             >>> asyncio.run(names())
             ['org/minilm']
         """
+        from kamiwaza_sdk.services.hub.search import check_search, find
+
         check_search(hub=hub, sort=sort, limit=limit, query=query, task=task, author=author)
         config, downloads = await self._settings()
         context = SourceContext(config=config, downloads=downloads, storage=self.storage)
@@ -409,10 +412,12 @@ class HubService:
             ServiceException: Whatever the function raises.
         """
         check_fetch(source, max_size=max_size, progress=progress)
-        wanted, question = Wanted(sha256=sha256, allow=allow, ignore=ignore), Question.of(variant=variant)
+        wanted, question = Wanted(sha256=sha256, allow=allow, ignore=ignore), _question(variant)
         async with self._opened() as opened:
             manifest = await wanted.resolve(source, opened.context)
-            if variant is not None:
+            if question is not None:
+                from kamiwaza_sdk.services.hub.plan import make_plan
+
                 manifest = (await make_plan(manifest, question, opened.context, self.storage)).manifest
             fetching = Fetching(
                 manifest,
@@ -446,14 +451,17 @@ class HubService:
         Raises:
             ServiceException: Whatever the function raises.
         """
-        wanted, question = Wanted(sha256=None, allow=allow, ignore=ignore), Question.of(variant=variant)
+        from kamiwaza_sdk.services.hub.adopters import adopt_all, resolve_cached
+        from kamiwaza_sdk.services.hub.plan import of_variant
+
+        wanted, question = Wanted(sha256=None, allow=allow, ignore=ignore), _question(variant)
         running_loop()
         if self._config is None:
             self._config = await asyncio.to_thread(HubConfig)
-        selection = replace(wanted.selection, in_part=question.variant is not None)
+        selection = replace(wanted.selection, in_part=question is not None)
         found = await in_thread(partial(resolve_cached, source, cache, self._config, selection))
         manifest = await asyncio.to_thread(wanted.select, found.manifest)
-        if question.variant is not None:
+        if question is not None:
             manifest = await in_thread(lambda: of_variant(manifest, variant, missing=found.missing))
         adopted = await adopt_all(manifest, self.storage)
         return await in_thread(lambda: _leased(with_details(adopted, self.storage), self.storage))
@@ -482,6 +490,15 @@ class HubService:
         if self._download_config is None:
             self._download_config = await asyncio.to_thread(_download_config, self._config)
         return self._config, DownloadService(self._download_config)
+
+
+def _question(variant: object) -> "Question | None":
+    """Return the question for a variant, checked; what answers it is not imported where none is asked."""
+    if variant is None:
+        return None
+    from kamiwaza_sdk.services.hub.variants import Question
+
+    return Question.of(variant=variant)
 
 
 @dataclass(frozen=True, slots=True)
