@@ -14,11 +14,12 @@ import pytest
 from pydantic_settings import BaseSettings
 
 from kamiwaza_sdk import DownloadConfig, HubConfig, ModelService, ServiceConfig, ServiceException, StorageConfig
-from kamiwaza_sdk._names import PUBLIC
 
 ROOT: Final = Path(__file__).parent.parent
 PAGES: Final = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 DIRECTIVE: Final = re.compile(r"^\.\. (?:auto\w+:: kamiwaza_sdk\.(?:[a-z]+\.)?|py:type:: )(\w+)$", re.MULTILINE)
+#: The modules that offer public names.
+HOMES: Final = ("kamiwaza_sdk", *(f"kamiwaza_sdk.{name}" for name in ("formats", "orm", "sources", "testing", "types")))
 UNITS: Final = {"": 1, " MiB": 1024**2, " GiB": 1024**3}
 
 
@@ -28,7 +29,7 @@ def reference(page: str = "*") -> str:
 
 def test_the_reference_has_every_public_name_exactly_once() -> None:
     pages = reference("[!t]*")  # not that of testing, which has names of its own
-    public = {name for home, names in PUBLIC.items() if home != "kamiwaza_sdk.testing" for name in names}
+    public = {name for home in HOMES if home != "kamiwaza_sdk.testing" for name in import_module(home).__all__}
     assert sorted(DIRECTIVE.findall(pages)) == sorted(public)
 
 
@@ -47,8 +48,8 @@ def test_the_reference_has_every_method_of_the_registry_exactly_once() -> None:
 def test_the_errors_are_on_the_page_of_errors_each_with_its_way_out() -> None:
     errors = {
         name
-        for home, names in PUBLIC.items()
-        for name in names
+        for home in HOMES
+        for name in import_module(home).__all__
         if isinstance(value := getattr(import_module(home), name), type) and issubclass(value, ServiceException)
     }
     page = reference("errors")

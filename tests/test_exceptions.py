@@ -64,7 +64,6 @@ from kamiwaza_sdk import (
     VersionStatusException,
     exceptions,
 )
-from kamiwaza_sdk._names import PUBLIC
 from kamiwaza_sdk.formats import (
     FormatLimitException,
     MalformedFileException,
@@ -174,9 +173,13 @@ def test_the_patterns_own_constructions_work() -> None:
     assert str(DownloadException("Failed: 404")) == "Failed: 404"
 
 
+#: The modules that offer public names.
+HOMES = ("kamiwaza_sdk", *(f"kamiwaza_sdk.{name}" for name in ("formats", "orm", "sources", "testing", "types")))
+
+
 def _public() -> dict[str, type[ServiceException]]:
     values: dict[str, Any] = {
-        name: getattr(import_module(home), name) for home, names in PUBLIC.items() for name in names
+        name: getattr(import_module(home), name) for home in HOMES for name in import_module(home).__all__
     }
     return {
         name: value for name, value in values.items() if isinstance(value, type) and issubclass(value, ServiceException)
@@ -184,7 +187,7 @@ def _public() -> dict[str, type[ServiceException]]:
 
 
 def test_every_error_has_our_root_ends_in_exception_and_says_when_it_is_raised() -> None:
-    public = [getattr(import_module(home), name) for home, names in PUBLIC.items() for name in names]
+    public = [getattr(import_module(home), name) for home in HOMES for name in import_module(home).__all__]
     errors = {value.__name__ for value in public if isinstance(value, type) and issubclass(value, BaseException)}
     assert errors == set(_public())
     for name, kind in _public().items():

@@ -18,13 +18,13 @@ from kamiwaza_sdk import (
     create_engine,
     setup_database,
 )
-from kamiwaza_sdk.services.model.registry.changes import OWN_KEYS
 
 __all__ = ["BARE", "BARE_LIST", "BARE_ONE", "BARE_PAGE", "GROUP", "described", "registry"]
 
 #: How many models have each of the words "group0", "group1" and so on.
 GROUP = 1000
 
+OWN_KEYS = [key for key in ModelSchema.model_fields if key in DBModel.__table__.c]
 _fields: dict[str, Any] = {  # Any: what create_model takes
     key: (field.rebuild_annotation(), ...) for key, field in ModelSchema.model_fields.items() if key in OWN_KEYS
 }

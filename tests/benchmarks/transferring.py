@@ -36,9 +36,9 @@ def hashing(path: str, size: int) -> Transfer:
 def ours(url: str, path: str, sha256: str, reused: int = 0) -> Transfer:
     """Download and verify with the service."""
     from kamiwaza_sdk import DownloadConfig, DownloadService
-    from kamiwaza_sdk.services.download import services
+    from kamiwaza_sdk.services.download.services import load
 
-    services.load()
+    load()
 
     def run() -> None:
         result = asyncio.run(DownloadService(DownloadConfig()).download(url, Path(path), sha256=sha256))
@@ -50,9 +50,9 @@ def ours(url: str, path: str, sha256: str, reused: int = 0) -> Transfer:
 def fetching(url: str, store: str, sha256: str) -> Transfer:
     """Bring it into a store."""
     from kamiwaza_sdk import HubService, StorageConfig, StorageService
-    from kamiwaza_sdk.services.download import services
+    from kamiwaza_sdk.services.download.services import load
 
-    services.load()
+    load()
     hub = HubService(storage=StorageService(StorageConfig(root=Path(store))))
     return lambda: asyncio.run(hub.fetch(url, sha256=sha256))
 
@@ -60,10 +60,10 @@ def fetching(url: str, store: str, sha256: str) -> Transfer:
 def ours_many(urls: list[str], directory: str) -> Transfer:
     """Download many files, without a digest."""
     from kamiwaza_sdk import DownloadConfig, DownloadService
-    from kamiwaza_sdk.services.download import services
     from kamiwaza_sdk.services.download.schemas import DownloadRequest
+    from kamiwaza_sdk.services.download.services import load
 
-    services.load()
+    load()
 
     async def bring() -> None:
         requests = [DownloadRequest(url=url, path=Path(directory, url.rpartition("/")[2])) for url in urls]

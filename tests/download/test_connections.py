@@ -7,12 +7,9 @@ import time
 from itertools import repeat
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from kamiwaza_sdk import DownloadConfig, DownloadResult, DownloadService
-from kamiwaza_sdk.services.download.http.requests import Exchange, next_piece
-from kamiwaza_sdk.services.download.transfer import connections
 from kamiwaza_sdk.testing import (
     Changed,
     Fault,
@@ -327,37 +324,6 @@ async def test_a_connection_that_was_added_makes_way_for_another_file(
         await downloads.download(faulty_server.add("/small", body=b"small"), target.with_name("small"))
         assert large.progress.received < BODY.size
         assert (await large).sha256 == BODY.sha256()
-
-
-async def test_a_connection_that_breaks_while_another_makes_way_is_no_end(
-    faulty_server: FaultyServer, config: DownloadConfig, target: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In the same turn of the event loop, as happens where somebody blocks it for a moment."""
-    streams: dict[object, aiohttp.StreamReader] = {}
-    lost: list[aiohttp.StreamReader] = []
-    yield_connections = connections.ParallelReceiver._yield_connections
-
-    async def note(content: aiohttp.StreamReader, exchange: Exchange) -> bytes:
-        streams[asyncio.current_task()] = content
-        return await next_piece(content, exchange)
-
-    def yield_connections_and_lose_the_other(parallel: connections.ParallelReceiver) -> None:
-        other = streams.get(parallel._workers[0])
-        if parallel._limiter.wanted and len(parallel._workers) == 2 and other is not None and not lost:
-            other.set_exception(aiohttp.ClientPayloadError("lost"))
-            lost.append(other)
-        yield_connections(parallel)
-
-    monkeypatch.setattr(connections, "next_piece", note)
-    monkeypatch.setattr(connections.ParallelReceiver, "_yield_connections", yield_connections_and_lose_the_other)
-    url = faulty_server.add("/m", body=BODY, always=Rate(8 * MIB))
-    settings = {"max_concurrency": 2, "max_attempts": 2, "retry_pause": 0}
-    async with DownloadService(config.model_copy(update=settings)) as downloads:
-        large = asyncio.create_task(downloads.download(url, target))
-        await asyncio.sleep(2.5)
-        await downloads.read(faulty_server.add("/other", body=b"other"), max_size=10)
-        check(await large, target)
-    assert lost
 
 
 async def test_parts_are_asked_for_behind_a_redirect(

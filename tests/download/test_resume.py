@@ -6,7 +6,7 @@ import json
 import os
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,7 +20,6 @@ from kamiwaza_sdk import (
     DownloadTooLargeException,
     SizeMismatchException,
 )
-from kamiwaza_sdk.services.download.transfer.acquire import Acquisition
 from kamiwaza_sdk.sources import Validators
 from kamiwaza_sdk.testing import (
     Changed,
@@ -390,13 +389,19 @@ async def test_a_file_that_may_not_be_read_is_replaced(
     """Just as it is where no digest is given: only the directory says who may."""
     target.write_bytes(b"somebody else's")
 
-    def refuse(*_: object) -> None:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    opened, refused = Path.open, list[Path]()
+
+    def refuse(self: Path, *arguments: Any, **keywords: Any) -> Any:
+        if self == target and not refused:
+            refused.append(self)
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return opened(self, *arguments, **keywords)
 
     url = faulty_server.add("/m", body=BODY)
-    monkeypatch.setattr(Acquisition, "_digest", refuse)  # as root would not be
+    monkeypatch.setattr(Path, "open", refuse)  # as root would not be
     result = await downloads.download(url, target, sha256=SHA256)
     check(result, target)
+    assert refused == [target]
 
 
 async def test_a_file_with_another_digest_at_the_path_is_replaced(

@@ -11,8 +11,7 @@ from tempfile import TemporaryDirectory
 import atheris  # type: ignore[import-not-found, import-untyped, unused-ignore]  # installed for this alone
 
 with atheris.instrument_imports(include=["kamiwaza_sdk.formats"]):
-    from kamiwaza_sdk.formats import inspection
-    from kamiwaza_sdk.formats.exceptions import FormatException
+    from kamiwaza_sdk.formats import FormatException, inspection
 
 ENDINGS = ["", ".safetensors", ".gguf", ".onnx", ".bin", ".pt", ".pkl", ".npy"]
 

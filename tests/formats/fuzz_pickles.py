@@ -16,8 +16,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from kamiwaza_sdk.formats import FormatException
 from kamiwaza_sdk.formats.containers.contents import read_contents
-from kamiwaza_sdk.formats.exceptions import FormatException
 from kamiwaza_sdk.formats.pickles.rules import UNRESOLVED
 from kamiwaza_sdk.formats.source import ByteSource
 

@@ -5,9 +5,7 @@ heads x head length. ``bytes`` of an element is 2 everywhere: the cache is in F1
 """
 
 from math import ceil
-from typing import Any, Final, NamedTuple
-
-from kamiwaza_sdk.formats.schemas.repository import Runtime
+from typing import Any, Final, Literal, NamedTuple
 
 __all__ = ["PUBLISHED", "Published", "elements", "row"]
 
@@ -28,7 +26,7 @@ class Published(NamedTuple):
     name: str
     config: _Config
     elements: str
-    runtime: Runtime = "transformers"
+    runtime: Literal["llama.cpp", "vllm", "transformers"] = "transformers"
 
 
 def elements(model: Published, n: int) -> int:

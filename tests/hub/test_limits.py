@@ -1,7 +1,9 @@
 """Limits and the room on the disk are told before a byte travels, wherever sizes are known."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy.orm import Session
@@ -24,7 +26,6 @@ from kamiwaza_sdk import (
     create_engine,
     setup_database,
 )
-from kamiwaza_sdk.services.storage import files
 from kamiwaza_sdk.testing import HuggingFaceServer
 from tests.hub.conftest import Asking
 
@@ -152,5 +153,5 @@ async def test_one_content_under_several_names_needs_its_room_once(
     hf: HuggingFaceServer, asking: Asking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hf.add_repository("org/same", {f"{number}.bin": bytes(30_000) for number in range(5)}, lfs=["*.bin"])
-    monkeypatch.setattr(files, "_free", lambda _: 40_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=40_000))
     assert (await (await asking()).fetch("hf://org/same")).size == 150_000

@@ -24,11 +24,11 @@ from kamiwaza_sdk import (
     ServiceException,
     StorageService,
 )
-from kamiwaza_sdk.services.hub.policy import check_fetched
 from kamiwaza_sdk.sources import ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.testing import FaultyServer, GeneratedBody, HuggingFaceServer
 from tests.hub.conftest import Asking
 from tests.hub.models import CONFIG, gguf_model, safetensors_model
+from tests.hub.registering import violations_at_registration
 from tests.serving import Server
 
 GIB = 1024**3
@@ -282,7 +282,7 @@ async def test_what_is_here_is_looked_into_whatever_it_is_called(
     assert {file.path for file in plan.files if file.format == "pickle"} == found - {"broken"}
     assert "config.json" in (next(file for file in plan.files if file.path == "config.json").problem or "")
     fetched = await hub.fetch(plan.manifest)
-    assert plan.violations == await asyncio.to_thread(check_fetched, fetched, policy, storage)
+    assert plan.violations == await asyncio.to_thread(violations_at_registration, fetched, policy, hub)
 
 
 async def test_what_the_store_has_of_a_repository_is_looked_into_whatever_it_is_called(

@@ -7,9 +7,9 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from kamiwaza_sdk import HubService, Policy, StorageConfig, StorageService
-from kamiwaza_sdk.services.hub.policy import check_fetched
 from tests.formats.kinds import ARCHIVES, BY_HEAD, tarred, zipped
 from tests.formats.test_onnx import branched
+from tests.hub.registering import violations_at_registration
 from tests.hub.test_policy_rules import WEIGHTS, laid
 
 
@@ -26,7 +26,7 @@ async def violations(model: Path, policy: Policy) -> list[tuple[str | None, str,
         storage = StorageService(StorageConfig(root=Path(root)))
         hub = HubService(storage=storage)
         plan = await hub.plan(model, policy=policy)
-        assert check_fetched(await hub.fetch(model), policy, storage) == plan.violations
+        assert violations_at_registration(await hub.fetch(model), policy, hub) == plan.violations
     return [(one.path, one.rule, one.kind) for one in plan.violations]
 
 

@@ -25,7 +25,7 @@ from kamiwaza_sdk import (
     ModelService,
     UpdateModel,
 )
-from kamiwaza_sdk.services.model.registry.bulk import OnConflict
+from kamiwaza_sdk.types import OnConflict
 from tests.backends import Backend, Order, add
 from tests.model.helpers import dump, dump_namespace, statements
 from tests.processes import FRESH

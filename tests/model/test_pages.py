@@ -26,7 +26,7 @@ from kamiwaza_sdk import (
     Page,
     UpdateModel,
 )
-from kamiwaza_sdk.services.model.search.listings import ModelSort, VersionSort
+from kamiwaza_sdk.types import ModelSort, VersionSort
 from tests.backends import Backend, Order, add
 from tests.model.helpers import statements
 

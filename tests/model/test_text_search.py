@@ -23,7 +23,7 @@ from kamiwaza_sdk import (
     setup_database,
 )
 from kamiwaza_sdk.services.model.registry.documents import MAX_QUERY_WORDS, MAX_WORDS, document_words, query_words
-from kamiwaza_sdk.services.model.search.listings import ModelSort
+from kamiwaza_sdk.types import ModelSort
 from tests.backends import Backend, Order, add, clear_tables
 from tests.effort import effort
 

@@ -4,16 +4,13 @@ import errno
 import fcntl
 import os
 from collections.abc import Callable
-from io import FileIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kamiwaza_sdk import DigestMismatchException, StorageService
+from kamiwaza_sdk import DigestMismatchException, StorageFullException, StorageService
 from kamiwaza_sdk.exceptions import InvalidInputException
-from kamiwaza_sdk.services.storage import blobs
-from kamiwaza_sdk.services.storage.files import reflink
 from tests.storage.helpers import fifo, folder, loop, misnamed, no_clone, nothing, sha256, when_hashed
 
 Make = Callable[[Path], object]
@@ -88,7 +85,9 @@ def test_add_refuses_what_is_no_file_any_more(
     store: StorageService, tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What became of a file between the first look and opening is not taken for an empty file."""
-    monkeypatch.setattr(blobs, "is_file", lambda _: True)
+    file, look = tmp_path / "file", Path.stat
+    file.touch()
+    monkeypatch.setattr(Path, "stat", lambda self: look(file if self.name == "thing" else self))
     make(tmp_path / "thing")
     with pytest.raises(InvalidInputException, match="thing is no file"):
         store.add(tmp_path / "thing")
@@ -129,23 +128,25 @@ def test_source_that_changes_while_it_is_read(store: StorageService, source: Pat
 
 
 @pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.EXDEV, errno.ENOTTY, errno.EINVAL])
-def test_file_systems_without_clones(source: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """Where files cannot share blocks, `reflink` says so, whatever the file system's words for it."""
+def test_file_systems_without_clones(
+    store: StorageService, source: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Where files cannot share blocks, they are copied, whatever the file system's words for it."""
 
     def refuse(*_: object) -> None:
         raise OSError(number, "no")
 
     monkeypatch.setattr(fcntl, "ioctl", refuse)
-    with FileIO(source) as file:
-        assert reflink(file, file) is False
+    assert store.add(source).path.read_bytes() == DATA
 
 
-def test_clones_that_fail_for_real(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clones_that_fail_for_real(store: StorageService, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A clone that fails for lack of room is an error, not a reason to copy."""
 
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOSPC, "full")
 
     monkeypatch.setattr(fcntl, "ioctl", refuse)
-    with FileIO(source) as file, pytest.raises(OSError, match="full"):
-        reflink(file, file)
+    with pytest.raises(StorageFullException):
+        store.add(source)
+    assert store.find(DIGEST) is None

@@ -15,8 +15,7 @@ from threading import Barrier
 from typing import TYPE_CHECKING, Any, Final
 
 from kamiwaza_sdk import DownloadConfig, DownloadResult, DownloadService
-from kamiwaza_sdk.services.download.partial import lease
-from kamiwaza_sdk.services.download.transfer import transfer
+from kamiwaza_sdk.services.download.services import load
 from tests.processes import FRESH
 
 if TYPE_CHECKING:
@@ -24,8 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Child", "Job"]
 
-# Named here so that who forks has imported what downloads need.
-_IMPORTED: Final = (transfer, lease)
+load()  # so that who forks has imported what downloads need
 _METER: Final = struct.Struct("Q")
 _LOOK: Final = 0.0005
 _PATIENCE: Final = 60.0
