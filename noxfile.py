@@ -79,7 +79,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check that every type holds, and that everything public has one."""
-    session.install(EVERYTHING, *groups("test", "types", "bench"))
+    session.install(EVERYTHING, *groups("test", "types", "bench", "browser"))
     session.run("mypy")
     session.run("pyright", "--ignoreexternal", "--verifytypes", "kamiwaza_sdk")
 
@@ -90,6 +90,22 @@ def docs(session: nox.Session) -> None:
     session.install(EVERYTHING, *groups("docs", "test"))
     session.run("sphinx-build", "-n", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
     session.run("pytest", "--doctest-modules", "kamiwaza_sdk", "docs", "README.md", *session.posargs)
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Look at each page of the documentation in the system's Chromium: links, errors, what is cut off, the search."""
+    session.install(EVERYTHING, *groups("docs", "test", "browser"))
+    session.run("sphinx-build", "-q", "-n", "-W", "-b", "html", "docs", "docs/_build/html")
+    session.run("pytest", "tests/site", *session.posargs)
+
+
+@nox.session
+def pictures(session: nox.Session) -> None:
+    """Take pictures of a notebook, of pages and of the terminal, to be looked at: docs/_build/pictures."""
+    session.install(EVERYTHING, *groups("docs", "test", "browser"))
+    session.run("sphinx-build", "-q", "-n", "-W", "-b", "html", "docs", "docs/_build/html")
+    session.run("python", "-m", "tests.site.pictures")
 
 
 @nox.session

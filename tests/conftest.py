@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
@@ -26,6 +27,9 @@ from tests.backends import (
     postgresql_engine,
     sqlite_engine,
 )
+
+#: It needs a browser: `nox -s browser` runs it.
+collect_ignore: Final = [] if find_spec("playwright") else ["site"]
 
 if TYPE_CHECKING:
     from tests.serving import Server

@@ -1,0 +1,1 @@
+"""The built documentation, looked at in a browser: `nox -s browser` and `nox -s pictures`."""
