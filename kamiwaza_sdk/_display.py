@@ -3,16 +3,21 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from html import escape
+from io import BytesIO
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _BASE: Final = 1024
 _MOST_ROWS: Final = 20
 _LONGEST_CELL: Final = 300
+_LONGEST_VALUE: Final = 40
 _DIGITS_OF_DIGEST: Final = 12
 _TABLE: Final = "border-collapse: collapse; margin: 0 0 0.8em 0; font-size: 90%"
 _HEAD: Final = "border-bottom: 1px solid currentColor; padding: 0.1em 0.6em; font-weight: 600; text-align: "
-_CELL: Final = "padding: 0.1em 0.6em; text-align: "
+_CELL: Final = "padding: 0.1em 0.6em; vertical-align: top; text-align: "
 _HEADING: Final = "margin: 0.4em 0 0.2em 0; font-weight: 600"
 
 
@@ -87,8 +92,12 @@ def _says(value: object) -> bool:
 
 
 def joined(pairs: Mapping[str, object]) -> str:
-    """Return keys and values as one text."""
-    return ", ".join(f"{key}={value}" if _says(value) else key for key, value in pairs.items())
+    """Return keys and values as one text, long values cut."""
+    return ", ".join(f"{key}={_cut(str(value))}" if _says(value) else key for key, value in pairs.items())
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"
 
 
 def first_rows(
@@ -199,3 +208,15 @@ def _row(cells: Sequence[str | Cell], table: Table, tag: str) -> str:
         side = "right" if column in table.numbers else "left"
         parts.append(f'<{tag} style="{style}{side}"{title}>{escape(_text(cell))}</{tag}>')
     return f"<tr>{''.join(parts)}</tr>"
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """Return a figure of matplotlib that a notebook shows, whether or not pyplot was imported. Blocks by an import."""
+    from matplotlib.figure import Figure
+
+    class ShownFigure(Figure):
+        def _repr_png_(self) -> bytes:
+            self.savefig(picture := BytesIO(), format="png", dpi=144)
+            return picture.getvalue()
+
+    return ShownFigure(figsize=(width, height), layout="constrained")

@@ -17,12 +17,14 @@ from kamiwaza_sdk import (
     FetchedFile,
     HubService,
     ModelService,
+    ModelVersionSchema,
     Page,
     PlanSchema,
     StorageConfig,
     StorageService,
     inspect_directory,
     inspect_file,
+    plot_lineage,
 )
 
 pytest_plugins = ["pytester"]
@@ -178,3 +180,9 @@ def test_a_failing_comparison_of_two_schemas_names_the_fields_that_differ(pytest
             "*bytes_fetched: 3 != 4*",
         ]
     )
+
+
+def test_a_notebook_shows_plots_as_pictures(shown: list[BaseModel]) -> None:
+    versions = [one for one in shown if isinstance(one, ModelVersionSchema)]
+    picture: bytes = plot_lineage(versions)._repr_png_()  # type: ignore[attr-defined]  # for notebooks
+    assert picture.startswith(b"\x89PNG")

@@ -3,6 +3,7 @@
 They are to be looked at: ``nox -s pictures`` writes them to ``docs/_build/pictures``.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -10,9 +11,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-import nbformat
-from nbclient import NotebookClient
-from nbconvert import HTMLExporter
 from playwright.sync_api import Browser
 
 from tests.site.browsing import WIDTHS, browser, served
@@ -79,13 +77,18 @@ def main() -> None:
 
 
 def _take_notebook(started: Browser, work: Path) -> None:
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
-    NotebookClient(notebook, resources={"metadata": {"path": str(work)}}, timeout=120).execute()
+    code: dict[str, object] = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": []}
+    cells = [{**code, "id": f"cell-{number}", "source": cell} for number, cell in enumerate(CELLS)]
+    notebook = work / "notebook.ipynb"
+    notebook.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    _convert(notebook, "--to", "notebook", "--execute", "--inplace")
     for theme in ("light", "dark"):
-        html, _ = HTMLExporter(template_name="lab", theme=theme).from_notebook_node(notebook)
-        page = work / f"{theme}.html"
-        page.write_text(html)
-        _take(started, page.as_uri(), f"notebook-{theme}", width=1000)
+        _convert(notebook, "--to", "html", "--template", "lab", "--theme", theme, "--output", theme)
+        _take(started, (work / f"{theme}.html").as_uri(), f"notebook-{theme}", width=1000)
+
+
+def _convert(notebook: Path, *options: str) -> None:
+    subprocess.run([sys.executable, "-m", "nbconvert", *options, str(notebook)], check=True, cwd=notebook.parent)
 
 
 def _take_terminal(started: Browser, work: Path) -> None:

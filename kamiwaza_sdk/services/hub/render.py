@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import TypeAdapter, ValidationError
 
 from kamiwaza_sdk._dependencies import require
-from kamiwaza_sdk._display import Cell, Table, facts, first_rows, shown_size
+from kamiwaza_sdk._display import Cell, Table, facts, first_rows, new_figure, shown_size
 from kamiwaza_sdk._validation import Size
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.formats.memory import estimate_memory
@@ -137,14 +137,12 @@ def plot_memory(plan: "PlanSchema", *, limit: int | str | None = None, longest: 
         ...     figure = None  # this model does not tell how many layers it has
     """
     require("matplotlib", extra="plots")
-    from matplotlib.figure import Figure
-
     memory = _checked_memory(plan)
     most = checked_size(limit, field="limit")
     longest = (plan.context_length or _SHORTEST) if longest is None else longest
     if type(longest) is not int or longest < 1:
         raise InvalidInputException("longest", f"is {longest!r}; give a number of tokens, from 1 on")
-    figure = Figure(figsize=(7, 4), layout="constrained")
+    figure = new_figure(7, 4)
     axes = figure.add_subplot()
     tokens = sorted({max(1, longest * step // _STEPS) for step in range(_STEPS + 1)})
     estimates = [_estimated(plan, memory, count) for count in tokens]

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from kamiwaza_sdk._dependencies import require
+from kamiwaza_sdk._display import new_figure
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema
 
@@ -48,12 +49,10 @@ def plot_lineage(versions: Iterable[ModelVersionSchema]) -> "Figure":
     """
     known = _checked(versions)
     require("matplotlib", extra="plots")
-    from matplotlib.figure import Figure
-
     places = _places(known)
     columns = max(x for x, _ in places.values()) + 1
     top = max(abs(y) for _, y in places.values()) + 0.6
-    figure = Figure(figsize=(_WIDTH * max(columns, 1.5), 2 * _HEIGHT * top), layout="constrained")
+    figure = new_figure(_WIDTH * max(columns, 1.5), 2 * _HEIGHT * top)
     axes = figure.add_subplot()
     axes.set(xlim=(-0.5, columns - 0.5), ylim=(-top, top))
     axes.axis("off")

@@ -1,9 +1,12 @@
 """What is different between two versions, as output."""
 
+from collections.abc import Iterable
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 from pydantic_core import to_json
+
+from kamiwaza_sdk._display import Displayed, Table, first_rows
 
 #: What became of something between two versions.
 ChangeKind = Literal["added", "removed", "changed"]
@@ -60,16 +63,19 @@ class FileChangeSchema(BaseModel):
         """Whether other bytes have the same size, which a listing of sizes would not show."""
         return self.size_before == self.size_after
 
-    def __str__(self) -> str:
+    @property
+    def sizes(self) -> str:
+        """What became of its size, in words."""
         if self.kind == "changed":
             sizes = f"{self.size_before:,} → {self.size_after:,} bytes"
-            size = f"other bytes, of the same size, {self.size_after:,}" if self.same_size else sizes
-        else:
-            size = f"{self.size_after if self.kind == 'added' else self.size_before:,} bytes, {self.kind}"
-        return f"{_MARKS[self.kind]} {self.path}: {size}"
+            return f"other bytes, of the same size, {self.size_after:,}" if self.same_size else sizes
+        return f"{self.size_after if self.kind == 'added' else self.size_before:,} bytes, {self.kind}"
+
+    def __str__(self) -> str:
+        return f"{_MARKS[self.kind]} {self.path}: {self.sizes}"
 
 
-class VersionDiffSchema(BaseModel):
+class VersionDiffSchema(Displayed, BaseModel):
     r"""What is different between two versions. As a text, it has a line for each difference.
 
     Attributes:
@@ -109,6 +115,28 @@ class VersionDiffSchema(BaseModel):
     def identical(self) -> bool:
         """Whether nothing is different."""
         return not (self.files or self.parameters or self.license or self.facts or self.tags or self.attributes)
+
+    def _summary(self) -> dict[str, object]:
+        return {
+            "": f"{self.before} → {self.after}",
+            "files": len(self.files),
+            "same_files": self.same_files,
+            "config": sum(map(len, self.config.values())) or None,
+            "facts": len(self.facts) or None,
+            "tags": len(self.tags) or None,
+            "attributes": len(self.attributes) or None,
+        }
+
+    def _tables(self) -> Iterable[Table]:
+        same = f"{self.same_files} files are the same"
+        yield Table((), (), f"{self._subject()}: {f'no difference; {same}' if self.identical else same}")
+        files = [(one.path, one.kind, one.sizes) for one in self.files]
+        yield Table(("file", "", "size"), first_rows(files, len(files)))
+        facts = (*filter(None, (self.license, self.parameters)), *self.facts)
+        for title, changes in {**self.config, "fact": facts, "tag": self.tags, "attribute": self.attributes}.items():
+            rows = [(one.key, one.kind, _shown(one.before), _shown(one.after)) for one in changes]
+            yield Table((title, "", "before", "after"), first_rows(rows, len(rows)))
+        yield Table(("file", "is not compared"), first_rows(self.config_problems.items(), len(self.config_problems)))
 
     def __str__(self) -> str:
         same = f"{self.same_files} files are the same"
