@@ -9,10 +9,10 @@ from kamiwaza_sdk import (
     ModelService,
     ModelVersionSchema,
     Policy,
-    ViolationSchema,
     create_engine,
     setup_database,
 )
+from kamiwaza_sdk.types import ViolationSchema
 
 
 def registered(fetched: Fetched) -> ModelVersionSchema:
