@@ -36,6 +36,12 @@ from kamiwaza_sdk.services.model.schemas.diff import ChangeSchema as ChangeSchem
 from kamiwaza_sdk.services.model.schemas.diff import FileChangeSchema as FileChangeSchema
 from kamiwaza_sdk.services.model.schemas.diff import VersionDiffSchema as VersionDiffSchema
 from kamiwaza_sdk.services.model.schemas.model import LatestVersionSchema as LatestVersionSchema
+from kamiwaza_sdk.services.model.schemas.retention import PinSchema as PinSchema
+from kamiwaza_sdk.services.model.schemas.retention import RetentionPlanSchema as RetentionPlanSchema
+from kamiwaza_sdk.services.model.schemas.retention import RetentionResultSchema as RetentionResultSchema
+from kamiwaza_sdk.services.model.schemas.retention import RetentionRulesSchema as RetentionRulesSchema
+from kamiwaza_sdk.services.model.schemas.retention import RetentionVersionSchema as RetentionVersionSchema
+from kamiwaza_sdk.services.model.schemas.retention import StaysReason as StaysReason
 from kamiwaza_sdk.services.model.schemas.version import ModelFileSchema as ModelFileSchema
 from kamiwaza_sdk.services.model.schemas.version import ParentSchema as ParentSchema
 from kamiwaza_sdk.services.model.schemas.version import Relation as Relation
@@ -86,6 +92,7 @@ __all__ = [
     "NamespaceUsageSchema",
     "OnConflict",
     "ParentSchema",
+    "PinSchema",
     "PlanFileSchema",
     "PlanVariantSchema",
     "ProgressCallback",
@@ -94,7 +101,12 @@ __all__ = [
     "RelativeSchema",
     "RepairSchema",
     "RepositorySort",
+    "RetentionPlanSchema",
+    "RetentionResultSchema",
+    "RetentionRulesSchema",
+    "RetentionVersionSchema",
     "Source",
+    "StaysReason",
     "StorageReportSchema",
     "StorageUsageSchema",
     "StoreDatabaseSchema",

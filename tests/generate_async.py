@@ -122,7 +122,13 @@ TARGETS: Final = (
         source="ModelService",
         files=tuple(
             f"services/model/{name}"
-            for name in ("methods/models.py", "methods/versions.py", "methods/labels.py", "services.py")
+            for name in (
+                "methods/models.py",
+                "methods/versions.py",
+                "methods/labels.py",
+                "methods/retention.py",
+                "services.py",
+            )
         ),
         generated=PACKAGE / "services/model/async_services.py",
         subject="models",

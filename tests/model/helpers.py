@@ -45,4 +45,5 @@ def dump_namespace(db: Session, namespace: str) -> Dump:
             map(tuple, db.connection().execute(select(table).where(table.c.namespace == namespace)).all()), key=repr
         )
         for table in DBBase.metadata.sorted_tables
+        if "namespace" in table.c  # but for the registry's own id
     }

@@ -42,11 +42,15 @@ from kamiwaza_sdk import (
     UpdateVersion,
     setup_database,
 )
+from kamiwaza_sdk.types import RetentionPlanSchema, RetentionRulesSchema, RetentionVersionSchema
 from tests.backends import clear_tables
 from tests.effort import effort
 from tests.model.helpers import dump_namespace
 
 T = TypeVar("T")
+
+#: By which all may go that nothing leads to.
+RULES: Final = RetentionRulesSchema(keep_last=0, younger_than=timedelta(0), unfinished_younger_than=timedelta(0))
 
 #: What both namespaces have: the same names, labels, files, tags and words.
 NAMES: Final = ("same", "other", "gone")
@@ -250,6 +254,26 @@ def _update_version(b: ModelService, pick: Pick) -> object:
 
 #: How each method is asked.
 CALLS: Final[Mapping[str, Callable[[ModelService, Pick], object]]] = {
+    "apply_retention": lambda b, pick: (
+        b.apply_retention(
+            RetentionPlanSchema(
+                namespace=pick.one("a", "b"),
+                rules=RULES,
+                versions=(
+                    RetentionVersionSchema(
+                        version_id=pick.version(),
+                        model="same",
+                        number=1,
+                        status="ready",
+                        revision=1,
+                        size=1,
+                        created_at=datetime.now(UTC),
+                    ),
+                ),
+                kept={},
+            )
+        ).deleted
+    ),  # what is left is what was given
     "copy_version": lambda b, pick: b.copy_version(pick.version(), pick.model(), version=pick.one(None, "v1", "v9")),
     "count_models": lambda b, pick: b.count_models(
         pick.one(*FILTERS), text=pick.one(None, *WORDS), deleted=pick.one(False, True)
@@ -288,7 +312,10 @@ CALLS: Final[Mapping[str, Callable[[ModelService, Pick], object]]] = {
         limit=pick.one(1, 1000),
     ),
     "list_models": lambda b, pick: b.list_models(after=pick.one("", *NAMES)),
+    "list_pins": lambda b, pick: b.list_pins(pick.version()),
     "list_versions": lambda b, pick: b.list_versions(pick.model(), after=pick.one(0, 1)),
+    "pin_version": lambda b, pick: b.pin_version(pick.version(), pick.one("default", "paper")),
+    "plan_retention": lambda b, pick: b.plan_retention(keep_last=pick.one(0, 1), younger_than=timedelta(0)),
     "pull_model": _pull,
     "purge_model": lambda b, pick: b.purge_model(pick.model()),
     "register": lambda b, pick: b.register(fetched(pick.name(), pick.one(0, 1, 9)), version=pick.one(None, "v1", "v9")),
@@ -307,6 +334,7 @@ CALLS: Final[Mapping[str, Callable[[ModelService, Pick], object]]] = {
         pick.version(), CreateParent(version_id=pick.version(), relation="fine-tuned")
     ),
     "set_version_tag": lambda b, pick: b.set_version_tag(pick.version(), pick.one(*KEYS), "ja"),
+    "unpin_version": lambda b, pick: b.unpin_version(pick.version(), pick.one("default", "paper")),
     "update_config": lambda b, pick: b.update_config(
         pick.config(), pick.one(UpdateModelConfig(name="new"), UpdateModelConfig(is_default=pick.one(False, True)))
     ),

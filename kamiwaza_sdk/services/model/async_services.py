@@ -5,7 +5,7 @@ Generated from `ModelService` by ``python -m tests.generate_async``: change that
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from kamiwaza_sdk.services.model.schemas.config import (
 )
 from kamiwaza_sdk.services.model.schemas.filters import Filter
 from kamiwaza_sdk.services.model.schemas.model import BulkResult, CreateModel, ModelSchema, Page, UpdateModel
+from kamiwaza_sdk.services.model.schemas.retention import PinSchema, RetentionPlanSchema, RetentionResultSchema
 from kamiwaza_sdk.services.model.schemas.version import (
     CreateParent,
     CreateVersion,
@@ -561,6 +562,63 @@ class AsyncModelService(AsyncCalls):
             [('model.created', {'name': 'minilm'}), ('model.updated', {'task': 'embedding'})]
         """
         return await self._call(ModelService.list_events, model_id, descending=descending, cursor=cursor, limit=limit)
+
+    async def pin_version(self, version_id: UUID, name: str = "default", *, reason: str | None = None) -> PinSchema:
+        """As `ModelService.pin_version`.
+
+        Example:
+            >>> (await models.pin_version(version.id, "paper", reason="figure 3")).name
+            'paper'
+        """
+        return await self._call(ModelService.pin_version, version_id, name, reason=reason)
+
+    async def unpin_version(self, version_id: UUID, name: str = "default") -> bool:
+        """As `ModelService.unpin_version`.
+
+        Example:
+            >>> await models.unpin_version(version.id)
+            False
+        """
+        return await self._call(ModelService.unpin_version, version_id, name)
+
+    async def list_pins(self, version_id: UUID) -> list[PinSchema]:
+        """As `ModelService.list_pins`.
+
+        Example:
+            >>> await models.list_pins(version.id)
+            []
+        """
+        return await self._call(ModelService.list_pins, version_id)
+
+    async def plan_retention(
+        self,
+        *,
+        keep_last: int = 3,
+        younger_than: timedelta = timedelta(days=30),
+        unfinished_younger_than: timedelta = timedelta(days=7),
+    ) -> RetentionPlanSchema:
+        """As `ModelService.plan_retention`.
+
+        Example:
+            >>> print(await models.plan_retention(keep_last=1))
+            0 versions may go.
+            Stays: nothing.
+        """
+        return await self._call(
+            ModelService.plan_retention,
+            keep_last=keep_last,
+            younger_than=younger_than,
+            unfinished_younger_than=unfinished_younger_than,
+        )
+
+    async def apply_retention(self, plan: RetentionPlanSchema) -> RetentionResultSchema:
+        """As `ModelService.apply_retention`.
+
+        Example:
+            >>> (await models.apply_retention(await models.plan_retention())).deleted
+            ()
+        """
+        return await self._call(ModelService.apply_retention, plan)
 
     async def register(
         self,

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from kamiwaza_sdk.services.model.methods.labels import LabelMethods, RecordMethods
 from kamiwaza_sdk.services.model.methods.models import ModelMethods
+from kamiwaza_sdk.services.model.methods.retention import RetentionMethods
 from kamiwaza_sdk.services.model.methods.versions import VersionMethods
 from kamiwaza_sdk.services.model.registry import versions
 from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.storage.services import StorageService
 
 
-class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods):
+class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods, RetentionMethods):
     """The models of one namespace: which there are, in which versions, made of which files, changed by whom.
 
     Works in the session it is given and leaves it to the caller: it flushes what is pending, executes, and never

@@ -40,6 +40,7 @@ from kamiwaza_sdk.services.model.registry.tables import (
     FILE,
     LINEAGE,
     MODEL,
+    PIN,
     TAG,
     VERSION,
     VERSION_TAG,
@@ -131,6 +132,12 @@ DELETE_BELONGINGS: Final = (
         delete(table).where(table.c.namespace == bound(MODEL, "namespace"), table.c.model_id == bound(MODEL, "id"))
         for table in (CONFIG, ALIAS, TAG, VERSION, DOCUMENT, EVENT)
     ),
+)
+#: How many pins the versions of a model have.
+COUNT_PINS: Final = (
+    select(func.count(type_=Integer))
+    .select_from(PIN)
+    .where(PIN.c.namespace == bound(MODEL, "namespace"), PIN.c.version_id.in_(_ITS_VERSIONS))
 )
 #: How many versions of other models were made from those of a model.
 COUNT_CHILDREN: Final = (

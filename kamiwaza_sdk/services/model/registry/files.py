@@ -34,6 +34,7 @@ from kamiwaza_sdk.services.model.registry.tables import (
     FILE,
     LINEAGE,
     MODEL,
+    PIN,
     VERSION,
     VERSION_TAG,
     bound,
@@ -253,6 +254,12 @@ ALIASES_OF_VERSION: Final = (
     select(ALIAS.c.alias)
     .where(ALIAS.c.namespace == bound(ALIAS, "namespace"), ALIAS.c.version_id == bound(ALIAS, "version_id"))
     .order_by(ALIAS.c.alias)
+)
+#: By which names a version is pinned.
+PIN_NAMES: Final = (
+    select(PIN.c.name)
+    .where(PIN.c.namespace == bound(PIN, "namespace"), PIN.c.version_id == bound(PIN, "version_id"))
+    .order_by(PIN.c.name)
 )
 _EVENTS: Final = select(*raw(EVENT, ("kind", "version_id"))).where(
     EVENT.c.namespace == bound(EVENT, "namespace"),

@@ -20,6 +20,7 @@ from kamiwaza_sdk.services.model.ids import uuid7
 from kamiwaza_sdk.services.model.loaded import forget
 from kamiwaza_sdk.services.model.registry.changes import (
     COUNT_CHILDREN,
+    COUNT_PINS,
     DELETE_BELONGINGS,
     DELETE_MODEL,
     INSERT_EVENTS,
@@ -232,6 +233,9 @@ def _check_lineage(scope: Scope, model_id: UUID) -> None:
     children = scope.execute(COUNT_CHILDREN, _id=model_id).scalar_one()
     if children:
         reason = f"{children} versions of other models derive from its own; delete those first"
+        raise InUseException(model=model_id, reason=reason)
+    if scope.execute(COUNT_PINS, _id=model_id).scalar_one():
+        reason = "versions of it are pinned; restore_model(), then unpin_version() takes that away"
         raise InUseException(model=model_id, reason=reason)
 
 

@@ -36,6 +36,7 @@ from kamiwaza_sdk.services.model.registry.files import (
     ALIASES_OF_VERSION,
     DELETE_VERSION,
     DELETE_VERSION_BELONGINGS,
+    PIN_NAMES,
     POLICY,
     UPDATE_VERSION,
     VERSION_BY_ID,
@@ -474,6 +475,13 @@ def _check_unaliased(change: ModelChange, version_id: UUID) -> None:
         raise InUseException(version=version_id, reason=reason)
 
 
+def _check_unpinned(scope: Scope, version_id: UUID) -> None:
+    names = scope.execute(PIN_NAMES, _version_id=version_id).scalars().all()
+    if names:
+        reason = f"it is pinned as {', '.join(names)}; unpin_version() takes that away"
+        raise InUseException(version=version_id, reason=reason)
+
+
 def delete_version(scope: Scope, version_id: UUID) -> None:
     """Delete a version for good. Its number is not given out again."""
     flush(scope.db)  # as above
@@ -482,6 +490,7 @@ def delete_version(scope: Scope, version_id: UUID) -> None:
             change = hold_owner(writing, version_id)
             _check_unaliased(change, version_id)
             check_childless(writing, version_id)
+            _check_unpinned(writing, version_id)
             current = get(writing, version_id)
             for statement in (*DELETE_VERSION_BELONGINGS, DELETE_VERSION):
                 writing.execute(statement, _id=version_id)
@@ -492,6 +501,7 @@ def delete_version(scope: Scope, version_id: UUID) -> None:
             change.write(stale=("versions", "configs"))
     except IntegrityError as error:
         check_childless(scope, version_id)  # another transaction may have added one before this one could look
+        _check_unpinned(scope, version_id)
         reason = "rows of the application's own refer to it; remove those first"
         raise InUseException(version=version_id, reason=reason) from error
     forget(scope.db, id={version_id}, version_id={version_id})
