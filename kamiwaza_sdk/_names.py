@@ -261,7 +261,6 @@ PUBLIC: Final = {
         "Relation": "kamiwaza_sdk.services.model.schemas.version",
         "RelativeSchema": "kamiwaza_sdk.services.model.schemas.version",
         "RepairSchema": "kamiwaza_sdk.services.model.schemas.check",
-        "RepositorySort": "kamiwaza_sdk.services.hub.services",
         "RepositorySort": "kamiwaza_sdk.services.hub.search",
         "RetentionPlanSchema": "kamiwaza_sdk.services.model.schemas.retention",
         "RetentionResultSchema": "kamiwaza_sdk.services.model.schemas.retention",
