@@ -103,13 +103,12 @@ class Operations:
         storage = check_given(
             storage, StorageService, field="storage", way_out="write StorageService(StorageConfig(root=…))"
         )
-        self.hub = check_given(hub, HubService, field="hub", way_out="write HubService(…)") or HubService(
-            storage=storage
-        )
-        self.storage = self.hub.storage
+        given = check_given(hub, HubService, field="hub", way_out="write HubService(…)")
+        self.hub: HubService = given or HubService(storage=storage)
+        self.storage: StorageService = self.hub.storage
         if storage is not None and self.storage is not storage:
             raise InvalidInputException("storage", "is another store than the hub's; give one of the two")
-        self.config = config
+        self.config: ServiceConfig | None = config
         self._transfers = Transfers(config=config, hub=self.hub, downloads=None)
 
     def pull(
