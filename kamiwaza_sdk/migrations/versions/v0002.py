@@ -1,6 +1,10 @@
 """Schema 0002: aliases, tags, configurations, history, lineage, and the words that models are found by."""
 
-from collections.abc import Iterator, Sequence
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from hashlib import blake2b
 from typing import Any, Final
 from uuid import UUID
 
@@ -9,7 +13,6 @@ from alembic.operations import Operations
 from sqlalchemy.dialects import postgresql
 
 from kamiwaza_sdk.services.model.exceptions import DatabaseUnsupportedException
-from kamiwaza_sdk.services.model.registry.documents import document_words
 
 #: The tables whose rows a downgrade would lose. ``kamiwaza_model_document`` is none: models say what is in it.
 TABLES: Final = (
@@ -389,3 +392,61 @@ def _drop(op: Operations, table: str, indexes: Sequence[str], *, columns: Sequen
         op.drop_index(f"ix_{table}_namespace_{index}", table)
     for column in columns:
         op.drop_column(table, column, schema=_schema(op))
+
+
+#: The rule by which texts were words in these schema versions. It stays as it is, whatever the registry does later.
+_MAX_WORDS: Final = 10_000
+_MAX_BYTES: Final = 500_000
+_MAX_WORD: Final = 100
+_ASCII_WORD: Final = re.compile(rf"[a-z0-9]{{1,{_MAX_WORD}}}")
+_ANY_WORD: Final = re.compile(rf"[^\W_]{{1,{_MAX_WORD}}}")
+
+
+def document_words(
+    namespace: str,
+    *,
+    name: str,
+    author: str | None,
+    description: str | None,
+    tags: Mapping[str, str],
+    model_card: str | None = None,
+    deleted: bool = False,
+) -> str:
+    """Return the different words of a model, with spaces between them."""
+    texts = (name, author or "", *tags.keys(), *tags.values(), description or "", model_card or "")
+    words = list(dict.fromkeys(_split(" ".join(texts))))[:_MAX_WORDS]
+    if not words:
+        return ""
+    prefix = _prefix(namespace, deleted)
+    document = prefix + f" {prefix}".join(words)
+    return document if len(document) <= _MAX_BYTES // 4 else _cut(document)
+
+
+def _cut(document: str) -> str:
+    """Return as many words as fit into the bytes that there are."""
+    encoded = document.encode()
+    if len(encoded) <= _MAX_BYTES:
+        return document
+    return encoded[: encoded.rindex(b" ", 0, _MAX_BYTES)].decode()
+
+
+@lru_cache(maxsize=1024)
+def _prefix(namespace: str, deleted: bool) -> str:
+    """Return what each word of a namespace begins with: an index has one list of hits a word, and none is shared.
+
+    Nor with the deleted models of the same namespace.
+    """
+    digest = blake2b(namespace.encode(), digest_size=4).hexdigest()
+    return f"x{digest}" if deleted else digest
+
+
+def _split(text: str) -> list[str]:
+    if text.isascii():
+        return _ASCII_WORD.findall(text.lower())
+    return _ANY_WORD.findall(_without_marks(text))
+
+
+def _without_marks(text: str) -> str:
+    """Fold case and compatible forms, and drop accents: after Unicode's caseless matching (3.13, D146)."""
+    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    return "".join(character for character in folded if unicodedata.category(character)[0] != "M")

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic.operations import Operations
 from sqlalchemy.dialects import postgresql
 
-from kamiwaza_sdk.services.model.registry.documents import document_words
+from kamiwaza_sdk.migrations.versions.v0002 import document_words
 
 #: No table goes with a downgrade; of the columns that do, `losses` tells.
 TABLES: Final[tuple[str, ...]] = ()
