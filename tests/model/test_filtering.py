@@ -340,12 +340,15 @@ def database(request: pytest.FixtureRequest) -> Connection:
     return connection
 
 
-def _chosen(connection: Connection, chosen: Filter) -> tuple[set[Any], set[Any]]:
+def _chosen(connection: Connection, chosen: Filter, *, tags_first: bool = False) -> tuple[set[Any], set[Any]]:
     """Return the models and the versions that a filter chooses, by their ids."""
-    dialect = connection.dialect.name
-    models = select(MODEL.c.id).where(model_condition(chosen, dialect))
-    versions = select(VERSION.c.id).join_from(VERSION, MODEL).where(version_condition(chosen, dialect))
-    return set(connection.scalars(models)), set(connection.scalars(versions))
+    by_tags, own = {"tags_first": tags_first}, {"_namespace": "default"}
+    of_models, of_versions = (
+        condition(chosen, connection.dialect.name, **by_tags) for condition in (model_condition, version_condition)
+    )
+    models = select(MODEL.c.id).where(of_models)
+    versions = select(VERSION.c.id).join_from(VERSION, MODEL).where(of_versions)
+    return set(connection.scalars(models, own)), set(connection.scalars(versions, own))
 
 
 def _expected(chosen: Filter) -> tuple[set[Any], set[Any]]:
@@ -362,8 +365,10 @@ def test_both_databases_choose_what_the_filter_says_and_its_negation_the_others(
     database: Connection, chosen: Filter
 ) -> None:
     models, versions = _expected(chosen)
-    assert _chosen(database, chosen) == (models, versions)
-    assert _chosen(database, ~chosen) == (set(WORLD.models) - models, set(WORLD.versions) - versions)
+    for tags_first in (False, True):
+        assert _chosen(database, chosen, tags_first=tags_first) == (models, versions)
+        others = (set(WORLD.models) - models, set(WORLD.versions) - versions)
+        assert _chosen(database, ~chosen, tags_first=tags_first) == others
 
 
 def test_a_filter_at_its_limits_runs(database: Connection) -> None:
@@ -391,7 +396,7 @@ def test_nothing_of_another_namespace_is_seen() -> None:
         for table in (TAG, VERSION_TAG, ALIAS):
             connection.execute(update(table).values(namespace="other"))
         seen = reduce(operator.or_, [*(Field.tag(key).exists() for key in KEYS), *map(Field.alias, ALIASES)])
-        assert _chosen(connection, seen) == (set(), set())
+        assert _chosen(connection, seen) == _chosen(connection, seen, tags_first=True) == (set(), set())
         connection.execute(update(VERSION).values(namespace="other"))
         assert _chosen(connection, Field.number >= 0)[0] == set()
     engine.dispose()

@@ -19,6 +19,7 @@ from sqlalchemy import (
     ColumnElement,
     Float,
     FromClause,
+    Select,
     String,
     TableValuedAlias,
     and_,
@@ -40,7 +41,7 @@ from sqlalchemy.types import BigInteger, NullType, TypeEngine
 from kamiwaza_sdk.services.model.exceptions import DatabaseUnsupportedException
 from kamiwaza_sdk.services.model.models.model import JSONObject
 from kamiwaza_sdk.services.model.models.version import VALUE_START
-from kamiwaza_sdk.services.model.registry.tables import ALIAS, MODEL, TAG, VERSION, VERSION_TAG
+from kamiwaza_sdk.services.model.registry.tables import ALIAS, MODEL, TAG, VERSION, VERSION_TAG, bound
 from kamiwaza_sdk.services.model.schemas.filters import Filter
 from kamiwaza_sdk.services.model.schemas.filters.checks import (
     FIELDS,
@@ -181,30 +182,50 @@ _LATEST_ID: Final = (
 )
 
 
-def model_condition(chosen: Filter, dialect: str) -> ColumnElement[bool]:
+def model_condition(chosen: Filter, dialect: str, *, tags_first: bool = False) -> ColumnElement[bool]:
     """Return the condition that chooses rows of a SELECT over the table of models.
 
     Args:
         chosen: What the models are to be like. A version is spoken of as the latest that is ready.
         dialect: "sqlite" or "postgresql".
+        tags_first: Find all that have a tag first, and do not look for it row by row.
 
     Raises:
         DatabaseUnsupportedException: The dialect is another one.
     """
-    return _ModelQuery(_spelling(dialect)).condition(chosen.root)
+    return _ModelQuery(_spelling(dialect), tags_first=tags_first).condition(chosen.root)
 
 
-def version_condition(chosen: Filter, dialect: str) -> ColumnElement[bool]:
+def version_condition(chosen: Filter, dialect: str, *, tags_first: bool = False) -> ColumnElement[bool]:
     """Return the condition that chooses rows of a SELECT over the table of versions, joined with that of models.
 
     Args:
         chosen: What the versions are to be like. A model is spoken of as the version's.
         dialect: "sqlite" or "postgresql".
+        tags_first: As of `model_condition`.
 
     Raises:
         DatabaseUnsupportedException: The dialect is another one.
     """
-    return _Query(_spelling(dialect)).condition(chosen.root)
+    return _Query(_spelling(dialect), tags_first=tags_first).condition(chosen.root)
+
+
+def tag_counts(chosen: Filter, *, of_models: bool, at_most: int) -> list[ColumnElement[int]]:
+    """Return SQLite's columns that tell how many rows may have each tag of a filter, counted so far."""
+    query = (_ModelQuery if of_models else _Query)(_spelling("sqlite"), tags_first=True)
+    found = [query.with_tag(leaf, roughly=True).limit(at_most).subquery() for leaf in _tags(chosen.root)]
+    return [select(func.count()).select_from(each).scalar_subquery() for each in found]
+
+
+def _tags(node: Node) -> Iterator[TagCondition]:
+    match node:
+        case TagCondition():
+            yield node
+        case Negation(part):
+            yield from _tags(part)
+        case Group(_, parts):
+            for part in parts:
+                yield from _tags(part)
 
 
 @dataclass(frozen=True)
@@ -241,7 +262,7 @@ class _Spelling:
     def _ordered(self, column: _Column) -> _Column:
         return collate(column, self.collation) if self.collation and column.key in PLAIN_TEXTS else column
 
-    def tag_is(self, tag: FromClause, op: str, value: Value) -> Iterator[_Clause]:
+    def tag_is(self, tag: FromClause, op: str, value: Value, *, roughly: bool) -> Iterator[_Clause]:
         """Yield what holds of the row of a tag: its index has the beginnings of values."""
         start, whole = tag.c.value_start, tag.c.value
         match op, value:
@@ -251,7 +272,8 @@ class _Spelling:
                 yield self.compared(start, "in", tuple(dict.fromkeys(str(each)[:VALUE_START] for each in value)))
             case "startswith", str():
                 yield self.compared(start, "startswith", value[:VALUE_START])
-        if op not in {"exists", "startswith"} or (isinstance(value, str) and len(value) > VALUE_START):
+        whole_tells_more = op not in {"exists", "startswith"} or (isinstance(value, str) and len(value) > VALUE_START)
+        if whole_tells_more and not roughly:
             yield self.compared(whole, op, value)
 
 
@@ -317,9 +339,11 @@ class _Query:
 
     owner: FromClause = VERSION
     tag: FromClause = VERSION_TAG.alias("filter_tag")
+    tag_owner: str = "version_id"
 
-    def __init__(self, spelling: _Spelling) -> None:
+    def __init__(self, spelling: _Spelling, *, tags_first: bool) -> None:
         self._spelling = spelling
+        self._tags_first = tags_first
 
     def condition(self, node: Node, *, negated: bool = False) -> _Clause:
         """Return the condition that a node holds, or does not."""
@@ -354,13 +378,21 @@ class _Query:
     def tagged(self, leaf: TagCondition) -> _Clause:
         """Return the condition on a tag of the row's."""
         tag, owner = self.tag, self.owner
-        return _exists(
-            owner,
-            tag.c.namespace == owner.c.namespace,
-            tag.c["model_id" if owner is MODEL else "version_id"] == owner.c.id,
-            tag.c.key == _bound(tag.c.key, leaf.tag),
-            *self._spelling.tag_is(tag, leaf.op, leaf.value),
-        )
+        if self._tags_first:
+            return owner.c.id.in_(self.with_tag(leaf))
+        own = (tag.c.namespace == owner.c.namespace, tag.c[self.tag_owner] == owner.c.id)
+        return _exists(owner, *own, *self._tag_is(leaf))
+
+    def with_tag(self, leaf: TagCondition, *, roughly: bool = False) -> Select[Any]:  # Any: ids
+        """Return the statement for the ids of all rows that have a tag; roughly, as far as an index alone tells."""
+        in_namespace = self.tag.c.namespace == bound(TAG, "namespace")
+        column = self.tag.c.key if roughly else self.tag.c[self.tag_owner]
+        return select(column).where(in_namespace, *self._tag_is(leaf, roughly=roughly))
+
+    def _tag_is(self, leaf: TagCondition, *, roughly: bool = False) -> Iterator[_Clause]:
+        op = _OPPOSITES.get(leaf.op, leaf.op)
+        yield self.tag.c.key == _bound(self.tag.c.key, leaf.tag)
+        yield from self._spelling.tag_is(self.tag, op, leaf.value, roughly=roughly)
 
     def aliased(self, leaf: AliasCondition) -> _Clause:
         """Return the condition on an alias, whose key is the model and the name."""
@@ -379,6 +411,7 @@ class _ModelQuery(_Query):
 
     owner: FromClause = MODEL
     tag: FromClause = TAG.alias("filter_tag")
+    tag_owner: str = "model_id"
 
     def compared(self, leaf: Condition, *, negated: bool) -> _Clause:
         """Return the condition on a field."""

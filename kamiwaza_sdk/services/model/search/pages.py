@@ -6,7 +6,7 @@ A cursor is opaque text that fits one query and one order.
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -29,6 +29,7 @@ from sqlalchemy import (
     cast,
     false,
     func,
+    literal,
     literal_column,
     or_,
     select,
@@ -112,6 +113,18 @@ def page_statement(
     if has_position:
         statement = statement.where(_beyond(keys, descending=descending))
     return statement.order_by(*_order(keys, descending=descending)).limit(bindparam("_limit", type_=Integer()))
+
+
+def within(
+    page: Select[Any],  # Any: as above
+    keys: Sequence[Column[Any]],  # Any: as above
+    end: Sequence[Any],  # Any: as above
+    *,
+    descending: bool,
+) -> Select[Any]:  # Any: as above
+    """Return the statement for those rows of a page that are not beyond a key."""
+    values = tuple_(*(literal(value, key.type) for key, value in zip(keys, end, strict=True)))
+    return page.where(tuple_(*keys) >= values if descending else tuple_(*keys) <= values)
 
 
 @cache
