@@ -274,6 +274,7 @@ PUBLIC: Final = {
         "VersionDiffSchema": "kamiwaza_sdk.services.model.schemas.diff",
         "VersionSort": "kamiwaza_sdk.services.model.search.listings",
         "VersionStatus": "kamiwaza_sdk.services.model.schemas.version",
+        "VersionSummarySchema": "kamiwaza_sdk.services.model.schemas.version",
         "ViolationSchema": "kamiwaza_sdk.services.hub.schemas.policy",
     },
     "kamiwaza_sdk.testing": {

@@ -47,6 +47,7 @@ from kamiwaza_sdk.services.model.schemas.version import ParentSchema as ParentSc
 from kamiwaza_sdk.services.model.schemas.version import Relation as Relation
 from kamiwaza_sdk.services.model.schemas.version import RelativeSchema as RelativeSchema
 from kamiwaza_sdk.services.model.schemas.version import VersionStatus as VersionStatus
+from kamiwaza_sdk.services.model.schemas.version import VersionSummarySchema as VersionSummarySchema
 from kamiwaza_sdk.services.model.search.listings import ModelSort as ModelSort
 from kamiwaza_sdk.services.model.search.listings import VersionSort as VersionSort
 from kamiwaza_sdk.services.storage.schemas import AdoptedBlobSchema as AdoptedBlobSchema
@@ -113,5 +114,6 @@ __all__ = [
     "VersionDiffSchema",
     "VersionSort",
     "VersionStatus",
+    "VersionSummarySchema",
     "ViolationSchema",
 ]

@@ -18,7 +18,7 @@ from kamiwaza_sdk import (
     UpdateModel,
     UpdateVersion,
 )
-from kamiwaza_sdk.types import ModelSort, OnConflict
+from kamiwaza_sdk.types import ModelSort, OnConflict, VersionSummarySchema
 
 __all__ = ["PullModel", "SearchModels", "router"]
 
@@ -127,13 +127,13 @@ async def update_version(
 
 
 @router.put("/versions/{version_id}/aliases/{alias}")
-async def set_alias(version_id: UUID, alias: str, service: Service) -> ModelVersionSchema:
+async def set_alias(version_id: UUID, alias: str, service: Service) -> VersionSummarySchema:
     """Let an alias lead to a version, wherever it led before."""
     return await service.set_alias(version_id, alias)
 
 
 @router.post("/models/{model_id}/aliases/{alias}/rollback")
-async def rollback_alias(model_id: UUID, alias: str, service: Service) -> ModelVersionSchema:
+async def rollback_alias(model_id: UUID, alias: str, service: Service) -> VersionSummarySchema:
     """Let an alias lead to where it led before."""
     return await service.rollback_alias(model_id, alias)
 

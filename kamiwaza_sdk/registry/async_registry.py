@@ -313,7 +313,7 @@ class AsyncRegistry(AsyncCalls):
             >>> (await registry.set_alias("tiny:1", "production")).aliases
             ('production',)
         """
-        steps = in_transaction(lambda models: models.set_alias(operations.find_version(models, version).id, alias))
+        steps = in_transaction(lambda models: operations.set_alias(models, version, alias))
         return await self._run(steps, "set_alias()")
 
     async def rollback(self, reference: str) -> "ModelVersionSchema":

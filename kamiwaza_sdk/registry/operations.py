@@ -229,8 +229,8 @@ class Operations:
             if tags:
                 tag(models, registered, tags)
             if alias is not None:
-                return models.set_alias(registered.id, alias)
-            return models.get_version(registered.id) if tags else registered
+                models.set_alias(registered.id, alias)
+            return models.get_version(registered.id) if tags or alias is not None else registered
 
         return (yield from in_transaction(write))
 
@@ -425,7 +425,12 @@ def roll_back(models: ModelService, reference: str) -> ModelVersionSchema:
     parsed = parse_reference(reference)
     if parsed.alias is None:
         raise InvalidInputException("reference", f"{shown(reference)} has no alias; write 'name@production'")
-    return models.rollback_alias(models.get_model_by_name(parsed.name).id, parsed.alias)
+    return models.get_version(models.rollback_alias(models.get_model_by_name(parsed.name).id, parsed.alias).id)
+
+
+def set_alias(models: ModelService, version: AnyVersion, alias: str) -> ModelVersionSchema:
+    """Let an alias lead to a version."""
+    return models.get_version(models.set_alias(find_version(models, version).id, alias).id)
 
 
 def tag(models: ModelService, version: AnyVersion, tags: Mapping[str, str | None]) -> ModelVersionSchema:

@@ -470,7 +470,7 @@ class Registry(Calls):
             >>> registry.set_alias("tiny:1", "production").aliases
             ('production',)
         """
-        steps = in_transaction(lambda models: models.set_alias(operations.find_version(models, version).id, alias))
+        steps = in_transaction(lambda models: operations.set_alias(models, version, alias))
         return self._run(steps, "set_alias()")
 
     def rollback(self, reference: str) -> "ModelVersionSchema":

@@ -1,7 +1,7 @@
 """Eight processes want the same thing at once: one gets it, the others are told, and all go on."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from threading import Barrier
@@ -328,3 +328,46 @@ def test_files_that_fail_while_others_take_them_are_one_failed_version_and_go_no
     assert (failed.number, failed.status) == (1, "failed")
     assert results[::2] == ["failed"] * (COUNT // 2)
     assert len(ready) == results[1::2].count("ready")
+
+
+def _set_tag(models: ModelService, version: ModelVersionSchema, value: str) -> None:
+    models.set_model_tag(version.model_id, "k", value)
+
+
+def _set_version_tag(models: ModelService, version: ModelVersionSchema, value: str) -> None:
+    models.set_version_tag(version.id, "k", value)
+
+
+def _set_alias(models: ModelService, version: ModelVersionSchema, value: str) -> None:
+    models.set_alias(version.id if value == "first" else models.resolve("m:2").id, "k")
+
+
+@pytest.mark.parametrize("set_", [_set_tag, _set_version_tag, _set_alias])
+def test_who_waited_for_a_model_knows_what_was_set_meanwhile(
+    postgresql_tables: str, set_: Callable[[ModelService, ModelVersionSchema, str], None]
+) -> None:
+    """The statement that waits has seen the tags and aliases of before."""
+    engine, namespace = create_engine(postgresql_tables, pool_size=3), f"waited{set_.__name__}"
+    with Session(engine) as first, Session(engine) as second, ThreadPoolExecutor(1) as thread:
+        models = ModelService(first, namespace=namespace)
+        model = models.create_model(CreateModel(name="m"))
+        version, _ = (models.create_version(model.id, CreateVersion(files=files(letter))) for letter in "ab")
+        first.commit()
+        set_(models, version, "first")
+        waiter = second.connection().exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+        waiting = thread.submit(set_, ModelService(second, namespace=namespace), version, "second")
+        with engine.connect() as connection:
+            blockers = f"SELECT cardinality(pg_blocking_pids({waiter}))"
+            for _ in range(100_000):
+                if connection.exec_driver_sql(blockers).scalar_one() or waiting.done():
+                    break
+        assert not waiting.done()
+        first.commit()
+        waiting.result(60)
+        second.commit()
+        *_, before, after = models.list_events(model.id).items
+        assert (before.before, after.before) == ({}, before.after)
+        assert after.after != before.after
+        words = [bool(models.search_models(text=text).items) for text in ("first", "second")]
+        assert words == ([False, True] if set_ is _set_tag else [False, False])
+    engine.dispose()

@@ -26,6 +26,7 @@ from kamiwaza_sdk.services.model.schemas.version import (
     ModelVersionSchema,
     RelativeSchema,
     UpdateVersion,
+    VersionSummarySchema,
 )
 from kamiwaza_sdk.services.model.search.listings import ModelSort, VersionSort
 from kamiwaza_sdk.services.model.services import ModelService
@@ -378,7 +379,7 @@ class AsyncModelService(AsyncCalls):
         """
         return await self._call(ModelService.list_descendants, version_id, limit=limit)
 
-    async def create_alias(self, version_id: UUID, alias: str) -> ModelVersionSchema:
+    async def create_alias(self, version_id: UUID, alias: str) -> VersionSummarySchema:
         """As `ModelService.create_alias`.
 
         Example:
@@ -387,7 +388,7 @@ class AsyncModelService(AsyncCalls):
         """
         return await self._call(ModelService.create_alias, version_id, alias)
 
-    async def set_alias(self, version_id: UUID, alias: str) -> ModelVersionSchema:
+    async def set_alias(self, version_id: UUID, alias: str) -> VersionSummarySchema:
         """As `ModelService.set_alias`.
 
         Example:
@@ -408,7 +409,7 @@ class AsyncModelService(AsyncCalls):
         """
         return await self._call(ModelService.delete_alias, model_id, alias)
 
-    async def rollback_alias(self, model_id: UUID, alias: str) -> ModelVersionSchema:
+    async def rollback_alias(self, model_id: UUID, alias: str) -> VersionSummarySchema:
         """As `ModelService.rollback_alias`.
 
         Example:

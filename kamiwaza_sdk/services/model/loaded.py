@@ -45,6 +45,8 @@ def refresh(
     Not all is left to be read: a coroutine's session cannot, in the middle of an attribute's access. Without values,
     the row is gone, and whoever looks at it is told.
     """
+    if not len(db.identity_map):
+        return  # before the key is made, for which SQLAlchemy configures all mappers of the host's: 20 ms, once
     loaded = db.identity_map.get(Session.identity_key(kind, identity))
     if not isinstance(loaded, DBBase):
         return

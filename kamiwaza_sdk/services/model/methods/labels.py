@@ -16,7 +16,7 @@ from kamiwaza_sdk.services.model.schemas.config import (
 )
 from kamiwaza_sdk.services.model.schemas.fields import check_actor
 from kamiwaza_sdk.services.model.schemas.model import Page
-from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema
+from kamiwaza_sdk.services.model.schemas.version import VersionSummarySchema
 from kamiwaza_sdk.services.model.search import listings
 from kamiwaza_sdk.services.model.session import Scope, check_session, in_transaction
 
@@ -46,7 +46,7 @@ class Bound:
 class LabelMethods(Bound):
     """Aliases, which lead to versions, and tags."""
 
-    def create_alias(self, version_id: UUID, alias: str) -> ModelVersionSchema:
+    def create_alias(self, version_id: UUID, alias: str) -> VersionSummarySchema:
         """Let a new alias of its model lead to a version. One that exists is left where it is.
 
         Args:
@@ -54,7 +54,7 @@ class LabelMethods(Bound):
             alias: Such as ``production``: one segment, not all digits, not ``latest``.
 
         Returns:
-            The version.
+            The version, without its files, which may be many: `get_version` has them.
 
         Raises:
             AliasAlreadyExistsException: The model has the alias, and it is not to be moved.
@@ -71,7 +71,7 @@ class LabelMethods(Bound):
         """
         return aliases.create_alias(self._scope, version_id, alias)
 
-    def set_alias(self, version_id: UUID, alias: str) -> ModelVersionSchema:
+    def set_alias(self, version_id: UUID, alias: str) -> VersionSummarySchema:
         """Let an alias of its model lead to a version: a new one, or one that is moved. The history keeps where it led.
 
         Args:
@@ -79,7 +79,7 @@ class LabelMethods(Bound):
             alias: Such as ``production``: one segment, not all digits, not ``latest``.
 
         Returns:
-            The version.
+            The version, without its files, which may be many: `get_version` has them.
 
         Raises:
             VersionNotFoundException: There is no such version in this namespace, or its model is deleted.
@@ -118,7 +118,7 @@ class LabelMethods(Bound):
         """
         aliases.delete_alias(self._scope, model_id, alias)
 
-    def rollback_alias(self, model_id: UUID, alias: str) -> ModelVersionSchema:
+    def rollback_alias(self, model_id: UUID, alias: str) -> VersionSummarySchema:
         """Let an alias lead to where it led before. Done again, to where it led before that, and so on.
 
         Args:
@@ -126,7 +126,7 @@ class LabelMethods(Bound):
             alias: The alias.
 
         Returns:
-            The version it leads to now.
+            The version it leads to now, without its files.
 
         Raises:
             AliasNotFoundException: The model has no such alias, or it has led nowhere else before.

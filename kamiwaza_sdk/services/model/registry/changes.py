@@ -1,24 +1,31 @@
 """Changes of a model: its row is locked, the change is written, and an event records it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from pydantic import JsonValue
 from sqlalchemy import (
+    CTE,
     ColumnElement,
+    CursorResult,
     Delete,
+    Executable,
     Insert,
     Integer,
+    Row,
     RowMapping,
+    Select,
+    Table,
+    Update,
     bindparam,
     delete,
     func,
     insert,
-    lambda_stmt,
     select,
+    true,
     update,
 )
 from sqlalchemy.exc import IntegrityError
@@ -45,8 +52,12 @@ from kamiwaza_sdk.services.model.registry.tables import (
     VERSION,
     VERSION_TAG,
     bound,
+    given,
     json_map,
+    json_rows,
     json_text,
+    named,
+    quick,
     raw,
 )
 from kamiwaza_sdk.services.model.schemas.config import EventKind, ModelEventSchema
@@ -56,13 +67,14 @@ from kamiwaza_sdk.services.model.session import Scope, check_id
 EVENT_KEYS: Final = tuple(ModelEventSchema.model_fields)
 EVENTS: Final = select(*raw(EVENT, EVENT_KEYS)).where(EVENT.c.namespace == bound(EVENT, "namespace"))
 INSERT_EVENTS: Final = insert(EVENT)
+INSERT_EVENT: Final = insert(EVENT).values(given(EVENT, "event"))
 
 
 #: What a row's values are called in the schema, in their order: a model's own, then what belongs to it.
 MODEL_KEYS: Final = tuple(ModelSchema.model_fields)
 OWN_KEYS: Final = tuple(key for key in MODEL_KEYS if key in MODEL.c)
 
-_TAGS: Final = (
+TAGS_OF_MODEL: Final = (
     select(json_map(TAG.c.key, TAG.c.value))
     .where(TAG.c.namespace == MODEL.c.namespace, TAG.c.model_id == MODEL.c.id)
     .correlate(MODEL)
@@ -84,7 +96,7 @@ _LATEST: Final = (
 )
 MODEL_COLUMNS: Final[list[ColumnElement[Any]]] = [  # Any: columns of several types
     *raw(MODEL, OWN_KEYS),
-    _TAGS.label("tags"),
+    TAGS_OF_MODEL.label("tags"),
     _ALIASES.label("aliases"),
     _LATEST.label("latest_version"),
 ]
@@ -92,11 +104,8 @@ _IN_NAMESPACE: Final = MODEL.c.namespace == bound(MODEL, "namespace")
 _WITH_ID: Final = MODEL.c.id == bound(MODEL, "id")
 _WITH_NAME: Final = MODEL.c.name == bound(MODEL, "name")
 
-_BY_ID: Final = select(*MODEL_COLUMNS).where(_IN_NAMESPACE, _WITH_ID)
-_BY_NAME: Final = select(*MODEL_COLUMNS).where(_IN_NAMESPACE, _WITH_NAME)
-# What finds one row is a lambda, each its own: SQLAlchemy finds its SQL by that, not by a hash over all of its parts.
-MODEL_BY_ID: Final = lambda_stmt(lambda: _BY_ID)
-MODEL_BY_NAME: Final = lambda_stmt(lambda: _BY_NAME)
+MODEL_BY_ID: Final = quick(select(*MODEL_COLUMNS).where(_IN_NAMESPACE, _WITH_ID))
+MODEL_BY_NAME: Final = quick(select(*MODEL_COLUMNS).where(_IN_NAMESPACE, _WITH_NAME))
 MODEL_PAGE: Final = (
     select(*MODEL_COLUMNS)
     .where(_IN_NAMESPACE, MODEL.c.deleted_at.is_(None), MODEL.c.name > bound(MODEL, "name"))
@@ -111,10 +120,30 @@ HELD: Final = [column for column in MODEL.c if column.key not in LARGE_KEYS]
 MODEL_LARGE: Final = select(*raw(MODEL, LARGE_KEYS)).where(_IN_NAMESPACE, _WITH_ID)
 #: Every change of a model, or of anything that belongs to it, begins by holding its row until the transaction ends.
 #: SQLite, which locks no rows, has only one writer at a time.
-LOCK_MODEL: Final = select(*HELD).where(_IN_NAMESPACE, _WITH_ID).with_for_update(key_share=True)
-LOCK_MODEL_BY_NAME: Final = select(*HELD).where(_IN_NAMESPACE, _WITH_NAME).with_for_update(key_share=True)
-#: The values to set are named by the parameters that it is executed with.
-UPDATE_MODEL: Final = update(MODEL).where(_IN_NAMESPACE, _WITH_ID)
+LOCK_MODEL: Final = quick(select(*HELD).where(_IN_NAMESPACE, _WITH_ID).with_for_update(key_share=True))
+LOCK_MODEL_BY_NAME: Final = quick(select(*HELD).where(_IN_NAMESPACE, _WITH_NAME).with_for_update(key_share=True))
+_SNAPSHOT: Final = MODEL.alias("snapshot")
+#: The row's last event, seen as all else in the statement is. PostgreSQL reads the row itself anew once it has waited
+#: for it: where the two differ, what belongs to the row is from before.
+SEEN: Final = select(_SNAPSHOT.c.last_event).where(_SNAPSHOT.c.id == MODEL.c.id).scalar_subquery().label("seen")
+
+
+def locking(*columns: ColumnElement[Any]) -> Executable:  # Any: columns of several types
+    """Return the statement that holds a model's row, and reads it and what belongs to it."""
+    return quick(select(*HELD, SEEN, *columns).where(_IN_NAMESPACE, _WITH_ID).with_for_update(key_share=True, of=MODEL))
+
+
+def locking_owner(*columns: ColumnElement[Any]) -> Executable:  # Any: as above
+    """Return the statement that holds the row of the model that a version is of, and reads what belongs to them."""
+    return quick(
+        select(*HELD, SEEN, *columns)
+        .join_from(VERSION, MODEL, (VERSION.c.namespace == MODEL.c.namespace) & (VERSION.c.model_id == MODEL.c.id))
+        .where(VERSION.c.namespace == bound(VERSION, "namespace"), VERSION.c.id == bound(VERSION, "id"))
+        .with_for_update(key_share=True, of=MODEL)
+    )
+
+
+LOCK_OWNER: Final = locking_owner()
 DELETE_MODEL: Final = delete(MODEL).where(_IN_NAMESPACE, _WITH_ID)
 
 _ITS_VERSIONS: Final = select(VERSION.c.id).where(
@@ -151,9 +180,9 @@ COUNT_CHILDREN: Final = (
 )
 
 
-def insert_model(dialect: str) -> Insert:
+def insert_model(dialect: str, *returning: str) -> Insert:
     """Return the statement that creates a model and returns its id, or nothing where the name is taken."""
-    return insert_or_nothing(dialect, "kamiwaza_model", "id")
+    return insert_or_nothing(dialect, "kamiwaza_model", *(returning or ("id",)))
 
 
 @cache
@@ -170,6 +199,47 @@ def insert_or_nothing(dialect: str, table_name: str, *returning: str) -> Insert:
 
         return postgresql.insert(table).on_conflict_do_nothing().returning(*columns)
     raise DatabaseUnsupportedException(dialect=dialect)
+
+
+class Step(NamedTuple):
+    """A statement with its parameters, whose names no other step of the same call has for something else."""
+
+    statement: Insert | Update | Select[Any]  # Any: columns of several types
+    parameters: Mapping[str, Any]  # Any: values of several columns
+
+
+def execute_steps(scope: Scope, steps: Sequence[Step]) -> Sequence[Row[Any]]:  # Any: as above
+    """Execute statements, on PostgreSQL all as one, and return the rows of the last. None sees what another changes."""
+    if scope.dialect == "postgresql":
+        merged = {name: value for step in steps for name, value in step.parameters.items()}
+        return _rows(scope.execute(_at_once(*(step.statement for step in steps)), **merged))
+    results = [scope.execute(step.statement, **step.parameters) for step in steps]
+    return _rows(results[-1])
+
+
+def _rows(result: CursorResult[Any]) -> Sequence[Row[Any]]:  # Any: as above
+    return result.all() if result.returns_rows else ()
+
+
+@cache
+def _at_once(*statements: Insert | Update | Select[Any]) -> Executable:
+    *others, last = statements
+    joined = last.add_cte(*(each.cte(f"step_{place}") for place, each in enumerate(others)))
+    return quick(joined)
+
+
+def of_created(table: Table, created: CTE, owner: str, *, batch: str) -> Insert:
+    """Return PostgreSQL's statement for what belongs to a row that the same statement creates; nothing without it."""
+    keys = [column.key for column in table.c if column.key not in {"namespace", owner}]
+    rows = json_rows(table, *keys, batch=batch)
+    values = select(created.c.id, created.c.namespace, *(rows.c[key] for key in keys)).join_from(created, rows, true())
+    return insert(table).from_select([owner, "namespace", *keys], values)
+
+
+@cache
+def update_model(keys: tuple[str, ...]) -> Update:
+    """Return the statement that sets these columns of a model."""
+    return update(MODEL).where(_IN_NAMESPACE, _WITH_ID).values(given(MODEL, "model", *keys))
 
 
 class ModelChange:
@@ -206,13 +276,22 @@ class ModelChange:
         event = event_row(self.scope, self.id, self._last, kind, self.at, before=before, after=after)
         self._events.append(event | {"version_id": version_id, "alias": alias})
 
-    def write(self, *, stale: tuple[str, ...] = (), **values: Any) -> None:  # Any: values of several columns
-        """Write values of the model's own, and the events."""
-        state = {"last_event": self._last, "last_event_at": self.at}
-        self.scope.execute(UPDATE_MODEL, _id=self.id, **values, **state)
-        self.scope.execute_many(INSERT_EVENTS, self._events)
+    def write(
+        self,
+        *steps: Step,
+        stale: tuple[str, ...] = (),
+        returning: Step | None = None,
+        **values: Any,  # Any: values of several columns
+    ) -> Sequence[Row[Any]]:  # Any: as above
+        """Write steps, values of the model's own, and the events; last what returns rows, which are returned."""
+        values |= {"last_event": self._last, "last_event_at": self.at}
+        *earlier, last = self._events
+        self.scope.execute_many(INSERT_EVENTS, earlier)
+        own = {"_id": self.id, **named("model", values)}
+        ours = (Step(update_model(tuple(values)), own), Step(INSERT_EVENT, named("event", last)))
         self._events = []
-        refresh(self.scope.db, DBModel, self.id, {**values, **state}, stale=stale)
+        refresh(self.scope.db, DBModel, self.id, values, stale=stale)
+        return execute_steps(self.scope, (*steps, *ours, *([] if returning is None else [returning])))
 
 
 def event_row(
@@ -251,20 +330,28 @@ def same(one: object, other: object) -> bool:
     return one == other
 
 
-def hold(scope: Scope, model_id: UUID) -> ModelChange:
+def hold(scope: Scope, model_id: UUID, statement: Executable = LOCK_MODEL, **keys: object) -> ModelChange:
     """Hold the row of a model that is not deleted until the transaction ends."""
-    change = hold_any(scope, model_id)
+    change = hold_any(scope, model_id, statement, **keys)
     if change.row["deleted_at"] is not None:
         raise ModelNotFoundException(model=model_id, namespace=scope.namespace, deleted=model_id)
     return change
 
 
-def hold_any(scope: Scope, model_id: UUID) -> ModelChange:
+def hold_any(scope: Scope, model_id: UUID, statement: Executable = LOCK_MODEL, **keys: object) -> ModelChange:
     """Hold the row of a model, deleted or not, until the transaction ends."""
-    row = scope.execute(LOCK_MODEL, _id=check_id(model_id, "model_id")).mappings().one_or_none()
+    row = _held(scope, statement, _id=check_id(model_id, "model_id"), **keys)
     if row is None:
         raise missing(scope, model_id)
     return ModelChange(scope, row)
+
+
+def _held(scope: Scope, statement: Executable, **keys: object) -> RowMapping | None:
+    """Return a row that is held from now on, and what belongs to it: once more where that was of before."""
+    row = scope.execute(statement, **keys).mappings().one_or_none()
+    if row is not None and row.get("seen", row["last_event"]) != row["last_event"]:
+        row = scope.execute(statement, **keys).mappings().one_or_none()
+    return row
 
 
 def hold_named(scope: Scope, name: str) -> ModelChange | None:
@@ -273,15 +360,12 @@ def hold_named(scope: Scope, name: str) -> ModelChange | None:
     return None if row is None else ModelChange(scope, row)
 
 
-def hold_owner(scope: Scope, version_id: UUID) -> ModelChange:
+def hold_owner(scope: Scope, version_id: UUID, statement: Executable = LOCK_OWNER, **keys: object) -> ModelChange:
     """Hold the row of the model that a version is of. Whoever holds it can change the version, or delete it."""
-    model_id = _owner(scope, version_id)
-    if model_id is not None:
-        change = hold_any(scope, model_id)
-        # Once more: whoever held the row before may have deleted the version.
-        if change.row["deleted_at"] is None and _owner(scope, version_id) is not None:
-            return change
-    raise missing_version(scope, version_id)
+    row = _held(scope, statement, _id=check_id(version_id, "version_id"), **keys)
+    if row is None or row["deleted_at"] is not None:
+        raise missing_version(scope, version_id)
+    return ModelChange(scope, row)
 
 
 def remove(

@@ -6,24 +6,38 @@ the rule needs a new schema version, whose migration splits all texts again.
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import Column, Integer, MetaData, String, Table, Text, bindparam, insert, literal_column, select, update
+from sqlalchemy import (
+    Column,
+    Integer,
+    MetaData,
+    Row,
+    String,
+    Table,
+    Text,
+    bindparam,
+    insert,
+    literal_column,
+    select,
+    update,
+)
 
 from kamiwaza_sdk._validation import check_text, shown
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.model.loaded import refresh
 from kamiwaza_sdk.services.model.models import DBModelDocument
-from kamiwaza_sdk.services.model.registry.tables import DOCUMENT, MODEL, TAG, bound, json_map, words_of
+from kamiwaza_sdk.services.model.registry.changes import TAGS_OF_MODEL, ModelChange, Step
+from kamiwaza_sdk.services.model.registry.tables import DOCUMENT, MODEL, bound, quick, words_of
 from kamiwaza_sdk.services.model.schemas.model import CreateModel, ModelSchema
 from kamiwaza_sdk.services.model.session import Scope
 
-_WORDS: Final = words_of(bindparam("_words", type_=String()))
+WORDS: Final = words_of(bindparam("_words", type_=String()))
 _OF_MODEL: Final = (
     DOCUMENT.c.namespace == bound(DOCUMENT, "namespace"),
     DOCUMENT.c.model_id == bound(DOCUMENT, "model_id"),
@@ -45,24 +59,22 @@ DOCUMENT_SOURCE: Final = select(
     MODEL.c.description,
     MODEL.c.model_card,
     MODEL.c.deleted_at,
-    select(json_map(TAG.c.key, TAG.c.value))
-    .where(TAG.c.namespace == MODEL.c.namespace, TAG.c.model_id == MODEL.c.id)
-    .correlate(MODEL)
-    .scalar_subquery()
-    .label("tags"),
+    TAGS_OF_MODEL.label("tags"),
 ).where(MODEL.c.namespace == bound(MODEL, "namespace"), MODEL.c.id == bound(MODEL, "id"))
-INSERT_DOCUMENT: Final = insert(DOCUMENT).values(words=_WORDS)
+INSERT_DOCUMENT: Final = insert(DOCUMENT).values(words=WORDS)
 #: Returns the words as the database has made them of what it was given, which is what a loaded row shows.
 UPDATE_DOCUMENT: Final = (
-    update(DOCUMENT).where(*_OF_MODEL).values(words=_WORDS).returning(DOCUMENT.c.id, DOCUMENT.c.words)
+    update(DOCUMENT).where(*_OF_MODEL).values(words=WORDS).returning(DOCUMENT.c.id, DOCUMENT.c.words)
 )
 #: SQLite's index: what it has of a model is taken out while its words are as they were, and put in once they are new.
-SEARCH_DELETE: Final = insert(SEARCH).from_select(
-    ["kamiwaza_model_search", "rowid", "words"],
-    select(literal_column("'delete'"), DOCUMENT.c.id, DOCUMENT.c.words).where(*_OF_MODEL),
+SEARCH_DELETE: Final = quick(
+    insert(SEARCH).from_select(
+        ["kamiwaza_model_search", "rowid", "words"],
+        select(literal_column("'delete'"), DOCUMENT.c.id, DOCUMENT.c.words).where(*_OF_MODEL),
+    )
 )
-SEARCH_INSERT: Final = insert(SEARCH).from_select(
-    ["rowid", "words"], select(DOCUMENT.c.id, DOCUMENT.c.words).where(*_OF_MODEL)
+SEARCH_INSERT: Final = quick(
+    insert(SEARCH).from_select(["rowid", "words"], select(DOCUMENT.c.id, DOCUMENT.c.words).where(*_OF_MODEL))
 )
 
 
@@ -179,12 +191,35 @@ def update_document(scope: Scope, model_id: UUID) -> None:
         model_card=row.model_card,
         deleted=row.deleted_at is not None,
     )
+    _update(scope, model_id, words)
+
+
+def _update(scope: Scope, model_id: UUID, words: str) -> None:
     if scope.dialect == "sqlite":
         scope.execute(SEARCH_DELETE, _model_id=model_id)
-    for written in scope.execute(UPDATE_DOCUMENT, _model_id=model_id, _words=words):
-        refresh(scope.db, DBModelDocument, written.id, {"words": written.words})
+    _refresh(scope, scope.execute(UPDATE_DOCUMENT, _model_id=model_id, _words=words).all())
     if scope.dialect == "sqlite":
         scope.execute(SEARCH_INSERT, _model_id=model_id)
+
+
+def _refresh(scope: Scope, written: Sequence[Row[Any]]) -> None:  # Any: values of several columns
+    for row in written:
+        refresh(scope.db, DBModelDocument, row.id, {"words": row.words})
+
+
+def write_words(change: ModelChange, tags: Mapping[str, str], *steps: Step) -> None:
+    """Write a change of a model's tags, which are these now, and let it be found by their words."""
+    scope, row = change.scope, change.row
+    if "model_card" not in row:  # its other fields may have been changed by the same call
+        change.write(*steps, stale=("tags",))
+        return update_document(scope, change.id)
+    fields = {key: row[key] for key in ("name", "author", "description", "model_card")}
+    words = document_words(scope.namespace, tags=tags, **fields)
+    if scope.dialect == "sqlite":
+        change.write(*steps, stale=("tags",))
+        return _update(scope, change.id, words)
+    update = Step(UPDATE_DOCUMENT, {"_model_id": change.id, "_words": words})
+    return _refresh(scope, change.write(*steps, stale=("tags",), returning=update))
 
 
 def forget_document(scope: Scope, model_id: UUID) -> None:

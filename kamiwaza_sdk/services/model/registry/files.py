@@ -11,15 +11,12 @@ from pydantic import JsonValue
 from pydantic_core import to_json
 from sqlalchemy import (
     ColumnElement,
-    Integer,
     Row,
     Select,
     String,
     bindparam,
     delete,
-    func,
     insert,
-    lambda_stmt,
     select,
     update,
 )
@@ -30,7 +27,6 @@ from kamiwaza_sdk.services.model.models import DBModelFile
 from kamiwaza_sdk.services.model.registry.tables import (
     ALIAS,
     CONFIG,
-    EVENT,
     FILE,
     LINEAGE,
     MODEL,
@@ -42,9 +38,16 @@ from kamiwaza_sdk.services.model.registry.tables import (
     json_map,
     json_object,
     json_texts,
+    quick,
     raw,
 )
-from kamiwaza_sdk.services.model.schemas.version import POLICY, CreateFile, ModelFileSchema, ModelVersionSchema
+from kamiwaza_sdk.services.model.schemas.version import (
+    POLICY,
+    CreateFile,
+    ModelFileSchema,
+    ModelVersionSchema,
+    VersionSummarySchema,
+)
 from kamiwaza_sdk.services.model.session import Scope
 
 if TYPE_CHECKING:
@@ -56,7 +59,14 @@ __all__ = ["Failure", "POLICY", "earlier_failure", "violations_of", "refusal", "
 
 #: What a row's values are called in the schema, in their order.
 VERSION_KEYS: Final = tuple(ModelVersionSchema.model_fields)
+SUMMARY_KEYS: Final = tuple(VersionSummarySchema.model_fields)
 
+TAGS_OF_VERSION: Final = (
+    select(json_map(VERSION_TAG.c.key, VERSION_TAG.c.value))
+    .where(VERSION_TAG.c.namespace == VERSION.c.namespace, VERSION_TAG.c.version_id == VERSION.c.id)
+    .correlate(VERSION)
+    .scalar_subquery()
+)
 _AGGREGATED: Final[dict[str, ColumnElement[Any]]] = {  # Any: JSON, and a name
     "model_name": MODEL.c.name,
     # With the row, not after it: another transaction may replace the files of a draft, or delete it, in between.
@@ -64,10 +74,7 @@ _AGGREGATED: Final[dict[str, ColumnElement[Any]]] = {  # Any: JSON, and a name
     .where(FILE.c.namespace == VERSION.c.namespace, FILE.c.version_id == VERSION.c.id)
     .correlate(VERSION)
     .scalar_subquery(),
-    "tags": select(json_map(VERSION_TAG.c.key, VERSION_TAG.c.value))
-    .where(VERSION_TAG.c.namespace == VERSION.c.namespace, VERSION_TAG.c.version_id == VERSION.c.id)
-    .correlate(VERSION)
-    .scalar_subquery(),
+    "tags": TAGS_OF_VERSION,
     "aliases": select(json_array(ALIAS.c.alias))
     .where(ALIAS.c.namespace == VERSION.c.namespace, ALIAS.c.version_id == VERSION.c.id)
     .correlate(VERSION)
@@ -79,35 +86,54 @@ _AGGREGATED: Final[dict[str, ColumnElement[Any]]] = {  # Any: JSON, and a name
 }
 
 
-def _column(key: str) -> ColumnElement[Any]:  # Any: columns of several types
-    return _AGGREGATED[key].label(key) if key in _AGGREGATED else raw(VERSION, (key,))[0]
+def _columns(keys: tuple[str, ...], prefix: str = "") -> list[ColumnElement[Any]]:  # Any: columns of several types
+    known = _AGGREGATED | {label.key: label.element for label in raw(VERSION, tuple(VERSION.c.keys()))}
+    return [known[key].label(prefix + key) for key in keys]
 
 
+#: A version without its files, beside columns of its model.
+SUMMARY_COLUMNS: Final = _columns(SUMMARY_KEYS, "version_")
 VERSION_SELECT: Final[Select[Any]] = (  # Any: as above
-    select(*map(_column, VERSION_KEYS))
+    select(*_columns(VERSION_KEYS))
     .join_from(VERSION, MODEL, (VERSION.c.namespace == MODEL.c.namespace) & (VERSION.c.model_id == MODEL.c.id))
     .where(VERSION.c.namespace == bound(VERSION, "namespace"), MODEL.c.deleted_at.is_(None))
 )
 _OF_MODEL: Final = VERSION.c.model_id == bound(VERSION, "model_id")
-_OF_NAMED_MODEL: Final = MODEL.c.name == bound(MODEL, "name")
 _WITH_ID: Final = VERSION.c.id == bound(VERSION, "id")
 _IN_NAMESPACE: Final = VERSION.c.namespace == bound(VERSION, "namespace")
 
-_BY_ID: Final = VERSION_SELECT.where(_WITH_ID)
-_BY_NUMBER: Final = VERSION_SELECT.where(_OF_NAMED_MODEL, VERSION.c.number == bound(VERSION, "number"))
-_BY_LABEL: Final = VERSION_SELECT.where(_OF_NAMED_MODEL, VERSION.c.version == bound(VERSION, "version"))
-_BY_ALIAS: Final = VERSION_SELECT.join(ALIAS, ALIAS.c.version_id == VERSION.c.id).where(
-    _OF_NAMED_MODEL, ALIAS.c.namespace == VERSION.c.namespace, ALIAS.c.alias == bound(ALIAS, "alias")
+#: The id of the model that has a name.
+_NAMED: Final = (
+    select(MODEL.c.id)
+    .where(MODEL.c.namespace == bound(MODEL, "namespace"), MODEL.c.name == bound(MODEL, "name"))
+    .scalar_subquery()
 )
-_LATEST: Final = (
-    VERSION_SELECT.where(_OF_NAMED_MODEL, VERSION.c.status == "ready").order_by(VERSION.c.number.desc()).limit(1)
+_OWN: Final = VERSION.alias("own")
+_OF_NAMED: Final = select(_OWN.c.id).where(_OWN.c.namespace == bound(VERSION, "namespace"), _OWN.c.model_id == _NAMED)
+
+
+def _found(version_id: Select[Any]) -> Select[Any]:  # Any: as above
+    """Return the statement for the version with an id that is looked up before.
+
+    From the model's name to its id, and from there to the version's, so that there is but one plan: until there are
+    statistics, PostgreSQL would look through all versions of a model, and SQLite through all aliases of a name.
+    """
+    return VERSION_SELECT.where(VERSION.c.id == version_id.scalar_subquery())
+
+
+VERSION_BY_ID: Final = quick(VERSION_SELECT.where(_WITH_ID))
+VERSION_BY_NUMBER: Final = quick(_found(_OF_NAMED.where(_OWN.c.number == bound(VERSION, "number"))))
+VERSION_BY_LABEL: Final = quick(_found(_OF_NAMED.where(_OWN.c.version == bound(VERSION, "version"))))
+VERSION_BY_ALIAS: Final = quick(
+    _found(
+        select(ALIAS.c.version_id).where(
+            ALIAS.c.namespace == bound(ALIAS, "namespace"),
+            ALIAS.c.model_id == _NAMED,
+            ALIAS.c.alias == bound(ALIAS, "alias"),
+        )
+    )
 )
-# Lambdas, as those that find one model are, and for the same reason.
-VERSION_BY_ID: Final = lambda_stmt(lambda: _BY_ID)
-VERSION_BY_NUMBER: Final = lambda_stmt(lambda: _BY_NUMBER)
-VERSION_BY_LABEL: Final = lambda_stmt(lambda: _BY_LABEL)
-VERSION_BY_ALIAS: Final = lambda_stmt(lambda: _BY_ALIAS)
-LATEST_VERSION: Final = lambda_stmt(lambda: _LATEST)
+LATEST_VERSION: Final = quick(_found(_OF_NAMED.where(_OWN.c.status == "ready").order_by(_OWN.c.number.desc()).limit(1)))
 #: The first versions of a status that have just these files.
 VERSIONS_BY_DIGEST: Final = (
     VERSION_SELECT.where(
@@ -137,7 +163,7 @@ VERSION_PAGE: Final = (
     .order_by(VERSION.c.number)
     .limit(bindparam("_limit"))
 )
-#: Which model a version is of, for its row to be held; which never changes.
+#: Which model a version is of, which never changes.
 VERSION_OWNER: Final = select(VERSION.c.model_id).where(_IN_NAMESPACE, _WITH_ID)
 
 #: The values to set are named by the parameters that it is executed with.
@@ -235,21 +261,6 @@ def _parameters(declared: JsonValue) -> int | None:
     return total if total <= MAX_SIZE else None
 
 
-_ALIASES_OF_MODEL: Final = (
-    ALIAS.c.namespace == bound(ALIAS, "namespace"),
-    ALIAS.c.model_id == bound(ALIAS, "model_id"),
-    ALIAS.c.alias == bound(ALIAS, "alias"),
-)
-INSERT_ALIAS: Final = insert(ALIAS)
-MOVE_ALIAS: Final = update(ALIAS).where(*_ALIASES_OF_MODEL)
-DELETE_ALIAS: Final = delete(ALIAS).where(*_ALIASES_OF_MODEL)
-#: The version that an alias leads to.
-ALIAS_TARGET: Final = select(ALIAS.c.version_id, ALIAS.c.number).where(*_ALIASES_OF_MODEL)
-COUNT_ALIASES: Final = (
-    select(func.count(type_=Integer))
-    .select_from(ALIAS)
-    .where(ALIAS.c.namespace == bound(ALIAS, "namespace"), ALIAS.c.model_id == bound(ALIAS, "model_id"))
-)
 ALIASES_OF_VERSION: Final = (
     select(ALIAS.c.alias)
     .where(ALIAS.c.namespace == bound(ALIAS, "namespace"), ALIAS.c.version_id == bound(ALIAS, "version_id"))
@@ -261,15 +272,6 @@ PIN_NAMES: Final = (
     .where(PIN.c.namespace == bound(PIN, "namespace"), PIN.c.version_id == bound(PIN, "version_id"))
     .order_by(PIN.c.name)
 )
-_EVENTS: Final = select(*raw(EVENT, ("kind", "version_id"))).where(
-    EVENT.c.namespace == bound(EVENT, "namespace"),
-    EVENT.c.model_id == bound(EVENT, "model_id"),
-    EVENT.c.alias == bound(EVENT, "alias"),
-)
-#: What an alias went through, from the first on.
-ALIAS_HISTORY: Final = _EVENTS.order_by(EVENT.c.sequence)
-#: The last that it had gone through at a moment.
-ALIAS_AT: Final = _EVENTS.where(EVENT.c.at <= bound(EVENT, "at")).order_by(EVENT.c.sequence.desc()).limit(1)
 
 
 #: How many violations are kept; that there are more is noted.
@@ -339,7 +341,7 @@ def _holds(shared: Sequence[Row[Any]], violations: "Sequence[ViolationSchema]", 
     return has_all or any(violation.path in same for violation in violations)
 
 
-def violations_of(version: ModelVersionSchema) -> "tuple[ViolationSchema, ...]":
+def violations_of(version: VersionSummarySchema) -> "tuple[ViolationSchema, ...]":
     """Return what a policy has against a version, as it is kept with it."""
     return _violations_in(version.details)
 
@@ -365,6 +367,6 @@ def _violation(value: JsonValue) -> "ViolationSchema | None":
     )
 
 
-def refusal(version: ModelVersionSchema, way_out: str) -> "PolicyViolationException":
+def refusal(version: VersionSummarySchema, way_out: str) -> "PolicyViolationException":
     """Return the error that says what a policy has against a version."""
     return Failure(f"{version.model_name}:{version.number}", violations_of(version)).refusal(way_out)

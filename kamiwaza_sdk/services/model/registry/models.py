@@ -2,11 +2,13 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from functools import cache
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from pydantic import ConfigDict, JsonValue, TypeAdapter
-from sqlalchemy import Row
+from pydantic_core import to_json
+from sqlalchemy import Executable, Row, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from kamiwaza_sdk._validation import check_name, check_text, revalidated
@@ -36,15 +38,23 @@ from kamiwaza_sdk.services.model.registry.changes import (
     hold_any,
     insert_model,
     missing,
+    of_created,
     same,
 )
-from kamiwaza_sdk.services.model.registry.documents import forget_document, insert_document, update_document
-from kamiwaza_sdk.services.model.registry.tables import as_dicts
+from kamiwaza_sdk.services.model.registry.documents import (
+    WORDS,
+    forget_document,
+    insert_document,
+    new_words,
+    update_document,
+)
+from kamiwaza_sdk.services.model.registry.tables import DOCUMENT, EVENT, MODEL, TAG, as_dicts, given, named, quick
 from kamiwaza_sdk.services.model.registry.tags import MODEL_TAGS, tag_rows
 from kamiwaza_sdk.services.model.schemas.fields import ReadDetails
 from kamiwaza_sdk.services.model.schemas.model import CreateModel, ModelSchema, UpdateModel
 from kamiwaza_sdk.services.model.session import Scope, check_id, check_limit, check_revision, flush, is_reference
 
+_Row: TypeAlias = dict[str, Any]  # Any: values of several columns
 _PAGE: Final = TypeAdapter(list[ModelSchema], config=ConfigDict(defer_build=True))
 _ATTRIBUTES: Final = TypeAdapter(ReadDetails, config=ConfigDict(defer_build=True))
 #: What PostgreSQL names where a name is taken.
@@ -57,13 +67,13 @@ def create_model(scope: Scope, model: CreateModel) -> ModelSchema:
     """Create a model, or raise `ModelAlreadyExistsException`."""
     model = revalidated(model, CreateModel, "model")
     with scope.writing() as writing:
-        created = insert(writing, model)
+        created = insert_new(writing, model)
     if created is None:
         raise taken(scope, model.name)
     return created
 
 
-def insert(scope: Scope, model: CreateModel) -> ModelSchema | None:
+def insert_new(scope: Scope, model: CreateModel) -> ModelSchema | None:
     """Create a model, or return `None`, having written nothing, where the name is taken."""
     now = datetime.now(UTC)
     given = model.model_dump()
@@ -78,18 +88,47 @@ def insert(scope: Scope, model: CreateModel) -> ModelSchema | None:
         **given,
     }
     state = {"last_number": 0, "last_event": 1, "last_event_at": now}
-    if not scope.execute(insert_model(scope.dialect), **values, **state).all():
-        return None
     created = ModelSchema.model_validate({**values, "tags": tags})
-    _insert_rest(scope, created, model.model_dump(exclude_defaults=True))
-    return created
+    event = event_row(scope, created.id, 1, "model.created", now, after=model.model_dump(exclude_defaults=True))
+    insert_all = _insert_at_once if scope.dialect == "postgresql" else _insert_one_by_one
+    return created if insert_all(scope, created, values | state, event) else None
 
 
-def _insert_rest(scope: Scope, model: ModelSchema, given: dict[str, JsonValue]) -> None:
+def _insert_at_once(
+    scope: Scope, model: ModelSchema, row: dict[str, Any], event: dict[str, Any]
+) -> bool:  # Any: values
+    tags = to_json(tag_rows(scope, "model_id", model.id, model.tags)).decode()
+    words = new_words(scope.namespace, model)
+    given_ = {**named("model", row), **named("event", event), "_words": words, "_tags": tags}
+    return bool(scope.execute(_insertion(), **given_).all())
+
+
+@cache
+def _insertion() -> Executable:
+    """Return PostgreSQL's statement for a model and all of it, which returns its id unless its name is taken."""
+    insertion = insert_model("postgresql", "id", "namespace").values(given(MODEL, "model"))
+    created = insertion.cte("created")
+    event = given(EVENT, "event")
+    belongings = (
+        of_created(TAG, created, "model_id", batch="_tags"),
+        insert(DOCUMENT).from_select(
+            ["model_id", "namespace", "words"], select(created.c.id, created.c.namespace, WORDS)
+        ),
+        insert(EVENT).from_select(list(event), select(*event.values()).select_from(created)),
+    )
+    ctes = (each.cte(f"step_{place}") for place, each in enumerate(belongings))
+    return quick(select(created.c.id).add_cte(*ctes))
+
+
+def _insert_one_by_one(
+    scope: Scope, model: ModelSchema, row: dict[str, Any], event: dict[str, Any]
+) -> bool:  # Any: values
+    if not scope.execute(insert_model(scope.dialect), **row).all():
+        return False
     scope.execute_many(MODEL_TAGS.insert, tag_rows(scope, "model_id", model.id, model.tags))
     insert_document(scope, model)
-    event = event_row(scope, model.id, 1, "model.created", model.created_at, after=given)
     scope.execute_many(INSERT_EVENTS, [event])
+    return True
 
 
 def get(scope: Scope, model_id: UUID) -> ModelSchema:

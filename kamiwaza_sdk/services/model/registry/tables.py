@@ -1,9 +1,27 @@
 """What the statements are made of: the tables, raw columns, and what the two databases spell differently."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import count
 from typing import Any, Final, cast
 
-from sqlalchemy import BindParameter, ColumnElement, Row, String, Table, bindparam, literal_column, type_coerce
+from sqlalchemy import (
+    JSON,
+    BindParameter,
+    Column,
+    ColumnElement,
+    Executable,
+    Label,
+    Row,
+    StatementLambdaElement,
+    String,
+    Table,
+    TableValuedAlias,
+    bindparam,
+    func,
+    lambda_stmt,
+    literal_column,
+    type_coerce,
+)
 from sqlalchemy import cast as cast_type
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -44,6 +62,33 @@ DOCUMENT: Final = cast("Table", DBModelDocument.__table__)
 def bound(table: Table, key: str) -> BindParameter[Any]:  # Any: of the column's type
     """Return a parameter that cannot be taken for a value to set: an UPDATE names those like its columns."""
     return bindparam(f"_{key}", type_=table.c[key].type)
+
+
+def given(table: Table, prefix: str, *keys: str) -> dict[str, BindParameter[Any]]:  # Any: of the columns' types
+    """Return parameters for values of columns, all unless some are named: ``prefix_column``."""
+    return {key: bindparam(f"{prefix}_{key}", type_=table.c[key].type) for key in keys or table.c.keys()}
+
+
+def named(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:  # Any: values of several columns
+    """Return values under the names of these parameters."""
+    return {f"{prefix}_{key}": value for key, value in values.items()}
+
+
+def quick(statement: Executable) -> StatementLambdaElement:
+    """Return a statement whose SQL SQLAlchemy finds by its number, not by a hash over all of its parts."""
+    return lambda_stmt(
+        lambda: statement, track_on=(next(_NUMBERS),), track_closure_variables=False, track_bound_values=False
+    )
+
+
+_NUMBERS: Final = count()
+
+
+def json_rows(table: Table, *keys: str, batch: str) -> TableValuedAlias:
+    """Return PostgreSQL's rows of columns out of JSON text, which is given as ``batch``."""
+    columns = [Column(key, table.c[key].type) for key in keys]
+    rows = func.json_to_recordset(cast_type(bindparam(batch, type_=String()), JSON)).table_valued(*columns, name=batch)
+    return rows.render_derived(with_types=True)
 
 
 class _Spelled(FunctionElement[Any]):  # Any: what the database makes of it
@@ -117,7 +162,7 @@ class _json_as_text(_Spelled):  # noqa: N801 - as above
     postgresql: str = "%s::text"
 
 
-def raw(table: Table, keys: tuple[str, ...]) -> list[ColumnElement[Any]]:  # Any: columns of several types
+def raw(table: Table, keys: tuple[str, ...]) -> list[Label[Any]]:  # Any: columns of several types
     """Return columns without result processing."""
     return [_raw(table.c[key]).label(key) for key in keys]
 

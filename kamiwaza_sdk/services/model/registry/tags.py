@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Delete, Insert, Select, Table, Update, delete, insert, select, update
+from pydantic import TypeAdapter
+from sqlalchemy import Delete, Executable, Insert, Select, Table, Update, delete, insert, select, update
 
 from kamiwaza_sdk._validation import shown
 from kamiwaza_sdk.exceptions import InvalidInputException
@@ -13,9 +14,19 @@ from kamiwaza_sdk.services.model.exceptions import TagNotFoundException
 from kamiwaza_sdk.services.model.loaded import refresh
 from kamiwaza_sdk.services.model.models import DBModel, DBModelTag, DBModelVersion, DBModelVersionTag
 from kamiwaza_sdk.services.model.models.version import VALUE_START
-from kamiwaza_sdk.services.model.registry.changes import ModelChange, hold, hold_owner, remove
-from kamiwaza_sdk.services.model.registry.documents import update_document
-from kamiwaza_sdk.services.model.registry.tables import TAG, VERSION_TAG, bound
+from kamiwaza_sdk.services.model.registry.changes import (
+    TAGS_OF_MODEL,
+    ModelChange,
+    Step,
+    hold,
+    hold_owner,
+    locking,
+    locking_owner,
+    remove,
+)
+from kamiwaza_sdk.services.model.registry.documents import write_words
+from kamiwaza_sdk.services.model.registry.files import TAGS_OF_VERSION
+from kamiwaza_sdk.services.model.registry.tables import MODEL, TAG, VERSION_TAG, bound, given, named
 from kamiwaza_sdk.services.model.schemas.fields import MAX_TAGS, check_tag_key, check_tag_value, check_tags
 from kamiwaza_sdk.services.model.session import Scope
 
@@ -25,26 +36,32 @@ class TagStatements:
     """What can be done with the tags in a table, whose owner is given as ``_owner``."""
 
     owner: str
+    lock: Executable
     select_all: Select[tuple[str, str]]
     insert: Insert
+    insert_one: Insert
     update: Update
     delete: Delete
 
 
-def _statements(table: Table, owner: str) -> TagStatements:
+def _statements(table: Table, owner: str, lock: Executable) -> TagStatements:
     own = (table.c.namespace == bound(table, "namespace"), table.c[owner] == bound(table, owner))
     one = (*own, table.c.key == bound(table, "key"))
     return TagStatements(
         owner=owner,
+        lock=lock,
         select_all=select(table.c.key, table.c.value).where(*own),
         insert=insert(table),
-        update=update(table).where(*one),
+        insert_one=insert(table).values(given(table, "tag")),
+        update=update(table).where(*one).values(given(table, "tag", "value", "value_start")),
         delete=delete(table).where(*one),
     )
 
 
-MODEL_TAGS: Final = _statements(TAG, "model_id")
-VERSION_TAGS: Final = _statements(VERSION_TAG, "version_id")
+#: With what else a model's words are made of.
+MODEL_TAGS: Final = _statements(TAG, "model_id", locking(MODEL.c.model_card, TAGS_OF_MODEL.label("tags")))
+VERSION_TAGS: Final = _statements(VERSION_TAG, "version_id", locking_owner(TAGS_OF_VERSION.label("tags")))
+_FROM_JSON: Final = TypeAdapter(dict[str, str])
 
 
 def tag_rows(scope: Scope, owner: str, owner_id: UUID, tags: Mapping[str, str]) -> list[dict[str, object]]:
@@ -103,8 +120,8 @@ def _change(
     key: str | None = None,
 ) -> None:
     with scope.writing() as writing:
-        change = (hold if statements is MODEL_TAGS else hold_owner)(writing, owner_id)
-        before = _tags(writing, statements, owner_id)
+        change = (hold if statements is MODEL_TAGS else hold_owner)(writing, owner_id, statements.lock)
+        before = _FROM_JSON.validate_json(change.row["tags"])
         if key is not None and key not in before:
             raise TagNotFoundException(key=key, owner=owner_id, namespace=scope.namespace)
         after = dict(tags) if replaces else {**before, **tags}
@@ -140,14 +157,20 @@ def _write(
     other = {key: value for key, value in after.items() if before.get(key, value) != value}
     if not (gone or new or other):
         return False
-    scope, owner = change.scope, f"_{statements.owner}"
+    keys = {f"_{statements.owner}": owner_id}
     for key in gone:
-        keys = {owner: owner_id, "_key": key}
-        remove(change, statements.delete, f"tag {shown(key)}", version_id=_version_id(statements, owner_id), **keys)
-    for key, value in other.items():
-        scope.execute(statements.update, **{owner: owner_id}, _key=key, **_value(value))
-    scope.execute_many(statements.insert, tag_rows(scope, statements.owner, owner_id, new))
-    _record(change, statements, owner_id, gone=gone, new=new, other=other, before=before)
+        what, version_id = f"tag {shown(key)}", _version_id(statements, owner_id)
+        remove(change, statements.delete, what, version_id=version_id, _key=key, **keys)
+    steps = [
+        Step(statements.update, {**keys, "_key": key, **named("tag", _value(value))}) for key, value in other.items()
+    ]
+    rows = tag_rows(change.scope, statements.owner, owner_id, new)
+    if len(rows) == 1 and not steps:
+        steps.append(Step(statements.insert_one, named("tag", rows.pop())))
+    change.scope.execute_many(statements.insert, rows)
+    for step in steps[1:]:
+        change.scope.execute(step.statement, **step.parameters)
+    _record(change, statements, owner_id, gone=gone, new=new, other=other, before=before, steps=steps[:1])
     return True
 
 
@@ -164,6 +187,7 @@ def _record(
     new: Mapping[str, str],
     other: Mapping[str, str],
     before: Mapping[str, str],
+    steps: list[Step],
 ) -> None:
     of_model = statements is MODEL_TAGS
     kind, owner_kind = (DBModelTag, DBModel) if of_model else (DBModelVersionTag, DBModelVersion)
@@ -174,9 +198,11 @@ def _record(
         after={**new, **other},
         version_id=_version_id(statements, owner_id),
     )
-    change.write(stale=("tags",) if of_model else ())
     if of_model:
-        update_document(change.scope, change.id)
+        after = {key: value for key, value in {**before, **new, **other}.items() if key not in gone}
+        write_words(change, after, *steps)
+    else:
+        change.write(*steps)
     db = change.scope.db
     refresh(db, owner_kind, owner_id, {}, stale=("tags",))
     for key in was:

@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
-from sqlalchemy import Row
+from pydantic_core import to_json
+from sqlalchemy import Insert, Row, Select, select
 from sqlalchemy.exc import IntegrityError
 
 from kamiwaza_sdk._validation import revalidated, shown, translated
@@ -25,11 +27,13 @@ from kamiwaza_sdk.services.model.models import DBModelVersion
 from kamiwaza_sdk.services.model.registry import models
 from kamiwaza_sdk.services.model.registry.changes import (
     ModelChange,
+    Step,
     hold,
     hold_named,
     hold_owner,
     insert_or_nothing,
     missing_version,
+    of_created,
     same,
 )
 from kamiwaza_sdk.services.model.registry.files import (
@@ -53,7 +57,7 @@ from kamiwaza_sdk.services.model.registry.files import (
     violations_of,
 )
 from kamiwaza_sdk.services.model.registry.lineage import check_childless, insert_parents
-from kamiwaza_sdk.services.model.registry.tables import as_dicts
+from kamiwaza_sdk.services.model.registry.tables import FILE, VERSION, VERSION_TAG, as_dicts, given, named
 from kamiwaza_sdk.services.model.registry.tags import VERSION_TAGS, tag_rows
 from kamiwaza_sdk.services.model.schemas.model import CreateModel
 from kamiwaza_sdk.services.model.schemas.version import (
@@ -182,7 +186,7 @@ def register(
     with scope.writing() as writing, kept_by(storage, writing, files):
         change = hold_named(writing, create_model.name)  # by its name: another may give it to something else meanwhile
         if change is None:
-            models.insert(writing, create_model)
+            models.insert_new(writing, create_model)
             change = hold_named(writing, create_model.name)
         if change is None or change.row["deleted_at"] is not None:
             raise models.taken(writing, create_model.name)
@@ -296,16 +300,45 @@ def _insert(
     values = _values(change, number, version) | ({} if status is None else {"status": status})
     if said is not None:
         values["details"] = {**version.details, POLICY: said}
-    if not scope.execute(insert_or_nothing(scope.dialect, "kamiwaza_model_version", "id"), **values).all():
-        raise _label_taken(change, values["version"])
-    insert_files(scope, values["id"], version.files)
-    scope.execute_many(VERSION_TAGS.insert, tag_rows(scope, "version_id", values["id"], version.tags))
-    insert_parents(scope, values["id"], version.derived_from)
     known = {key: values[key] for key in ("number", "version", "status", "digest", "size")}
     told = {"details": values["details"]} if values["details"] else {}
     change.record("version.created", after=known | _rest(version) | told, version_id=values["id"])
-    change.write(last_number=number, stale=("versions",))
+    insert_all = _insert_at_once if scope.dialect == "postgresql" else _insert_one_by_one
+    if not insert_all(change, values, version):
+        raise _label_taken(change, values["version"])
+    insert_parents(scope, values["id"], version.derived_from)
     return _created(change, values, version)
+
+
+def _insert_one_by_one(change: ModelChange, values: dict[str, Any], version: CreateVersion) -> bool:  # Any: of columns
+    scope = change.scope
+    if not scope.execute(insert_or_nothing(scope.dialect, "kamiwaza_model_version", "id"), **values).all():
+        return False
+    insert_files(scope, values["id"], version.files)
+    scope.execute_many(VERSION_TAGS.insert, tag_rows(scope, "version_id", values["id"], version.tags))
+    change.write(last_number=values["number"], stale=("versions",))
+    return True
+
+
+def _insert_at_once(change: ModelChange, values: dict[str, Any], version: CreateVersion) -> bool:  # Any: as above
+    files = to_json([file.__dict__ for file in version.files]).decode()
+    tags = to_json(tag_rows(change.scope, "version_id", values["id"], version.tags)).decode()
+    of_files, of_tags, created = _insertions()
+    steps = (Step(of_files, {"_files": files}), Step(of_tags, {"_tags": tags}))
+    returning = Step(created, named("version", values))
+    return bool(change.write(*steps, last_number=values["number"], stale=("versions",), returning=returning))
+
+
+@cache
+def _insertions() -> tuple[Insert, Insert, Select[Any]]:  # Any: an id
+    """Return PostgreSQL's statements for a version and what belongs to it, which are parts of one."""
+    insertion = insert_or_nothing("postgresql", "kamiwaza_model_version", "id", "namespace")
+    created = insertion.values(given(VERSION, "version")).cte("created")
+    return (
+        of_created(FILE, created, "version_id", batch="_files"),
+        of_created(VERSION_TAG, created, "version_id", batch="_tags"),
+        select(created.c.id),
+    )
 
 
 def _created(

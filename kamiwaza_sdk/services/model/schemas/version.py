@@ -106,8 +106,8 @@ def _sorted(by: str | None = None) -> AfterValidator:
     return AfterValidator(lambda given: given and tuple(sorted(given, key=key)))
 
 
-class ModelVersionSchema(Listed, BaseModel):
-    """A version of a model, with its files, as it was when it was read.
+class VersionSummarySchema(Listed, BaseModel):
+    """A version of a model without its files, which may be 10,000, as it was when it was read.
 
     Attributes:
         id: A UUIDv7.
@@ -133,7 +133,6 @@ class ModelVersionSchema(Listed, BaseModel):
             when it is created, and no update changes them. Under ``policy`` is what a `Policy` said of it.
         attributes: What users note of it, as a JSON object.
         revision: Counts its changes by `ModelService.update_version`; 1 when created.
-        files: Sorted by path.
         created_at: UTC.
         updated_at: UTC.
         tags: Keys and values.
@@ -165,7 +164,6 @@ class ModelVersionSchema(Listed, BaseModel):
     details: ReadDetails
     attributes: ReadDetails = Field(default_factory=dict)
     revision: int = 1
-    files: Annotated[tuple[ModelFileSchema, ...], FromJSON(), _sorted("path")]
     created_at: Moment
     updated_at: Moment
     tags: Annotated[dict[str, str], FromJSON()] = Field(default_factory=dict)
@@ -177,7 +175,7 @@ class ModelVersionSchema(Listed, BaseModel):
             "": f"{self.model_name}:{self.number}",
             "version": None if self.version == str(self.number) else self.version,
             "status": self.status,
-            "files": len(self.files),
+            "files": None,
             "size": shown_size(self.size),
             "digest": short_digest(self.digest),
             "aliases": self.aliases,
@@ -187,7 +185,7 @@ class ModelVersionSchema(Listed, BaseModel):
         known = self._summary() | {
             "": None,
             "files": None,
-            "size": f"{shown_size(self.size)} in {len(self.files)} files",
+            "size": self._whole_size(),
             "digest": cut_digest(self.digest),
             "aliases": ", ".join(self.aliases),
             "tags": joined(self.tags),
@@ -203,7 +201,9 @@ class ModelVersionSchema(Listed, BaseModel):
             "created": shown_time(self.created_at),
         }
         yield facts(known, heading=self._subject())
-        yield listed(self.files)
+
+    def _whole_size(self) -> str:
+        return shown_size(self.size)
 
     @classmethod
     def _columns(cls) -> Table:
@@ -214,6 +214,26 @@ class ModelVersionSchema(Listed, BaseModel):
         parameters = "" if self.parameters is None else f"{self.parameters:,}"
         words = self._subject(), self.status, self.format or "", parameters, shown_size(self.size)
         return *words, ", ".join(self.aliases), cut_digest(self.digest), shown_time(self.created_at)
+
+
+class ModelVersionSchema(VersionSummarySchema):
+    """A version of a model, with its files, as it was when it was read.
+
+    Attributes:
+        files: Sorted by path.
+    """
+
+    files: Annotated[tuple[ModelFileSchema, ...], FromJSON(), _sorted("path")]
+
+    def _summary(self) -> dict[str, object]:
+        return super()._summary() | {"files": len(self.files)}
+
+    def _whole_size(self) -> str:
+        return f"{super()._whole_size()} in {len(self.files)} files"
+
+    def _tables(self) -> Iterable[Table]:
+        yield from super()._tables()
+        yield listed(self.files)
 
 
 class CreateFile(InputSchema):
