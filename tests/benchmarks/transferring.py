@@ -57,6 +57,44 @@ def fetching(url: str, store: str, sha256: str) -> Transfer:
     return lambda: asyncio.run(hub.fetch(url, sha256=sha256))
 
 
+def fetching_many(urls: list[str], store: str) -> Transfer:
+    """Bring many files into a store, without a digest."""
+    from kamiwaza_sdk import HubService, StorageConfig, StorageService
+    from kamiwaza_sdk.services.download import services
+
+    services.load()
+    hub = HubService(storage=StorageService(StorageConfig(root=Path(store))))
+
+    def run() -> None:
+        assert len(asyncio.run(hub.fetch(urls)).files) == len(urls)
+
+    return run
+
+
+def fetching_repository(endpoint: str, store: str, count: int) -> Transfer:
+    """Bring a repository of a hub into a store."""
+    from kamiwaza_sdk import HubConfig, HubService, StorageConfig, StorageService
+    from kamiwaza_sdk.services.download import services
+
+    services.load()
+    hub = HubService(storage=StorageService(StorageConfig(root=Path(store))), config=HubConfig(hf_endpoint=endpoint))
+
+    def run() -> None:
+        assert len(asyncio.run(hub.fetch("hf://org/many")).files) == count
+
+    return run
+
+
+def snapshot(endpoint: str, directory: str) -> Transfer:
+    """Download a repository with huggingface_hub, which does not verify."""
+    from huggingface_hub import snapshot_download
+
+    def run() -> None:
+        snapshot_download("org/many", endpoint=endpoint, cache_dir=directory)
+
+    return run
+
+
 def ours_many(urls: list[str], directory: str) -> Transfer:
     """Download many files, without a digest."""
     from kamiwaza_sdk import DownloadConfig, DownloadService
@@ -133,7 +171,19 @@ def measured(transfer: Transfer) -> dict[str, float]:
 
 
 TRANSFERS: Final[dict[str, Callable[..., Transfer]]] = {
-    made.__name__: made for made in (hashing, ours, fetching, ours_many, aiohttp_many, requests, hub)
+    made.__name__: made
+    for made in (
+        hashing,
+        ours,
+        fetching,
+        fetching_many,
+        fetching_repository,
+        snapshot,
+        ours_many,
+        aiohttp_many,
+        requests,
+        hub,
+    )
 }
 
 if __name__ == "__main__":
