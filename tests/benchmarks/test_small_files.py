@@ -155,7 +155,7 @@ def test_fetch_beside_interrupted_downloads(
 
 
 def test_repository_of_10000_files(benchmark: BenchmarkFixture, server: Nginx) -> None:
-    """In memory, 10,000 files of 4 KiB, verified, take at most 0.21 of what `snapshot_download` takes unverified."""
+    """In memory, 10,000 files of 4 KiB, verified, take at most 0.45 of the CPU of `snapshot_download`, unverified."""
     endpoint = server.url("")
     with tempfile.TemporaryDirectory(dir=MEMORY) as directory:
         into = Into(Path(directory))
@@ -165,7 +165,7 @@ def test_repository_of_10000_files(benchmark: BenchmarkFixture, server: Nginx) -
         costs = {**by_turns({"fetch": mine}, rounds=3), **by_turns({"snapshot_download": theirs}, rounds=1)}
         for name in costs:
             print(f"\n{name}: {seconds(costs, name)[0]:.2f} s, CPU {cpu(costs, name)[0]:.2f} s", end="")  # noqa: T201
-        check(benchmark, ratio(seconds(costs, "fetch"), seconds(costs, "snapshot_download")), mine, at_most=0.21)
+        check(benchmark, ratio(cpu(costs, "fetch"), cpu(costs, "snapshot_download")), mine, at_most=0.45)
 
 
 def _snapshot(endpoint: str, environment: dict[str, str], made: Path) -> Cost:
