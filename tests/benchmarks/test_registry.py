@@ -1,14 +1,18 @@
 """What a read costs over the model's bare columns by a prebuilt Core select and validation."""
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from itertools import count
 
 import pytest
 from pydantic import TypeAdapter
 from pytest_benchmark.fixture import BenchmarkFixture
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, insert
 from sqlalchemy.orm import Session
 
-from kamiwaza_sdk import ModelSchema, ModelService
+from kamiwaza_sdk import CreateFile, CreateModel, CreateVersion, ModelSchema, ModelService
+from kamiwaza_sdk.orm import DBModelVersion
+from kamiwaza_sdk.services.model.ids import uuid7
 from kamiwaza_sdk.services.model.registry.changes import MODEL_BY_ID, MODEL_KEYS, MODEL_PAGE, OWN_KEYS
 from tests.benchmarks.ratio import check, measure
 from tests.benchmarks.registries import BARE, BARE_LIST, BARE_ONE, BARE_PAGE, registry
@@ -94,3 +98,46 @@ def test_page_of_1000_against_the_same_sql(
 
     assert ours() == floor()
     check(benchmark, measure(ours, floor, rounds=31), ours, at_most=1.15)
+
+
+def _with_versions(models: ModelService, name: str, size: int) -> None:
+    """Make a model with so many versions, of which the last but one has an alias."""
+    model, now = models.create_model(CreateModel(name=name)), datetime.now(UTC)
+    own = {"namespace": "default", "model_id": model.id, "size": 1, "status": "ready", "details": {}}
+    rows = [
+        {**own, "id": uuid7(), "number": number, "version": str(number), "digest": f"{number:064x}"}
+        | {"created_at": now, "updated_at": now}
+        for number in range(1, size + 1)
+    ]
+    models.db.connection().execute(insert(DBModelVersion), rows)
+    models.set_alias(rows[-2]["id"], "production")
+
+
+@pytest.mark.parametrize("reference", ["{}@production", "{}"])
+def test_resolve_among_10000_versions_against_10(
+    benchmark: BenchmarkFixture, models: ModelService, reference: str
+) -> None:
+    _with_versions(models, "few", 10)
+    _with_versions(models, "many", 10_000)
+
+    def ours() -> object:
+        return models.resolve(reference.format("many"))
+
+    def floor() -> object:
+        return models.resolve(reference.format("few"))
+
+    check(benchmark, measure(ours, floor, rounds=41, calls=20), ours, at_most=1.2)
+
+
+def test_set_alias_on_10000_files_against_one(benchmark: BenchmarkFixture, models: ModelService) -> None:
+    model, names = models.create_model(CreateModel(name="m")), count(1)
+    files = tuple(CreateFile(path=f"{number}", size=1, sha256=f"{number:064x}") for number in range(10_000))
+    large, small = (models.create_version(model.id, CreateVersion(files=given)).id for given in (files, files[:1]))
+
+    def ours() -> object:
+        return models.set_alias(large, f"a{next(names)}")
+
+    def floor() -> object:
+        return models.set_alias(small, f"a{next(names)}")
+
+    check(benchmark, measure(ours, floor, rounds=21, calls=5), ours, at_most=1.2)
