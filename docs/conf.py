@@ -4,6 +4,8 @@ import inspect
 import re
 import sys
 from collections.abc import Callable
+from functools import cache
+from importlib import import_module
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any, Final, get_origin, get_type_hints
@@ -230,11 +232,17 @@ def quote_parameters(_app: Sphinx, what: str, _name: str, obj: Any, _options: ob
         )
 
 
+@cache
+def _public_names() -> dict[str, Any]:  # Any: of every kind
+    """Return what annotations may name that modules import for type checkers only."""
+    return {name: getattr(import_module(home), name) for home, names in PUBLIC.items() for name in names}
+
+
 def type_attributes(_app: Sphinx, what: str, _name: str, obj: Any, _options: object, lines: list[str]) -> None:
     """Give what an ``Attributes:`` section lists its types: an error's are those that it is constructed with."""
     if what not in {"class", "exception"} or not any(line.startswith(".. attribute::") for line in lines):
         return
-    types = get_type_hints(obj) | (get_type_hints(obj.__init__) if what == "exception" else {})
+    types = get_type_hints(obj) | (get_type_hints(obj.__init__, localns=_public_names()) if what == "exception" else {})
     for index, line in reversed(list(enumerate(lines))):
         name = line.removeprefix(".. attribute:: ")
         if name != line and name in types:
