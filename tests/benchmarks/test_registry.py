@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import count
+from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
@@ -104,7 +105,7 @@ def _with_versions(models: ModelService, name: str, size: int) -> None:
     """Make a model with so many versions, of which the last but one has an alias."""
     model, now = models.create_model(CreateModel(name=name)), datetime.now(UTC)
     own = {"namespace": "default", "model_id": model.id, "size": 1, "status": "ready", "details": {}}
-    rows = [
+    rows: list[dict[str, Any]] = [  # Any: values of several columns
         {**own, "id": uuid7(), "number": number, "version": str(number), "digest": f"{number:064x}"}
         | {"created_at": now, "updated_at": now}
         for number in range(1, size + 1)
