@@ -1,7 +1,10 @@
-"""Waiting for tasks: to their end whatever happens meanwhile, or for the first error of several."""
+"""Waiting for tasks and threads: to their end whatever happens meanwhile, or for the first error of several."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import Executor
+from contextvars import copy_context
+from functools import partial
 from typing import Any, TypeVar
 
 from kamiwaza_sdk.exceptions import AsyncioRequiredException
@@ -29,8 +32,10 @@ async def settled(
     """Wait for the end of `future` through any number of cancellations, call `cancel` at each, return the last."""
     cancelled: asyncio.CancelledError | None = None
     while not future.done():
+        ended = future.get_loop().create_future()
+        future.add_done_callback(partial(_wake, ended))
         try:
-            await asyncio.wait([future])
+            await ended
         except asyncio.CancelledError as error:
             cancelled = error
             if cancel is not None:
@@ -40,9 +45,39 @@ async def settled(
     return cancelled
 
 
-async def thread_to_its_end(function: Callable[[], _T], cancel: Callable[[], object] | None = None) -> _T:
-    """Return what `function` returns in a thread, and be cancelled only once it is done, which `cancel` may hasten."""
-    running = asyncio.ensure_future(asyncio.to_thread(function))
+def _wake(waiter: asyncio.Future[None], _: object) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+class CancelFlag:
+    """A flag that any thread sets once: a `threading.Event` without waiting, at a tenth of its cost."""
+
+    __slots__ = ("_said",)
+
+    def __init__(self) -> None:
+        self._said = False
+
+    def set(self) -> None:
+        """Set the flag."""
+        self._said = True
+
+    def is_set(self) -> bool:
+        """Return whether the flag is set."""
+        return self._said
+
+
+async def thread_to_its_end(
+    function: Callable[[], _T], cancel: Callable[[], object] | None = None, *, threads: Executor | None = None
+) -> _T:
+    """Return what `function` returns in a thread, and be cancelled only once it is done, which `cancel` may hasten.
+
+    Args:
+        function: Runs with the context variables of the caller.
+        cancel: Called at each cancellation.
+        threads: Where it runs. Default: the threads of the event loop.
+    """
+    running = asyncio.get_running_loop().run_in_executor(threads, copy_context().run, function)
     cancelled = await settled(running, cancel)
     if cancelled is not None:
         raise cancelled from running.exception()

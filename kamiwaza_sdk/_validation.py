@@ -181,7 +181,7 @@ def check_count(value: int, *, field: str, least: int = 0) -> int:
 def check_place(value: str | os.PathLike[str], *, field: str) -> Path:
     """Return where something is, or is to be, on this machine; refuse what no file system could be asked for."""
     try:
-        path = Path(value)
+        path = value if isinstance(value, Path) else Path(value)
         if b"\0" not in os.fsencode(path):
             return path
     except (TypeError, UnicodeEncodeError):

@@ -9,7 +9,7 @@ from email.utils import format_datetime, formatdate
 from http import HTTPStatus
 from typing import Final, Literal
 
-from kamiwaza_sdk.services.download.http.dates import parse_date
+from kamiwaza_sdk.services.download.retries import parse_date
 from kamiwaza_sdk.testing.bodies import Body, BytesBody, GeneratedBody
 
 

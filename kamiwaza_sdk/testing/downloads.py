@@ -14,7 +14,7 @@ from kamiwaza_sdk._tasks import thread_to_its_end
 from kamiwaza_sdk._validation import check_count
 from kamiwaza_sdk.services.download.exceptions import DownloadStatusException
 from kamiwaza_sdk.services.download.http.hosts import check_url, redact
-from kamiwaza_sdk.services.download.partial.disk import disk_errors, refuse_all_but_files
+from kamiwaza_sdk.services.download.partial.file import disk_errors, refuse_all_but_files
 from kamiwaza_sdk.services.download.partial.lock import PartialNames
 from kamiwaza_sdk.services.download.progress import reporting
 from kamiwaza_sdk.services.download.schemas import (
@@ -26,12 +26,12 @@ from kamiwaza_sdk.services.download.schemas import (
     Validators,
 )
 from kamiwaza_sdk.services.download.services import DownloadService
-from kamiwaza_sdk.services.download.transfer.expectations import ResolvedRequest, expectations, resolve_request
+from kamiwaza_sdk.services.download.transfer.acquire import ResolvedRequest, expectations, resolve_request
 
 if TYPE_CHECKING:
     from kamiwaza_sdk.exceptions import ServiceException
-    from kamiwaza_sdk.services.download.transfer.resources import Resources
-    from kamiwaza_sdk.services.download.transfer.retries import Attempts
+    from kamiwaza_sdk.services.download.http.client import Resources
+    from kamiwaza_sdk.services.download.retries import Attempts
     from kamiwaza_sdk.services.download.transfer.small import Begun, BodyInMemory
 
 __all__ = ["DownloadCall", "FakeDownloads"]

@@ -49,7 +49,9 @@ from tests.download.helpers import entries, visible
 MIB: Final = 1024**2
 #: Goes through the ring into the file; the larger one takes the connection over as well.
 SMALL, LARGE = GeneratedBody(3 * MIB), GeneratedBody(36 * MIB)
-CONFIG: Final = DownloadConfig(max_attempts=4, retry_pause=0.001, retry_timeout=20, stall_timeout=0.3)
+CONFIG: Final = DownloadConfig(
+    max_connections=1, max_attempts=4, retry_pause=0.001, retry_timeout=20, stall_timeout=0.3
+)
 #: Each attempt may ask for the rest and then, where that cannot be had, for all, and each may stall.
 BUDGET: Final = CONFIG.max_attempts * 2
 SECONDS: Final = 20.0

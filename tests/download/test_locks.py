@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from kamiwaza_sdk.services.download.partial.disk import NewFileMode
+from kamiwaza_sdk._files import NewFileMode
 from kamiwaza_sdk.services.download.partial.journal import Header
 from kamiwaza_sdk.services.download.partial.lease import LeaseLock
 from kamiwaza_sdk.services.download.partial.lock import FileLock, LockState, PartialNames
-from kamiwaza_sdk.services.download.transfer.acquire import Acquisition
-from kamiwaza_sdk.services.download.transfer.expectations import expectations
+from kamiwaza_sdk.services.download.transfer.acquire import Acquisition, expectations
 from tests.download.helpers import entries
 
 HEADER = Header(url="u", final_url="https://example.org/m").line()

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kamiwaza_sdk._files import NewFileMode
+from kamiwaza_sdk._tasks import CancelFlag
 from kamiwaza_sdk.services.download.exceptions import DownloadDiskException
 from kamiwaza_sdk.services.download.partial import file as file_module
-from kamiwaza_sdk.services.download.partial.disk import NewFileMode
 from kamiwaza_sdk.services.download.partial.file import CHECKPOINT, Partial
 from kamiwaza_sdk.services.download.partial.journal import Header, parse
 from kamiwaza_sdk.services.download.partial.lock import FileLock, LockState, PartialNames
-from kamiwaza_sdk.services.download.transfer.resources import CancelFlag
 
 HEADER = Header(url="u", final_url="https://example.org/m", etag='"1"')
 PIECE = memoryview(bytes(CHECKPOINT))

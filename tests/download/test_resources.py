@@ -1,92 +1,72 @@
-"""What transfers share: the threads that write, and the turns that connections take."""
+"""What transfers share: the threads that hash, write and sync, and the turns that connections take."""
 
 import asyncio
+import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-# Who waits longest, and which thread is stuck, no transfer can be made to show without races.
-from kamiwaza_sdk.services.download.transfer import resources
-from kamiwaza_sdk.services.download.transfer.resources import ConnectionLimiter, Threads
+from kamiwaza_sdk import DownloadConfig, DownloadRequest, DownloadService
+from kamiwaza_sdk._tasks import thread_to_its_end
+from kamiwaza_sdk.services.download.http.client import ConnectionLimiter
+from kamiwaza_sdk.testing import FaultyServer
+from tests.download.helpers import threads
 
 PATIENCE = 10.0
+TWO_AT_ONCE = DownloadConfig(max_concurrency=2)
 
 
-async def test_what_is_stuck_holds_up_nobody_else() -> None:
-    threads = Threads(3)
-    go_on = threading.Event()
-    stuck = [asyncio.ensure_future(threads.run(lambda: go_on.wait(PATIENCE), on_cancel=go_on.set)) for _ in range(2)]
-    try:
-        async with asyncio.timeout(PATIENCE / 2):
-            assert await threads.run(threading.get_ident, on_cancel=go_on.set) != threading.get_ident()
-        assert not any(task.done() for task in stuck)
-    finally:
-        go_on.set()
-    assert await asyncio.gather(*stuck) == [True, True]
-    await threads.close()
+async def test_a_file_that_the_disk_holds_up_holds_up_no_other(
+    faulty_server: FaultyServer, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced, go_on = os.fsync, threading.Event()
+
+    def stuck(descriptor: int) -> None:
+        if os.fstat(descriptor).st_size == len(b"stuck"):
+            go_on.wait(PATIENCE)
+        synced(descriptor)
+
+    monkeypatch.setattr(os, "fsync", stuck)
+    async with DownloadService() as downloads:
+        held = downloads.start(faulty_server.add("/held", body=b"stuck"), target.with_name("held"))
+        try:
+            async with asyncio.timeout(PATIENCE / 2):
+                await downloads.download(faulty_server.add("/other", body=b"other one"), target.with_name("other"))
+            assert not held.done()
+        finally:
+            go_on.set()
+        assert (await held).size == len(b"stuck")
 
 
-async def test_there_are_no_more_threads_than_allowed_and_none_afterwards() -> None:
-    before = threading.active_count()
-    threads = Threads(2)
-    at_once, most, lock = 0, 0, threading.Lock()
-
-    def work() -> None:
-        nonlocal at_once, most
-        with lock:
-            at_once += 1
-            most = max(most, at_once)
-        threading.Event().wait(0.02)
-        with lock:
-            at_once -= 1
-
-    await asyncio.gather(*(threads.start(work) for _ in range(8)))
-    assert most == 2
-    await threads.close()
-    assert threading.active_count() == before
-
-
-async def test_an_error_is_raised_where_it_is_awaited() -> None:
-    threads = Threads(1)
-    with pytest.raises(ZeroDivisionError):
-        await threads.run(lambda: 1 // 0, on_cancel=lambda: None)
-    assert await threads.run(lambda: 1, on_cancel=lambda: None) == 1
-    await threads.close()
+async def test_there_are_no_more_threads_than_files_need_and_none_afterwards(
+    faulty_server: FaultyServer, target: Path
+) -> None:
+    urls = [faulty_server.add(f"/{number}", body=b"some") for number in range(20)]
+    before = threads("kamiwaza-download")
+    async with DownloadService(TWO_AT_ONCE) as downloads:
+        requests = [DownloadRequest(url=url, path=target.with_name(str(number))) for number, url in enumerate(urls)]
+        assert all(outcome.result for outcome in await downloads.download_many(requests))
+        assert 1 <= len(threads("kamiwaza-download") - before) <= 5
+    assert threads("kamiwaza-download") == before
 
 
 async def test_who_is_cancelled_waits_for_the_end_of_the_work() -> None:
-    threads = Threads(1)
-    stopped = threading.Event()
-    begun, ended = threading.Event(), threading.Event()
+    stopped, begun, ended = threading.Event(), threading.Event(), threading.Event()
 
     def work() -> None:
         begun.set()
         stopped.wait(PATIENCE)
         ended.set()
 
-    task = asyncio.ensure_future(threads.run(work, on_cancel=stopped.set))
-    assert await asyncio.to_thread(begun.wait, PATIENCE)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert ended.is_set()
-    await threads.close()
-
-
-async def test_who_is_busy_for_long_is_not_counted_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else each short job would wait to be missed, for as long as a large file is on its way."""
-    monkeypatch.setattr(resources, "_PATIENCE", 1000 * PATIENCE)
-    threads = Threads(2)
-    go_on = threading.Event()
-    long = threads.start(lambda: go_on.wait(PATIENCE))
-    try:
-        async with asyncio.timeout(PATIENCE / 2):
-            for _ in range(3):
-                await threads.run(threading.get_ident, on_cancel=go_on.set)
-    finally:
-        go_on.set()
-    assert await long
-    await threads.close()
+    with ThreadPoolExecutor(1) as executor:
+        task = asyncio.ensure_future(thread_to_its_end(work, stopped.set, threads=executor))
+        assert await asyncio.to_thread(begun.wait, PATIENCE)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert ended.is_set()
 
 
 async def waiter(slots: ConnectionLimiter, order: list[str], name: str) -> None:

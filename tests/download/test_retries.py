@@ -19,7 +19,7 @@ from kamiwaza_sdk import (
     DownloadStatusException,
     DownloadTooLargeException,
 )
-from kamiwaza_sdk.services.download.transfer.retries import parse_retry_after
+from kamiwaza_sdk.services.download.retries import parse_retry_after
 from kamiwaza_sdk.types import DownloadAttempt
 from tests.download.helpers import digest, entries
 from tests.serving import Server

@@ -10,8 +10,6 @@ from typing import Final
 
 from kamiwaza_sdk.exceptions import ServiceException
 
-_TRANSIENT_STATUSES: Final = frozenset({408, 425, 429})
-_SERVER_ERROR: Final = 500
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _NO_DIRECTORY: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
@@ -42,7 +40,9 @@ class DownloadStatusException(DownloadException):
     """
 
     def __init__(self, *, url: str, status: int, reason: str, retry_after: float | None = None) -> None:
-        self.retryable: bool = status in _TRANSIENT_STATUSES or status >= _SERVER_ERROR
+        from kamiwaza_sdk.services.download.retries import is_transient  # which imports this module
+
+        self.retryable: bool = is_transient(status)
         way_out = "try again later" if self.retryable else "check the URL and the access it needs"
         super().__init__(f"{url} answered {f'{status} {reason}'.rstrip()}; {way_out}", url=url)
         self.status = status

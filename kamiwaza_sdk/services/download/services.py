@@ -17,6 +17,7 @@ from kamiwaza_sdk.services.download.config import DownloadConfig
 from kamiwaza_sdk.services.download.exceptions import DownloadInterruptedException
 from kamiwaza_sdk.services.download.http.hosts import check_url, redact
 from kamiwaza_sdk.services.download.progress import Download, Reporter, check_progress, reporting, reporting_all
+from kamiwaza_sdk.services.download.retries import Attempts
 from kamiwaza_sdk.services.download.schemas import (
     AttemptCallback,
     DownloadOutcome,
@@ -27,20 +28,18 @@ from kamiwaza_sdk.services.download.schemas import (
     ResponseSchema,
     Validators,
 )
-from kamiwaza_sdk.services.download.transfer.expectations import (
+from kamiwaza_sdk.services.download.transfer.acquire import (
     Expectations,
     ResolvedRequest,
     expectations,
     resolve_request,
 )
-from kamiwaza_sdk.services.download.transfer.resources import ConnectionLimiter, Resources
-from kamiwaza_sdk.services.download.transfer.retries import Attempts
-from kamiwaza_sdk.services.download.transfer.write import MemorySink
 
 if TYPE_CHECKING:
     import aiohttp
     from yarl import URL
 
+    from kamiwaza_sdk.services.download.http.client import ConnectionLimiter, Resources
     from kamiwaza_sdk.services.download.transfer.small import Begun, BodyInMemory
 
 
@@ -391,7 +390,7 @@ class DownloadService:
         self,
         request: DownloadRequest,
         into: Path,
-        resources: Resources,
+        resources: "Resources",
         *,
         progress: bool | ProgressCallback,
         keep_partial: Callable[[], bool] = lambda: True,
@@ -479,9 +478,9 @@ class DownloadService:
                 await small.connection.aclose()  # unless the transfer has it
 
     async def _read(self, target: "URL", wanted: Expectations, *, any_status: bool) -> ResponseSchema:
-        from kamiwaza_sdk.services.download.http.coding import content_codings, decoded_body
-        from kamiwaza_sdk.services.download.http.requests import Exchange, answer, response_of
-        from kamiwaza_sdk.services.download.transfer.receive import receive
+        from kamiwaza_sdk.services.download.http.coding import decoded_body
+        from kamiwaza_sdk.services.download.http.requests import Exchange, answer, content_codings, response_of
+        from kamiwaza_sdk.services.download.transfer.receive import MemorySink, receive
 
         config = await self._ready()
         sink, shown = MemorySink(), redact(target)
@@ -541,9 +540,11 @@ class DownloadService:
             raise DownloadInterruptedException(url=url, reason="the service was closed") from None
 
     @asynccontextmanager
-    async def _resources(self) -> AsyncGenerator[Resources]:
+    async def _resources(self) -> "AsyncGenerator[Resources]":
         """Yield what the context shares, or outside one what this call has to itself."""
         config = await self._ready()
+        from kamiwaza_sdk.services.download.http.client import Resources
+
         if self._entered:
             self._shared = self._shared or Resources(config, self._given)
             yield self._shared
@@ -551,8 +552,10 @@ class DownloadService:
             async with Resources(config, self._given) as resources:
                 yield resources
 
-    def _limiter(self, concurrency: int) -> ConnectionLimiter:
+    def _limiter(self, concurrency: int) -> "ConnectionLimiter":
         """Return what bounds the number of requests on the way; it belongs to one event loop."""
+        from kamiwaza_sdk.services.download.http.client import ConnectionLimiter
+
         loop = asyncio.get_running_loop()
         if self._shared_limiter is None or self._shared_limiter[0] is not loop:
             self._shared_limiter = loop, ConnectionLimiter(concurrency)

@@ -16,6 +16,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Final
 
+from kamiwaza_sdk._files import sync, sync_directory
 from kamiwaza_sdk.services.storage.exceptions import (
     DENIED,
     FULL,
@@ -256,30 +257,3 @@ def set_mode(file: int | Path, mode: int) -> None:
     except OSError as error:
         if error.errno not in DENIED:
             raise
-
-
-def sync(descriptor: int) -> None:
-    """Return when the file would survive a power cut."""
-    if sys.platform == "darwin":  # whose fsync leaves the data in the drive's cache
-        import fcntl
-
-        try:
-            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
-        except OSError as error:
-            if error.errno not in {errno.ENOTSUP, errno.EINVAL, errno.ENOTTY}:
-                raise
-        else:
-            return
-    os.fsync(descriptor)
-
-
-def sync_directory(path: Path) -> None:
-    """Return when the names in a directory would survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:  # some network file systems cannot, and need not
-            raise
-    finally:
-        os.close(descriptor)

@@ -40,6 +40,7 @@ class Job:
         sha256: The digest demanded.
         locks: Whether its file system knows locks.
         barrier: Where it waits for the others before it begins.
+        connections: The largest number of connections.
     """
 
     url: str
@@ -48,6 +49,7 @@ class Job:
     sha256: str | None = None
     locks: bool = True
     barrier: Barrier | None = None
+    connections: int = 1
 
 
 class Child:
@@ -96,7 +98,7 @@ def _work(job: Job) -> None:
 
 
 async def _download(job: Job) -> DownloadResult:
-    downloads = DownloadService(DownloadConfig(max_attempts=3, retry_pause=0.01))
+    downloads = DownloadService(DownloadConfig(max_attempts=3, retry_pause=0.01, max_connections=job.connections))
     return await downloads.download(job.url, job.path, sha256=job.sha256)
 
 

@@ -1,14 +1,22 @@
-"""The HTTP client: the session, ours or the caller's, and the rules that the settings have for each redirect."""
+"""What the calls of a service share: a session, ours or the caller's, its rules, threads, and a limit of connections.
 
+The threads hash, write and sync. They start when they are needed, and end with the service's last call.
+"""
+
+import asyncio
 import ssl
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 import aiohttp
 
+from kamiwaza_sdk._files import NewFileMode
+from kamiwaza_sdk._tasks import thread_to_its_end
 from kamiwaza_sdk.exceptions import ConfigurationException
 from kamiwaza_sdk.services.download.config import DownloadConfig
 from kamiwaza_sdk.services.download.exceptions import HostNotAllowedException
@@ -213,3 +221,106 @@ class Network:
 
 def _has_user(url: "URL") -> bool:
     return url.raw_user is not None or url.raw_password is not None
+
+
+class Resources:
+    """Opens each of them when first used; after leaving its context none is left.
+
+    Args:
+        config: How the session is made, and how many files travel at once: each needs one thread while it does, and as
+            many others need one for a moment now and then.
+        session: The caller's own session, used and not closed.
+    """
+
+    def __init__(self, config: DownloadConfig, session: aiohttp.ClientSession | None) -> None:
+        self._config = config
+        self._given = session
+        self._own: aiohttp.ClientSession | None = None
+        self._network: Network | None = None
+        self.mode: NewFileMode = NewFileMode()
+        self.threads: ThreadPoolExecutor = ThreadPoolExecutor(
+            2 * config.max_concurrency + 1, thread_name_prefix="kamiwaza-download"
+        )
+
+    async def network(self) -> Network:
+        """Return what requests go through.
+
+        Raises:
+            ConfigurationException: The caller's session is closed, or cannot do what the settings ask for; or the file
+                of certificates cannot be used.
+        """
+        if self._network is not None:
+            return self._network
+        if self._given is not None:
+            check_session(self._given, self._config)
+            return Network(self._given, self._config, given=True)
+        ca_file, strict = self._config.ca_file, self._config.tls_strict
+        own = ca_file is not None or not strict
+        trusted = await asyncio.to_thread(trusting, ca_file, strict=strict) if own else None
+        if self._network is None:  # else another call was faster
+            self._own = open_session(self._config, trusted)
+            self._network = Network(self._own, self._config, given=False)
+        return self._network
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            if self._own is not None:
+                await self._own.close()
+        finally:  # also when cancelled meanwhile
+            await thread_to_its_end(self.threads.shutdown)
+
+
+class ConnectionLimiter:
+    """A semaphore that tells how many wait, so that a transfer over several connections gives back what it borrowed.
+
+    Args:
+        count: The number of places.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def wanted(self) -> int:
+        """The number of requests that wait."""
+        return len(self._waiting)
+
+    def borrow(self) -> bool:
+        """Take a place if one is free, to be given back by `release`."""
+        if not self._free:
+            return False
+        self._free -= 1
+        return True
+
+    def release(self) -> None:
+        """Give a place back, to the request that has waited longest."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():  # else it was cancelled
+                turn.set_result(None)
+                return
+        self._free += 1
+
+    async def __aenter__(self) -> Self:
+        if not self.borrow():
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            try:
+                await turn
+            except asyncio.CancelledError:
+                self._forget(turn)
+                raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.release()
+
+    def _forget(self, turn: asyncio.Future[None]) -> None:
+        if turn in self._waiting:
+            self._waiting.remove(turn)
+        elif not turn.cancelled():  # its turn came in the same moment
+            self.release()

@@ -6,40 +6,19 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from kamiwaza_sdk.services.download.exceptions import UnexpectedEncodingException
-from kamiwaza_sdk.services.download.transfer.expectations import Expectations
 
 if TYPE_CHECKING:
-    import aiohttp
+    from kamiwaza_sdk.services.download.transfer.acquire import Expectations
 
 
 _PIECE: Final = 1024**2
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _GZIP_NAMES: Final = frozenset({"gzip", "x-gzip"})
 _ZLIB_METHOD: Final = 8
-#: What says nothing of the bytes: S3 and its like tell of how an upload was framed.
-_NO_CODINGS: Final = frozenset({"", "identity", "aws-chunked"})
-_FRAMING: Final = frozenset({"", "identity", "chunked"})
 
 
 class CodingException(Exception):
     """A body cannot be decoded: its coding is not known here, or it is not what its coding says."""
-
-
-def content_codings(response: "aiohttp.ClientResponse") -> tuple[str, ...]:
-    """Return the codings of a body, in the order in which they were applied."""
-    return _listed(response, "Content-Encoding", besides=_NO_CODINGS)
-
-
-def transfer_codings(response: "aiohttp.ClientResponse") -> tuple[str, ...]:
-    """Return the codings for the transfer alone, but for the framing, which aiohttp undoes."""
-    return _listed(response, "Transfer-Encoding", besides=_FRAMING)
-
-
-def _listed(response: "aiohttp.ClientResponse", header: str, *, besides: frozenset[str]) -> tuple[str, ...]:
-    if header not in response.headers:
-        return ()
-    names = ",".join(response.headers.getall(header)).lower().split(",")  # one a line is a list, too
-    return tuple(name for name in map(str.strip, names) if name not in besides)
 
 
 def decoded(pieces: Iterable[bytes], codings: tuple[str, ...]) -> Iterator[bytes]:
@@ -56,7 +35,7 @@ def decoded(pieces: Iterable[bytes], codings: tuple[str, ...]) -> Iterator[bytes
     return result
 
 
-def decoded_body(body: bytes, codings: tuple[str, ...], expectations: Expectations, *, url: str) -> bytes:
+def decoded_body(body: bytes, codings: tuple[str, ...], expectations: "Expectations", *, url: str) -> bytes:
     """Return a small body as its digest wants it: as it came, or what it decodes to.
 
     Raises:

@@ -25,11 +25,10 @@ from kamiwaza_sdk.services.download.exceptions import (
     UnexpectedEncodingException,
 )
 from kamiwaza_sdk.services.download.http.client import Network
-from kamiwaza_sdk.services.download.http.coding import content_codings, transfer_codings
 from kamiwaza_sdk.services.download.http.hosts import resolve
 from kamiwaza_sdk.services.download.partial.journal import Header, sendable
+from kamiwaza_sdk.services.download.retries import parse_retry_after
 from kamiwaza_sdk.services.download.schemas import ResponseSchema, Validators
-from kamiwaza_sdk.services.download.transfer.retries import parse_retry_after
 
 if TYPE_CHECKING:
     from yarl import URL
@@ -162,6 +161,9 @@ async def next_piece(content: aiohttp.StreamReader, exchange: Exchange) -> bytes
 MAX_REDIRECTS: Final = 10
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _OF_PARTS: Final = frozenset({HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE})
+#: What says nothing of the bytes: S3 and its like tell of how an upload was framed.
+_NO_CODINGS: Final = frozenset({"", "identity", "aws-chunked"})
+_FRAMING: Final = frozenset({"", "identity", "chunked"})
 #: How much aiohttp gathers before it stops reading; it may hold twice as much.
 _READ_SIZE: Final = 1024**2
 
@@ -230,11 +232,28 @@ def _refuse_status(response: aiohttp.ClientResponse, exchange: Exchange, *, any_
 
 def _refuse_codings(response: aiohttp.ClientResponse, exchange: Exchange, *, coded: bool) -> None:
     refused = [] if coded or not content_codings(response) else ["Content-Encoding"]
-    if transfer_codings(response):  # aiohttp undoes the chunks alone
+    if _transfer_codings(response):  # aiohttp undoes the chunks alone
         refused.append("Transfer-Encoding")
     for header in refused:
         encoding = ", ".join(response.headers.getall(header)).strip().lower()
         raise UnexpectedEncodingException(url=exchange.url, encoding=_plain(encoding), header=header)
+
+
+def content_codings(response: aiohttp.ClientResponse) -> tuple[str, ...]:
+    """Return the codings of a body, in the order in which they were applied."""
+    return _listed(response, "Content-Encoding", besides=_NO_CODINGS)
+
+
+def _transfer_codings(response: aiohttp.ClientResponse) -> tuple[str, ...]:
+    """Return the codings for the transfer alone, but for the framing, which aiohttp undoes."""
+    return _listed(response, "Transfer-Encoding", besides=_FRAMING)
+
+
+def _listed(response: aiohttp.ClientResponse, header: str, *, besides: frozenset[str]) -> tuple[str, ...]:
+    if header not in response.headers:
+        return ()
+    names = ",".join(response.headers.getall(header)).lower().split(",")  # one a line is a list, too
+    return tuple(name for name in map(str.strip, names) if name not in besides)
 
 
 def _conditions(validators: Validators | None) -> dict[str, str]:

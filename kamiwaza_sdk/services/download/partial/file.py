@@ -1,32 +1,41 @@
-"""The unfinished file of one download, and its journal. Everything here blocks: it runs in threads."""
+"""The unfinished file of one download, its journal, and how refusals of the disk are told.
 
+Everything here blocks: it runs in threads.
+"""
+
+import errno
 import hashlib
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Final, Protocol
 
-from kamiwaza_sdk.services.download.exceptions import UnexpectedEncodingException
-from kamiwaza_sdk.services.download.http.coding import CodingException, decoded
-from kamiwaza_sdk.services.download.partial.disk import (
+from kamiwaza_sdk._files import (
     NewFileMode,
-    disk_errors,
-    make_room,
+    free_bytes,
     read_all,
-    refuse_all_but_files,
+    sync,
     sync_data,
     sync_directory,
     write_all,
 )
+from kamiwaza_sdk._tasks import CancelFlag
+from kamiwaza_sdk.services.download.exceptions import (
+    DownloadDiskException,
+    DownloadException,
+    UnexpectedEncodingException,
+)
+from kamiwaza_sdk.services.download.http.coding import CodingException, decoded
 from kamiwaza_sdk.services.download.partial.journal import Header, Journal
 from kamiwaza_sdk.services.download.partial.lock import Lock
-from kamiwaza_sdk.services.download.transfer.expectations import Expectations
-from kamiwaza_sdk.services.download.transfer.resources import CancelFlag
 
 if TYPE_CHECKING:
     from hashlib import _Hash
+
+    from kamiwaza_sdk.services.download.transfer.acquire import Expectations
 
 
 _CHUNK: Final = 1024**2
@@ -37,12 +46,70 @@ CHECKPOINT: Final = _CHUNK
 #: How much a power cut can cost.
 SYNC: Final = 64 * _CHUNK
 _NONE: Final = -1
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class disk_errors:  # noqa: N801 - reads as what it is about
+    """Turns what the operating system refuses into ours, as a context.
+
+    Args:
+        path: The file that is to be written.
+        url: What it is a download of, redacted.
+    """
+
+    __slots__ = ("_path", "_url")
+
+    def __init__(self, path: Path, *, url: str) -> None:
+        self._path = path
+        self._url = url
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if not isinstance(error, OSError) or isinstance(error, DownloadException):
+            return
+        full = error.errno in _FULL
+        raise DownloadDiskException(
+            url=self._url,
+            path=self._path,
+            code=error.errno,
+            detail=error.strerror or str(error),
+            free=free_bytes(self._path.parent) if full else None,
+        ) from error
+
+
+def make_room(path: Path, needed: int, *, url: str) -> None:
+    """Refuse a file that cannot fit, before a byte of it travels.
+
+    Raises:
+        DownloadDiskException: Fewer than `needed` bytes are free.
+    """
+    free = free_bytes(path.parent)
+    if free is not None and free < needed:
+        detail = f"{os.strerror(errno.ENOSPC)}: {needed} bytes are needed"
+        raise DownloadDiskException(url=url, path=path, code=errno.ENOSPC, detail=detail, free=free)
+
+
+def refuse_all_but_files(path: str | Path) -> None:
+    """Raise now what renaming would raise after the whole transfer, and protect /dev/null from root."""
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+        raise FileExistsError(errno.EEXIST, "It is neither a file nor a link", str(path))
 
 
 class Whole(Protocol):
     """A small body, and its hash."""
 
-    hash: "_Hash"
+    @property
+    def hash(self) -> "_Hash":
+        """Its SHA-256."""
+        ...
 
     def body(self) -> bytes:
         """Return it."""
@@ -167,7 +234,7 @@ class Partial:
                 self._lock.begin(header.line() + self._line())
                 self._checked = self.offset
 
-    def decode(self, codings: tuple[str, ...], expectations: Expectations) -> None:
+    def decode(self, codings: tuple[str, ...], expectations: "Expectations") -> None:
         """Replace the body by its decoded form, unless the body as received is the expected content.
 
         Raises:
@@ -235,10 +302,19 @@ class Partial:
                 self._beyond[offset] = len(piece)
                 return
             self._add(piece)
-            while count := self._beyond.pop(self.offset, 0):
-                again = memoryview(bytearray(count))
-                read_all(self._descriptor, again, self.offset)
-                self._add(again)
+            if self._beyond:
+                self._hash_beyond()
+
+    def _hash_beyond(self) -> None:
+        """Hash what was written before and follows now, in large pieces."""
+        end = self.offset
+        while count := self._beyond.pop(end, 0):
+            end += count
+        buffer = memoryview(bytearray(min(_CHUNK, end - self.offset)))
+        while left := end - self.offset:
+            again = buffer[:left]
+            read_all(self._descriptor, again, self.offset)
+            self._add(again)
 
     def _add(self, piece: memoryview) -> None:
         """Go on to behind `piece`, and every megabyte add a line to the journal."""
@@ -270,9 +346,15 @@ class Partial:
     def _line(self) -> bytes:
         return f"{self.offset} {self._hash.hexdigest()}\n".encode()
 
-    def store(self, body: "Whole", header: Header) -> None:
-        """Write a small file, hashed already, and publish it. Nothing of it is worth a journal."""
+    def store(self, body: "Whole", header: Header, expectations: "Expectations") -> None:
+        """Verify a small file, write it, and publish it. Nothing of it is worth a journal.
+
+        Raises:
+            ChecksumMismatchException: It has another digest than demanded.
+            SizeMismatchException: It has another size than demanded.
+        """
         pieces = body.body()
+        expectations.check_whole(len(pieces), body.hash.hexdigest(), url=self._url)
         with disk_errors(self._path, url=self._url):
             refuse_all_but_files(self._target)
             self._open()
@@ -289,7 +371,7 @@ class Partial:
             with suppress(OSError):  # of a file system without modes
                 os.fchmod(self._descriptor, self._mode.value)
             try:
-                os.fsync(self._descriptor)
+                sync(self._descriptor)
             except OSError:  # whatever the disk has of it now, it said once that it has not
                 self.discard()
                 raise

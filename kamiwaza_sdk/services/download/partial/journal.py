@@ -20,7 +20,7 @@ from typing import ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from kamiwaza_sdk.services.download.http.dates import parse_date
+from kamiwaza_sdk.services.download.retries import parse_date
 from kamiwaza_sdk.services.download.schemas import Validators
 
 _LINE: Final = re.compile(rb"(0|[1-9][0-9]{0,18}) ([0-9a-f]{64})")
@@ -72,7 +72,7 @@ class Header(BaseModel):
     @property
     def validators(self) -> Validators:
         """What to ask the server with next time."""
-        return Validators(etag=self.etag, last_modified=self.last_modified)
+        return Validators.model_construct(etag=self.etag, last_modified=self.last_modified)  # `sendable` by now
 
     def without_validators(self, *, sha256: str | None) -> "Header":
         """Return it for bytes of which only a digest can tell whether they are all of one content."""

@@ -13,7 +13,7 @@ from typing import Final
 
 from filelock import SoftFileLease, Timeout
 
-from kamiwaza_sdk.services.download.partial.disk import PRIVATE, close, sync_data
+from kamiwaza_sdk._files import PRIVATE, close, sync_data
 from kamiwaza_sdk.services.download.partial.journal import Journal, read_journal, read_journal_at
 from kamiwaza_sdk.services.download.partial.lock import LockState, PartialNames
 

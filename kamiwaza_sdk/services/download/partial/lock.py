@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final, Protocol
 from weakref import WeakSet
 
-from kamiwaza_sdk.services.download.partial.disk import PRIVATE, close, sync_data
+from kamiwaza_sdk._files import PRIVATE, close, sync_data
 from kamiwaza_sdk.services.download.partial.journal import Journal, parse, parse_tail, read_journal, read_journal_at
 
 #: The names that `PartialNames` gives. Those of the group ``bytes`` hold the bytes of files.

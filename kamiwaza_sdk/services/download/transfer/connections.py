@@ -1,8 +1,10 @@
 """Several connections for one large file, if a single connection is the limit of its speed.
 
-A transfer begins with one connection. If the rest would take longer than two seconds, and nothing on our side is the
-limit, the number of connections is doubled every quarter of a second, as long as that gains at least half of the
-possible speed. Each connection then brings segments of eight megabytes, in order. No segment is requested that ends
+A transfer begins with one connection. Sixteen times a second the rate is looked at. If the rest would take longer than
+one second, and nothing on our side is the limit, there are four times as many connections from then on, as long as the
+rate grows by half each time; once it may stay flat, as servers send in bursts. Our side is the limit if the ring buffer
+was full, or the thread of the event loop was busy; that much arrives at once says nothing. Each connection then brings
+segments of eight megabytes, in order. No segment is requested that ends
 further behind the hashed bytes than one segment for each connection. One thread writes and hashes all of them. A
 connection that is too far ahead takes half of the rest of the segment that keeps the others waiting. A connection that
 fails gives back the rest of its segment, and is not replaced. The error of the last one ends the attempt.
@@ -11,9 +13,10 @@ fails gives back the rest of its segment, and is not replaced. The error of the 
 import asyncio
 import heapq
 import re
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -21,10 +24,9 @@ import aiohttp
 
 from kamiwaza_sdk._tasks import settled
 from kamiwaza_sdk.services.download.exceptions import DownloadDiskException, DownloadException
-from kamiwaza_sdk.services.download.http.client import Network
+from kamiwaza_sdk.services.download.http.client import ConnectionLimiter, Network
 from kamiwaza_sdk.services.download.http.requests import Exchange, Rest, answer, next_piece
 from kamiwaza_sdk.services.download.partial.journal import Header, sendable
-from kamiwaza_sdk.services.download.transfer.resources import ConnectionLimiter
 from kamiwaza_sdk.services.download.transfer.write import SLOT_SIZE, FileSink, RingBuffer
 
 if TYPE_CHECKING:
@@ -178,14 +180,52 @@ class SegmentQueue:
             heapq.heappush(self._rests, (begin, end))
 
 
-#: Half of what passes from one look at the rate to the next decision: what counts is the second half.
-_TICK: Final = 0.125
+#: Seconds from one look at the rate to the next.
+_TICK: Final = 1 / 16
+_GROWTH: Final = 4
+#: By what the rate grows at least where more connections are of use.
+_GAIN: Final = 1.5
+#: The share of a processor from which on the event loop is too busy to receive more.
+_BUSY: Final = 0.8
 #: How much must be left of a part that is divided: two slots, as no end may come closer than what is received next.
 #: Measured with 16 MiB/s a connection, up to eight, and every eighth part at a quarter of that: 30 MiB/s without
 #: dividing, 65 with twice as much, 74 with this; 104 where all are equal.
 _LARGE: Final = 2 * SLOT_SIZE
 #: What is over sooner is not worth another connection, in seconds.
-_SOON: Final = 2.0
+_SOON: Final = 1.0
+
+
+class _Rate:
+    """The rate of what is received, since some moment.
+
+    Args:
+        received: How many bytes there were at that moment.
+    """
+
+    def __init__(self, received: int) -> None:
+        self._at = time.monotonic()
+        self._received = received
+
+    def until_now(self, received: int) -> float:
+        """Return the bytes of a second."""
+        return (received - self._received) / max(time.monotonic() - self._at, 1e-9)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What our side was like at one moment.
+
+    Attributes:
+        at: When that was.
+        processor: Seconds that the thread of the event loop had run by then.
+        waits: How often received bytes had waited for a free slot of the ring buffer by then.
+        is_full: Whether they waited for one.
+    """
+
+    at: float
+    processor: float
+    waits: int
+    is_full: bool = field(kw_only=True)
 
 
 class ParallelReceiver:
@@ -210,9 +250,7 @@ class ParallelReceiver:
         self._workers: list[asyncio.Task[None]] = []
         self._fresh: set[asyncio.Task[None] | None] = set()
         self._busy: set[RingBuffer] = set()
-        self._growing = True
-        self._goal = 0.0
-        self._ticks = self._waits = 0
+        self._begin_growing()
 
     async def run(self, sink: FileSink, receive: Callable[[], Awaitable[None]], report: Callable[[], None]) -> None:
         """Return once all is received.
@@ -230,7 +268,8 @@ class ParallelReceiver:
         self._total = sink.ring.left + sink.ring.at
         self._segments = SegmentQueue(self._total, self._total)
         self._loop = asyncio.get_running_loop()
-        self._measured_at, self._seen = self._loop.time(), self._exchange.received
+        self._looked = _Look(self._loop.time(), time.thread_time(), 0, is_full=False)
+        self._average = self._recent = _Rate(self._exchange.received)
         self._first = self._loop.create_task(self._begin(receive))
         self._workers.append(self._first)
         try:
@@ -248,7 +287,7 @@ class ParallelReceiver:
         errors = [worker.exception() for worker in done if not worker.cancelled()]  # by us, for somebody who waited
         for error in filter(None, errors):
             raise error
-        if self._loop.time() - self._measured_at >= _TICK:
+        if self._loop.time() - self._looked.at >= _TICK:
             self._measure()
 
     async def _end(self) -> None:
@@ -266,33 +305,43 @@ class ParallelReceiver:
             self._limiter.release()
 
     def _measure(self) -> None:
-        """Measure the rate, and adapt the number of connections."""
-        now, received = self._loop.time(), self._exchange.received
-        rate = (received - self._seen) / (now - self._measured_at)
-        self._measured_at, self._seen = now, received
+        """Look at the rate, and adapt the number of connections."""
+        is_held_up = self._is_held_up()
         self._yield_connections()
-        self._ticks = 0 if self._fresh else self._ticks + 1
-        if self._growing and self._ticks and self._ticks % 2 == 0:
-            self._decide_growth(rate)
+        if self._fresh:
+            self._recent = _Rate(self._exchange.received)
+        elif self._growing and not is_held_up:
+            self._decide_growth()
+
+    def _is_held_up(self) -> bool:
+        """Return whether our side was the limit since the last look, or at that moment."""
+        ring = self._sink.ring
+        before, now = self._looked, _Look(self._loop.time(), time.thread_time(), ring.waits, is_full=ring.is_full)
+        self._looked = now
+        is_busy = now.processor - before.processor > _BUSY * (now.at - before.at)
+        return is_busy or before.is_full or now.is_full or now.waits > before.waits
 
     def _yield_connections(self) -> None:
         """End as many as others wait for; once they have what they want, begin growing anew."""
         for worker in self._workers[1:][-self._limiter.wanted :] if self._limiter.wanted else ():
             worker.cancel()
-            self._growing, self._goal = True, 0.0
+            self._begin_growing()
 
-    def _decide_growth(self, rate: float) -> None:
-        waits, left = self._sink.ring.waits, self._total - self._exchange.received
-        held_up, self._waits = waits > self._waits, waits
-        if held_up or not rate or left <= rate * _SOON:
+    def _begin_growing(self) -> None:
+        self._growing, self._goal, self._was_flat = True, 0.0, False
+
+    def _decide_growth(self) -> None:
+        received, before = self._exchange.received, len(self._workers)
+        left, rate = self._total - received, self._recent.until_now(received)
+        # The average, as what has just been added may begin with a burst.
+        if not rate or left <= _SOON * self._average.until_now(received):
             return
         if rate < self._goal:
-            self._growing = False
-            return
-        before = len(self._workers)
-        self._grow(min(2 * before, self._limit, -(-left // SEGMENT_SIZE)))
+            self._growing, self._was_flat = not self._was_flat, True
+        if self._growing:
+            self._grow(min(_GROWTH * before, self._limit, -(-left // SEGMENT_SIZE)))
         if len(self._workers) > before:
-            self._goal = rate * (1 + len(self._workers) / before) / 2
+            self._goal, self._recent = _GAIN * rate, _Rate(received)
 
     def _grow(self, wanted: int) -> None:
         while len(self._workers) < wanted and self._limiter.borrow():

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from kamiwaza_sdk._addresses import redact_text
+from kamiwaza_sdk._files import sync_directory
 from kamiwaza_sdk._tasks import all_or_first_error, thread_to_its_end
 from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
 from kamiwaza_sdk.services.download.exceptions import DownloadDiskException
-from kamiwaza_sdk.services.download.partial.disk import disk_errors, refuse_all_but_files, sync_directory
+from kamiwaza_sdk.services.download.partial.file import disk_errors, refuse_all_but_files
 from kamiwaza_sdk.services.download.partial.journal import key_of
 from kamiwaza_sdk.services.download.partial.lock import PartialNames
 from kamiwaza_sdk.services.download.schemas import DownloadOutcome, DownloadRequest, DownloadResult

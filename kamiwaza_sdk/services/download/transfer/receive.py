@@ -8,10 +8,11 @@ to 1.38 through the stream.
 """
 
 import asyncio
+import hashlib
 import re
-from functools import partial
+from functools import cached_property, partial
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Protocol
 
 import aiohttp
 from aiohttp.http import HttpProcessingError
@@ -20,14 +21,12 @@ from kamiwaza_sdk.services.download.exceptions import DownloadException, RangeNo
 from kamiwaza_sdk.services.download.http.requests import Exchange, next_piece, translated
 from kamiwaza_sdk.services.download.progress import Reporter
 from kamiwaza_sdk.services.download.schemas import RangeSchema
+from kamiwaza_sdk.services.download.transfer.acquire import Expectations
 from kamiwaza_sdk.services.download.transfer.connections import ParallelReceiver, content_range
-from kamiwaza_sdk.services.download.transfer.expectations import Expectations
-from kamiwaza_sdk.services.download.transfer.write import FileSink, RingBuffer, Sink
+from kamiwaza_sdk.services.download.transfer.write import FileSink, RingBuffer
 
 _WORTH_IT: Final = 32 * 1024**2
 _TICK: Final = 0.1
-#: Bytes received at once from which on the event loop was too busy to receive earlier: half a slot of the ring.
-_MUCH: Final = 512 * 1024
 
 
 def can_receive_directly(response: aiohttp.ClientResponse, left: int) -> bool:
@@ -103,7 +102,7 @@ class _Body(asyncio.BufferedProtocol):
         """Take over what arrived."""
         self._heard = self._loop.time()
         self._exchange.advance(nbytes)
-        self._ring.advance(nbytes, held_up=nbytes >= _MUCH)
+        self._ring.advance(nbytes)
         self._go_on()
 
     def eof_received(self) -> bool:
@@ -157,6 +156,55 @@ class _Body(asyncio.BufferedProtocol):
             self.finished.set_exception(error)
 
 
+class Sink(Protocol):
+    """Receives a body."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes are hashed, with none missing before them."""
+        ...
+
+    async def write(self, piece: bytes) -> None:
+        """Add `piece`, waiting while the buffer is full."""
+
+    async def digest(self) -> str:
+        """Return the SHA-256 of everything written, once all of it has arrived where it goes."""
+        ...
+
+
+class MemorySink:
+    """Keeps a small body.
+
+    Attributes:
+        size: Its bytes so far.
+    """
+
+    def __init__(self) -> None:
+        self.size: int = 0
+        self._pieces: list[bytes] = []
+
+    async def write(self, piece: bytes) -> None:
+        """Keep `piece`."""
+        self.size += len(piece)
+        self._pieces.append(piece)
+
+    @cached_property
+    def hash(self) -> "hashlib._Hash":
+        """The SHA-256 of everything, which is whole by now."""
+        digest = hashlib.sha256()
+        for piece in self._pieces:
+            digest.update(piece)
+        return digest
+
+    async def digest(self) -> str:
+        """Return the SHA-256 of everything: some hundred KiB are hashed faster than handed to a thread."""
+        return self.hash.hexdigest()
+
+    def body(self) -> bytes:
+        """Return everything written."""
+        return b"".join(self._pieces)
+
+
 async def receive(
     response: aiohttp.ClientResponse,
     sink: Sink,
@@ -165,6 +213,7 @@ async def receive(
     expectations: Expectations,
     reporter: Reporter,
     parallel: ParallelReceiver | None = None,
+    is_verified_later: bool = False,
 ) -> None:
     """Return once the body is whole, in `sink`, and what was demanded.
 
@@ -181,6 +230,7 @@ async def receive(
         expectations: What it must be.
         reporter: Told how far it is.
         parallel: Brings a large body, where other connections may be of use.
+        is_verified_later: Whether the caller compares the size and the digest, once it is whole.
 
     Raises:
         NoPartsException: They are not, and the rest is not here.
@@ -203,10 +253,11 @@ async def receive(
         )
     else:
         await _stream(response, sink, exchange=exchange, expectations=expectations, reporter=reporter)
-    sha256 = await sink.digest()
+    sha256 = None if is_verified_later else await sink.digest()
     if exchange.announced is not None and sink.size != exchange.announced:
         raise exchange.interrupted("the body broke off")
-    expectations.check_whole(sink.size, sha256, url=exchange.url)
+    if sha256 is not None:
+        expectations.check_whole(sink.size, sha256, url=exchange.url)
 
 
 async def _stream(

@@ -11,20 +11,19 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from kamiwaza_sdk.services.download.config import DownloadConfig
-from kamiwaza_sdk.services.download.http.coding import content_codings
-from kamiwaza_sdk.services.download.http.requests import Exchange, answer
+from kamiwaza_sdk.services.download.http.client import ConnectionLimiter, Resources
+from kamiwaza_sdk.services.download.http.requests import Exchange, answer, content_codings
 from kamiwaza_sdk.services.download.partial.journal import sendable
 from kamiwaza_sdk.services.download.progress import Reporter
 from kamiwaza_sdk.services.download.schemas import Validators
-from kamiwaza_sdk.services.download.transfer.expectations import ResolvedRequest
-from kamiwaza_sdk.services.download.transfer.receive import receive
-from kamiwaza_sdk.services.download.transfer.resources import ConnectionLimiter, Resources
-from kamiwaza_sdk.services.download.transfer.write import SLOT_SIZE, MemorySink
+from kamiwaza_sdk.services.download.transfer.acquire import ResolvedRequest
+from kamiwaza_sdk.services.download.transfer.receive import MemorySink, receive
+from kamiwaza_sdk.services.download.transfer.write import SLOT_SIZE
 
 if TYPE_CHECKING:
     import aiohttp
 
-    from kamiwaza_sdk.services.download.transfer.retries import Attempts
+    from kamiwaza_sdk.services.download.retries import Attempts
 
 
 #: The most bytes of a body that is held in memory.

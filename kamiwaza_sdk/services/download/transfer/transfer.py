@@ -36,7 +36,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from kamiwaza_sdk._tasks import settled
+from kamiwaza_sdk._tasks import thread_to_its_end
 from kamiwaza_sdk.services.download.config import DownloadConfig
 from kamiwaza_sdk.services.download.exceptions import (
     ChecksumMismatchException,
@@ -44,14 +44,14 @@ from kamiwaza_sdk.services.download.exceptions import (
     SizeMismatchException,
     UnexpectedEncodingException,
 )
-from kamiwaza_sdk.services.download.http.coding import content_codings
+from kamiwaza_sdk.services.download.http.client import ConnectionLimiter, Resources
 from kamiwaza_sdk.services.download.http.hosts import redact
-from kamiwaza_sdk.services.download.http.requests import Exchange, Rest, answer, header_of
+from kamiwaza_sdk.services.download.http.requests import Exchange, Rest, answer, content_codings, header_of
 from kamiwaza_sdk.services.download.partial.file import Partial
 from kamiwaza_sdk.services.download.partial.journal import Header, key_of
 from kamiwaza_sdk.services.download.progress import Reporter
 from kamiwaza_sdk.services.download.schemas import DownloadResult, Validators
-from kamiwaza_sdk.services.download.transfer.acquire import Acquisition, ExistingFile
+from kamiwaza_sdk.services.download.transfer.acquire import Acquisition, ExistingFile, ResolvedRequest
 from kamiwaza_sdk.services.download.transfer.connections import (
     NoSegmentsException,
     ParallelReceiver,
@@ -61,15 +61,13 @@ from kamiwaza_sdk.services.download.transfer.connections import (
     continues,
     names_same,
 )
-from kamiwaza_sdk.services.download.transfer.expectations import ResolvedRequest
-from kamiwaza_sdk.services.download.transfer.receive import receive
-from kamiwaza_sdk.services.download.transfer.resources import ConnectionLimiter, Resources
-from kamiwaza_sdk.services.download.transfer.write import SLOT_SIZE, FileSink, MemorySink
+from kamiwaza_sdk.services.download.transfer.receive import MemorySink, receive
+from kamiwaza_sdk.services.download.transfer.write import SLOT_SIZE, FileSink
 
 if TYPE_CHECKING:
     import aiohttp
 
-    from kamiwaza_sdk.services.download.transfer.retries import Attempts
+    from kamiwaza_sdk.services.download.retries import Attempts
     from kamiwaza_sdk.services.download.transfer.small import Begun
 
 
@@ -246,9 +244,14 @@ class Transfer:
                 if not (received.resumes or received.codings) and announced is not None and announced <= SLOT_SIZE:
                     body = MemorySink()
                     await receive(
-                        received.response, body, exchange=exchange, expectations=expectations, reporter=self._reporter
+                        received.response,
+                        body,
+                        exchange=exchange,
+                        expectations=expectations,
+                        reporter=self._reporter,
+                        is_verified_later=self._reporter.callback is None,
                     )
-                    publish: Callable[[], None] = bind(partial.store, body, received.header)
+                    publish: Callable[[], None] = bind(partial.store, body, received.header, expectations)
                 else:
                     header = (partial.header if received.resumes else None) or received.header
                     async with FileSink(
@@ -400,22 +403,17 @@ class Transfer:
 
     async def _in_thread(self, job: Callable[[], _T]) -> _T:
         """Return the result of `job`. A cancellation stops the job, and is raised once it has ended."""
-        return await self._resources.threads.run(job, on_cancel=self._acquisition.stopped.set)
+        return await thread_to_its_end(job, self._acquisition.stopped.set, threads=self._resources.threads)
 
     async def _leave(self, *, is_wrong: bool) -> None:
         """Release the lock. If the disk refuses to clear up, that is logged: the result or error counts more."""
         if self._acquisition.left:
             return
-        leaving = self._resources.threads.start(
-            lambda: self._acquisition.leave(keep=not is_wrong and self._keep_partial())
-        )
-        cancelled = await settled(leaving)
-        if isinstance(refusal := leaving.exception(), OSError):
+        leave = bind(self._acquisition.leave, keep=not is_wrong and self._keep_partial())
+        try:
+            await thread_to_its_end(leave, threads=self._resources.threads)
+        except OSError as refusal:
             _LOG.warning("Could not clear up after %s: %s", self._url, refusal)
-        if cancelled is not None:
-            raise cancelled
-        if not isinstance(refusal, OSError):
-            leaving.result()
 
 
 async def _run(state: _State) -> DownloadResult:

@@ -1,4 +1,4 @@
-"""Sinks of received bytes: memory, or a ring buffer that a thread hashes and writes into the partial file.
+"""A ring buffer of received bytes, that a thread hashes and writes into the partial file.
 
 The event loop receives into a free slot of the ring, and hands it over when it is full. It waits only while no slot is
 free. Handing over the pieces themselves would save a copy but cost more: they are a tenth as large, so the two threads
@@ -9,8 +9,8 @@ still in the CPU's cache.
 """
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Generator
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -18,7 +18,6 @@ from typing import Final, Protocol, Self
 
 from kamiwaza_sdk._tasks import settled
 from kamiwaza_sdk.services.download.partial.file import Partial
-from kamiwaza_sdk.services.download.transfer.resources import Threads
 
 
 class Writer(Protocol):
@@ -43,7 +42,7 @@ class RingBuffer:
     Attributes:
         at: The offset of the next byte.
         end: The offset after the last byte, if known.
-        waits: How often received bytes had to wait for a free slot, or for the event loop.
+        waits: How often received bytes had to wait for a free slot.
     """
 
     def __init__(self, writer: Writer, at: int = 0, *, slot_size: int, slots: int) -> None:
@@ -54,10 +53,15 @@ class RingBuffer:
         self._slot_size = slot_size
         self._unmade = slots
         self._free: list[bytearray] = []
-        self._limiter: bytearray | None = None
+        self._slot: bytearray | None = None
         self._filled = 0
         self._news = asyncio.Event()
         self._on_room: Callable[[], None] | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no slot is free."""
+        return self._slot is None and not self._free and not self._unmade
 
     @property
     def left(self) -> int:
@@ -93,24 +97,23 @@ class RingBuffer:
             DownloadDiskException: Something before could not be written.
         """
         self._writer.check()
-        if self._limiter is None:
+        if self._slot is None:
             if self._free:
-                self._limiter = self._free.pop()
+                self._slot = self._free.pop()
             elif self._unmade:
                 self._unmade -= 1
-                self._limiter = bytearray(self._slot_size)
+                self._slot = bytearray(self._slot_size)
             else:
                 self.waits += 1
                 return None
-        return memoryview(self._limiter)[self._filled :]
+        return memoryview(self._slot)[self._filled :]
 
     def end_at(self, end: int) -> None:
         """Set where the segment ends."""
         self.end = end
 
-    def advance(self, count: int, *, held_up: bool = False) -> None:
-        """Add `count` bytes, written where `room` said; `held_up` if the event loop was too busy to receive earlier."""
-        self.waits += held_up
+    def advance(self, count: int) -> None:
+        """Add `count` bytes, written where `room` said."""
         self.at += count
         self._filled += count
         if self._filled == self._slot_size:
@@ -122,9 +125,9 @@ class RingBuffer:
 
     def flush(self) -> None:
         """Hand over the current slot."""
-        if self._limiter is not None and self._filled:
-            self._writer.put(Filled(self, self._limiter, self._filled, self.at - self._filled))
-            self._limiter, self._filled = None, 0
+        if self._slot is not None and self._filled:
+            self._writer.put(Filled(self, self._slot, self._filled, self.at - self._filled))
+            self._slot, self._filled = None, 0
 
     def give_back(self, slot: bytearray) -> None:
         """Use a slot again."""
@@ -153,50 +156,6 @@ SLOT_SIZE: Final = 1024**2
 _SMALL: Final = 64 * 1024
 
 
-class Sink(Protocol):
-    """Receives a body."""
-
-    @property
-    def size(self) -> int:
-        """How many bytes are hashed, with none missing before them."""
-        ...
-
-    async def write(self, piece: bytes) -> None:
-        """Add `piece`, waiting while the buffer is full."""
-
-    async def digest(self) -> str:
-        """Return the SHA-256 of everything written, once all of it has arrived where it goes."""
-        ...
-
-
-class MemorySink:
-    """Keeps a small body.
-
-    Attributes:
-        size: Its bytes so far.
-        hash: Of all of it so far.
-    """
-
-    def __init__(self) -> None:
-        self.size: int = 0
-        self._pieces: list[bytes] = []
-        self.hash: hashlib._Hash = hashlib.sha256()
-
-    async def write(self, piece: bytes) -> None:
-        """Keep and hash `piece`: at most some hundred KiB, hashed faster than handed to a thread."""
-        self.size += len(piece)
-        self._pieces.append(piece)
-        self.hash.update(piece)
-
-    async def digest(self) -> str:
-        """Return the SHA-256 so far."""
-        return self.hash.hexdigest()
-
-    def body(self) -> bytes:
-        """Return everything written."""
-        return b"".join(self._pieces)
-
-
 class FileSink:
     """Writes into a partial file, in a thread.
 
@@ -214,7 +173,7 @@ class FileSink:
         moved: Set when a slot has been written.
     """
 
-    def __init__(self, partial: Partial, *, buffer_size: int, threads: Threads, ready: Callable[[], None]) -> None:
+    def __init__(self, partial: Partial, *, buffer_size: int, threads: Executor, ready: Callable[[], None]) -> None:
         slot_size = min(SLOT_SIZE, buffer_size // 4)
         self.ring: RingBuffer = RingBuffer(self, partial.offset, slot_size=slot_size, slots=buffer_size // slot_size)
         self.moved: asyncio.Event = asyncio.Event()
@@ -233,7 +192,7 @@ class FileSink:
         return self._partial.offset
 
     async def __aenter__(self) -> Self:
-        self._written = self._threads.start(self._write_slots)
+        self._written = self._loop.run_in_executor(self._threads, self._write_slots)
         self._written.add_done_callback(self._on_written)
         return self
 

@@ -10,12 +10,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 
-from kamiwaza_sdk._tasks import thread_to_its_end
+from kamiwaza_sdk._tasks import CancelFlag, thread_to_its_end
 from kamiwaza_sdk._validation import MAX_FILES, check_path
 from kamiwaza_sdk.exceptions import ServiceException
 from kamiwaza_sdk.formats.content import what_is_instead
 from kamiwaza_sdk.services.download.partial.lock import BESIDE
-from kamiwaza_sdk.services.download.transfer.resources import CancelFlag
 from kamiwaza_sdk.services.hub.addresses import displayed, path_of, redacted, suggested
 from kamiwaza_sdk.services.hub.exceptions import (
     GitBlobMismatchException,

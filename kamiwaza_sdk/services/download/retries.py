@@ -1,4 +1,4 @@
-"""Trying again: what can succeed later, after a pause that grows, within a budget of attempts and seconds."""
+"""Retries: which statuses are retried, after which pause, and within which budget of attempts and seconds."""
 
 import asyncio
 import logging
@@ -7,22 +7,33 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Final, TypeVar
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from kamiwaza_sdk.services.download.config import DownloadConfig
 from kamiwaza_sdk.services.download.exceptions import (
     ChecksumMismatchException,
     DownloadException,
     DownloadStatusException,
 )
-from kamiwaza_sdk.services.download.http.dates import parse_date
-from kamiwaza_sdk.services.download.schemas import AttemptCallback, DownloadAttempt
 
+if TYPE_CHECKING:
+    from kamiwaza_sdk.services.download.config import DownloadConfig
+    from kamiwaza_sdk.services.download.schemas import AttemptCallback
+
+
+#: The statuses below 500 that can be another one later; from 500 on, all can.
+_TRANSIENT_STATUSES: Final = frozenset({408, 425, 429})
+_SERVER_ERROR: Final = 500
 _LOG: Final = logging.getLogger("kamiwaza_sdk.download")
 _LONGEST_PAUSE: Final = 30.0
 #: More digits than that are no wait that anybody means.
 _SECONDS: Final = re.compile(r"[0-9]{1,9}")
 _T = TypeVar("_T")
+
+
+def is_transient(status: int) -> bool:
+    """Return whether a request whose answer has this status is tried again."""
+    return status in _TRANSIENT_STATUSES or status >= _SERVER_ERROR
 
 
 class Attempts:
@@ -37,7 +48,7 @@ class Attempts:
         on_attempt: Told of each attempt when it is over. What it raises ends the download.
     """
 
-    def __init__(self, config: DownloadConfig, *, url: str, on_attempt: AttemptCallback | None) -> None:
+    def __init__(self, config: "DownloadConfig", *, url: str, on_attempt: "AttemptCallback | None") -> None:
         self._config = config
         self._url = url
         self._on_attempt = on_attempt
@@ -91,6 +102,8 @@ class Attempts:
     def _tell(self, started: float, error: DownloadException | None, pause: float | None) -> None:
         if self._on_attempt is None and not _LOG.isEnabledFor(logging.DEBUG):
             return
+        from kamiwaza_sdk.services.download.schemas import DownloadAttempt  # Pydantic: not for who wants a date only
+
         attempt = DownloadAttempt(
             url=self._url, number=self._number, seconds=time.monotonic() - started, error=error, pause=pause
         )
@@ -118,3 +131,11 @@ def parse_retry_after(value: str | None) -> float | None:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+
+
+def parse_date(text: str) -> datetime | None:
+    """Return the moment that a header names (RFC 9110, section 5.6.7), naive without a zone; `None` if it is none."""
+    try:
+        return parsedate_to_datetime(text)
+    except (ValueError, OverflowError):  # the latter of a year or a zone too large
+        return None

@@ -1,86 +1,30 @@
-"""What is asked of the file system, and how its refusals are told."""
+"""Calls of the file system that downloads and the store share: whole writes, durable files, room, and modes."""
 
 import errno
 import os
 import re
 import shutil
-import stat
+import sys
 import threading
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from kamiwaza_sdk.services.download.exceptions import DownloadDiskException, DownloadException
-
 #: The mode of what is unfinished: nobody else is to read what nobody has checked.
 PRIVATE: Final = 0o600
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _STATUS: Final = "/proc/thread-self/status"
 _UMASK: Final = re.compile(rb"^Umask:\s*([0-7]+)$", re.MULTILINE)
 _UMASK_LOCK: Final = threading.Lock()
 
 
-class disk_errors:  # noqa: N801 - reads as what it is about
-    """Turns what the operating system refuses into ours, as a context.
-
-    Args:
-        path: The file that is to be written.
-        url: What it is a download of, redacted.
-    """
-
-    __slots__ = ("_path", "_url")
-
-    def __init__(self, path: Path, *, url: str) -> None:
-        self._path = path
-        self._url = url
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if not isinstance(error, OSError) or isinstance(error, DownloadException):
-            return
-        full = error.errno in _FULL
-        raise DownloadDiskException(
-            url=self._url,
-            path=self._path,
-            code=error.errno,
-            detail=error.strerror or str(error),
-            free=_free_bytes(self._path.parent) if full else None,
-        ) from error
-
-
-def make_room(path: Path, needed: int, *, url: str) -> None:
-    """Refuse a file that cannot fit, before a byte of it travels.
-
-    Raises:
-        DownloadDiskException: Fewer than `needed` bytes are free.
-    """
-    free = _free_bytes(path.parent)
-    if free is not None and free < needed:
-        detail = f"{os.strerror(errno.ENOSPC)}: {needed} bytes are needed"
-        raise DownloadDiskException(url=url, path=path, code=errno.ENOSPC, detail=detail, free=free)
-
-
-def _free_bytes(directory: Path) -> int | None:
+def free_bytes(directory: Path) -> int | None:
+    """Return how many bytes are free there; `None` where the file system does not tell."""
     try:
         usage = shutil.disk_usage(directory)
     except OSError:
         return None
     return usage.free if usage.total else None  # some network file systems say 0 of 0
-
-
-def refuse_all_but_files(path: str | Path) -> None:
-    """Raise now what renaming would raise after the whole transfer, and protect /dev/null from root."""
-    try:
-        mode = os.lstat(path).st_mode
-    except FileNotFoundError:
-        return
-    if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
-        raise FileExistsError(errno.EEXIST, "It is neither a file nor a link", str(path))
 
 
 def write_all(descriptor: int, piece: memoryview | bytes, offset: int) -> None:
@@ -135,9 +79,35 @@ def _umask() -> int:
         return umask
 
 
+#: What macOS says where a volume cannot flush its drive.
+_NO_FULL_SYNC: Final = frozenset({errno.ENOTSUP, errno.EINVAL, errno.ENOTTY})
+
+
+def sync(descriptor: int) -> None:
+    """Return when the file would survive a power cut."""
+    if not _flushed_drive(descriptor):
+        os.fsync(descriptor)
+
+
 def sync_data(descriptor: int) -> None:
-    """Return when what was written would survive a power cut."""
-    getattr(os, "fdatasync", os.fsync)(descriptor)  # which macOS lacks
+    """Return when what was written would survive a power cut, though perhaps not the time of it."""
+    if not _flushed_drive(descriptor):
+        getattr(os, "fdatasync", os.fsync)(descriptor)  # which macOS lacks
+
+
+def _flushed_drive(descriptor: int) -> bool:
+    """Do what macOS needs, whose fsync leaves the data in the drive's cache; return whether that was done."""
+    if sys.platform != "darwin":
+        return False
+    import fcntl
+
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+    except OSError as error:
+        if error.errno not in _NO_FULL_SYNC:
+            raise
+        return False
+    return True
 
 
 def sync_directory(directory: str | Path) -> None:
