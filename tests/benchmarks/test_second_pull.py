@@ -46,7 +46,7 @@ def _measured(bring: Callable[[], int]) -> Callable[[], Cost]:
     return run
 
 
-@pytest.mark.parametrize(("offline", "at_most"), [(False, 3), (True, 120)], ids=["online", "offline"])
+@pytest.mark.parametrize(("offline", "at_most"), [(False, 1.5), (True, 25)], ids=["online", "offline"])
 def test_second_pull_of_1000_files(
     benchmark: BenchmarkFixture,
     endpoint: str,
