@@ -1,14 +1,12 @@
 """What can be wrong with a source or its hub. The whole tree is drawn in `kamiwaza_sdk.exceptions`."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from kamiwaza_sdk._display import shown_size
 from kamiwaza_sdk._validation import shown
 from kamiwaza_sdk.exceptions import InvalidInputException, NotFoundException, ServiceException
-
-if TYPE_CHECKING:
-    from kamiwaza_sdk.services.hub.schemas.policy import ViolationSchema
+from kamiwaza_sdk.services.hub.schemas.policy import ViolationSchema, shown_violations
 
 _MOST_SHOWN: Final = 5
 _TOKEN: Final = "HUB_SERVICE_HF_TOKEN"  # noqa: S105 - a variable's name
@@ -120,9 +118,7 @@ class PolicyViolationException(ServiceException):
         violations: Everything that it has against it: the file, the rule and the reason.
     """
 
-    def __init__(self, *, subject: str, violations: "Sequence[ViolationSchema]", way_out: str) -> None:
-        from kamiwaza_sdk.services.hub.schemas.policy import shown_violations
-
+    def __init__(self, *, subject: str, violations: Sequence[ViolationSchema], way_out: str) -> None:
         super().__init__(
             f"{shown(subject, limit=200)} is against the policy: {shown_violations(violations)}; {way_out}"
         )
