@@ -7,7 +7,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from shutil import copyfile
 from tempfile import TemporaryDirectory
 from typing import Final
 
@@ -50,6 +52,22 @@ registry.diff(first, second)""",
     "f'{second}'",
 )
 
+#: What the first page shows: its picture is kept, as ``docs/notebook.png``.
+FIRST_CELLS: Final = (
+    """\
+from pathlib import Path
+from kamiwaza_sdk import Registry
+
+Path("run-7").mkdir()
+Path("run-7/config.json").write_text('{"architectures": ["BertModel"], "model_type": "bert"}')
+registry = Registry()
+registry.register("run-7", name="classifier", alias="production")""",
+    """\
+Path("run-7/config.json").write_text('{"architectures": ["BertForMaskedLM"], "hidden_size": 128}')
+registry.register("run-7", name="classifier")
+registry.diff("classifier@production", "classifier")""",
+)
+
 #: What is typed in a terminal, after one another.
 COMMANDS: Final = (
     "kamiwaza setup",
@@ -68,7 +86,9 @@ def main() -> None:
     with TemporaryDirectory() as work, browser() as started:
         os.environ["STORAGE_SERVICE_ROOT"] = f"{work}/store"
         os.environ["MODEL_SERVICE_DATABASE_URL"] = f"sqlite:///{work}/terminal.db"
-        _take_notebook(started, Path(work))
+        _take_notebook(started, Path(work), CELLS, "notebook")
+        _take_notebook(started, Path(work), FIRST_CELLS, "first")
+        copyfile(PICTURES / "first-light.png", "docs/notebook.png")
         _take_terminal(started, Path(work))
         with served(SITE) as url:
             for page in PAGES:
@@ -76,15 +96,15 @@ def main() -> None:
                     _take(started, f"{url}/{page}.html", f"{page.replace('/', '-')}-{width}", width=width)
 
 
-def _take_notebook(started: Browser, work: Path) -> None:
+def _take_notebook(started: Browser, work: Path, sources: Sequence[str], name: str) -> None:
     code: dict[str, object] = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": []}
-    cells = [{**code, "id": f"cell-{number}", "source": cell} for number, cell in enumerate(CELLS)]
+    cells = [{**code, "id": f"cell-{number}", "source": cell} for number, cell in enumerate(sources)]
     notebook = work / "notebook.ipynb"
     notebook.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
     _convert(notebook, "--to", "notebook", "--execute", "--inplace")
     for theme in ("light", "dark"):
         _convert(notebook, "--to", "html", "--template", "lab", "--theme", theme, "--output", theme)
-        _take(started, (work / f"{theme}.html").as_uri(), f"notebook-{theme}", width=1000)
+        _take(started, (work / f"{theme}.html").as_uri(), f"{name}-{theme}", width=900)
 
 
 def _convert(notebook: Path, *options: str) -> None:
@@ -104,9 +124,9 @@ def _take_terminal(started: Browser, work: Path) -> None:
 
 
 def _take(started: Browser, url: str, name: str, *, width: int) -> None:
-    page = started.new_page(viewport={"width": width, "height": 900})
+    page = started.new_page(viewport={"width": width, "height": 400 if name.startswith("first") else 900})
     page.goto(url)
-    page.screenshot(path=PICTURES / f"{name}.png", full_page=name.startswith(("notebook", "terminal")))
+    page.screenshot(path=PICTURES / f"{name}.png", full_page=name.startswith(("notebook", "first", "terminal")))
     page.close()
 
 

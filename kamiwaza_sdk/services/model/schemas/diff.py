@@ -32,9 +32,16 @@ class ChangeSchema(BaseModel):
     before: JsonValue
     after: JsonValue
 
+    @property
+    def values(self) -> tuple[str, str]:
+        """The values before and after as short texts, empty where there was none."""
+        before = "" if self.kind == "added" else _shown(self.before)
+        return before, "" if self.kind == "removed" else _shown(self.after)
+
     def __str__(self) -> str:
-        values = {"added": f"{_shown(self.after)}, new", "removed": f"{_shown(self.before)}, removed"}
-        return f"{self.key}: {values.get(self.kind, f'{_shown(self.before)} → {_shown(self.after)}')}"
+        before, after = self.values
+        words = {"added": f"{after}, new", "removed": f"{before}, removed", "changed": f"{before} → {after}"}
+        return f"{self.key}: {words[self.kind]}"
 
 
 class FileChangeSchema(BaseModel):
@@ -134,7 +141,7 @@ class VersionDiffSchema(Displayed, BaseModel):
         yield Table(("file", "", "size"), first_rows(files, len(files)))
         facts = (*filter(None, (self.license, self.parameters)), *self.facts)
         for title, changes in {**self.config, "fact": facts, "tag": self.tags, "attribute": self.attributes}.items():
-            rows = [(one.key, one.kind, _shown(one.before), _shown(one.after)) for one in changes]
+            rows = [(one.key, one.kind, *one.values) for one in changes]
             yield Table((title, "", "before", "after"), first_rows(rows, len(rows)))
         yield Table(("file", "is not compared"), first_rows(self.config_problems.items(), len(self.config_problems)))
 
