@@ -54,7 +54,7 @@ class LabelMethods(Bound):
             alias: Such as ``production``: one segment, not all digits, not ``latest``.
 
         Returns:
-            The version, without its files, which may be many: `get_version` has them.
+            The version without its files, which may be many. `get_version` has them.
 
         Raises:
             AliasAlreadyExistsException: The model has the alias, and it is not to be moved.
@@ -79,7 +79,7 @@ class LabelMethods(Bound):
             alias: Such as ``production``: one segment, not all digits, not ``latest``.
 
         Returns:
-            The version, without its files, which may be many: `get_version` has them.
+            The version without its files, which may be many. `get_version` has them.
 
         Raises:
             VersionNotFoundException: There is no such version in this namespace, or its model is deleted.
