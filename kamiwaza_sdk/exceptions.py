@@ -25,7 +25,10 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
     │   ├── RevisionConflictException
     │   └── VersionStatusException
     ├── BulkException
+    ├── ImportException
+    ├── ExportTooNewException
     ├── InvalidInputException (ValueError)
+    │   ├── ExportFileException
     │   ├── InvalidCursorException
     │   ├── InvalidFilterException
     │   ├── InvalidPathException

@@ -16,6 +16,9 @@ from kamiwaza_sdk.services.hub.schemas.results import FileFaultSchema as FileFau
 from kamiwaza_sdk.services.hub.search import RepositorySort as RepositorySort
 from kamiwaza_sdk.services.hub.services import Source as Source
 from kamiwaza_sdk.services.hub.sources.versions import RegisteredVersion as RegisteredVersion
+from kamiwaza_sdk.services.model.exceptions import ExportFileException as ExportFileException
+from kamiwaza_sdk.services.model.exceptions import ExportTooNewException as ExportTooNewException
+from kamiwaza_sdk.services.model.exceptions import ImportException as ImportException
 from kamiwaza_sdk.services.model.registry.bulk import OnConflict as OnConflict
 from kamiwaza_sdk.services.model.schemas.check import BlobProblem as BlobProblem
 from kamiwaza_sdk.services.model.schemas.check import BlobProblemSchema as BlobProblemSchema
@@ -35,6 +38,8 @@ from kamiwaza_sdk.services.model.schemas.diff import ChangeKind as ChangeKind
 from kamiwaza_sdk.services.model.schemas.diff import ChangeSchema as ChangeSchema
 from kamiwaza_sdk.services.model.schemas.diff import FileChangeSchema as FileChangeSchema
 from kamiwaza_sdk.services.model.schemas.diff import VersionDiffSchema as VersionDiffSchema
+from kamiwaza_sdk.services.model.schemas.exchange import ExportSchema as ExportSchema
+from kamiwaza_sdk.services.model.schemas.exchange import ImportSchema as ImportSchema
 from kamiwaza_sdk.services.model.schemas.model import LatestVersionSchema as LatestVersionSchema
 from kamiwaza_sdk.services.model.schemas.retention import PinSchema as PinSchema
 from kamiwaza_sdk.services.model.schemas.retention import RetentionPlanSchema as RetentionPlanSchema
@@ -79,12 +84,17 @@ __all__ = [
     "DownloadOutcome",
     "DownloadProgress",
     "EventKind",
+    "ExportFileException",
+    "ExportSchema",
+    "ExportTooNewException",
     "FailedRepairSchema",
     "FileChangeSchema",
     "FileEntry",
     "FileFaultSchema",
     "HasFiles",
     "HolderSchema",
+    "ImportException",
+    "ImportSchema",
     "KeptReason",
     "LatestVersionSchema",
     "LeftoverSchema",

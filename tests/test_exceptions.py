@@ -71,7 +71,7 @@ from kamiwaza_sdk.formats import (
     UnknownFormatException,
 )
 from kamiwaza_sdk.sources import InvalidAnswerException, SourceEntryPointException
-from kamiwaza_sdk.types import ViolationSchema
+from kamiwaza_sdk.types import ExportFileException, ExportTooNewException, ImportException, ViolationSchema
 
 ID = UUID(int=7)
 EXAMPLES: list[ServiceException] = [
@@ -96,6 +96,11 @@ EXAMPLES: list[ServiceException] = [
     HubException("a hub does not"),
     InvalidAnswerException(url="https://host/api", reason="is no JSON"),
     HostNotAllowedException(url="https://host/a", host="other"),
+    ExportFileException(7, "has no end: the file was cut"),
+    ExportTooNewException(version=2, known=1),
+    ImportException(
+        line=7, model="m", cause=ModelAlreadyExistsException(name="m", namespace="n", model_id=ID, deleted=False)
+    ),
     FormatException(path="model.gguf", reason="cannot be read"),
     FormatLimitException(path="model.gguf", reason="is too much", limit=10, format="gguf", offset=8),
     InvalidCursorException("abc", "is no cursor"),

@@ -17,6 +17,7 @@ from kamiwaza_sdk.services.model.schemas.config import (
     ModelEventSchema,
     UpdateModelConfig,
 )
+from kamiwaza_sdk.services.model.schemas.exchange import ExportSchema, ImportSchema
 from kamiwaza_sdk.services.model.schemas.filters import Filter
 from kamiwaza_sdk.services.model.schemas.model import BulkResult, CreateModel, ModelSchema, Page, UpdateModel
 from kamiwaza_sdk.services.model.schemas.retention import PinSchema, RetentionPlanSchema, RetentionResultSchema
@@ -32,10 +33,14 @@ from kamiwaza_sdk.services.model.search.listings import ModelSort, VersionSort
 from kamiwaza_sdk.services.model.services import ModelService
 
 if TYPE_CHECKING:
+    import os
+
     from kamiwaza_sdk.services.download.schemas import ProgressCallback
     from kamiwaza_sdk.services.hub.schemas.policy import Policy
     from kamiwaza_sdk.services.hub.schemas.results import Fetched
     from kamiwaza_sdk.services.hub.services import Source
+    from kamiwaza_sdk.services.model.registry.exports import Reader, Writer
+    from kamiwaza_sdk.services.storage.services import StorageService
 
 
 class AsyncModelService(AsyncCalls):
@@ -89,6 +94,33 @@ class AsyncModelService(AsyncCalls):
         for batch in bulk.batches(models):
             await self._call(ModelService._write_batch, bulk, batch)
         return bulk.result()
+
+    async def export_models(
+        self, where: Filter | None = None, *, to: "str | os.PathLike[str] | Writer", with_deleted: bool = False
+    ) -> ExportSchema:
+        """As `ModelService.export_models`.
+
+        Example:
+            >>> (await models.export_models(Field.name == "minilm", to="models.jsonl")).models
+            1
+        """
+        return await self._call(ModelService.export_models, where, to=to, with_deleted=with_deleted)
+
+    async def import_models(
+        self,
+        source: "str | os.PathLike[str] | Reader",
+        *,
+        on_conflict: OnConflict = "raise",
+        storage: "StorageService | None" = None,
+    ) -> ImportSchema:
+        """As `ModelService.import_models`.
+
+        Example:
+            >>> exported = await models.export_models(to="models.jsonl")
+            >>> (await models.import_models("models.jsonl", on_conflict="skip")).skipped
+            1
+        """
+        return await self._call(ModelService.import_models, source, on_conflict=on_conflict, storage=storage)
 
     async def get_model(self, model_id: UUID) -> ModelSchema:
         """As `ModelService.get_model`.

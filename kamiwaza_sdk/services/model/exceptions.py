@@ -109,6 +109,53 @@ class BulkException(ServiceException):
         self.transaction_usable: bool = getattr(cause, "transaction_usable", True)
 
 
+class ExportFileException(InvalidInputException):
+    """A file is no export of models, or was cut or damaged since it was written. Nothing was imported.
+
+    Attributes:
+        line: The line at which that shows, from 1. Damage that leaves a line readable shows in the last one.
+    """
+
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__("source", f"is no whole export of models: line {line} {reason}; export them again")
+        self.line = line
+
+
+class ExportTooNewException(ServiceException):
+    """An export was written by a newer version of the library. Nothing was imported.
+
+    Attributes:
+        version: The version of its format.
+        known: The newest one that this library knows.
+    """
+
+    def __init__(self, *, version: int, known: int) -> None:
+        super().__init__(
+            f"The export has format version {version}, which this library does not know: its newest is {known}; "
+            "upgrade kamiwaza-sdk"
+        )
+        self.version = version
+        self.known = known
+
+
+class ImportException(ServiceException):
+    """What an export says cannot be here. Nothing was imported.
+
+    The cause says why, and decides whether the transaction can go on.
+
+    Attributes:
+        line: The line of the export that it is about, or where the lines that were written with it begin.
+        model: The name of the model that it is about.
+    """
+
+    def __init__(self, *, line: int, model: str, cause: Exception) -> None:
+        super().__init__(f"Line {line} of the export, of model {shown(model)}, was refused, and all others: {cause}")
+        self.line = line
+        self.model = model
+        self.retryable: bool = getattr(cause, "retryable", False)
+        self.transaction_usable: bool = getattr(cause, "transaction_usable", True)
+
+
 class InvalidCursorException(InvalidInputException):
     """A cursor is none of ours, or of another query or order. Nothing was read.
 

@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn, TypeVar
 from uuid import UUID
 from weakref import ref
 
-from sqlalchemy import Connection, CursorResult, Executable, Transaction, event, false, update
+from sqlalchemy import Connection, CursorResult, Executable, Select, Transaction, event, false, update
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, scoped_session
@@ -188,6 +188,24 @@ def execute_on(
         return connection.execute(statement, parameters)
     except DBAPIError as error:
         raise_service_error(error)
+
+
+def stream(
+    db: Session,
+    statement: Select[Any],  # Any: as above
+    parameters: Mapping[str, Any],  # Any: as above
+    *,
+    batch: int,
+) -> CursorResult[Any]:  # Any: as above
+    """Execute a query whose rows are fetched so many at a time. What is returned has to be closed.
+
+    Raises:
+        DatabaseException: As above.
+        TransactionRequiredException: The connection is PostgreSQL's, and commits every statement by itself.
+    """
+    if dialect_name(db) == "postgresql":  # whose cursors live as long as their transaction
+        refuse_autocommit(_connection(db, statement))
+    return execute(db, statement.execution_options(stream_results=True, yield_per=batch), parameters)
 
 
 def execute_driver_sql(
@@ -442,6 +460,17 @@ class Scope:
         if self.connection is None:
             return execute(self.db, statement, parameters)
         return execute_on(self.connection, statement, parameters)
+
+    def stream(
+        self,
+        statement: Select[Any],  # Any: as above
+        /,
+        *,
+        batch: int,
+        **parameters: Any,  # Any: as above
+    ) -> CursorResult[Any]:  # Any: as above
+        """Execute a query in this namespace whose rows are fetched so many at a time. Outside of calls that write."""
+        return stream(self.db, statement, {**parameters, "_namespace": self.namespace}, batch=batch)
 
     def execute_many(
         self,

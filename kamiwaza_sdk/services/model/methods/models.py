@@ -1,15 +1,23 @@
 """What `ModelService` does with models."""
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from kamiwaza_sdk.services.model.methods.labels import Bound
-from kamiwaza_sdk.services.model.registry import models
+from kamiwaza_sdk.services.model.registry import exports, imports, models
 from kamiwaza_sdk.services.model.registry.bulk import BulkCreation, OnConflict
+from kamiwaza_sdk.services.model.schemas.exchange import ExportSchema, ImportSchema
 from kamiwaza_sdk.services.model.schemas.filters import Filter
 from kamiwaza_sdk.services.model.schemas.model import BulkResult, CreateModel, ModelSchema, Page, UpdateModel
 from kamiwaza_sdk.services.model.search import listings
 from kamiwaza_sdk.services.model.search.listings import ModelSort
+
+if TYPE_CHECKING:
+    import os
+
+    from kamiwaza_sdk.services.model.registry.exports import Reader, Writer
+    from kamiwaza_sdk.services.storage.services import StorageService
 
 
 class ModelMethods(Bound):
@@ -68,6 +76,76 @@ class ModelMethods(Bound):
 
     def _write_batch(self, bulk: BulkCreation, batch: list[CreateModel]) -> None:
         bulk.write(self._scope, batch)
+
+    def export_models(
+        self, where: Filter | None = None, *, to: "str | os.PathLike[str] | Writer", with_deleted: bool = False
+    ) -> ExportSchema:
+        """Write what is known of models to a file, for another registry: `import_models` reads it.
+
+        That is the models, their versions with files, tags, aliases, lineage and configurations, and their history, as
+        they are at one moment; not pins, nor what is left of models that were purged, nor the bytes of files. It is
+        lines of JSON, by name, and memory is for a hundred of them.
+
+        Args:
+            where: Which models. Default: all.
+            to: A path, where a whole export appears, or what was there stays; or a file open for writing bytes.
+            with_deleted: Deleted models too, as for a back-up.
+
+        Returns:
+            How much was written.
+
+        Raises:
+            InvalidFilterException: The filter is not valid.
+            InvalidInputException: `to` cannot be written to.
+            StorageFullException: There is no room.
+            StoragePermissionException: This user may not write there.
+            TransactionRequiredException: The connection is PostgreSQL's, and commits every statement by itself.
+            DatabaseException: The database could not do it.
+
+        Example:
+            >>> models.export_models(Field.name == "minilm", to="models.jsonl").models
+            1
+        """
+        return exports.export_models(self._scope, where, to=to, with_deleted=with_deleted)
+
+    def import_models(
+        self,
+        source: "str | os.PathLike[str] | Reader",
+        *,
+        on_conflict: OnConflict = "raise",
+        storage: "StorageService | None" = None,
+    ) -> ImportSchema:
+        """Write what an export says into this registry and namespace, all of it or nothing.
+
+        Ids and times are kept. A model that is new here has the history that it had. What a policy said is taken as it
+        is in the file, which nobody has signed: import from where you would take models. A version is not ``ready``
+        where its files have failed here. Memory is for a thousand rows, and for the files of a version.
+
+        Args:
+            source: The path of an export, or a file open for reading bytes.
+            on_conflict: What becomes of a model whose name or id is here: ``"raise"``; ``"skip"`` leaves what is here;
+                ``"update"``, for the same id, gives it the fields, and adds versions, tags, aliases and configurations
+                that it lacks. That is part of its own history. What is deleted in the export is skipped then.
+            storage: The store where the files are, or will be: each is looked at there after its row is written, so
+                that no clean-up can take it. Default: nobody looks.
+
+        Returns:
+            What became of the models.
+
+        Raises:
+            ExportFileException: It is no export, or was cut or damaged.
+            ExportTooNewException: A newer version of the library has written it.
+            ImportException: Something in it cannot be here. The cause says why: `ModelAlreadyExistsException`,
+                `VersionAlreadyExistsException`, `PolicyViolationException`, `BlobNotFoundException` and others.
+            InvalidInputException: `source` cannot be read, or `on_conflict` is not one of the three.
+            DatabaseException: The database could not do it.
+
+        Example:
+            >>> exported = models.export_models(to="models.jsonl")
+            >>> models.import_models("models.jsonl", on_conflict="skip").skipped
+            1
+        """
+        return imports.import_models(self._scope, source, on_conflict=on_conflict, storage=storage)
 
     def get_model(self, model_id: UUID) -> ModelSchema:
         """Return a model by its id.

@@ -114,6 +114,18 @@ def _summary(row: RowMapping) -> VersionSummarySchema:
     return VersionSummarySchema.model_validate({key: row[f"version_{key}"] for key in SUMMARY_KEYS})
 
 
+def lead_new(scope: Scope, model_id: UUID, version_id: UUID, alias: str) -> UUID | None:
+    """Let an alias lead to a version where the model has none of that name; else return where it leads."""
+    change = hold_owner(scope, version_id, LOCK_OWNER, _alias=alias)
+    if change.id != model_id:
+        raise missing_version(scope, version_id)
+    before = _before(change)
+    if before is not None:
+        return before[0]
+    _move(change, alias, None, _summary(change.row), kind="alias.set")
+    return None
+
+
 def _move(
     change: ModelChange, alias: str, before: tuple[UUID, int] | None, version: VersionSummarySchema, *, kind: EventKind
 ) -> VersionSummarySchema:

@@ -74,6 +74,7 @@ INSERT_EVENT: Final = insert(EVENT).values(given(EVENT, "event"))
 MODEL_KEYS: Final = tuple(ModelSchema.model_fields)
 OWN_KEYS: Final = tuple(key for key in MODEL_KEYS if key in MODEL.c)
 
+#: The tags of a model, as one value.
 TAGS_OF_MODEL: Final = (
     select(json_map(TAG.c.key, TAG.c.value))
     .where(TAG.c.namespace == MODEL.c.namespace, TAG.c.model_id == MODEL.c.id)

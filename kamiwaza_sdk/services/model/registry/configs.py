@@ -68,6 +68,24 @@ def create_config(
         return get_config(writing, config_id)
 
 
+def add(change: ModelChange, version_id: UUID | None, values: dict[str, Any]) -> bool:  # Any: of several columns
+    """Add a configuration that was made elsewhere, unless its name is taken here, and tell whether it was.
+
+    The default one stays the default one.
+    """
+    others = _all(change.scope, change.id, version_id)
+    if any(values["name"] == other.name or values["id"] == other.id for other in others):
+        return False
+    is_default = values["is_default"] and not any(other.is_default for other in others)
+    own = {"namespace": change.scope.namespace, "model_id": change.id, "is_default": is_default}
+    change.scope.execute_many(INSERT_CONFIG, [{**values, **own}])
+    told = {key: values[key] for key in CreateModelConfig.model_fields}
+    change.record("config.created", after={**told, "is_default": is_default}, version_id=version_id)
+    change.write(stale=("configs",))
+    _forget(change, version_id)
+    return True
+
+
 def _hold(scope: Scope, model_id: UUID | None, version_id: UUID | None) -> ModelChange:
     _check_owner(model_id, version_id)
     return hold_owner(scope, version_id) if version_id is not None else hold(scope, check_id(model_id, "model_id"))

@@ -1,6 +1,6 @@
 """Files of versions, the statements that read versions, and the verdicts of policies on files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
@@ -67,7 +67,8 @@ TAGS_OF_VERSION: Final = (
     .correlate(VERSION)
     .scalar_subquery()
 )
-_AGGREGATED: Final[dict[str, ColumnElement[Any]]] = {  # Any: JSON, and a name
+#: What a version has in other tables, each as one value.
+AGGREGATED: Final[dict[str, ColumnElement[Any]]] = {  # Any: JSON, and a name
     "model_name": MODEL.c.name,
     # With the row, not after it: another transaction may replace the files of a draft, or delete it, in between.
     "files": select(json_array(json_object.of(**{key: FILE.c[key] for key in ModelFileSchema.model_fields})))
@@ -87,7 +88,7 @@ _AGGREGATED: Final[dict[str, ColumnElement[Any]]] = {  # Any: JSON, and a name
 
 
 def _columns(keys: tuple[str, ...], prefix: str = "") -> list[ColumnElement[Any]]:  # Any: columns of several types
-    known = _AGGREGATED | {label.key: label.element for label in raw(VERSION, tuple(VERSION.c.keys()))}
+    known = AGGREGATED | {label.key: label.element for label in raw(VERSION, tuple(VERSION.c.keys()))}
     return [known[key].label(prefix + key) for key in keys]
 
 
@@ -315,17 +316,23 @@ class Failure(NamedTuple):
 
 
 def earlier_failure(
-    scope: Scope, files: Sequence[CreateFile] | Sequence[ModelFileSchema], *, since: datetime | None = None
+    scope: Scope,
+    files: Sequence[CreateFile] | Sequence[ModelFileSchema],
+    *,
+    since: datetime | None = None,
+    ignored: Collection[UUID] = (),
 ) -> Failure | None:
     """Return a failed version of this namespace whose verdict holds for these files too, under whatever names.
 
     One that is about a file holds for every version with that content; one that is about the whole holds for all that
-    have all its files. Failures before `since` do not count.
+    have all its files. Failures before `since` do not count, nor do those of the versions that are `ignored`.
     """
     paths = {file.path for file in files}
     rows = scope.execute(FAILED_FILES, _digests=to_json(sorted({file.sha256 for file in files})).decode()).all()
-    for _, group in groupby(rows, key=attrgetter("version_id")):
+    for version_id, group in groupby(rows, key=attrgetter("version_id")):
         shared = list(group)
+        if version_id in ignored:
+            continue
         if since is not None and shared[0].created_at < since:
             continue
         violations = _violations_in(shared[0].details)

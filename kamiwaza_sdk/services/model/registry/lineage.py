@@ -152,7 +152,7 @@ def set_parent(scope: Scope, version_id: UUID, parent: CreateParent) -> None:
         change = hold_owner(writing, version_id)
         hides = writing.dialect == "postgresql" and writing.execute(LOCK_LINEAGE).scalar_one()
         _check_parent(writing, parent.version_id)
-        _check_circle(writing, version_id, parent.version_id)
+        check_circle(writing, version_id, parent.version_id)
         if hides:
             _check_unchanged_above(writing, parent.version_id)
         before = writing.execute(PARENT, **edge).scalar_one_or_none()
@@ -176,7 +176,7 @@ def _check_room(scope: Scope, version_id: UUID) -> None:
         )
 
 
-def _check_circle(scope: Scope, version_id: UUID, parent_id: UUID) -> None:
+def check_circle(scope: Scope, version_id: UUID, parent_id: UUID) -> None:
     """Refuse where what is to be the parent was made from the version."""
     circle = version_id == parent_id or scope.execute(IS_ANCESTOR, _version_id=parent_id, _parent_id=version_id).first()
     if circle:

@@ -138,6 +138,14 @@ class json_array(_Spelled):  # noqa: N801 - as above
     postgresql: str = "coalesce(json_agg(%s)::text, '[]')"
 
 
+class json_of(_Spelled):  # noqa: N801 - as above
+    """The JSON that a text or a JSON column holds, to be put into other JSON."""
+
+    inherit_cache: bool | None = True
+    sqlite: str = "json(%s)"
+    postgresql: str = "CAST(%s AS json)"
+
+
 class json_texts(_Spelled):  # noqa: N801 - as above
     """The texts in a JSON array, as rows: of any number, in one parameter, so that the statement is always the same."""
 

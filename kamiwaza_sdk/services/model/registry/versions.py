@@ -515,6 +515,25 @@ def _check_unpinned(scope: Scope, version_id: UUID) -> None:
         raise InUseException(version=version_id, reason=reason)
 
 
+def fail(change: ModelChange, version_id: UUID, details: dict[str, JsonValue]) -> None:
+    """Let a version be one that failed, as it did elsewhere, with what was said of it there."""
+    current = get(change.scope, version_id)
+    if current.status == "ready":
+        _check_unaliased(change, version_id)
+    said = {POLICY: details[POLICY]} if POLICY in details else {}
+    columns: dict[str, Any] = {
+        "status": "failed",
+        "details": {**current.details, **said},
+        "revision": current.revision + 1,
+    }
+    before = {"status": current.status, "details": current.details}
+    after = {key: columns[key] for key in before}
+    change.record("version.updated", before=before, after=after, version_id=version_id)
+    change.scope.execute(UPDATE_VERSION, _id=version_id, **columns, updated_at=change.at)
+    change.write()
+    refresh(change.scope.db, DBModelVersion, version_id, {**columns, "updated_at": change.at})
+
+
 def delete_version(scope: Scope, version_id: UUID) -> None:
     """Delete a version for good. Its number is not given out again."""
     flush(scope.db)  # as above

@@ -23,6 +23,8 @@ from kamiwaza_sdk.exceptions import InvalidInputException
 
 #: How deep a JSON object given to the registry may nest.
 MAX_DEPTH: Final = 32
+#: How much deeper the history's objects nest, which hold those.
+_DEPTH_OF_EVENTS: Final = 4
 #: How many bytes of JSON the attributes of a model or a version may have: every listing carries them.
 MAX_ATTRIBUTES_LENGTH: Final = 100_000
 #: How many aliases a model may have, for the same reason as tags.
@@ -112,6 +114,18 @@ def _checked(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return {key: _exact(inner) for key, inner in value.items()}
 
 
+def check_kept_json(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return what a database has kept, or raise `InvalidInputException`: an event may hold objects in an object."""
+    restored = _restored(value)
+    _check_json(restored, depth=-_DEPTH_OF_EVENTS)
+    return {key: _exact(inner) for key, inner in restored.items()}
+
+
+def check_kept_object(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return a JSON object that a database has kept, or raise `InvalidInputException`."""
+    return _checked(_restored(value))
+
+
 def _bounded(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
     if value and (length := len(to_json(value))) > MAX_ATTRIBUTES_LENGTH:
         raise InvalidInputException(
@@ -165,6 +179,9 @@ ShortText = Annotated[str, StringConstraints(max_length=255), AfterValidator(che
 Details = Annotated[dict[str, JsonValue], AfterValidator(_checked)]
 #: What users note, as a JSON object that both databases can hold.
 Attributes = Annotated[dict[str, JsonValue], AfterValidator(_checked), AfterValidator(_bounded)]
+#: The same two as a database has kept them: as an export holds them.
+KeptDetails = Annotated[dict[str, JsonValue], AfterValidator(check_kept_object)]
+KeptAttributes = Annotated[dict[str, JsonValue], AfterValidator(check_kept_object), AfterValidator(_bounded)]
 #: A JSON object as it is read.
 ReadDetails = Annotated[dict[str, JsonValue], FromJSON(), AfterValidator(_restored)]
 #: An aware moment in UTC, whatever time zone the database's connection is in.

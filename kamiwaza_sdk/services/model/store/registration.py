@@ -46,14 +46,14 @@ def kept_by(storage: "StorageService | None", scope: "Scope", files: Iterable[Fi
         _note(scope, storage)
     yield
     if storage is not None:
-        _in_thread(lambda: _look(files, storage))
+        in_thread(lambda: _look(files, storage))
 
 
 def _note(scope: "Scope", storage: "StorageService") -> None:
     assert scope.connection is not None
     known = identity_of(scope.connection)
     if known is not None:  # else it ends with this process, and its references with it
-        _in_thread(lambda: storage._note_database(known))
+        in_thread(lambda: storage._note_database(known))
 
 
 def _look(files: Iterable[FileEntry], storage: "StorageService") -> None:
@@ -61,7 +61,7 @@ def _look(files: Iterable[FileEntry], storage: "StorageService") -> None:
         storage.get(file.sha256, size=file.size)
 
 
-def _in_thread(work: Callable[[], _T]) -> _T:
+def in_thread(work: Callable[[], _T]) -> _T:
     """Do what blocks: in a thread where this runs for a coroutine, whose event loop must not wait."""
     if concurrency.in_greenlet():
         return concurrency.await_only(asyncio.to_thread(work))
