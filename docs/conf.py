@@ -43,6 +43,8 @@ nitpick_ignore = {
     ("py:class", "kamiwaza_sdk.formats.schemas.files.StoredTensor"),
     ("py:class", "kamiwaza_sdk.services.hub.sources.versions.FileFromSomewhere"),
     ("py:class", "kamiwaza_sdk.services.model.schemas.model._Item"),
+    ("py:class", "Reader"),  # a file open for bytes: what it needs to have is said where it is taken
+    ("py:class", "Writer"),
 }
 
 html_theme = "furo"

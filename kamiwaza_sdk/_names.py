@@ -252,6 +252,8 @@ PUBLIC: Final = {
         "ImportSchema": "kamiwaza_sdk.services.model.schemas.exchange",
         "KeptReason": "kamiwaza_sdk.services.model.schemas.cleanup",
         "LatestVersionSchema": "kamiwaza_sdk.services.model.schemas.model",
+        "Layout": "kamiwaza_sdk.services.storage.views",
+        "LayoutNotPossibleException": "kamiwaza_sdk.services.storage.exceptions",
         "LeftoverSchema": "kamiwaza_sdk.services.storage.schemas",
         "ModelFileSchema": "kamiwaza_sdk.services.model.schemas.version",
         "ModelSort": "kamiwaza_sdk.services.model.search.listings",

@@ -81,6 +81,7 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
     └── StorageException
         ├── BlobCorruptException
         ├── DigestMismatchException
+        ├── LayoutNotPossibleException
         ├── FileConflictException
         ├── PathTraversalException (ValueError)
         ├── StorageDiskException (OSError)

@@ -55,6 +55,7 @@ from kamiwaza_sdk.services.model.schemas.version import VersionStatus as Version
 from kamiwaza_sdk.services.model.schemas.version import VersionSummarySchema as VersionSummarySchema
 from kamiwaza_sdk.services.model.search.listings import ModelSort as ModelSort
 from kamiwaza_sdk.services.model.search.listings import VersionSort as VersionSort
+from kamiwaza_sdk.services.storage.exceptions import LayoutNotPossibleException as LayoutNotPossibleException
 from kamiwaza_sdk.services.storage.schemas import AdoptedBlobSchema as AdoptedBlobSchema
 from kamiwaza_sdk.services.storage.schemas import AdoptedBy as AdoptedBy
 from kamiwaza_sdk.services.storage.schemas import FileEntry as FileEntry
@@ -62,6 +63,7 @@ from kamiwaza_sdk.services.storage.schemas import HasFiles as HasFiles
 from kamiwaza_sdk.services.storage.schemas import LeftoverSchema as LeftoverSchema
 from kamiwaza_sdk.services.storage.schemas import StorageUsageSchema as StorageUsageSchema
 from kamiwaza_sdk.services.storage.schemas import StoreDatabaseSchema as StoreDatabaseSchema
+from kamiwaza_sdk.services.storage.views import Layout as Layout
 
 __all__ = [
     "Adopted",
@@ -97,6 +99,8 @@ __all__ = [
     "ImportSchema",
     "KeptReason",
     "LatestVersionSchema",
+    "Layout",
+    "LayoutNotPossibleException",
     "LeftoverSchema",
     "ModelFileSchema",
     "ModelSort",

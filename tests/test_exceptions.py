@@ -71,7 +71,13 @@ from kamiwaza_sdk.formats import (
     UnknownFormatException,
 )
 from kamiwaza_sdk.sources import InvalidAnswerException, SourceEntryPointException
-from kamiwaza_sdk.types import ExportFileException, ExportTooNewException, ImportException, ViolationSchema
+from kamiwaza_sdk.types import (
+    ExportFileException,
+    ExportTooNewException,
+    ImportException,
+    LayoutNotPossibleException,
+    ViolationSchema,
+)
 
 ID = UUID(int=7)
 EXAMPLES: list[ServiceException] = [
@@ -110,6 +116,7 @@ EXAMPLES: list[ServiceException] = [
     InvalidPathException("path", "is absolute", value="/etc"),
     InvalidInputException("a:b:c", "is no reference"),
     InvalidSourceException("/nowhere", "does not exist"),
+    LayoutNotPossibleException(layout="ollama", needed="one file of weights in GGUF, and it has 0"),
     LineageCycleException(version=ID, parent=ID),
     MalformedFileException(path="a.onnx", reason="there is no graph in it", format="onnx", offset=0),
     NotTheModelException(path="a.gguf", reason="is an HTML page", kind="html_page", format="gguf"),

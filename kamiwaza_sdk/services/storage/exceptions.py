@@ -123,6 +123,20 @@ class DigestMismatchException(StorageException):
         self.path = path
 
 
+class LayoutNotPossibleException(StorageException):
+    """A version cannot be laid out as another program keeps models, as it lacks what that needs. Nothing was written.
+
+    Attributes:
+        layout: The layout.
+        needed: What the version would need.
+    """
+
+    def __init__(self, *, layout: str, needed: str) -> None:
+        super().__init__(f"the layout {layout!r} needs {needed}; choose another layout, such as 'plain'")
+        self.layout = layout
+        self.needed = needed
+
+
 class FileConflictException(StorageException):
     """Something else already stands where a file is to be laid out. It was left alone.
 

@@ -30,6 +30,7 @@ from kamiwaza_sdk.services.storage.schemas import (
 )
 from kamiwaza_sdk.services.storage.setup import prepare, read_format
 from kamiwaza_sdk.services.storage.staging import staged
+from kamiwaza_sdk.services.storage.views import Layout, check_layout, lay_out_as
 
 
 class StorageService:
@@ -328,6 +329,7 @@ class StorageService:
         version: HasFiles,
         directory: str | os.PathLike[str] | None = None,
         *,
+        layout: Layout = "plain",
         writable: bool = False,
         force: bool = False,
     ) -> Path:
@@ -343,6 +345,10 @@ class StorageService:
             directory: Where to; created with those above it where it is missing. Default: a view in the store, one for
                 each ``digest`` of a version, whose files are hard links to the blobs wherever there are such: read it,
                 never write it.
+            layout: ``"plain"``: under their own names. Or as another program keeps them, which then finds them there
+                without a copy, `directory` being its own: ``"huggingface"`` (``HF_HUB_CACHE``; huggingface_hub 2.4),
+                ``"ollama"`` (``OLLAMA_MODELS``; manifests of schema version 2, one file in GGUF), ``"lm-studio"`` (its
+                ``models``; ``publisher/model/file.gguf``).
             writable: Make files that may be edited: no hard links, mode 0644 instead of 0444. A read-only file of an
                 earlier call is replaced by a writable one. Only in a directory of your own.
             force: Lay it out although its ``status`` is ``failed``.
@@ -354,6 +360,7 @@ class StorageService:
             VersionFailedException: It failed, as a policy has something against it, and was not forced.
             BlobNotFoundException: The store lacks a file, which ``fetch(version)`` brings. Nothing was written.
             BlobCorruptException: A blob is not what its name says. Nothing was written.
+            LayoutNotPossibleException: The version lacks what the layout needs, such as a repository and a commit.
             FileConflictException: Something else stands where a file is to be. It was left alone, and nothing was
                 written, unless it appeared during the call.
             InvalidInputException: A size is not that of the blob, a digest is none, `version` has no files, or
@@ -381,12 +388,20 @@ class StorageService:
         if getattr(version, "files", None) is None:
             reason = f"must be something with files, not {shown(version)}; give what resolve() or fetch() returned"
             raise InvalidInputException("version", reason)
+        check_layout(layout, has_place=place is not None, writable=writable)
         target = self._view_of(version, writable=writable) if place is None else place
         if not force:
             refuse_failed(version)
         store = None if place is None else self.root
         root = self._known_root
-        lay_out(version, target, root=root, store=store, blob_of=self._blob_of, writable=writable)
+
+        def place_files(files: HasFiles) -> None:
+            lay_out(files, target, root=root, store=store, blob_of=self._blob_of, writable=writable)
+
+        if layout == "plain":
+            place_files(version)
+        else:
+            lay_out_as(layout, version, target, place_files)
         return target
 
     def _view_of(self, version: HasFiles, *, writable: bool) -> Path:
