@@ -4,12 +4,14 @@ import argparse
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
+from sqlalchemy import Engine
 
 from kamiwaza_sdk import (
     Filter,
@@ -17,12 +19,13 @@ from kamiwaza_sdk import (
     Registry,
     StorageConfig,
     StorageService,
+    create_engine,
     inspect_directory,
     inspect_file,
     setup_database,
 )
-from kamiwaza_sdk._display import Displayed, Listed, as_text, listed
-from kamiwaza_sdk.cli.parser import CONFLICT, DONE
+from kamiwaza_sdk._display import Displayed, Listed, as_text, facts, listed, shown_size, shown_time
+from kamiwaza_sdk.cli.parser import CONFLICT, DONE, FAILED
 from kamiwaza_sdk.services.model.registry.references import parse_reference
 
 
@@ -294,3 +297,56 @@ def events(given: argparse.Namespace) -> int:
     """Show what happened."""
     with opened(given) as registry:
         return _show_all(given, registry.events(given.name, descending=True, limit=given.limit).items)
+
+
+def du(given: argparse.Namespace) -> int:
+    """Tell what the store takes."""
+    with opened(given) as registry:
+        found = registry.usage()
+    rows = {
+        "blobs": f"{shown_size(found.bytes)} in {found.blobs:,}",
+        "oldest": shown_time(found.oldest),
+        "staging": shown_size(found.staging.bytes),
+        "trash": shown_size(found.trash.bytes),
+        "quarantine": shown_size(found.quarantine.bytes),
+    }
+    return show_result(given, found, as_text([facts(rows)]))
+
+
+def _others(given: argparse.Namespace) -> list[Engine]:
+    return [create_engine(url) for url in given.also]
+
+
+def verify(given: argparse.Namespace) -> int:
+    """Compare the store with its registries."""
+    with opened(given) as registry:
+        report = registry.verify(read=given.read, databases=_others(given))
+    show_result(given, report, str(report))
+    return FAILED if report.problems else DONE
+
+
+def repair(given: argparse.Namespace) -> int:
+    """Bring again what is missing or damaged."""
+    with opened(given) as registry:
+        report = registry.verify(read=given.read, databases=_others(given))
+        if not given.yes:
+            return _would(given, f"bring {len(report.problems)} blobs again") if report.problems else DONE
+        done = registry.repair(report, databases=_others(given))
+    lines = [f"brought again: {len(done.brought)}", *(f"failed: {one}" for one in done.failed)]
+    show_result(given, done, "\n".join(lines))
+    return FAILED if done.failed else DONE
+
+
+def prune(given: argparse.Namespace) -> int:
+    """Remove what nobody refers to."""
+    others = _others(given)
+    with opened(given) as registry:
+        planned = registry.plan_cleanup(unused_for=timedelta(days=given.unused_for), databases=others)
+        if not given.yes:
+            show_result(given, planned, str(planned))
+            _tell("nothing was done; give --yes to do it")
+            return CONFLICT
+        done = registry.prune(planned, databases=others)
+    freed = f"removed {done.removed.blobs} blobs, {shown_size(done.removed.bytes)}"
+    later = f"; {done.pending.blobs} are set aside, which a later call removes" if done.pending.blobs else ""
+    return show_result(given, done, f"{freed}{later}")

@@ -80,6 +80,14 @@ _NAMES: Final = (
 _FORCE: Final = _argument("--force", action="store_true", help="register it as ready, whatever is against it")
 _YES: Final = _argument("--yes", action="store_true", help="do it; without, it is only shown")
 _TIMEOUT: Final = _argument("--timeout", type=float, metavar="SECONDS", help="give the transfer up after so long")
+_READ: Final = _argument("--read", action="store_true", help="read and hash every byte")
+_ALSO: Final = _argument(
+    "--also",
+    action="append",
+    default=[],
+    metavar="URL",
+    help="another registry that uses the store; may be given again",
+)
 _LIMIT: Final = _argument("--limit", type=int, default=100, help="how many at most; default: 100")
 
 #: Every command. One more is a line here, and a function in a module of this package.
@@ -224,6 +232,24 @@ COMMANDS: Final = (
         "show what happened, latest first",
         (_argument("name", nargs="?", help="the model; default: all"), _LIMIT),
         "commands:events",
+    ),
+    Command("du", "tell what the store holds and takes", (), "commands:du"),
+    Command(
+        "verify",
+        "compare the store with its registries: what is missing, damaged or not referred to",
+        (_READ, _ALSO),
+        "commands:verify",
+    ),
+    Command("repair", "bring again what is missing or damaged", (_READ, _ALSO, _YES), "commands:repair"),
+    Command(
+        "prune",
+        "remove files from the store that no registry refers to",
+        (
+            _argument("--unused-for", type=float, default=1.0, metavar="DAYS", help="not used for so long; default: 1"),
+            _ALSO,
+            _YES,
+        ),
+        "commands:prune",
     ),
     Command(
         "doctor",

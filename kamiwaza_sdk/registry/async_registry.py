@@ -5,7 +5,7 @@ Generated from `Registry` by ``python -m tests.generate_async``: change that, an
 
 import os
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,9 @@ from kamiwaza_sdk.registry.operations import AnyModel, AnyVersion, in_transactio
 if TYPE_CHECKING:
     import builtins
 
+    from sqlalchemy import Engine
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
     from kamiwaza_sdk.services.download.schemas import ProgressCallback
     from kamiwaza_sdk.services.hub.schemas.manifest import RepositorySchema
     from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
@@ -23,12 +26,15 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.schemas.results import Fetched
     from kamiwaza_sdk.services.hub.search import RepositorySort
     from kamiwaza_sdk.services.hub.services import Source
+    from kamiwaza_sdk.services.model.schemas.check import RepairSchema, StorageReportSchema
+    from kamiwaza_sdk.services.model.schemas.cleanup import CleanupPlanSchema, CleanupResultSchema
     from kamiwaza_sdk.services.model.schemas.config import ModelEventSchema
     from kamiwaza_sdk.services.model.schemas.diff import VersionDiffSchema
     from kamiwaza_sdk.services.model.schemas.filters import Filter
     from kamiwaza_sdk.services.model.schemas.model import ModelSchema, Page
     from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema
     from kamiwaza_sdk.services.model.search.listings import ModelSort
+    from kamiwaza_sdk.services.storage.schemas import StorageUsageSchema
 
 
 class AsyncRegistry(AsyncCalls):
@@ -419,3 +425,63 @@ class AsyncRegistry(AsyncCalls):
             ['tiny']
         """
         return await self._run(in_transaction(lambda models: models.list_models(after=after, limit=limit)), "list()")
+
+    async def usage(self) -> "StorageUsageSchema":
+        """As `Registry.usage`.
+
+        Example:
+            >>> version = await registry.register(directory, name="tiny")
+            >>> (await registry.usage()).blobs
+            1
+        """
+        return await self._run(self._operations.usage(), "usage()")
+
+    async def verify(
+        self, *, read: bool = False, databases: "Iterable[Engine | AsyncEngine]" = ()
+    ) -> "StorageReportSchema":
+        """As `Registry.verify`.
+
+        Example:
+            >>> file_registry = Registry(file_engine, storage=storage)
+            >>> file_registry.verify(read=True).problems
+            ()
+        """
+        return await self._run(self._operations.verify((self._engine, *databases), read=read), "verify()")
+
+    async def repair(
+        self, report: "StorageReportSchema", *, databases: "Iterable[Engine | AsyncEngine]" = ()
+    ) -> "RepairSchema":
+        """As `Registry.repair`.
+
+        Example:
+            >>> file_registry = Registry(file_engine, storage=storage)
+            >>> file_registry.repair(file_registry.verify()).brought
+            ()
+        """
+        return await self._run(self._operations.repair(report, (self._engine, *databases)), "repair()")
+
+    async def plan_cleanup(
+        self, *, unused_for: timedelta = timedelta(days=1), databases: "Iterable[Engine | AsyncEngine]" = ()
+    ) -> "CleanupPlanSchema":
+        """As `Registry.plan_cleanup`.
+
+        Example:
+            >>> file_registry = Registry(file_engine, storage=storage)
+            >>> print(file_registry.plan_cleanup())
+            0 blobs may go, which frees at least 0 B, at most 0 B.
+            Stays: nothing.
+        """
+        steps = self._operations.plan_cleanup((self._engine, *databases), unused_for=unused_for)
+        return await self._run(steps, "plan_cleanup()")
+
+    async def prune(
+        self, plan: "CleanupPlanSchema", *, databases: "Iterable[Engine | AsyncEngine]" = ()
+    ) -> "CleanupResultSchema":
+        """As `Registry.prune`.
+
+        Example:
+            >>> file_registry = Registry(file_engine, storage=storage)
+            >>> file_registry.prune(file_registry.plan_cleanup()).removed.blobs
+            0
+        """
+        return await self._run(self._operations.prune(plan, (self._engine, *databases)), "prune()")

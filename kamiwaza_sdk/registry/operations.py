@@ -6,8 +6,9 @@ reads or writes files, and blocks. What a step returns is sent back; what it rai
 
 import os
 from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from uuid import UUID
@@ -23,11 +24,17 @@ from kamiwaza_sdk.services.model.schemas.fields import check_alias
 from kamiwaza_sdk.services.model.schemas.model import ModelSchema
 from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema
 from kamiwaza_sdk.services.model.services import ModelService
+from kamiwaza_sdk.services.model.store.check import repair, verify_all
+from kamiwaza_sdk.services.model.store.cleanup import clean_up, plan_cleanup
 from kamiwaza_sdk.services.model.transfers import Transfers
+from kamiwaza_sdk.services.storage.exceptions import StorageException
 from kamiwaza_sdk.services.storage.materialize import refuse_failed
 from kamiwaza_sdk.services.storage.services import StorageService
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
     from kamiwaza_sdk.services.download.schemas import ProgressCallback
     from kamiwaza_sdk.services.hub.schemas.manifest import RepositorySchema
     from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
@@ -35,7 +42,10 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.schemas.results import Fetched
     from kamiwaza_sdk.services.hub.search import RepositorySort
     from kamiwaza_sdk.services.hub.services import Source
+    from kamiwaza_sdk.services.model.schemas.check import RepairSchema, StorageReportSchema
+    from kamiwaza_sdk.services.model.schemas.cleanup import CleanupPlanSchema, CleanupResultSchema
     from kamiwaza_sdk.services.model.schemas.diff import VersionDiffSchema
+    from kamiwaza_sdk.services.storage.schemas import StorageUsageSchema
 
 _T = TypeVar("_T")
 
@@ -43,6 +53,8 @@ _T = TypeVar("_T")
 AnyVersion: TypeAlias = ModelVersionSchema | UUID | str
 #: What names a model: itself, a version of it, its id, its name, or a reference to a version of it.
 AnyModel: TypeAlias = ModelSchema | ModelVersionSchema | UUID | str
+#: Engines of the registries that have registered what lies in the store.
+Databases: TypeAlias = "Iterable[Engine | AsyncEngine]"
 #: The largest timeout: a year, in seconds.
 _LONGEST: Final = 365 * 24 * 3600
 
@@ -232,7 +244,15 @@ class Operations:
                 models.set_alias(registered.id, alias)
             return models.get_version(registered.id) if tags or alias is not None else registered
 
-        return (yield from in_transaction(write))
+        registered = yield from in_transaction(write)
+        yield from _with_files(lambda: self._release(fetched))
+        return registered
+
+    def _release(self, fetched: "Fetched") -> None:
+        """End the lease of what is registered: the registry refers to it now."""
+        if fetched.lease is not None:
+            with suppress(StorageException):  # it ends by itself
+                self.storage.release(fetched.lease)
 
     def fetch(
         self,
@@ -324,7 +344,8 @@ class Operations:
         if not force:
             refuse_failed(found)
         if (yield from _with_files(lambda: self._lacks_any(found))):
-            yield from _transferred(lambda: self.hub.fetch(found, progress=progress), limit)
+            fetched = yield from _transferred(lambda: self.hub.fetch(found, progress=progress), limit)
+            yield from _with_files(lambda: self._release(fetched))
         return (
             yield from _with_files(lambda: self.storage.materialize(found, directory, writable=writable, force=force))
         )
@@ -342,6 +363,28 @@ class Operations:
                 lambda: compare_versions(old, new, licenses=(old_license, new_license), storage=self.storage)
             )
         )
+
+    def verify(self, databases: Databases, *, read: bool) -> Steps["StorageReportSchema"]:
+        """Compare the store with its registries."""
+        yield from in_transaction(lambda _: None)  # so that the tables are there
+        return (yield from _with_files(lambda: verify_all(self.storage, databases=databases, read=read)))
+
+    def repair(self, report: "StorageReportSchema", databases: Databases) -> Steps["RepairSchema"]:
+        """Bring again what is missing or damaged."""
+        return (yield from _transferred(lambda: repair(report, self.storage, databases=databases, hub=self.hub)))
+
+    def plan_cleanup(self, databases: Databases, *, unused_for: timedelta) -> Steps["CleanupPlanSchema"]:
+        """Tell what may go."""
+        yield from in_transaction(lambda _: None)
+        return (yield from _with_files(lambda: plan_cleanup(self.storage, databases=databases, unused_for=unused_for)))
+
+    def prune(self, plan: "CleanupPlanSchema", databases: Databases) -> Steps["CleanupResultSchema"]:
+        """Remove it."""
+        return (yield from _with_files(lambda: clean_up(plan, self.storage, databases=databases)))
+
+    def usage(self) -> Steps["StorageUsageSchema"]:
+        """Count the store."""
+        return (yield from _with_files(self.storage.usage))
 
     def _source(self, source: "Source") -> Steps["Source"]:
         """Return a source; a version of the registry where a text is neither an address nor a path."""

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,9 @@ from kamiwaza_sdk.registry.operations import AnyModel, AnyVersion, in_transactio
 if TYPE_CHECKING:
     import builtins
 
+    from sqlalchemy import Engine
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
     from kamiwaza_sdk.services.download.schemas import ProgressCallback
     from kamiwaza_sdk.services.hub.schemas.manifest import RepositorySchema
     from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
@@ -20,12 +23,15 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.schemas.results import Fetched
     from kamiwaza_sdk.services.hub.search import RepositorySort
     from kamiwaza_sdk.services.hub.services import Source
+    from kamiwaza_sdk.services.model.schemas.check import RepairSchema, StorageReportSchema
+    from kamiwaza_sdk.services.model.schemas.cleanup import CleanupPlanSchema, CleanupResultSchema
     from kamiwaza_sdk.services.model.schemas.config import ModelEventSchema
     from kamiwaza_sdk.services.model.schemas.diff import VersionDiffSchema
     from kamiwaza_sdk.services.model.schemas.filters import Filter
     from kamiwaza_sdk.services.model.schemas.model import ModelSchema, Page
     from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema
     from kamiwaza_sdk.services.model.search.listings import ModelSort
+    from kamiwaza_sdk.services.storage.schemas import StorageUsageSchema
 
 
 class Registry(Calls):
@@ -654,3 +660,102 @@ class Registry(Calls):
             ['tiny']
         """
         return self._run(in_transaction(lambda models: models.list_models(after=after, limit=limit)), "list()")
+
+    def usage(self) -> "StorageUsageSchema":
+        """Return what the store holds and takes. It looks at every blob.
+
+        Raises:
+            StorageException: The store cannot be read.
+
+        Example:
+            >>> version = registry.register(directory, name="tiny")
+            >>> registry.usage().blobs
+            1
+        """
+        return self._run(self._operations.usage(), "usage()")
+
+    def verify(self, *, read: bool = False, databases: "Iterable[Engine | AsyncEngine]" = ()) -> "StorageReportSchema":
+        """Compare the store with the registry, both ways: what is missing, damaged or of another size. Nothing changes.
+
+        Args:
+            read: Read and hash every byte. Without, each blob costs one ``stat``.
+            databases: Engines of other registries that use the store. A database in memory cannot be asked.
+
+        Raises:
+            DatabaseNotAskedException: The store knows a database that is not among them.
+            InvalidInputException: A database is in memory, or an argument is of a wrong kind.
+            StorageException: The store cannot be read.
+
+        Example:
+            >>> file_registry = Registry(file_engine, storage=storage)
+            >>> file_registry.verify(read=True).problems
+            ()
+        """
+        return self._run(self._operations.verify((self._engine, *databases), read=read), "verify()")
+
+    def repair(
+        self, report: "StorageReportSchema", *, databases: "Iterable[Engine | AsyncEngine]" = ()
+    ) -> "RepairSchema":
+        """Bring again what a report says is missing or damaged, from where the versions say that it came from.
+
+        What can be read stays. What is damaged is moved to the store's ``quarantine``, never removed.
+
+        Args:
+            report: What `verify` returned.
+            databases: As `verify` takes them.
+
+        Raises:
+            DatabaseNotAskedException: The store knows a database that is not among them.
+            InvalidInputException: The report is of another store.
+            StorageException: The store cannot be written to.
+
+        Example:
+            >>> file_registry = Registry(file_engine, storage=storage)
+            >>> file_registry.repair(file_registry.verify()).brought
+            ()
+        """
+        return self._run(self._operations.repair(report, (self._engine, *databases)), "repair()")
+
+    def plan_cleanup(
+        self, *, unused_for: timedelta = timedelta(days=1), databases: "Iterable[Engine | AsyncEngine]" = ()
+    ) -> "CleanupPlanSchema":
+        """Return what may go from the store: what no registry refers to and nobody has used for a while.
+
+        Args:
+            unused_for: For how long it was not used.
+            databases: As `verify` takes them.
+
+        Raises:
+            DatabaseNotAskedException: The store knows a database that is not among them.
+            InvalidInputException: A database is in memory, or an argument is of a wrong kind.
+            StorageException: The store cannot be read.
+
+        Example:
+            >>> file_registry = Registry(file_engine, storage=storage)
+            >>> print(file_registry.plan_cleanup())
+            0 blobs may go, which frees at least 0 B, at most 0 B.
+            Stays: nothing.
+        """
+        steps = self._operations.plan_cleanup((self._engine, *databases), unused_for=unused_for)
+        return self._run(steps, "plan_cleanup()")
+
+    def prune(
+        self, plan: "CleanupPlanSchema", *, databases: "Iterable[Engine | AsyncEngine]" = ()
+    ) -> "CleanupResultSchema":
+        """Remove what a plan names, unless somebody refers to it or has used it since.
+
+        Args:
+            plan: What `plan_cleanup` returned, today or earlier.
+            databases: As `verify` takes them.
+
+        Raises:
+            DatabaseNotAskedException: The store knows a database that is not among them. Nothing was removed.
+            InvalidInputException: The plan is of another store.
+            StorageException: The store cannot be written to.
+
+        Example:
+            >>> file_registry = Registry(file_engine, storage=storage)
+            >>> file_registry.prune(file_registry.plan_cleanup()).removed.blobs
+            0
+        """
+        return self._run(self._operations.prune(plan, (self._engine, *databases)), "prune()")

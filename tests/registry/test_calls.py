@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
@@ -259,3 +260,22 @@ async def test_stock_engines_are_set_up_once(tmp_path: Path) -> None:
     async_engine = create_stock_async_engine(f"sqlite+aiosqlite:///{tmp_path}/y.db")
     assert await AsyncRegistry(async_engine).list() == []
     await async_engine.dispose()
+
+
+async def test_the_store_is_verified_pruned_and_counted(registry: AsyncRegistry, trained: Path, url: str) -> None:
+    version = await registry.register(trained, name="tiny")
+    assert (await registry.usage()).blobs == 2
+    if url == "sqlite://":
+        with pytest.raises(InvalidInputException, match="memory"):
+            await registry.verify()
+        return
+    assert (await registry.verify(read=True)).problems == ()
+    registry.storage.path(version.files[0].sha256).unlink()
+    report = await registry.verify()
+    assert [one.sha256 for one in report.problems] == [version.files[0].sha256]
+    assert (await registry.repair(report)).brought == (version.files[0].sha256,)
+    await registry.delete(version)
+    plan = await registry.plan_cleanup(unused_for=timedelta(0))
+    assert len(plan.blobs) == 2
+    done = await registry.prune(plan)
+    assert done.removed.blobs + done.pending.blobs == 2

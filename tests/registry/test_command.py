@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import pytest
 
+from kamiwaza_sdk import StorageService
 from kamiwaza_sdk.cli.parser import COMMANDS, main
 from kamiwaza_sdk.testing import HuggingFaceServer
 from tests.serving import Server
@@ -184,7 +185,7 @@ def test_bash_completes_commands_and_their_options(run: Run, tmp_path: Path) -> 
         code = f'. {tmp_path}/script; {asked}; _kamiwaza; echo "${{COMPREPLY[@]}}"'
         return subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True).stdout.split()
 
-    assert completed("kamiwaza", "re") == ["register"]
+    assert completed("kamiwaza", "reg") == ["register"]
     assert completed("kamiwaza", "ls", "--js") == ["--json"]
     assert completed("kamiwaza", "completion", "z")[0] == "zsh"
 
@@ -232,3 +233,25 @@ def test_what_the_page_shows_is_what_the_commands_print(run: Run, server: Server
         _, out, error = run(*arguments[1:])
         pattern = re.escape(expected.strip()).replace("…", ".*")
         assert re.fullmatch(pattern, (out + error).strip(), re.DOTALL), (line, out + error)
+
+
+def test_the_store_is_looked_after(run: Run, trained: Path, tmp_path: Path) -> None:
+    """What was deleted goes when it is pruned, what is damaged is told, and brought again from where it came."""
+    run("register", str(trained), "--name", "kept")
+    (trained / "config.json").write_text('{"hidden_size": 128}')
+    gone = as_json(run, "register", str(trained), "--name", "gone")
+    (trained / "config.json").write_text('{"hidden_size": 64}')
+    assert as_json(run, "du")["blobs"] == 2
+    assert as_json(run, "verify", "--read")["problems"] == []
+    run("rm", f"gone:{gone['number']}", "--yes")
+    end, out, err = run("prune", "--unused-for", "0")
+    assert (end, "1 blobs may go" in out, "--yes" in err) == (4, True, True)
+    assert as_json(run, "prune", "--unused-for", "0", "--yes")["removed"]["blobs"] == 1
+    assert as_json(run, "du")["blobs"] == 1
+    (blob,) = StorageService().list_blobs()
+    blob.path.unlink()
+    end, out, _ = run("verify")
+    assert (end, "missing" in out) == (1, True)
+    assert run("repair")[0] == 4
+    assert run("repair", "--yes")[0] == 0
+    assert run("verify", "--read")[0] == 0

@@ -57,7 +57,7 @@ class CleanupPlanSchema(InputSchema):
         unused_for: For how long what may go was not used.
         databases: Those that were asked.
         blobs: What nothing refers to, keeps or has used: the largest first.
-        is_complete: Whether that is all: a plan holds at most 100,000 blobs, and a later one the rest.
+        is_complete: Whether that is all: a plan holds at most 20,000 blobs, and a later one the rest.
         kept: What stays, by the reason.
         set_aside: What earlier clean-ups have set aside and not finished; `clean_up` goes on with it.
         frees_at_least: How many bytes are free afterwards, for certain: those of files that have no other name, on a

@@ -385,6 +385,8 @@ class _Repair:
             try:
                 version = await asyncio.to_thread(self._version, holder)
                 fetched = await self._hub.fetch(version)
+                if fetched.lease is not None:  # a registry refers to it
+                    await asyncio.to_thread(self._storage.release, fetched.lease)
             except ServiceException as error:
                 reason = str(error)
                 continue
