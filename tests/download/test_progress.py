@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kamiwaza_sdk import (
+    ChecksumMismatchException,
     DownloadException,
     DownloadService,
     DownloadStatusException,
@@ -114,9 +115,19 @@ async def test_bar_is_closed_when_the_download_fails(
     monkeypatch: pytest.MonkeyPatch, downloads: DownloadService, server: Server, target: Path
 ) -> None:
     monkeypatch.setattr(sys, "stderr", screen := io.StringIO())
+    with pytest.raises(ChecksumMismatchException):
+        await downloads.download(server.add("/m", body=BODY), target, sha256="0" * 64, progress=True)
+    assert "model.bin: " in screen.getvalue()
+    assert screen.getvalue().endswith("\n")
+
+
+async def test_there_is_no_bar_before_there_is_an_answer(
+    monkeypatch: pytest.MonkeyPatch, downloads: DownloadService, server: Server, target: Path
+) -> None:
+    monkeypatch.setattr(sys, "stderr", screen := io.StringIO())
     with pytest.raises(DownloadStatusException):
         await downloads.download(server.url("/missing"), target, progress=True)
-    assert screen.getvalue().endswith("\n")
+    assert screen.getvalue() == ""
 
 
 async def test_bar_without_tqdm_names_the_extra(

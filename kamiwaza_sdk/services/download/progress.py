@@ -210,9 +210,13 @@ class reporting:  # noqa: N801 - reads as what it does
 
     async def __aenter__(self) -> Reporter:
         if self._progress is True:
-            self._bar = _new_bar(await _bars(), self._reporter.path.name)
-            self._reporter.callback = partial(_draw, self._bar)
+            self._reporter.callback = partial(self._draw, await _bars())
         return self._reporter
+
+    def _draw(self, make_bar: "_MakeBar", progress: DownloadProgress) -> None:
+        # Not before the first news: an answer can turn out to be another transfer's, which has a bar of its own.
+        self._bar = self._bar or _new_bar(make_bar, self._reporter.path.name)
+        _draw(self._bar, progress)
 
     async def __aexit__(self, *_: object) -> None:
         self._reporter.close()

@@ -195,7 +195,7 @@ class DatabaseNotAskedException(ServiceException):
             "too, or, where it is gone for good, storage.forget_database(id)"
         )
         self.path = path
-        self.databases = tuple(databases)
+        self.databases: tuple[StoreDatabaseSchema, ...] = tuple(databases)
 
 
 class OpenTransactionException(ServiceException):

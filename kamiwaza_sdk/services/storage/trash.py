@@ -30,10 +30,10 @@ def _place(root: Path, sha256: str) -> str:
 
 
 def runs(root: Path) -> list[str]:
-    """Return the names of all runs, in no order. Blocks."""
+    """Return the names of all runs, in no order; none where this user may not look. Blocks."""
     try:
         return os.listdir(root / "trash")  # noqa: PTH208 - names are all that is wanted, and this is in every miss
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return []
 
 
