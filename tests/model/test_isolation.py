@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from typing import Any, Final, Literal, TypeVar, cast
 from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import Session
 
@@ -252,6 +254,16 @@ def _update_version(b: ModelService, pick: Pick) -> object:
     return b.update_version(pick.version(), changes)
 
 
+def _export(b: ModelService, pick: Pick) -> str:
+    b.export_models(pick.one(*FILTERS), to=(file := BytesIO()), with_deleted=pick.one(False, True))
+    return file.getvalue().decode()
+
+
+def _import(b: ModelService, pick: Pick) -> object:
+    file = BytesIO(_export(b, pick).encode())
+    return b.import_models(file, on_conflict=pick.one("raise", "skip", "update"))
+
+
 #: How each method is asked.
 CALLS: Final[Mapping[str, Callable[[ModelService, Pick], object]]] = {
     "apply_retention": lambda b, pick: (
@@ -294,11 +306,13 @@ CALLS: Final[Mapping[str, Callable[[ModelService, Pick], object]]] = {
     "delete_version": lambda b, pick: b.delete_version(pick.version()),
     "delete_version_tag": lambda b, pick: b.delete_version_tag(pick.version(), pick.one(*KEYS)),
     "download_model": lambda b, pick: asyncio.run(b.download_model(pick.one("https://example.org/a", "nothing"))),
+    "export_models": _export,
     "get_config": lambda b, pick: b.get_config(pick.config()),
     "get_default_config": lambda b, pick: b.get_default_config(**pick.owner()),
     "get_model": lambda b, pick: b.get_model(pick.one(pick.model, pick.anything)()),
     "get_model_by_name": lambda b, pick: b.get_model_by_name(pick.name()),
     "get_version": lambda b, pick: b.get_version(pick.one(pick.version, pick.anything)()),
+    "import_models": _import,
     "iter_models": lambda b, pick: list(
         b.iter_models(pick.one(*FILTERS), text=pick.one(None, *WORDS), deleted=pick.one(False, True))
     ),
@@ -385,6 +399,13 @@ def look(db: Session) -> object:
     return dump_namespace(db, "a"), found
 
 
+def _whole(value: object) -> object:
+    """Return what a value holds: its ``repr`` leaves most of it out."""
+    if isinstance(value, BaseModel):
+        return value.model_dump()
+    return [_whole(item) for item in value] if isinstance(value, list | tuple) else value
+
+
 def shown(value: object) -> str:
     """Return what a value tells whoever prints it, cursors decoded."""
     pages = [value] if isinstance(value, Page) else []
@@ -392,7 +413,11 @@ def shown(value: object) -> str:
     decoded = [
         base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode(errors="replace") for cursor in cursors
     ]
-    told = vars(value) | {"args": value.args, "cause": repr(value.__cause__)} if isinstance(value, Exception) else value
+    told = (
+        vars(value) | {"args": value.args, "cause": repr(value.__cause__)}
+        if isinstance(value, Exception)
+        else _whole(value)
+    )
     return f"{told!r} {decoded}".replace("-", "")
 
 
