@@ -74,7 +74,7 @@ class HubCall:
     hub: str | None = None
     task: str | None = None
     author: str | None = None
-    sort: RepositorySort | None = None
+    sort: "RepositorySort | None" = None
     limit: int | None = None
 
 
@@ -212,7 +212,7 @@ class FakeHub(HubService):
         hub: str | None = None,
         task: str | None = None,
         author: str | None = None,
-        sort: RepositorySort | None = None,
+        sort: "RepositorySort | None" = None,
         limit: int | None = None,
     ) -> AsyncIterator[RepositorySchema]:
         """Yield the one model there is, if `name` contains what is searched for, and note the call.
