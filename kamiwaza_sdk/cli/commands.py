@@ -350,3 +350,17 @@ def prune(given: argparse.Namespace) -> int:
     freed = f"removed {done.removed.blobs} blobs, {shown_size(done.removed.bytes)}"
     later = f"; {done.pending.blobs} are set aside, which a later call removes" if done.pending.blobs else ""
     return show_result(given, done, f"{freed}{later}")
+
+
+def export_models(given: argparse.Namespace) -> int:
+    """Write what is known of models to a file."""
+    with opened(given) as registry:
+        done = registry.export_models(given.file, where=_filter(given.where), with_deleted=given.deleted)
+    return show_result(given, done, f"{given.file}: {done.models} models, {done.versions} versions")
+
+
+def import_models(given: argparse.Namespace) -> int:
+    """Read it into this registry."""
+    with opened(given) as registry:
+        done = registry.import_models(given.file, on_conflict=given.on_conflict)
+    return show_result(given, done, f"{done.created} created, {done.updated} updated, {done.skipped} skipped")

@@ -80,6 +80,7 @@ _NAMES: Final = (
 _FORCE: Final = _argument("--force", action="store_true", help="register it as ready, whatever is against it")
 _YES: Final = _argument("--yes", action="store_true", help="do it; without, it is only shown")
 _TIMEOUT: Final = _argument("--timeout", type=float, metavar="SECONDS", help="give the transfer up after so long")
+_WHERE: Final = _argument("--where", metavar="JSON", help='a filter: {"field": "size", "op": "lt", "value": 1000}')
 _READ: Final = _argument("--read", action="store_true", help="read and hash every byte")
 _ALSO: Final = _argument(
     "--also",
@@ -161,7 +162,7 @@ COMMANDS: Final = (
         "find models in the registry",
         (
             _argument("text", nargs="?", help="words of names, descriptions, cards and tags"),
-            _argument("--where", metavar="JSON", help='a filter: {"field": "size", "op": "lt", "value": 1000}'),
+            _WHERE,
             _LIMIT,
         ),
         "commands:find",
@@ -232,6 +233,30 @@ COMMANDS: Final = (
         "show what happened, latest first",
         (_argument("name", nargs="?", help="the model; default: all"), _LIMIT),
         "commands:events",
+    ),
+    Command(
+        "export",
+        "write what is known of models to a file, for another registry",
+        (
+            _argument("file", help="where to"),
+            _WHERE,
+            _argument("--deleted", action="store_true", help="deleted models too, as for a back-up"),
+        ),
+        "commands:export_models",
+    ),
+    Command(
+        "import",
+        "read such a file into this registry, all of it or nothing",
+        (
+            _argument("file", help="what export has written"),
+            _argument(
+                "--on-conflict",
+                choices=("raise", "skip", "update"),
+                default="raise",
+                help="what is done with models that are here",
+            ),
+        ),
+        "commands:import_models",
     ),
     Command("du", "tell what the store holds and takes", (), "commands:du"),
     Command(

@@ -26,10 +26,13 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.schemas.results import Fetched
     from kamiwaza_sdk.services.hub.search import RepositorySort
     from kamiwaza_sdk.services.hub.services import Source
+    from kamiwaza_sdk.services.model.registry.bulk import OnConflict
+    from kamiwaza_sdk.services.model.registry.exports import Reader, Writer
     from kamiwaza_sdk.services.model.schemas.check import RepairSchema, StorageReportSchema
     from kamiwaza_sdk.services.model.schemas.cleanup import CleanupPlanSchema, CleanupResultSchema
     from kamiwaza_sdk.services.model.schemas.config import ModelEventSchema
     from kamiwaza_sdk.services.model.schemas.diff import VersionDiffSchema
+    from kamiwaza_sdk.services.model.schemas.exchange import ExportSchema, ImportSchema
     from kamiwaza_sdk.services.model.schemas.filters import Filter
     from kamiwaza_sdk.services.model.schemas.model import ModelSchema, Page
     from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema
@@ -485,3 +488,30 @@ class AsyncRegistry(AsyncCalls):
             0
         """
         return await self._run(self._operations.prune(plan, (self._engine, *databases)), "prune()")
+
+    async def export_models(
+        self, to: "str | os.PathLike[str] | Writer", *, where: "Filter | None" = None, with_deleted: bool = False
+    ) -> "ExportSchema":
+        """As `Registry.export_models`.
+
+        Example:
+            >>> version = await registry.register(directory, name="tiny")
+            >>> (await registry.export_models("models.jsonl")).models
+            1
+        """
+        steps = in_transaction(lambda models: models.export_models(where, to=to, with_deleted=with_deleted))
+        return await self._run(steps, "export_models()")
+
+    async def import_models(
+        self, source: "str | os.PathLike[str] | Reader", *, on_conflict: "OnConflict" = "raise"
+    ) -> "ImportSchema":
+        """As `Registry.import_models`.
+
+        Example:
+            >>> version = await registry.register(directory, name="tiny")
+            >>> exported = await registry.export_models("models.jsonl")
+            >>> (await registry.import_models("models.jsonl", on_conflict="skip")).skipped
+            1
+        """
+        steps = in_transaction(lambda models: models.import_models(source, on_conflict=on_conflict))
+        return await self._run(steps, "import_models()")

@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.schemas.results import Fetched
     from kamiwaza_sdk.services.hub.search import RepositorySort
     from kamiwaza_sdk.services.hub.services import Source
+    from kamiwaza_sdk.services.model.registry.bulk import OnConflict
+    from kamiwaza_sdk.services.model.registry.exports import Reader, Writer
     from kamiwaza_sdk.services.model.schemas.check import RepairSchema, StorageReportSchema
     from kamiwaza_sdk.services.model.schemas.cleanup import CleanupPlanSchema, CleanupResultSchema
     from kamiwaza_sdk.services.model.schemas.config import ModelEventSchema
     from kamiwaza_sdk.services.model.schemas.diff import VersionDiffSchema
+    from kamiwaza_sdk.services.model.schemas.exchange import ExportSchema, ImportSchema
     from kamiwaza_sdk.services.model.schemas.filters import Filter
     from kamiwaza_sdk.services.model.schemas.model import ModelSchema, Page
     from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema
@@ -759,3 +762,45 @@ class Registry(Calls):
             0
         """
         return self._run(self._operations.prune(plan, (self._engine, *databases)), "prune()")
+
+    def export_models(
+        self, to: "str | os.PathLike[str] | Writer", *, where: "Filter | None" = None, with_deleted: bool = False
+    ) -> "ExportSchema":
+        """Write what is known of models to a file, for another registry: lines of JSON, without the bytes of models.
+
+        Args:
+            to: A path, where a whole export appears, or what was there stays; or a file open for writing bytes.
+            where: Which models. Default: all.
+            with_deleted: Deleted models too, as for a back-up.
+
+        Raises:
+            ServiceException: Whatever `ModelService.export_models` raises.
+
+        Example:
+            >>> version = registry.register(directory, name="tiny")
+            >>> registry.export_models("models.jsonl").models
+            1
+        """
+        steps = in_transaction(lambda models: models.export_models(where, to=to, with_deleted=with_deleted))
+        return self._run(steps, "export_models()")
+
+    def import_models(
+        self, source: "str | os.PathLike[str] | Reader", *, on_conflict: "OnConflict" = "raise"
+    ) -> "ImportSchema":
+        """Write what an export says into this registry, all of it or nothing. Files are brought when they are laid out.
+
+        Args:
+            source: The path of an export, or a file open for reading bytes.
+            on_conflict: As `ModelService.import_models` takes it: ``raise``, ``skip`` or ``update``.
+
+        Raises:
+            ServiceException: Whatever `ModelService.import_models` raises.
+
+        Example:
+            >>> version = registry.register(directory, name="tiny")
+            >>> exported = registry.export_models("models.jsonl")
+            >>> registry.import_models("models.jsonl", on_conflict="skip").skipped
+            1
+        """
+        steps = in_transaction(lambda models: models.import_models(source, on_conflict=on_conflict))
+        return self._run(steps, "import_models()")

@@ -255,3 +255,14 @@ def test_the_store_is_looked_after(run: Run, trained: Path, tmp_path: Path) -> N
     assert run("repair")[0] == 4
     assert run("repair", "--yes")[0] == 0
     assert run("verify", "--read")[0] == 0
+
+
+def test_records_go_to_another_registry_and_files_follow(run: Run, trained: Path, tmp_path: Path) -> None:
+    as_json(run, "register", str(trained), "--name", "own", "--alias", "best")
+    assert as_json(run, "export", "models.jsonl")["models"] == 1
+    other = ("--database", f"sqlite:///{tmp_path}/other.db", "--store", str(tmp_path / "other"))
+    assert as_json(run, "import", "models.jsonl", *other)["created"] == 1
+    assert run("import", "models.jsonl", *other)[0] != 0
+    assert as_json(run, "import", "models.jsonl", "--on-conflict", "skip", *other)["skipped"] == 1
+    path = Path(as_json(run, "materialize", "own@best", *other)["path"])
+    assert (path / "config.json").read_text() == (trained / "config.json").read_text()

@@ -124,8 +124,9 @@ class ModelMethods(Bound):
         Args:
             source: The path of an export, or a file open for reading bytes.
             on_conflict: What becomes of a model whose name or id is here: ``"raise"``; ``"skip"`` leaves what is here;
-                ``"update"``, for the same id, gives it the fields, and adds versions, tags, aliases and configurations
-                that it lacks. That is part of its own history. What is deleted in the export is skipped then.
+                ``"update"``, for the same id, gives it the fields, and adds versions, aliases, configurations and tags
+                of the model that it lacks. That is part of its own history. What is deleted in the export is skipped
+                then.
             storage: The store where the files are, or will be: each is looked at there after its row is written, so
                 that no clean-up can take it. Default: nobody looks.
 
