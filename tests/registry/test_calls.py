@@ -7,7 +7,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
+import numpy
 import pytest
+from safetensors.numpy import save_file
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.ext.asyncio import create_async_engine as create_stock_async_engine
@@ -279,3 +281,25 @@ async def test_the_store_is_verified_pruned_and_counted(registry: AsyncRegistry,
     assert len(plan.blobs) == 2
     done = await registry.prune(plan)
     assert done.removed.blobs + done.pending.blobs == 2
+
+
+def _weights(path: Path, **shapes: tuple[int, ...]) -> None:
+    save_file({name: numpy.zeros(shape, dtype=numpy.float32) for name, shape in shapes.items()}, path)
+
+
+async def test_a_diff_says_which_tensors_are_different_in_whatever_file(registry: AsyncRegistry, trained: Path) -> None:
+    _weights(trained / "model.safetensors", same=(2, 2), larger=(2, 4), gone=(1,))
+    await registry.register(trained, name="tiny")
+    _weights(trained / "model-1.safetensors", same=(2, 2), larger=(4, 4))
+    _weights(trained / "model-2.safetensors", new=(3,))
+    (trained / "model.safetensors").unlink()
+    second = await registry.register(trained, name="tiny", force=True)
+    diff = await registry.diff("tiny:1", second)
+    assert [str(change) for change in diff.tensors] == [
+        "gone: F32 1, removed",
+        "larger: F32 2 x 4 → F32 4 x 4",
+        "new: F32 3, new",
+    ]
+    registry.storage.path(next(file.sha256 for file in second.files if file.path == "model-2.safetensors")).unlink()
+    diff = await registry.diff("tiny:1", "tiny:2")
+    assert (diff.tensors, "not compared" in diff.config_problems["model-2.safetensors"]) == ((), True)

@@ -1,4 +1,4 @@
-"""Comparing two versions: by what the registry knows of them, and by the configurations that a store has."""
+"""Comparing two versions: by what the registry knows of them, and by the configurations and tensors in a store."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,6 +7,10 @@ from typing import Final
 from pydantic import JsonValue
 from pydantic_core import from_json
 
+from kamiwaza_sdk._display import shown_shape
+from kamiwaza_sdk.formats.exceptions import FormatException
+from kamiwaza_sdk.formats.inspection import inspect_file
+from kamiwaza_sdk.formats.schemas import GGUFSchema, SafetensorsSchema
 from kamiwaza_sdk.services.model.schemas.diff import ChangeKind, ChangeSchema, FileChangeSchema, VersionDiffSchema
 from kamiwaza_sdk.services.model.schemas.version import ModelFileSchema, ModelVersionSchema
 from kamiwaza_sdk.services.storage.exceptions import StorageException
@@ -17,6 +21,9 @@ _CONFIG: Final = "config.json"
 #: The largest configuration that is looked into, in bytes, and how many are.
 _LARGEST_CONFIG: Final = 4 * 1024**2
 _MOST_CONFIGS: Final = 20
+#: How the names of files end whose tensors are compared, and how many files are.
+_WEIGHTS: Final = (".safetensors", ".gguf")
+_MOST_WEIGHTS: Final = 200
 #: How deep keys of objects within objects are told apart.
 _MAX_DEPTH: Final = 8
 #: Facts that have a field of their own.
@@ -34,13 +41,15 @@ def compare_versions(
     old, new = ({file.path: file for file in version.files} for version in (before, after))
     files = _changed_files(old, new)
     configs, problems = _compare_configs(files, storage)
+    tensors, unread = _compare_tensors(files, storage)
     return VersionDiffSchema(
         before=_name(before),
         after=_name(after),
         files=files,
         same_files=len(old.keys() | new.keys()) - len(files),
         config=configs,
-        config_problems=problems,
+        config_problems=problems | unread,
+        tensors=tensors,
         parameters=_change("parameters", before.parameters, after.parameters),
         license=_change("license", *licenses),
         facts=_changes(_facts(before), _facts(after)),
@@ -132,6 +141,34 @@ def _compare_configs(
         else:
             changes[file.path] = _changes(before, after)
     return changes, problems
+
+
+def _compare_tensors(
+    files: tuple[FileChangeSchema, ...], storage: StorageService
+) -> tuple[tuple[ChangeSchema, ...], dict[str, str]]:
+    """Return the changes of the tensors of all files together, and why those of one are not known."""
+    problems: dict[str, str] = {}
+    before: dict[str, JsonValue] = {}
+    after: dict[str, JsonValue] = {}
+    weights = [file for file in files if file.path.endswith(_WEIGHTS)]
+    for file in weights[:_MOST_WEIGHTS]:
+        try:
+            before |= _tensors(storage, file.sha256_before)
+            after |= _tensors(storage, file.sha256_after)
+        except (OSError, StorageException, FormatException) as error:
+            problems[file.path] = f"not compared: {error}"
+    if problems or len(weights) > _MOST_WEIGHTS:  # what is in the other file may be what seems to be new
+        return (), problems
+    return _changes(before, after), problems
+
+
+def _tensors(storage: StorageService, sha256: str | None) -> dict[str, JsonValue]:
+    """Return the type and shape of each tensor in a blob, by name."""
+    if sha256 is None:
+        return {}
+    found = inspect_file(storage.get(sha256).path)
+    tensors = found.tensors if isinstance(found, SafetensorsSchema | GGUFSchema) else {}
+    return {name: f"{one.dtype} {shown_shape(one.shape)}" for name, one in tensors.items()}
 
 
 def _read(storage: StorageService, sha256: str | None) -> dict[str, JsonValue]:

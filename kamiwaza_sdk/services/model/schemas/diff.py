@@ -91,7 +91,9 @@ class VersionDiffSchema(Displayed, BaseModel):
         files: Files that only one has, or that have other bytes, sorted by path.
         same_files: How many files are the same in both.
         config: Keys of JSON configurations (``config.json`` and others whose names end so) that both have, by path.
-        config_problems: Why a configuration that is different could not be compared, by path.
+        config_problems: Why a configuration or the tensors of a file could not be compared, by path.
+        tensors: Tensors of safetensors and GGUF files that only one has, or that have another type or shape, as
+            ``F32 4 x 8``. Empty where one of these files is not kept.
         parameters: How many parameters they have, where that is different.
         license: The licence of their models, where that is different.
         facts: What is different of format, architecture, quantization, context length and the other details.
@@ -112,6 +114,7 @@ class VersionDiffSchema(Displayed, BaseModel):
     same_files: int = 0
     config: dict[str, tuple[ChangeSchema, ...]] = {}
     config_problems: dict[str, str] = {}
+    tensors: tuple[ChangeSchema, ...] = ()
     parameters: ChangeSchema | None = None
     license: ChangeSchema | None = None
     facts: tuple[ChangeSchema, ...] = ()
@@ -130,6 +133,7 @@ class VersionDiffSchema(Displayed, BaseModel):
             "same_files": self.same_files,
             "config": sum(map(len, self.config.values())) or None,
             "facts": len(self.facts) or None,
+            "tensors": len(self.tensors) or None,
             "tags": len(self.tags) or None,
             "attributes": len(self.attributes) or None,
         }
@@ -140,7 +144,13 @@ class VersionDiffSchema(Displayed, BaseModel):
         files = [(one.path, one.kind, one.sizes) for one in self.files]
         yield Table(("file", "", "size"), first_rows(files, len(files)))
         facts = (*filter(None, (self.license, self.parameters)), *self.facts)
-        for title, changes in {**self.config, "fact": facts, "tag": self.tags, "attribute": self.attributes}.items():
+        for title, changes in {
+            **self.config,
+            "fact": facts,
+            "tensor": self.tensors,
+            "tag": self.tags,
+            "attribute": self.attributes,
+        }.items():
             rows = [(one.key, one.kind, *one.values) for one in changes]
             yield Table((title, "", "before", "after"), first_rows(rows, len(rows)))
         yield Table(("file", "is not compared"), first_rows(self.config_problems.items(), len(self.config_problems)))
@@ -154,6 +164,7 @@ class VersionDiffSchema(Displayed, BaseModel):
             **{path: changes for path, changes in self.config.items() if changes},
             **{path: (problem,) for path, problem in self.config_problems.items()},
             "facts": (*filter(None, (self.license, self.parameters)), *self.facts),
+            "tensors": self.tensors,
             "tags": self.tags,
             "attributes": self.attributes,
         }
