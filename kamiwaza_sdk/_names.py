@@ -325,7 +325,7 @@ _RENAMED: Final = {
     "InvalidReferenceException": "InvalidInputException from kamiwaza_sdk",
     "InvalidUrlException": "InvalidInputException from kamiwaza_sdk",
     "ModelInUseException": "InUseException from kamiwaza_sdk",
-    "ObjectionSchema": "ViolationSchema from kamiwaza_sdk",
+    "ObjectionSchema": "ViolationSchema from kamiwaza_sdk.types",
     "OutsideStoreException": "PathTraversalException from kamiwaza_sdk",
     "PrivateAddressException": "HostNotAllowedException from kamiwaza_sdk",
     "RepositoryGatedException": "RepositoryAccessException from kamiwaza_sdk",

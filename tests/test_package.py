@@ -52,6 +52,7 @@ def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
         ("ModelSource", "import ModelSource from kamiwaza_sdk.sources"),
         ("ModelSort", "import ModelSort from kamiwaza_sdk.types"),
         ("FileLike", "import FileEntry from kamiwaza_sdk.types"),
+        ("ObjectionSchema", "import ViolationSchema from kamiwaza_sdk.types"),
         ("OutsideStoreException", "import PathTraversalException from kamiwaza_sdk$"),
         ("RepositoryGatedException", "import RepositoryAccessException from kamiwaza_sdk$"),
         ("SourceTooLargeException", "import ModelTooLargeException from kamiwaza_sdk$"),
