@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import to_json
 from sqlalchemy import Engine
 
@@ -41,10 +41,17 @@ def show_result(given: argparse.Namespace, value: Any, text: str) -> int:  # Any
     """Print a result, as JSON where that is asked for."""
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
-    shown = to_json(value, indent=2).decode() if given.json else text
+    shown = to_json(_plain(value), indent=2).decode() if given.json else text
     if shown:
         print(shown, flush=True)
     return DONE
+
+
+def _plain(value: Any) -> Any:  # Any: as above
+    """Return what JSON is made of: Pydantic before 2.11 makes none of a model that was not completed yet."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _show_all(given: argparse.Namespace, items: Sequence[Listed]) -> int:

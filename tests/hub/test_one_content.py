@@ -22,6 +22,7 @@ MIB = 1024**2
 MOST_MEMORY = 200 * MIB
 #: Seconds.
 LONGEST_WAIT = 0.05
+_ATTEMPTS = 3
 WEIGHTS = safetensors_model(norm=("F32", [64]))
 
 
@@ -133,9 +134,16 @@ def test_ten_thousand_names_of_one_content_are_planned_fetched_and_registered_wi
 
 
 def _waited(hub: HuggingFaceServer, path: Path) -> float:
-    """Return how long the event loop of a process had to wait while it planned ``org/x``."""
+    """Return how long the event loop of a process had to wait while it planned ``org/x``.
+
+    Of three processes the least: what blocks the loop does so in each, and what else the machine does, in some.
+    """
     hub.add_repository("org/small", {"a.safetensors": WEIGHTS})
-    return float(spent_by("tests.hub.waiting", "hf://org/small", "hf://org/x", hub.endpoint, str(path)).outcome)
+    asked = "tests.hub.waiting", "hf://org/small", "hf://org/x", hub.endpoint
+    waits: list[float] = []
+    while len(waits) < _ATTEMPTS and (not waits or waits[-1] >= LONGEST_WAIT):
+        waits.append(float(spent_by(*asked, f"{path}-{len(waits)}").outcome))
+    return min(waits)
 
 
 @pytest.mark.parametrize(

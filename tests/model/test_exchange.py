@@ -38,6 +38,7 @@ from kamiwaza_sdk import (
 from kamiwaza_sdk.orm import DBBase
 from kamiwaza_sdk.types import ExportFileException, ExportSchema, ExportTooNewException, ImportException, ImportSchema
 from tests.backends import Backend, clear_tables, postgresql_engine, sqlite_engine
+from tests.effort import effort
 from tests.model.helpers import Dump
 from tests.model.world import World, files, populate
 
@@ -540,6 +541,10 @@ async def test_paths_files_and_compressed_files_are_taken_and_others_refused(bac
         assert sorted(path.name for path in tmp_path.glob("*models*")) == ["models.jsonl", "models.jsonl.gz"]
 
 
+#: How many models are exported beside a large one: to trace the memory of each takes long.
+COUNT = effort(600, 3000)
+
+
 @pytest.mark.parametrize("backend", ["sync-sqlite", "async-postgresql"], indirect=True)
 async def test_ten_thousand_files_in_a_version_and_many_models_need_bounded_memory(
     backend: Backend, tmp_path: Path
@@ -549,7 +554,7 @@ async def test_ten_thousand_files_in_a_version_and_many_models_need_bounded_memo
         for number in range(10_000)
     )
     async with backend.begin() as models:
-        await models.create_models(CreateModel(name=f"m{n:05}", description="x" * 2000) for n in range(3000))
+        await models.create_models(CreateModel(name=f"m{n:05}", description="x" * 2000) for n in range(COUNT))
         model = await models.get_model_by_name("m00001")
         version = await models.create_version(model.id, CreateVersion(files=many))
     async with backend.begin() as models:
@@ -557,7 +562,7 @@ async def test_ten_thousand_files_in_a_version_and_many_models_need_bounded_memo
         written = await models.export_models(to=tmp_path / "models.jsonl")
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    assert (written.models, written.files) == (3000, 10_000)
+    assert (written.models, written.files) == (COUNT, 10_000)
     assert peak < 2**24
     await empty(backend)
     async with backend.begin() as models:
