@@ -36,7 +36,8 @@ async def test_what_a_batch_had_updated_before_it_was_refused_can_be_looked_at(b
         models = AsyncModelService(db)
         model = await models.create_model(CreateModel(name="m", tags={"lang": "en", "tier": "1"}))
         await models.delete_model((await models.create_model(CreateModel(name="gone"))).id)
-        row = (await db.scalars(select(DBModel).options(selectinload(DBModel.tags)))).all()[0]
+        rows = (await db.scalars(select(DBModel).options(selectinload(DBModel.tags)))).all()
+        row = next(row for row in rows if row.name == "m")
         tag = await db.get_one(DBModelTag, (model.id, "lang"))
         update = CreateModel(name="m", task="new", tags={"lang": "ja", "more": "v"})
         with pytest.raises(BulkException) as refused:
