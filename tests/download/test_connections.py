@@ -196,8 +196,8 @@ async def test_one_connection_goes_on_where_parts_are_not_to_be_had_any_more(
 ) -> None:
     url = faulty_server.add("/m", body=BODY, always=SLOW, faults=[*repeat(None, 4), lie])
     check(await downloads.download(url, target), target)
-    *_, last = faulty_server.requests
-    assert (last.status, asked(last)) == (206, None)
+    rest = [request for request in faulty_server.requests if request.headers.get("range", "").endswith("-")]
+    assert [request.status for request in rest] == [206]
 
 
 async def test_content_that_changes_meanwhile_is_taken_whole(
