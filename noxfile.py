@@ -50,8 +50,7 @@ def run_in_parallel(session: nox.Session, *arguments: str) -> None:
     """
     cache = Path(session.create_tmp()) / "cache"
     shutil.rmtree(cache, ignore_errors=True)
-    remembering = ["-p", "cacheprovider", "-o", f"cache_dir={cache}"]
-    session.run("pytest", *PARALLEL, *remembering, *arguments, success_codes=[0, 1])
+    session.run("pytest", *PARALLEL, "-o", f"cache_dir={cache}", *arguments, success_codes=[0, 1])
     last = cache / "v/cache/lastfailed"
     failed = json.loads(last.read_text()) if last.exists() else {}
     if len(failed) > 3:

@@ -326,8 +326,12 @@ async def test_no_connection_is_added_that_another_file_could_use(
     slow = (Delay(0.5), SLOW)  # both have been asked for before either is received
     urls = [faulty_server.add(f"/{name}", body=BODY, always=slow) for name in "ab"]
     async with DownloadService(config.model_copy(update={"max_concurrency": 2})) as downloads:
-        await asyncio.gather(*(reach(downloads, url, target.with_name(url[-1]), 24 * MIB) for url in urls))
-    assert len(faulty_server.requests) == 2
+        one, another = (downloads.start(url, target.with_name(url[-1])) for url in urls)
+        async for progress in one:
+            if progress.received >= 24 * MIB:
+                break
+        assert len(faulty_server.requests) == 2
+        await asyncio.gather(one.cancel(), another.cancel())
 
 
 async def test_a_connection_that_was_added_makes_way_for_another_file(
