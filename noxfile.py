@@ -23,6 +23,8 @@ os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], *map(str, sorted(_PYEN
 PROJECT = tomllib.loads(Path("pyproject.toml").read_text())
 #: One worker more than CI has cores: much of the suite waits, for a disk, a server or a lock.
 PARALLEL = ["-n", "3"]
+#: So many tests may fail beside others, and pass alone, before that is a fault.
+TRIED_AGAIN = 3
 #: Processes that are killed, servers that are slow, bytes that are random: their time is the tests' own.
 SLOW = [
     "tests/download/torture",
@@ -45,15 +47,14 @@ def groups(*names: str) -> list[str]:
 def run_in_parallel(session: nox.Session, *arguments: str) -> None:
     """Run pytest in processes beside each other, then what failed there once more, alone, as CPython's own tests do.
 
-    A test that waits for another process, or for time, can fail for want of a processor. It is printed either way, and
-    more than three that fail are no such thing.
+    A test that waits for another process, or for time, can fail for want of a processor. It is printed either way.
     """
     cache = Path(session.create_tmp()) / "cache"
     shutil.rmtree(cache, ignore_errors=True)
     session.run("pytest", *PARALLEL, "-o", f"cache_dir={cache}", *arguments, success_codes=[0, 1])
     last = cache / "v/cache/lastfailed"
     failed = json.loads(last.read_text()) if last.exists() else {}
-    if len(failed) > 3:
+    if len(failed) > TRIED_AGAIN:
         session.error(f"{len(failed)} tests failed")
     if failed:
         session.log("Once more, alone: %s", ", ".join(failed))
