@@ -14,6 +14,8 @@ _BASE: Final = 1024
 _MOST_ROWS: Final = 20
 _LONGEST_CELL: Final = 300
 _LONGEST_VALUE: Final = 40
+#: A cell of so few characters stays on one line in a notebook: a time, a size, a digest.
+_SHORT_CELL: Final = 20
 _DIGITS_OF_DIGEST: Final = 12
 _TABLE: Final = "border-collapse: collapse; margin: 0 0 0.8em 0; font-size: 90%"
 _HEAD: Final = "border-bottom: 1px solid currentColor; padding: 0.1em 0.6em; font-weight: 600; text-align: "
@@ -59,6 +61,11 @@ def shown_size(size: int | None) -> str:
             return f"{size} B" if unit == "B" else f"{number:.1f} {unit}"
         number /= _BASE
     return f"{number:.1f} TiB"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things, with the noun in the form that goes with it."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def shown_time(moment: datetime | None) -> str:
@@ -158,6 +165,14 @@ def listed(items: Sequence[Listed], *, heading: str = "", most: int = _MOST_ROWS
     return columns._replace(rows=rows, heading=heading)
 
 
+def without_empty(table: Table) -> Table:
+    """Return a table without those columns in which no row says anything."""
+    kept = [column for column in range(len(table.head)) if any(_text(row[column]) for row in table.rows)]
+    rows = [[row[column] for column in kept] for row in table.rows]
+    numbers = frozenset(place for place, column in enumerate(kept) if column in table.numbers)
+    return table._replace(head=[table.head[column] for column in kept], rows=rows, numbers=numbers)
+
+
 def as_text(tables: Iterable[Table]) -> str:
     """Return tables as lines of text. Names of strangers are shown without what steers a terminal."""
     return "\n\n".join("\n".join(_lines(table)) for table in tables if table.rows or table.heading)
@@ -181,8 +196,13 @@ def _text(cell: str | Cell) -> str:
 
 
 def _plain(text: str) -> str:
-    shown = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    shown = "".join(character if character.isprintable() else _instead(character) for character in text)
     return shown if len(shown) <= _LONGEST_CELL else f"{shown[: _LONGEST_CELL - 1]}…"
+
+
+def _instead(character: str) -> str:
+    """Return what stands for a character that ends a line, or steers a terminal."""
+    return " " if character.isspace() else "\N{REPLACEMENT CHARACTER}"
 
 
 def as_html(tables: Iterable[Table]) -> str:
@@ -206,7 +226,8 @@ def _row(cells: Sequence[str | Cell], table: Table, tag: str) -> str:
     for column, cell in enumerate(cells):
         title = f' title="{escape(_plain(cell.title))}"' if isinstance(cell, Cell) else ""
         side = "right" if column in table.numbers else "left"
-        parts.append(f'<{tag} style="{style}{side}"{title}>{escape(_text(cell))}</{tag}>')
+        wrap = "white-space: nowrap" if len(_text(cell)) <= _SHORT_CELL else "overflow-wrap: anywhere"
+        parts.append(f'<{tag} style="{style}{side}; {wrap}"{title}>{escape(_text(cell))}</{tag}>')
     return f"<tr>{''.join(parts)}</tr>"
 
 

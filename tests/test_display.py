@@ -151,11 +151,11 @@ def test_a_page_says_how_many_there_are_and_whether_there_are_more(mock_db: Sess
     models.create_models([CreateModel(name=f"model-{number}") for number in range(30)])
     page = models.search_models(limit=25, with_total=True)
     assert repr(page) == "Page[ModelSchema](25, total=30, more=True)"
-    assert "Page of 25, 30 in all, more follow" in page._repr_html_()
+    assert "25 shown of 30, more follow" in page._repr_html_()
     assert page._repr_html_().count("<tr") == 26  # a page is as long as was asked for: nothing of it is left out
     empty = models.search_models(text="nothing-of-this-name")
     assert repr(empty) == "Page[ModelSchema](0, more=False)"
-    assert "Page of 0<" in empty._repr_html_()
+    assert "0 shown<" in empty._repr_html_()
 
 
 def test_a_failing_comparison_of_two_schemas_names_the_fields_that_differ(pytester: pytest.Pytester) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import TypeAdapter, ValidationError
 
 from kamiwaza_sdk._dependencies import require
-from kamiwaza_sdk._display import Cell, Table, facts, first_rows, new_figure, shown_size
+from kamiwaza_sdk._display import Cell, Table, counted, facts, first_rows, new_figure, shown_size
 from kamiwaza_sdk._validation import Size
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.formats.memory import estimate_memory
@@ -83,7 +83,7 @@ def _facts(plan: "PlanSchema") -> dict[str, str | None]:
         "stored": f"{details.stored_elements:,} elements" if details.stored_elements else None,
         "quantization": details.quantization,
         "context": f"{plan.context_length:,} tokens" if plan.context_length else None,
-        "size": f"{shown_size(plan.size)} in {len(plan.files)} files",
+        "size": f"{shown_size(plan.size)} in {counted(len(plan.files), 'file')}",
         "to fetch": f"{shown_size(plan.bytes_to_fetch)} ({shown_size(plan.bytes_kept)} are here)",
         "memory": _memory(plan.memory),
         "choice": plan.choice,

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, JsonValue
 from pydantic_core import to_json
 
-from kamiwaza_sdk._display import Displayed, Table, first_rows
+from kamiwaza_sdk._display import Displayed, Table, counted, first_rows
 
 #: What became of something between two versions.
 ChangeKind = Literal["added", "removed", "changed"]
@@ -139,7 +139,7 @@ class VersionDiffSchema(Displayed, BaseModel):
         }
 
     def _tables(self) -> Iterable[Table]:
-        same = f"{self.same_files} files are the same"
+        same = self._same()
         yield Table((), (), f"{self._subject()}: {f'no difference; {same}' if self.identical else same}")
         files = [(one.path, one.kind, one.sizes) for one in self.files]
         yield Table(("file", "", "size"), first_rows(files, len(files)))
@@ -155,8 +155,11 @@ class VersionDiffSchema(Displayed, BaseModel):
             yield Table((title, "", "before", "after"), first_rows(rows, len(rows)))
         yield Table(("file", "is not compared"), first_rows(self.config_problems.items(), len(self.config_problems)))
 
+    def _same(self) -> str:
+        return f"{counted(self.same_files, 'file')} {'is' if self.same_files == 1 else 'are'} the same"
+
     def __str__(self) -> str:
-        same = f"{self.same_files} files are the same"
+        same = self._same()
         if self.identical:
             return f"{self.before} → {self.after}\nno difference; {same}"
         sections = {

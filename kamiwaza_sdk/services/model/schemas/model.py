@@ -228,7 +228,7 @@ class Page(Displayed, BaseModel, Generic[_Item]):
         return {"": len(self.items), "total": self.total, "more": more, "truncated": self.truncated or None}
 
     def _tables(self) -> Iterable[Table]:
-        total = "" if self.total is None else f", {self.total:,} in all"
-        heading = f"Page of {len(self.items):,}{total}{', more follow' if self.next_cursor is not None else ''}"
+        total = "" if self.total is None else f" of {self.total:,}"
+        heading = f"{len(self.items):,} shown{total}{', more follow' if self.next_cursor is not None else ''}"
         shown = [item for item in self.items if isinstance(item, Listed)]
         return (listed(shown, heading=heading, most=len(shown)),)

@@ -12,6 +12,7 @@ from kamiwaza_sdk._display import (
     Cell,
     Listed,
     Table,
+    counted,
     cut_digest,
     facts,
     joined,
@@ -19,6 +20,7 @@ from kamiwaza_sdk._display import (
     short_digest,
     shown_size,
     shown_time,
+    without_empty,
 )
 from kamiwaza_sdk._validation import (
     MAX_FILES,
@@ -229,11 +231,11 @@ class ModelVersionSchema(VersionSummarySchema):
         return super()._summary() | {"files": len(self.files)}
 
     def _whole_size(self) -> str:
-        return f"{super()._whole_size()} in {len(self.files)} files"
+        return f"{super()._whole_size()} in {counted(len(self.files), 'file')}"
 
     def _tables(self) -> Iterable[Table]:
         yield from super()._tables()
-        yield listed(self.files)
+        yield without_empty(listed(self.files))
 
 
 class CreateFile(InputSchema):
