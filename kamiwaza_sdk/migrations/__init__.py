@@ -13,7 +13,7 @@ and tells ``--autogenerate`` in its ``env.py`` to leave our tables alone::
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Column, Connection, MetaData, String, Table, delete, func, insert, inspect, select
 
@@ -134,13 +134,13 @@ def downgrade(connection: Connection, *, to: str | None, lose_data: bool = False
         _record(connection, to)
 
 
-def include_name(name: str | None, type_: str, parent_names: Mapping[str, str | None]) -> bool:
+def include_name(name: str | None, type_: str, parent_names: Mapping[Any, str | None]) -> bool:
     """Tell Alembic's autogenerate to leave our tables alone: the ``include_name`` of a host's ``env.py``.
 
     Args:
         name: The name of what was found in the database.
         type_: What it is: "schema", "table", "column" and so on.
-        parent_names: The names of what it is part of; not needed here.
+        parent_names: The names of what it is part of, by kinds that Alembic's types list; not needed here.
 
     Returns:
         `False` for a table of ours, `True` for everything else.
