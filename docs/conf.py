@@ -48,6 +48,7 @@ nitpick_ignore = {
 }
 
 html_theme = "furo"
+html_favicon = "favicon.svg"
 html_title = f"kamiwaza_sdk {release}"
 html_show_copyright = False
 html_show_sphinx = False

@@ -9,11 +9,11 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from shutil import copyfile
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from playwright.sync_api import Browser
+from PIL import Image
+from playwright.sync_api import Browser, ViewportSize
 
 from tests.site.browsing import WIDTHS, browser, served
 
@@ -52,21 +52,24 @@ registry.diff(first, second)""",
     "f'{second}'",
 )
 
-#: What the first page shows: its picture is kept, as ``docs/notebook.png``.
+#: What the first page shows: its pictures are kept, as ``docs/notebook.png`` and ``docs/notebook-dark.png``.
 FIRST_CELLS: Final = (
     """\
 from pathlib import Path
 from kamiwaza_sdk import Registry
 
 Path("run-7").mkdir()
-Path("run-7/config.json").write_text('{"architectures": ["BertModel"], "model_type": "bert"}')
+Path("run-7/config.json").write_text('{"model_type": "bert"}')
 registry = Registry()
 registry.register("run-7", name="classifier", alias="production")""",
     """\
-Path("run-7/config.json").write_text('{"architectures": ["BertForMaskedLM"], "hidden_size": 128}')
+Path("run-7/config.json").write_text('{"model_type": "llama"}')
 registry.register("run-7", name="classifier")
 registry.diff("classifier@production", "classifier")""",
 )
+
+#: So narrow that it can be read on a phone.
+WIDTH_OF_FIRST: Final = 640
 
 #: What is typed in a terminal, after one another.
 COMMANDS: Final = (
@@ -88,7 +91,9 @@ def main() -> None:
         os.environ["MODEL_SERVICE_DATABASE_URL"] = f"sqlite:///{work}/terminal.db"
         _take_notebook(started, Path(work), CELLS, "notebook")
         _take_notebook(started, Path(work), FIRST_CELLS, "first")
-        copyfile(PICTURES / "first-light.png", "docs/notebook.png")
+        for theme, kept in (("light", "notebook"), ("dark", "notebook-dark")):
+            with Image.open(PICTURES / f"first-{theme}.png") as picture:
+                picture.quantize(64).save(f"docs/{kept}.png", optimize=True)
         _take_terminal(started, Path(work))
         with served(SITE) as url:
             for page in PAGES:
@@ -104,7 +109,12 @@ def _take_notebook(started: Browser, work: Path, sources: Sequence[str], name: s
     _convert(notebook, "--to", "notebook", "--execute", "--inplace")
     for theme in ("light", "dark"):
         _convert(notebook, "--to", "html", "--template", "lab", "--theme", theme, "--output", theme)
-        _take(started, (work / f"{theme}.html").as_uri(), f"{name}-{theme}", width=900)
+        _take(
+            started,
+            (work / f"{theme}.html").as_uri(),
+            f"{name}-{theme}",
+            width=WIDTH_OF_FIRST if name == "first" else 900,
+        )
 
 
 def _convert(notebook: Path, *options: str) -> None:
@@ -124,7 +134,9 @@ def _take_terminal(started: Browser, work: Path) -> None:
 
 
 def _take(started: Browser, url: str, name: str, *, width: int) -> None:
-    page = started.new_page(viewport={"width": width, "height": 400 if name.startswith("first") else 900})
+    is_first = name.startswith("first")  # it is kept, and sharp on any screen
+    viewport: ViewportSize = {"width": width, "height": 400 if is_first else 900}
+    page = started.new_page(viewport=viewport, device_scale_factor=2 if is_first else 1)
     page.goto(url)
     page.screenshot(path=PICTURES / f"{name}.png", full_page=name.startswith(("notebook", "first", "terminal")))
     page.close()

@@ -11,7 +11,8 @@ from playwright.sync_api import Browser, Page
 
 from tests.site.browsing import WIDTHS, browser, served
 
-SITE: Final = Path(os.environ.get("KAMIWAZA_TEST_SITE", "docs/_build/html"))
+#: Absolute: each test works in a directory of its own.
+SITE: Final = Path(os.environ.get("KAMIWAZA_TEST_SITE", "docs/_build/html")).resolve()
 PAGES: Final = sorted(str(path.relative_to(SITE)) for path in SITE.rglob("*.html"))
 #: What is wider than the window, and neither scrolls nor is inside of what scrolls.
 OVERFLOWING: Final = """() => {
