@@ -5,8 +5,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Body, status
 from pydantic import BaseModel, ConfigDict
+from sqlalchemy import select
 
-from examples.fastapi_app.dependencies import Service
+from examples.fastapi_app.dependencies import Database, Service
+from examples.fastapi_app.models import DBDeployment
 from kamiwaza_sdk import (
     BulkResult,
     CreateModel,
@@ -20,7 +22,7 @@ from kamiwaza_sdk import (
 )
 from kamiwaza_sdk.types import ModelSort, OnConflict, VersionSummarySchema
 
-__all__ = ["PullModel", "SearchModels", "router"]
+__all__ = ["CreateDeployment", "DeploymentSchema", "PullModel", "SearchModels", "router"]
 
 router = APIRouter()
 
@@ -48,6 +50,24 @@ class PullModel(BaseModel):
     sha256: str | None = None
     name: str | None = None
     version: str | None = None
+
+
+class CreateDeployment(BaseModel):
+    """What a host is to serve."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reference: str
+
+
+class DeploymentSchema(BaseModel):
+    """What a host serves: the version that the reference led to when it was deployed."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    host: str
+    reference: str
+    version_id: UUID
 
 
 @router.get("/models")
@@ -166,3 +186,18 @@ async def list_events(
 ) -> Page[ModelEventSchema]:
     """Return a page of what happened to a model, deleted or not, or to all of them."""
     return await service.list_events(model_id, descending=descending, cursor=cursor, limit=limit)
+
+
+@router.put("/deployments/{host}")
+async def deploy(host: str, deployment: CreateDeployment, service: Service, db: Database) -> DeploymentSchema:
+    """Let a host serve what a reference leads to. The registry and the application's row are in one transaction."""
+    version = await service.resolve(deployment.reference)
+    row = await db.merge(DBDeployment(host=host, reference=deployment.reference, version_id=version.id))
+    return DeploymentSchema.model_validate(row)
+
+
+@router.get("/deployments")
+async def list_deployments(db: Database) -> list[DeploymentSchema]:
+    """Return what each host serves, by host."""
+    rows = await db.scalars(select(DBDeployment).order_by(DBDeployment.host))
+    return [DeploymentSchema.model_validate(row) for row in rows]

@@ -15,8 +15,8 @@ from kamiwaza_sdk import (
     HubService,
     ServiceConfig,
     ServiceException,
+    check_database,
     create_async_engine,
-    setup_database,
 )
 
 __all__ = ["State", "create_app"]
@@ -32,12 +32,12 @@ class State(TypedDict):
 
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
-    """Set the database up before the first request; let go of connections after the last."""
+    """Refuse to start on a database that the migrations have not reached; close connections after the last request."""
     config = ServiceConfig()
     engine = create_async_engine(config=config)
     try:
-        async with engine.begin() as connection:
-            await connection.run_sync(setup_database)
+        async with engine.connect() as connection:
+            await connection.run_sync(check_database)
         async with DownloadService() as downloads:
             yield {"config": config, "engine": engine, "hub": HubService(downloads=downloads)}
     finally:

@@ -6,18 +6,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import copyfile
 from typing import Any, Final
 from uuid import UUID, uuid4
 
 import pytest
 import uvicorn
 from aiohttp import ClientSession, ClientTimeout
+from alembic.config import main
 from fastapi import FastAPI, Request
 from sqlalchemy import event
 
 from examples.fastapi_app.dependencies import Database, Service
 from examples.fastapi_app.errors import answer_service_exception
-from examples.fastapi_app.main import create_app
+from examples.fastapi_app.main import create_app, lifespan
 from kamiwaza_sdk import (
     AliasNotFoundException,
     BulkException,
@@ -27,6 +29,7 @@ from kamiwaza_sdk import (
     DatabaseBusyException,
     DatabaseConnectionException,
     DatabaseNotReadyException,
+    DataLossException,
     DownloadDiskException,
     DownloadTimeoutException,
     InUseException,
@@ -110,6 +113,31 @@ def small_limit(isolated: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODEL_SERVICE_MAX_MODEL_SIZE", "1000")
 
 
+ROOT: Final = Path(__file__).parents[2]
+
+
+def alembic(*arguments: str) -> None:
+    """Run ``alembic`` as the example's docstring has it, in the environment of the test."""
+    main(["-c", str(ROOT / "examples/fastapi_app/alembic.ini"), *arguments])
+
+
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file that the example's migrations have made, to be copied."""
+    file = tmp_path_factory.mktemp("migrated") / "registry.db"
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("MODEL_SERVICE_DATABASE_URL", f"sqlite:///{file}")
+        alembic("upgrade", "head")
+    return file
+
+
+@pytest.fixture(autouse=True)
+def database(migrated: Path, tmp_path: Path, small_limit: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give each test a database of its own."""
+    copyfile(migrated, tmp_path / "registry.db")
+    monkeypatch.setenv("MODEL_SERVICE_DATABASE_URL", f"sqlite:///{tmp_path}/registry.db")
+
+
 @pytest.fixture
 def app() -> FastAPI:
     """The example's application. A test may give it routes of its own before it asks for the client."""
@@ -120,6 +148,41 @@ def app() -> FastAPI:
 async def client(app: FastAPI) -> AsyncIterator[Client]:
     async with running(app) as url, ClientSession(url, timeout=ClientTimeout(PATIENCE)) as session:
         yield Client(session)
+
+
+async def test_a_deployment_is_committed_with_what_the_registry_says_or_not_at_all(
+    client: Client, server: Server
+) -> None:
+    """A host serves the version that its reference led to; where it leads nowhere, the host serves what it did."""
+    pulled = await client.post("/models/pull", url=server.add("/m.onnx", body=b"weights"), name="tiny")
+    deployed = await client.ask("PUT", "/deployments/gpu-1", {"reference": "tiny:1"})
+    missing = await client.ask("PUT", "/deployments/gpu-1", {"reference": "tiny:2"})
+
+    assert deployed.body == {"host": "gpu-1", "reference": "tiny:1", "version_id": pulled.body["id"]}
+    assert missing.is_problem(404, "VersionNotFoundException")
+    assert (await client.get("/deployments")).body == [deployed.body]
+
+
+async def test_on_postgresql_over_asyncpg_it_starts_once_alembic_has_migrated(
+    empty_postgresql_url: str, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the migrations make is what the models declare. What has rows, is not dropped on the way back."""
+    monkeypatch.setenv("MODEL_SERVICE_DATABASE_URL", empty_postgresql_url.replace("+psycopg", "+asyncpg"))
+    with pytest.raises(DatabaseNotReadyException):
+        async with lifespan(FastAPI()):
+            pass
+    await asyncio.to_thread(alembic, "upgrade", "head")
+    await asyncio.to_thread(alembic, "check")
+
+    async with running(create_app()) as url, ClientSession(url, timeout=ClientTimeout(PATIENCE)) as session:
+        pulled = await Client(session).post("/models/pull", url=server.add("/m.onnx", body=b"weights"), name="tiny")
+        deployments = [
+            await Client(session).ask("PUT", f"/deployments/gpu-{number}", {"reference": "tiny"}) for number in (1, 2)
+        ]
+        assert [answer.body["version_id"] for answer in deployments] == [pulled.body["id"]] * 2
+
+    with pytest.raises(DataLossException):
+        await asyncio.to_thread(alembic, "downgrade", "base")
 
 
 async def test_creates_gets_and_lists(client: Client) -> None:
