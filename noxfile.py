@@ -237,10 +237,15 @@ def licences(session: nox.Session) -> None:
 
 @nox.session
 def quickstart(session: nox.Session) -> None:
-    """Run the first example as a new user would, twice."""
-    session.install("-e.[examples]")
-    home = session.create_tmp()
+    """Run README's first example with no extra installed, then the first program as a new user would, twice."""
+    home = str(Path(session.create_tmp()).resolve())  # a data directory that is not absolute is not used
     env = {"XDG_DATA_HOME": home, "PATH": os.environ["PATH"]}
+    session.install("-e.")
+    first = Path("README.md").read_text().split("```python\n")[1].split("```")[0]
+    with session.chdir(home):
+        shutil.rmtree("run-7", ignore_errors=True)
+        session.run("python", "-c", first, env=env)
+    session.install("-e.[examples]")
     session.run("python", "examples/quickstart.py", env=env)
     session.run("python", "examples/quickstart.py", env=env)
 

@@ -2,12 +2,14 @@
 
 import inspect
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import version
-from typing import get_args, get_type_hints
+from pathlib import Path
+from typing import Final, get_args, get_type_hints
 
 import pytest
 
@@ -15,6 +17,8 @@ import kamiwaza_sdk
 from kamiwaza_sdk import AsyncModelService, ModelService
 from kamiwaza_sdk._names import PUBLIC
 from kamiwaza_sdk.services.model.ids import uuid7
+
+ROOT: Final = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize("home", PUBLIC)
@@ -112,6 +116,21 @@ print(sorted({name.partition(".")[0] for name in sys.modules} & {"aiohttp", "ale
 def _methods(kind: type) -> dict[str, object]:
     members = {name: value for base in reversed(kind.__mro__[:-1]) for name, value in vars(base).items()}
     return {name: value for name, value in members.items() if not name.startswith("_") and callable(value)}
+
+
+def test_the_first_example_runs_with_nothing_but_what_the_package_requires(tmp_path: Path) -> None:
+    """No package of an extra can be imported, as after ``pip install kamiwaza-sdk`` in a new environment."""
+    example = re.search(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert example is not None
+    extras = ["aiosqlite", "asyncpg", "greenlet", "ipywidgets", "matplotlib", "numpy", "obstore", "psycopg", "tqdm"]
+    program = f"import sys\nsys.modules.update(dict.fromkeys({extras}))\n{example[1]}\n" + (
+        "from kamiwaza_sdk.cli.parser import main\n"
+        "assert sorted(file.name for file in path.iterdir()) == ['config.json']\n"
+        "assert main(['show', 'classifier@production']) == 0\n"
+        "assert main(['pull', 'run-7', '--name', 'again']) == 0\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_both_colours_have_the_same_methods() -> None:

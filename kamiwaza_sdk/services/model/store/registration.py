@@ -6,6 +6,7 @@ and one that does so after it waits for this transaction to end, and then reads 
 """
 
 import asyncio
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -63,6 +64,7 @@ def _look(files: Iterable[FileEntry], storage: "StorageService") -> None:
 
 def in_thread(work: Callable[[], _T]) -> _T:
     """Do what blocks: in a thread where this runs for a coroutine, whose event loop must not wait."""
-    if concurrency.in_greenlet():
+    # Where greenlet is not loaded, no coroutine can have called; and SQLAlchemy 2.1 needs it even to answer.
+    if sys.modules.get("greenlet") is not None and concurrency.in_greenlet():
         return concurrency.await_only(asyncio.to_thread(work))
     return work()
