@@ -16,6 +16,8 @@ from sqlalchemy import Engine
 from kamiwaza_sdk import (
     Filter,
     InvalidInputException,
+    PlanSchema,
+    Policy,
     Registry,
     StorageConfig,
     StorageService,
@@ -26,6 +28,7 @@ from kamiwaza_sdk import (
 )
 from kamiwaza_sdk._display import Displayed, Listed, as_text, facts, listed, shown_size, shown_time
 from kamiwaza_sdk.cli.parser import CONFLICT, DONE, FAILED
+from kamiwaza_sdk.registry.operations import delete
 from kamiwaza_sdk.services.model.registry.references import parse_reference
 
 
@@ -94,18 +97,43 @@ def setup(given: argparse.Namespace) -> int:
         return show_result(given, {"database": place}, f"{place} is set up")
 
 
+def _policy(given: argparse.Namespace) -> Policy | None:
+    """Return the policy that a file has as JSON."""
+    if given.policy is None:
+        return None
+    try:
+        return Policy.model_validate_json(Path(given.policy).expanduser().read_bytes())
+    except (OSError, ValidationError) as error:
+        raise InvalidInputException("policy", f"cannot be read from {given.policy}: {error}") from error
+
+
+def _planned(given: argparse.Namespace, registry: Registry, policy: Policy | None) -> PlanSchema:
+    return registry.plan(
+        given.source,
+        fits=given.fits,
+        variant=given.variant,
+        allow=given.allow,
+        ignore=given.ignore,
+        policy=policy,
+        context_length=given.context_length,
+    )
+
+
 def pull(given: argparse.Namespace) -> int:
-    """Fetch and register."""
+    """Fetch and register; what fits, where that is asked for."""
+    policy = _policy(given)
     with opened(given) as registry:
+        chosen = given.fits is not None
         version = registry.pull(
-            given.source,
+            _planned(given, registry, policy) if chosen else given.source,
             name=given.name,
             version=given.version,
             alias=given.alias,
             sha256=given.sha256,
-            variant=given.variant,
-            allow=given.allow,
-            ignore=given.ignore,
+            variant=None if chosen else given.variant,
+            allow=None if chosen else given.allow,
+            ignore=None if chosen else given.ignore,
+            policy=policy,
             force=given.force,
             progress=_shows_progress(),
             timeout=given.timeout,
@@ -122,6 +150,7 @@ def register(given: argparse.Namespace) -> int:
             version=given.version,
             alias=given.alias,
             tags=_tags(given.tag),
+            policy=_policy(given),
             force=given.force,
             progress=_shows_progress(),
         )
@@ -140,6 +169,7 @@ def adopt(given: argparse.Namespace) -> int:
             variant=given.variant,
             allow=given.allow,
             ignore=given.ignore,
+            policy=_policy(given),
             force=given.force,
         )
     return _show_row(given, version)
@@ -148,14 +178,7 @@ def adopt(given: argparse.Namespace) -> int:
 def plan(given: argparse.Namespace) -> int:
     """Tell what pulling would come to."""
     with opened(given) as registry:
-        planned = registry.plan(
-            given.source,
-            fits=given.fits,
-            variant=given.variant,
-            allow=given.allow,
-            ignore=given.ignore,
-            context_length=given.context_length,
-        )
+        planned = _planned(given, registry, _policy(given))
     return _show_one(given, planned)
 
 
@@ -270,9 +293,17 @@ def remove(given: argparse.Namespace) -> int:
             version = registry.get(given.reference)
             text = f"delete {version.model_name}:{version.number} for good; its files stay in the store"
         if not given.yes:
+            _try_to_delete(registry, given.reference)
             return _would(given, text)
         registry.delete(given.reference)
     return show_result(given, {"would": text, "done": True}, f"done: {text}")
+
+
+def _try_to_delete(registry: Registry, reference: str) -> None:
+    """Delete, and take it back: what is in the way, such as an alias, is told before ``--yes`` is given."""
+    with registry.transaction() as models:
+        delete(models, reference)
+        models.db.rollback()
 
 
 def materialize(given: argparse.Namespace) -> int:
@@ -281,6 +312,7 @@ def materialize(given: argparse.Namespace) -> int:
         path = registry.materialize(
             given.reference,
             given.directory,
+            layout=given.layout,
             writable=given.writable,
             force=given.force,
             progress=_shows_progress(),

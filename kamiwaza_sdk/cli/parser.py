@@ -77,6 +77,13 @@ _NAMES: Final = (
     _argument("--version", help="a label for a new version; default: its number"),
     _argument("--alias", help="let this alias lead to it"),
 )
+_FITS: Final = (
+    _argument("--fits", metavar="SIZE", help="choose the largest variant that fits, such as '8 GiB'"),
+    _argument("--context-length", type=int, metavar="TOKENS", help="what memory is estimated for"),
+)
+_POLICY: Final = _argument(
+    "--policy", metavar="FILE", help='what it must be like, as JSON: {"licenses": ["mit"], "worst_pickle": "safe"}'
+)
 _FORCE: Final = _argument("--force", action="store_true", help="register it as ready, whatever is against it")
 _YES: Final = _argument("--yes", action="store_true", help="do it; without, it is only shown")
 _TIMEOUT: Final = _argument("--timeout", type=float, metavar="SECONDS", help="give the transfer up after so long")
@@ -100,8 +107,10 @@ COMMANDS: Final = (
         (
             _SOURCE,
             *_NAMES,
+            *_FITS,
             _VARIANT,
             *_PATTERNS,
+            _POLICY,
             _argument("--sha256", help="the digest that the only file must have"),
             _TIMEOUT,
             _FORCE,
@@ -115,6 +124,7 @@ COMMANDS: Final = (
             _argument("path", help="a file or a directory"),
             *_NAMES,
             _argument("--tag", action="append", default=[], metavar="KEY=VALUE", help="a tag; may be given again"),
+            _POLICY,
             _FORCE,
         ),
         "commands:register",
@@ -128,6 +138,7 @@ COMMANDS: Final = (
             _VARIANT,
             *_PATTERNS,
             _argument("--cache", metavar="DIRECTORY", help="where that tool's cache lies"),
+            _POLICY,
             _FORCE,
         ),
         "commands:adopt",
@@ -137,10 +148,10 @@ COMMANDS: Final = (
         "tell what pulling would come to, and what fits",
         (
             _SOURCE,
-            _argument("--fits", metavar="SIZE", help="choose the largest variant that fits, such as '8 GiB'"),
+            *_FITS,
             _VARIANT,
             *_PATTERNS,
-            _argument("--context-length", type=int, metavar="TOKENS", help="what memory is estimated for"),
+            _POLICY,
         ),
         "commands:plan",
     ),
@@ -216,6 +227,12 @@ COMMANDS: Final = (
         (
             _REFERENCE,
             _argument("directory", nargs="?", help="default: a read-only view in the store"),
+            _argument(
+                "--layout",
+                choices=("plain", "huggingface", "ollama", "lm-studio"),
+                default="plain",
+                help="as which program keeps models; default: plain",
+            ),
             _argument("--writable", action="store_true", help="files that may be edited"),
             _argument("--force", action="store_true", help="although it has failed"),
             _TIMEOUT,

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema
     from kamiwaza_sdk.services.model.search.listings import ModelSort
     from kamiwaza_sdk.services.storage.schemas import StorageUsageSchema
+    from kamiwaza_sdk.services.storage.views import Layout
 
 
 class AsyncRegistry(AsyncCalls):
@@ -401,6 +402,7 @@ class AsyncRegistry(AsyncCalls):
         version: AnyVersion,
         directory: str | os.PathLike[str] | None = None,
         *,
+        layout: "Layout" = "plain",
         writable: bool = False,
         force: bool = False,
         progress: "bool | ProgressCallback" = False,
@@ -415,7 +417,7 @@ class AsyncRegistry(AsyncCalls):
             (b'weights', True)
         """
         steps = self._operations.materialize(
-            version, directory, writable=writable, force=force, progress=progress, timeout=timeout
+            version, directory, layout=layout, writable=writable, force=force, progress=progress, timeout=timeout
         )
         return await self._run(steps, "materialize()")
 

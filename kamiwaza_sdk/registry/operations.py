@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from uuid import UUID
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.model.schemas.cleanup import CleanupPlanSchema, CleanupResultSchema
     from kamiwaza_sdk.services.model.schemas.diff import VersionDiffSchema
     from kamiwaza_sdk.services.storage.schemas import StorageUsageSchema
+    from kamiwaza_sdk.services.storage.views import Layout
 
 _T = TypeVar("_T")
 
@@ -333,6 +335,7 @@ class Operations:
         version: AnyVersion,
         directory: str | os.PathLike[str] | None,
         *,
+        layout: "Layout",
         writable: bool,
         force: bool,
         progress: "bool | ProgressCallback",
@@ -346,9 +349,8 @@ class Operations:
         if (yield from _with_files(lambda: self._lacks_any(found))):
             fetched = yield from _transferred(lambda: self.hub.fetch(found, progress=progress), limit)
             yield from _with_files(lambda: self._release(fetched))
-        return (
-            yield from _with_files(lambda: self.storage.materialize(found, directory, writable=writable, force=force))
-        )
+        lay_out = partial(self.storage.materialize, layout=layout, writable=writable, force=force)
+        return (yield from _with_files(lambda: lay_out(found, directory)))
 
     def _lacks_any(self, version: ModelVersionSchema) -> bool:
         return any(self.storage.find(file.sha256, size=file.size) is None for file in version.files)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema
     from kamiwaza_sdk.services.model.search.listings import ModelSort
     from kamiwaza_sdk.services.storage.schemas import StorageUsageSchema
+    from kamiwaza_sdk.services.storage.views import Layout
 
 
 class Registry(Calls):
@@ -610,6 +611,7 @@ class Registry(Calls):
         version: AnyVersion,
         directory: str | os.PathLike[str] | None = None,
         *,
+        layout: "Layout" = "plain",
         writable: bool = False,
         force: bool = False,
         progress: "bool | ProgressCallback" = False,
@@ -621,6 +623,7 @@ class Registry(Calls):
             version: As `get` takes it.
             directory: Where to. Default: a view in the store, one for each digest of a version: read it, never write
                 it.
+            layout: How: as `StorageService.materialize` takes it, such as ``ollama`` for the directory of Ollama.
             writable: Make files that may be edited, in a directory of your own.
             force: Lay it out although its status is ``failed``.
             progress: As `pull` takes it, of what has to be brought.
@@ -643,7 +646,7 @@ class Registry(Calls):
             (b'weights', True)
         """
         steps = self._operations.materialize(
-            version, directory, writable=writable, force=force, progress=progress, timeout=timeout
+            version, directory, layout=layout, writable=writable, force=force, progress=progress, timeout=timeout
         )
         return self._run(steps, "materialize()")
 

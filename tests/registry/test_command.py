@@ -16,6 +16,7 @@ import pytest
 from kamiwaza_sdk import StorageService
 from kamiwaza_sdk.cli.parser import COMMANDS, main
 from kamiwaza_sdk.testing import HuggingFaceServer
+from tests.hub.models import gguf_model
 from tests.serving import Server
 
 ROOT: Final = Path(__file__).parents[2]
@@ -104,6 +105,48 @@ def test_what_deletes_shows_it_first_and_does_it_with_yes(run: Run, trained: Pat
         assert (end, out, error) == (4, f"would {shown}\n", "nothing was done; give --yes to do it\n")
         assert run(*arguments, "--yes")[0] == 0
     assert run("list") == (0, "", "")
+
+
+def test_what_is_in_the_way_of_deleting_is_told_before_it_is_asked_for(run: Run, trained: Path) -> None:
+    run("register", str(trained), "--name", "own", "--alias", "production")
+    for arguments in (("rm", "own:1"), ("rm", "own:1", "--yes")):
+        end, out, error = run(*arguments)
+        assert (end, out, "production of 'own' leads to it" in error) == (4, "", True)
+    assert run("list", "own")[1].splitlines()[1].startswith("own:1 ")
+
+
+def test_what_fits_is_pulled_and_laid_out_for_another_program(
+    run: Run, hugging_face_server: HuggingFaceServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HUB_SERVICE_HF_ENDPOINT", hugging_face_server.endpoint)
+    blocks = {"Q8_0": ("Q8_0", 512), "Q4_K_M": ("Q4_K", 64)}  # of 32 elements, of 256
+    files = {f"llama-{name}.gguf": gguf_model(tmp_path / name, kind, blocks=n) for name, (kind, n) in blocks.items()}
+    hugging_face_server.add_repository("org/llama", {"README.md": b"# Llama\n", **files})
+    planned = as_json(run, "plan", "hf://org/llama", "--context-length", "10")
+    needed = min(one["memory"]["weights"] + one["memory"]["cache"] for one in planned["variants"])
+
+    pulling = ("pull", "hf://org/llama", "--name", "llama", "--context-length", "10", "--ignore", "*.md")
+    pulled = as_json(run, *pulling, "--fits", str(needed))
+    assert [file["path"] for file in pulled["files"]] == ["llama-Q4_K_M.gguf"]
+    assert run(*pulling, "--fits", "1 KiB")[0] == 5
+    assert as_json(run, "materialize", "llama", "ollama", "--layout", "ollama")["path"].endswith("ollama")
+    assert Path("ollama/manifests/registry.ollama.ai/library/llama/1").is_file()
+    assert as_json(run, "materialize", "llama", "hub", "--layout", "huggingface")["path"].endswith("hub")
+
+
+@pytest.mark.parametrize("bringing", [["register", "trained"], ["pull", "trained"]])
+def test_a_policy_is_a_file(run: Run, tmp_path: Path, bringing: list[str]) -> None:
+    trained, policy = Path("trained"), tmp_path / "policy.json"
+    trained.mkdir()
+    (trained / "weights.bin").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    policy.write_text('{"worst_pickle": "safe"}')
+    planned = as_json(run, "plan", "trained", "--policy", str(policy))
+    assert [violation["rule"] for violation in planned["violations"]] == ["worst_pickle"]
+    end, _, error = run(*bringing, "--policy", str(policy), "--alias", "production")
+    assert (end, "is a pickle found dangerous (worst_pickle)" in error) == (5, True)
+    policy.write_text('{"worst_pickel": "safe"}')
+    end, _, error = run(*bringing, "--policy", str(policy))
+    assert (end, str(policy) in error, "worst_pickel" in error) == (2, True, True)
 
 
 @pytest.mark.parametrize(
