@@ -267,6 +267,7 @@ PUBLIC: Final = {
         "RegisteredVersion": "kamiwaza_sdk.services.hub.sources.versions",
         "Relation": "kamiwaza_sdk.services.model.schemas.version",
         "RelativeSchema": "kamiwaza_sdk.services.model.schemas.version",
+        "RemoteStoreException": "kamiwaza_sdk.services.storage.exceptions",
         "RepairSchema": "kamiwaza_sdk.services.model.schemas.check",
         "RepositorySort": "kamiwaza_sdk.services.hub.search",
         "RetentionPlanSchema": "kamiwaza_sdk.services.model.schemas.retention",

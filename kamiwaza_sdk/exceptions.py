@@ -84,6 +84,7 @@ Catch `ServiceException` for all of them, a branch for a kind, a leaf for one. E
         ├── LayoutNotPossibleException
         ├── FileConflictException
         ├── PathTraversalException (ValueError)
+        ├── RemoteStoreException
         ├── StorageDiskException (OSError)
         ├── StorageFullException (OSError)
         ├── StoragePermissionException (PermissionError)

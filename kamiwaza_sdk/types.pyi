@@ -56,6 +56,7 @@ from kamiwaza_sdk.services.model.schemas.version import VersionSummarySchema as 
 from kamiwaza_sdk.services.model.search.listings import ModelSort as ModelSort
 from kamiwaza_sdk.services.model.search.listings import VersionSort as VersionSort
 from kamiwaza_sdk.services.storage.exceptions import LayoutNotPossibleException as LayoutNotPossibleException
+from kamiwaza_sdk.services.storage.exceptions import RemoteStoreException as RemoteStoreException
 from kamiwaza_sdk.services.storage.schemas import AdoptedBlobSchema as AdoptedBlobSchema
 from kamiwaza_sdk.services.storage.schemas import AdoptedBy as AdoptedBy
 from kamiwaza_sdk.services.storage.schemas import FileEntry as FileEntry
@@ -114,6 +115,7 @@ __all__ = [
     "RegisteredVersion",
     "Relation",
     "RelativeSchema",
+    "RemoteStoreException",
     "RepairSchema",
     "RepositorySort",
     "RetentionPlanSchema",

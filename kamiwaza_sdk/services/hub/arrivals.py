@@ -62,6 +62,7 @@ class Arrivals:
         self._error: BaseException | None = None
         self._learnt: list[tuple[ManifestFileSchema, BlobSchema, Validators]] = []
         self._noted = time.monotonic()
+        self._brought = list["BlobSchema"]()
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[None]:
@@ -141,6 +142,8 @@ class Arrivals:
 
     def _store(self, arrived: Sequence[_Arrival]) -> None:
         blobs = self._opened().keep([arrival.body for arrival in arrived])
+        with self._lock:
+            self._brought += blobs
         for arrival, blob in zip(arrived, blobs, strict=True):
             self.learn(arrival.file, blob, arrival.validators)
 
@@ -169,5 +172,6 @@ class Arrivals:
             try:
                 if self._blobs is not None:
                     self._blobs.settle()
+                    self._storage._share(self._brought)
             finally:
                 self._note()

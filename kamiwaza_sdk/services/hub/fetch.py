@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -41,7 +41,7 @@ from kamiwaza_sdk.services.hub.sources.local import check_git_blob, check_git_bl
 from kamiwaza_sdk.services.hub.sources.protocol import SourceContext, StreamingSource, source_for
 from kamiwaza_sdk.services.storage.exceptions import raise_as_storage_error
 from kamiwaza_sdk.services.storage.files import check_room
-from kamiwaza_sdk.services.storage.schemas import BlobSchema
+from kamiwaza_sdk.services.storage.schemas import BlobSchema, WantedBlob
 from kamiwaza_sdk.services.storage.services import StorageService
 from kamiwaza_sdk.services.storage.small import SmallBody
 from kamiwaza_sdk.services.storage.staging import StagedKeys, prepared_once
@@ -97,6 +97,13 @@ def check_max_size(value: object) -> None:
     raise InvalidInputException("max_size", f"is {problem}; give a whole number of bytes, 0 or more, or None")
 
 
+def _digested(files: Iterable[ManifestFileSchema]) -> Iterator[WantedBlob]:
+    """Yield what can be looked for in other stores: by a digest that is known beforehand."""
+    for file in files:
+        if file.sha256 is not None and file.scheme != "file":
+            yield WantedBlob(file.sha256, file.size)
+
+
 class Fetching:
     """One fetch: its manifest, what it may cost, and what it came to so far."""
 
@@ -130,6 +137,7 @@ class Fetching:
         contents = await in_thread(lambda: by_content(self._manifest.files))
         firsts = [names[0] for names in contents]
         refuse_over_limit(self._manifest, self._max_size)  # what counts is what was copied, as files grow
+        await in_thread(lambda: self._storage._bring_all(_digested(firsts)))
         self._had = await in_thread(lambda: self._kept.find_all(self._away_or_pinned(firsts)))
         if self._context.offline:
             self._refuse_missing(firsts)

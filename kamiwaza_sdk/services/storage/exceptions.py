@@ -2,6 +2,7 @@
 
 import errno as system
 import os
+import re
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -32,12 +33,12 @@ class StorageTooNewException(StorageException):
     """A newer version of the library has laid the store out, in a way that this one does not know.
 
     Attributes:
-        path: The directory of the store.
+        path: The directory of the store, or the address of a bucket.
         format: The number of its layout.
         known: The newest that this version of the library knows.
     """
 
-    def __init__(self, *, path: Path, format: int, known: int) -> None:  # noqa: A002 - what it is called in the store
+    def __init__(self, *, path: Path | str, format: int, known: int) -> None:  # noqa: A002 - what it is called in the store
         super().__init__(
             f"the store at {path} has format {format}, and this version of kamiwaza_sdk knows {known}; upgrade it, or "
             "choose another store (STORAGE_SERVICE_ROOT)"
@@ -45,6 +46,35 @@ class StorageTooNewException(StorageException):
         self.path = path
         self.format = format
         self.known = known
+
+
+class RemoteStoreException(StorageException):
+    """A shared store in a bucket, or a tier, does not do what was asked of it. What is kept locally stays.
+
+    Attributes:
+        address: Where it is.
+        operation: What was to be done: ``open``, ``read``, ``write``, ``list`` or ``delete``.
+        kind: What ``obstore`` calls it: ``PermissionDeniedError``, ``UnauthenticatedError``, ``GenericError`` for most
+            others; ``NoSuchBucket`` where there is none.
+        reason: What it says, without signatures.
+    """
+
+    def __init__(self, *, address: str, operation: str, kind: str, reason: str) -> None:
+        way_out = "check the address (STORAGE_SERVICE_REMOTE, STORAGE_SERVICE_TIERS), and the credentials, region and "
+        way_out += "endpoint in the environment (AWS_…, GOOGLE_…, AZURE_…); name what may only be read as a tier"
+        super().__init__(
+            f"{shown(address, limit=200)}: cannot {operation} ({kind}: {shown(_without_query(reason), limit=400)}); "
+            f"{way_out}"
+        )
+        self.address = address
+        self.operation = operation
+        self.kind = kind
+        self.reason = _without_query(reason)
+
+
+def _without_query(reason: str) -> str:
+    """Return a message without the queries of addresses, where signatures are."""
+    return re.sub(r"\?\S+", "?…", reason)
 
 
 class StorageQuotaException(StorageException):
@@ -93,11 +123,11 @@ class BlobCorruptException(StorageException):
     Attributes:
         sha256: The digest in the blob's name.
         actual: The digest of what lay there; `None` where that was no regular file.
-        path: Where it lay.
+        path: Where it lay; in a bucket, the address of that.
         quarantined: Where it lies now; `None` where it was not moved: this user may not, or another process was first.
     """
 
-    def __init__(self, *, sha256: str, actual: str | None, path: Path, quarantined: Path | None) -> None:
+    def __init__(self, *, sha256: str, actual: str | None, path: Path | str, quarantined: Path | None) -> None:
         what = "is no regular file" if actual is None else f"hashes to {actual}"
         where = "was not moved away" if quarantined is None else f"was moved to {quarantined}"
         super().__init__(f"blob {sha256} at {path} {what} and {where}; fetch or add it again")

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from kamiwaza_sdk._validation import check_given, check_place, check_sha256, shown
 from kamiwaza_sdk.exceptions import InvalidInputException
@@ -27,10 +28,18 @@ from kamiwaza_sdk.services.storage.schemas import (
     HasFiles,
     StorageUsageSchema,
     StoreDatabaseSchema,
+    WantedBlob,
 )
 from kamiwaza_sdk.services.storage.setup import prepare, read_format
 from kamiwaza_sdk.services.storage.staging import staged
 from kamiwaza_sdk.services.storage.views import Layout, check_layout, lay_out_as
+
+if TYPE_CHECKING:
+    from kamiwaza_sdk.services.storage.collection import Collection
+    from kamiwaza_sdk.services.storage.remote.shared import SharedStores
+
+#: How often what is laid out can be evicted meanwhile.
+_LAYOUTS: Final = 3
 
 
 class StorageService:
@@ -79,6 +88,16 @@ class StorageService:
         return StorageConfig() if self._config is None else self._config
 
     @cached_property
+    def _shared(self) -> "SharedStores | None":
+        """What is behind the directory: the store that machines share, and tiers; `None` where nothing is."""
+        settings = self._settings
+        if settings.remote is None and not settings.tiers:
+            return None
+        from kamiwaza_sdk.services.storage.remote.shared import SharedStores
+
+        return SharedStores(self, remote=settings.remote, tiers=settings.tiers)
+
+    @cached_property
     def _known_root(self) -> Path:
         """The same, once its layout is known to be one that this version knows. Blocks."""
         with translated(self.root):
@@ -89,12 +108,16 @@ class StorageService:
     def id(self) -> str | None:
         """32 hexadecimal digits that no other store has; `None` before it is first written to. Blocks.
 
+        Of a directory in front of a shared store, it is the shared store's.
+
         Example:
             >>> from tempfile import TemporaryDirectory
             >>> with TemporaryDirectory() as root:
             ...     print(StorageService(StorageConfig(root=root)).id)
             None
         """
+        if self._shared is not None and self._shared.remote is not None:
+            return self._shared.id
         with translated(self.root):
             found = read_format(self.root)
         return None if found is None else found.id
@@ -115,7 +138,7 @@ class StorageService:
         return blobs.blob_path(self.root, check_sha256(sha256))
 
     def find(self, sha256: str, *, size: int | None = None) -> BlobSchema | None:
-        """Return the blob if it is kept and sound, else `None`.
+        """Return the blob if it is kept and sound, else `None`. From a tier or the shared store, it is brought here.
 
         Costs one ``stat``, and notes the use, which a clean-up goes by. Only a suspect blob, one written to since it
         was published or of another size than `size`, is hashed again. If it is right, its modification time is put
@@ -136,7 +159,8 @@ class StorageService:
             None
         """
         digest = check_sha256(sha256)
-        if blobs.is_missing(self._known_root, digest):  # a quarter of what it takes to raise that, and catch it
+        # A quarter of what it takes to raise that, and catch it.
+        if blobs.is_missing(self._known_root, digest) and self._shared is None:
             return None
         try:
             return self.get(digest, size=size)
@@ -144,7 +168,7 @@ class StorageService:
             return None
 
     def get(self, sha256: str, *, size: int | None = None) -> BlobSchema:
-        """Return the blob, looked at as `find` does.
+        """Return the blob, looked at and brought as `find` does.
 
         Args:
             sha256: The blob's digest.
@@ -165,8 +189,14 @@ class StorageService:
             kamiwaza_sdk.services.storage.exceptions.BlobNotFoundException: no blob abab...
         """
         digest = check_sha256(sha256)
-        with translated(blobs.blob_place(self.root, digest)):
-            blob = blobs.inspect(self._known_root, digest, size=size)
+        try:
+            with translated(blobs.blob_place(self.root, digest)):
+                blob = blobs.inspect(self._known_root, digest, size=size)
+        except (BlobNotFoundException, BlobCorruptException):
+            brought = None if self._shared is None else self._shared.bring(WantedBlob(digest, size))
+            if brought is None:
+                raise
+            return brought
         inventory.note_use(self.root, digest)
         return blob
 
@@ -249,6 +279,7 @@ class StorageService:
         with translated(target):
             blob = blobs.publish(self._known_root, staged_at, sha256=target.name, size=size)
         inventory.note_use(self.root, target.name)
+        self._share([blob])
         return blob
 
     def add(self, source: str | os.PathLike[str], *, sha256: str | None = None) -> BlobSchema:
@@ -281,6 +312,7 @@ class StorageService:
         with open_source(source) as file:
             if expected is not None and (kept := self.find(expected)) is not None:
                 compare(digest(file), expected, source)  # nothing to copy, but is the source what was promised?
+                self._share([kept])
                 return kept
             with self.stage() as path:
                 actual, size = take_in(file, path)
@@ -321,6 +353,7 @@ class StorageService:
         source = check_place(source, field="source")
         expected = None if sha256 is None else check_sha256(sha256)
         if expected is not None and is_file(source) and (kept := self.find(expected)) is not None:
+            self._share([kept])
             return as_adopted(kept, "kept")
         return adopt(self, source, expected=expected)
 
@@ -398,10 +431,15 @@ class StorageService:
         def place_files(files: HasFiles) -> None:
             lay_out(files, target, root=root, store=store, blob_of=self._blob_of, writable=writable)
 
-        if layout == "plain":
-            place_files(version)
-        else:
-            lay_out_as(layout, version, target, place_files)
+        for attempt in reversed(range(_LAYOUTS)):
+            self._bring_all(WantedBlob(check_sha256(file.sha256), file.size) for file in version.files)
+            try:
+                place_files(version) if layout == "plain" else lay_out_as(layout, version, target, place_files)
+            except BlobNotFoundException:  # evicted meanwhile, to make room for something else
+                if self._shared is None or not attempt:
+                    raise
+            else:
+                break
         return target
 
     def _view_of(self, version: HasFiles, *, writable: bool) -> Path:
@@ -416,6 +454,29 @@ class StorageService:
 
     def _blob_of(self, file: FileEntry) -> BlobSchema:
         return self.get(file.sha256, size=file.size)
+
+    def _bring_all(self, wanted: Iterable[WantedBlob]) -> list[BlobSchema]:
+        """Bring what is not here from tiers and the shared store, as far as they have it; return that."""
+        return [] if self._shared is None else self._shared.bring_all(wanted)
+
+    def _share(self, kept: Iterable[BlobSchema]) -> None:
+        """Write blobs through to the shared store, where there is one."""
+        if self._shared is not None:
+            self._shared.share(kept)
+
+    def _look(self, files: Iterable[FileEntry]) -> None:
+        """See that all are kept, in the shared store where there is one, for who has inserted rows that refer to them.
+
+        Raises:
+            BlobNotFoundException: One is not.
+            BlobCorruptException: One was damaged.
+            RemoteStoreException: The shared store does not answer, or refuses.
+        """
+        if self._shared is not None and self._shared.remote is not None:
+            self._shared.ensure(WantedBlob(check_sha256(file.sha256), file.size) for file in files)
+        else:
+            for file in files:
+                self.get(file.sha256, size=file.size)
 
     def list_blobs(self) -> Iterator[BlobSchema]:
         """Yield the blobs by digest, as they are found: what comes or goes meanwhile may be among them or not.
@@ -472,6 +533,8 @@ class StorageService:
                 "duration", f"must be a timedelta above 0, not {duration}; leave it out for 24 h"
             )
         checked = [check_sha256(digest) for digest in digests]
+        if self._shared is not None and self._shared.remote is not None:
+            self._shared.remote.lease(checked, duration=duration)
         with translated(self.root):
             prepare(self.root)
             return inventory.lease(self.root, checked, duration=duration)
@@ -493,11 +556,15 @@ class StorageService:
         """
         if not isinstance(lease, str) or not inventory.is_lease(lease):
             raise InvalidInputException("lease", f"is no lease: {shown(lease)}; give what lease() returned")
+        if self._shared is not None and self._shared.remote is not None:
+            self._shared.remote.release(lease)
         with translated(self.root):
             return inventory.release(self.root, lease)
 
     def list_databases(self) -> list[StoreDatabaseSchema]:
         """Return the registries that have registered what lies here, by id: a clean-up has to ask each of them.
+
+        Of a directory in front of a shared store, those of the shared store.
 
         Example:
             >>> from tempfile import TemporaryDirectory
@@ -505,11 +572,15 @@ class StorageService:
             ...     StorageService(StorageConfig(root=root)).list_databases()
             []
         """
+        if self._shared is not None and self._shared.remote is not None:
+            return self._shared.remote.list_databases()
         with translated(self.root):
             return inventory.list_databases(self._known_root)
 
     def _note_database(self, database: StoreDatabaseSchema) -> None:
         """Note, durably, that a registry is going to refer to what lies here."""
+        if self._shared is not None and self._shared.remote is not None:
+            self._shared.remote.note_database(database)
         with translated(self.root / "databases"):
             inventory.note_database(self._known_root, database)
 
@@ -534,13 +605,35 @@ class StorageService:
         if not isinstance(database_id, str) or not inventory.is_database(database_id):
             way_out = "list_databases() tells which there are"
             raise InvalidInputException("database_id", f"is none: {shown(database_id)}; {way_out}")
+        if self._shared is not None and self._shared.remote is not None:
+            return self._shared.remote.forget_database(database_id)
         with translated(self.root):
             return inventory.forget_database(self._known_root, database_id)
+
+    def _is_right(self, sha256: str) -> bool:
+        """Read a blob where a clean-up would look for it, and set it aside where it is not right."""
+        if self._shared is not None and self._shared.remote is not None:
+            return self._shared.remote.digest(sha256) == sha256
+        try:
+            self.verify(sha256)
+        except (BlobNotFoundException, BlobCorruptException):
+            return False
+        return True
+
+    @property
+    def _collection(self) -> "Collection":
+        """What a clean-up acts on: the shared store where there is one, else the directory."""
+        if self._shared is not None and self._shared.remote is not None:
+            return self._shared.remote.collection()
+        from kamiwaza_sdk.services.storage.collection import DirectoryCollection
+
+        return DirectoryCollection(self._known_root)
 
     def check_quota(self, needed: int) -> None:
         """Refuse what would make the store larger than ``STORAGE_SERVICE_MAX_SIZE``. `fetch` asks before it begins.
 
-        Looks at every blob where there is such a limit, and at nothing else.
+        Looks at every blob where there is such a limit, and at nothing else. In front of a shared store, room is made:
+        what that has goes from the directory, least recently used first, but for what a lease keeps.
 
         Args:
             needed: How many bytes are to come.
@@ -558,5 +651,10 @@ class StorageService:
             return
         with translated(self.root):
             taken, leftovers = inventory.taken(self._known_root)
-        if taken + leftovers + needed > limit:
+        over = taken + leftovers + needed - limit
+        if over > 0 and self._shared is not None and needed <= limit:
+            over -= self._shared.evict(over)
+            with translated(self.root):
+                taken, leftovers = inventory.taken(self._known_root)
+        if over > 0:
             raise StorageQuotaException(path=self.root, limit=limit, needed=needed, blobs=taken, leftovers=leftovers)

@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import os
 import re
-import stat
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,10 +28,8 @@ from kamiwaza_sdk.services.model.schemas.check import (
 from kamiwaza_sdk.services.model.schemas.cleanup import CountSchema
 from kamiwaza_sdk.services.model.store.cleanup import bounds, check_storage
 from kamiwaza_sdk.services.model.store.databases import Database, asked
-from kamiwaza_sdk.services.storage import inventory, trash
-from kamiwaza_sdk.services.storage.blobs import PUBLISHED_NS
-from kamiwaza_sdk.services.storage.exceptions import BlobCorruptException, BlobNotFoundException
-from kamiwaza_sdk.services.storage.files import digest, open_file, translated
+from kamiwaza_sdk.services.storage import inventory
+from kamiwaza_sdk.services.storage.files import translated
 from kamiwaza_sdk.services.storage.services import StorageService
 from kamiwaza_sdk.services.storage.setup import make_directory
 
@@ -154,10 +150,10 @@ class _Checking:
 
     def __init__(self, storage: StorageService, databases: Sequence[Database], *, read: bool) -> None:
         self._storage = storage
-        self._root = storage.root
+        self._collection = storage._collection
         self._databases = databases
         self._read = read
-        self._now = inventory.now(self._root)
+        self._now = self._collection.now()
         self._counts = defaultdict[str, list[int]](lambda: [0, 0])
         self._problems = list[tuple[str, str, int | None]]()
         self._parts = 0
@@ -172,22 +168,18 @@ class _Checking:
         sizes, holders = self._references(prefix)
         problems, here = list[tuple[str, str, int | None]](), set[str]()
         blobs = size = 0
-        for entry in inventory.entries(self._root, prefix):
-            try:
-                status = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue
-            name = entry.name
+        for name, bytes_here, wrong in self._collection.examine(prefix, read=self._read):
             here.add(name)
-            blobs, size = blobs + 1, size + status.st_size
-            problem = self._problem(entry.path, name, status, sizes.get(name))
+            blobs, size = blobs + 1, size + bytes_here
+            expected = sizes.get(name)
+            problem = wrong or ("of another size" if expected is not None and expected != bytes_here else None)
             if problem is not None:
-                problems.append((name, problem, sizes.get(name)))
+                problems.append((name, problem, expected))
             if name in sizes:
-                _count(counts, "referenced", status.st_size)
+                _count(counts, "referenced", bytes_here)
         counts["blobs"] = [blobs, size]
         for name in sizes.keys() - here:
-            if not self._is_set_aside(name):
+            if not self._collection.is_pending(name):
                 problems.append((name, "missing", sizes[name]))
         for name, held in holders.items():
             for who in held:
@@ -205,26 +197,6 @@ class _Checking:
                 sizes[sha256] = size
                 holders[sha256].add(f"{database.known.id} {namespace}")
         return sizes, holders
-
-    def _problem(self, path: str, sha256: str, status: os.stat_result, size: int | None) -> str | None:
-        if not stat.S_ISREG(status.st_mode):
-            return "damaged"
-        if self._read:
-            try:
-                with open_file(Path(path)) as file:
-                    actual = digest(file)
-            except FileNotFoundError:  # set aside meanwhile
-                return None
-            if actual != sha256:
-                return "damaged"
-        elif status.st_mtime_ns != PUBLISHED_NS:
-            return "suspect"
-        return "of another size" if size is not None and size != status.st_size else None
-
-    def _is_set_aside(self, sha256: str) -> bool:
-        """Tell whether a blob is in the trash, from which every use brings it back, or has come back since."""
-        places = [self._root / "trash" / run / sha256 for run in trash.runs(self._root)]
-        return any(map(os.path.lexists, (*places, self._storage.path(sha256))))
 
     def add(self, part: dict[str, Any]) -> None:  # Any: JSON
         """Count a part."""
@@ -245,7 +217,7 @@ class _Checking:
         blobs, referenced = self._counts["blobs"], self._counts["referenced"]
         return StorageReportSchema(
             store=str(self._storage.id),
-            path=str(self._root),
+            path=self._collection.place,
             made_at=datetime.fromtimestamp(self._now, UTC),
             was_read=self._read,
             databases=tuple(database.known for database in self._databases),
@@ -254,7 +226,7 @@ class _Checking:
             unreferenced=CountSchema(blobs=blobs[0] - referenced[0], bytes=blobs[1] - referenced[1]),
             problems=tuple(self._described(sorted(self._problems))),
             usage=tuple(self._usage()),
-            **{name: inventory.leftover(self._root / name) for name in ("staging", "trash", "quarantine")},
+            **self._collection.leftovers(),
         )
 
     def _usage(self) -> Iterator[NamespaceUsageSchema]:
@@ -335,7 +307,7 @@ async def repair(
     report = revalidated(report, StorageReportSchema, "report")
     await asyncio.to_thread(check_storage, storage)
     if report.store != await asyncio.to_thread(lambda: storage.id):
-        raise InvalidInputException("report", f"is of the store at {report.path}, not of {storage.root}")
+        raise InvalidInputException("report", f"is of the store at {report.path}, not of {storage._collection.place}")
     hub = HubService(storage=storage) if hub is None else hub
     opened = asked(databases, storage)
     open_databases = await asyncio.to_thread(opened.__enter__)
@@ -371,12 +343,8 @@ class _Repair:
         return RepairSchema(brought=tuple(brought), sound=tuple(sound), failed=tuple(failed), bytes_fetched=self._bytes)
 
     def _is_right(self, sha256: str) -> bool:
-        """Read a blob, and move it away where it is not right."""
-        try:
-            self._storage.verify(sha256)
-        except (BlobNotFoundException, BlobCorruptException):
-            return False
-        return True
+        """Read a blob, and set it aside where it is not right."""
+        return self._storage._is_right(sha256)
 
     async def _bring(self, problem: BlobProblemSchema) -> str | None:
         """Bring a blob with one of the versions that hold it, and return why that cannot be, `None` where it was."""
@@ -385,6 +353,7 @@ class _Repair:
             try:
                 version = await asyncio.to_thread(self._version, holder)
                 fetched = await self._hub.fetch(version)
+                await asyncio.to_thread(self._storage._look, version.files)  # in the shared store, too
                 if fetched.lease is not None:  # a registry refers to it
                     await asyncio.to_thread(self._storage.release, fetched.lease)
             except ServiceException as error:

@@ -14,7 +14,6 @@ import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from kamiwaza_sdk._validation import check_given, revalidated, shown
@@ -27,7 +26,7 @@ from kamiwaza_sdk.services.model.schemas.cleanup import (
     KeptReason,
 )
 from kamiwaza_sdk.services.model.store.databases import BATCH, Database, asked, unasked
-from kamiwaza_sdk.services.storage import inventory, trash
+from kamiwaza_sdk.services.storage import inventory
 from kamiwaza_sdk.services.storage.files import translated
 from kamiwaza_sdk.services.storage.schemas import StoreDatabaseSchema
 from kamiwaza_sdk.services.storage.services import StorageService
@@ -36,6 +35,8 @@ from kamiwaza_sdk.services.storage.setup import prepare
 if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from kamiwaza_sdk.services.storage.collection import Collection
 
 #: How many blobs a plan holds, which is what it takes in memory.
 MOST_BLOBS: Final = 20_000
@@ -110,11 +111,11 @@ class _Planning:
 
     def __init__(self, storage: StorageService, databases: Sequence[Database], unused_for: timedelta) -> None:
         self._storage = storage
-        self._root = storage.root
+        self._collection = storage._collection
         self._databases = databases
         self._unused_for = unused_for
-        self._now = inventory.now(self._root)
-        self._leased = inventory.leased(self._root, at=self._now)
+        self._now = self._collection.now()
+        self._leased = self._collection.leased(at=self._now)
         self._kept: dict[KeptReason, _Count] = {
             "referenced": _Count(),
             "leased": _Count(),
@@ -126,19 +127,19 @@ class _Planning:
     def run(self) -> CleanupPlanSchema:
         for prefix in inventory.PREFIXES:
             self._look(prefix)
-        can_share = inventory.shares_blocks(self._root)
+        can_share = self._collection.shares_blocks()
         blobs = [_blob(*found) for found in sorted(self._largest, reverse=True)]
         alone = 0 if can_share else sum(blob.size for blob in blobs if not blob.links)
         return CleanupPlanSchema(
             store=str(self._storage.id),
-            path=str(self._root),
+            path=self._collection.place,
             made_at=datetime.fromtimestamp(self._now, UTC),
             unused_for=self._unused_for,
             databases=tuple(database.known for database in self._databases),
             blobs=tuple(blobs),
             is_complete=self._is_complete,
             kept={reason: count.schema() for reason, count in self._kept.items() if count.blobs},
-            set_aside=_set_aside(self._root),
+            set_aside=_set_aside(self._collection),
             frees_at_least=alone,
             frees_at_most=sum(blob.size for blob in blobs),
         )
@@ -146,22 +147,16 @@ class _Planning:
     def _look(self, prefix: str) -> None:
         referenced = referenced_in(self._databases, prefix)
         of_reference = self._kept["referenced"]
-        for entry in inventory.entries(self._root, prefix):
-            try:
-                status = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue
-            if entry.name in referenced:
+        for sha256, size, names, used in self._collection.blobs(prefix, unless=referenced):
+            if sha256 in referenced:
                 of_reference.blobs += 1
-                of_reference.bytes += status.st_size
-            elif entry.name in self._leased:
-                self._kept["leased"].add(status.st_size)
+                of_reference.bytes += size
+            elif sha256 in self._leased:
+                self._kept["leased"].add(size)
+            elif self._now - used < self._unused_for.total_seconds():
+                self._kept["used recently"].add(size)
             else:
-                used = inventory.last_use(self._root, entry.name, status)
-                if self._now - used < self._unused_for.total_seconds():
-                    self._kept["used recently"].add(status.st_size)
-                else:
-                    self._keep_largest((status.st_size, entry.name, status.st_nlink - 1, used))
+                self._keep_largest((size, sha256, names - 1, used))
 
     def _keep_largest(self, found: tuple[int, str, int, float]) -> None:
         if len(self._largest) < MOST_BLOBS:
@@ -191,11 +186,10 @@ def bounds(prefix: str) -> tuple[str, str]:
     return prefix, f"{number:02x}" if number < len(inventory.PREFIXES) else "g"
 
 
-def _set_aside(root: Path) -> CountSchema:
+def _set_aside(collection: "Collection") -> CountSchema:
     count = _Count()
-    for run in trash.runs(root):
-        for sha256 in trash.contents(root, run):
-            count.add(trash.size_in(root, run, sha256)[0])
+    for _, size in collection.pending():
+        count.add(size)
     return count.schema()
 
 
@@ -230,7 +224,8 @@ def clean_up(
     check_storage(storage)
     plan = revalidated(plan, CleanupPlanSchema, "plan")
     if plan.store != storage.id:
-        raise InvalidInputException("plan", f"is of the store at {plan.path}, not of {storage.root}; make one of this")
+        here = storage._collection.place
+        raise InvalidInputException("plan", f"is of the store at {plan.path}, not of {here}; make one of this")
     with asked(databases, storage) as open_databases, translated(storage.root):
         return _CleaningUp(storage, open_databases).run(plan)
 
@@ -263,20 +258,18 @@ class _CleaningUp:
 
     def __init__(self, storage: StorageService, databases: Sequence[Database]) -> None:
         self._storage = storage
-        self._root = storage.root
+        self._collection = storage._collection
         self._databases = databases
         self._tally = _Tally()
-        self._can_share = inventory.shares_blocks(self._root)
+        self._can_share = self._collection.shares_blocks()
 
     def run(self, plan: CleanupPlanSchema) -> CleanupResultSchema:
-        now = inventory.now(self._root)
-        leased = inventory.leased(self._root, at=now, remove=True)
-        wanted = self._still_wanted(plan, now=now, leased=leased)
-        self._set_aside(wanted)
-        for run in trash.runs(self._root):
-            closed = trash.close(self._root, run)
-            if closed is not None:
-                self._finish(closed)
+        now = self._collection.now()
+        leased = self._collection.leased(at=now, remove=True)
+        self._set_aside(list(self._still_wanted(plan, now=now, leased=leased)))
+        for run in self._collection.runs():
+            self._finish(run)
+        self._collection.sweep()
         return self._tally.result()
 
     def _still_wanted(
@@ -293,11 +286,8 @@ class _CleaningUp:
                     yield blob
 
     def _is_used(self, blob: CleanupBlobSchema, plan: CleanupPlanSchema, *, now: float) -> bool:
-        try:
-            status = self._storage.path(blob.sha256).lstat()
-        except FileNotFoundError:
-            return True  # it is gone
-        return now - inventory.last_use(self._root, blob.sha256, status) < plan.unused_for.total_seconds()
+        used = self._collection.used(blob.sha256)
+        return used is None or now - used < plan.unused_for.total_seconds()  # it is gone, or wanted
 
     def _referenced(self, digests: Sequence[str]) -> set[str]:
         found = set[str]()
@@ -305,28 +295,21 @@ class _CleaningUp:
             found |= database.among(digests)
         return found
 
-    def _set_aside(self, blobs: Iterable[CleanupBlobSchema]) -> None:
-        filling: trash.Filling | None = None
-        for blob in blobs:
-            filling = filling or trash.Filling(self._root)
-            moved = filling.set_aside(blob.sha256)
-            if moved is None:  # another clean-up goes on with that run
-                filling = trash.Filling(self._root)
-                moved = filling.set_aside(blob.sha256)
-            if not moved:
+    def _set_aside(self, blobs: Sequence[CleanupBlobSchema]) -> None:
+        moved = self._collection.set_aside([blob.sha256 for blob in blobs])
+        for blob, was_moved in zip(blobs, moved, strict=True):
+            if not was_moved:
                 self._tally.left.add(blob.size)
-        if filling is not None:
-            filling.close()
 
     def _finish(self, run: str) -> None:
         """Go on with a run that is closed, as far as that can be now."""
-        digests = trash.contents(self._root, run)
+        digests = self._collection.contents(run)
         if digests:
             marks = self._marks(run, digests)
             if marks is None or self._waits(run, marks):
-                return self._leave(run, trash.contents(self._root, run))
+                return self._leave(run, self._collection.contents(run))
             self._decide(run, digests)
-        trash.end(self._root, run)
+        self._collection.end(run)
         return None
 
     def _marks(self, run: str, digests: Sequence[str]) -> dict[str, str] | None:
@@ -335,10 +318,10 @@ class _CleaningUp:
         The list of databases is read after the blobs were set aside: one that comes to know the store later looks in
         the trash. Where one is not asked, all comes back.
         """
-        noted = trash.read_mark(self._root, run)
+        noted = self._collection.read_mark(run)
         if noted is not None:
             return {str(name): str(mark) for name, mark in noted.get("marks", {}).items()}
-        if inventory.now(self._root) - trash.closed_at(self._root, run) < inventory.settling_time(self._root):
+        if not self._collection.is_settled(run):
             return None
         missing = unasked(self._databases, self._storage)
         if missing:
@@ -347,7 +330,7 @@ class _CleaningUp:
                 self._bring_back(run, sha256)
             return {}
         marks = {database.known.id: database.mark() for database in self._databases}
-        trash.write_mark(self._root, run, {"marks": marks})
+        self._collection.write_mark(run, {"marks": marks})
         return marks
 
     def _waits(self, run: str, marks: dict[str, str]) -> bool:
@@ -360,12 +343,12 @@ class _CleaningUp:
         if waiting:
             self._tally.waits_for.update((database.known.id, database.known) for database in waiting)
             left = {database.known.id: marks[database.known.id] for database in waiting}
-            trash.write_mark(self._root, run, {"marks": left})
+            self._collection.write_mark(run, {"marks": left})
         return bool(waiting)
 
     def _leave(self, run: str, digests: Sequence[str]) -> None:
         for sha256 in digests:
-            self._tally.pending.add(trash.size_in(self._root, run, sha256)[0])
+            self._tally.pending.add(self._collection.size_in(run, sha256)[0])
 
     def _decide(self, run: str, digests: Sequence[str]) -> None:
         """Remove what is not referred to, now that every registration is either to be read or looks in the trash."""
@@ -379,13 +362,13 @@ class _CleaningUp:
                     self._remove(run, sha256)
 
     def _bring_back(self, run: str, sha256: str) -> None:
-        size, _ = trash.size_in(self._root, run, sha256)
-        if trash.restore(self._root, run, sha256):
+        size, _ = self._collection.size_in(run, sha256)
+        if self._collection.restore(run, sha256):
             self._tally.brought_back.add(size)
 
     def _remove(self, run: str, sha256: str) -> None:
-        size, names = trash.size_in(self._root, run, sha256)
-        if trash.remove(self._root, run, sha256):
+        size, names = self._collection.size_in(run, sha256)
+        if self._collection.remove(run, sha256):
             self._tally.removed.add(size)
             if names == 1 and not self._can_share:
                 self._tally.freed_at_least += size

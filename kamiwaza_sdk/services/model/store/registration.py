@@ -42,12 +42,13 @@ def kept_by(storage: "StorageService | None", scope: "Scope", files: Iterable[Fi
         StoragePermissionException: This user may not write there, so that a clean-up would not ask this database.
         BlobNotFoundException: A file is gone: fetch it again.
         BlobCorruptException: One was damaged meanwhile: fetch it again.
+        RemoteStoreException: The shared store does not answer, or refuses.
     """
     if storage is not None:
         _note(scope, storage)
     yield
     if storage is not None:
-        in_thread(lambda: _look(files, storage))
+        in_thread(lambda: storage._look(files))
 
 
 def _note(scope: "Scope", storage: "StorageService") -> None:
@@ -55,11 +56,6 @@ def _note(scope: "Scope", storage: "StorageService") -> None:
     known = identity_of(scope.connection)
     if known is not None:  # else it ends with this process, and its references with it
         in_thread(lambda: storage._note_database(known))
-
-
-def _look(files: Iterable[FileEntry], storage: "StorageService") -> None:
-    for file in files:
-        storage.get(file.sha256, size=file.size)
 
 
 def in_thread(work: Callable[[], _T]) -> _T:

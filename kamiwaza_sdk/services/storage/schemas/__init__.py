@@ -9,6 +9,7 @@ from kamiwaza_sdk.services.storage.schemas.blob import (
     LeftoverSchema,
     StorageUsageSchema,
     StoreDatabaseSchema,
+    WantedBlob,
 )
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "LeftoverSchema",
     "StorageUsageSchema",
     "StoreDatabaseSchema",
+    "WantedBlob",
 ]

@@ -6,7 +6,7 @@ What the store needs to know of a version to lay it out: any object with these a
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol, TypeAlias
+from typing import ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -45,6 +45,13 @@ class BlobSchema(Listed, BaseModel):
 
     def _cells(self) -> tuple[str | Cell, ...]:
         return cut_digest(self.sha256), shown_size(self.size), str(self.path)
+
+
+class WantedBlob(NamedTuple):
+    """A blob that is looked for, by its digest; its size in bytes where that is known."""
+
+    sha256: str
+    size: int | None
 
 
 class AdoptedBlobSchema(BlobSchema):

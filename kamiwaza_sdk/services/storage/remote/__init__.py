@@ -1,0 +1,1 @@
+"""Stores that several machines share, and read-only tiers: where blobs are looked for before the network is asked."""
