@@ -26,7 +26,7 @@ from kamiwaza_sdk import (
     inspect_file,
     setup_database,
 )
-from kamiwaza_sdk._display import Displayed, Listed, as_text, facts, listed, shown_size, shown_time
+from kamiwaza_sdk._display import Displayed, Listed, as_text, counted, facts, listed, shown_size, shown_time
 from kamiwaza_sdk.cli.parser import CONFLICT, DONE, FAILED
 from kamiwaza_sdk.registry.operations import delete
 from kamiwaza_sdk.services.model.registry.references import parse_reference
@@ -386,7 +386,7 @@ def prune(given: argparse.Namespace) -> int:
             _tell("nothing was done; give --yes to do it")
             return CONFLICT
         done = registry.prune(planned, databases=others)
-    freed = f"removed {done.removed.blobs} blobs, {shown_size(done.removed.bytes)}"
+    freed = f"removed {counted(done.removed.blobs, 'blob')}, {shown_size(done.removed.bytes)}"
     later = f"; {done.pending.blobs} are set aside, which a later call removes" if done.pending.blobs else ""
     return show_result(given, done, f"{freed}{later}")
 

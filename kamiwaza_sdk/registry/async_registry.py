@@ -515,5 +515,4 @@ class AsyncRegistry(AsyncCalls):
             >>> (await registry.import_models("models.jsonl", on_conflict="skip")).skipped
             1
         """
-        steps = in_transaction(lambda models: models.import_models(source, on_conflict=on_conflict))
-        return await self._run(steps, "import_models()")
+        return await self._run(self._operations.import_models(source, on_conflict=on_conflict), "import_models()")

@@ -27,6 +27,7 @@ from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema
 from kamiwaza_sdk.services.model.services import ModelService
 from kamiwaza_sdk.services.model.store.check import repair, verify_all
 from kamiwaza_sdk.services.model.store.cleanup import clean_up, plan_cleanup
+from kamiwaza_sdk.services.model.store.registration import note_database
 from kamiwaza_sdk.services.model.transfers import Transfers
 from kamiwaza_sdk.services.storage.exceptions import StorageException
 from kamiwaza_sdk.services.storage.materialize import refuse_failed
@@ -43,9 +44,12 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.schemas.results import Fetched
     from kamiwaza_sdk.services.hub.search import RepositorySort
     from kamiwaza_sdk.services.hub.services import Source
+    from kamiwaza_sdk.services.model.registry.bulk import OnConflict
+    from kamiwaza_sdk.services.model.registry.exports import Reader
     from kamiwaza_sdk.services.model.schemas.check import RepairSchema, StorageReportSchema
     from kamiwaza_sdk.services.model.schemas.cleanup import CleanupPlanSchema, CleanupResultSchema
     from kamiwaza_sdk.services.model.schemas.diff import VersionDiffSchema
+    from kamiwaza_sdk.services.model.schemas.exchange import ImportSchema
     from kamiwaza_sdk.services.storage.schemas import StorageUsageSchema
     from kamiwaza_sdk.services.storage.views import Layout
 
@@ -348,9 +352,25 @@ class Operations:
             refuse_failed(found)
         if (yield from _with_files(lambda: self._lacks_any(found))):
             fetched = yield from _transferred(lambda: self.hub.fetch(found, progress=progress), limit)
+            yield from in_transaction(self._note)
             yield from _with_files(lambda: self._release(fetched))
         lay_out = partial(self.storage.materialize, layout=layout, writable=writable, force=force)
         return (yield from _with_files(lambda: lay_out(found, directory)))
+
+    def import_models(
+        self, source: "str | os.PathLike[str] | Reader", *, on_conflict: "OnConflict"
+    ) -> Steps["ImportSchema"]:
+        """Read an export. What it refers to may lie in the store, which knows of this registry from then on."""
+
+        def write(models: ModelService) -> "ImportSchema":
+            self._note(models)
+            return models.import_models(source, on_conflict=on_conflict)
+
+        return (yield from in_transaction(write))
+
+    def _note(self, models: ModelService) -> None:
+        """Let the store know of this registry, so that a clean-up asks it."""
+        note_database(models.db.connection(), self.storage)
 
     def _lacks_any(self, version: ModelVersionSchema) -> bool:
         return any(self.storage.find(file.sha256, size=file.size) is None for file in version.files)

@@ -792,6 +792,8 @@ class Registry(Calls):
     ) -> "ImportSchema":
         """Write what an export says into this registry, all of it or nothing. Files are brought when they are laid out.
 
+        The store knows of this registry from then on. A clean-up asks it, so files of the export that are there stay.
+
         Args:
             source: The path of an export, or a file open for reading bytes.
             on_conflict: As `ModelService.import_models` takes it: ``raise``, ``skip`` or ``update``.
@@ -805,5 +807,4 @@ class Registry(Calls):
             >>> registry.import_models("models.jsonl", on_conflict="skip").skipped
             1
         """
-        steps = in_transaction(lambda models: models.import_models(source, on_conflict=on_conflict))
-        return self._run(steps, "import_models()")
+        return self._run(self._operations.import_models(source, on_conflict=on_conflict), "import_models()")

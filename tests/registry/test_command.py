@@ -309,3 +309,19 @@ def test_records_go_to_another_registry_and_files_follow(run: Run, trained: Path
     assert as_json(run, "import", "models.jsonl", "--on-conflict", "skip", *other)["skipped"] == 1
     path = Path(as_json(run, "materialize", "own@best", *other)["path"])
     assert (path / "config.json").read_text() == (trained / "config.json").read_text()
+
+
+def test_a_registry_that_has_imported_keeps_what_lies_in_the_same_store(
+    run: Run, trained: Path, tmp_path: Path
+) -> None:
+    """What dev has deleted stays while prod, which has only read the export, refers to it."""
+    prod = f"sqlite:///{tmp_path}/prod.db"
+    run("register", str(trained), "--name", "own")
+    run("export", "models.jsonl")
+    assert run("import", "models.jsonl", "--database", prod)[0] == 0
+    assert run("rm", "own:1", "--yes")[0] == 0
+    assert run("prune", "--unused-for", "0", "--yes")[0] != 0
+    assert as_json(run, "prune", "--unused-for", "0", "--yes", "--also", prod)["removed"]["blobs"] == 0
+    assert run("verify", "--read", "--database", prod)[0] != 0  # dev's has to be named, too
+    path = Path(as_json(run, "materialize", "own", "--database", prod)["path"])
+    assert (path / "config.json").read_text() == (trained / "config.json").read_text()

@@ -17,6 +17,8 @@ from kamiwaza_sdk.services.model.store.databases import identity_of
 from kamiwaza_sdk.services.storage.schemas import FileEntry
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from kamiwaza_sdk.services.hub.schemas.results import Fetched
     from kamiwaza_sdk.services.model.session import Scope
     from kamiwaza_sdk.services.storage.services import StorageService
@@ -45,15 +47,20 @@ def kept_by(storage: "StorageService | None", scope: "Scope", files: Iterable[Fi
         RemoteStoreException: The shared store does not answer, or refuses.
     """
     if storage is not None:
-        _note(scope, storage)
+        assert scope.connection is not None
+        note_database(scope.connection, storage)
     yield
     if storage is not None:
         in_thread(lambda: storage._look(files))
 
 
-def _note(scope: "Scope", storage: "StorageService") -> None:
-    assert scope.connection is not None
-    known = identity_of(scope.connection)
+def note_database(connection: "Connection", storage: "StorageService") -> None:
+    """Let a store know that a registry may refer to its blobs: a clean-up asks it from then on.
+
+    Raises:
+        StoragePermissionException: This user may not write there.
+    """
+    known = identity_of(connection)
     if known is not None:  # else it ends with this process, and its references with it
         in_thread(lambda: storage._note_database(known))
 
