@@ -215,7 +215,9 @@ class _Default:
     """A default as it is shown."""
 
     def __init__(self, factory: Callable[..., object] | None, value: object) -> None:
-        self._shown = repr(value) if factory is None else "{}" if (get_origin(factory) or factory) is dict else "..."  # which Sphinx can parse
+        self._shown = (
+            repr(value) if factory is None else "{}" if (get_origin(factory) or factory) is dict else "..."
+        )  # which Sphinx can parse
 
     def __repr__(self) -> str:
         return self._shown

@@ -33,6 +33,7 @@ from kamiwaza_sdk.services.hub.exceptions import (
     PolicyViolationException,
     RepositoryAccessException,
 )
+from kamiwaza_sdk.services.hub.fleet import one_of_all
 from kamiwaza_sdk.services.hub.schemas.manifest import ManifestFileSchema, ManifestSchema
 from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
 from kamiwaza_sdk.services.hub.schemas.results import Fetched, FetchedFile
@@ -142,16 +143,29 @@ class Fetching:
         if self._context.offline:
             self._refuse_missing(firsts)
         await self._refuse_large_files()
-        self._staged_keys = await in_thread(lambda: self._refuse_without_room(firsts))
-        with prepared_once():
-            async with self._arrivals.open():
-                taking = for_each(self._take, firsts, at_once=_MAX_STAGED)
-                blobs = await self._downloads._owned(taking, url=self._manifest.source)
+        pinned, missing = self._pinned(firsts), self._missing(firsts)
+        async with one_of_all(pinned, missing, self._storage, self._kept) as is_brought:
+            if is_brought:
+                self._had |= await in_thread(lambda: self._kept.find_all(missing))
+            self._staged_keys = await in_thread(lambda: self._refuse_without_room(firsts))
+            with prepared_once():
+                async with self._arrivals.open():
+                    taking = for_each(self._take, firsts, at_once=_MAX_STAGED)
+                    blobs = await self._downloads._owned(taking, url=self._manifest.source)
         return await in_thread(lambda: self._result(contents, blobs))
 
     @staticmethod
     def _away_or_pinned(files: Iterable[ManifestFileSchema]) -> list[ManifestFileSchema]:
         return [file for file in files if file.is_pinned or file.scheme != "file"]
+
+    @staticmethod
+    def _pinned(files: Iterable[ManifestFileSchema]) -> list[ManifestFileSchema]:
+        """Return what is elsewhere, and can be told from what it would be by now."""
+        return [file for file in files if file.local is None and file.is_pinned]
+
+    def _missing(self, files: Iterable[ManifestFileSchema]) -> list[ManifestFileSchema]:
+        """Return those of them that are not here, and may be brought."""
+        return [] if self._context.offline else [file for file in self._pinned(files) if file.path not in self._had]
 
     def _result(self, contents: list[list[ManifestFileSchema]], blobs: list[BlobSchema]) -> Fetched:
         self._refuse_over_limit(sum(len(names) * blob.size for names, blob in zip(contents, blobs, strict=True)))

@@ -36,6 +36,7 @@ from kamiwaza_sdk.services.storage.views import Layout, check_layout, lay_out_as
 
 if TYPE_CHECKING:
     from kamiwaza_sdk.services.storage.collection import Collection
+    from kamiwaza_sdk.services.storage.remote.lease import WorkLease
     from kamiwaza_sdk.services.storage.remote.shared import SharedStores
 
 #: How often what is laid out can be evicted meanwhile.
@@ -609,6 +610,19 @@ class StorageService:
             return self._shared.remote.forget_database(database_id)
         with translated(self.root):
             return inventory.forget_database(self._known_root, database_id)
+
+    @property
+    def _is_shared(self) -> bool:
+        """Whether machines share what is behind the directory."""
+        return self._shared is not None and self._shared.remote is not None
+
+    def _work_lease(self, name: str) -> "WorkLease":
+        """Return a lease among the machines that share the store."""
+        from kamiwaza_sdk.services.storage.remote.lease import TIME_TO_LIVE, WorkLease
+
+        assert self._shared is not None
+        assert self._shared.remote is not None
+        return WorkLease(self._shared.remote.objects, name, time_to_live=TIME_TO_LIVE)
 
     def _is_right(self, sha256: str) -> bool:
         """Read a blob where a clean-up would look for it, and set it aside where it is not right."""

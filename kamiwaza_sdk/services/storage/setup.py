@@ -12,6 +12,7 @@
       uses/ab/abcdef…           empty; its time is when the blob was used last
       leases/<32 hex digits>    which blobs are to stay for a while
       databases/<id>            which registries have registered what lies here
+      fetches/<digest>          which machine brings what others want, too, and what that came to
       trash/<run>/abcdef…       blobs that a clean-up has set aside, until it is sure
 
 Directories get the mode the user's umask allows (0755 or 0700 as a rule), so that a group can share a store.

@@ -129,7 +129,7 @@ class _Use:
         self._sign: Path | None = None
 
     def enter(self) -> None:
-        self._lock = _locked(self.place, fcntl.LOCK_SH)
+        self._lock = locked(self.place, fcntl.LOCK_SH)
         try:
             if self._lock is not None:
                 self.place.mkdir(exist_ok=self._is_shared)
@@ -172,7 +172,7 @@ class _Use:
             if self._is_shared:
                 self.place.rmdir()
             _forget(self.place)
-        _release(self._lock)
+        release(self._lock)
 
 
 def sweep(root: Path, *, now: float) -> None:
@@ -198,14 +198,14 @@ def _sweep_one(place: Path, *, oldest: float) -> None:
     left = [path for path in (place, _lock_of(place)) if os.path.lexists(path)]
     if not _are_stale(left, oldest=oldest):
         return
-    lock = _locked(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    lock = locked(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
     try:
         if lock is None or _are_stale(left, oldest=oldest):  # again: somebody may have come before it was locked
             shutil.rmtree(place, ignore_errors=True)
         _forget(place)
     finally:
         if lock is not None:
-            _release(lock)
+            release(lock)
 
 
 def _are_stale(left: list[Path], *, oldest: float) -> bool:
@@ -219,7 +219,7 @@ def _lock_of(place: Path) -> Path:
     return place.with_name(f"{place.name}{_LOCK_SUFFIX}")
 
 
-def _locked(place: Path, how: int) -> int | None:
+def locked(place: Path, how: int) -> int | None:
     """Return a descriptor that holds the lock of a place; `None` where the file system has no locks.
 
     Raises:
@@ -233,12 +233,12 @@ def _locked(place: Path, how: int) -> int | None:
             if _stands(lock, path):
                 return lock
         except OSError as error:
-            _release(lock)
+            release(lock)
             if error.errno not in _NO_LOCKS:
                 raise
             path.unlink(missing_ok=True)
             return None
-        _release(lock)  # whoever had it before has removed it: what has the name now is another lock
+        release(lock)  # whoever had it before has removed it: what has the name now is another lock
     raise FileNotFoundError(errno.ENOENT, "others keep removing it", str(path))
 
 
@@ -255,7 +255,8 @@ def _forget(place: Path) -> None:
         _lock_of(place).unlink(missing_ok=True)
 
 
-def _release(lock: int) -> None:
+def release(lock: int) -> None:
+    """Let go of a lock that `locked` returned."""
     with suppress(OSError):  # first: a child that was forked meanwhile has the descriptor, too, and the lock with it
         fcntl.flock(lock, fcntl.LOCK_UN)
     with suppress(OSError):

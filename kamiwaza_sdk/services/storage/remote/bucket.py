@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from kamiwaza_sdk._dependencies import require
 from kamiwaza_sdk.services.storage.exceptions import RemoteStoreException
 from kamiwaza_sdk.services.storage.remote.address import Address
+from kamiwaza_sdk.services.storage.remote.objects import Held
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta, PutMode, UpdateVersion
@@ -29,14 +30,6 @@ _PARTS_AT_ONCE: Final = 4
 _MOST_PARTS: Final = 10_000
 #: Where a moment of the service's clock is read off.
 _CLOCK: Final = "clock/"
-
-
-class Held(NamedTuple):
-    """A small object as it was read, and what it can be replaced by."""
-
-    content: bytes
-    version: "UpdateVersion"
-    modified: datetime
 
 
 class Listed(NamedTuple):

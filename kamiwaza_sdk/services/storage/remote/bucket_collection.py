@@ -28,6 +28,8 @@ _AT_ONCE: Final = 16
 _ATTEMPTS: Final = 100
 #: Bytes that no entry names are those of an upload for so long; safety does not rest on it.
 _UPLOAD_TAKES: Final = timedelta(days=1)
+#: For so much longer it is known what a fetch came to.
+_RESULT_LASTS: Final = timedelta(days=7)
 
 _logger: Final = logging.getLogger(__name__)
 
@@ -247,6 +249,8 @@ class BucketCollection:
     def sweep(self) -> None:
         """Remove bytes that no entry names, a day after they were written: uploads were interrupted, or clean-ups.
 
+        What machines have agreed by goes, too, after a week.
+
         The entry is read again after the bytes are deleted, and its writer looks for the bytes after it has written
         it: so one of the two sees the other, however long either slept.
         """
@@ -256,6 +260,10 @@ class BucketCollection:
                 old = [listed for listed in keys if listed.modified < oldest]
                 if old:
                     self._sweep(sha256, old)
+        outdated = oldest - _RESULT_LASTS
+        for listed in list(self._bucket.list("fetches/")):
+            if listed.modified < outdated:  # whoever still wants it brings it anew
+                self._bucket.delete(listed.name)
 
     def _sweep(self, sha256: str, old: Iterable[Listed]) -> None:
         for listed in old:

@@ -10,6 +10,7 @@
       leases/<name>               which blobs are to stay for a while
       runs/<run>                  what a clean-up has condemned, until it is sure
       marks/<run>                 which transactions it waits for
+      fetches/<digest>            which machine brings what others want, too, and what that came to
       clock/<random>              gone at once: what moment it is there
 
 An index entry is ``live``, or ``condemned`` by a clean-up, or ``gone``; whoever uses a blob that is condemned makes it
@@ -39,7 +40,8 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 from kamiwaza_sdk.exceptions import ConfigurationException
 from kamiwaza_sdk.services.storage.exceptions import RemoteStoreException, StorageTooNewException
 from kamiwaza_sdk.services.storage.files import go_on
-from kamiwaza_sdk.services.storage.remote.bucket import Bucket, Held
+from kamiwaza_sdk.services.storage.remote.bucket import Bucket
+from kamiwaza_sdk.services.storage.remote.objects import Held
 from kamiwaza_sdk.services.storage.schemas import BlobSchema, StoreDatabaseSchema
 
 if TYPE_CHECKING:
@@ -269,6 +271,11 @@ class BucketStore:
         found = self.index(sha256)
         if found is not None and found[0].key == entry.key:
             self.change(sha256, found[1], replace(found[0], state="damaged"))
+
+    @property
+    def objects(self) -> Bucket:
+        """Small objects beside the blobs, which machines agree by."""
+        return self.bucket
 
     def lease(self, digests: Sequence[str], *, duration: timedelta) -> str:
         """Have a clean-up keep blobs for a while, by the service's clock; the same blobs and time share a lease."""

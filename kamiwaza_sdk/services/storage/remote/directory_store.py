@@ -4,10 +4,11 @@ It is a store as any other, in the same format, and whatever looks after a store
 `StorageService` with that root.
 """
 
+import fcntl
 import os
 import stat
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from io import FileIO
 from pathlib import Path
@@ -17,8 +18,10 @@ from kamiwaza_sdk.services.storage.blobs import blob_path, blob_place
 from kamiwaza_sdk.services.storage.config import StorageConfig
 from kamiwaza_sdk.services.storage.exceptions import BlobCorruptException, BlobNotFoundException
 from kamiwaza_sdk.services.storage.files import copy, open_file, translated
+from kamiwaza_sdk.services.storage.remote.objects import Held
 from kamiwaza_sdk.services.storage.schemas import BlobSchema, StoreDatabaseSchema
-from kamiwaza_sdk.services.storage.setup import prepare, read_format
+from kamiwaza_sdk.services.storage.setup import make_directory, prepare, read_format, write_whole
+from kamiwaza_sdk.services.storage.staging import locked, release
 
 if TYPE_CHECKING:
     from kamiwaza_sdk.services.storage.collection import Collection
@@ -85,6 +88,11 @@ class DirectoryStore:
             except FileNotFoundError:
                 return None
 
+    @property
+    def objects(self) -> "DirectoryObjects":
+        """Small objects beside the blobs, which machines agree by."""
+        return DirectoryObjects(self._root)
+
     def lease(self, digests: Sequence[str], *, duration: timedelta) -> str:
         """Have a clean-up keep blobs for a while."""
         return self._service.lease(digests, duration=duration)
@@ -119,3 +127,45 @@ class DirectoryStore:
     def forget_database(self, database_id: str) -> bool:
         """Let a registry be asked no more; tell whether it was."""
         return self._service.forget_database(database_id)
+
+
+class DirectoryObjects:
+    """Small objects in a directory. Where its file system has no locks, two who take over a lease may both get it.
+
+    Args:
+        root: The directory.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def read(self, name: str) -> Held | None:
+        """Return a small object; `None` where there is none."""
+        place = self._root / name
+        with translated(place):
+            try:
+                content = place.read_bytes()
+                return Held(content, {}, datetime.fromtimestamp(place.stat().st_mtime, UTC))
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+    def create(self, name: str, content: bytes) -> bool:
+        """Write a small object that is not there. `False`: it is there."""
+        place = self._root / name
+        with translated(place):
+            make_directory(place.parent)
+            return write_whole(place, content, replace=False)
+
+    def replace(self, name: str, content: bytes, held: Held) -> bool:
+        """Write a small object in place of what was read. `False`: it is another by now, or gone."""
+        place = self._root / name
+        with translated(place):
+            lock = locked(place.with_name("swap"), fcntl.LOCK_EX)
+            try:
+                found = self.read(name)
+                if found is None or found.content != held.content:
+                    return False
+                return write_whole(place, content)
+            finally:
+                if lock is not None:
+                    release(lock)

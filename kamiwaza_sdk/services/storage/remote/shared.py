@@ -19,6 +19,7 @@ from kamiwaza_sdk.services.storage import blobs, inventory, trash
 from kamiwaza_sdk.services.storage.exceptions import BlobCorruptException
 from kamiwaza_sdk.services.storage.files import translated
 from kamiwaza_sdk.services.storage.remote.address import Address
+from kamiwaza_sdk.services.storage.remote.objects import SmallObjects
 from kamiwaza_sdk.services.storage.schemas import BlobSchema, StoreDatabaseSchema, WantedBlob
 from kamiwaza_sdk.services.storage.setup import prepare, write_whole
 from kamiwaza_sdk.services.storage.staging import staged
@@ -52,6 +53,10 @@ class BlobStore(Protocol):
 
     def copy_to(self, sha256: str, target: FileIO) -> str | None:
         """Append a blob to a file, and return the SHA-256 of what came; `None` where there is no such blob."""
+
+    @property
+    def objects(self) -> SmallObjects:
+        """Small objects beside the blobs, which machines agree by."""
 
     def lease(self, digests: Sequence[str], *, duration: timedelta) -> str:
         """Have a clean-up keep blobs for a while."""
