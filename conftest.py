@@ -64,7 +64,7 @@ SETTINGS: Final = (
 )
 
 
-def _quantized() -> dict[str, bytes]:
+def quantized() -> dict[str, bytes]:
     """Return the files of one small model in three quantizations."""
     keys: dict[str, int | str] = {
         "general.architecture": "llama",
@@ -176,7 +176,7 @@ class World(ExitStack):
             "onnx/model.onnx": b"graph",
         }
         server.add_repository("org/minilm", files, license="apache-2.0", task="feature-extraction", downloads=100)
-        server.add_repository("org/llama-gguf", _quantized())
+        server.add_repository("org/llama-gguf", quantized(), license="apache-2.0")
         return server
 
     @cached_property

@@ -23,6 +23,10 @@ HOMES: Final = ("kamiwaza_sdk", *(f"kamiwaza_sdk.{name}" for name in ("formats",
 UNITS: Final = {"": 1, " MiB": 1024**2, " GiB": 1024**3}
 
 
+#: The language of a block, and what is in it.
+CODE: Final = re.compile(r"^```(?:\{code-block\} )?(\w+)\n(?::caption:[^\n]*\n)?(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
 def reference(page: str = "*") -> str:
     return "\n".join(path.read_text() for path in sorted(ROOT.glob(f"docs/reference/{page}.md")))
 
@@ -90,6 +94,22 @@ def test_each_line_of_the_comparison_names_what_shows_it() -> None:
     assert [f"{path}::{name}" for path, name in tests if name not in functions(ROOT / path)] == []
     claims = {claim for named in shown.values() for claim in re.findall(r"\w+", named)}
     assert claims == functions(ROOT / "docs/comparison_mlflow.py") - {"main", "refused"}
+
+
+def test_the_table_of_tasks_counts_the_lines_that_they_take() -> None:
+    """A release is held to these numbers: what takes more lines than before has to say so here."""
+    page = (ROOT / "docs/tasks.md").read_text()
+    rows = re.findall(r"^\| \d+ \| \[.*?\]\(#(.*?)\) \| (\d+) \| (\d+|-) \|", page, re.MULTILINE)
+    counted = {}
+    for section in page.split("\n## ")[1:]:
+        shown = re.sub(r"^<!--.*?^-->", "", section, flags=re.MULTILINE | re.DOTALL)
+        blocks = CODE.findall(shown)
+        python = [line for kind, block in blocks if kind == "python" for line in block.splitlines() if line]
+        typed = [line for kind, block in blocks if kind == "console" for line in block.splitlines() if line[:2] == "$ "]
+        anchor = re.sub(r"[^\w -]", "", shown.partition("\n")[0].lower()).replace(" ", "-")
+        counted[anchor] = (str(len(python)), str(len(typed) or "-"))
+    assert {anchor: (python, typed) for anchor, python, typed in rows} == counted
+    assert len(rows) == 10
 
 
 def test_extras_that_the_documentation_names_exist() -> None:

@@ -6,7 +6,8 @@ The fixtures:
 - ``mock_model``: one model in it, as `ModelSchema`.
 - ``faulty_server``: a `FaultyServer`, which serves over HTTP on loopback, well or badly.
 - ``hugging_face_server``: a `HuggingFaceServer`, which is a Hugging-Face-compatible hub on loopback.
-- ``fake_hub``: a `FakeHub`, which fetches nothing and always succeeds.
+- ``fake_hub``: a `FakeHub`, which fetches nothing and always succeeds; it has a store of the test's own.
+- ``mock_registry``: a real `Registry` on a database in memory, which fetches with ``fake_hub``.
 - ``fake_downloads``: a `FakeDownloads`, which brings the files that it was given, without a network.
 
 Everything public is importable from here, and loaded when first used.

@@ -9,10 +9,18 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from kamiwaza_sdk import ModelSchema
+    from kamiwaza_sdk import ModelSchema, Registry
     from kamiwaza_sdk.testing import FakeDownloads, FakeHub, FaultyServer, HuggingFaceServer
 
-__all__ = ["fake_downloads", "fake_hub", "faulty_server", "hugging_face_server", "mock_db", "mock_model"]
+__all__ = [
+    "fake_downloads",
+    "fake_hub",
+    "faulty_server",
+    "hugging_face_server",
+    "mock_db",
+    "mock_model",
+    "mock_registry",
+]
 
 
 @pytest.fixture
@@ -58,11 +66,24 @@ def hugging_face_server() -> "Iterator[HuggingFaceServer]":
 
 
 @pytest.fixture
-def fake_hub() -> "FakeHub":
-    """A hub that fetches nothing: it brings one file, ``model.bin``, until its ``files`` are set."""
+def fake_hub(tmp_path_factory: pytest.TempPathFactory) -> "FakeHub":
+    """A hub that fetches nothing: it brings one file, ``model.bin``, until its ``files`` are set.
+
+    It puts them into a store of the test's own, so that they can be laid out.
+    """
+    from kamiwaza_sdk import StorageConfig, StorageService
     from kamiwaza_sdk.testing import FakeHub
 
-    return FakeHub()
+    return FakeHub(storage=StorageService(StorageConfig(root=tmp_path_factory.mktemp("kamiwaza") / "store")))
+
+
+@pytest.fixture
+def mock_registry(fake_hub: "FakeHub") -> "Iterator[Registry]":
+    """A real `Registry` on a database of its own, in memory; it fetches with ``fake_hub``, and has its store."""
+    from kamiwaza_sdk import Registry
+
+    with Registry("sqlite://", hub=fake_hub) as registry:
+        yield registry
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import pytest
 
+from conftest import quantized
 from kamiwaza_sdk import StorageService
 from kamiwaza_sdk.cli.parser import COMMANDS, main
 from kamiwaza_sdk.testing import HuggingFaceServer
@@ -260,13 +261,20 @@ def test_the_console_script_runs_and_prints_only_the_result() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
 
 
-def test_what_the_page_shows_is_what_the_commands_print(run: Run, server: Server) -> None:
+@pytest.mark.parametrize("name", ["howto/command", "tasks"])
+def test_what_the_page_shows_is_what_the_commands_print(
+    run: Run, name: str, server: Server, hugging_face_server: HuggingFaceServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Lines after ``$`` are run in an empty directory; ``…`` in what follows stands for anything."""
+    monkeypatch.setenv("HUB_SERVICE_HF_ENDPOINT", hugging_face_server.endpoint)
+    hugging_face_server.add_repository("org/llama-gguf", quantized(), license="apache-2.0")
     url = server.add("/minilm/model.onnx", body=b"weights")
-    page = (ROOT / "docs/howto/command.md").read_text()
-    blocks = re.findall(r"^```console\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    Path("run-7").mkdir()
-    Path("run-7/config.json").write_text('{"hidden_size": 64}')
+    blocks = re.findall(r"^```console\n(.*?)^```", (ROOT / f"docs/{name}.md").read_text(), re.MULTILINE | re.DOTALL)
+    for number in (7, 8):
+        Path(f"run-{number}").mkdir()
+        Path(f"run-{number}/config.json").write_text(f'{{"model_type": "bert", "hidden_size": {8 * number}}}')
+        Path(f"run-{number}/model.onnx").write_bytes(b"weights")
+    Path("policy.json").write_text('{"licenses": ["apache-2.0"], "worst_pickle": "safe", "needs_digests": true}')
     steps = [step for block in blocks for step in re.split(r"^\$ ", block, flags=re.MULTILINE) if step]
     assert len(steps) >= 8
     for step in steps:
