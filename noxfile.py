@@ -194,6 +194,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def executors(session: nox.Session) -> None:
+    """Mirror by the workers of Ray, which is too large for each run, and of the others."""
+    session.install(EVERYTHING, "-e.[ray]", *groups("test"))
+    session.run("pytest", "tests/hub/test_mirror.py", *session.posargs, env={"RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"})
+
+
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """Feed the readers of formats whatever coverage leads to, a minute unless told otherwise; and mutate pickles."""
     session.install("-e.", *groups("fuzz"))

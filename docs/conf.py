@@ -81,6 +81,7 @@ _ELSEWHERE: Final = {
     "AsyncEngine": f"{_SQLALCHEMY}orm/extensions/asyncio.html#sqlalchemy.ext.asyncio.AsyncEngine",
     "AsyncSession": f"{_SQLALCHEMY}orm/extensions/asyncio.html#sqlalchemy.ext.asyncio.AsyncSession",
     "Engine": f"{_SQLALCHEMY}core/connections.html#sqlalchemy.engine.Engine",
+    "Executor": f"{_LIBRARY}concurrent.futures.html#concurrent.futures.Executor",
     "False": f"{_LIBRARY}constants.html#False",
     "MetaData": f"{_SQLALCHEMY}core/metadata.html#sqlalchemy.schema.MetaData",
     "OSError": f"{_LIBRARY}exceptions.html#OSError",

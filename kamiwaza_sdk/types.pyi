@@ -7,6 +7,10 @@ from kamiwaza_sdk.services.download.schemas import DownloadAttempt as DownloadAt
 from kamiwaza_sdk.services.download.schemas import DownloadOutcome as DownloadOutcome
 from kamiwaza_sdk.services.download.schemas import DownloadProgress as DownloadProgress
 from kamiwaza_sdk.services.download.schemas import ProgressCallback as ProgressCallback
+from kamiwaza_sdk.services.hub.mirror import MirrorCallback as MirrorCallback
+from kamiwaza_sdk.services.hub.schemas.mirror import MirroredSchema as MirroredSchema
+from kamiwaza_sdk.services.hub.schemas.mirror import MirrorProgressSchema as MirrorProgressSchema
+from kamiwaza_sdk.services.hub.schemas.mirror import MirrorSchema as MirrorSchema
 from kamiwaza_sdk.services.hub.schemas.plan import PlanFileSchema as PlanFileSchema
 from kamiwaza_sdk.services.hub.schemas.plan import PlanVariantSchema as PlanVariantSchema
 from kamiwaza_sdk.services.hub.schemas.policy import ViolationSchema as ViolationSchema
@@ -103,6 +107,10 @@ __all__ = [
     "Layout",
     "LayoutNotPossibleException",
     "LeftoverSchema",
+    "MirrorCallback",
+    "MirrorProgressSchema",
+    "MirrorSchema",
+    "MirroredSchema",
     "ModelFileSchema",
     "ModelSort",
     "NamespaceUsageSchema",

@@ -191,6 +191,26 @@ def search(given: argparse.Namespace) -> int:
     return _show_all(given, found)
 
 
+def mirror(given: argparse.Namespace) -> int:
+    """Bring many models into the store."""
+    with opened(given) as registry:
+        sources: list[Any] = list(given.sources)  # Any: sources of every kind
+        if given.search is not None or given.author is not None:
+            sources += registry.search(given.search, author=given.author, limit=given.limit)
+        if not sources:
+            raise InvalidInputException("sources", "are missing; name some, or --search or --author")
+        mirrored = registry.mirror(
+            sources,
+            at_once=given.at_once,
+            variant=given.variant,
+            allow=given.allow,
+            ignore=given.ignore,
+            timeout=given.timeout,
+        )
+    _show_one(given, mirrored)
+    return DONE if mirrored.is_complete else FAILED
+
+
 def find(given: argparse.Namespace) -> int:
     """Find models in the registry."""
     with opened(given) as registry:

@@ -6,7 +6,7 @@ import platform
 import shutil
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -21,6 +21,9 @@ from kamiwaza_sdk import (
 from kamiwaza_sdk._display import Table, as_text, shown_size
 from kamiwaza_sdk.cli.commands import opened, show_result
 from kamiwaza_sdk.cli.parser import DONE, FAILED
+
+if TYPE_CHECKING:
+    from kamiwaza_sdk.services.storage.remote.shared import BlobStore
 
 #: What is told of whether it is installed, and the extra that installs it.
 _OPTIONAL: Final = {
@@ -55,7 +58,9 @@ class Finding(NamedTuple):
 
 def doctor(given: argparse.Namespace) -> int:
     """Look at everything, and say what is wrong."""
-    findings = [finding for look in (_versions, _database, _store, _credentials) for finding in _looked(look, given)]
+    findings = [
+        finding for look in (_versions, _database, _store, _shared, _credentials) for finding in _looked(look, given)
+    ]
     if given.online:
         findings += _looked(_hub, given)
     rows = [("ok" if one.ok else "WRONG", one.what, one.found, one.way_out) for one in findings]
@@ -101,6 +106,27 @@ def _store(given: argparse.Namespace) -> Iterator[Finding]:
         free = shutil.disk_usage(root).free
     way_out = "" if free >= _LITTLE else "make room, or name another place by STORAGE_SERVICE_ROOT"
     yield Finding("store", ok=free >= _LITTLE, found=f"{root}, writable, {shown_size(free)} free", way_out=way_out)
+
+
+def _shared(given: argparse.Namespace) -> Iterator[Finding]:
+    """Look whether the shared store and the tiers answer: each is asked for a blob that it cannot have."""
+    with opened(given) as registry:
+        shared = registry.storage._shared
+    stores = [] if shared is None else [*(("tier", tier) for tier in shared.tiers), ("shared store", shared.remote)]
+    for name, store in stores:
+        if store is not None:
+            yield _answers(name, store)
+
+
+def _answers(name: str, store: "BlobStore") -> Finding:
+    try:
+        store.find("0" * 64)
+        if name == "shared store":
+            store.objects.write("clock/doctor", b"")
+            store.objects.delete("clock/doctor")
+    except (ServiceException, OSError) as error:
+        return Finding(name, ok=False, found=str(store), way_out=str(error))
+    return Finding(name, ok=True, found=f"{store}, {'writable' if name == 'shared store' else 'answers'}")
 
 
 def _credentials(_given: argparse.Namespace) -> Iterator[Finding]:

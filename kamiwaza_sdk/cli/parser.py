@@ -169,6 +169,21 @@ COMMANDS: Final = (
         "commands:search",
     ),
     Command(
+        "mirror",
+        "bring many models into the store, and register none",
+        (
+            _argument("sources", nargs="*", help="as pull takes each"),
+            _argument("--search", metavar="WORDS", help="what a hub finds by words of the name, too"),
+            _argument("--author", help="all of this organisation's or user's, too"),
+            _argument("--limit", type=int, default=20, help="how many that a hub finds, at most; default: 20"),
+            _argument("--at-once", type=int, default=4, help="how many are under way at once; default: 4"),
+            _VARIANT,
+            *_PATTERNS,
+            _TIMEOUT,
+        ),
+        "commands:mirror",
+    ),
+    Command(
         "find",
         "find models in the registry",
         (

@@ -15,12 +15,15 @@ from kamiwaza_sdk.registry.operations import AnyModel, AnyVersion, in_transactio
 
 if TYPE_CHECKING:
     import builtins
+    from concurrent.futures import Executor
 
     from sqlalchemy import Engine
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from kamiwaza_sdk.services.download.schemas import ProgressCallback
+    from kamiwaza_sdk.services.hub.mirror import MirrorCallback
     from kamiwaza_sdk.services.hub.schemas.manifest import RepositorySchema
+    from kamiwaza_sdk.services.hub.schemas.mirror import MirrorSchema
     from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
     from kamiwaza_sdk.services.hub.schemas.policy import Policy
     from kamiwaza_sdk.services.hub.schemas.results import Fetched
@@ -239,6 +242,36 @@ class AsyncRegistry(AsyncCalls):
             context_length=context_length,
         )
         return await self._run(steps, "plan()")
+
+    async def mirror(
+        self,
+        sources: "Iterable[Source | RepositorySchema]",
+        *,
+        executor: "Executor | None" = None,
+        at_once: int = 4,
+        variant: str | None = None,
+        allow: str | Iterable[str] | None = None,
+        ignore: str | Iterable[str] | None = None,
+        progress: "MirrorCallback | None" = None,
+        timeout: float | None = None,
+    ) -> "MirrorSchema":
+        """As `Registry.mirror`.
+
+        Example:
+            >>> [item.error for item in (await registry.mirror([directory, "/nothing"])).items]
+            [None, 'InvalidSourceException']
+        """
+        steps = self._operations.mirror(
+            sources,
+            executor=executor,
+            at_once=at_once,
+            variant=variant,
+            allow=allow,
+            ignore=ignore,
+            progress=progress,
+            timeout=timeout,
+        )
+        return await self._run(steps, "mirror()")
 
     async def search(
         self,

@@ -17,6 +17,7 @@ from uuid import UUID
 from kamiwaza_sdk._validation import check_given, shown
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.hub.addresses import is_address
+from kamiwaza_sdk.services.hub.schemas.manifest import RepositorySchema
 from kamiwaza_sdk.services.hub.services import HubService
 from kamiwaza_sdk.services.model.config import ServiceConfig
 from kamiwaza_sdk.services.model.diff import compare_versions
@@ -34,11 +35,14 @@ from kamiwaza_sdk.services.storage.materialize import refuse_failed
 from kamiwaza_sdk.services.storage.services import StorageService
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from sqlalchemy import Engine
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from kamiwaza_sdk.services.download.schemas import ProgressCallback
-    from kamiwaza_sdk.services.hub.schemas.manifest import RepositorySchema
+    from kamiwaza_sdk.services.hub.mirror import MirrorCallback
+    from kamiwaza_sdk.services.hub.schemas.mirror import MirrorSchema
     from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
     from kamiwaza_sdk.services.hub.schemas.policy import Policy
     from kamiwaza_sdk.services.hub.schemas.results import Fetched
@@ -283,6 +287,39 @@ class Operations:
                     allow=allow,
                     ignore=ignore,
                     max_size=max_size,
+                    progress=progress,
+                ),
+                check_timeout(timeout),
+            )
+        )
+
+    def mirror(
+        self,
+        sources: "Iterable[Source | RepositorySchema]",
+        *,
+        executor: "Executor | None",
+        at_once: int,
+        variant: str | None,
+        allow: str | Iterable[str] | None,
+        ignore: str | Iterable[str] | None,
+        progress: "MirrorCallback | None",
+        timeout: float | None,
+    ) -> Steps["MirrorSchema"]:
+        """Bring many sources into the store."""
+        if isinstance(sources, str) or not isinstance(sources, Iterable):
+            raise InvalidInputException("sources", f"must be several sources, not {shown(sources)}; write [source]")
+        wanted = list["Source | RepositorySchema"]()
+        for source in sources:
+            wanted.append(source if isinstance(source, RepositorySchema) else (yield from self._source(source)))
+        return (
+            yield from _transferred(
+                lambda: self.hub.mirror(
+                    wanted,
+                    executor=executor,
+                    at_once=at_once,
+                    variant=variant,
+                    allow=allow,
+                    ignore=ignore,
                     progress=progress,
                 ),
                 check_timeout(timeout),

@@ -12,12 +12,15 @@ from kamiwaza_sdk.registry.operations import AnyModel, AnyVersion, in_transactio
 
 if TYPE_CHECKING:
     import builtins
+    from concurrent.futures import Executor
 
     from sqlalchemy import Engine
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from kamiwaza_sdk.services.download.schemas import ProgressCallback
+    from kamiwaza_sdk.services.hub.mirror import MirrorCallback
     from kamiwaza_sdk.services.hub.schemas.manifest import RepositorySchema
+    from kamiwaza_sdk.services.hub.schemas.mirror import MirrorSchema
     from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
     from kamiwaza_sdk.services.hub.schemas.policy import Policy
     from kamiwaza_sdk.services.hub.schemas.results import Fetched
@@ -340,6 +343,53 @@ class Registry(Calls):
             context_length=context_length,
         )
         return self._run(steps, "plan()")
+
+    def mirror(
+        self,
+        sources: "Iterable[Source | RepositorySchema]",
+        *,
+        executor: "Executor | None" = None,
+        at_once: int = 4,
+        variant: str | None = None,
+        allow: str | Iterable[str] | None = None,
+        ignore: str | Iterable[str] | None = None,
+        progress: "MirrorCallback | None" = None,
+        timeout: float | None = None,
+    ) -> "MirrorSchema":
+        """Bring many sources into the store, each for itself, and register nothing.
+
+        Args:
+            sources: As `fetch` takes each: a list, what `search` returns, versions.
+            executor: As `HubService.mirror` takes it.
+            at_once: How many sources are under way at once where there is no executor.
+            variant: As `kamiwaza_sdk.fetch` takes it, for each.
+            allow: As `kamiwaza_sdk.fetch` takes it, for each.
+            ignore: As `kamiwaza_sdk.fetch` takes it, for each.
+            progress: What to call with `MirrorProgressSchema`, in the thread of the transfer.
+            timeout: As `pull` takes it, for all together.
+
+        Returns:
+            What came of each, in the order of the sources. That one fails ends none of the others.
+
+        Raises:
+            RegistryTimeoutException: It took longer than `timeout`.
+            ServiceException: Whatever `HubService.mirror` raises.
+
+        Example:
+            >>> [item.error for item in registry.mirror([directory, "/nothing"]).items]
+            [None, 'InvalidSourceException']
+        """
+        steps = self._operations.mirror(
+            sources,
+            executor=executor,
+            at_once=at_once,
+            variant=variant,
+            allow=allow,
+            ignore=ignore,
+            progress=progress,
+            timeout=timeout,
+        )
+        return self._run(steps, "mirror()")
 
     def search(
         self,

@@ -189,6 +189,26 @@ def test_the_doctor_names_what_is_wrong_and_the_way_out(run: Run, tmp_path: Path
     assert [one["what"] for one in wrong if not one["ok"]] == ["store"]
 
 
+def test_the_doctor_looks_at_shared_stores(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("setup")
+    monkeypatch.setenv("STORAGE_SERVICE_REMOTE", (tmp_path / "nfs").as_uri())
+    monkeypatch.setenv("STORAGE_SERVICE_TIERS", str(tmp_path / "disk"))
+    found = {one["what"]: one["found"] for one in as_json(run, "doctor") if one["ok"]}
+    assert found["shared store"] == f"{(tmp_path / 'nfs').as_uri()}, writable"
+    assert found["tier"] == f"{(tmp_path / 'disk').as_uri()}, answers"
+    (tmp_path / "nfs").rename(tmp_path / "elsewhere")
+    (tmp_path / "nfs").touch()
+    wrong = json.loads(run("doctor", "--json")[1])
+    assert "shared store" in [one["what"] for one in wrong if not one["ok"]]
+
+
+def test_many_models_are_mirrored_by_the_command(run: Run, trained: Path, tmp_path: Path) -> None:
+    end, out, _ = run("mirror", str(trained), str(tmp_path / "missing"))
+    assert (end, "InvalidSourceException" in out) == (1, True)
+    assert run("mirror", str(trained))[0] == 0
+    assert run("mirror")[0] != 0
+
+
 def _in_a_process(*arguments: str, **more: Any) -> "subprocess.CompletedProcess[str]":  # Any: of subprocess
     command = [sys.executable, "-m", "kamiwaza_sdk", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **more)

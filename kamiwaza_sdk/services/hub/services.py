@@ -29,9 +29,14 @@ from kamiwaza_sdk.services.storage.exceptions import StorageException
 from kamiwaza_sdk.services.storage.services import StorageService
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterable
+    from concurrent.futures import Executor
+
     from kamiwaza_sdk.services.download.config import DownloadConfig
     from kamiwaza_sdk.services.download.schemas import ProgressCallback
     from kamiwaza_sdk.services.download.services import DownloadService
+    from kamiwaza_sdk.services.hub.mirror import MirrorCallback
+    from kamiwaza_sdk.services.hub.schemas.mirror import MirrorSchema
     from kamiwaza_sdk.services.hub.search import RepositorySort
     from kamiwaza_sdk.services.hub.variants import Question
 
@@ -429,6 +434,51 @@ class HubService:
             )
             fetched = await _brought(source, fetching)
         return await in_thread(lambda: _leased(with_details(fetched, self.storage), self.storage))
+
+    async def mirror(
+        self,
+        sources: "Iterable[Source | RepositorySchema] | AsyncIterable[Source | RepositorySchema]",
+        *,
+        executor: "Executor | None" = None,
+        at_once: int = 4,
+        variant: str | None = None,
+        allow: str | Iterable[str] | None = None,
+        ignore: str | Iterable[str] | None = None,
+        progress: "MirrorCallback | None" = None,
+    ) -> "MirrorSchema":
+        """Bring many sources into the store, each for itself: that one fails ends none of the others.
+
+        Called again with the same sources, it brings what is missing. With an executor, its workers fetch: threads or
+        processes of this machine, or of others that share the store (``STORAGE_SERVICE_REMOTE``). They get the settings
+        that this service was given, tokens included, and read those that it was not from their own environment; a
+        download service that it was given stays here. Cancelled, what a worker has begun may go on.
+
+        Args:
+            sources: As `fetch` takes each: a list, what `search` yields, versions.
+            executor: Any of ``concurrent.futures``, or ``client.get_executor(pure=False)`` of Dask. Default: this
+                process.
+            at_once: How many sources are under way at once where there is no executor.
+            variant: As `fetch` takes it, for each.
+            allow: As `fetch` takes it, for each.
+            ignore: As `fetch` takes it, for each.
+            progress: Called with `MirrorProgressSchema` in the event loop's thread; what workers receive is noted in
+                the store, and read there every second.
+
+        Returns:
+            What came of each, in the order of the sources.
+
+        Raises:
+            InvalidInputException: An argument is of a wrong kind.
+
+        Example:
+            >>> mirrored = asyncio.run(hub.mirror(["hf://org/minilm", "hf://org/missing"]))
+            >>> [(item.source, item.error) for item in mirrored.items]
+            [('hf://org/minilm', None), ('hf://org/missing', 'RepositoryAccessException')]
+        """
+        from kamiwaza_sdk.services.hub.mirror import mirror
+
+        options = {"variant": variant, "allow": allow, "ignore": ignore}
+        return await mirror(self, sources, options=options, executor=executor, at_once=at_once, progress=progress)
 
     async def adopt(
         self,

@@ -37,6 +37,7 @@ from kamiwaza_sdk.services.storage.views import Layout, check_layout, lay_out_as
 if TYPE_CHECKING:
     from kamiwaza_sdk.services.storage.collection import Collection
     from kamiwaza_sdk.services.storage.remote.lease import WorkLease
+    from kamiwaza_sdk.services.storage.remote.objects import SmallObjects
     from kamiwaza_sdk.services.storage.remote.shared import SharedStores
 
 #: How often what is laid out can be evicted meanwhile.
@@ -616,13 +617,20 @@ class StorageService:
         """Whether machines share what is behind the directory."""
         return self._shared is not None and self._shared.remote is not None
 
+    @property
+    def _objects(self) -> "SmallObjects":
+        """Small objects beside the blobs, which all who use the store read and write."""
+        if self._shared is not None and self._shared.remote is not None:
+            return self._shared.remote.objects
+        from kamiwaza_sdk.services.storage.remote.directory_store import DirectoryObjects
+
+        return DirectoryObjects(self.root)
+
     def _work_lease(self, name: str) -> "WorkLease":
         """Return a lease among the machines that share the store."""
         from kamiwaza_sdk.services.storage.remote.lease import TIME_TO_LIVE, WorkLease
 
-        assert self._shared is not None
-        assert self._shared.remote is not None
-        return WorkLease(self._shared.remote.objects, name, time_to_live=TIME_TO_LIVE)
+        return WorkLease(self._objects, name, time_to_live=TIME_TO_LIVE)
 
     def _is_right(self, sha256: str) -> bool:
         """Read a blob where a clean-up would look for it, and set it aside where it is not right."""

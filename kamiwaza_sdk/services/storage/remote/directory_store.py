@@ -8,6 +8,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from io import FileIO
@@ -169,3 +170,17 @@ class DirectoryObjects:
             finally:
                 if lock is not None:
                     release(lock)
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a small object, in place of whatever is there."""
+        place = self._root / name
+        with translated(place):
+            make_directory(place.parent)
+            write_whole(place, content)
+
+    def delete(self, *names: str) -> None:
+        """Delete objects, whatever they are by now; none that is not there is missed."""
+        for name in names:
+            place = self._root / name
+            with translated(place), suppress(FileNotFoundError):
+                place.unlink()

@@ -26,3 +26,9 @@ class SmallObjects(Protocol):
 
     def replace(self, name: str, content: bytes, held: Held) -> bool:
         """Write a small object in place of what was read. `False`: it is another by now, or gone."""
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a small object, in place of whatever is there."""
+
+    def delete(self, *names: str) -> None:
+        """Delete objects, whatever they are by now; none that is not there is missed."""

@@ -106,7 +106,7 @@ class SharedStores:
         self._storage = storage
         self._address = remote
         self.remote = None if remote is None else open_store(remote, writable=True)
-        self._tiers = [open_store(tier, writable=False) for tier in tiers]
+        self.tiers = [open_store(tier, writable=False) for tier in tiers]
 
     @cached_property
     def id(self) -> str | None:
@@ -133,7 +133,7 @@ class SharedStores:
             StorageException: There is no room, and the like.
         """
         wrong: BlobCorruptException | None = None
-        for place in (*self._tiers, *([] if self.remote is None else [self.remote])):
+        for place in (*self.tiers, *([] if self.remote is None else [self.remote])):
             size = place.find(wanted.sha256)
             if size is None:
                 continue
