@@ -29,7 +29,11 @@ from kamiwaza_sdk import (
 )
 from kamiwaza_sdk.orm import DBBase
 from tests.database.test_migrations import load
+from tests.effort import effort
 from tests.processes import FRESH
+
+#: How many set the same database up at once.
+PROCESSES = effort(4, 8)
 
 OUR_TABLES = {*DBBase.metadata.tables, "kamiwaza_alembic_version"}
 #: A virtual table of SQLite's, and the tables that it keeps itself in.
@@ -70,15 +74,15 @@ def _set_up_begin_recipe(url: str) -> str:
 
 
 @pytest.mark.parametrize("set_up", [_set_up, _set_up_stock])
-def test_eight_processes_at_once_on_an_empty_database_all_succeed(empty_url: str, set_up: object) -> None:
-    with ProcessPoolExecutor(8, mp_context=FRESH) as pool:
-        assert list(pool.map(set_up, [empty_url] * 8)) == ["set up"] * 8  # type: ignore[arg-type]  # one of the two above
+def test_several_processes_at_once_on_an_empty_database_all_succeed(empty_url: str, set_up: object) -> None:
+    with ProcessPoolExecutor(PROCESSES, mp_context=FRESH) as pool:
+        assert list(pool.map(set_up, [empty_url] * PROCESSES)) == ["set up"] * PROCESSES  # type: ignore[arg-type]  # one of the two above
 
 
-def test_eight_processes_at_once_all_find_an_older_database_upgraded(empty_url: str, engine: Engine) -> None:
+def test_several_processes_at_once_all_find_an_older_database_upgraded(empty_url: str, engine: Engine) -> None:
     load(engine, "0002")
-    with ProcessPoolExecutor(8, mp_context=FRESH) as pool:
-        assert list(pool.map(_set_up, [empty_url] * 8)) == ["set up"] * 8
+    with ProcessPoolExecutor(PROCESSES, mp_context=FRESH) as pool:
+        assert list(pool.map(_set_up, [empty_url] * PROCESSES)) == ["set up"] * PROCESSES
     with engine.connect() as connection:
         related = connection.execute(text("SELECT relation FROM kamiwaza_model_lineage")).scalars().all()
     assert "quantized" in related
@@ -198,11 +202,11 @@ def test_a_host_that_autogenerates_is_told_to_leave_our_tables_alone(engine: Eng
 
 
 @pytest.mark.parametrize("set_up_stock", [_set_up_autocommit, _set_up_begin_recipe])
-def test_eight_processes_succeed_whatever_the_engine_makes_of_transactions(
+def test_several_processes_succeed_whatever_the_engine_makes_of_transactions(
     empty_url: str, set_up_stock: Callable[[str], str]
 ) -> None:
-    with ProcessPoolExecutor(8, mp_context=FRESH) as pool:
-        assert list(pool.map(set_up_stock, [empty_url] * 8)) == ["set up"] * 8
+    with ProcessPoolExecutor(PROCESSES, mp_context=FRESH) as pool:
+        assert list(pool.map(set_up_stock, [empty_url] * PROCESSES)) == ["set up"] * PROCESSES
 
 
 def test_a_connection_that_commits_by_itself_is_refused(engine: Engine) -> None:

@@ -45,6 +45,7 @@ from kamiwaza_sdk.testing import (
     WrongLength,
 )
 from tests.download.helpers import entries, visible
+from tests.effort import effort
 
 MIB: Final = 1024**2
 #: Goes through the ring into the file; the larger one takes the connection over as well.
@@ -156,7 +157,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=effort(25, 50), deadline=None, suppress_health_check=list(HealthCheck))
 @given(script=scripts(SMALL.size, digest=True))
 @example(script=[Truncate(at=2 * MIB), (SAME_ETAG, Changed())])
 def test_any_sequence_where_the_digest_is_demanded(server: FaultyServer, script: list[Step]) -> None:
@@ -164,7 +165,7 @@ def test_any_sequence_where_the_digest_is_demanded(server: FaultyServer, script:
     _run(server, SMALL, script, digest=True)
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=effort(25, 50), deadline=None, suppress_health_check=list(HealthCheck))
 @given(script=scripts(SMALL.size, digest=False))
 @example(script=[Truncate(at=2 * MIB), Changed()])
 @example(script=[(Truncate(at=2 * MIB), WEAK_ETAG), (Changed(), WEAK_ETAG)])
@@ -178,7 +179,7 @@ def test_any_sequence_where_it_is_not(server: FaultyServer, script: list[Step]) 
 def test_any_sequence_of_a_large_body(server: FaultyServer, *, digest: bool) -> None:
     """The same where the connection is taken over."""
 
-    @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=effort(4, 8), deadline=None, suppress_health_check=list(HealthCheck))
     @given(script=scripts(LARGE.size, digest=digest))
     @example(script=[Truncate(at=34 * MIB), Reset(at=0), Stall(at=MIB)])
     @example(script=[Reset(at=20 * MIB), Changed()])

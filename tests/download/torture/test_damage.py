@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from kamiwaza_sdk import DownloadConfig, DownloadInterruptedException, DownloadResult, DownloadService
 from kamiwaza_sdk.testing import FaultyServer, GeneratedBody, Truncate
 from tests.download.helpers import descriptors, digest, entries
+from tests.effort import effort
 
 MIB: Final = 1024**2
 BODY: Final = GeneratedBody(20 * MIB)
@@ -123,7 +124,7 @@ def _finished(server: FaultyServer, into: Path, *, sha256: str | None) -> Downlo
 
 
 @pytest.mark.parametrize("sha256", [SHA256, None], ids=["digest", "etag"])
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=effort(12, 25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(journal=st.sampled_from(JOURNAL), partial=st.sampled_from(PARTIAL), chance=st.randoms(use_true_random=False))
 def test_any_damage(
     server: FaultyServer,
