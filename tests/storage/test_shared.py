@@ -38,20 +38,6 @@ MIB: Final = 1024**2
 Machine = Callable[..., StorageService]
 
 
-@pytest.fixture(scope="session")
-def moto() -> Iterator[str]:
-    """The address of moto's server."""
-    with buckets.moto() as endpoint:
-        yield endpoint
-
-
-@pytest.fixture(scope="session")
-def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of SeaweedFS."""
-    with buckets.seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as endpoint:
-        yield endpoint
-
-
 @pytest.fixture(params=["moto", "seaweedfs"])
 def bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The address of a bucket that is empty."""
