@@ -5,6 +5,7 @@
 
 import fcntl
 import http.client
+import json
 import logging
 import os
 import shlex
@@ -20,7 +21,7 @@ from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import boto3  # type: ignore[import-untyped]  # it comes with moto, and has no types
@@ -29,6 +30,11 @@ from moto.server import ThreadedMotoServer
 
 _PATIENCE: Final = 40.0
 _REGION: Final = "us-east-1"
+#: Who may do anything, who may only read, and who may do nothing: SeaweedFS knows them.
+ADMIN: Final = "administrator"
+READER: Final = "reader"
+STRANGER: Final = "stranger"
+_MAY: Final = {ADMIN: ["Admin"], READER: ["Read", "List"], STRANGER: ["Read:another-bucket"]}
 
 
 @contextmanager
@@ -52,19 +58,18 @@ def _weed() -> str:
 
 
 @contextmanager
-def seaweedfs(directory: Path, *, identities: Path | None = None) -> Generator[str]:
-    """Yield the address of SeaweedFS, whose data is in a directory. Skips where its package is not installed.
-
-    Args:
-        directory: One that is empty.
-        identities: Who may do what, as its ``-s3.config`` takes it. Default: everybody may do anything.
-    """
+def seaweedfs(directory: Path) -> Generator[str]:
+    """Yield the address of SeaweedFS, whose data is in a directory. Skips where its package is not installed."""
+    identities = [
+        {"name": who, "credentials": [{"accessKey": who, "secretKey": "secret"}], "actions": actions}
+        for who, actions in _MAY.items()
+    ]
+    (directory / "identities.json").write_text(json.dumps({"identities": identities}))
     ports = [_free_port() for _ in range(4)]
     command = [_weed(), "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={directory}", "-filer", "-s3"]
     command += [f"-master.port={ports[0]}", f"-volume.port={ports[1]}", f"-filer.port={ports[2]}"]
     command += [f"-s3.port={ports[3]}", "-s3.autoCreateBucket=false", "-s3.port.iceberg=0", "-s3.port.lance=0"]
-    command += ["-master.volumeSizeLimitMB=64", "-volume.max=400"]
-    command += [] if identities is None else [f"-s3.config={identities}"]
+    command += ["-master.volumeSizeLimitMB=64", "-volume.max=400", "-s3.config=identities.json"]
     # each bucket takes volumes of its own, seven at once unless told otherwise, and none is left for the sixth
     environment = {**os.environ, "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
     with ExitStack() as stack:
@@ -144,23 +149,30 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
     process.wait()
 
 
-def use(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def use(endpoint: str, monkeypatch: pytest.MonkeyPatch, *, who: str = ADMIN) -> None:
     """Have the environment name a service, and who asks."""
-    named = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": _REGION}
+    named = {"AWS_ACCESS_KEY_ID": who, "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": _REGION}
     for name, value in {**named, "AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": "true"}.items():
         monkeypatch.setenv(name, value)
 
 
 def make_bucket(endpoint: str, name: str) -> None:
     """Make a bucket."""
-    client = boto3.client(
-        "s3", endpoint_url=endpoint, region_name=_REGION, aws_access_key_id="id", aws_secret_access_key="secret"
+    client(endpoint).create_bucket(Bucket=name)
+
+
+def client(endpoint: str) -> Any:  # Any: boto3 has no types
+    """Return another client of a service."""
+    return boto3.client(
+        "s3", endpoint_url=endpoint, region_name=_REGION, aws_access_key_id=ADMIN, aws_secret_access_key="secret"
     )
-    client.create_bucket(Bucket=name)
 
 
-#: What is answered in a service's stead: a status, `None` for what the service says, or 0 to break off without a word.
-Answer = Callable[[str, str], int | None]
+#: What is answered in a service's stead: a status, or one with a body; 0 to break off without a word; ``HALF`` for half
+#: of the body that the service has; ``SPOILT`` to change a byte of what is handed on; `None` for what the service says.
+Answer = Callable[[str, str], int | tuple[int, bytes] | None]
+HALF: Final = -1
+SPOILT: Final = -2
 
 
 @contextmanager
@@ -181,23 +193,27 @@ def faulty(endpoint: str, answer: Answer) -> Generator[str]:
             status = answer(self.command, self.path)
             if status == 0:
                 self.close_connection = True
-            elif status is None:
-                self._forward(body)
+            elif status == SPOILT:
+                self._forward(bytes([body[0] ^ 1]) + body[1:])
+            elif status is None or status == HALF:
+                self._forward(body, is_half=status == HALF)
             else:
-                self._say(status, b"")
+                self._say(*((status, b"") if isinstance(status, int) else status))
 
         do_PUT = do_POST = do_HEAD = do_DELETE = do_GET  # noqa: N815 - what http.server calls
 
-        def _forward(self, body: bytes) -> None:
+        def _forward(self, body: bytes, *, is_half: bool = False) -> None:
             connection = http.client.HTTPConnection(upstream.hostname or "", upstream.port, timeout=30)
             try:
                 connection.request(self.command, self.path, body, dict(self.headers))
                 found = connection.getresponse()
-                self._say(found.status, found.read(), dict(found.headers))
+                self._say(found.status, found.read(), dict(found.headers), is_half=is_half)
             finally:
                 connection.close()
 
-        def _say(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        def _say(
+            self, status: int, body: bytes, headers: dict[str, str] | None = None, *, is_half: bool = False
+        ) -> None:
             self.send_response(status)
             for name, value in (headers or {}).items():
                 if name.lower() not in {"content-length", "transfer-encoding", "connection", "date", "server"}:
@@ -205,7 +221,8 @@ def faulty(endpoint: str, answer: Answer) -> Generator[str]:
             length = (headers or {}).get("Content-Length", str(len(body))) if self.command == "HEAD" else str(len(body))
             self.send_header("Content-Length", length)
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(body[: len(body) // 2] if is_half else body)
+            self.close_connection = self.close_connection or is_half
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""

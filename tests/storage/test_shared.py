@@ -3,11 +3,14 @@
 import asyncio
 import json
 import logging
+import os
 import pickle
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -25,6 +28,8 @@ from kamiwaza_sdk import (
     StorageService,
     StorageTooNewException,
 )
+from kamiwaza_sdk.services.storage.blobs import PUBLISHED_NS
+from kamiwaza_sdk.services.storage.remote.bucket_collection import BucketCollection
 from kamiwaza_sdk.services.storage.remote.bucket_store import BucketStore, Entry
 from kamiwaza_sdk.services.storage.remote.shared import open_store
 from kamiwaza_sdk.testing import FaultyServer, GeneratedBody
@@ -34,18 +39,26 @@ from tests.storage.helpers import File, Version
 
 BODY: Final = b"weights" * 1000
 MIB: Final = 1024**2
+#: Of parts and ranges here, the least that S3 takes; and what has three of them.
+PART: Final = 5 * MIB
+LARGE: Final = 11 * MIB
 #: Make the directory of another machine, in front of the same shared store.
 Machine = Callable[..., StorageService]
+
+
+@pytest.fixture(autouse=True)
+def parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut into small parts, so that files of several are small, too."""
+    monkeypatch.setattr("kamiwaza_sdk.services.storage.remote.bucket._PART", PART)
+    monkeypatch.setattr("kamiwaza_sdk.services.storage.remote.bucket_store._RANGE", PART)
 
 
 @pytest.fixture(params=["moto", "seaweedfs"])
 def bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The address of a bucket that is empty."""
     endpoint: str = request.getfixturevalue(request.param)
-    name = f"bucket-{uuid4().hex}"
     buckets.use(endpoint, monkeypatch)
-    buckets.make_bucket(endpoint, name)
-    return f"s3://{name}/some/prefix"
+    return f"s3://{new_bucket(endpoint)}/some/prefix"
 
 
 @pytest.fixture(params=["directory", "bucket"])
@@ -53,11 +66,9 @@ def address(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
     """The address of a shared store: a directory, or a bucket with moto."""
     if request.param == "directory":
         return (tmp_path / "nfs").as_uri()
-    name = f"bucket-{uuid4().hex}"
     endpoint: str = request.getfixturevalue("moto")
     buckets.use(endpoint, monkeypatch)
-    buckets.make_bucket(endpoint, name)
-    return f"s3://{name}"
+    return f"s3://{new_bucket(endpoint)}"
 
 
 @pytest.fixture
@@ -105,9 +116,8 @@ def test_what_one_machine_adds_another_has(address: str, machine: Machine, tmp_p
 
 
 def test_content_of_several_parts_arrives_whole(bucket: str, machine: Machine, tmp_path: Path) -> None:
-    body = GeneratedBody(70 * MIB, seed=1)
-    path = tmp_path / "large"
-    path.write_bytes(body.read(0, body.size))
+    body = GeneratedBody(2 * LARGE, seed=1)
+    path = large(tmp_path, body)
     blob = machine("one", remote=bucket).add(path, sha256=body.sha256())
     other = machine("other", remote=bucket)
     out = other.materialize(version(blob), tmp_path / "out")
@@ -388,9 +398,8 @@ def test_a_service_that_refuses_is_named_and_what_is_here_stays(  # noqa: PLR091
 def test_an_upload_that_ends_before_its_last_part_is_not_there(
     status: int, moto: str, machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    body = GeneratedBody(40 * MIB, seed=4)
-    path = tmp_path / "large"
-    path.write_bytes(body.read(0, body.size))
+    body = GeneratedBody(LARGE, seed=4)
+    path = large(tmp_path, body)
     with refusing(moto, lambda _, path: status if "partNumber=3" in path else None, monkeypatch) as there:
         with pytest.raises(RemoteStoreException):
             machine("one", remote=there).add(path)
@@ -398,12 +407,157 @@ def test_an_upload_that_ends_before_its_last_part_is_not_there(
         assert list(objects(there).bucket.list("blobs/")) == []
 
 
+def test_credentials_that_expire_in_the_middle_are_named(
+    moto: str, machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = GeneratedBody(LARGE, seed=4)
+    expired = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
+    path = large(tmp_path, body)
+    with refusing(moto, lambda _, asked: (400, expired) if "partNumber=2" in asked else None, monkeypatch) as there:
+        one = machine("one", remote=there)
+        with pytest.raises(RemoteStoreException, match="ExpiredToken"):
+            one.add(path)
+        buckets.use(moto, monkeypatch)
+        again = machine("one", remote=there)
+        assert again.add(path).sha256 == body.sha256()
+        assert machine("other", remote=there).find(body.sha256()) is not None
+
+
+@pytest.mark.parametrize("size", [1, LARGE])
+def test_what_was_changed_on_its_way_is_refused_by_the_service(
+    size: int, seaweedfs: str, machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by moto, which keeps it."""
+    body = GeneratedBody(size, seed=5)
+    path = large(tmp_path, body)
+
+    def spoil(method: str, asked: str) -> int | None:
+        return buckets.SPOILT if method == "PUT" and "/blobs/" in asked else None
+
+    with refusing(seaweedfs, spoil, monkeypatch) as there:
+        with pytest.raises(RemoteStoreException):
+            machine("one", remote=there).add(path)
+        assert machine("other", remote=there).find(body.sha256()) is None
+
+
+def test_a_blob_that_is_damaged_here_is_not_written_through(address: str, machine: Machine, tmp_path: Path) -> None:
+    """A byte was changed behind the file system's back, so that its times tell nothing."""
+    alone = machine("one")
+    blob = alone.add(written(tmp_path, BODY))
+    blob.path.chmod(0o644)
+    blob.path.write_bytes(b"x" * len(BODY))
+    os.utime(blob.path, ns=(PUBLISHED_NS, PUBLISHED_NS))
+    blob.path.chmod(0o444)
+    one = machine("one", remote=address)
+    with pytest.raises(BlobCorruptException) as raised:
+        one._look(version(blob).files)
+    assert raised.value.quarantined is not None
+    assert machine("other", remote=address).find(blob.sha256) is None
+    assert one.add(written(tmp_path, BODY)) == blob
+    assert machine("other", remote=address).find(blob.sha256) is not None
+
+
+@pytest.mark.parametrize("size", [1000, LARGE])
+def test_a_download_that_breaks_off_leaves_nothing(
+    size: int, moto: str, machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body, broken = GeneratedBody(size, seed=6), list[str]()
+
+    def cut(method: str, asked: str) -> int | None:
+        if method == "GET" and "/blobs/" in asked and len(broken) < 100:
+            broken.append(asked)
+            return buckets.HALF
+        return None
+
+    path = large(tmp_path, body)
+    with refusing(moto, cut, monkeypatch) as there:
+        blob = machine("one", remote=there).add(path)
+        near = machine("near", remote=there)
+        with pytest.raises(RemoteStoreException):
+            near.materialize(version(blob), tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+        assert list(near.list_blobs()) == []
+        broken.extend([""] * 100)
+        assert (near.materialize(version(blob), tmp_path / "out") / "0.bin").stat().st_size == size
+
+
+def test_who_may_only_read_reads_and_is_told_when_writing(
+    seaweedfs: str, machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = f"s3://{new_bucket(seaweedfs)}/prefix"
+    buckets.use(seaweedfs, monkeypatch)
+    blob = machine("writer", remote=there).add(written(tmp_path, BODY))
+    buckets.use(seaweedfs, monkeypatch, who=buckets.READER)
+    reader = machine("reader", remote=there)
+    assert reader.get(blob.sha256).size == machine("tier", tiers=[there]).get(blob.sha256).size == len(BODY)
+    with pytest.raises(RemoteStoreException, match="name what may only be read as a tier") as raised:
+        reader.add(written(tmp_path, b"new"))
+    assert (raised.value.operation, raised.value.kind) == ("write", "PermissionDeniedError")
+
+
+@pytest.mark.parametrize("place", ["remote", "tiers"])
+def test_who_may_do_nothing_is_told(
+    place: str, seaweedfs: str, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = f"s3://{new_bucket(seaweedfs)}/prefix"
+    buckets.use(seaweedfs, monkeypatch, who=buckets.STRANGER)
+    with pytest.raises(RemoteStoreException) as raised:
+        machine("one", **{place: there if place == "remote" else [there]}).find("ab" * 32)
+    assert (raised.value.operation, raised.value.kind) == ("read", "PermissionDeniedError")
+
+
+@pytest.mark.parametrize("moment", ["before the entry", "in the middle"])
+def test_an_upload_that_was_killed_is_nowhere_and_can_be_done_again(
+    moment: str, bucket: str, machine: Machine, tmp_path: Path
+) -> None:
+    """What it leaves that can be listed, a clean-up removes: here at once."""
+    body = GeneratedBody(LARGE, seed=7)
+    path = large(tmp_path, body)
+    where = "BucketStore.change = kill" if moment == "before the entry" else "bucket.go_on = kill"
+    code = f"""
+import os
+from kamiwaza_sdk import StorageConfig, StorageService
+from kamiwaza_sdk.services.storage.remote import bucket
+from kamiwaza_sdk.services.storage.blobs import PUBLISHED_NS
+from kamiwaza_sdk.services.storage.remote.bucket_collection import BucketCollection
+from kamiwaza_sdk.services.storage.remote.bucket_store import BucketStore
+bucket._PART, calls = {PART}, []
+def kill(*_):
+    calls.append(1)
+    if {where.startswith("BucketStore")} or len(calls) > 9:
+        os.kill(os.getpid(), 9)
+{where}
+StorageService(StorageConfig(root={str(tmp_path / "dead")!r}, remote={bucket!r})).add({str(path)!r})
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    store = objects(bucket)
+    assert machine("other", remote=bucket).find(body.sha256()) is None
+    assert len(list(store.bucket.list("blobs/"))) == (moment == "before the entry")
+    client, name = buckets.client(os.environ["AWS_ENDPOINT_URL"]), store.bucket.address.bucket
+    begun = client.list_multipart_uploads(Bucket=name).get("Uploads", [])
+    assert len(begun) == (moment == "in the middle")  # which is the service's to end: obstore lists none
+    BucketCollection(store, unreferenced_for=timedelta(seconds=-60)).sweep()
+    assert list(store.bucket.list("blobs/")) == []
+    assert machine("one", remote=bucket).add(path).sha256 == body.sha256()
+    assert machine("other", remote=bucket).find(body.sha256()) is not None
+
+
+def large(tmp_path: Path, body: GeneratedBody) -> Path:
+    return written(tmp_path, body.read(0, body.size), "large")
+
+
+def new_bucket(endpoint: str) -> str:
+    name = f"bucket-{uuid4().hex}"
+    buckets.make_bucket(endpoint, name)
+    return name
+
+
 @contextmanager
 def refusing(endpoint: str, answer: buckets.Answer, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Yield the address of a bucket before whose service something stands that answers now and then."""
     monkeypatch.setattr("kamiwaza_sdk.services.storage.remote.bucket.RETRIES", {"max_retries": 0})
-    name = f"bucket-{uuid4().hex}"
-    buckets.make_bucket(endpoint, name)
+    name = new_bucket(endpoint)
     with buckets.faulty(endpoint, answer) as before:
         buckets.use(before, monkeypatch)
         yield f"s3://{name}/prefix"

@@ -5,16 +5,19 @@ what was read: S3 compares ETags (``If-Match``), Google generations, Azure ETags
 random bytes in it, as the same content has the same ETag.
 """
 
+import hashlib
 import secrets
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import cached_property
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kamiwaza_sdk._dependencies import require
 from kamiwaza_sdk.services.storage.exceptions import RemoteStoreException
+from kamiwaza_sdk.services.storage.files import go_on, open_file
 from kamiwaza_sdk.services.storage.remote.address import Address
 from kamiwaza_sdk.services.storage.remote.objects import Held
 
@@ -28,6 +31,8 @@ RETRIES: "Final[RetryConfig]" = {"max_retries": 4, "retry_timeout": timedelta(se
 _PART: Final = 16 * 1024**2
 _PARTS_AT_ONCE: Final = 4
 _MOST_PARTS: Final = 10_000
+#: What is read of a file, hashed, and handed over, while it is in the processor's cache.
+_PIECE: Final = 1024**2
 #: Where a moment of the service's clock is read off.
 _CLOCK: Final = "clock/"
 
@@ -139,8 +144,11 @@ class Bucket:
             return False
         return True
 
-    def put_file(self, name: str, path: Path, *, size: int) -> None:
+    def put_file(self, name: str, path: Path, *, size: int) -> str:
         """Write a file, in parts where it is large, of which four are in memory at once. It appears whole, or not.
+
+        Returns:
+            The SHA-256 of what was handed over, hashed on its way. The service compares each part with its own.
 
         Raises:
             RemoteStoreException: The service does not answer, or refuses.
@@ -148,16 +156,18 @@ class Bucket:
         """
         import obstore
 
-        part = max(_PART, -(-size // _MOST_PARTS))
-        with path.open("rb") as file:
+        part, read = max(_PART, -(-size // _MOST_PARTS)), hashlib.sha256()
+        with open_file(path) as file:
+            pieces = _hashed(file, read)
             try:
                 with self._translated("write"):
                     if size <= part:
-                        obstore.put(self._store, name, file.read(), use_multipart=False)
+                        obstore.put(self._store, name, b"".join(pieces), use_multipart=False)
                     else:
-                        obstore.put(self._store, name, file, chunk_size=part, max_concurrency=_PARTS_AT_ONCE)
+                        obstore.put(self._store, name, pieces, chunk_size=part, max_concurrency=_PARTS_AT_ONCE)
             except FileNotFoundError as error:
                 raise self._failure("write", "NotFoundError", str(error).partition("\n")[0]) from error
+        return read.hexdigest()
 
     def read_range(self, name: str, start: int, length: int) -> bytes:
         """Return some bytes of an object.
@@ -239,6 +249,14 @@ class Bucket:
                 return obstore.head(self._store, name)["last_modified"]
         finally:
             self.delete(name)
+
+
+def _hashed(file: FileIO, read: "hashlib._Hash") -> Iterator[bytes]:
+    """Yield the rest of a file, each piece in a place of its own, as it is sent while the next is read."""
+    while piece := file.read(_PIECE):
+        read.update(piece)
+        yield piece
+        go_on()
 
 
 def _version(found: "ObjectMeta") -> "UpdateVersion":

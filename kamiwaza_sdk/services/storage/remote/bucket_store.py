@@ -38,7 +38,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from kamiwaza_sdk.exceptions import ConfigurationException
-from kamiwaza_sdk.services.storage.exceptions import RemoteStoreException, StorageTooNewException
+from kamiwaza_sdk.services.storage.exceptions import (
+    BlobCorruptException,
+    RemoteStoreException,
+    StorageTooNewException,
+)
 from kamiwaza_sdk.services.storage.files import go_on
 from kamiwaza_sdk.services.storage.remote.bucket import Bucket
 from kamiwaza_sdk.services.storage.remote.objects import Held
@@ -185,7 +189,10 @@ class BucketStore:
     def put(self, blob: BlobSchema) -> bool:
         """Upload a blob unless it is there; tell whether it had to be. It is there, whole, when this returns.
 
+        It is hashed once more on its way: what turns out to be something else is not named.
+
         Raises:
+            BlobCorruptException: The file is not what its name says.
             RemoteStoreException: The service does not answer, or refuses.
             OSError: The file cannot be read.
         """
@@ -204,7 +211,9 @@ class BucketStore:
         name = bytes_name(blob.sha256, entry)
         is_named = False
         try:
-            self.bucket.put_file(name, blob.path, size=blob.size)
+            actual = self.bucket.put_file(name, blob.path, size=blob.size)
+            if actual != blob.sha256:
+                raise BlobCorruptException(sha256=blob.sha256, actual=actual, path=blob.path, quarantined=None)
             is_named = self.change(blob.sha256, held, entry)
         finally:
             if not is_named:

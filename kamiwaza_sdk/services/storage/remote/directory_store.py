@@ -17,7 +17,11 @@ from typing import TYPE_CHECKING
 
 from kamiwaza_sdk.services.storage.blobs import blob_path, blob_place
 from kamiwaza_sdk.services.storage.config import StorageConfig
-from kamiwaza_sdk.services.storage.exceptions import BlobCorruptException, BlobNotFoundException
+from kamiwaza_sdk.services.storage.exceptions import (
+    BlobCorruptException,
+    BlobNotFoundException,
+    DigestMismatchException,
+)
 from kamiwaza_sdk.services.storage.files import copy, open_file, translated
 from kamiwaza_sdk.services.storage.remote.objects import Held
 from kamiwaza_sdk.services.storage.schemas import BlobSchema, StoreDatabaseSchema
@@ -77,7 +81,11 @@ class DirectoryStore:
         """Copy a blob there unless it is there; tell whether it had to be."""
         if self._service.find(blob.sha256, size=blob.size) is not None:
             return False
-        self._service.add(blob.path, sha256=blob.sha256)
+        try:
+            self._service.add(blob.path, sha256=blob.sha256)
+        except DigestMismatchException as error:
+            wrong = error.actual
+            raise BlobCorruptException(sha256=blob.sha256, actual=wrong, path=blob.path, quarantined=None) from error
         return True
 
     def copy_to(self, sha256: str, target: FileIO) -> str | None:

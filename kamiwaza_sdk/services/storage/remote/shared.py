@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from io import FileIO
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
@@ -49,7 +49,7 @@ class BlobStore(Protocol):
         """Return the size of a blob that is there; `None` where it is not."""
 
     def put(self, blob: BlobSchema) -> bool:
-        """Write a blob there unless it is there; tell whether it had to be."""
+        """Write a blob there unless it is there, hashed on its way; tell whether it had to be."""
 
     def copy_to(self, sha256: str, target: FileIO) -> str | None:
         """Append a blob to a file, and return the SHA-256 of what came; `None` where there is no such blob."""
@@ -180,13 +180,21 @@ class SharedStores:
         """Write blobs through to the shared store, where there is one; return how many had to be.
 
         Raises:
+            BlobCorruptException: One is damaged here. It is in quarantine, and the shared store does not have it.
             RemoteStoreException: It does not answer, or refuses.
             StorageException: It is a directory, and cannot be written.
         """
         if self.remote is None:
             return 0
         each = {blob.sha256: blob for blob in kept}
-        return sum(_each(self.remote.put, list(each.values()), size=lambda blob: blob.size))
+        return sum(_each(partial(self._put, self.remote), list(each.values()), size=lambda blob: blob.size))
+
+    def _put(self, remote: BlobStore, blob: BlobSchema) -> bool:
+        try:
+            return remote.put(blob)
+        except BlobCorruptException:
+            self._storage.verify(blob.sha256)  # it is set aside here, so that it is fetched anew
+            raise
 
     def ensure(self, wanted: Iterable[WantedBlob]) -> None:
         """Return when all are in the shared store, having written through what only the directory has.
