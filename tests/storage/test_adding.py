@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 
-from kamiwaza_sdk import DigestMismatchException, StorageFullException, StorageService
+from kamiwaza_sdk import (
+    DigestMismatchException,
+    StorageConfig,
+    StorageFullException,
+    StorageQuotaException,
+    StorageService,
+)
 from kamiwaza_sdk.exceptions import InvalidInputException
 from tests.storage.helpers import fifo, folder, loop, misnamed, no_clone, nothing, sha256, when_hashed
 
@@ -150,3 +156,17 @@ def test_clones_that_fail_for_real(store: StorageService, source: Path, monkeypa
     with pytest.raises(StorageFullException):
         store.add(source)
     assert store.find(DIGEST) is None
+
+
+@pytest.mark.parametrize("way", ["add", "adopt"])
+def test_what_would_exceed_the_quota_is_refused(way: str, tmp_path: Path) -> None:
+    store = StorageService(StorageConfig(root=tmp_path / "store", max_size=10))
+    source = tmp_path / "source"
+    source.write_bytes(b"12345678")
+    blob = getattr(store, way)(source)
+    (tmp_path / "other").write_bytes(b"abcdefgh")
+    with pytest.raises(StorageQuotaException) as raised:
+        getattr(store, way)(tmp_path / "other")
+    assert (raised.value.needed, raised.value.blobs) == (8, 8)
+    assert [kept.sha256 for kept in store.list_blobs()] == [blob.sha256]
+    assert getattr(store, way)(source, sha256=blob.sha256).sha256 == blob.sha256

@@ -24,6 +24,7 @@ def adopt(store: "StorageService", path: Path, *, expected: str | None) -> Adopt
     """Make a blob of a file, in the best way there is. The public docstring is that of `StorageService.adopt`."""
     with open_source(path) as file, store.stage() as staged:
         before = os.fstat(file.fileno())
+        store.check_quota(before.st_size)
         with translated(staged, needed=before.st_size):
             if (actual := _cloned(file, staged)) is not None:
                 return _keep(store, path, staged, actual, expected=expected, by="reflink")

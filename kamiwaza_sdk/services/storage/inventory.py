@@ -9,6 +9,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,8 @@ _DIGEST_LENGTH: Final = 64
 #: Anybody may note a use, whoever keeps the blob.
 _ANYBODY: Final = 0o666
 _LEASE: Final = re.compile(r"[0-9a-f]{32}")
+#: What a view is called that is being removed.
+_LEAVING: Final = ".leaving-"
 _LEFTOVERS: Final = ("staging", "trash", "quarantine")
 
 
@@ -143,6 +146,44 @@ def last_use(root: Path, sha256: str, status: os.stat_result) -> float:
         return os.stat(f"{root}/uses/{sha256[:2]}/{sha256}").st_mtime  # noqa: PTH116 - as text, there are many
     except OSError:
         return status.st_ctime
+
+
+def note_view(root: Path, digest: str) -> None:
+    """Note that a view is used now, as far as that can be noted. Blocks."""
+    with suppress(OSError):
+        os.utime(root / "views" / digest)  # by the clock of the file system
+
+
+def list_views(root: Path) -> dict[str, float]:
+    """Return the views by the digests of their versions, and when each was asked for last. Blocks."""
+    found = dict[str, float]()
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(root / "views") as views:
+        for view in views:
+            with suppress(FileNotFoundError):
+                if is_leaving(view.name) or len(view.name) == _DIGEST_LENGTH:  # else it is somebody's own
+                    found[view.name] = view.stat(follow_symlinks=False).st_mtime
+    return found
+
+
+def remove_view(root: Path, name: str) -> bool:
+    """Remove a view, or what is left of one; tell whether it was there. Blocks.
+
+    It gets another name first: who asks for it meanwhile lays it out anew.
+    """
+    place = root / "views" / name
+    leaving = place if is_leaving(name) else place.with_name(f"{_LEAVING}{secrets.token_hex(16)}")
+    try:
+        if leaving != place:
+            place.rename(leaving)
+    except FileNotFoundError:
+        return False
+    shutil.rmtree(leaving, ignore_errors=True)
+    return True
+
+
+def is_leaving(name: str) -> bool:
+    """Tell whether it is what is left of a view that was being removed."""
+    return name.startswith(_LEAVING)
 
 
 def lease(root: Path, digests: Iterable[str], *, duration: timedelta) -> str:

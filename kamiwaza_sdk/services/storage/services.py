@@ -297,6 +297,7 @@ class StorageService:
         Raises:
             DigestMismatchException: It has another digest. Nothing was stored.
             InvalidInputException: `source` is no regular file, or `sha256` is no digest.
+            StorageQuotaException: It would make the store larger than ``STORAGE_SERVICE_MAX_SIZE``.
             StorageFullException: There is no room.
             StoragePermissionException: This user may not read the source, or not write to the store.
 
@@ -316,6 +317,7 @@ class StorageService:
                 compare(digest(file), expected, source)  # nothing to copy, but is the source what was promised?
                 self._share([kept])
                 return kept
+            self.check_quota(os.fstat(file.fileno()).st_size)
             with self.stage() as path:
                 actual, size = take_in(file, path)
                 compare(actual, expected, source)
@@ -340,6 +342,7 @@ class StorageService:
         Raises:
             DigestMismatchException: It has another digest. Nothing was stored.
             InvalidInputException: `source` is no regular file, or is being written to, or `sha256` is no digest.
+            StorageQuotaException: It would make the store larger than ``STORAGE_SERVICE_MAX_SIZE``.
             StorageFullException: There is no room.
             StoragePermissionException: This user may not read the source, or not write to the store.
 
@@ -442,6 +445,8 @@ class StorageService:
                     raise
             else:
                 break
+        if place is None:
+            inventory.note_view(self.root, target.name)
         return target
 
     def _view_of(self, version: HasFiles, *, writable: bool) -> Path:
@@ -652,7 +657,9 @@ class StorageService:
         return DirectoryCollection(self._known_root)
 
     def check_quota(self, needed: int) -> None:
-        """Refuse what would make the store larger than ``STORAGE_SERVICE_MAX_SIZE``. `fetch` asks before it begins.
+        """Refuse what would make the store larger than ``STORAGE_SERVICE_MAX_SIZE``.
+
+        `fetch`, `add` and `adopt` ask before they begin.
 
         Looks at every blob where there is such a limit, and at nothing else. In front of a shared store, room is made:
         what that has goes from the directory, least recently used first, but for what a lease keeps.

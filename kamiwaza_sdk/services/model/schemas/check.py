@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from html import escape
 from typing import Final, Literal, TypeAlias
 from uuid import UUID
 
 from pydantic import Field
 
-from kamiwaza_sdk._display import shown_size
+from kamiwaza_sdk._display import Table, as_html, cut_digest, facts, first_rows, shown_size
 from kamiwaza_sdk._validation import InputSchema, Sha256
 from kamiwaza_sdk.services.model.schemas.cleanup import CountSchema
 from kamiwaza_sdk.services.storage.schemas import LeftoverSchema, StoreDatabaseSchema
@@ -124,9 +123,32 @@ class StorageReportSchema(InputSchema):
     def __str__(self) -> str:
         return "\n".join(self._lines())
 
+    def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
+        yield None, self.path
+        yield "blobs", self.blobs.blobs
+        yield "size", shown_size(self.blobs.bytes)
+        yield "was_read", self.was_read
+        yield "problems", len(self.problems)
+
     def _repr_html_(self) -> str:
-        first, *others = self._lines()
-        return f"<p>{escape(first)}</p><ul>{''.join(f'<li>{escape(line)}</li>' for line in others)}</ul>"
+        return as_html(self._tables())
+
+    def _tables(self) -> Iterator[Table]:
+        yield Table((), [], heading=next(self._lines()))
+        if self.problems:
+            held = ((cut_digest(one.sha256), one.problem, ", ".join(map(str, one.held_by))) for one in self.problems)
+            yield Table(("blob", "is", "held by"), first_rows(held, len(self.problems)))
+        rows = [
+            (one.namespace, one.database, shown_size(one.held.bytes), shown_size(one.alone.bytes)) for one in self.usage
+        ]
+        if rows:
+            head = ("namespace", "of", "holds", "alone")
+            yield Table(head, first_rows(rows, len(rows)), numbers=frozenset((2, 3)))
+        yield facts({name: shown_size(size) for name, size in self._others().items()}, heading="beside these")
+
+    def _others(self) -> dict[str, int]:
+        left = {"staging": self.staging, "trash": self.trash, "quarantine": self.quarantine}
+        return {"held by nothing": self.unreferenced.bytes, **{name: one.bytes for name, one in left.items()}}
 
     def _lines(self) -> Iterator[str]:
         found = "sound" if self.is_sound else f"{len(self.problems)} problems"

@@ -1,20 +1,17 @@
 """Plans and results: what may go from a store, and what has gone."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from html import escape
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from pydantic import Field
 
-from kamiwaza_sdk._display import shown_size
+from kamiwaza_sdk._display import Table, as_html, as_text, counted, cut_digest, first_rows, shown_size, shown_time
 from kamiwaza_sdk._validation import InputSchema, Sha256
 from kamiwaza_sdk.services.storage.schemas import StoreDatabaseSchema
 
 #: Why a blob stays.
 KeptReason: TypeAlias = Literal["referenced", "leased", "used recently"]
-
-_MOST_ROWS: Final = 20
 
 
 class CleanupBlobSchema(InputSchema):
@@ -57,6 +54,7 @@ class CleanupPlanSchema(InputSchema):
         unused_for: For how long what may go was not used.
         databases: Those that were asked.
         blobs: What nothing refers to, keeps or has used: the largest first.
+        views: The digests of versions that no registry has, and whose views in the store nobody has asked for since.
         is_complete: Whether that is all: a plan holds at most 20,000 blobs, and a later one the rest.
         kept: What stays, by the reason.
         set_aside: What earlier clean-ups have set aside and not finished; `clean_up` goes on with it.
@@ -77,6 +75,7 @@ class CleanupPlanSchema(InputSchema):
     unused_for: timedelta
     databases: tuple[StoreDatabaseSchema, ...]
     blobs: tuple[CleanupBlobSchema, ...]
+    views: tuple[Sha256, ...] = ()
     is_complete: bool = True
     kept: Mapping[KeptReason, CountSchema]
     set_aside: CountSchema = CountSchema()
@@ -84,29 +83,29 @@ class CleanupPlanSchema(InputSchema):
     frees_at_most: int = Field(ge=0)
 
     def __str__(self) -> str:
-        rows = [(blob.sha256[:16], shown_size(blob.size), f"{blob.last_used:%Y-%m-%d %H:%M}") for blob in self._shown()]
-        lines = [f"{digest}…  {size:>10}  last used {used}" for digest, size, used in rows]
-        more = [f"… and {len(self.blobs) - _MOST_ROWS} more"] if len(self.blobs) > _MOST_ROWS else []
-        return "\n".join([self._headline(), *lines, *more, self._rest()])
+        return "\n".join([self._headline(), *as_text([self._table()]).splitlines(), self._rest()])
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
+        yield None, self.path
+        yield "blobs", len(self.blobs)
+        yield "frees_at_least", shown_size(self.frees_at_least)
+        yield "frees_at_most", shown_size(self.frees_at_most)
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td><code>{escape(blob.sha256[:16])}…</code></td><td>{shown_size(blob.size)}</td>"
-            f"<td>{blob.last_used:%Y-%m-%d %H:%M}</td></tr>"
-            for blob in self._shown()
-        )
-        head = "<tr><th>blob</th><th>size</th><th>last used</th></tr>"
-        more = f"<p>… and {len(self.blobs) - _MOST_ROWS} more</p>" if len(self.blobs) > _MOST_ROWS else ""
-        return f"<p>{self._headline()}</p><table>{head}{rows}</table>{more}<p>{self._rest()}</p>"
+        stays = Table((), [], heading=self._rest())
+        return as_html([self._table()._replace(heading=self._headline()), stays])
 
-    def _shown(self) -> Sequence[CleanupBlobSchema]:
-        return self.blobs[:_MOST_ROWS]
+    def _table(self) -> Table:
+        rows = ((cut_digest(blob.sha256), shown_size(blob.size), shown_time(blob.last_used)) for blob in self.blobs)
+        head = ("blob", "size", "last used") if self.blobs else ()
+        return Table(head, first_rows(rows, len(self.blobs)), numbers=frozenset((1,)))
 
     def _headline(self) -> str:
         most = "" if self.is_complete else ", and more after them"
+        views = f" and {counted(len(self.views), 'view')}" if self.views else ""
         return (
-            f"{len(self.blobs)} blobs may go{most}, which frees at least {shown_size(self.frees_at_least)}, "
-            f"at most {shown_size(self.frees_at_most)}."
+            f"{counted(len(self.blobs), 'blob')}{views} may go{most}, which frees at least "
+            f"{shown_size(self.frees_at_least)}, at most {shown_size(self.frees_at_most)}."
         )
 
     def _rest(self) -> str:
@@ -124,6 +123,7 @@ class CleanupResultSchema(InputSchema):
 
     Attributes:
         removed: What is gone for good.
+        views_removed: How many views are.
         brought_back: What was set aside, and turned out to be referred to.
         left: What the plan names and what was used, leased or registered since, or is gone.
         pending: What is set aside and cannot be removed yet; a later call does that.
@@ -139,6 +139,7 @@ class CleanupResultSchema(InputSchema):
     """
 
     removed: CountSchema = CountSchema()
+    views_removed: int = Field(default=0, ge=0)
     brought_back: CountSchema = CountSchema()
     left: CountSchema = CountSchema()
     pending: CountSchema = CountSchema()

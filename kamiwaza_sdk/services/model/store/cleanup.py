@@ -14,6 +14,7 @@ import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from kamiwaza_sdk._validation import check_given, revalidated, shown
@@ -137,6 +138,7 @@ class _Planning:
             unused_for=self._unused_for,
             databases=tuple(database.known for database in self._databases),
             blobs=tuple(blobs),
+            views=tuple(unwanted_views(self._storage.root, self._databases, self._unused_for)),
             is_complete=self._is_complete,
             kept={reason: count.schema() for reason, count in self._kept.items() if count.blobs},
             set_aside=_set_aside(self._collection),
@@ -169,6 +171,20 @@ class _Planning:
 def _blob(size: int, sha256: str, links: int, used: float) -> CleanupBlobSchema:
     last_used = datetime.fromtimestamp(used, UTC)
     return CleanupBlobSchema(sha256=sha256, size=size, links=max(links, 0), last_used=last_used)
+
+
+def unwanted_views(root: Path, databases: Sequence[Database], unused_for: timedelta) -> list[str]:
+    """Return the views of versions that no registry has, and that nobody has asked for as long. Blocks."""
+    views = {name: used for name, used in inventory.list_views(root).items() if not inventory.is_leaving(name)}
+    if not views:
+        return []
+    now = inventory.now(root)
+    idle = [name for name, used in views.items() if now - used >= unused_for.total_seconds()]
+    wanted = set[str]()
+    for start in range(0, len(idle), BATCH):
+        for database in databases:
+            wanted |= database.versions_among(idle[start : start + BATCH])
+    return sorted(name for name in idle if name not in wanted)
 
 
 def referenced_in(databases: Sequence[Database], prefix: str) -> set[str]:
@@ -232,6 +248,7 @@ def clean_up(
 
 @dataclass(slots=True)
 class _Tally:
+    views_removed: int = 0
     removed: _Count = field(default_factory=_Count)
     brought_back: _Count = field(default_factory=_Count)
     left: _Count = field(default_factory=_Count)
@@ -243,6 +260,7 @@ class _Tally:
     def result(self) -> CleanupResultSchema:
         return CleanupResultSchema(
             removed=self.removed.schema(),
+            views_removed=self.views_removed,
             brought_back=self.brought_back.schema(),
             left=self.left.schema(),
             pending=self.pending.schema(),
@@ -266,11 +284,22 @@ class _CleaningUp:
     def run(self, plan: CleanupPlanSchema) -> CleanupResultSchema:
         now = self._collection.now()
         leased = self._collection.leased(at=now, remove=True)
+        self._remove_views(plan)
         self._set_aside(list(self._still_wanted(plan, now=now, leased=leased)))
         for run in self._collection.runs():
             self._finish(run)
         self._collection.sweep()
         return self._tally.result()
+
+    def _remove_views(self, plan: CleanupPlanSchema) -> None:
+        """Remove what is still as unwanted as the plan says, and what an interrupted removal left."""
+        root = self._storage.root
+        unwanted = set(unwanted_views(root, self._databases, plan.unused_for))
+        removed = [name for name in plan.views if name in unwanted and inventory.remove_view(root, name)]
+        self._tally.views_removed = len(removed)
+        for name in inventory.list_views(root):
+            if inventory.is_leaving(name):
+                inventory.remove_view(root, name)
 
     def _still_wanted(
         self, plan: CleanupPlanSchema, *, now: float, leased: frozenset[str]

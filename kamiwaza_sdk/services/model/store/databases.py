@@ -54,6 +54,10 @@ _HOLDERS: Final = (
     .where(FILE.c.sha256.op("IN", is_comparison=True)(json_texts(bindparam("_digests", type_=String()))))
     .order_by(FILE.c.sha256, VERSION.c.namespace, MODEL.c.name, VERSION.c.number)
 )
+#: Which of some digests are versions'.
+_VERSIONS: Final = select(VERSION.c.digest).where(
+    VERSION.c.digest.op("IN", is_comparison=True)(json_texts(bindparam("_digests", type_=String())))
+)
 _CLUSTER: Final = text(
     "SELECT (SELECT system_identifier FROM pg_control_system())::text, "
     "(SELECT oid FROM pg_database WHERE datname = current_database())::text, "
@@ -187,6 +191,11 @@ class Database:
             asked = to_json(digests[start : start + BATCH]).decode()
             found.update(self.call(lambda connection, asked=asked: _scalars(connection, asked)))  # type: ignore[misc]  # mypy: cannot infer a lambda with a default
         return found
+
+    def versions_among(self, digests: Sequence[str]) -> set[str]:
+        """Return which of some digests are versions'."""
+        asked = to_json(list(digests)).decode()
+        return self.call(lambda connection: {row[0] for row in _rows(connection, _VERSIONS, {"_digests": asked})})
 
     def references(self, low: str, high: str) -> list[tuple[str, int, str]]:
         """Return what is referred to in a range of digests: digest, size and namespace, once for each file."""
