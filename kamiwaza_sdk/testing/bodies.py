@@ -1,4 +1,4 @@
-"""What is served: bytes, or content of any size that is made while it is sent."""
+"""Content of a server: bytes, or content of any size that is generated while it is sent."""
 
 import hashlib
 import random
@@ -18,7 +18,7 @@ _BYTES: Final = 256
 
 
 class Body(Protocol):
-    """What a path serves."""
+    """The content of a path."""
 
     @property
     def size(self) -> int:
@@ -45,11 +45,11 @@ class Body(Protocol):
 
 @dataclass(frozen=True)
 class GeneratedBody:
-    """Content of any size that costs no memory: made while it is sent, from a seed, always the same.
+    """Content of any size that needs no memory: it is generated from a seed while it is sent, always the same.
 
     Attributes:
         size: In bytes.
-        seed: Which content: two seeds have nothing in common.
+        seed: Different seeds give different content.
 
     Raises:
         InvalidInputException: The size is negative.
@@ -135,7 +135,7 @@ class BytesBody:
 
 
 def body_of(content: bytes | GeneratedBody, *, field: str = "body") -> Body:
-    """Return what `content` is served as.
+    """Return the body for `content`.
 
     Raises:
         InvalidInputException: It is neither bytes nor generated.

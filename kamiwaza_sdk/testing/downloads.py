@@ -40,11 +40,11 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class DownloadCall:
-    """What `FakeDownloads` was asked for.
+    """One call of `FakeDownloads`.
 
     Attributes:
         url: As it was given.
-        path: Where the file was to be written, absolute; `None` for ``read``, ``get`` and ``read_range``.
+        path: The absolute path of the file to write; `None` for ``read``, ``get`` and ``read_range``.
         sha256: As it was given.
         size: As it was given.
         max_size: As it was given. `kamiwaza_sdk.ModelService.download_model` gives the registry's limit.
@@ -62,18 +62,18 @@ class DownloadCall:
 
 
 class FakeDownloads(DownloadService):
-    """Brings the files that it was given, without network, and keeps what it was asked.
+    """Returns the files that it was given, without a network, and records the calls.
 
-    What it is asked it does as the real one: it writes files, checks digests, sizes and limits, answers validators,
-    reports progress, is followed and cancelled by what ``start`` returns. It tries nothing twice, and resumes nothing.
+    It works like the real service: it writes files, checks digests, sizes and limits, compares validators, and reports
+    progress; ``start`` returns a handle to follow and cancel the download. It does not retry or resume.
 
     Args:
         files: The content of each file, by its URL or by the last segment of that. For any other, the answer is 404.
 
     Attributes:
-        files: What it brings. May be changed.
-        error: What it raises instead, if it is not `None`.
-        calls: What it was asked, oldest first; of many files each.
+        files: The files that it returns. You may change them.
+        error: The exception that it raises instead, if it is not `None`.
+        calls: Its calls, oldest first; of many files, one for each.
 
     Example:
         >>> from kamiwaza_sdk.testing import FakeDownloads
@@ -91,18 +91,18 @@ class FakeDownloads(DownloadService):
         self.calls: list[DownloadCall] = []
 
     async def read(self, url: str, *, sha256: str | None = None, max_size: int) -> bytes:
-        """Return a body, and note the call.
+        """Return a body, and record the call.
 
         Args:
-            url: Which.
+            url: The URL of the file.
             sha256: The digest it must have.
             max_size: The largest number of bytes accepted.
 
         Raises:
-            ServiceException: What `error` is.
-            InvalidInputException: An argument is not acceptable.
+            ServiceException: The exception in `error`.
+            InvalidInputException: An argument is not valid.
             DownloadStatusException: There is no such file.
-            DownloadTooLargeException: It is larger than allowed.
+            DownloadTooLargeException: It is larger than `max_size`.
             ChecksumMismatchException: It has another digest.
         """
         self._note(DownloadCall(url, sha256=sha256, max_size=max_size))
@@ -113,18 +113,18 @@ class FakeDownloads(DownloadService):
         return body
 
     async def get(self, url: str, *, max_size: int) -> ResponseSchema:
-        """Return an answer, 200 with a file or else 404, and note the call.
+        """Return an answer, 200 with a file or else 404, and record the call.
 
         Args:
-            url: Which.
+            url: The URL of the file.
             max_size: The largest number of bytes accepted.
 
         Returns:
             The answer; its headers are ``content-length`` and, with a file, ``etag``.
 
         Raises:
-            ServiceException: What `error` is.
-            InvalidInputException: An argument is not acceptable.
+            ServiceException: The exception in `error`.
+            InvalidInputException: An argument is not valid.
             DownloadTooLargeException: The file is larger than allowed.
 
         Example:
@@ -142,19 +142,19 @@ class FakeDownloads(DownloadService):
         return _response(str(target.with_user(None)), body)
 
     async def read_range(self, url: str, *, offset: int, length: int) -> RangeSchema:
-        """Return a part of a file, and note the call.
+        """Return a part of a file, and record the call.
 
         Args:
-            url: Which.
+            url: The URL of the file.
             offset: Where the part begins, in bytes.
-            length: How many bytes it has, 1 or more. Where the file ends before, fewer are returned.
+            length: The number of bytes, 1 or more. If the file ends earlier, fewer are returned.
 
         Returns:
-            The bytes, and how many the file has.
+            The bytes, and the size of the file.
 
         Raises:
-            ServiceException: What `error` is.
-            InvalidInputException: An argument is not acceptable.
+            ServiceException: The exception in `error`.
+            InvalidInputException: An argument is not valid.
             DownloadStatusException: There is no such file.
 
         Example:
@@ -259,7 +259,7 @@ def _result(order: ResolvedRequest, body: bytes) -> DownloadResult:
 
 
 def _standing(order: ResolvedRequest) -> DownloadResult | None:
-    """Return the file that is here already, if its digest is the one demanded, as the real one does. Blocks."""
+    """Return the file at the path, if it has the wanted digest, as the real service does. Blocks."""
     sha256 = order.expectations.sha256
     with disk_errors(order.path, url=order.shown):
         size = None if sha256 is None else _size_of(order.path, sha256)
@@ -279,7 +279,7 @@ def _standing(order: ResolvedRequest) -> DownloadResult | None:
 
 
 def _size_of(path: Path, sha256: str) -> int | None:
-    """Return the size of a file with this digest; `None` where there is none, or it may not be read."""
+    """Return the size of the file if it has this digest; `None` if it does not, or cannot be read."""
     if path.is_symlink() or not path.is_file():
         return None
     with suppress(FileNotFoundError, PermissionError), path.open("rb") as file:
@@ -289,7 +289,7 @@ def _size_of(path: Path, sha256: str) -> int | None:
 
 
 def _write(order: ResolvedRequest, body: bytes) -> None:
-    """Write it aside, and give it its name when it is whole. Blocks."""
+    """Write to a temporary file, and rename it when it is complete. Blocks."""
     # Of a name of its own: two calls for one path may write at once.
     aside = Path(PartialNames(order.into).beside(f"-{secrets.token_hex(8)}.fake"))
     with disk_errors(order.into, url=order.shown):

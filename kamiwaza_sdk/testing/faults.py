@@ -1,9 +1,9 @@
-"""Faults of a `FaultyServer`'s answers, and its record of requests.
+"""Faults in the answers of a `FaultyServer`, and its record of requests.
 
 Several faults can be combined, as a tuple, for one request.
 
-Offsets named ``at`` count the bytes of the body that this answer sends, whatever range it is of; an answer that has
-fewer is not affected. In an answer without a body (to HEAD, or 304) nothing happens to the body.
+Offsets named ``at`` count the bytes of the body in this answer, also if it is a range; an answer with fewer bytes is
+not affected. Faults of the body have no effect on an answer without one (to HEAD, or 304).
 """
 
 from abc import ABC, abstractmethod
@@ -26,7 +26,7 @@ _LARGEST_PIECE: Final = 1024**2
 
 
 class Fault(ABC):
-    """What one request's answer has wrong with it. Each is a frozen dataclass, so it can be used again anywhere."""
+    """A fault in the answer to one request. Faults are frozen dataclasses, so you can use one several times."""
 
     _least: ClassVar[Mapping[str, float]] = {}
 
@@ -47,12 +47,12 @@ Step: TypeAlias = Fault | tuple[Fault, ...] | None
 
 @dataclass(frozen=True)
 class Status(Fault):
-    """Another status in place of the content.
+    """Another status instead of the content.
 
     Attributes:
         status: The HTTP status.
-        retry_after: ``Retry-After``: seconds, or a moment (aware), or a text to be sent as it is.
-        body: What is sent along.
+        retry_after: ``Retry-After``: seconds, or a moment with a time zone, or a text that is sent unchanged.
+        body: The body of this answer.
 
     Raises:
         InvalidInputException: The body is not bytes.
@@ -79,10 +79,10 @@ class Status(Fault):
 
 @dataclass(frozen=True)
 class Redirect(Fault):
-    """A redirect in place of the content.
+    """A redirect instead of the content.
 
     Attributes:
-        to: ``Location``, as it is sent: a URL, or a reference relative to the path.
+        to: ``Location``, sent unchanged: a URL, or a reference relative to the path.
         status: 301, 302, 303, 307 or 308.
     """
 
@@ -103,10 +103,10 @@ class HangUp(Fault):
 
 @dataclass(frozen=True)
 class Delay(Fault):
-    """Nothing for a while, then the answer.
+    """The answer begins late.
 
     Attributes:
-        seconds: How long the first byte takes.
+        seconds: The time before the first byte.
     """
 
     _least: ClassVar[Mapping[str, float]] = {"seconds": 0}
@@ -119,10 +119,10 @@ class Delay(Fault):
 
 @dataclass(frozen=True)
 class SlowHead(Fault):
-    """The status line and the headers come in small pieces.
+    """The status line and the headers arrive in small pieces.
 
     Attributes:
-        seconds: How long they take.
+        seconds: The time that they take.
     """
 
     _least: ClassVar[Mapping[str, float]] = {"seconds": 0}
@@ -135,10 +135,10 @@ class SlowHead(Fault):
 
 @dataclass(frozen=True)
 class Truncate(Fault):
-    """The connection is closed in an orderly way before the body is whole. What was announced stays announced.
+    """The connection is closed normally before the body is complete. The announced length is that of the whole body.
 
     Attributes:
-        at: How many bytes of the body are sent.
+        at: The number of bytes of the body that are sent.
     """
 
     _least: ClassVar[Mapping[str, float]] = {"at": 0}
@@ -151,10 +151,10 @@ class Truncate(Fault):
 
 @dataclass(frozen=True)
 class Reset(Fault):
-    """The connection is reset (TCP RST). On Linux not before the client's system has every byte sent until then.
+    """The connection is reset (TCP RST). On Linux, only after the client's system has received all bytes sent before.
 
     Attributes:
-        at: How many bytes of the body are sent.
+        at: The number of bytes of the body that are sent.
     """
 
     _least: ClassVar[Mapping[str, float]] = {"at": 0}
@@ -167,10 +167,10 @@ class Reset(Fault):
 
 @dataclass(frozen=True)
 class Stall(Fault):
-    """Silence on an open connection, until `FaultyServer.release` lets it go on, or the server closes.
+    """Nothing more arrives on an open connection, until `FaultyServer.release` is called, or the server closes.
 
     Attributes:
-        at: How many bytes of the body are sent before.
+        at: The number of bytes of the body that are sent before.
     """
 
     _least: ClassVar[Mapping[str, float]] = {"at": 0}
@@ -183,10 +183,10 @@ class Stall(Fault):
 
 @dataclass(frozen=True)
 class Trickle(Fault):
-    """The body comes slowly but steadily: no stall.
+    """The body arrives slowly but steadily, without a stall.
 
     Attributes:
-        size: How many bytes come at once.
+        size: The number of bytes in a piece.
         every: Seconds from one piece to the next.
     """
 
@@ -201,7 +201,7 @@ class Trickle(Fault):
 
 @dataclass(frozen=True)
 class Rate(Fault):
-    """The body comes no faster than this; so several connections together are faster than one.
+    """The body arrives at this rate at most, so several connections together are faster than one.
 
     Attributes:
         bytes_per_second: On each connection.
@@ -218,7 +218,7 @@ class Rate(Fault):
 
 @dataclass(frozen=True)
 class IgnoreRange(Fault):
-    """200 and all of the content, although a range was asked for."""
+    """200 and all of the content, although a range was requested."""
 
     def _change(self, plan: Plan) -> None:
         plan.ignore_range = True
@@ -226,11 +226,11 @@ class IgnoreRange(Fault):
 
 @dataclass(frozen=True)
 class WrongContentRange(Fault):
-    """206 with the bytes asked for, and a ``Content-Range`` that says otherwise.
+    """206 with the requested bytes, and a wrong ``Content-Range``.
 
     Attributes:
         shift: Added to the first and the last position.
-        total: What is said to be the size of the whole. Default: the truth.
+        total: The announced size of the whole. Default: the true size.
     """
 
     shift: int = 0
@@ -243,10 +243,10 @@ class WrongContentRange(Fault):
 
 @dataclass(frozen=True)
 class WrongLength(Fault):
-    """A ``Content-Length`` that is not the body's. Where it promises more, the connection is closed after the body.
+    """A wrong ``Content-Length``. If it is too large, the connection is closed after the body.
 
     Attributes:
-        by: Added to the truth, which is never made negative.
+        by: Added to the true length; the result is never negative.
     """
 
     by: int
@@ -257,7 +257,7 @@ class WrongLength(Fault):
 
 @dataclass(frozen=True)
 class NoLength(Fault):
-    """A body without a length, which ends with the connection: combined with `Truncate`, nobody can tell."""
+    """A body without a length, which ends with the connection. Combined with `Truncate`, a client cannot notice it."""
 
     def _change(self, plan: Plan) -> None:
         plan.framing = "close"
@@ -265,7 +265,7 @@ class NoLength(Fault):
 
 @dataclass(frozen=True)
 class Chunked(Fault):
-    """A body in chunks, without a length. Truncated, it lacks the last chunk."""
+    """A body in chunks, without a length. If it is truncated, the last chunk is missing."""
 
     def _change(self, plan: Plan) -> None:
         plan.framing = "chunked"
@@ -273,7 +273,7 @@ class Chunked(Fault):
 
 @dataclass(frozen=True)
 class Compressed(Fault):
-    """The body compressed by gzip, in chunks, although nobody asked for it. Offsets count what is sent."""
+    """The body compressed by gzip, in chunks, although it was not requested. Offsets count the compressed bytes."""
 
     def _change(self, plan: Plan) -> None:
         plan.gzip = True
@@ -281,10 +281,10 @@ class Compressed(Fault):
 
 @dataclass(frozen=True)
 class Changed(Fault):
-    """From this request on the path has other content, with other validators.
+    """From this request on, the path has other content, with other validators.
 
     Attributes:
-        body: The new content. Default: as many bytes as before, each of them another.
+        body: The new content. Default: the same number of bytes, each of them different.
 
     Raises:
         InvalidInputException: The body is neither bytes nor generated.
@@ -303,11 +303,11 @@ class Changed(Fault):
 
 @dataclass(frozen=True)
 class FlipBit(Fault):
-    """One bit of the content is wrong. A range without that byte is right.
+    """One bit of the content is wrong. A range without that byte is correct.
 
     Attributes:
-        offset: Which byte of the whole content.
-        bit: Which bit of it: 0 to 7, the lowest first.
+        offset: The byte, counted in the whole content.
+        bit: The bit in that byte: 0 to 7, the lowest first.
 
     Raises:
         InvalidInputException: There is no such bit.
@@ -329,10 +329,10 @@ class FlipBit(Fault):
 
 @dataclass(frozen=True)
 class Headers(Fault):
-    """Other headers, whatever they would have been.
+    """Other headers than the usual ones.
 
     Attributes:
-        headers: By name; `None` leaves one out.
+        headers: By name; `None` removes one.
 
     Example:
         >>> from kamiwaza_sdk.testing import Headers
@@ -351,19 +351,19 @@ Outcome: TypeAlias = Literal["open", "complete", "truncated", "reset", "stalled"
 
 @dataclass(eq=False)
 class RecordedRequest:
-    """A request and what became of its answer, which is filled in as it goes.
+    """A request, and how its answer ended. The fields are filled in while the answer is sent.
 
     Attributes:
-        method: ``GET``, for one.
-        path: As it was asked for, query and all.
-        headers: The request's. Their names are in lower case.
-        client: The port that the client sent it from: the same for all requests of one connection.
+        method: Such as ``GET``.
+        path: As it was requested, including the query.
+        headers: Those of the request, with names in lower case.
+        client: The port of the client: the same for all requests on one connection.
         status: Of the answer. `None` until it is sent.
-        sent: How many bytes of the body were sent, whether or not the client took them.
-        outcome: ``open`` while it is on its way; then ``complete``; ``truncated`` or ``reset`` by a fault; ``stalled``
-            while a fault holds it, and if it never went on; ``abandoned`` by the client; or ``closed`` with the server.
-            A client that has everything finds ``complete``.
-        body: What was sent along, no more than its first MiB.
+        sent: The number of bytes of the body that were sent, whether or not the client has read them.
+        outcome: ``open`` while it is sent; then ``complete``; ``truncated`` or ``reset`` by a fault; ``stalled`` while
+            a fault holds it, and if it never continued; ``abandoned`` by the client; or ``closed`` with the server.
+            When a client has received everything, it is ``complete``.
+        body: The body of the request, at most its first MiB.
     """
 
     method: str

@@ -41,7 +41,7 @@ _NOWHERE: Final = Path(os.devnull) / "store"
 
 @dataclass(frozen=True)
 class HubCall:
-    """What `FakeHub.fetch`, `FakeHub.adopt` or `FakeHub.search` was asked for.
+    """One call of `FakeHub.fetch`, `FakeHub.adopt` or `FakeHub.search`.
 
     Attributes:
         source: As it was given; empty for ``search``, which has none.
@@ -50,7 +50,7 @@ class HubCall:
         progress: As it was given.
         allow: As it was given.
         ignore: As it was given.
-        method: Which of the three it was.
+        method: The name of the method.
         cache: As it was given to ``adopt``.
         variant: As it was given to ``fetch`` or ``adopt``.
         query: As it was given to ``search``.
@@ -79,23 +79,23 @@ class HubCall:
 
 
 class FakeHub(HubService):
-    """Brings the same files whatever it is asked for, and keeps what it was asked.
+    """Returns the same files for every source, and records the calls.
 
-    It opens no connection, and looks into nothing of this user's: no other tool's cache, no store but the one given.
+    It opens no connection, and reads nothing of this user: no cache of another tool, no store but the given one.
 
-    Patterns, digests and limits are heeded as the real one heeds them. A function given as ``progress`` is called twice
-    for each file, when it begins and when it is here; bars are not drawn.
+    Patterns, digests and limits work as in the real hub. A ``progress`` function is called twice for each file, at its
+    beginning and at its end; bars are not drawn.
 
     Args:
         files: The content of each file, by its path.
         name: The name that it suggests for the model.
-        storage: Where it puts the files, so that they can be laid out. Default: nowhere.
+        storage: A store for the files, so that they can be laid out. Default: none.
 
     Attributes:
-        files: What it brings. May be changed.
-        name: As it was given. May be changed.
-        error: What it raises instead, if it is not `None`.
-        calls: What `fetch`, `adopt` and `search` were asked, oldest first.
+        files: The files that it returns. You may change them.
+        name: As it was given. You may change it.
+        error: The exception that it raises instead, if it is not `None`.
+        calls: The calls of `fetch`, `adopt` and `search`, oldest first.
 
     Example:
         >>> from kamiwaza_sdk.testing import FakeHub
@@ -127,26 +127,26 @@ class FakeHub(HubService):
         max_size: int | None = None,
         progress: "bool | ProgressCallback" = False,
     ) -> Fetched:
-        """Return the files, and note the call.
+        """Return the files, and record the call.
 
         Args:
-            source: Whatever: it is noted, and stands in the result.
+            source: Any source: it is recorded, and is in the result.
             sha256: The digest that the only file must have, or a mapping from path to digest.
-            variant: The name of the variant to bring, as the names of the files tell it.
+            variant: The name of the variant to fetch, known from the names of the files.
             allow: Patterns of the files to bring.
             ignore: Patterns of those to leave out.
             max_size: The most bytes to accept, all files together.
-            progress: It is noted, and called if it is a function.
+            progress: It is recorded, and called if it is a function.
 
         Returns:
-            The files, as if all of them had travelled.
+            The files, as if all of them had been transferred.
 
         Raises:
-            ServiceException: What `error` is.
+            ServiceException: The exception in `error`.
             InvalidInputException: An argument is of a wrong kind, or `sha256` does not fit the files.
             InvalidSourceException: There is no file, or the patterns leave none.
             ChecksumMismatchException: A file has another digest.
-            PolicyViolationException: The source is a plan that a policy speaks against.
+            PolicyViolationException: The source is a plan that violates its policy.
             UnknownVariantException: The files have no variant of that name.
             ModelTooLargeException: The files have over `max_size` bytes together.
         """
@@ -172,15 +172,15 @@ class FakeHub(HubService):
         allow: str | Iterable[str] | None = None,
         ignore: str | Iterable[str] | None = None,
     ) -> Adopted:
-        """Return the files as if another tool had them, and note the call. No cache is looked into.
+        """Return the files as if another tool had them, and record the call. No cache is read.
 
-        They are the same files that `fetch` brings, because code that adopts can only be tested as far as it gets
-        something. For a cache that has nothing set `error` to a `kamiwaza_sdk.NotInCacheException`.
+        They are the same files as those of `fetch`. To simulate an empty cache, set `error` to a
+        `kamiwaza_sdk.NotInCacheException`.
 
         Args:
-            source: Whatever: it is noted, and stands in the result.
+            source: Any source: it is recorded, and is in the result.
             cache: It is noted.
-            variant: The name of the variant to take over, as the names of the files tell it.
+            variant: The name of the variant to take over, known from the names of the files.
             allow: Patterns of the files to take over.
             ignore: Patterns of those to leave out.
 
@@ -188,7 +188,7 @@ class FakeHub(HubService):
             The files, as if all of them had been copied.
 
         Raises:
-            ServiceException: What `error` is.
+            ServiceException: The exception in `error`.
             InvalidInputException: An argument is of a wrong kind.
             InvalidSourceException: There is no file, or the patterns leave none.
             UnknownVariantException: The files have no variant of that name.
@@ -215,9 +215,9 @@ class FakeHub(HubService):
         sort: "RepositorySort | None" = None,
         limit: int | None = None,
     ) -> AsyncIterator[RepositorySchema]:
-        """Yield the one model there is, if `name` contains what is searched for, and note the call.
+        """Yield the one model, if `name` contains the words, and record the call.
 
-        What the fake does not know of its model, as the task, rules nothing out, and is not told either.
+        Facts that the fake does not know, such as the task, do not exclude the model, and are not in the result.
 
         Args:
             query: Words that `name` must contain, in upper or lower case.
@@ -228,7 +228,7 @@ class FakeHub(HubService):
             limit: It is noted: there is only one.
 
         Raises:
-            ServiceException: What `error` is.
+            ServiceException: The exception in `error`.
             InvalidInputException: An argument is of a wrong kind, or `sort` unknown.
 
         Example:
@@ -256,7 +256,7 @@ class FakeHub(HubService):
         """Return what `fetch` would bring.
 
         Args:
-            source: Whatever: it stands in the result.
+            source: Any source: it is in the result.
             sha256: The digest that the only file must have, or a mapping from path to digest.
             allow: Patterns of the files to bring.
             ignore: Patterns of those to leave out.
@@ -265,7 +265,7 @@ class FakeHub(HubService):
             The files, with sizes and digests.
 
         Raises:
-            ServiceException: What `error` is.
+            ServiceException: The exception in `error`.
             InvalidInputException: `sha256` does not fit the files.
             InvalidSourceException: There is no file, or the patterns leave none.
         """
@@ -289,12 +289,12 @@ class FakeHub(HubService):
         runtime: Runtime | None = None,
         max_size: int | None = None,
     ) -> PlanSchema:
-        """Return a plan of what `fetch` would bring, which nobody has looked into: only names and sizes are known.
+        """Return a plan of the files that `fetch` would return. No file is read: only names and sizes are known.
 
         Args:
-            source: Whatever: it stands in the result.
+            source: Any source: it is in the result.
             fits: The memory there is.
-            variant: The name of the variant to bring, as the names of the files tell it.
+            variant: The name of the variant to fetch, known from the names of the files.
             allow: Patterns of the files to bring.
             ignore: Patterns of those to leave out.
             policy: What to check the plan against.
@@ -304,7 +304,7 @@ class FakeHub(HubService):
             max_size: The most bytes to plan for.
 
         Raises:
-            ServiceException: What `error` is.
+            ServiceException: The exception in `error`.
             ModelTooLargeException: The files have over `max_size` bytes together.
             NothingFitsException: No variant fits.
             UnknownVariantException: The files have no variant of that name.

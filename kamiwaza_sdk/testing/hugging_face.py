@@ -1,4 +1,4 @@
-"""`HuggingFaceServer`: a Hugging-Face-compatible hub on loopback, right enough for ``huggingface_hub`` itself."""
+"""`HuggingFaceServer`: a Hugging-Face-compatible hub on loopback, which ``huggingface_hub`` can use, too."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Self
@@ -29,25 +29,25 @@ _NOTHING: Final = State(BytesBody(b""), 0, {})
 
 
 class HuggingFaceServer(FaultyServer):
-    """A hub on a free port of 127.0.0.1, from entering to leaving its context.
+    """A hub on a free port of 127.0.0.1, which runs while its context is open.
 
-    It answers what reading clients ask: ``/api/models/…/revision/…``, ``/tree/…``, ``/paths-info/…``, ``/refs``,
-    ``/commits/…``, ``/auth-check``, searches, each listing in pages, and ``/…/resolve/…`` by GET and HEAD; the same
-    for datasets and spaces; and ``/api/whoami-v2``. The head of ``README.md`` is a repository's card, and gives tags,
-    task and library as at the real hub. Large files are redirected to `storage`, which is another origin and remembers
-    what it was sent. Whatever `FaultyServer` can do, it can: `FaultyServer.add` puts something else in the place of an
-    answer, `HuggingFaceServer.add_faults` something wrong into it.
+    It answers the requests of clients that read: ``/api/models/…/revision/…``, ``/tree/…``, ``/paths-info/…``,
+    ``/refs``, ``/commits/…``, ``/auth-check``, searches, each listing in pages, and ``/…/resolve/…`` by GET and HEAD;
+    the same for datasets and spaces; and ``/api/whoami-v2``. The front matter of ``README.md`` is the repository's
+    card, with tags, task and library as on the real hub. Large files are redirected to `storage`, which is another
+    origin and records its requests. It can do everything that `FaultyServer` can: `FaultyServer.add` replaces an
+    answer, `HuggingFaceServer.add_faults` adds faults to it.
 
     Args:
         token: The token of an account that sees everything here.
-        other_token: The token of one that sees what is public, and was let in nowhere. Any other token is refused.
-        page_size: How many entries a page has at most.
+        other_token: The token of an account that sees only public repositories. Any other token is refused.
+        page_size: The largest number of entries on a page.
         patience: As for `FaultyServer`.
 
     Attributes:
         token: As it was given.
         other_token: As it was given.
-        storage: Where large files lie.
+        storage: The origin of large files.
 
     Example:
         >>> import json
@@ -83,7 +83,7 @@ class HuggingFaceServer(FaultyServer):
 
     @property
     def endpoint(self) -> str:
-        """What to give as ``HUB_SERVICE_HF_ENDPOINT`` or ``HF_ENDPOINT``."""
+        """The value for ``HUB_SERVICE_HF_ENDPOINT`` or ``HF_ENDPOINT``."""
         return self.url("")
 
     def add_repository(
@@ -104,23 +104,23 @@ class HuggingFaceServer(FaultyServer):
         lfs: Sequence[str] = _LARGE,
         xet: bool = False,
     ) -> str:
-        """Commit files to a repository, which is made where it is missing, and return the commit.
+        """Commit files to a repository, and return the commit. A missing repository is created.
 
         Args:
             name: ``org/name``.
-            files: All that it consists of from now on, by path.
-            kind: What it holds.
-            branch: Which branch the commit is on; a new one begins at ``main``.
-            title: What the commit is called; "Commit 1", "Commit 2" … where it is `None`.
+            files: All files of the new commit, by path.
+            kind: What it contains.
+            branch: The branch of the commit; a new one begins at ``main``.
+            title: The title of the commit. Default: "Commit 1", "Commit 2" …
             private: Whether only `token` sees it.
             gated: Whether only `token` gets its files.
             license: Its licence.
             task: Its ``pipeline_tag``.
-            tags: What it is filed under.
+            tags: Its tags.
             downloads: What a search sorts by.
             likes: What a search sorts by.
-            lfs: Patterns of the files that lie in `storage`.
-            xet: Whether those are announced as chunked by Xet, too.
+            lfs: Patterns of the files that are in `storage`.
+            xet: Whether these are also announced as files of Xet.
 
         Returns:
             40 hexadecimal digits.
@@ -163,12 +163,12 @@ class HuggingFaceServer(FaultyServer):
         self._repositories[kind, name].name_commit(tag, commit)
 
     def rename_repository(self, name: str, new_name: str, *, kind: Kind = "model") -> None:
-        """Give a repository another name. Who asks for the old one is redirected.
+        """Rename a repository. Requests for the old name are redirected.
 
         Args:
-            name: The one it has.
-            new_name: The one it gets.
-            kind: What it holds.
+            name: The old name.
+            new_name: The new name.
+            kind: What it contains.
         """
         repository = self._repositories.pop((kind, name))
         repository.name = new_name
@@ -176,24 +176,24 @@ class HuggingFaceServer(FaultyServer):
         self._renamed[kind, name] = new_name
 
     def add_faults(self, path: str, faults: Iterable[Step] = (), *, always: Fault | tuple[Fault, ...] = ()) -> None:
-        """Let something be wrong with the answers under a path.
+        """Add faults to the answers under a path.
 
         Args:
-            path: As clients ask for it, without its query.
-            faults: As for `FaultyServer.add`: each request takes the next. Not `Changed`: to have other content, commit
-                it with `add_repository`. Leaving the server raises what is wrong with a fault that a request took.
-            always: As for `FaultyServer.add`: what befalls every request, besides.
+            path: As clients request it, without its query.
+            faults: As for `FaultyServer.add`: each request takes the next. `Changed` is not possible: to change
+                content, commit it with `add_repository`. Leaving the server raises the error for an invalid fault.
+            always: As for `FaultyServer.add`: faults of every request, in addition.
 
         Raises:
-            InvalidInputException: The path does not begin with ``/``, or has a query; or `faults` or `always` is, or
-                has among its items, something of a wrong kind.
+            InvalidInputException: The path does not begin with ``/``, or has a query; or `faults` or `always`, or one
+                of the items, has a wrong type.
         """
         if not path.startswith("/") or "?" in path:
             raise InvalidInputException("path", f"{path!r} is none; begin it with '/', and leave out any query")
         self._faults[quoted(path)] = Resource(BytesBody(b""), {}, faults, always)
 
     def _take(self, record: RecordedRequest) -> tuple[Plan, Answer]:
-        """Note a request, and return how it is answered."""
+        """Record a request, and return how to answer it."""
         path = record.path.partition("?")[0]
         asks_for_paths = record.method == "POST" and "/paths-info/" in path
         if path in self._resources or not (asks_for_paths or record.method in {"GET", "HEAD"}):
@@ -253,7 +253,7 @@ class HuggingFaceServer(FaultyServer):
         return self._file(commit, route.path)
 
     def _closed(self, repository: Repository, account: str | None) -> Reply | None:
-        """Return how an account is refused that was not let in, `None` for one that was."""
+        """Return the refusal of an account without access, `None` for one with access."""
         if not repository.gated or account == self.token:
             return None
         begins = f"Access to {repository.kind} {repository.name} is restricted"

@@ -1,4 +1,4 @@
-"""`FaultyServer`: an HTTP server on loopback, with a thread for each connection, that serves well or with faults."""
+"""`FaultyServer`: an HTTP server on loopback, with a thread for each connection, with or without faults."""
 
 import socket
 import socketserver
@@ -22,7 +22,7 @@ _NO_TIME: Final = b"\1\0\0\0\0\0\0\0"
 
 
 class _Accepted(ssl.SSLSocket):
-    """Is made for a client that is gone already, too, where the base class fails and leaves it open."""
+    """A connection that can also be created if the client has left already; the base class fails then, and leaks it."""
 
     def getpeername(self) -> Any:  # Any: as the base class has it
         try:
@@ -73,7 +73,7 @@ class Listener(socketserver.TCPServer):
             self.shutdown_request(request)
 
     def shutdown_request(self, request: Any) -> None:  # Any: as the base class has it
-        """Close a connection: with an orderly end, unless it is to be reset."""
+        """Close a connection normally, or reset it."""
         with suppress(OSError):
             linger = request.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, len(_NO_TIME))
             if linger[:4] == bytes(4):
@@ -84,7 +84,7 @@ class Listener(socketserver.TCPServer):
             self._connections.pop(request, None)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Keep what went wrong, but for a client that has left: that is part of many a test."""
+        """Keep an error, unless the client has left, as it does in many tests."""
         error = sys.exception()
         if not isinstance(error, OSError) and self.error is None:
             self.error = error
@@ -107,7 +107,7 @@ class Listener(socketserver.TCPServer):
 
 
 def _say_goodbye(connection: socket.socket) -> None:
-    """Tell a client by TLS that this is the end and no attack, without waiting for its own goodbye."""
+    """Send the end of the TLS connection (``close_notify``), without waiting for that of the client."""
     if isinstance(connection, ssl.SSLSocket):
         connection.settimeout(0)
         with suppress(OSError):
@@ -119,15 +119,15 @@ _NOT_ALLOWED = Reply(405, {"Allow": "GET, HEAD", "Connection": "close"}, b"GET a
 
 
 class FaultyServer:
-    """Serves on a free port of 127.0.0.1, in threads of its own, from entering to leaving its context.
+    """A server on a free port of 127.0.0.1, with threads of its own, that runs while its context is open.
 
-    Without a fault it speaks HTTP/1.1 as it should: GET and HEAD, connections that stay open, ``Range`` and
-    ``If-Range``, ``If-None-Match`` and ``If-Modified-Since``, with a strong ``ETag`` and ``Last-Modified``. Any thread
-    and any process of this machine can ask. Whatever waits in it ends with it.
+    Without a fault it implements HTTP/1.1 correctly: GET and HEAD, persistent connections, ``Range`` and ``If-Range``,
+    ``If-None-Match`` and ``If-Modified-Since``, with a strong ``ETag`` and ``Last-Modified``. All threads and processes
+    of this machine can use it. When it closes, everything that waits in it ends.
 
     Args:
-        patience: The most seconds that anything in it waits: a stall, a delay, a client that neither asks nor reads.
-        tls: Serve https, with the certificate of this context, which must be one for 127.0.0.1.
+        patience: The longest time that anything in it waits, in seconds: a stall, a delay, an idle client.
+        tls: Serve https, with the certificate of this context, which must be valid for 127.0.0.1.
 
     Attributes:
         requests: Every request so far, in the order of their arrival.
@@ -163,10 +163,10 @@ class FaultyServer:
         self.close()
 
     def close(self) -> None:
-        """End every answer and every connection, and wait for that; called by leaving the context.
+        """End all answers and connections, and wait for them. Leaving the context calls it.
 
         Raises:
-            Exception: Whatever a script of faults raised, an iterator of the caller's for one.
+            Exception: Whatever a list of faults raised, for example an iterator of the caller.
         """
         with self._others:
             if self._listener is None:
@@ -185,23 +185,24 @@ class FaultyServer:
         faults: Iterable[Step] = (),
         always: Fault | tuple[Fault, ...] = (),
     ) -> str:
-        """Serve this under a path, whatever was there before, and return its URL.
+        """Serve content under a path, in place of any earlier one, and return its URL.
 
         Args:
-            path: It begins with ``/``. A query that clients add to it makes no difference.
+            path: It begins with ``/``. A query that clients add to it is ignored.
             body: The content.
-            headers: Headers of its own; `None` leaves one out. ``ETag`` and ``Last-Modified`` can be set so, too.
-            faults: Each request takes the next of these: a fault, several as a tuple, or `None` for none. Afterwards
-                there are none. It may be endless: ``itertools.repeat(fault)``, ``itertools.cycle(faults)``. What an
-                iterator yields is looked at when a request takes it, and leaving the server raises what is wrong then.
-            always: What befalls every request, besides.
+            headers: Additional headers, also ``ETag`` and ``Last-Modified``; `None` removes one.
+            faults: Each request takes the next of these: a fault, several as a tuple, or `None` for none. After the
+                last one, there are no faults. It may be endless: ``itertools.repeat(fault)``,
+                ``itertools.cycle(faults)``. Items of an iterator are checked when a request takes them; leaving the
+                server raises the error.
+            always: Faults of every request, in addition.
 
         Returns:
             The URL.
 
         Raises:
-            InvalidInputException: The path does not begin with ``/``, or has a query; or `body`, `faults` or `always`
-                is, or has among its items, something of a wrong kind.
+            InvalidInputException: The path does not begin with ``/``, or has a query; or `body`, `faults` or `always`,
+                or one of the items, has a wrong type.
 
         Example:
             >>> from kamiwaza_sdk.testing import Changed, FaultyServer, Rate, Status
@@ -217,12 +218,12 @@ class FaultyServer:
         return self.url(path)
 
     def add_redirect(self, path: str, to: str, *, hops: int = 1, status: int = 302) -> str:
-        """Redirect from a path, and return its URL. From a path to itself, it never ends.
+        """Redirect from a path, and return its URL. A redirect from a path to itself never ends.
 
         Args:
-            path: Where it begins. Each further hop is below it: ``/start/1``, ``/start/2``.
-            to: Where it leads: a URL, here or of `another_origin`, or a path here.
-            hops: How many redirects there are.
+            path: The first path. Each further hop is below it: ``/start/1``, ``/start/2``.
+            to: The target: a URL of this server or of `another_origin`, or a path of this server.
+            hops: The number of redirects.
             status: 301, 302, 303, 307 or 308.
 
         Returns:
@@ -249,7 +250,7 @@ class FaultyServer:
         return self._others.enter_context(FaultyServer(patience=self._gate.patience, tls=self._tls))
 
     def url(self, path: str) -> str:
-        """Return the URL of a path here, whether or not anything is served there.
+        """Return the URL of a path, whether or not it has content.
 
         Args:
             path: It begins with ``/``.
@@ -262,7 +263,7 @@ class FaultyServer:
         return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self._listener.port}{quoted(path)}"
 
     def sha256(self, path: str) -> str:
-        """Return the SHA-256 of what a path serves by now, without faults, in hexadecimal.
+        """Return the SHA-256 of the current content of a path, without faults, in hexadecimal.
 
         Args:
             path: As it was added.
@@ -276,7 +277,7 @@ class FaultyServer:
         return resource.state.body.sha256()
 
     def requests_to(self, path: str) -> list[RecordedRequest]:
-        """Return the requests to a path so far, with whatever query.
+        """Return the requests to a path so far, with any query.
 
         Args:
             path: As it was added.
@@ -284,23 +285,23 @@ class FaultyServer:
         return [request for request in list(self.requests) if request.path.partition("?")[0] == quoted(path)]
 
     def wait_for_stall(self, timeout: float = 10.0) -> None:
-        """Wait until an answer is stalled, by the fault `Stall`. In a coroutine, `asyncio.to_thread` it.
+        """Wait until an answer is stalled by the fault `Stall`. In a coroutine, call it by `asyncio.to_thread`.
 
         Args:
-            timeout: Seconds to wait at most.
+            timeout: The longest time to wait, in seconds.
 
         Raises:
-            TimeoutError: None is.
+            TimeoutError: No answer is stalled.
         """
         if not self._gate.wait_for_stall(timeout):
             raise TimeoutError(f"no answer stalled within {timeout:g} s; see the requests for what came instead")
 
     def release(self) -> None:
-        """Let every answer that is stalled by now go on."""
+        """Let all stalled answers continue."""
         self._gate.release()
 
     def _take(self, record: RecordedRequest) -> tuple[Plan, Answer]:
-        """Note a request, and return how it is answered."""
+        """Record a request, and return how to answer it."""
         with self._lock:
             self.requests.append(record)
             resource = self._resources.get(record.path.partition("?")[0])
@@ -315,10 +316,10 @@ _NOTHING = State(body_of(b""), 0, {})
 
 
 class Resource:
-    """What is served under a path, and what is still to go wrong with it.
+    """The content of a path, and its remaining faults.
 
     Raises:
-        InvalidInputException: `faults` or `always` is, or has among its items, something of a wrong kind.
+        InvalidInputException: `faults` or `always`, or one of its items, has a wrong type.
     """
 
     def __init__(
@@ -334,7 +335,7 @@ class Resource:
         self._always = _several(always, "always", "give a fault, or several as a tuple")
 
     def next_plan(self) -> Plan:
-        """Return what befalls the next request, from which on the content may be another."""
+        """Return the content and the faults for the next request."""
         plan = Plan()
         for fault in (*self._always, *next(self._faults, ())):
             fault._change(plan)
@@ -348,7 +349,7 @@ class Resource:
 
 
 def _script(faults: Iterable[Step]) -> Iterator[tuple[Fault, ...]]:
-    """Return what befalls one request after the other. Only a collection is looked at now: others may be endless."""
+    """Return the faults of one request after the other. Only a collection is checked now: iterators may be endless."""
     try:
         steps = iter(faults)
     except TypeError:
@@ -377,5 +378,5 @@ def _kind(value: object) -> str:
 
 
 def quoted(path: str) -> str:
-    """Return a path as clients ask for it (RFC 3986, section 2.1); what is quoted already stays as it is."""
+    """Return a path as clients request it (RFC 3986, section 2.1). Parts that are quoted already are not changed."""
     return quote(path, safe="/%!$&'()*+,;=:@~?")

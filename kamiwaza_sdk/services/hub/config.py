@@ -1,4 +1,4 @@
-"""Which hub is asked, as whom, and whether at all: ``HUB_SERVICE_…``, and what ``huggingface_hub`` goes by."""
+"""Settings of the hub: ``HUB_SERVICE_…``, and the settings of ``huggingface_hub``."""
 
 import os
 from pathlib import Path
@@ -60,18 +60,18 @@ def _checked_token(value: SecretStr | None) -> SecretStr | None:
 class HubConfig(Settings):
     """Settings of `HubService`, each also read from ``HUB_SERVICE_<NAME>``.
 
-    Where neither is given, what ``huggingface_hub`` goes by holds: ``HF_ENDPOINT``, ``HF_TOKEN``, ``HF_HUB_OFFLINE`` or
-    else ``TRANSFORMERS_OFFLINE``, and the token file of ``hf auth login``: ``HF_TOKEN_PATH``, ``HF_HOME/token`` or
-    ``~/.cache/huggingface/token``; ``HF_HUB_DISABLE_IMPLICIT_TOKEN`` leaves token and file alone. They are read when an
-    instance is made. A token found so is for the endpoint found so: an endpoint that is given as
-    ``HUB_SERVICE_HF_ENDPOINT`` never gets it.
+    Where neither is given, the settings of ``huggingface_hub`` are used: ``HF_ENDPOINT``, ``HF_TOKEN``,
+    ``HF_HUB_OFFLINE`` or else ``TRANSFORMERS_OFFLINE``, and the token file of ``hf auth login``: ``HF_TOKEN_PATH``,
+    ``HF_HOME/token`` or ``~/.cache/huggingface/token``; with ``HF_HUB_DISABLE_IMPLICIT_TOKEN`` neither token nor file
+    is used. They are read when an instance is created. A token from these settings is for the endpoint from these
+    settings only: an endpoint in ``HUB_SERVICE_HF_ENDPOINT`` never gets it.
 
     Attributes:
         hf_endpoint: The Hugging-Face-compatible hub that ``hf://`` names. Default: ``https://huggingface.co``.
-        hf_token: Whom it is asked as. Sent to the endpoint's host and nowhere else, over https, or to this machine
-            itself. Default: nobody.
+        hf_token: The token for the endpoint. It is sent to the endpoint's host only, over https, or to this machine
+            itself. Default: none.
         ollama_endpoint: The registry that ``ollama://name`` names. Default: ``https://registry.ollama.ai``.
-        offline: Open no connection: what is kept is found, and what is not is an `OfflineException`.
+        offline: Open no connection: files in the store are found, and for all others there is an `OfflineException`.
 
     Raises:
         ConfigurationException: A variable with this prefix is unknown, or a value cannot be used.
@@ -108,7 +108,7 @@ class HubConfig(Settings):
         return self
 
     def __getstate__(self) -> dict[Any, Any]:  # Any: as the base class has it
-        """Refuse to be pickled with a token: a pickle holds it for everybody to read."""
+        """Refuse to be pickled with a token: everybody who has the pickle could read it."""
         if self.hf_token is not None:
             reason = "cannot be pickled; set HUB_SERVICE_HF_TOKEN where the other process runs"
             raise ConfigurationException("hf_token", reason)
@@ -123,7 +123,7 @@ class HubConfig(Settings):
 
 
 def _is_confidential(endpoint: str) -> bool:
-    """Whether a token can be sent there that nobody on the way reads. What is no endpoint is told elsewhere."""
+    """Whether a token can be sent there without being read on the way. An invalid endpoint is refused elsewhere."""
     return not endpoint.startswith("http://") or is_loopback(check_url(endpoint).host)
 
 
@@ -142,7 +142,7 @@ def _token_of_huggingface_hub() -> SecretStr | None:
 
 
 def _named_token(setting: str, token: str) -> SecretStr | None:
-    """Return a token, `None` for a blank one, or raise what is wrong with what it was read from."""
+    """Return a token, `None` for a blank one, or raise if the text is not a token."""
     if not token.strip():
         return None
     if (problem := token_problem(token.strip())) is not None:

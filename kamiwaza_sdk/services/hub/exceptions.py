@@ -1,4 +1,4 @@
-"""What can be wrong with a source or its hub. The whole tree is drawn in `kamiwaza_sdk.exceptions`."""
+"""Errors of sources and hubs. The whole tree is drawn in `kamiwaza_sdk.exceptions`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -13,11 +13,11 @@ _TOKEN: Final = "HUB_SERVICE_HF_TOKEN"  # noqa: S105 - a variable's name
 
 
 class InvalidSourceException(InvalidInputException):
-    """What was to be fetched is no source of files.
+    """The address is not a source of files.
 
     Attributes:
-        source: The part at fault, without credentials or query.
-        suggestion: An address to try instead, such as ``hf://org/name``; `None` where none is known.
+        source: The wrong part, without credentials or query.
+        suggestion: An address to try instead, such as ``hf://org/name``; `None` if none is known.
     """
 
     def __init__(self, source: str, reason: str, *, suggestion: str | None = None) -> None:
@@ -27,15 +27,15 @@ class InvalidSourceException(InvalidInputException):
 
 
 class ModelTooLargeException(ServiceException):
-    """The files of a source, or of a model, have more bytes than were admitted. Nothing was registered.
+    """The files of a source, or of a model, have more bytes than the limit. Nothing was registered.
 
-    Nothing has travelled where the source tells sizes; elsewhere, the files that were fetched stay in the store.
+    If the source tells sizes, nothing was transferred; otherwise, the files that were fetched stay in the store.
 
     Attributes:
-        source: Where they lie, without credentials or query; `None` where a model was to be registered.
-        name: The model's name; `None` where a source was to be fetched.
-        size: Their bytes, as far as they were counted.
-        limit: How many were admitted.
+        source: Their address, without credentials or query; `None` if a model was to be registered.
+        name: The model's name; `None` if a source was to be fetched.
+        size: The number of bytes that were counted.
+        limit: The largest number that is allowed.
     """
 
     def __init__(self, *, size: int, limit: int, source: str | None = None, name: str | None = None) -> None:
@@ -53,11 +53,11 @@ class ModelTooLargeException(ServiceException):
 
 
 class SourceEntryPointException(ServiceException):
-    """An installed package that is to bring a source does not.
+    """An installed package that declares a source cannot be used.
 
     Attributes:
         scheme: The scheme of the address.
-        entry_points: The entry points of the group ``kamiwaza_sdk.sources`` at fault, each as ``name = module:class``.
+        entry_points: The wrong entry points of the group ``kamiwaza_sdk.sources``, each as ``name = module:class``.
         reason: What is wrong with them.
     """
 
@@ -73,14 +73,15 @@ class SourceEntryPointException(ServiceException):
 
 
 class NothingFitsException(ServiceException):
-    """None of the models that a source offers fits in the memory that was given.
+    """No variant of a source fits in the given memory.
 
     Attributes:
         source: The source, without credentials or query.
-        limit: What was given, in bytes.
-        needed: What each of them takes, in bytes, by its name.
-        context_length: The tokens of the context that is counted in; 0 where a cache is not known of.
-        longest_context: With how many tokens the smallest would fit; `None` where with none, or that is not known.
+        limit: The given memory, in bytes.
+        needed: The memory that each variant needs, in bytes, by its name.
+        context_length: The length of the context in the estimate, in tokens; 0 if its cache is not known.
+        longest_context: The longest context with which the smallest variant fits; `None` if there is none, or it is not
+            known.
     """
 
     def __init__(
@@ -111,11 +112,11 @@ def _bytes(size: int) -> str:
 
 
 class PolicyViolationException(ServiceException):
-    """A policy has something against a model.
+    """A model violates a policy.
 
     Attributes:
-        subject: The model, or the source that it was to come from.
-        violations: Everything that it has against it: the file, the rule and the reason.
+        subject: The model, or its source.
+        violations: All violations, with file, rule and reason.
     """
 
     def __init__(self, *, subject: str, violations: Sequence[ViolationSchema], way_out: str) -> None:
@@ -127,16 +128,16 @@ class PolicyViolationException(ServiceException):
 
 
 class HubException(ServiceException):
-    """A hub does not bring what was asked of it."""
+    """A hub does not send what was requested."""
 
 
 class GitBlobMismatchException(HubException):
-    """The bytes are not those that a hub's listing names by their git blob id. Nothing was kept.
+    """The bytes do not have the git blob id in the hub's listing. Nothing was stored.
 
     Attributes:
-        url: Where they came from, without credentials or query.
-        expected: The id that the listing names.
-        actual: The id of what arrived.
+        url: Their address, without credentials or query.
+        expected: The id in the listing.
+        actual: The id of the received bytes.
     """
 
     def __init__(self, *, url: str, expected: str, actual: str) -> None:
@@ -150,10 +151,10 @@ class GitBlobMismatchException(HubException):
 
 
 class InvalidAnswerException(HubException):
-    """A hub answered with what cannot be used: no JSON, half of one, another repository, names that no file can have.
+    """A hub's answer cannot be used: invalid or incomplete JSON, another repository, paths that no file can have.
 
     Attributes:
-        url: What was asked, without credentials or query.
+        url: The requested URL, without credentials or query.
         reason: What is wrong with the answer.
     """
 
@@ -167,11 +168,11 @@ class InvalidAnswerException(HubException):
 
 
 class NotInCacheException(HubException, NotFoundException):
-    """What was to be adopted is not in another tool's cache, or not whole.
+    """The model to adopt is not in the other tool's cache, or not completely.
 
     Attributes:
-        source: What was asked for.
-        cache: Where it was looked for.
+        source: The wanted address.
+        cache: The cache that was searched.
         reason: What is missing.
     """
 
@@ -186,14 +187,15 @@ class NotInCacheException(HubException, NotFoundException):
 
 
 class ObjectStorageException(HubException):
-    """An object storage (S3, Google Cloud Storage, Azure) does not bring what was asked of it.
+    """An object storage (S3, Google Cloud Storage, Azure) does not send what was requested.
 
     Attributes:
-        source: The bucket, and where in it.
-        kind: What ``obstore`` calls it: ``FileNotFoundError``, ``PermissionDeniedError``, ``UnauthenticatedError``,
-            ``PreconditionError`` where an object is another than was listed, ``GenericError`` for most others.
-        reason: What it says, without signatures.
-        key: The object at fault, where it is one that cannot be read by its key; else `None`.
+        source: The bucket, and the prefix or key in it.
+        kind: The name of the error in ``obstore``: ``FileNotFoundError``, ``PermissionDeniedError``,
+            ``UnauthenticatedError``, ``PreconditionError`` if an object has changed since it was listed,
+            ``GenericError`` for most others.
+        reason: Its message, without signatures.
+        key: The object that cannot be read by its key; otherwise `None`.
     """
 
     def __init__(self, *, source: str, kind: str, reason: str, key: str | None = None) -> None:
@@ -208,11 +210,11 @@ class ObjectStorageException(HubException):
 
 
 class OfflineException(HubException):
-    """What was asked for is not kept here, and no connection may be opened.
+    """The wanted files are not in the store, and no connection may be opened.
 
     Attributes:
-        source: What was asked for, without credentials or query.
-        missing: Paths of the files that are not kept; empty where it is not even known which there are.
+        source: The wanted address, without credentials or query.
+        missing: Paths of the files that are not in the store; empty if the list of files is not known.
     """
 
     def __init__(self, *, source: str, missing: Sequence[str] = ()) -> None:
@@ -228,11 +230,11 @@ class OfflineException(HubException):
 
 
 class RepositoryNotFoundException(HubException, NotFoundException):
-    """A hub has no such repository, or shows it to others only.
+    """A hub has no such repository, or does not show it to this caller.
 
     Attributes:
         repository: The repository's name.
-        url: What was asked, without credentials or query.
+        url: The requested URL, without credentials or query.
     """
 
     def __init__(self, *, repository: str, url: str) -> None:
@@ -247,13 +249,13 @@ class RepositoryNotFoundException(HubException, NotFoundException):
 class RepositoryAccessException(HubException):
     """A hub does not show a repository to this caller: it is private, or its conditions were not accepted.
 
-    Hubs do not tell strangers whether what they may not see exists: a private one may as well be missing.
+    Without permission, hubs do not tell whether a repository is private or missing.
 
     Attributes:
         repository: The repository's name.
-        url: What was asked, without credentials or query; of a gated one, where its conditions can be accepted.
-        authenticated: Whether a token was sent: if so, it is not good enough, or its owner was not let in.
-        gated: Whether the repository's conditions must be accepted; `False` where it is private, or does not exist.
+        url: The requested URL, without credentials or query; for a gated repository, the page of its conditions.
+        authenticated: Whether a token was sent. If so, its owner has no access.
+        gated: Whether the repository's conditions must be accepted; `False` if it is private or does not exist.
     """
 
     def __init__(self, *, repository: str, url: str, authenticated: bool, gated: bool) -> None:
@@ -273,11 +275,11 @@ class RepositoryAccessException(HubException):
 
 
 class RepositoryRenamedException(HubException):
-    """A repository has become one of another kind. One that only has another name by now is followed.
+    """A repository has become one of another kind. If only its name has changed, the new name is followed.
 
     Attributes:
-        repository: The name that was asked for.
-        renamed_to: The name that it has, after its kind.
+        repository: The wanted name.
+        renamed_to: The new name, with its kind before it.
     """
 
     def __init__(self, *, repository: str, renamed_to: str) -> None:
@@ -291,7 +293,7 @@ class RevisionNotFoundException(HubException, NotFoundException):
 
     Attributes:
         repository: The repository's name.
-        revision: What was asked for.
+        revision: The wanted revision.
     """
 
     def __init__(self, *, repository: str, revision: str) -> None:
@@ -303,12 +305,12 @@ class RevisionNotFoundException(HubException, NotFoundException):
 
 
 class VersionUnavailableException(HubException):
-    """Files of a registered version are not in the store, and cannot be had from where they came from.
+    """Files of a registered version are not in the store, and cannot be fetched from their origin.
 
     Attributes:
         version: Its model's name and its number.
-        missing: Paths of these files; empty where an address did not bring one.
-        reason: Why they cannot be had.
+        missing: Paths of these files; empty if an address did not send one.
+        reason: Why they cannot be fetched.
     """
 
     def __init__(self, *, version: str, missing: Sequence[str] = (), reason: str) -> None:

@@ -50,7 +50,7 @@ class _Found(Described):
     modified_at: datetime | None = Field(default=None, alias="lastModified")
 
     def told(self) -> RepositorySchema:
-        """Return what is told of it."""
+        """Return the description of a repository."""
         return RepositorySchema(
             name=self.id,
             source=f"hf://{self.id}",
@@ -74,7 +74,7 @@ _FOUND: Final = TypeAdapter(Annotated[list[_Found], FailFast()])
 
 
 def check_search(*, hub: object, sort: object, limit: object, **texts: object) -> None:
-    """Refuse what no hub could be asked.
+    """Check the arguments of a search.
 
     Raises:
         InvalidInputException: An argument is of a wrong kind.
@@ -104,7 +104,7 @@ async def find(
     sort: RepositorySort | None,
     limit: int | None,
 ) -> AsyncIterator[RepositorySchema]:
-    """Yield what is found; the next page is asked for when it is needed."""
+    """Yield the models that are found; the next page is requested when it is needed."""
     asked = {"search": query, "pipeline_tag": task, "author": author, "sort": _SORTS.get(sort or "", sort)}
     given = [(name, value) for name, value in asked.items() if value]
     given += [("limit", str(min(limit or _PAGE, _PAGE))), *(("expand", name) for name in _EXPANDED)]

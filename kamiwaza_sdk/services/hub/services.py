@@ -51,38 +51,40 @@ async def adopt(
     allow: str | Iterable[str] | None = None,
     ignore: str | Iterable[str] | None = None,
 ) -> Adopted:
-    """Take over what another tool on this machine has, without the network, and without copying where that can be.
+    """Take over the files of another tool on this machine, without the network, and without a copy where possible.
 
-    Files that share blocks (btrfs, XFS), or are files of this user's on the store's file system, which get a second
-    name there, take no room again; others are copied. Each is hashed. What its cache names it by is compared: the
-    SHA-256 or git blob id of a Hugging Face cache, the SHA-256 of Ollama. LM Studio names none. `StorageService.adopt`
-    says what a second name means for the other tool. What is no part of a model is left out, as `fetch` does.
+    No space is taken twice where the file system can share blocks (btrfs, XFS), or where a file belongs to this user
+    and is on the store's file system, so that it gets a second name (a hard link). Other files are copied. Each file is
+    hashed and compared with the digest in its name: the SHA-256 or git blob id in a Hugging Face cache, the SHA-256 in
+    Ollama's store. LM Studio has no digests. `StorageService.adopt` says what a hard link means for the other tool.
+    Files that are not a part of the model are left out, as by `fetch`.
 
     Args:
         source: ``hf://org/repo@revision``, of the cache of ``huggingface_hub`` (``datasets/`` and ``spaces/`` too);
             ``ollama://name:tag``, of Ollama's store; or ``lmstudio://publisher/repo``, of LM Studio's directory.
-        cache: Where that cache lies; of ``huggingface_hub`` also its home, which has it as ``hub``. Default: where its
-            tool keeps it: ``HF_HUB_CACHE``, ``HF_HOME/hub`` or ``~/.cache/huggingface/hub``; ``OLLAMA_MODELS``, or
-            ``~/.ollama/models`` and that of its service; the home of LM Studio, as it names it, or ``~/.lmstudio``.
+        cache: The directory of that cache; for ``huggingface_hub`` also its home, in which the cache is ``hub``.
+            Default: the tool's usual directory: ``HF_HUB_CACHE``, ``HF_HOME/hub`` or ``~/.cache/huggingface/hub``;
+            ``OLLAMA_MODELS``, or ``~/.ollama/models`` and that of its service; the home that LM Studio has noted, or
+            ``~/.lmstudio``.
         variant: As `fetch` takes it.
         allow: As `fetch` takes it.
         ignore: As `fetch` takes it.
 
     Returns:
-        What `fetch` returns, with how each file came. A revision, a repository and a hub are told as far as the cache
+        The same as `fetch`, and how each file was taken over. Revision, repository and hub are set as far as the cache
         tells them. Give it to `ModelService.register`.
 
     Raises:
-        NotInCacheException: The cache has it not, or not all that is wanted of it. With `variant`, only what loading
-            that one takes need be there.
-        InvalidSourceException: `source` is no such address, or what the cache has of it leads out of the cache, or is
-            damaged, or nothing of it is wanted.
+        NotInCacheException: The cache does not have it, or not all of the wanted files. With `variant`, only the files
+            that are needed to load it must be there.
+        InvalidSourceException: `source` is not such an address; or its files in the cache are damaged or lead out of
+            the cache; or no file is wanted.
         DigestMismatchException: A file is not what the cache names it.
         GitBlobMismatchException: A file is not what the cache names it.
         UnknownVariantException: There is no variant of that name, or not all of its files are there.
-        InvalidPathException: A file has a path that cannot stand in a model.
+        InvalidPathException: A file has a path that is not allowed in a model.
         InvalidInputException: An argument is of a wrong kind, or a file is being written to.
-        StorageException: A file could not be kept.
+        StorageException: A file could not be stored.
         ConfigurationException: A setting is unknown, or its value cannot be used.
 
     Example:
@@ -105,57 +107,58 @@ async def fetch(
 ) -> Fetched:
     """Bring a source's files into the store, verified. Uses no database: give the result to `ModelService.register`.
 
-    A file whose digest is known and kept is not requested again. One that was fetched before from a server that names
-    its content (``ETag``, ``Last-Modified``) costs one conditional request. Any other travels again, and is kept once.
-    One of over 1 MiB that broke off goes on where it stopped, as `DownloadService.download` says; what there is of it
-    stays in the store for a week. Of several fetches of the same at once, one brings it; a smaller one each may bring.
+    A file with a known digest that is in the store is not requested again. A file that was fetched before from a server
+    with validators (``ETag``, ``Last-Modified``) costs one conditional request. Any other file is transferred again,
+    and stored once. An interrupted transfer of over 1 MiB continues where it stopped, as `DownloadService.download`
+    says; the part that has arrived stays in the store for a week. If several fetch the same file at once, one of them
+    transfers it; a smaller file may be transferred by each.
 
-    What tools, file managers and editors leave among a model's files, and secrets, are left out (`Fetched.left_out`)
-    unless a pattern of `allow` names them; version control's own files (``.git``) always are.
+    Secrets, and files that tools, file managers and editors leave beside a model, are left out (`Fetched.left_out`)
+    unless a pattern of `allow` names them. The files of version control (``.git``) are always left out.
 
     Args:
         source: An address, such as ``https://…``, ``hf://org/repo@revision`` or ``file://…``; several of http or https;
-            a file or directory on this machine, in which no download is unfinished; a `ManifestSchema` or a
-            `PlanSchema`, of which just the files are fetched that it names; or a version of a registry, whose files
-            come from the store, and those that it lacks from where they came from, by the version's digests. Files of
-            several URLs are named from the directory that all URLs lie in, or, from several hosts, each by its last
-            segment.
+            a file or directory on this machine, without unfinished downloads in it; a `ManifestSchema` or a
+            `PlanSchema`, of which exactly its files are fetched; or a version of a registry, whose files come from the
+            store, and the missing ones from their origin, verified by the version's digests. The paths of files of
+            several URLs are relative to the directory that all URLs have in common; if the URLs have several hosts,
+            each path is the last segment.
         sha256: The digest that the file must have; for several files a mapping from path to digest.
-        variant: Fetch only this variant, by the name that `HubService.plan` gives it, such as ``Q4_K_M``, with the
-            companions that it needs and what is no weights. Default: all files.
-        allow: Fetch only files whose path matches a pattern, or one of several: ``*.safetensors``. ``*`` matches ``/``
-            too, and what ends with ``/`` names all below it, as in ``huggingface_hub``.
+        variant: Fetch only this variant, by the name that `HubService.plan` gives it, such as ``Q4_K_M``, with its
+            companions and all files that are not weights. Default: all files.
+        allow: Fetch only files whose path matches a pattern, or one of several: ``*.safetensors``. ``*`` matches ``/``,
+            too, and a pattern that ends with ``/`` matches everything below it, as in ``huggingface_hub``.
         ignore: Leave out files whose path matches a pattern, or one of several.
-        max_size: The most bytes to accept, all files together; 0 accepts empty files only. Where the source tells
-            sizes, more are refused before the first byte. Default: no limit but ``DOWNLOAD_SERVICE_MAX_SIZE`` for each
-            file that travels, where that is set, or where the source does not tell the file's size.
-        progress: `True` for a progress bar a file (extra ``notebook``), or what to call with `DownloadProgress`: of a
-            file on this machine at its beginning and end, of one that is kept at its end.
+        max_size: The most bytes to accept, all files together; 0 accepts empty files only. If the source tells sizes,
+            larger sources are refused before the first byte. Default: only ``DOWNLOAD_SERVICE_MAX_SIZE`` for each
+            transferred file, if it is set, or if the source does not tell the file's size.
+        progress: `True` for a progress bar for each file (extra ``notebook``), or a function that is called with
+            `DownloadProgress`: for a file on this machine at its beginning and end, for a file in the store at its end.
 
     Returns:
-        The files, the bytes that travelled, a name that the source suggests, what the files say of the model, and
-        which of them are something else than their names promise (``faults``).
+        The files, the number of transferred bytes, a name that the source suggests, the facts that the files tell about
+        the model, and the files that are not what their names say (``faults``).
 
     Raises:
-        InvalidSourceException: The source is empty, missing, or leads out of itself, a download into it is
-            unfinished, nothing of it is wanted, or it is one URL, without a digest, that leads to an HTML page: its
-            ``suggestion`` is the address to try, such as ``hf://org/name``, where one is known.
-        SourceEntryPointException: The package that is to bring such sources does not.
-        VersionUnavailableException: It is a version with files that are not kept, and not to be had where they came
-            from.
-        HubException: The hub does not bring it: see its leaves.
-        InvalidInputException: It is a URL, but none that can be fetched; or an argument is of a wrong kind, or `sha256`
-            does not fit the files.
-        InvalidPathException: A file has a path that cannot stand in a model.
+        InvalidSourceException: The source is empty or missing, or leads out of itself; a download into it is
+            unfinished; no file is wanted; or it is one URL, without a digest, that leads to an HTML page:
+            ``suggestion`` is the address to try instead, such as ``hf://org/name``, if one is known.
+        SourceEntryPointException: The package that declares such sources cannot be used.
+        VersionUnavailableException: It is a version with files that are not in the store, and that cannot be fetched
+            from their origin.
+        HubException: The hub does not send it: see the subclasses.
+        InvalidInputException: It is a URL that cannot be fetched; or an argument has a wrong type, or `sha256` does not
+            match the files.
+        InvalidPathException: A file has a path that is not allowed in a model.
         UnknownVariantException: There is no variant of that name, or not all of its files are there.
         ModelTooLargeException: The files have over `max_size` bytes together.
-        PolicyViolationException: It is a plan that a policy has something against.
-        DownloadTooLargeException: One file that travels has more bytes than `max_size` leaves for it.
-        DownloadException: A file did not arrive whole.
-        StorageFullException: There is no room for what is to travel or be copied, which is looked at before that.
-        StorageException: A file could not be kept.
+        PolicyViolationException: It is a plan that violates its policy.
+        DownloadTooLargeException: A transferred file has more bytes than `max_size` leaves for it.
+        DownloadException: A file did not arrive completely.
+        StorageFullException: There is not enough space for the files to transfer or copy. This is checked first.
+        StorageException: A file could not be stored.
         ConfigurationException: A setting is unknown, or its value cannot be used.
-        MissingDependencyException: A progress bar was asked for, and tqdm is not installed.
+        MissingDependencyException: A progress bar is wanted, and tqdm is not installed.
 
     Example:
         >>> fetched = asyncio.run(fetch(directory / "model.onnx"))
@@ -176,23 +179,23 @@ def search(
     sort: "RepositorySort | None" = None,
     limit: int | None = None,
 ) -> AsyncIterator[RepositorySchema]:
-    """Yield the models of a Hugging-Face-compatible hub that are found, page by page, each when it is needed.
+    """Iterate over the models that a Hugging-Face-compatible hub finds. Each page is requested when it is needed.
 
-    Everything said of `HubService.search` holds.
+    The same as `HubService.search`.
 
     Args:
         query: Words of the name.
         hub: The hub's address. Default: ``HUB_SERVICE_HF_ENDPOINT``. Another one gets no token.
         task: Such as ``text-generation``.
         author: The organisation or user that they belong to.
-        sort: By what, the greatest first. Default: the hub's own order.
+        sort: The field to sort by, the greatest value first. Default: the hub's own order.
         limit: How many to yield at most. Default: all.
 
     Returns:
-        What ``async for`` goes through.
+        An asynchronous iterator.
 
     Raises:
-        ServiceException: Whatever the method raises, when the first one is asked for.
+        ServiceException: Whatever the method raises, when the first model is requested.
 
     Example:
         >>> async def names():
@@ -208,14 +211,14 @@ class HubService:
     """Turns sources into verified files in the store.
 
     Args:
-        storage: Where files are kept. Default: the store that ``STORAGE_SERVICE_ROOT`` names.
-        downloads: What requests go through. Default: one of its own for each call, with the settings that the first
-            call finds (``DOWNLOAD_SERVICE_…``), which sends the configured token to the configured hub. One that is
-            handed in sends what it was configured with.
+        storage: The store of the files. Default: the one that ``STORAGE_SERVICE_ROOT`` names.
+        downloads: The service that sends requests. Default: a new one for each call, with the settings at the first
+            call (``DOWNLOAD_SERVICE_…``), which sends the configured token to the configured hub. A service of yours
+            sends what it was configured with.
         config: Default: read from the environment (``HUB_SERVICE_…``) with the first call.
 
     Raises:
-        InvalidInputException: `storage` or `config` is of another kind, or, with the first call, `downloads`.
+        InvalidInputException: `storage` or `config` has a wrong type, or, at the first call, `downloads`.
 
     Example:
         >>> hub = HubService(storage=StorageService(StorageConfig(root=directory / "store")))
@@ -246,7 +249,7 @@ class HubService:
         allow: str | Iterable[str] | None = None,
         ignore: str | Iterable[str] | None = None,
     ) -> ManifestSchema:
-        """Return what a source consists of, without fetching it. `fetch` takes the result and brings just that.
+        """Return the files of a source, without fetching them. `fetch` takes the result, and fetches exactly them.
 
         Args:
             source: As `fetch` takes it.
@@ -255,15 +258,16 @@ class HubService:
             ignore: As `fetch` takes it.
 
         Returns:
-            The wanted files, with what is known of them beforehand, pinned to a revision where the source has any.
+            The wanted files, with everything that is known beforehand, pinned to a revision if the source has
+            revisions.
 
         Raises:
-            InvalidSourceException: The source is empty, missing, or leads out of itself, a download into it is
-                unfinished, or nothing of it is wanted.
-            InvalidInputException: An argument is of a wrong kind, or `sha256` does not fit the files.
-            InvalidPathException: A file has a path that cannot stand in a model, or beside another one.
-            SourceEntryPointException: The package that is to bring such sources does not.
-            HubException: The hub does not tell: see its leaves.
+            InvalidSourceException: The source is empty or missing, or leads out of itself; a download into it is
+                unfinished; or no file is wanted.
+            InvalidInputException: An argument has a wrong type, or `sha256` does not match the files.
+            InvalidPathException: A file has a path that is not allowed in a model, or that conflicts with another one.
+            SourceEntryPointException: The package that declares such sources cannot be used.
+            HubException: The hub does not tell: see the subclasses.
             DownloadException: The hub does not answer.
             ConfigurationException: A setting is unknown, or its value cannot be used.
 
@@ -290,29 +294,30 @@ class HubService:
         runtime: Runtime | None = None,
         max_size: int | None = None,
     ) -> PlanSchema:
-        """Return what fetching a source would come to, without fetching it. `fetch` takes the plan and brings just it.
+        """Return what would be fetched from a source, without fetching it. `fetch` takes the plan as a source.
 
-        What is on this machine is looked into here. Of what is not, headers are read by ranges: ``config.json`` and the
-        files of weights, in at most 32 requests, and of a source of over 100 files in at most 2. What they do not tell
-        is unknown until it is fetched: ``problem`` of its file says why.
+        Files on this machine are read. Of other files, only ``config.json`` and the headers of weights are read, by
+        ranges, in at most 32 requests, for a source of over 100 files in at most 2. Facts that these do not tell are
+        unknown until the files are fetched: ``problem`` of the file says why.
 
         Args:
             source: As `fetch` takes it.
-            fits: The memory there is, in bytes or as ``8 GiB``: of the source's variants, the largest is chosen that
-                fits with the companions that it needs and the cache of its context: of safetensors and GGUF, then of
-                ONNX, then of pickles, then of others. Only that one is brought, with configurations, tokenizers and
-                what is no weights. Default: nothing is chosen, and all files are brought.
-            variant: The name of the variant to bring, as `PlanSchema.variants` has it: with `fits`, only if it does.
+            fits: The available memory, in bytes or as ``8 GiB``. The largest variant that fits, with its companions and
+                the cache of its context, is chosen: first among safetensors and GGUF, then ONNX, then pickles, then
+                others. Only this variant is fetched, with configurations, tokenizers and other files that are not
+                weights. Default: nothing is chosen, and all files are fetched.
+            variant: The name of the variant to fetch, as in `PlanSchema.variants`; together with `fits`, only if it
+                fits.
             allow: As `fetch` takes it.
             ignore: As `fetch` takes it.
-            policy: What to check the plan against. What speaks against it is in its ``violations``.
-            context_length: The tokens of the context that memory is estimated for. Default: 8,192, or as many as the
-                model was trained for where those are fewer.
-            cache_dtype: Of its cache, as `estimate_memory` takes it.
-            runtime: The program that is to load it, as `estimate_memory` takes it: `fits` chooses only what that loads.
-                Default: ``llama.cpp`` for GGUF, else ``transformers``.
-            max_size: The most bytes to plan for, all files together: more are refused before a header is read, where
-                their sizes are known by then. Default: no limit.
+            policy: The policy to check. The plan's ``violations`` are what it refuses.
+            context_length: The length of the context, in tokens, for the estimate of memory. Default: 8,192, or the
+                length that the model was trained for, if that is shorter.
+            cache_dtype: The type of its cache, as `estimate_memory` takes it.
+            runtime: The program that will load it, as `estimate_memory` takes it: `fits` chooses only variants that it
+                can load. Default: ``llama.cpp`` for GGUF, else ``transformers``.
+            max_size: The most bytes to plan for, all files together. Larger sources are refused before a header is
+                read, if their sizes are known. Default: no limit.
 
         Raises:
             NothingFitsException: No variant of the source fits.
@@ -357,20 +362,20 @@ class HubService:
         sort: "RepositorySort | None" = None,
         limit: int | None = None,
     ) -> AsyncIterator[RepositorySchema]:
-        """Yield the models of a Hugging-Face-compatible hub that are found, page by page, each when it is needed.
+        """Iterate over the models that a Hugging-Face-compatible hub finds. Each page is requested when it is needed.
 
-        Leaving the loop early leaves nothing open.
+        You can leave the loop early: nothing stays open.
 
         Args:
             query: Words of the name.
             hub: The hub's address. Default: ``HUB_SERVICE_HF_ENDPOINT``. Another one gets no token.
             task: Such as ``text-generation``.
             author: The organisation or user that they belong to.
-            sort: By what, the greatest first. Default: the hub's own order.
+            sort: The field to sort by, the greatest value first. Default: the hub's own order.
             limit: How many to yield at most. Default: all.
 
         Raises:
-            InvalidInputException: An argument is of a wrong kind, or `sort` unknown.
+            InvalidInputException: An argument has a wrong type, or `sort` is unknown.
             InvalidAnswerException: The hub's answer cannot be used.
             OfflineException: No connection may be opened.
             DownloadException: The hub does not answer.
@@ -402,7 +407,7 @@ class HubService:
         max_size: int | None = None,
         progress: "bool | ProgressCallback" = False,
     ) -> Fetched:
-        """Bring a source's files into the store, verified. Everything said of the function `fetch` holds.
+        """Bring a source's files into the store, verified. The same as the function `fetch`.
 
         Args:
             source: As the function takes it.
@@ -489,7 +494,7 @@ class HubService:
         allow: str | Iterable[str] | None = None,
         ignore: str | Iterable[str] | None = None,
     ) -> Adopted:
-        """Take over what another tool on this machine has. Everything said of the function `adopt` holds.
+        """Take over the files of another tool on this machine. The same as the function `adopt`.
 
         Args:
             source: As the function takes it.
@@ -518,7 +523,7 @@ class HubService:
 
     @asynccontextmanager
     async def _opened(self) -> "AsyncIterator[_Opened]":
-        """Yield what one call works with."""
+        """Yield the settings and services of one call."""
         config, downloads = await self._settings()
         async with nullcontext() if downloads is self._downloads else downloads:
             context = SourceContext(config=config, downloads=downloads, storage=self.storage)
@@ -528,7 +533,7 @@ class HubService:
                 await context._settle()
 
     async def _settings(self) -> "tuple[HubConfig, DownloadService]":
-        """Return the settings, read off the event loop with the first call, and what requests go through."""
+        """Return the settings, which the first call reads in a thread, and the service that sends requests."""
         from kamiwaza_sdk.services.download.services import DownloadService
 
         running_loop()
@@ -543,7 +548,7 @@ class HubService:
 
 
 def _question(variant: object) -> "Question | None":
-    """Return the question for a variant, checked; what answers it is not imported where none is asked."""
+    """Return the checked choice of a variant. The code that answers it is imported only if there is one."""
     if variant is None:
         return None
     from kamiwaza_sdk.services.hub.variants import Question
@@ -553,7 +558,7 @@ def _question(variant: object) -> "Question | None":
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """What one call to the hub works with."""
+    """The settings and services of one call."""
 
     downloads: "DownloadService"
     context: SourceContext
@@ -563,7 +568,7 @@ _Result = TypeVar("_Result", bound=Fetched)
 
 
 def _leased(fetched: _Result, storage: StorageService) -> _Result:
-    """Return what was fetched, with the store that has it and what keeps it from a clean-up for a while. Blocks."""
+    """Return the result with the id of the store, and with a lease that protects it from a clean-up. Blocks."""
     lease: str | None = None
     with suppress(StorageException, ConfigurationException, InvalidInputException):
         # It may be wanted for no time, or nothing can be written there: it is a convenience.
@@ -572,7 +577,7 @@ def _leased(fetched: _Result, storage: StorageService) -> _Result:
 
 
 async def _brought(source: Source, fetching: Fetching) -> Fetched:
-    """Return what was fetched; of a registered version, with the addresses that it has."""
+    """Return the result; for a registered version, with the addresses of the version."""
     if not is_registered(source):
         return await fetching.run()
     try:

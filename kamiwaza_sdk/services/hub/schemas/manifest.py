@@ -24,23 +24,24 @@ _Address = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9+.-]*://"), A
 
 
 class ManifestFileSchema(InputSchema):
-    r"""A file of a source: where it lies, and what is known of it.
+    r"""A file of a source: its address, and what is known about it.
 
     Attributes:
         path: Relative to the model's root, with ``/`` between segments.
-        url: Where it lies: ``https://`` or ``http://``, which `DownloadService` brings; ``file://``, which is copied;
-            or of a scheme whose source is a `StreamingSource`. It may hold a signature, so it is not in the ``repr``.
-        size: In bytes; `None` where only its transfer can tell.
-        sha256: That it must have; `None` where it is not known.
-        git_blob_id: That it must have: the SHA-1 of ``blob <size>\0`` and its bytes, by which git names content
-            (https://git-scm.com/book/en/v2/Git-Internals-Git-Objects). Checked before the file is kept.
-        etag: By what its storage tells its bytes apart: one address with one ETag has the same bytes for ever. Of files
-            that a `StreamingSource` brings; servers of ``https://`` are asked for theirs.
-        inside: For a ``file://``, the directory, free of links, that it may not lead out of, as a ``file://`` as well.
+        url: Its address: ``https://`` or ``http://``, which `DownloadService` downloads; ``file://``, which is copied;
+            or one whose scheme has a `StreamingSource`. It may contain a signature, so it is not in the ``repr``.
+        size: In bytes; `None` if it is known only after the transfer.
+        sha256: The digest that it must have; `None` if it is not known.
+        git_blob_id: The id that it must have: the SHA-1 of ``blob <size>\0`` and its bytes, by which git names content
+            (https://git-scm.com/book/en/v2/Git-Internals-Git-Objects). Checked before the file is stored.
+        etag: The validator of its storage: the same address with the same ETag always has the same bytes. For files of
+            a `StreamingSource`; servers of ``https://`` send their own.
+        inside: For a ``file://``, the directory (without links in its path) that it must not lead out of, also as a
+            ``file://``.
 
     Raises:
-        InvalidPathException: The path cannot stand in a model.
-        InvalidInputException: Another field is not acceptable.
+        InvalidPathException: The path is not allowed in a model.
+        InvalidInputException: Another field is not valid.
 
     Example:
         >>> ManifestFileSchema(path="model.onnx", url="https://example.org/m/model.onnx", size=7)
@@ -62,29 +63,29 @@ class ManifestFileSchema(InputSchema):
 
     @property
     def has_digest(self) -> bool:
-        """Whether it is known beforehand which bytes it has."""
+        """Whether a digest of its bytes is known beforehand."""
         return self.sha256 is not None or self.git_blob_id is not None
 
     @property
     def is_pinned(self) -> bool:
-        """Whether what is kept of it can be told from what it would be by now."""
+        """Whether it is known that its address still has the same bytes."""
         return self.has_digest or self.etag is not None
 
     @property
     def content_key(self) -> str:
-        """What the store remembers its bytes by, which is their git blob id, or else the URL, with the ETag if any."""
+        """The key of its bytes in the store, which is the git blob id, or else the URL with the ETag."""
         if self.git_blob_id is not None:
             return f"git-blob:{self.git_blob_id}"
         return self.url if self.etag is None else f"etag:{self.etag} of {self.url}"
 
     @property
     def local(self) -> Path | None:
-        """Where it lies on this machine; `None` where it lies elsewhere."""
+        """Its path on this machine; `None` if it is elsewhere."""
         return path_of(self.url) if self.scheme == "file" else None
 
 
 class LeftOutSchema(InputSchema):
-    """A file, or a directory with all that is in it, that stands in a source and does not belong to the model.
+    """A file, or a directory with everything in it, of a source that does not belong to the model.
 
     Attributes:
         path: Relative to the source, with ``/`` between segments.
@@ -100,31 +101,30 @@ class LeftOutSchema(InputSchema):
 
 
 class ManifestSchema(Displayed, InputSchema):
-    """What a source consists of: `HubService.resolve` returns it, and `fetch` takes it and brings just this.
+    """The files of a source. `HubService.resolve` returns it, and `fetch` takes it and fetches exactly these files.
 
-    It travels as JSON, with the URLs of its files: where those are signed, keep it like a secret.
+    It can be sent as JSON, with the URLs of its files: if these are signed, keep it secret.
 
     Attributes:
-        source: What it was resolved from, pinned where that can be, without credentials or query.
+        source: The resolved address, pinned to a revision if possible, without credentials or query.
         name: The name that it suggests for the model.
-        files: In any order, any number; of what `HubService.resolve` returns 1 to 10,000 that can stand beside each
-            other in any directory.
-        revision: What pins it, such as a commit: whoever asks for it gets the same files for ever. `None` where
-            nothing does.
+        files: In any order and number. `HubService.resolve` returns 1 to 10,000 files that can be in one directory on
+            every file system.
+        revision: The revision that pins it, such as a commit: it always has the same files. `None` if there is none.
         repository: Its name at its hub, such as ``org/model``.
         hub: Where it was published, such as ``huggingface``.
         author: Who made it.
         license: Such as ``apache-2.0``.
         task: Such as ``text-generation``.
         tags: What the hub files it under.
-        gated: Whether its hub brings its files only to who has accepted conditions there.
-        private: Whether its hub shows it to some only.
-        page: Where people read about it.
-        left_out: What the source has besides, and is no part of the model: version control, notes of other tools,
-            secrets, leftovers of editors. Not what ``allow`` and ``ignore`` leave out.
+        gated: Whether its hub sends its files only to users who have accepted conditions there.
+        private: Whether its hub shows it only to some users.
+        page: The address of its page for people.
+        left_out: Files of the source that are not a part of the model: version control, notes of other tools, secrets,
+            leftovers of editors. Files that ``allow`` and ``ignore`` exclude are not listed.
 
     Raises:
-        InvalidInputException: A field is not acceptable.
+        InvalidInputException: A field is not valid.
 
     Example:
         >>> file = ManifestFileSchema(path="model.onnx", url="https://example.org/m/model.onnx", size=7)
@@ -171,12 +171,12 @@ class ManifestSchema(Displayed, InputSchema):
 
 
 class RepositorySchema(Listed, BaseModel):
-    """A repository, as its hub describes it. What the hub does not tell is `None`, and what it counts not is 0.
+    """A repository, as its hub describes it. Fields that the hub does not tell are `None`, unknown numbers are 0.
 
     Attributes:
         name: ``org/model``.
-        source: What `fetch` takes, as long as the hub is the configured one.
-        revision: The commit that its main branch is at.
+        source: The address for `fetch`, if the hub is the configured one.
+        revision: The commit of its main branch.
         author: Who made it.
         task: Such as ``text-generation``.
         library: Such as ``transformers``.
@@ -184,9 +184,9 @@ class RepositorySchema(Listed, BaseModel):
         tags: What the hub files it under.
         downloads: How often it was downloaded lately, as the hub counts.
         likes: How many like it.
-        private: Whether the hub shows it to some only.
-        gated: Whether its files are brought only to who has accepted its conditions.
-        created_at: When it was made.
+        private: Whether the hub shows it only to some users.
+        gated: Whether its files are sent only to users who have accepted its conditions.
+        created_at: When it was created.
         modified_at: When it was last changed.
     """
 

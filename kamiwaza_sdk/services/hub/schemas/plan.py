@@ -1,4 +1,4 @@
-"""What fetching a source would come to."""
+"""Plans: what would be fetched from a source."""
 
 from typing import TYPE_CHECKING
 
@@ -28,15 +28,16 @@ class PlanFileSchema(InputSchema):
 
     Attributes:
         path: Relative to the model's root, with ``/`` between segments.
-        size: In bytes; `None` where only its transfer can tell.
+        size: In bytes; `None` if it is known only after the transfer.
         kept: Whether its bytes are on this machine already.
-        same_as: The path of a file in the plan that has the same bytes, by their digest or as another name of one file
-            on this machine, and stands for them: they travel, and count, once.
-        format: Of a file of weights: ``safetensors``, ``gguf``, ``onnx``, ``pickle``: as its bytes say where they could
-            be looked at, else as its name says.
-        dtype: The type that most of its parameters have, where its header was read.
-        verdict: Of a pickle, whether loading it could do harm, where it was looked through.
-        problem: Why its inside is not known, where it should be; `None` where it is, or there is nothing to know.
+        same_as: The path of another file in the plan with the same bytes, known by the digest or as another name of the
+            same file on this machine. The bytes are transferred and counted once.
+        format: For a file of weights: ``safetensors``, ``gguf``, ``onnx``, ``pickle``, from its bytes if they could be
+            read, else from its name.
+        dtype: The type of most of its parameters, if its header was read.
+        verdict: For a pickle that was analysed, whether loading it can do harm.
+        problem: Why its content is not known although it should be; `None` if it is known, or if there is nothing to
+            know.
 
     Example:
         >>> PlanFileSchema(path="model.onnx", size=7, kept=False).format is None
@@ -54,13 +55,12 @@ class PlanFileSchema(InputSchema):
 
 
 class PlanVariantSchema(VariantSchema):
-    """A variant of a source, with what it takes in memory.
+    """A variant of a source, with the memory that it needs.
 
     Attributes:
-        memory: With the companions that it needs and the context that was asked for; `None` where its size is not
-            known.
-        checked: Whether its files, of a set of shards the first, were read, so that its format is what they are. Else
-            it is a variant by names alone, and may turn out to be none.
+        memory: With its companions and the cache of the wanted context; `None` if its size is not known.
+        checked: Whether its files were read (of several shards the first one), so that its format is certain. Otherwise
+            only the names suggest a variant.
 
     Example:
         >>> PlanVariantSchema(name="Q8_0", format="gguf", files=("model-Q8_0.gguf",), size=8_540_770_656).name
@@ -72,23 +72,23 @@ class PlanVariantSchema(VariantSchema):
 
 
 class PlanSchema(Displayed, InputSchema):
-    """What fetching a source would come to, as `HubService.plan` found it. `fetch` takes it and brings just this.
+    """What would be fetched from a source, as `HubService.plan` found it. `fetch` takes it, and fetches exactly this.
 
-    `str` makes a table of it, and notebooks show one. It travels as JSON, with the addresses of its files: where those
-    are signed, keep it like a secret.
+    `str` returns a table, and notebooks show one. It can be sent as JSON, with the addresses of its files: if these are
+    signed, keep it secret.
 
     Attributes:
-        manifest: The files, where they lie, and which digests they must have.
-        files: The same files, and what is known of them.
-        details: What they say about the model together: of the choice, or else of the default.
-        variants: What the source has to choose from, the largest first.
-        choice: The name of the one that was chosen; `None` where nothing was to be, so that all files are brought.
-        companions: What is loaded with the choice, or else with the default: a projector.
+        manifest: The files, their addresses, and the digests that they must have.
+        files: The same files, with what is known about them.
+        details: The facts that the files tell about the model: of the choice, or else of the default variant.
+        variants: The variants of the source, the largest first.
+        choice: The name of the chosen variant; `None` if none was to be chosen, so that all files are fetched.
+        companions: Files that are loaded with the choice, or else with the default variant, such as a projector.
         reason: Why it was chosen.
-        memory: What the choice takes, or else the default, with its companions and the context that was asked for;
-            `None` where there is neither.
-        violations: What the policy has against it.
-        faults: Files that are something else than their names promise, as far as their first bytes were read.
+        memory: What the choice needs, or else the default variant, with its companions and the cache of the wanted
+            context; `None` if there is neither.
+        violations: What violates the policy.
+        faults: Files that are not what their names say, as far as their first bytes were read.
 
     Example:
         >>> hub = HubService(storage=StorageService(StorageConfig(root=directory / "store")))
@@ -124,27 +124,27 @@ class PlanSchema(Displayed, InputSchema):
 
     @property
     def source(self) -> str:
-        """What would be fetched, pinned where that can be."""
+        """The source, pinned to a revision if possible."""
         return self.manifest.source
 
     @property
     def revision(self) -> str | None:
-        """What pins it, such as a commit."""
+        """The revision that pins it, such as a commit."""
         return self.manifest.revision
 
     @property
     def layout(self) -> LayoutSchema:
-        """What the source consists of, and which variant loaders take when they are not told."""
+        """The variants of the source, and which of them loaders choose by default."""
         return self.details.layout
 
     @property
     def left_out(self) -> tuple[LeftOutSchema, ...]:
-        """What the source has besides, and is no part of the model, each with the reason."""
+        """Files of the source that are not a part of the model, each with the reason."""
         return self.manifest.left_out
 
     @property
     def license(self) -> str | None:
-        """The licence, as the hub and the files say; where they differ, all that they name, joined by AND."""
+        """The licence, from the hub and the files; if they differ, all of them, joined by AND."""
         return all_of(filter(None, (self.manifest.license, self.details.license)))
 
     @property
@@ -154,12 +154,12 @@ class PlanSchema(Displayed, InputSchema):
 
     @property
     def parameters_by_dtype(self) -> "Mapping[str, int]":
-        """How many parameters of which type; empty where not all headers could be read."""
+        """The number of parameters of each type; empty if not all headers could be read."""
         return self.details.parameters_by_dtype
 
     @property
     def context_length(self) -> int | None:
-        """The tokens that the model was trained for."""
+        """The length of the context that the model was trained for, in tokens."""
         return self.details.context_length
 
     @property
@@ -169,13 +169,13 @@ class PlanSchema(Displayed, InputSchema):
 
     @property
     def bytes_to_fetch(self) -> int | None:
-        """How many of them would travel at most, each content once; `None` where one is not known."""
+        """The most bytes that would be transferred, each content once; `None` if one size is not known."""
         sizes = [file.size for file in self.files if not file.kept and file.same_as is None]
         return sum(size for size in sizes if size is not None) if None not in sizes else None
 
     @property
     def bytes_kept(self) -> int:
-        """How many of them are on this machine already, one content under several names counted once."""
+        """The bytes that are on this machine already, each content counted once."""
         return sum(file.size or 0 for file in self.files if file.kept and file.same_as is None)
 
     def __str__(self) -> str:

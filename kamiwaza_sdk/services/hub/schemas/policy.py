@@ -1,4 +1,4 @@
-"""What a model must be like to be taken in, and what speaks against one."""
+"""Policies: rules that models must satisfy, and violations of them."""
 
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Final, Literal
@@ -28,16 +28,15 @@ _LowerWords = Annotated[_Words, AfterValidator(_lower)]
 
 
 class ViolationSchema(InputSchema):
-    """What a policy has against a model.
+    """One rule that a model violates.
 
     Attributes:
-        rule: The field of `Policy` that says so; ``content`` where a file is not what its name promises, such as a Git
-            LFS pointer, which is asked without a policy too, or where an ONNX file has weights outside of its
-            directory.
-        reason: What is the matter, for people to read.
-        path: The file; `None` where it is the model as a whole.
-        kind: ``bad``: it was read, and is against the policy; ``unreadable``: it could not be looked into, so that
-            nothing is known that would pass.
+        rule: The field of `Policy`; or ``content`` if a file is not what its name says, such as a Git LFS pointer (this
+            is checked without a policy, too), or if an ONNX file has weights outside of its directory.
+        reason: An explanation for people.
+        path: The file; `None` for the model as a whole.
+        kind: ``bad``: it was read, and violates the policy; ``unreadable``: it could not be read, so nothing is known
+            about it.
 
     Example:
         >>> str(ViolationSchema(rule="formats", path="model.bin", reason="is a pickle"))
@@ -54,27 +53,27 @@ class ViolationSchema(InputSchema):
 
 
 class Policy(InputSchema):
-    """What a model must be like to be taken in. What is `None` is not asked for; what is not known does not pass.
+    """Rules that a model must satisfy to be accepted. A rule that is `None` is not checked; unknown facts do not pass.
 
-    `HubService.plan` says what it has against a source, `ModelService.register` and `ModelService.pull_model` check it
-    again on the bytes. Travels as JSON.
+    `HubService.plan` lists the violations of a source; `ModelService.register` and `ModelService.pull_model` check the
+    bytes. It can be sent as JSON.
 
     Attributes:
-        formats: What files of weights may be: ``safetensors``, ``gguf``, ``onnx``, ``pickle``, or another one of the
-            page of formats: ``keras``, ``tflite``. Of the bytes, what they are counts, and not what they are called;
-            texts and other data are not asked, but a program does not pass.
-        licenses: Which licences are accepted, in the words of the hub: ``apache-2.0``. A model under several needs all
-            of them: ``mit AND cc-by-4.0``, a list in its card, or a card and a text that differ. Of ``mit OR gpl-3.0``
-            one is enough, and ``gpl-2.0 WITH classpath-exception`` is accepted only where it is named so.
-        sources: Where it may come from: beginnings of addresses, ``hf://org/`` or ``/srv/models/``, or hosts,
-            ``example.org`` or ``*.example.org``, which all files must come from. Of files on this machine the host is
-            ``localhost``; buckets and the names of images are no hosts.
+        formats: Allowed formats of weights: ``safetensors``, ``gguf``, ``onnx``, ``pickle``, or another one of the page
+            of formats, such as ``keras`` or ``tflite``. The bytes decide, not the name. Texts and other data are not
+            checked, but a program does not pass.
+        licenses: Accepted licences, by the hub's names: ``apache-2.0``. If a model has several, all must be accepted:
+            ``mit AND cc-by-4.0``, a list in its card, or a card and a text that differ. For ``mit OR gpl-3.0`` one is
+            enough, and ``gpl-2.0 WITH classpath-exception`` is accepted only if exactly this is listed.
+        sources: Allowed origins: beginnings of addresses, ``hf://org/`` or ``/srv/models/``, or hosts, ``example.org``
+            or ``*.example.org``, from which all files must come. The host of files on this machine is ``localhost``;
+            buckets and the names of images are not hosts.
         max_size: The most bytes, all files together, or a text such as ``10 GiB``.
-        worst_pickle: The worst verdict that a pickle may get, or the code that another file holds: ``safe``,
-            ``suspicious``, or ``dangerous``, which any is. What is packed and was not looked into does not pass.
-        needs_digests: Whether it must be known of each file beforehand which bytes it has.
-        remote_code: `False` refuses what has loaders run code of its own: ``.py`` files, and what its configuration
-            names (``auto_map``, ``custom_pipeline``). `True` is like `None`: nothing is asked.
+        worst_pickle: The worst verdict that is accepted for a pickle, or for code in another file: ``safe``,
+            ``suspicious``, or ``dangerous``, which accepts all. A compressed file that was not read does not pass.
+        needs_digests: Whether a digest of each file must be known beforehand.
+        remote_code: `False` refuses models whose own code is run by loaders: ``.py`` files, and code that the
+            configuration names (``auto_map``, ``custom_pipeline``). `True` is like `None`: it is not checked.
 
     Raises:
         InvalidInputException: A field is not acceptable.

@@ -1,4 +1,4 @@
-"""Results: what was fetched, what was adopted, and faults of files."""
+"""Results of `fetch` and `adopt`, and faults of files."""
 
 import hashlib
 from collections.abc import Iterable
@@ -24,14 +24,14 @@ from kamiwaza_sdk.services.storage.schemas import AdoptedBy, FileEntry
 
 
 class FileFaultSchema(InputSchema):
-    """A file that has the name of weights or of a configuration, and is something else.
+    """A file with the name of weights or of a configuration that is something else.
 
     Attributes:
         path: Relative to the model's root, with ``/`` between segments.
         kind: What it is: ``git_lfs_pointer``, ``git_annex_pointer``, ``magnet_link``, ``html_page``, ``error_answer``
             (in JSON or XML), ``image``, ``document``, ``text``, ``empty``, ``empty_archive``, ``zeros``, or
             ``wrong_magic_number``.
-        reason: The same for people to read, with the way out; begins with "is".
+        reason: An explanation for people, with the way out; it begins with "is".
 
     Example:
         >>> fault = FileFaultSchema(path="model.safetensors", kind="html_page", reason="is an HTML page")
@@ -54,12 +54,13 @@ MAX_DESCRIPTION_LENGTH: Final = 500
 
 
 def manifest_digest(files: Iterable[FileEntry]) -> str:
-    r"""Return the digest that identifies a set of files, whatever their order and wherever they lie.
+    r"""Return the digest that identifies a set of files, independent of their order and place.
 
-    SHA-256 over one line a file, ``<sha256> <size> <path>\n`` in UTF-8, the lines sorted by path as bytes.
+    It is the SHA-256 of one line for each file, ``<sha256> <size> <path>\n`` in UTF-8, the lines sorted by path as
+    bytes.
 
     Args:
-        files: Whatever has ``path``, ``size`` and ``sha256``: the files of a `Fetched`, those of a version.
+        files: Objects with ``path``, ``size`` and ``sha256``: the files of a `Fetched`, or those of a version.
 
     Returns:
         64 lower-case hexadecimal digits.
@@ -74,13 +75,13 @@ def manifest_digest(files: Iterable[FileEntry]) -> str:
 
 
 class FetchedFile(Listed, BaseModel):
-    """A file in the store, under the name it has in its model.
+    """A file in the store, with its path in the model.
 
     Attributes:
         path: Relative to the model's root, with ``/`` between segments.
         size: In bytes.
         sha256: Of its bytes: its address in the store.
-        url: Where they came from, without query, user information and signatures; `None` where it is not known.
+        url: Their origin, without query, user information and signatures; `None` if it is not known.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
@@ -107,33 +108,34 @@ def _checked_layout(files: tuple[FetchedFile, ...]) -> tuple[FetchedFile, ...]:
 
 
 class Fetched(Displayed, BaseModel):
-    """What `fetch` brought into the store, verified: give it to `ModelService.register`. Travels as JSON.
+    """The result of `fetch`: verified files in the store. Give it to `ModelService.register`. It can be sent as JSON.
 
     Attributes:
-        source: Where it came from, without credentials or query.
+        source: The address, without credentials or query.
         name: The name that the source suggests for the model.
         files: Sorted by path.
-        bytes_fetched: How many bytes travelled. What stands under several names travels once, and counts once.
-        bytes_reused: How many did not have to: the store had them, or the source is on this machine. Counted once too.
-        source_revision: What pins it at its source, such as a commit; `None` where nothing does. Of a directory that
-            ``huggingface_hub`` filled, the commit that it noted, where all files are what it noted.
+        bytes_fetched: The number of transferred bytes. Content with several names is transferred and counted once.
+        bytes_reused: The number of bytes that were not transferred, because the store had them, or the source is on
+            this machine. Each content is counted once.
+        source_revision: The revision at its source, such as a commit; `None` if there is none. For a directory that
+            ``huggingface_hub`` filled, the commit that it recorded, if all files are unchanged.
         source_repository: The repository's name at its hub, such as ``org/model``.
         hub: Where it was published, such as ``huggingface``.
         author: Who made it, as the hub says.
-        license: As the hub and the files say, such as ``apache-2.0``: where they name several, joined by AND.
+        license: From the hub and the files, such as ``apache-2.0``; several are joined by AND.
         task: As the hub says, such as ``text-generation``.
         description: The first paragraph of its model card, at most 500 characters.
         model_card: Its ``README.md``, at most 100,000 characters of it.
-        details: What the files say: ``format``, ``architecture``, ``parameters`` by type, ``quantization``,
-            ``context_length``, ``remote_code``, each only where it was found.
-        digests_known: Whether it was known of each file before it travelled which bytes it has.
-        left_out: What the source has besides, and is no part of the model, each with the reason.
-        changed: Paths of files that are not what ``huggingface_hub`` noted when it downloaded them into the directory
-            that was fetched: somebody edited them since.
-        faults: Files that are something else than their names promise, such as a Git LFS pointer or a web page.
-        store: The id of the store that has the files. Where it is the registry's own, registering them looks at each.
-        lease: The name of what keeps a clean-up from them until they are registered, for 24 hours unless
-            ``STORAGE_SERVICE_LEASE`` says otherwise; ``storage.release(lease)`` ends it. `None` where there is none.
+        details: The facts that the files tell: ``format``, ``architecture``, ``parameters`` by type, ``quantization``,
+            ``context_length``, ``remote_code``, each only if it was found.
+        digests_known: Whether a digest of each file was known before the transfer.
+        left_out: Files of the source that are not a part of the model, each with the reason.
+        changed: Paths of files in a directory that ``huggingface_hub`` filled, and that were changed after its
+            download.
+        faults: Files that are not what their names say, such as a Git LFS pointer or a web page.
+        store: The id of the store that has the files. If it is the registry's own store, registration checks each file.
+        lease: The name of the lease that protects them from a clean-up until they are registered, for 24 hours by
+            default (``STORAGE_SERVICE_LEASE``); ``storage.release(lease)`` ends it. `None` if there is none.
 
     Example:
         >>> file = FetchedFile(path="model.onnx", size=3, sha256="ab" * 32)
@@ -199,14 +201,14 @@ class Fetched(Displayed, BaseModel):
 
 
 class AdoptedFile(FetchedFile):
-    """A file that was taken over, under the name it has in its model.
+    """A file that was taken over, with its path in the model.
 
     Attributes:
         path: Relative to the model's root, with ``/`` between segments.
         size: In bytes.
         sha256: Of its bytes: its address in the store.
-        by: How it came: ``reflink`` (it shares the other file's blocks), ``link`` (it is that file, under a second
-            name), ``copy``, or ``kept`` (the store had it already).
+        by: How it was taken over: ``reflink`` (it shares the other file's blocks), ``link`` (a hard link to that file),
+            ``copy``, or ``kept`` (the store had it already).
     """
 
     by: AdoptedBy
@@ -216,7 +218,9 @@ class AdoptedFile(FetchedFile):
 
 
 class Adopted(Fetched):
-    """What `adopt` took over: a `Fetched` of which no byte travelled, with how each file came. Travels as JSON.
+    """The result of `adopt`: a `Fetched` without transferred bytes, and how each file was taken over.
+
+    It can be sent as JSON.
 
     Attributes:
         files: Sorted by path.
@@ -231,5 +235,5 @@ class Adopted(Fetched):
 
     @property
     def bytes_copied(self) -> int:
-        """How many bytes take room a second time, because they can be neither shared nor linked; each content once."""
+        """The bytes that take space twice, because they can be neither shared nor linked; each content once."""
         return sum({file.sha256: file.size for file in self.files if file.by == "copy"}.values())

@@ -1,7 +1,7 @@
-"""Sources: the interface that each has, the registry of their schemes, and the context in which they work.
+"""Sources: their interface, the registry of their schemes, and the context of their calls.
 
-A source turns an address into a manifest. Schemes belong to the library's own sources, then to those of installed
-packages. A source gets HTTP as the library does it, the configuration, and a cache that outlasts the process.
+A source turns an address into a manifest. The library's own schemes come first, then those of installed packages. A
+source gets the library's HTTP client, the configuration, and a cache that is kept on disk.
 """
 
 import asyncio
@@ -47,16 +47,16 @@ _REL: Final = re.compile(r";\s*rel\s*=\s*(?:\"([^\"]*)\"|([^\s\";,]*))", re.IGNO
 
 
 class SourceContext:
-    """What `HubService` hands to a source for one call.
+    """What `HubService` passes to a source for one call.
 
     Args:
         config: The hub's settings.
-        downloads: What requests go through.
-        storage: Beside whose files is remembered what is to be.
+        downloads: The service that sends requests.
+        storage: The store; `remember` keeps manifests beside its files.
 
     Attributes:
         config: The hub's settings.
-        storage: Where files are kept.
+        storage: The store of the files.
     """
 
     def __init__(self, *, config: HubConfig, downloads: "DownloadService", storage: StorageService) -> None:
@@ -68,17 +68,17 @@ class SourceContext:
 
     @property
     def offline(self) -> bool:
-        """Whether no connection may be opened. `get` and `pages` refuse then; a source's own ways must as well."""
+        """Whether no connection may be opened. `get` and `pages` refuse then; a source's own connections must, too."""
         return self.config.offline
 
     async def get(self, url: str, *, max_size: int = _MAX_ANSWER) -> "ResponseSchema":
-        """Ask once more than once where that can help, follow redirects, and return the answer, whatever its status.
+        """Send a request, with retries and redirects, and return the answer, whatever its status is.
 
-        What can succeed later (429, 5xx, a broken connection) is tried again as `DownloadConfig` says, and waits as
-        ``Retry-After`` asks.
+        Errors that may go away (429, 5xx, a broken connection) are retried as `DownloadConfig` says, after the time in
+        ``Retry-After``.
 
         Args:
-            url: http or https. The token of its host goes along, to that host only.
+            url: http or https. The token of its host is sent, to that host only.
             max_size: The most bytes to hold in memory.
 
         Returns:
@@ -86,8 +86,8 @@ class SourceContext:
 
         Raises:
             OfflineException: No connection may be opened.
-            DownloadException: There was no answer, or none that can be used, in time.
-            InvalidInputException: `url` is none.
+            DownloadException: There was no valid answer in time.
+            InvalidInputException: `url` is not a URL.
         """
         if self.offline:
             raise OfflineException(source=redact_text(url))
@@ -97,34 +97,34 @@ class SourceContext:
         """Return a part of a file, as `DownloadService.read_range` does, unless no connection may be opened.
 
         Args:
-            url: http or https. The token of its host goes along, to that host only.
+            url: http or https. The token of its host is sent, to that host only.
             offset: Where the part begins, in bytes.
             length: How many bytes it has, 1 or more.
 
         Raises:
             OfflineException: No connection may be opened.
             DownloadException: It did not arrive.
-            InvalidInputException: `url` is none.
+            InvalidInputException: `url` is not a URL.
         """
         if self.offline:
             raise OfflineException(source=redact_text(url))
         return await self._downloads.read_range(url, offset=offset, length=length)
 
     async def pages(self, url: str, *, max_pages: int = MAX_PAGES) -> "AsyncIterator[ResponseSchema]":
-        """Yield a listing page by page, each asked for when it is: ``Link: <…>; rel="next"`` leads on (RFC 8288).
+        """Yield a listing page by page, on demand. ``Link: <…>; rel="next"`` leads to the next page (RFC 8288).
 
-        A page whose status is not 200 is yielded too, and the last. A link to the same listing at another host, as
-        mirrors pass it on, is asked for at the host of the first page.
+        A page whose status is not 200 is yielded, too, as the last one. If a mirror links to the same listing on
+        another host, the page is requested from the host of the first page.
 
         Args:
             url: The first page.
-            max_pages: How many there may be.
+            max_pages: The largest number of pages.
 
         Raises:
-            InvalidAnswerException: The next page is of another listing on another origin, or was there before, or is
-                one too many.
+            InvalidAnswerException: The next page belongs to another listing on another origin, or was read already, or
+                exceeds `max_pages`.
             OfflineException: No connection may be opened.
-            DownloadException: There was no answer, or none that can be used, in time.
+            DownloadException: There was no valid answer in time.
         """
         seen: set[str] = set()
         following: str | None = url
@@ -139,20 +139,20 @@ class SourceContext:
                 raise InvalidAnswerException(url=redact_text(url), reason="leads from page to page in a circle")
 
     async def remember(self, reference: "str | Iterable[str]", manifest: ManifestSchema) -> None:
-        """Keep a manifest beside the store, for `recall`, in place of what was kept for this reference.
+        """Keep a manifest beside the store, for `recall`. It replaces the one that was kept for this reference.
 
-        It is written while the call goes on, and is there when the call ends.
+        It is written in the background, and is on disk when the call ends.
 
         Args:
-            reference: Whatever identifies it, with its hub, for whoever asks again; or several that do.
-            manifest: It is kept as it is: without secrets, please.
+            reference: A text that identifies it, including its hub; or several.
+            manifest: It is kept unchanged, so it must not contain secrets.
         """
         references = (reference,) if isinstance(reference, str) else (*reference,)
         put = thread_to_its_end(lambda: self._manifests.put(references, manifest))
         self._pending.append(asyncio.ensure_future(put))
 
     async def _settle(self) -> None:
-        """Wait for what is to be remembered, whatever happens."""
+        """Wait until the manifests are written, also after an error."""
         while self._pending:
             task = self._pending.pop()
             cancelled = await settled(task)
@@ -161,13 +161,13 @@ class SourceContext:
             task.result()
 
     async def recall(self, reference: str) -> ManifestSchema:
-        """Return the manifest that was remembered last by this reference.
+        """Return the manifest that was remembered last for this reference.
 
         Args:
             reference: As it was given to `remember`.
 
         Raises:
-            OfflineException: None was.
+            OfflineException: There is none.
         """
         await self._settle()
         manifest = await asyncio.to_thread(self._manifests.get, reference)
@@ -177,7 +177,7 @@ class SourceContext:
 
 
 def _next(page: "ResponseSchema", *, first: str) -> str | None:
-    """Return where the next page is, on the origin of the first."""
+    """Return the address of the next page, on the origin of the first."""
     for match in _LINK.finditer(page.headers.get("link", "")):
         relation = _REL.search(match[2])
         if relation is not None and "next" in (relation[1] or relation[2] or "").lower().split():
@@ -191,9 +191,9 @@ def _next(page: "ResponseSchema", *, first: str) -> str | None:
 
 
 def _at_origin_of(first: str, url: str) -> str:
-    """Return the address of a page at the server that was asked for the first.
+    """Return the address of a page on the server of the first page.
 
-    Mirrors pass on the links of the hub behind them unchanged: the same listing, by the same path, at another host.
+    Mirrors do not rewrite the links of the hub behind them: these have the same path on another host.
     """
     asked, named = urlsplit(first), urlsplit(url)
     if asked[:2] == named[:2]:
@@ -207,10 +207,12 @@ def _at_origin_of(first: str, url: str) -> str:
 
 @runtime_checkable
 class ModelSource(Protocol):
-    """Says what an address of its scheme consists of. Made without arguments, once a process, and used by any task.
+    """Lists the files of an address of its scheme.
+
+    It is created once in a process, without arguments, and all tasks use it.
 
     A package adds its own by an entry point of the group ``kamiwaza_sdk.sources``, whose name is the scheme. It is
-    loaded when an address has that scheme, and not before. Those that the library brings cannot be replaced.
+    loaded only when an address has that scheme. The sources of the library cannot be replaced.
 
     Example:
         >>> class MirrorSource:
@@ -223,24 +225,24 @@ class ModelSource(Protocol):
     """
 
     async def resolve(self, reference: str, context: SourceContext) -> ManifestSchema:
-        """Return the files of an address, all of them: which of them are wanted is seen to afterwards.
+        """Return all files of an address. Patterns are applied afterwards.
 
         Args:
             reference: The address, with its scheme in lower case.
-            context: How to ask over HTTP, the configuration, and what was remembered. What has no other way to the
-                network than this cannot break offline mode, and sends no token anywhere but to its host.
+            context: Sends HTTP requests, and has the configuration and remembered manifests. A source that uses only
+                this for the network keeps to offline mode, and sends tokens to their hosts only.
 
         Raises:
-            ServiceException: What the address leads to cannot be told.
+            ServiceException: The files of the address cannot be listed.
         """
         ...
 
 
 @runtime_checkable
 class StreamingSource(ModelSource, Protocol):
-    """A source that brings the bytes itself, of files whose URL has its own scheme rather than ``https``.
+    """A source that transfers the bytes itself, for files whose URL has its own scheme instead of ``https``.
 
-    What it brings is hashed, checked and counted on the way like anything else. A transfer that breaks begins anew.
+    The bytes are hashed, verified and counted like those of any other source. An interrupted transfer starts again.
     """
 
     def stream(self, file: ManifestFileSchema, context: SourceContext) -> AsyncIterator[bytes]:
@@ -251,7 +253,7 @@ class StreamingSource(ModelSource, Protocol):
             context: As `ModelSource.resolve` gets it.
 
         Raises:
-            ServiceException: The file does not arrive whole.
+            ServiceException: The file does not arrive completely.
         """
         ...
 
@@ -271,17 +273,17 @@ _OWN: Final = {
 
 
 def loaded_source(scheme: str) -> ModelSource | None:
-    """Return what resolves addresses of a scheme, if it is one of ours, and loaded: that takes no time."""
+    """Return the source of a scheme if it is one of the library's and is loaded. This does not block."""
     own = _OWN.get(scheme)
     return _own(*own) if own is not None and own[0] in sys.modules else None
 
 
 def source_for(scheme: str, *, address: str) -> ModelSource:
-    """Return what resolves addresses of a scheme. Blocks: it may import, and look at what is installed.
+    """Return the source of a scheme. Blocks: it may import, and read which packages are installed.
 
     Raises:
-        InvalidSourceException: Nothing does.
-        SourceEntryPointException: What should does not.
+        InvalidSourceException: There is none.
+        SourceEntryPointException: The package that declares it cannot be used.
     """
     if scheme in _OWN:
         return _own(*_OWN[scheme])
@@ -327,11 +329,11 @@ _FURTHER: Final = 8 * _KIB * _KIB
 
 
 class SpentException(HubException):
-    """Planning has made as many requests as it may. It never leaves the planning."""
+    """A plan has used up its requests. This exception never leaves the planning."""
 
 
 class Allowance:
-    """How many requests may still be made: `left`."""
+    """The number of requests that may still be sent: `left`."""
 
     def __init__(self, requests: int) -> None:
         self.left: int = requests
@@ -344,7 +346,7 @@ class Allowance:
 
 
 class RangeReader:
-    """Reads one file by ranges, ahead, so that what is asked for next is here already.
+    """Reads one file by ranges, and reads ahead to save requests.
 
     Attributes:
         size: Of the file, in bytes, once `open` has returned.
@@ -359,10 +361,10 @@ class RangeReader:
         self.size: int = 0
 
     async def open(self) -> None:
-        """Read the first bytes, and find out how many there are.
+        """Read the first bytes, and find out the size of the file.
 
         Raises:
-            InvalidAnswerException: The server does not tell, or has another file than the one that is listed.
+            InvalidAnswerException: The server does not tell the size, or has another file than the listing.
             DownloadException: They did not arrive.
         """
         size = await self._read(0, _first(self._file.size))
@@ -390,7 +392,7 @@ class RangeReader:
 
 
 def _first(size: int | None) -> int:
-    """Return how many bytes to read first of a file of that size: little of it, and often all of its header."""
+    """Return how many bytes of a file of that size to read first: few, but often all of its header."""
     if size is None:
         return _LEAST
     return max(1, min(size, max(_LEAST, min(_MOST, size // _SHARE))))
