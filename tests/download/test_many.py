@@ -242,8 +242,14 @@ async def test_progress_is_told_of_each(
 
 
 async def test_bars_show_each_and_all(
-    faulty_server: FaultyServer, downloads: DownloadService, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    faulty_server: FaultyServer,
+    downloads: DownloadService,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("kamiwaza_sdk.services.download.progress._is_watched", lambda: True)
+    monkeypatch.setattr("kamiwaza_sdk.services.download.progress._LARGE", 1)
     requests = requests_for(faulty_server, tmp_path)
     faulty_server.add("/file20.bin", body=BODIES["file20.bin"], always=Rate(60_000))
     await downloads.download_many(requests, progress=True)

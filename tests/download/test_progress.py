@@ -2,7 +2,9 @@
 
 import asyncio
 import io
+import logging
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -11,11 +13,13 @@ import pytest
 from kamiwaza_sdk import (
     ChecksumMismatchException,
     DownloadException,
+    DownloadRequest,
     DownloadService,
     DownloadStatusException,
     InvalidInputException,
 )
 from kamiwaza_sdk.exceptions import MissingDependencyException
+from kamiwaza_sdk.services.download import progress as progress_of_downloads
 from kamiwaza_sdk.sources import Validators
 from kamiwaza_sdk.types import DownloadProgress
 from tests.download.helpers import entries
@@ -100,6 +104,13 @@ async def test_failed_download_is_never_called_finished(
     assert [progress.finished for progress in seen] == [False] * len(seen)
 
 
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody looks at bars, as in a terminal."""
+    monkeypatch.setattr(progress_of_downloads, "_is_watched", lambda: True)
+
+
+@pytest.mark.usefixtures("watched")
 async def test_bar_shows_the_whole_file(
     monkeypatch: pytest.MonkeyPatch, downloads: DownloadService, server: Server, target: Path
 ) -> None:
@@ -111,6 +122,7 @@ async def test_bar_shows_the_whole_file(
     assert last.endswith("\n")
 
 
+@pytest.mark.usefixtures("watched")
 async def test_bar_is_closed_when_the_download_fails(
     monkeypatch: pytest.MonkeyPatch, downloads: DownloadService, server: Server, target: Path
 ) -> None:
@@ -121,6 +133,7 @@ async def test_bar_is_closed_when_the_download_fails(
     assert screen.getvalue().endswith("\n")
 
 
+@pytest.mark.usefixtures("watched")
 async def test_there_is_no_bar_before_there_is_an_answer(
     monkeypatch: pytest.MonkeyPatch, downloads: DownloadService, server: Server, target: Path
 ) -> None:
@@ -130,6 +143,7 @@ async def test_there_is_no_bar_before_there_is_an_answer(
     assert screen.getvalue() == ""
 
 
+@pytest.mark.usefixtures("watched")
 async def test_bar_without_tqdm_names_the_extra(
     monkeypatch: pytest.MonkeyPatch, downloads: DownloadService, server: Server, target: Path
 ) -> None:
@@ -137,3 +151,72 @@ async def test_bar_without_tqdm_names_the_extra(
     with pytest.raises(MissingDependencyException, match="notebook"):
         await downloads.download(server.add("/m", body=BODY), target, progress=True)
     assert server.requests == []
+
+
+@pytest.mark.parametrize("total", [None, 8 * 1024**2])
+async def test_where_nobody_looks_there_are_lines_in_the_log(  # noqa: PLR0917 - they are fixtures
+    total: int | None,
+    monkeypatch: pytest.MonkeyPatch,
+    downloads: DownloadService,
+    server: Server,
+    target: Path,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(progress_of_downloads, "_LOGGED_EVERY", 0.0)
+    monkeypatch.setitem(sys.modules, "tqdm", None)  # which is not needed then
+    request = DownloadRequest(url=server.add("/m", body=BODY), path=target, size=total)
+    with caplog.at_level(logging.INFO, "kamiwaza_sdk.progress"):
+        await downloads.download_many([request], progress=True)
+    last = caplog.messages[-1]
+    assert last.startswith("1 file: 8.0 MiB of 8.0 MiB (100 %), " if total else "1 file: 8.0 MiB, ")
+    assert last.endswith("/s")
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.usefixtures("watched")
+async def test_downloads_of_several_threads_share_the_bar_of_all(
+    monkeypatch: pytest.MonkeyPatch, server: Server, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "stderr", screen := io.StringIO())
+    monkeypatch.setattr(progress_of_downloads, "_LARGE", 1)
+    both = threading.Barrier(2)
+
+    async def bring(name: str) -> None:
+        paths = [tmp_path / name / "model" / f"{number}.bin" for number in range(2)]
+        requests = [
+            DownloadRequest(url=server.add(f"/{name}/{path.name}", body=BODY), path=path, size=len(BODY))
+            for path in paths
+        ]
+        paths[0].parent.mkdir(parents=True)
+        async with DownloadService() as downloads:
+            bars = progress_of_downloads.reporting_all(True, requests)
+            async with bars:
+                await asyncio.to_thread(both.wait, 30)
+                await downloads.download_many(requests, progress=True)
+                await asyncio.to_thread(both.wait, 30)
+
+    await asyncio.gather(*(asyncio.to_thread(asyncio.run, bring(name)) for name in ("one", "other")))
+    shown = screen.getvalue()
+    assert "4 downloads: " in shown or "3 downloads: " in shown
+    assert "0.bin" in shown
+    assert shown.count("\n") >= 1
+
+
+@pytest.mark.usefixtures("watched")
+async def test_large_files_have_bars_with_their_folders(
+    monkeypatch: pytest.MonkeyPatch, downloads: DownloadService, server: Server, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "stderr", screen := io.StringIO())
+    monkeypatch.setattr(progress_of_downloads, "_LARGE", len(BODY))
+    sizes = {"a/model.bin": BODY, "b/model.bin": BODY, "b/config.json": b"{}"}
+    requests = list[DownloadRequest]()
+    for name, body in sizes.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        requests.append(DownloadRequest(url=server.add(f"/{name}", body=body), path=tmp_path / name, size=len(body)))
+    await downloads.download_many(requests, progress=True)
+    shown = screen.getvalue()
+    assert "3 files: 100%" in shown
+    assert "a/model.bin: " in shown
+    assert "b/model.bin: " in shown
+    assert "config.json" not in shown

@@ -308,16 +308,17 @@ async def test_what_progress_raises_ends_a_fetch_of_local_files(
     assert (leftovers(storage), blobs(storage)) == ([], [])
 
 
-async def test_files_that_are_here_have_bars(
-    hub: HubService, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+async def test_files_that_are_here_count_in_the_bar_of_all(
+    hub: HubService, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("kamiwaza_sdk.services.download.progress._is_watched", lambda: True)
     for name in "ab":
         (tmp_path / "m" / name).parent.mkdir(exist_ok=True)
         (tmp_path / "m" / name).write_bytes(BODY)
     await hub.fetch(tmp_path / "m", progress=True)
     shown = capsys.readouterr().err
-    assert "a: 100%" in shown
-    assert "b: 100%" in shown
+    assert "m: 100%" in shown
+    assert "500k/500k" in shown
 
 
 async def test_a_hub_uses_the_downloads_it_is_given(storage: StorageService, server: Server) -> None:

@@ -2,14 +2,20 @@
 
 import asyncio
 import importlib
+import logging
+import os
+import sys
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from inspect import iscoroutinefunction
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final, Protocol
 
 from kamiwaza_sdk._dependencies import require
+from kamiwaza_sdk._display import counted, shown_size
 from kamiwaza_sdk._tasks import running_loop
 from kamiwaza_sdk._validation import shown
 from kamiwaza_sdk.exceptions import InvalidInputException
@@ -106,6 +112,11 @@ class Download:
 
 
 _INTERVAL: Final = 0.1
+#: From so many bytes on a file has a bar of its own beside that of all.
+_LARGE: Final = 16 * 1024**2
+#: Seconds between two lines of the log, where nobody looks at bars.
+_LOGGED_EVERY: Final = 10.0
+_LOG: Final = logging.getLogger("kamiwaza_sdk.progress")
 
 
 class Reporter:
@@ -205,33 +216,31 @@ class reporting:  # noqa: N801 - reads as what it does
 
     def __init__(self, progress: bool | ProgressCallback, url: str, path: Path) -> None:
         self._progress = progress
-        self._bar: _Bar | None = None
+        self._showing = showing(progress is True, path.name, alone=True)
         self._reporter = Reporter(None if isinstance(progress, bool) else progress, url=url, path=path)
 
     async def __aenter__(self) -> Reporter:
         if self._progress is True:
-            self._reporter.callback = partial(self._draw, await _bars())
+            progress_of = await self._showing.__aenter__()
+            self._reporter.callback = progress_of(self._reporter.path.name)
         return self._reporter
-
-    def _draw(self, make_bar: "_MakeBar", progress: DownloadProgress) -> None:
-        # Not before the first news: an answer can turn out to be another transfer's, which has a bar of its own.
-        self._bar = self._bar or _new_bar(make_bar, self._reporter.path.name)
-        _draw(self._bar, progress)
 
     async def __aexit__(self, *_: object) -> None:
         self._reporter.close()
-        if self._bar is not None:
-            self._bar.close()
+        if self._progress is True:
+            self._showing.close()
 
 
 ProgressOf = Callable[[DownloadRequest], bool | ProgressCallback]
+#: Returns whom to tell of a file, given its name.
+ProgressOfName = Callable[[str], ProgressCallback]
 
 
 @asynccontextmanager
 async def reporting_all(
     progress: bool | ProgressCallback, requests: Sequence[DownloadRequest]
 ) -> AsyncGenerator[ProgressOf]:
-    """Yield what to hand to each of many downloads; a bar of each file and one of all are closed whatever happens.
+    """Yield what to hand to each of many downloads; bars are closed whatever happens.
 
     Raises:
         MissingDependencyException: Bars were asked for and tqdm is not installed.
@@ -239,41 +248,217 @@ async def reporting_all(
     if progress is not True:
         yield lambda _: progress
         return
-    bars = _Bars(await _bars(), requests)
-    try:
-        yield bars.of
-    finally:
-        bars.close()
+    names = _names([request.path for request in requests])
+    async with showing(True, counted(len(requests), "file"), sizes=[one.size for one in requests]) as progress_of:
+        yield lambda request: progress_of(names[request.path])
+
+
+def _names(paths: Sequence[Path]) -> dict[Path, str]:
+    """Return what each of several files is called: as they lie below the folder that they share."""
+    folders = {path.absolute().parent for path in paths}
+    shared = Path(os.path.commonpath(folders)) if folders else Path()
+    return {path: path.absolute().relative_to(shared).as_posix() for path in paths}
+
+
+class showing:  # noqa: N801 - as above
+    """Shows people how far several files are, as a context; nothing where that was not asked for.
+
+    In a terminal or a notebook: a bar of all with bytes and rate, which all that is under way in the process shares,
+    and one of each large file while it travels. Elsewhere: a line in the log every ten seconds.
+
+    Args:
+        is_wanted: Whether it was asked for.
+        title: What it all is.
+        sizes: How large the files are; `None` of one is unknown. Default: unknown.
+        alone: It is one file, whose bar stays.
+
+    Raises:
+        MissingDependencyException: By entering it: bars are to be shown, and tqdm is not installed.
+    """
+
+    def __init__(
+        self, is_wanted: bool, title: str, *, sizes: Sequence[int | None] | None = None, alone: bool = False
+    ) -> None:
+        self._is_wanted = is_wanted
+        self._title = title
+        self._sizes = sizes
+        self._alone = alone
+        self._shown: _Shown | None = None
+
+    async def __aenter__(self) -> ProgressOfName:
+        if not self._is_wanted:
+            return ignoring
+        if not _is_watched():
+            self._shown = _Log(self._title, _sum_of(self._sizes))
+        elif self._alone:
+            self._shown = _OneBar(await _bars())
+        else:
+            self._shown = _Bars(await _bars(), self._title, self._sizes)
+        shown = self._shown
+        return lambda name: partial(shown.show, name)
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Show nothing more."""
+        if self._shown is not None:
+            self._shown.close()
+
+
+def ignoring(_name: str) -> ProgressCallback:
+    """Return whom to tell in vain."""
+    return lambda _: None
+
+
+def _is_watched() -> bool:
+    """Tell whether somebody may look at bars: in a terminal, or in a notebook."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        return True
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return getattr(shell, "kernel", None) is not None
+
+
+class _Shown(Protocol):
+    def show(self, name: str, progress: DownloadProgress) -> None: ...
+    def close(self) -> None: ...
+
+
+class _OneBar:
+    """The bar of one file."""
+
+    def __init__(self, make_bar: "_MakeBar") -> None:
+        self._make_bar = make_bar
+        self._bar: _Bar | None = None
+
+    def show(self, name: str, progress: DownloadProgress) -> None:
+        # Not before the first news: an answer can turn out to be another transfer's, which has a bar of its own.
+        self._bar = self._bar or _new_bar(self._make_bar, name)
+        _draw(self._bar, progress)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+class _Total:
+    """The bar of all that is under way in this process, from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._bar: _Bar | None = None
+        self._titles: dict[object, str] = {}
+        self._totals: dict[object, int | None] = {}
+
+    def join(self, who: object, make_bar: "_MakeBar", title: str, total: int | None) -> None:
+        """Count one more: what has that title, and so many bytes, as far as that is known."""
+        with self._lock:
+            self._bar = self._bar or _new_bar(make_bar, title)
+            self._titles[who] = title
+            named = title if len(self._titles) == 1 else counted(len(self._titles), "download")
+            self._bar.set_description_str(named, refresh=False)
+            self._expect(who, total)
+
+    def expect(self, who: object, total: int) -> None:
+        """Correct how many bytes somebody's are."""
+        with self._lock:
+            self._expect(who, total)
+
+    def _expect(self, who: object, total: int | None) -> None:
+        self._totals[who] = total
+        known = self._totals.values()
+        whole = None if None in known else sum(one or 0 for one in known)
+        if self._bar is not None and self._bar.total != whole:
+            arrived = self._bar.n
+            self._bar.reset(total=whole)  # in a notebook, setting `total` alone would leave the bar's length as it was
+            self._bar.update(arrived)
+
+    def add(self, count: int) -> None:
+        """Count bytes that have arrived."""
+        with self._lock:
+            if self._bar is not None:
+                self._bar.update(count)
+
+    def leave(self, who: object) -> None:
+        """Go. The last one closes the bar."""
+        with self._lock:
+            self._titles.pop(who, None)
+            if not self._titles and self._bar is not None:
+                self._bar.refresh()
+                self._bar.close()
+                self._bar, self._totals = None, {}
+
+
+_TOTAL: Final = _Total()
 
 
 class _Bars:
-    """A bar of all files, and one of each while it travels."""
+    """The bar of all, and one of each large file while it travels."""
 
-    def __init__(self, make_bar: "_MakeBar", requests: Sequence[DownloadRequest]) -> None:
+    def __init__(self, make_bar: "_MakeBar", title: str, sizes: Sequence[int | None] | None) -> None:
         self._make_bar = make_bar
-        self._all = _new_bar(make_bar, f"{len(requests)} files")
-        sizes = [request.size for request in requests]
-        self._all.reset(total=None if None in sizes else sum(size or 0 for size in sizes))
-        self._each: dict[Path, _Bar] = {}
-        self._received: dict[Path, int] = {}
+        self._count = None if sizes is None else len(sizes)
+        self._each: dict[str, _Bar] = {}
+        self._received: dict[str, int] = {}
+        self._sizes: dict[str, int] = {}
+        _TOTAL.join(self, make_bar, title, _sum_of(sizes))
+        self._is_known = _sum_of(sizes) is not None
 
-    def of(self, request: DownloadRequest) -> ProgressCallback:
-        """Return whom to tell of one file."""
-        return lambda progress: self._show(request.path, progress)
-
-    def _show(self, path: Path, progress: DownloadProgress) -> None:
-        self._all.update(progress.received - self._received.get(path, 0))
-        self._received[path] = progress.received
-        if not progress.finished:
-            bar = self._each.get(path) or self._each.setdefault(path, _new_bar(self._make_bar, path.name, leave=False))
+    def show(self, name: str, progress: DownloadProgress) -> None:
+        self._learn(name, progress.total)
+        _TOTAL.add(progress.received - self._received.get(name, 0))
+        self._received[name] = progress.received
+        if progress.finished:
+            if name in self._each:
+                self._each.pop(name).close()
+        elif progress.total is None or progress.total >= _LARGE:
+            bar = self._each.get(name) or self._each.setdefault(name, _new_bar(self._make_bar, name, leave=False))
             _draw(bar, progress)
-        elif path in self._each:
-            self._each.pop(path).close()
+
+    def _learn(self, name: str, total: int | None) -> None:
+        """Once each file has told its size, it is known how large all are."""
+        if self._is_known or total is None:
+            return
+        self._sizes[name] = total
+        if len(self._sizes) == self._count:
+            self._is_known = True
+            _TOTAL.expect(self, sum(self._sizes.values()))
 
     def close(self) -> None:
-        for bar in (*self._each.values(), self._all):
+        for bar in self._each.values():
             bar.refresh()
             bar.close()
+        _TOTAL.leave(self)
+
+
+def _sum_of(sizes: Sequence[int | None] | None) -> int | None:
+    return None if sizes is None or None in sizes else sum(size or 0 for size in sizes)
+
+
+class _Log:
+    """A line in the log every ten seconds, and one at the end."""
+
+    def __init__(self, title: str, total: int | None) -> None:
+        self._title = title
+        self._total = total
+        self._received: dict[str, int] = {}
+        self._began = self._said = time.monotonic()
+
+    def show(self, name: str, progress: DownloadProgress) -> None:
+        self._received[name] = progress.received
+        if time.monotonic() - self._said >= _LOGGED_EVERY:
+            self._say()
+
+    def _say(self) -> None:
+        self._said = time.monotonic()
+        received = sum(self._received.values())
+        of = "" if self._total is None else f" of {shown_size(self._total)} ({received * 100 // max(self._total, 1)} %)"
+        rate = int(received / max(self._said - self._began, 0.001))
+        _LOG.info("%s: %s%s, %s/s", self._title, shown_size(received), of, shown_size(rate))
+
+    def close(self) -> None:
+        if self._received:
+            self._say()
 
 
 class _Bar(Protocol):
@@ -281,6 +466,7 @@ class _Bar(Protocol):
     initial: int
     total: int | None
 
+    def set_description_str(self, desc: str, *, refresh: bool) -> object: ...
     def reset(self, total: int | None) -> object: ...
     def update(self, n: int) -> object: ...
     def refresh(self) -> object: ...

@@ -229,7 +229,7 @@ class DownloadService:
             all_or_nothing: Raise the first error and end the others. No file gets its name before all are here and
                 verified. (They get their names one after the other: a crash in that moment leaves some without. Who
                 cancels in that moment waits until all have theirs.)
-            progress: `True` for a bar of each file and one of all, or a function to be called with the
+            progress: `True` for a bar of all and one of each large file, or a function to be called with the
                 `DownloadProgress` of each file. What it raises ends them all.
 
         Returns:

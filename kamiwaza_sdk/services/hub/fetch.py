@@ -19,7 +19,14 @@ from kamiwaza_sdk.services.download.exceptions import (
     DownloadTooLargeException,
     SizeMismatchException,
 )
-from kamiwaza_sdk.services.download.progress import Reporter, check_progress, reporting
+from kamiwaza_sdk.services.download.progress import (
+    ProgressOfName,
+    Reporter,
+    check_progress,
+    ignoring,
+    reporting,
+    showing,
+)
 from kamiwaza_sdk.services.download.schemas import DownloadResult, Validators
 from kamiwaza_sdk.services.download.transfer.write import SLOT_SIZE
 from kamiwaza_sdk.services.hub.addresses import redacted
@@ -129,6 +136,7 @@ class Fetching:
         self._had = dict[str, Kept]()  # what the store had when the fetch began, by path
         self._file_limit: int | None = None  # what downloads are set to accept
         self._usual_limit = 0  # what they accept where nobody has set it
+        self._told: ProgressOfName = ignoring
         self._size = 0
         self._fetched = 0
         self._reused = 0
@@ -143,6 +151,13 @@ class Fetching:
         if self._context.offline:
             self._refuse_missing(firsts)
         await self._refuse_large_files()
+        sizes = [file.size for file in firsts]
+        is_wanted, alone = self._progress is True, len(firsts) == 1
+        async with showing(is_wanted, self._manifest.name, sizes=sizes, alone=alone) as self._told:
+            blobs = await self._bring_all(firsts)
+        return await in_thread(lambda: self._result(contents, blobs))
+
+    async def _bring_all(self, firsts: list[ManifestFileSchema]) -> list[BlobSchema]:
         pinned, missing = self._pinned(firsts), self._missing(firsts)
         async with one_of_all(pinned, missing, self._storage, self._kept) as is_brought:
             if is_brought:
@@ -151,8 +166,11 @@ class Fetching:
             with prepared_once():
                 async with self._arrivals.open():
                     taking = for_each(self._take, firsts, at_once=_MAX_STAGED)
-                    blobs = await self._downloads._owned(taking, url=self._manifest.source)
-        return await in_thread(lambda: self._result(contents, blobs))
+                    return await self._downloads._owned(taking, url=self._manifest.source)
+
+    def _progress_of(self, file: ManifestFileSchema) -> "bool | ProgressCallback":
+        """Return whom to tell how far a file is."""
+        return self._told(file.path) if self._progress is True else self._progress
 
     @staticmethod
     def _away_or_pinned(files: Iterable[ManifestFileSchema]) -> list[ManifestFileSchema]:
@@ -284,7 +302,7 @@ class Fetching:
             size=file.size,
             max_size=self._limit(file),
             validators=None if kept is None else kept.validators,
-            progress=self._progress,
+            progress=self._progress_of(file),
             larger=lambda bring: self._staged_transfer(file, kept, bring),
         )
         if isinstance(brought, BlobSchema):
@@ -341,7 +359,7 @@ class Fetching:
             size=file.size,
             max_size=self._limit(file),
             validators=validators,
-            progress=self._progress,
+            progress=self._progress_of(file),
         )
 
     def _limit(self, file: ManifestFileSchema) -> int | None:
@@ -384,7 +402,7 @@ class Fetching:
 
     def _reporting(self, file: ManifestFileSchema) -> reporting:
         """Return whom to tell of a file that the download service does not bring, and so tells nobody of."""
-        return reporting(self._progress, redacted(file.url), Path(file.path))
+        return reporting(self._progress_of(file), redacted(file.url), Path(file.path))
 
     async def _reused_whole(self, file: ManifestFileSchema, blob: BlobSchema) -> BlobSchema:
         async with self._reporting(file) as reporter:
