@@ -138,10 +138,12 @@ class DirectoryCollection:
         for entry in inventory.entries(self._root, prefix):
             try:
                 status = entry.stat(follow_symlinks=False)
-                problem = _problem(entry, status, read=read)
+                if read or status.st_mtime_ns != PUBLISHED_NS or not stat.S_ISREG(status.st_mode):
+                    yield ExaminedBlob(entry.name, status.st_size, _problem(entry, status, read=read))
+                else:
+                    yield ExaminedBlob(entry.name, status.st_size, None)
             except FileNotFoundError:  # set aside meanwhile
                 continue
-            yield ExaminedBlob(entry.name, status.st_size, problem)
 
     def is_pending(self, sha256: str) -> bool:
         """Tell whether a blob is in the trash, or has come back since."""

@@ -164,38 +164,37 @@ class _Checking:
 
     def look(self, prefix: str) -> dict[str, Any]:  # Any: JSON
         """Return what is found in a part, as counts, and what is wrong."""
-        counts = defaultdict[str, list[int]](lambda: [0, 0])
         sizes, holders = self._references(prefix)
         problems, here = list[tuple[str, str, int | None]](), set[str]()
-        blobs = size = 0
+        size = referenced = referenced_size = 0
         for name, bytes_here, wrong in self._collection.examine(prefix, read=self._read):
             here.add(name)
-            blobs, size = blobs + 1, size + bytes_here
+            size += bytes_here
             expected = sizes.get(name)
+            if expected is not None:
+                referenced, referenced_size = referenced + 1, referenced_size + bytes_here
             problem = wrong or ("of another size" if expected is not None and expected != bytes_here else None)
             if problem is not None:
                 problems.append((name, problem, expected))
-            if name in sizes:
-                _count(counts, "referenced", bytes_here)
-        counts["blobs"] = [blobs, size]
         for name in sizes.keys() - here:
             if not self._collection.is_pending(name):
                 problems.append((name, "missing", sizes[name]))
-        for name, held in holders.items():
-            for who in held:
-                _count(counts, f"held {who}", sizes[name])
-            if len(held) == 1:
-                _count(counts, f"alone {next(iter(held))}", sizes[name])
-        return {"prefix": prefix, "counts": dict(counts), "problems": sorted(problems)}
+        counts = {"blobs": [len(here), size], "referenced": [referenced, referenced_size], **_held(sizes, holders)}
+        return {"prefix": prefix, "counts": counts, "problems": sorted(problems)}
 
-    def _references(self, prefix: str) -> tuple[dict[str, int], dict[str, set[str]]]:
+    def _references(self, prefix: str) -> tuple[dict[str, int], dict[str, frozenset[str]]]:
         """Return by digest the sizes that registries say, and which namespaces say so."""
         low, high = bounds(prefix)
-        sizes, holders = dict[str, int](), defaultdict[str, set[str]](set)
+        sizes, holders = dict[str, int](), dict[str, frozenset[str]]()
         for database in self._databases:
+            alone = dict[str, frozenset[str]]()  # one object for all that a namespace holds
             for sha256, size, namespace in database.references(low, high):
+                who = alone.get(namespace)
+                if who is None:
+                    who = alone[namespace] = frozenset((f"{database.known.id} {namespace}",))
+                before = holders.get(sha256)
                 sizes[sha256] = size
-                holders[sha256].add(f"{database.known.id} {namespace}")
+                holders[sha256] = who if before is None or before is who else before | who
         return sizes, holders
 
     def add(self, part: dict[str, Any]) -> None:  # Any: JSON
@@ -264,9 +263,19 @@ class _Checking:
         return found
 
 
-def _count(counts: dict[str, list[int]], key: str, size: int) -> None:
-    counts[key][0] += 1
-    counts[key][1] += size
+def _held(sizes: dict[str, int], holders: dict[str, frozenset[str]]) -> dict[str, list[int]]:
+    """Return how many blobs each namespace holds, and how many of them alone, with their bytes."""
+    together = defaultdict[frozenset[str], list[int]](lambda: [0, 0])
+    for sha256, who in holders.items():
+        count = together[who]
+        count[0] += 1
+        count[1] += sizes[sha256]
+    counts = defaultdict[str, list[int]](lambda: [0, 0])
+    for who, (blobs, size) in together.items():
+        for key in [f"held {one}" for one in who] + [f"alone {one}" for one in who if len(who) == 1]:
+            counts[key][0] += blobs
+            counts[key][1] += size
+    return counts
 
 
 def _counted(found: Sequence[int]) -> CountSchema:
