@@ -1,4 +1,4 @@
-"""Addresses without what lets people in: the one rule for what is kept of them, and for what is shown of them."""
+"""Redaction: addresses without what lets people in. The one rule for what is kept, shown and logged of them."""
 
 import re
 from typing import Final
@@ -33,6 +33,7 @@ _ORACLE: Final = re.compile(r"(?<=/p/)[^/]{16,}(?=/n/)")
 _QUERY: Final = re.compile(r"%(?:25)*(?:3F|23)|[?#]", re.IGNORECASE)
 #: How often what is written may be encoded.
 _ENCODINGS: Final = 4
+_QUERY_IN_TEXT: Final = re.compile(r"\?\S+")
 _HIDDEN: Final = "…"
 
 
@@ -88,6 +89,16 @@ def without_secrets(path: str) -> str:
         path = path[: query.start()]
     pieces = re.split(r"([/;])", _ORACLE.sub(_HIDDEN, path))
     return "".join(_HIDDEN if _lets_in(_plain(piece)) else piece for piece in pieces)
+
+
+def without_queries(message: str) -> str:
+    """Return a message of another library without the queries of the addresses in it, where signatures are.
+
+    Example:
+        >>> without_queries("GET https://example.org/key?X-Amz-Signature=secret failed")
+        'GET https://example.org/key?… failed'
+    """
+    return _QUERY_IN_TEXT.sub(f"?{_HIDDEN}", message)
 
 
 def _lets_in(piece: str) -> bool:

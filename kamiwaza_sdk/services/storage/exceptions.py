@@ -2,10 +2,10 @@
 
 import errno as system
 import os
-import re
 from pathlib import Path
 from typing import Final, NoReturn
 
+from kamiwaza_sdk._addresses import without_queries
 from kamiwaza_sdk._validation import shown
 from kamiwaza_sdk.exceptions import NotFoundException, ServiceException
 
@@ -63,18 +63,13 @@ class RemoteStoreException(StorageException):
         way_out = "check the address (STORAGE_SERVICE_REMOTE, STORAGE_SERVICE_TIERS), and the credentials, region and "
         way_out += "endpoint in the environment (AWS_…, GOOGLE_…, AZURE_…); name what may only be read as a tier"
         super().__init__(
-            f"{shown(address, limit=200)}: cannot {operation} ({kind}: {shown(_without_query(reason), limit=400)}); "
+            f"{shown(address, limit=200)}: cannot {operation} ({kind}: {shown(without_queries(reason), limit=400)}); "
             f"{way_out}"
         )
         self.address = address
         self.operation = operation
         self.kind = kind
-        self.reason = _without_query(reason)
-
-
-def _without_query(reason: str) -> str:
-    """Return a message without the queries of addresses, where signatures are."""
-    return re.sub(r"\?\S+", "?…", reason)
+        self.reason = without_queries(reason)
 
 
 class StorageQuotaException(StorageException):

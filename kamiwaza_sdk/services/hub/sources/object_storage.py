@@ -15,7 +15,7 @@ from itertools import compress
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
-from kamiwaza_sdk._addresses import without_secrets
+from kamiwaza_sdk._addresses import without_queries, without_secrets
 from kamiwaza_sdk._dependencies import require
 from kamiwaza_sdk._tasks import for_each
 from kamiwaza_sdk._validation import check_path
@@ -51,8 +51,6 @@ _AT_ONCE: Final = 16
 _MOST_LOOKED_AT: Final = 1000
 _ENDS_WITH_SLASH: Final = "has a key that ends with a slash, as no file's path does"
 _BUCKET: Final = re.compile(r"[A-Za-z0-9$][A-Za-z0-9._-]{0,254}")
-#: What obstore's message has of an address with its query, where a signature may be.
-_QUERY: Final = re.compile(r"\?\S+")
 #: What it says of a key that it cannot read.
 _UNREADABLE_KEY: Final = re.compile(r"invalid path: (?:Error parsing )?Path \"([^\n]*?)\"(?: contained|:)")
 
@@ -196,7 +194,7 @@ def _translated(place: _Place) -> Generator[None]:
             raise
         if (named := _UNREADABLE_KEY.search(str(error))) is not None:
             raise _unreadable(place, named[1]) from None  # it says no more, in many lines
-        reason = _QUERY.sub("?…", str(error).partition("\n")[0]) or "it takes too long"
+        reason = without_queries(str(error).partition("\n")[0]) or "it takes too long"
         cause = None if "sig=" in str(error) else error
         raise ObjectStorageException(source=str(place), kind=type(error).__name__, reason=reason) from cause
 
