@@ -1,14 +1,14 @@
-"""What applications that embed the registry test with: a pytest plugin, loaded by being installed, and fakes.
+"""Tools for the tests of applications: a pytest plugin, which is loaded by being installed, and fakes.
 
 The fixtures:
 
 - ``mock_db``: a real session on a database in memory, with the registry's tables; undone after the test.
 - ``mock_model``: one model in it, as `ModelSchema`.
-- ``faulty_server``: a `FaultyServer`, which serves over HTTP on loopback, well or badly.
+- ``faulty_server``: a `FaultyServer`, an HTTP server on loopback, with or without faults.
 - ``hugging_face_server``: a `HuggingFaceServer`, which is a Hugging-Face-compatible hub on loopback.
 - ``fake_hub``: a `FakeHub`, which fetches nothing and always succeeds; it has a store of the test's own.
 - ``mock_registry``: a real `Registry` on a database in memory, which fetches with ``fake_hub``.
-- ``fake_downloads``: a `FakeDownloads`, which brings the files that it was given, without a network.
+- ``fake_downloads``: a `FakeDownloads`, which returns the files that it was given, without a network.
 
 Everything public is importable from here, and loaded when first used.
 

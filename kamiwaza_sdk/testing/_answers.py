@@ -1,4 +1,4 @@
-"""Answers: as RFC 9110 demands, except for the faults of the request's plan."""
+"""Answers by RFC 9110, except for the faults of the request's plan."""
 
 import re
 import zlib
@@ -15,7 +15,7 @@ from kamiwaza_sdk.testing.bodies import Body, BytesBody, GeneratedBody
 
 @dataclass(frozen=True)
 class Reply:
-    """What is answered in place of the content."""
+    """An answer instead of the content."""
 
     status: int
     headers: Mapping[str, str]
@@ -24,7 +24,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Cut:
-    """What happens once so many bytes of the body are sent."""
+    """An event after a number of bytes of the body."""
 
     at: int
     kind: Literal["stall", "truncate", "reset"]
@@ -32,7 +32,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class Pace:
-    """So many bytes at once, and how many seconds each such piece takes."""
+    """The size of a piece, and the seconds that it takes."""
 
     size: int
     seconds: float
@@ -40,7 +40,7 @@ class Pace:
 
 @dataclass
 class Plan:
-    """How one request is answered. Each fault changes what is its own."""
+    """How one request is answered. Each fault changes its own part."""
 
     hang_up: bool = False
     delay: float = 0.0
@@ -69,7 +69,7 @@ _BODILESS: Final = frozenset({204, 304})
 
 @dataclass(frozen=True)
 class State:
-    """What a path serves at a moment: the content, how often it changed, and the path's own headers."""
+    """The state of a path: the content, the number of its changes, and the path's own headers."""
 
     body: Body
     changes: int
@@ -88,7 +88,7 @@ class State:
 
 @dataclass(frozen=True)
 class Answer:
-    """A status, headers, and a body: no pieces where there is none, and no size where nobody knows it before."""
+    """A status, headers, and a body. There are no pieces without a body, and no size if it is not known before."""
 
     status: int
     headers: Mapping[str, str]
@@ -123,7 +123,7 @@ def answer(method: str, asked: Mapping[str, str], state: State, plan: Plan) -> A
 
 @dataclass(frozen=True)
 class _Draft:
-    """A part of a body under a status; `own` are the path's headers, which win over what describes the body."""
+    """A part of a body with a status; `own` are the path's headers, which replace those that describe the body."""
 
     status: int
     headers: Mapping[str, str | None]
@@ -132,7 +132,7 @@ class _Draft:
     own: Mapping[str, str | None] = field(default_factory=dict[str, str | None])
 
     def finished(self, method: str, plan: Plan) -> Answer:
-        """Return it framed, and with what the plan has wrong."""
+        """Return it with its framing, and with the faults of the plan."""
         bodiless = self.status in _BODILESS
         framing = {} if bodiless else _framing(len(self.part), plan)
         headers = _merged({"Date": formatdate(usegmt=True)}, self.headers, framing, self.own, plan.headers)
@@ -156,7 +156,7 @@ def _framing(size: int, plan: Plan) -> dict[str, str | None]:
 
 
 def _merged(*layers: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Return headers in which later layers win, however their names are written."""
+    """Return headers in which later layers replace earlier ones, whatever the case of their names."""
     merged: dict[str, tuple[str, str | None]] = {}
     for layer in layers:
         merged.update({name.lower(): (name, value) for name, value in layer.items()})
@@ -164,7 +164,7 @@ def _merged(*layers: Mapping[str, str | None]) -> dict[str, str | None]:
 
 
 def _is_current(asked: Mapping[str, str], described: Mapping[str, str | None]) -> bool:
-    """Whether the client has this content already (RFC 9110, 13.1): ``If-None-Match`` decides where it is given."""
+    """Whether the client has this content already (RFC 9110, 13.1): ``If-None-Match`` decides if it is given."""
     header = {name.lower(): value for name, value in described.items()}
     tags, since = asked.get("if-none-match"), _moment(asked.get("if-modified-since"))
     if tags is not None:
@@ -176,7 +176,7 @@ def _is_current(asked: Mapping[str, str], described: Mapping[str, str | None]) -
 
 
 def _range(asked: Mapping[str, str], described: Mapping[str, str | None], size: int) -> range | None:
-    """Return the part asked for: `None` for all of it, empty where it cannot be satisfied (RFC 9110, 14.2)."""
+    """Return the requested part: `None` for all of it, empty if it cannot be satisfied (RFC 9110, 14.2)."""
     match = _RANGE.fullmatch(asked.get("range", "").replace(" ", ""))
     if match is None or match.groups() == ("", "") or not _same(asked.get("if-range"), described):
         return None
@@ -189,7 +189,7 @@ def _range(asked: Mapping[str, str], described: Mapping[str, str | None], size: 
 
 
 def _same(condition: str | None, described: Mapping[str, str | None]) -> bool:
-    """Whether ``If-Range`` holds: strong validators only, and dates to the letter."""
+    """Whether ``If-Range`` holds: only with strong validators, and with exactly equal dates."""
     header = {name.lower(): value for name, value in described.items()}
     if condition is None:
         return True

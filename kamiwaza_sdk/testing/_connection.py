@@ -1,4 +1,4 @@
-"""One connection: reads requests, writes answers as their plans say, and holds answers back for a bounded time."""
+"""One connection: reads requests, writes answers by their plans, and holds answers back for a limited time."""
 
 import select
 import socket
@@ -29,15 +29,15 @@ class ServerClosedError(Exception):
 
 
 class PatienceEndedError(Exception):
-    """Nothing waits any longer than this."""
+    """The longest time to wait is over."""
 
 
 class ClientLeftError(Exception):
-    """Nobody waits for the answer any more."""
+    """The client has closed the connection."""
 
 
 class Gate:
-    """Lets answers wait, and all of them go."""
+    """Lets answers wait until they are released."""
 
     def __init__(self, patience: float) -> None:
         self.patience = patience
@@ -64,18 +64,18 @@ class Gate:
                 self.stalled -= 1
 
     def release(self) -> None:
-        """Let go of whatever is stalled by now."""
+        """Release all stalled answers."""
         with self._moved:
             self._releases += 1
             self._moved.notify_all()
 
     def wait_for_stall(self, seconds: float) -> bool:
-        """Whether something is stalled, or came to be within so many seconds."""
+        """Whether an answer is stalled now, or within so many seconds."""
         with self._moved:
             return self._moved.wait_for(lambda: self.stalled > 0, seconds)
 
     def close(self) -> None:
-        """Let nothing wait any more."""
+        """End all waiting."""
         with self._moved:
             self.closed = True
             self._moved.notify_all()
@@ -133,7 +133,7 @@ class Connection(BaseHTTPRequestHandler):
     server: "Listener"
 
     def setup(self) -> None:
-        """Bound every read and write."""
+        """Set a timeout for every read and write."""
         super().setup()
         self.connection.settimeout(self._gate.patience)
 
@@ -162,7 +162,7 @@ class Connection(BaseHTTPRequestHandler):
     do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _serve  # noqa: N815 - most are refused
 
     def _read_body(self) -> bytes:
-        """Return the beginning of what is sent along, and read all of it: unread, it may cost the client the answer."""
+        """Return the beginning of the request's body, and read all of it: otherwise the client may lose the answer."""
         length = self.headers.get("Content-Length", "0")
         left = int(length) if length.isdecimal() else 0
         kept = b""
@@ -211,11 +211,11 @@ class Connection(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        """Say nothing: what was asked is in `FaultyServer.requests`."""
+        """Log nothing: the requests are in `FaultyServer.requests`."""
 
 
 class _Body:
-    """A body on its way: framed, paced, and cut where the plan says."""
+    """A body that is sent: with framing and pace, and cut where the plan says."""
 
     def __init__(
         self, connection: socket.socket, gate: Gate, record: RecordedRequest, plan: Plan, *, size: int | None
@@ -230,7 +230,7 @@ class _Body:
         self._next = time.monotonic()
 
     def send(self, piece: bytes) -> None:
-        """Send a piece, and do on the way what is to be done."""
+        """Send a piece, with the events of the plan."""
         rest = memoryview(piece)
         while rest:
             self._cut()
@@ -244,7 +244,7 @@ class _Body:
             self._write(part)
 
     def end(self) -> None:
-        """Send what ends the body."""
+        """Send the end of the body."""
         self._cut()
         self._record.outcome = "complete"
         if self._chunked:
@@ -283,7 +283,7 @@ class _Body:
         raise _EndedError
 
     def _wait_until_delivered(self) -> None:
-        """Wait until the client's system has everything, where this one can tell: a reset overtakes what it has not."""
+        """Wait until the client's system has all bytes, if this can be known: a reset discards the others."""
         end = time.monotonic() + self._gate.patience
         with suppress(ImportError, OSError):
             import fcntl

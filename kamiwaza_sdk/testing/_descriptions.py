@@ -1,7 +1,7 @@
-"""What the API of a fake hub says of a repository, and which repositories a search finds.
+"""Descriptions of repositories by the API of a fake hub, and its search.
 
-All of it follows from what was committed and given: the card is the head of ``README.md``, the configuration is
-``config.json``. What nobody gave is left out, as the real hub leaves out what it does not know.
+They come from the committed files and given fields: the card is the front matter of ``README.md``, the configuration is
+``config.json``. Unknown fields are left out, as by the real hub.
 """
 
 import json
@@ -60,7 +60,7 @@ _OF_DATASETS: Final = _names(
 
 
 def described(repository: Repository, commit: Commit, question: Question) -> dict[str, object]:
-    """Return what is told of one revision.
+    """Return the description of one revision.
 
     Raises:
         BadQuestionError: ``expand`` names what is not known.
@@ -76,7 +76,7 @@ def described(repository: Repository, commit: Commit, question: Question) -> dic
 
 
 def searched(repositories: Iterable[Repository], kind: Kind, question: Question) -> list[dict[str, object]]:
-    """Return what is told of those that a search finds, the greatest first by what it sorts by.
+    """Return the descriptions of the found repositories, in the order of the search.
 
     Raises:
         BadQuestionError: It sorts by, filters by, or expands what is not known.
@@ -94,7 +94,7 @@ def searched(repositories: Iterable[Repository], kind: Kind, question: Question)
 
 
 def expanded(repository: Repository, commit: Commit, shown: Mapping[str, object]) -> Mapping[str, object]:
-    """Return an entry of a listing with what is told only if that is asked for."""
+    """Return an entry of a listing with the fields that must be requested."""
     last = repository.last_change(commit, str(shown["path"]))
     more: dict[str, object] = {"lastCommit": {"id": last.id, "title": last.title, "date": last.date}}
     if shown["type"] == "file":
@@ -103,7 +103,7 @@ def expanded(repository: Repository, commit: Commit, shown: Mapping[str, object]
 
 
 def _told(kind: Kind, question: Question) -> frozenset[str]:
-    """Return the fields that a search without ``expand`` tells."""
+    """Return the fields of a search without ``expand``."""
     told = _BRIEF[kind] | {field for name, field in _ADDED.items() if question.flag(name)}
     if question.flag("full"):
         told |= _FULL if kind == "model" else _FULL | {"cardData", "description", "models", "datasets"}
@@ -124,7 +124,7 @@ def _only(shown: Mapping[str, object], names: Iterable[str]) -> dict[str, object
 
 
 def _matches(shown: Mapping[str, Any], question: Question) -> bool:
-    """Whether a search finds it: every word, every tag, and every value that is asked for."""
+    """Whether a search finds it: all words, tags and values must match."""
     words = (question.value("search") or "").lower().split()
     tags = {*shown["tags"], shown.get("pipeline_tag"), shown.get("library_name")}
     gated = question.flag("gated")
@@ -138,7 +138,7 @@ def _matches(shown: Mapping[str, Any], question: Question) -> bool:
 
 
 def _everything(repository: Repository, commit: Commit) -> dict[str, Any]:
-    """Return all that can be told of a repository; without what is not known."""
+    """Return all known fields of a repository."""
     card = _card(repository, commit)
     shown: dict[str, Any] = {
         "_id": f"{repository.number:024x}",
@@ -187,7 +187,7 @@ _OF_KIND: Final = {"model": _of_model, "dataset": _of_dataset, "space": _of_spac
 
 
 def _tags(repository: Repository, card: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what a repository is filed under: what was given, then what its card says."""
+    """Yield the tags of a repository: the given ones, then those of its card."""
     yield from repository.tags
     if repository.kind == "model":
         for key in _PLAIN:
@@ -212,7 +212,7 @@ def _sibling(entry: Entry) -> dict[str, object]:
 
 
 def _card(repository: Repository, commit: Commit) -> dict[str, Any]:
-    """Return the head of the card, with the licence that was given."""
+    """Return the card, with the given licence."""
     import yaml  # few tests have a card
 
     head = _HEAD.match(_text(commit, "README.md"))

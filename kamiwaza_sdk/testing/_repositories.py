@@ -1,4 +1,4 @@
-"""The repositories of a fake hub: what is committed in them, and how its API describes that."""
+"""The repositories of a fake hub: their commits, and how its API describes them."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ _BEGINNING: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def _moment(hours: int) -> str:
-    """Return when something was, as the API writes it."""
+    """Return a time in the form of the API."""
     return (_BEGINNING + timedelta(hours=hours)).isoformat().replace("+00:00", ".000Z")
 
 
@@ -41,7 +41,7 @@ def _pointer(sha256: str, size: int) -> bytes:
 
 @dataclass(frozen=True)
 class Entry:
-    """A file of a commit: kept in git itself, or, large ones, in a storage of its own that git only points to (LFS)."""
+    """A file of a commit, stored in git or, if it is large, in the LFS storage."""
 
     path: str
     body: Body
@@ -60,7 +60,7 @@ class Entry:
 
     @property
     def pointer_size(self) -> int:
-        """How large the file is that git has in its place, if it lies in a storage of its own."""
+        """The size of the pointer file in git, if the file is in the LFS storage."""
         return len(_pointer(str(self.sha256), self.body.size))
 
     def described(self) -> dict[str, object]:
@@ -85,7 +85,7 @@ class Commit:
 
     @classmethod
     def of(cls, entries: Sequence[Entry], *, parent: str, title: str, date: str) -> "Commit":
-        """Return a commit, whose id follows from what is in it and what was before."""
+        """Return a commit, whose id depends on its content and its parent."""
         text = "".join(f"{entry.oid} {entry.path}\n" for entry in entries)
         name = hashlib.sha1(f"{parent}\n{text}".encode(), usedforsecurity=False).hexdigest()
         return cls(name, {entry.path: entry for entry in entries}, parent, title, date)
@@ -103,18 +103,18 @@ class Commit:
         return {**shown, "formatted": {"title": escape(self.title), "message": ""}} if formatted else shown
 
     def content(self, path: str) -> str | dict[str, str]:
-        """Return what tells the content of a file from another, or of all files below a directory."""
+        """Return the id of the content of a file, or of all files below a directory."""
         if path in self.entries:
             return self.entries[path].oid
         return {name: entry.oid for name, entry in self.entries.items() if name.startswith(f"{path}/")}
 
     def found(self, paths: Sequence[str]) -> list[dict[str, object]]:
-        """Return the files and directories of these paths, as a listing shows them; what is not there is left out."""
+        """Return the files and directories of these paths, as in a listing; missing ones are left out."""
         known = {str(shown["path"]): shown for shown in self.tree("", recursive=True)}
         return [known[path] for path in dict.fromkeys(path.strip("/") for path in paths) if path in known]
 
     def tree(self, below: str, *, recursive: bool) -> list[dict[str, object]]:
-        """Return the listing of a directory: what lies in it, or everything below it."""
+        """Return the listing of a directory: its entries, or everything below it."""
         return [shown for _, shown in sorted(self._tree(f"{below}/" if below else "", recursive=recursive).items())]
 
     def _tree(self, prefix: str, *, recursive: bool) -> dict[str, dict[str, object]]:
@@ -134,7 +134,7 @@ class Commit:
 
 @dataclass
 class Repository:
-    """A repository, its commits, and what its hub says of it."""
+    """A repository, its commits, and its description."""
 
     name: str
     kind: Kind
@@ -152,13 +152,13 @@ class Repository:
 
     @property
     def created_at(self) -> str:
-        """When its first commit was made, an hour after that of the repository before; each commit is an hour later."""
+        """The time of its first commit, an hour after that of the previous repository; each commit is an hour later."""
         return _moment(self.number)
 
     def commit(
         self, files: Mapping[str, Body], *, branch: str, title: str | None, lfs: Sequence[str], xet: bool
     ) -> str:
-        """Make these files what a branch has, and return the commit."""
+        """Commit these files to a branch, and return the commit."""
         large = [path for path in files if any(fnmatchcase(path, pattern) for pattern in lfs)]
         entries = [Entry.of(path, body, lfs=path in large, xet=xet) for path, body in sorted(files.items())]
         parent, number = self.refs.get(branch, self.refs.get("main", "")), len(self.commits)
@@ -170,11 +170,11 @@ class Repository:
         return commit.id
 
     def find(self, revision: str) -> Commit | None:
-        """Return what a branch, a tag or a commit names."""
+        """Return the commit of a branch, a tag or a commit id."""
         return self.commits.get(self.refs.get(revision, revision))
 
     def name_commit(self, name: str, commit: str) -> None:
-        """Make a tag, or move a branch or a tag."""
+        """Create a tag, or move a branch or a tag."""
         if name not in self.refs:
             self.tag_names.add(name)
         self.refs[name] = commit
@@ -187,13 +187,13 @@ class Repository:
         return found
 
     def last_change(self, commit: Commit, path: str) -> Commit:
-        """Return the commit that made a file or directory what it is."""
+        """Return the last commit that changed a file or directory."""
         history = self.history(commit)
         changes = (newer for newer, older in pairwise(history) if newer.content(path) != older.content(path))
         return next(changes, history[-1])
 
     def described_refs(self) -> dict[str, list[dict[str, str]]]:
-        """Return how the API lists branches, tags, and what is under ``refs/convert`` and ``refs/pr``."""
+        """Return the API's list of branches, tags, and references under ``refs/convert`` and ``refs/pr``."""
         shown: dict[str, list[dict[str, str]]] = {"branches": [], "converts": [], "tags": [], "pullRequests": []}
         for name, commit in self.refs.items():
             place = next((place for place in _SPECIAL if name.startswith(place)), None)

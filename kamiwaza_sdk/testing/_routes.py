@@ -1,4 +1,4 @@
-"""What requests ask of a fake hub, and the shapes of what it answers."""
+"""Requests to a fake hub, and the forms of its answers."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ _JSON: Final = {"Content-Type": "application/json; charset=utf-8"}
 
 
 class BadQuestionError(Exception):
-    """A parameter of a request has a value that is not known: the hub answers with 400 and this message."""
+    """A parameter of a request has an unknown value: the hub answers with 400 and this message."""
 
 
 class Question:
@@ -53,7 +53,7 @@ class Question:
         return self.values(name)[-1] if self.values(name) else None
 
     def flag(self, name: str) -> bool | None:
-        """Return whether something is asked for, `None` where nothing is said of it."""
+        """Return a flag, `None` if it is not given."""
         value = (self.value(name) or "").lower()
         return True if value in _TRUE else False if value in _FALSE else None
 
@@ -80,7 +80,7 @@ class Question:
 
 
 def _asked_in_body(record: RecordedRequest) -> dict[str, list[str]]:
-    """Return what the body of a request asks, a form or JSON."""
+    """Return the parameters in the body of a request, a form or JSON."""
     if record.method != "POST" or not record.body:
         return {}
     if "json" not in record.headers.get("content-type", ""):
@@ -93,7 +93,7 @@ def _asked_in_body(record: RecordedRequest) -> dict[str, list[str]]:
 
 @dataclass(frozen=True)
 class Route:
-    """What a path asks of which repository."""
+    """The repository and the action of a path."""
 
     kind: Kind
     name: str
@@ -103,7 +103,7 @@ class Route:
 
     @classmethod
     def of(cls, parts: Sequence[str]) -> "Route | None":
-        """Return what the segments of a path ask for, `None` for nothing that is served here."""
+        """Return the route of the segments of a path, `None` for an unknown one."""
         return cls._of_api(parts[1:]) if parts[0] == "api" else cls._of_file(parts)
 
     @classmethod
@@ -130,7 +130,7 @@ class Route:
 
 
 def _place(parts: Sequence[str], actions: frozenset[str]) -> int | None:
-    """Return where the action stands: behind a name of two segments, or of one."""
+    """Return the position of the action: after a name of two segments, or of one."""
     return next((place for place in (2, 1) if place < len(parts) and parts[place] in actions), None)
 
 
@@ -140,7 +140,7 @@ def as_json(content: object, more: Mapping[str, str] | None = None) -> Reply:
 
 
 def as_page(entries: Sequence[object], question: Question, *, most: int, url: str) -> Reply:
-    """Return the page of a listing that is asked for; its ``Link`` leads to the next, where there is one."""
+    """Return the requested page of a listing; its ``Link`` leads to the next one, if there is any."""
     start = question.number("cursor", 0)
     end = start + min(question.number("limit", most), most)
     link = {"Link": f'<{url}?{question.following(end)}>; rel="next"'} if end < len(entries) else {}
@@ -148,12 +148,12 @@ def as_page(entries: Sequence[object], question: Question, *, most: int, url: st
 
 
 def missing(commit: Commit) -> Reply:
-    """Return what is said of a file that a commit has not: clients remember it by the commit."""
+    """Return the answer for a file that a commit does not have: clients remember it by the commit."""
     return refusal(404, "EntryNotFound", "Entry not found", {"X-Repo-Commit": commit.id})
 
 
 def refusal(status: int, code: str | None, message: str, more: Mapping[str, str] | None = None) -> Reply:
-    """Return an error, as clients of the API look for it: its code and message in headers."""
+    """Return an error in the form of the API: its code and message are in headers."""
     headers = {**_JSON, "X-Error-Message": message, **(more or {})}
     if code is not None:
         headers["X-Error-Code"] = code

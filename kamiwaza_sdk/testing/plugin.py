@@ -49,7 +49,7 @@ def mock_model(mock_db: "Session") -> "ModelSchema":
 
 @pytest.fixture
 def faulty_server() -> "Iterator[FaultyServer]":
-    """A server on loopback that serves well, or badly in the way it is told to. Closed after the test."""
+    """An HTTP server on loopback, with or without faults. Closed after the test."""
     from kamiwaza_sdk.testing import FaultyServer
 
     with FaultyServer() as server:
@@ -67,7 +67,7 @@ def hugging_face_server() -> "Iterator[HuggingFaceServer]":
 
 @pytest.fixture
 def fake_hub(tmp_path_factory: pytest.TempPathFactory) -> "FakeHub":
-    """A hub that fetches nothing: it brings one file, ``model.bin``, until its ``files`` are set.
+    """A hub without a network: it returns one file, ``model.bin``, until you set its ``files``.
 
     It puts them into a store of the test's own, so that they can be laid out.
     """
@@ -88,7 +88,7 @@ def mock_registry(fake_hub: "FakeHub") -> "Iterator[Registry]":
 
 @pytest.fixture
 def fake_downloads() -> "FakeDownloads":
-    """Downloads without a network: they bring what is put into their ``files``, and 404 for anything else."""
+    """Downloads without a network: they return the files in ``files``, and 404 for all others."""
     from kamiwaza_sdk.testing import FakeDownloads
 
     return FakeDownloads()

@@ -1,1 +1,1 @@
-"""What a source consists of, and fetching it into the store."""
+"""Sources of models: their files, plans, policies, and fetching into the store."""

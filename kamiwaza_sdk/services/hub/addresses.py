@@ -21,12 +21,12 @@ _LOCAL: Final = frozenset({"", "localhost"})
 
 
 def is_address(text: str) -> bool:
-    """Whether a text is meant as an address with a scheme, well written or not."""
+    """Whether a text looks like an address with a scheme, valid or not."""
     return _MEANT_AS_URL.match(text) is not None
 
 
 def refuse_unless_address(text: str) -> None:
-    """Raise `InvalidSourceException` for what is no address, or not well written."""
+    """Raise `InvalidSourceException` for a text that is not a valid address."""
     if not _MEANT_AS_URL.match(text):
         problem = "is no URL, as everything in a list must be; fetch paths alone"
     elif text != text.strip():
@@ -45,7 +45,7 @@ def scheme_of(address: str) -> str:
 
 
 def path_of(address: str) -> Path:
-    """Return what a ``file://`` address names (RFC 8089); names that are no text keep their bytes.
+    """Return the path of a ``file://`` address (RFC 8089); names that are not valid text keep their bytes.
 
     Raises:
         InvalidSourceException: It names another machine, or no absolute path, or has a query.
@@ -65,18 +65,18 @@ def path_of(address: str) -> Path:
 
 
 def redacted(source: str) -> str:
-    """Return what may be shown of a source: all of what is plainly a path; else it may be a URL, with its secrets."""
+    """Return a source without secrets: a path unchanged; anything else may be a URL."""
     return source if _PLAINLY_A_PATH.match(source) else redact_text(source.strip())
 
 
 def displayed(source: str) -> str:
-    """Return a source as a text that JSON and databases can hold: file systems allow names that are no text."""
+    """Return a source as valid text for JSON and databases: file systems allow names that are not."""
     text = source.encode(errors="backslashreplace").decode()
     return text if len(text) <= MAX_ADDRESS_LENGTH else f"{text[: MAX_ADDRESS_LENGTH - 1]}…"
 
 
 def suggested(name: str) -> str:
-    """Return a name for a model, or ``model`` where it could not be one."""
+    """Return the text if it can be the name of a model, or else ``model``."""
     try:
         return check_name(name)
     except InvalidInputException:
@@ -106,7 +106,7 @@ class HuggingFaceReference:
 
     @classmethod
     def parse(cls, reference: str) -> Self:
-        """Return what ``hf://[datasets/|spaces/]org/repo[@revision]`` names.
+        """Return the reference in ``hf://[datasets/|spaces/]org/repo[@revision]``.
 
         Raises:
             InvalidSourceException: It is written differently.
@@ -164,11 +164,11 @@ _USUAL: Final = "main"
 
 
 class Suggestion(NamedTuple):
-    """What to write instead.
+    """An address to write instead.
 
     Attributes:
         address: Such as ``hf://org/name``.
-        way_out: The same for people to read, with whatever else is to be done.
+        way_out: An explanation for people, with further steps.
     """
 
     address: str
@@ -176,7 +176,7 @@ class Suggestion(NamedTuple):
 
 
 def suggestion_for_page(url: str, *, endpoint: str) -> Suggestion | None:
-    """Return what to write for the address of a page at a hub, told by its host and the shape of its path."""
+    """Return the suggestion for the address of a hub's web page, by its host and the form of its path."""
     parts = urlsplit(url)
     host = (parts.hostname or "").lower()
     match = _PAGE_AT_HUB.fullmatch(unquote(parts.path))
@@ -190,7 +190,7 @@ def suggestion_for_page(url: str, *, endpoint: str) -> Suggestion | None:
 
 
 def suggestion_for_name(text: str) -> Suggestion | None:
-    """Return what to write for ``org/name``, which is no path here; `None` for what looks like a path all the same."""
+    """Return the suggestion for ``org/name``, which is not a path here; `None` for a text that looks like a path."""
     match = _NAME_AT_HUB.fullmatch(text)
     if match is None or is_model_file_name(match["repository"]):
         return None

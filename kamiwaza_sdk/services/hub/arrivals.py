@@ -1,8 +1,8 @@
-"""Arrivals: small files on their way from memory into the store, and what is remembered of all that came.
+"""Arrivals: small files are written from memory to the store, and the addresses of all files are remembered.
 
-Whoever has a body hands it over and goes on. Bodies are kept many at a time, in one job of one thread. Where the disk
-is slower than the network more threads join in, as a disk syncs several files at once as fast as one; and from some MiB
-on who has a body waits. What could not be kept is raised by who comes next, and at the end.
+A caller passes a body and continues. Many bodies are written at a time, in one job of one thread. If the disk is slower
+than the network, more threads help, because a disk syncs several files as fast as one; and above some MiB, callers
+wait. An error is raised by the next call, and at the end.
 """
 
 import asyncio
@@ -41,11 +41,11 @@ class _Arrival(NamedTuple):
 
 
 class Arrivals:
-    """Keeps what arrives in one fetch. Belongs to one event loop, and to one use of `open`.
+    """Stores the small files of one fetch. It belongs to one event loop, and to one use of `open`.
 
     Args:
-        storage: Where it is kept.
-        kept: What remembers addresses.
+        storage: The store.
+        kept: The index that remembers addresses.
     """
 
     def __init__(self, storage: StorageService, kept: KeptFiles) -> None:
@@ -66,7 +66,7 @@ class Arrivals:
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[None]:
-        """On leaving, let what was handed over be kept, durably, and remembered, and leave nothing staged.
+        """At the end, write everything durably, remember the addresses, and leave nothing staged.
 
         Raises:
             StorageException: Something cannot be kept; unless an error is raised in this context.
@@ -82,7 +82,7 @@ class Arrivals:
         ending.result()
 
     async def keep(self, file: ManifestFileSchema, body: SmallBody, validators: "Validators") -> None:
-        """Keep a body, soon. Waits only while many wait for the disk.
+        """Store a body soon. Waits only while many bodies wait for the disk.
 
         Raises:
             StorageException: One before could not be kept.
@@ -100,7 +100,7 @@ class Arrivals:
         self._raise()
 
     def learn(self, file: ManifestFileSchema, blob: "BlobSchema", validators: "Validators") -> None:
-        """Remember what the address of a file led to, if that can be of use: at once, or a little later. Blocks."""
+        """Remember the content of a file's address, if this is useful: at once, or a little later. Blocks."""
         if file.git_blob_id or file.etag or validators.etag or validators.last_modified:
             with self._lock:
                 self._learnt.append((file, blob, validators))
@@ -117,7 +117,7 @@ class Arrivals:
             self._begin()
 
     def _begin(self) -> None:
-        """Have a thread take what waits."""
+        """Let a thread write the waiting bodies."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -1,7 +1,7 @@
-"""Cache index: resolved references, validators of URLs, and blobs that the store has, so that little is asked twice.
+"""Cache index: resolved references, validators of URLs, and blobs in the store, to avoid requests.
 
-Each record is a small file beside the blobs, or a line of one. A crash leaves it as it was, or as it is to be, or a
-line that counts as none.
+Each record is a small file beside the blobs, or a line of one. A crash leaves the old or the new record, or a line that
+is ignored.
 """
 
 import hashlib
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 
 def digest_of(text: str) -> str:
-    """Return what names a record, whatever it is about: references and URLs may have any length, and hold secrets."""
+    """Return the name of a record, which is a digest: references and URLs may be long, and contain secrets."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def write(path: Path, text: str) -> None:
-    """Put a record in place of what was there, in a directory that is made where it is missing. Blocks.
+    """Write a record, in place of an old one. A missing directory is created. Blocks.
 
     Raises:
         OSError: It cannot be written; what was there stays.
@@ -57,10 +57,10 @@ def write(path: Path, text: str) -> None:
 
 
 class Places:
-    """Tells of many digests at once what is there, in directories called as each begins: most of those are missing.
+    """Finds many digests at once, in directories named by their first digits, most of which are missing.
 
     Args:
-        root: Where these directories are.
+        root: The parent of these directories.
     """
 
     def __init__(self, root: Path) -> None:
@@ -68,7 +68,7 @@ class Places:
         self._directories = dict[str, bool]()
 
     def may_have(self, digest: str) -> bool:
-        """Return whether something is there, or cannot be looked at: whoever reads it then says why. Blocks."""
+        """Return whether a record exists, or cannot be checked; then reading it raises the reason. Blocks."""
         start = digest[:2]
         if start not in self._directories:
             self._directories[start] = _may_be_at(f"{self._root}/{start}")
@@ -96,16 +96,16 @@ _FILES: Final = TypeAdapter(tuple[ManifestFileSchema, ...])
 
 
 class KnownManifests:
-    """Beside the store's blobs, one file a manifest, and one small file a reference that says which is meant by it.
+    """Beside the blobs: a file for each manifest, and a small file for each reference, which names its manifest.
 
-    Both are named by digests, as references may have any length. It is a cache: what cannot be read counts as unknown.
+    Both are named by digests, because references may be long. It is a cache: an unreadable record counts as unknown.
     """
 
     def __init__(self, storage: StorageService) -> None:
         self._storage = storage  # whose root may have to be read from the environment first
 
     def get(self, reference: str) -> ManifestSchema | None:
-        """Return what a reference led to. Blocks."""
+        """Return the manifest of a reference. Blocks."""
         try:
             digest = check_sha256(self._place("references", digest_of(reference)).read_text(encoding="ascii"))
             text = self._place("manifests", digest).read_text(encoding="utf-8")
@@ -114,7 +114,7 @@ class KnownManifests:
             return None
 
     def put(self, references: Sequence[str], manifest: ManifestSchema) -> None:
-        """Keep what references led to, in place of what was; where that cannot be, none is found offline. Blocks."""
+        """Remember the manifest of references. If this fails, they are not found offline. Blocks."""
         text = _dumped(manifest)
         digest = digest_of(text)
         try:
@@ -130,7 +130,7 @@ class KnownManifests:
 
 
 def _dumped(manifest: ManifestSchema) -> str:
-    """Return a manifest as JSON. Its files in pieces: other threads wait for each, and there can be 100,000."""
+    """Return a manifest as JSON. Its files, up to 100,000, are written in pieces, because other threads wait."""
     if len(manifest.files) <= _FILES_AT_ONCE:
         return manifest.model_dump_json()
     pieces = (manifest.files[at : at + _FILES_AT_ONCE] for at in range(0, len(manifest.files), _FILES_AT_ONCE))
@@ -140,7 +140,7 @@ def _dumped(manifest: ManifestSchema) -> str:
 
 
 class KnownFile(BaseModel):
-    """What a URL led to, and what its server compares to tell whether it still does."""
+    """The content of a URL, and the validators by which its server tells whether it has changed."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
@@ -150,17 +150,17 @@ class KnownFile(BaseModel):
 
 
 class KnownFiles:
-    """What URLs led to, beside the store's blobs: a log for all whose digests begin alike, as many are told at once.
+    """The content of URLs, beside the store's blobs: a log for all digests with the same beginning.
 
-    A line is the URL's digest, as a signed URL is not kept in clear, and what is known; the last one of a URL counts.
-    It is a cache: what cannot be read, or was torn, counts as not known.
+    A line has the URL's digest (a signed URL is not stored in clear), and the record; the last one of a URL counts. It
+    is a cache: an unreadable or incomplete line counts as unknown.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root / "urls"
 
     def get(self, urls: Iterable[str]) -> dict[str, KnownFile]:
-        """Return what is known of many URLs. Blocks."""
+        """Return the records of many URLs. Blocks."""
         if not _may_be_at(os.fspath(self._root)):
             return {}
         wanted = defaultdict[str, dict[bytes, str]](dict)
@@ -175,7 +175,7 @@ class KnownFiles:
         return found
 
     def put(self, known: Mapping[str, KnownFile]) -> None:
-        """Keep what is known of URLs, in place of what was; where that cannot be, files travel again. Blocks."""
+        """Remember the content of URLs. If this fails, the files are transferred again. Blocks."""
         texts = defaultdict[str, list[str]](list)
         for url, file in known.items():
             digest = digest_of(url)
@@ -197,7 +197,7 @@ class KnownFiles:
         return {line[:_DIGITS]: line for line in lines if (line[:_DIGITS] in wanted if wanted is not None else line)}
 
     def _append(self, start: str, lines: bytes) -> None:
-        """Add lines in one write, on a line of their own whatever a crash left of the last one."""
+        """Add lines in one write, after a newline if a crash has left an incomplete line."""
         try:
             log = os.open(self._log(start), _APPEND, 0o666)
         except FileNotFoundError:
@@ -221,24 +221,24 @@ def _known(line: bytes) -> KnownFile | None:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What the store has of a file, and what its server can be asked to compare."""
+    """The blob of a file in the store, and the validators for its server."""
 
     blob: "BlobSchema"
     validators: "Validators | None"
 
 
 class KeptFiles:
-    """Finds files in a store: by their digests, or by what their URLs led to before. Every method blocks."""
+    """Finds files in a store: by their digests, or by the earlier content of their URLs. Every method blocks."""
 
     def __init__(self, storage: StorageService) -> None:
         self._storage = storage
 
     def find(self, file: ManifestFileSchema) -> Kept | None:
-        """Return what the store has of a file."""
+        """Return the blob of a file, and its validators."""
         return self.find_all([file]).get(file.path)
 
     def find_all(self, files: Iterable[ManifestFileSchema]) -> dict[str, Kept]:
-        """Return by their paths what the store has of files: one look at each, and at what is remembered of all."""
+        """Return the blobs of files by path, with one check of each, and one read of the records."""
         files = list(files)
         places = Places(self._storage.path("0" * _DIGITS).parents[1])
         has_trash = bool(runs(self._storage.root))  # from which a look brings back what is there
@@ -256,12 +256,12 @@ class KeptFiles:
         return found
 
     def certain(self, files: Iterable[ManifestFileSchema]) -> dict[str, "BlobSchema"]:
-        """Return by their paths those files that the store has for certain: nothing has to be asked of anybody."""
+        """Return by path the files that the store has for certain, without any request."""
         away = (file for file in files if not file.url.startswith("file://") and file.is_pinned)
         return {path: kept.blob for path, kept in self.find_all(away).items()}
 
     def remember(self, files: "Iterable[tuple[ManifestFileSchema, BlobSchema, Validators]]") -> None:
-        """Keep in mind what the URLs of files led to."""
+        """Remember the content of the URLs of files."""
         self._known.put(
             {
                 file.content_key: KnownFile(sha256=blob.sha256, size=blob.size, validators=validators)
@@ -286,7 +286,7 @@ def result_of(
     bytes_reused: int,
     changed: Iterable[str] = (),
 ) -> _Result:
-    """Return what was brought, with what the manifest says of where it is from."""
+    """Return the result, with the origin that the manifest tells."""
     return kind(
         source=manifest.source,
         name=manifest.name,
@@ -306,7 +306,7 @@ def result_of(
 
 
 def _with_addresses(manifest: ManifestSchema, files: Iterable[FetchedFile]) -> Iterator[FetchedFile]:
-    """Yield files by path, each with where it came from, as far as that may be kept."""
+    """Yield files by path, each with its origin without secrets."""
     addresses = {file.path: kept_address(file.url) for file in manifest.files}
     for file in sorted(files, key=lambda file: file.path):
         address = addresses.get(file.path, "")

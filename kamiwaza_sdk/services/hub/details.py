@@ -1,4 +1,4 @@
-"""Details of fetched files: facts about the model, its card, and files that are not what their names promise."""
+"""Details of fetched files: facts about the model, its card, and files that are not what their names say."""
 
 import logging
 import os
@@ -53,7 +53,7 @@ _Fetched = TypeVar("_Fetched", bound=Fetched)
 
 
 def _card(places: Mapping[str, Path]) -> str | None:
-    """Return the card that the ``README.md`` in the root is, if there is one. Blocks."""
+    """Return the ``README.md`` in the root as the card, if there is one. Blocks."""
     if _CARD not in places:
         return None
     with places[_CARD].open("rb") as body:
@@ -63,7 +63,7 @@ def _card(places: Mapping[str, Path]) -> str | None:
 
 
 def described(card: str) -> str | None:
-    """Return the first paragraph of a card that is prose, without markup; `None` where there is none near its top."""
+    """Return the first paragraph of prose of a card, without markup; `None` if there is none near its top."""
     paragraph: list[str] = []
     is_code = False
     for line in _after_front_matter(card[:_SEARCHED].splitlines()):
@@ -79,7 +79,7 @@ def described(card: str) -> str | None:
 
 
 def _after_front_matter(lines: list[str]) -> list[str]:
-    """Return the lines after the YAML at the top, if there is some."""
+    """Return the lines after the front matter, if there is any."""
     if not lines or lines[0].rstrip() != "---":
         return lines
     ends = (number for number, line in enumerate(lines[1:], start=1) if line.rstrip() in {"---", "..."})
@@ -87,7 +87,7 @@ def _after_front_matter(lines: list[str]) -> list[str]:
 
 
 def _cut(text: str) -> str:
-    """Return a text no longer than a description, which ends with a word."""
+    """Return a text that is cut after a word to the length of a description."""
     if len(text) <= MAX_DESCRIPTION_LENGTH:
         return text
     begun = text[:MAX_DESCRIPTION_LENGTH]
@@ -107,7 +107,7 @@ _PREFERRED: Final = ("safetensors", "gguf", "onnx", "pickle")
 
 
 class _Told(BaseModel):
-    """What files say, as fields of `Fetched`."""
+    """Facts from the files, as fields of `Fetched`."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
 
@@ -119,10 +119,10 @@ class _Told(BaseModel):
 
 
 def with_details(fetched: _Fetched, storage: StorageService) -> _Fetched:
-    """Return what was fetched with what its headers and its card say, and which files are no model's. Blocks.
+    """Return the result with the facts from headers and card, and with faults of files. Blocks.
 
-    What cannot be read is not said; nothing is lost. The same files are not read again: what they said is kept beside
-    the store, where reading them took long.
+    Files that cannot be read are skipped. The same files are not read twice: if reading took long, the facts are kept
+    beside the store.
     """
     records = storage.root / "details"
     told = _kept(records / _record_of(fetched)) if records.exists() else None
@@ -135,7 +135,7 @@ def with_details(fetched: _Fetched, storage: StorageService) -> _Fetched:
 
 
 def _record_of(fetched: Fetched) -> str:
-    """Return what names the record about these files, under this licence, by this version of the library."""
+    """Return the name of the record for these files, this licence, and this version of the library."""
     digest = digest_of(f"{_version()} {fetched.license} {manifest_digest(fetched.files)}")
     return f"{digest[:2]}/{digest}"
 
@@ -149,7 +149,7 @@ def _version() -> str:
 
 
 def _kept(record: Path) -> _Told | None:
-    """Return what was kept; what cannot be read counts as nothing."""
+    """Return the record; an unreadable one counts as missing."""
     try:
         return _Told.model_validate_json(record.read_bytes())
     except (OSError, ValueError):
@@ -164,7 +164,7 @@ def _keep(told: _Told, record: Path) -> None:
 
 
 def _read(fetched: Fetched, storage: StorageService) -> tuple[_Told, bool]:
-    """Return what files say, and whether all of them could be asked. Blocks."""
+    """Return the facts from files, and whether all files could be read. Blocks."""
     places = places_of(fetched, storage, [file.path for file in fetched.files])
     told = _Told(license=fetched.license, faults=_faults(fetched.files, places))
     try:
@@ -191,7 +191,7 @@ def _read(fetched: Fetched, storage: StorageService) -> tuple[_Told, bool]:
 
 
 def _format_by_head(place: Path) -> str | None:
-    """Return which weights a file is by its first bytes: a pickle, an archive of some, or another format."""
+    """Return the format of weights by the first bytes of a file: a pickle, an archive with pickles, or another one."""
     with place.open("rb") as file:
         head = file.read(_MAX_HEAD)
     kind = kind_of_head(head)
@@ -216,7 +216,7 @@ def _details(findings: Findings) -> dict[str, JsonValue]:
 
 
 def _format(findings: Findings, described: RepositoryDetailsSchema) -> str | None:
-    """Return the format of the variant that is loaded, where bytes tell none that of other weights."""
+    """Return the format of the loaded variant; if its bytes tell none, that of other weights."""
     chosen = described.layout.variant(described.variant) if described.variant is not None else None
     return _likeliest(findings, () if chosen is None else chosen.files) or _likeliest(findings, findings.files)
 
@@ -227,7 +227,7 @@ def _likeliest(findings: Findings, paths: Iterable[str]) -> str | None:
 
 
 def _kept_layout(layout: LayoutSchema) -> dict[str, JsonValue] | None:
-    """Return what a version keeps of its layout: names and sizes, as far as a database can hold them."""
+    """Return the part of the layout that a version stores: names and sizes that a database accepts."""
     variants: list[JsonValue] = [
         {"name": _word(one.name) or "unnamed", "format": one.format, "size": _size(one.size)}
         for one in layout.variants[:_MOST_VARIANTS]
@@ -250,7 +250,7 @@ def _size(size: int | None) -> int | None:
 
 
 def _word(text: str | None) -> str | None:
-    """Return a text as far as a database can hold it: it is a stranger's."""
+    """Return a text without characters that a database refuses: it comes from outside."""
     try:
         return None if text is None or len(text) > _MAX_WORD_LENGTH else check_text(text)
     except InvalidInputException:
@@ -258,7 +258,7 @@ def _word(text: str | None) -> str | None:
 
 
 def _named_code(described: RepositoryDetailsSchema) -> dict[str, JsonValue] | None:
-    """Return what names code, as far as a database can hold it."""
+    """Return the names of code that a database accepts."""
     named = {path: _word(what) or "names code" for path, what in described.remote_code.items() if _word(path)}
     return dict(list(named.items())[:_MOST_CODE]) or None
 
@@ -273,7 +273,7 @@ def _counts(described: RepositoryDetailsSchema) -> dict[str, JsonValue] | None:
 
 
 def places_of(fetched: Fetched, storage: StorageService, paths: Iterable[str]) -> dict[str, Path]:
-    """Return the places of files in the store, by path. Blocks."""
+    """Return the blobs of files in the store, by path. Blocks."""
     wanted = set(paths)
     contents = {(file.sha256, file.size) for file in fetched.files if file.path in wanted}
     blobs = {content: storage.find(content[0], size=content[1]) for content in contents}
@@ -291,9 +291,9 @@ def license_of(fetched: Fetched, findings: Findings) -> str | None:
 
 
 def faults_of(files: Iterable[FileEntry], storage: StorageService) -> tuple[FileFaultSchema, ...]:
-    """Return the files in the store that are not what their names promise, by their first bytes. Blocks.
+    """Return the files in the store that are not what their names say, by their first bytes. Blocks.
 
-    Files that cannot be read are passed over.
+    Files that cannot be read are skipped.
     """
     files = [*files]
     return _faults(files, {file.path: blob.path for file in files if (blob := _blob(file, storage)) is not None})
@@ -316,7 +316,7 @@ def _faults(files: Iterable[FileEntry], places: Mapping[str, Path]) -> tuple[Fil
 
 
 def refuse_page(file: ManifestFileSchema, head: bytes, *, endpoint: str) -> None:
-    """Raise where a URL led to an HTML page instead of a file, by how that begins, with what to write if it is a hub's.
+    """Raise if a URL led to an HTML page instead of a file, with a suggestion if it is a page of a hub.
 
     Raises:
         InvalidSourceException: It did.
@@ -330,7 +330,7 @@ def refuse_page(file: ManifestFileSchema, head: bytes, *, endpoint: str) -> None
 
 
 def first_bytes(place: Path) -> bytes:
-    """Return how a file begins. Blocks."""
+    """Return the first bytes of a file. Blocks."""
     # Without O_NONBLOCK, opening a pipe would wait for a writer.
     file = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:

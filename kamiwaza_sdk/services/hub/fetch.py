@@ -69,7 +69,7 @@ _REFUSED: Final = frozenset({401, 403})
 
 
 def check_fetch(source: object, *, max_size: object, progress: object) -> None:
-    """Refuse what cannot be fetched as it is asked for, or is not to be, before anything is looked for.
+    """Check the arguments of a fetch before anything is read.
 
     Raises:
         InvalidInputException: `max_size` is no number of bytes, or `progress` can be told nothing.
@@ -83,7 +83,7 @@ def check_fetch(source: object, *, max_size: object, progress: object) -> None:
 
 
 def refuse_over_limit(manifest: ManifestSchema, max_size: int | None) -> None:
-    """Raise where the files of a source have too many bytes together, as far as that is known beforehand.
+    """Raise if the files of a source have too many bytes together, as far as sizes are known.
 
     Raises:
         ModelTooLargeException: They have.
@@ -94,7 +94,7 @@ def refuse_over_limit(manifest: ManifestSchema, max_size: int | None) -> None:
 
 
 def check_max_size(value: object) -> None:
-    """Refuse what is no number of bytes.
+    """Refuse a value that is not a number of bytes.
 
     Raises:
         InvalidInputException: It is none.
@@ -106,14 +106,14 @@ def check_max_size(value: object) -> None:
 
 
 def _digested(files: Iterable[ManifestFileSchema]) -> Iterator[WantedBlob]:
-    """Yield what can be looked for in other stores: by a digest that is known beforehand."""
+    """Yield the files that can be found in other stores, because their digests are known."""
     for file in files:
         if file.sha256 is not None and file.scheme != "file":
             yield WantedBlob(file.sha256, file.size)
 
 
 class Fetching:
-    """One fetch: its manifest, what it may cost, and what it came to so far."""
+    """One fetch: its manifest, its limits, and its progress."""
 
     def __init__(
         self,
@@ -142,7 +142,7 @@ class Fetching:
         self._reused = 0
 
     async def run(self) -> Fetched:
-        """Bring every content once, and return what the store has then."""
+        """Bring each content once, and return the blobs of the store."""
         contents = await in_thread(lambda: by_content(self._manifest.files))
         firsts = [names[0] for names in contents]
         refuse_over_limit(self._manifest, self._max_size)  # what counts is what was copied, as files grow
@@ -169,7 +169,7 @@ class Fetching:
                     return await self._downloads._owned(taking, url=self._manifest.source)
 
     def _progress_of(self, file: ManifestFileSchema) -> "bool | ProgressCallback":
-        """Return whom to tell how far a file is."""
+        """Return the reporter of a file's progress."""
         return self._told(file.path) if self._progress is True else self._progress
 
     @staticmethod
@@ -178,11 +178,11 @@ class Fetching:
 
     @staticmethod
     def _pinned(files: Iterable[ManifestFileSchema]) -> list[ManifestFileSchema]:
-        """Return what is elsewhere, and can be told from what it would be by now."""
+        """Return the files elsewhere that can be recognised again."""
         return [file for file in files if file.local is None and file.is_pinned]
 
     def _missing(self, files: Iterable[ManifestFileSchema]) -> list[ManifestFileSchema]:
-        """Return those of them that are not here, and may be brought."""
+        """Return the files that are not here and may be fetched."""
         return [] if self._context.offline else [file for file in self._pinned(files) if file.path not in self._had]
 
     def _result(self, contents: list[list[ManifestFileSchema]], blobs: list[BlobSchema]) -> Fetched:
@@ -212,14 +212,14 @@ class Fetching:
             return self._here(await in_thread(lambda: self._add(file)), reporter)
 
     def _add(self, file: ManifestFileSchema) -> BlobSchema:
-        """Copy a file into the store, unless it leads elsewhere by now. Blocks."""
+        """Copy a file into the store, unless its path leads elsewhere now. Blocks."""
         blob = self._storage.add(check_inside(file), sha256=file.sha256)
         check_git_blob(file, blob.path)  # not the source, which may change meanwhile
         self._arrivals.learn(file, blob, Validators())
         return blob
 
     async def _bring(self, file: ManifestFileSchema) -> BlobSchema:
-        """Bring what is not on this machine: from the store where it must be, over HTTP, or by its own source."""
+        """Bring a file that is not on this machine: from the store, over HTTP, or by its own source."""
         if self._context.offline:
             return await self._reused_whole(file, self._had[file.path].blob)
         if file.scheme not in {"http", "https"}:
@@ -241,7 +241,7 @@ class Fetching:
         )
 
     async def _refuse_large_files(self) -> None:
-        """Raise where a file is larger than downloads are set to accept; where nobody has set that, none is."""
+        """Raise if a file is larger than the limit of downloads, if one is set."""
         if self._max_size is not None or all(file.local is not None for file in self._manifest.files):
             return
         config = await self._downloads._ready()
@@ -255,10 +255,10 @@ class Fetching:
                 raise DownloadTooLargeException(url=url, limit=config.max_size, announced=file.size, received=0)
 
     def _refuse_without_room(self, files: Iterable[ManifestFileSchema]) -> StagedKeys:
-        """Raise where what is to travel or be copied cannot all be kept, as far as sizes are known. Blocks.
+        """Raise if there is no space for the files to transfer or copy, as far as sizes are known. Blocks.
 
         Returns:
-            What is staged already, and so need not travel.
+            The number of bytes that are staged already.
         """
         root = self._storage.root
         staged = StagedKeys(root)
@@ -269,7 +269,7 @@ class Fetching:
         return staged
 
     def _refuse_missing(self, files: Iterable[ManifestFileSchema]) -> None:
-        """Raise unless everything is here."""
+        """Raise unless all files are in the store."""
         missing = [file.path for file in files if file.local is None and file.path not in self._had]
         if missing:
             raise OfflineException(source=self._manifest.source, missing=missing)
@@ -320,7 +320,7 @@ class Fetching:
         return BlobSchema(sha256=brought.sha256, size=len(brought.content), path=path)
 
     def _is_large(self, file: ManifestFileSchema) -> bool:
-        """Return whether a file goes by a path: as it is no small one, or may be what an earlier fetch has begun."""
+        """Return whether a file is transferred to a path: it is not small, or an earlier fetch may have begun it."""
         return _key_of(file) in self._staged_keys if file.size is None else file.size > SLOT_SIZE
 
     async def _transfer_large(self, file: ManifestFileSchema, kept: Kept | None) -> BlobSchema:
@@ -363,16 +363,16 @@ class Fetching:
         )
 
     def _limit(self, file: ManifestFileSchema) -> int | None:
-        """Return the most bytes to accept of a file, `None` for what downloads accept by themselves.
+        """Return the most bytes to accept for a file, `None` for the limit of downloads.
 
-        What that is by default is a guard against bodies without end, which a size that is known beforehand is too.
+        The default limit protects against endless bodies; a size that is known beforehand does so, too.
         """
         if self._max_size is not None:
             return self._max_size - self._size
         return self._file_limit or (None if file.size is None else max(file.size, self._usual_limit))
 
     def _publish(self, file: ManifestFileSchema, path: Path, result: DownloadResult) -> BlobSchema:
-        """Take a downloaded file into the store, and remember what its URL led to. Blocks."""
+        """Move a downloaded file into the store, and remember the content of its URL. Blocks."""
         assert result.sha256 is not None
         assert result.size is not None
         blob = self._take_over(file, path, result.sha256, result.size)
@@ -391,7 +391,7 @@ class Fetching:
             return blob
 
     def _check(self, file: ManifestFileSchema, path: Path) -> None:
-        """Refuse bytes that are not those of the listing, or a page that one URL alone led to. Blocks."""
+        """Refuse bytes that differ from the listing, or an HTML page if the source is a single URL. Blocks."""
         check_git_blob(file, path)
         self._refuse_page(file, path)
 
@@ -401,7 +401,7 @@ class Fetching:
             refuse_page(file, head, endpoint=self._context.config.hf_endpoint)
 
     def _reporting(self, file: ManifestFileSchema) -> reporting:
-        """Return whom to tell of a file that the download service does not bring, and so tells nobody of."""
+        """Return the reporter of a file that the download service does not transfer."""
         return reporting(self._progress_of(file), redacted(file.url), Path(file.path))
 
     async def _reused_whole(self, file: ManifestFileSchema, blob: BlobSchema) -> BlobSchema:
@@ -425,9 +425,9 @@ class Fetching:
 
     @asynccontextmanager
     async def _staged(self, key: str | None) -> AsyncIterator[Path]:
-        """Stage off the event loop, which making the place and clearing it would block.
+        """Stage in a thread, because creating and removing the place blocks.
 
-        Both to their end: a stage that was made must be known to be cleared.
+        Both are completed, also when cancelled, so that no stage is left behind.
         """
         with_stage = ExitStack()
         try:
@@ -437,7 +437,7 @@ class Fetching:
 
 
 def _key_of(file: ManifestFileSchema) -> str:
-    """Return what a file is staged by."""
+    """Return the key under which a file is staged."""
     return file.sha256 or file.url
 
 
@@ -447,7 +447,7 @@ def _unlink(path: Path) -> None:
 
 
 def open_stream(file: ManifestFileSchema, context: SourceContext) -> AsyncIterator[bytes]:
-    """Return the bytes of a file as its source brings them. Blocks, as finding the source does.
+    """Return the stream of a file from its source. Blocks, because it may load the source.
 
     Raises:
         InvalidSourceException: Nothing brings files of its scheme.
@@ -468,9 +468,9 @@ async def written(
     max_size: int | None,
     reporter: Reporter,
 ) -> DownloadResult:
-    """Write a file piece by piece, off the event loop, tell how far it is, and return what it turned out to be.
+    """Write a file piece by piece in a thread, report progress, and return the checked result.
 
-    Every piece to its end: cancelled, nothing writes any more where the caller clears.
+    Each write is completed: after a cancellation, nothing is written while the caller cleans up.
 
     Raises:
         DownloadTooLargeException: It has over `max_size` bytes (default: ``DOWNLOAD_SERVICE_MAX_SIZE``).
@@ -495,10 +495,10 @@ async def written(
 
 
 class _Writer:
-    """A file on its way in. `open`, `write` and `close` block.
+    """A file that is being received. `open`, `write` and `close` block.
 
     Attributes:
-        size: Bytes that have come so far.
+        size: The number of received bytes.
     """
 
     def __init__(self, path: Path, file: ManifestFileSchema, limit: int) -> None:
@@ -515,7 +515,7 @@ class _Writer:
         self._file = self._path.open("xb")
 
     def write(self, piece: bytes) -> None:
-        """Take a piece, unless it is one too many."""
+        """Write a piece, unless it exceeds the limit."""
         self.size += len(piece)
         if self.size > self._limit:
             raise DownloadTooLargeException(url=self._url, limit=self._limit, announced=None, received=self.size)
@@ -526,12 +526,12 @@ class _Writer:
         self._file.write(piece)
 
     def close(self) -> None:
-        """Write what is still in memory."""
+        """Write the rest in memory."""
         if self._file is not None:
             self._file.close()
 
     def result(self, seconds: float) -> DownloadResult:
-        """Return what is there, once it is what was wanted."""
+        """Return the result after its checks."""
         sha256, wanted = self._digest.hexdigest(), self._wanted
         if wanted.size is not None and self.size != wanted.size:
             raise SizeMismatchException(url=self._url, expected=wanted.size, actual=self.size)

@@ -1,4 +1,4 @@
-"""Chooses a variant: the one that is asked for, or the largest that fits with its companions and its cache."""
+"""Chooses a variant: the wanted one, or the largest that fits with its companions and its cache."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class Question:
     """The arguments of a plan, checked.
 
     Attributes:
-        fits: The memory there is, in bytes.
+        fits: The available memory, in bytes.
         variant: The name of a variant.
         context_length: The tokens of the context.
         cache_dtype: The type of the cache's numbers.
@@ -89,9 +89,9 @@ class Choice:
     """What was chosen.
 
     Attributes:
-        layout: From what.
+        layout: The layout with all variants.
         variant: The variant.
-        companions: What is loaded with it.
+        companions: Files that are loaded with it.
         reason: Why, in one sentence.
         smallest: Whether the smallest projector was chosen, because another one does not fit.
     """
@@ -104,18 +104,18 @@ class Choice:
 
 
 class _Weighed(NamedTuple):
-    """What memory is estimated from."""
+    """The facts for an estimate of memory."""
 
     size: int | None
     attention: AttentionSchema | None
 
 
 class Chooser:
-    """Weighs the variants of a repository, as far as its headers have been read.
+    """Compares the variants of a repository, as far as its headers have been read.
 
     Args:
-        repository: What was read.
-        question: What is asked.
+        repository: The facts that were read.
+        question: The arguments of the plan.
         source: For messages.
 
     Raises:
@@ -150,7 +150,7 @@ class Chooser:
 
     @property
     def likely(self) -> VariantSchema | None:
-        """What would be chosen by what is known so far; else the smallest."""
+        """The variant that would be chosen now; if none fits, the smallest."""
         if self._wanted is not None:
             return self._wanted
         return next((one for one in self._ranked if self._fits(one)), min(self._ranked, key=_size, default=None))
@@ -162,7 +162,7 @@ class Chooser:
         return any(self._estimate(one, smallest=smallest).known <= limit for smallest in (False, True))
 
     def choice(self) -> Choice:
-        """Return what is chosen.
+        """Return the choice.
 
         Raises:
             NothingFitsException: Nothing fits.
@@ -189,7 +189,7 @@ class Chooser:
         )
 
     def _longest(self, one: VariantSchema, limit: int) -> int | None:
-        """Return the longest context with which a variant would fit, `None` where none does."""
+        """Return the longest context with which a variant fits, `None` if there is none."""
         beside = total_size(self._beside(one, smallest=True))
         dtype, runtime = self._question.cache_dtype, self._question.runtime or _usual(one)
         return longest_context(self._weighed(one), limit - beside, cache_dtype=dtype, runtime=runtime) or None
@@ -223,17 +223,17 @@ class Chooser:
         return choice.variant if choice is not None else self._repository.variant(None)
 
     def companions(self, variant: VariantSchema, choice: Choice | None) -> tuple[CompanionSchema, ...]:
-        """Return what is loaded with a variant."""
+        """Return the companions of a variant."""
         return self._beside(variant) if choice is None else choice.companions
 
     def memory(self, variant: VariantSchema, choice: Choice | None = None) -> MemoryEstimateSchema | None:
-        """Return what a variant takes; `None` where its size is not known."""
+        """Return the memory of a variant; `None` if its size is not known."""
         smallest = choice is not None and choice.smallest
         return None if variant.size is None else self._estimate(variant, smallest=smallest)
 
     @property
     def variants(self) -> tuple[PlanVariantSchema, ...]:
-        """All variants, the largest first, with what each takes."""
+        """All variants, the largest first, with their memory."""
         ordered = sorted(self._layout.variants, key=lambda one: (-_size(one), one.name))
         return tuple(PlanVariantSchema(**dict(one), memory=self.memory(one)) for one in ordered)
 

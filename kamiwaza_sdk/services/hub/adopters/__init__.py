@@ -1,4 +1,4 @@
-"""Adoption: the caches of other tools on this machine, as manifests of local files, brought into the store."""
+"""Adoption: caches of other tools become manifests of local files, which are taken into the store."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +29,7 @@ _CACHES: Final[dict[str, Callable[[str, Path | None, HubConfig, Selection], Cach
 
 
 def resolve_cached(source: Any, cache: Any, config: HubConfig, selection: Selection) -> CachedFiles:
-    """Return the files that another tool has of something. Blocks.
+    """Return the files of a source in another tool's cache. Blocks.
 
     Args:
         source: As `adopt` takes it.
@@ -62,7 +62,7 @@ _AT_ONCE: Final = 4
 
 
 async def adopt_all(manifest: ManifestSchema, storage: StorageService) -> Adopted:
-    """Take over the files of a manifest, all of which lie on this machine."""
+    """Take over the files of a manifest, all of which are on this machine."""
     contents = await in_thread(lambda: by_content(manifest.files))
     await in_thread(lambda: _refuse_without_room([names[0] for names in contents], storage))
 
@@ -83,7 +83,7 @@ def _result(manifest: ManifestSchema, contents: list[list[ManifestFileSchema]], 
 
 
 def _refuse_without_room(files: list[ManifestFileSchema], storage: StorageService) -> None:
-    """Raise where those files have no room that can only be copied, as they lie on another file system. Blocks."""
+    """Raise if there is no space for the files that must be copied, from another file system. Blocks."""
     device = device_of(storage.root)
     kept = KeptFiles(storage)
     copied = dict[str, int]()
@@ -95,7 +95,7 @@ def _refuse_without_room(files: list[ManifestFileSchema], storage: StorageServic
 
 
 def _adopt(file: ManifestFileSchema, storage: StorageService) -> AdoptedFile:
-    """Take a file over, unless it leads elsewhere by now. Blocks."""
+    """Take a file over, unless its path leads elsewhere now. Blocks."""
     path = check_inside(file)
     check_git_blob(file, path)  # first: what is not right is not touched
     blob = storage.adopt(path, sha256=file.sha256)

@@ -24,7 +24,7 @@ _PUBLISHER_AND_REPOSITORY: Final = 2
 
 
 class _Settings(BaseModel):
-    """What is of use of its ``settings.json``."""
+    """The fields of its ``settings.json`` that are used."""
 
     folder: str = Field(default="", alias="downloadsFolder")
 
@@ -65,7 +65,7 @@ def resolve(reference: str, cache: Path | None, config: HubConfig, selection: Se
 
 
 def _places() -> list[Path]:
-    """Return where models can lie: in the directory that was chosen in LM Studio, or else in its home."""
+    """Return the directories of models: the one that was chosen in LM Studio, or else those in its home."""
     pointer = Path(_POINTER).expanduser()
     named = (read_small(pointer, inside=pointer.parent, limit=_MAX_SETTINGS) or b"").decode(errors="replace").strip()
     homes = [Path(home).expanduser() for home in ([named] if Path(named).is_absolute() else []) + [*_HOMES]]

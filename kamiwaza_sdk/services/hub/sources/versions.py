@@ -1,4 +1,4 @@
-"""A registered version as a source: what the store has of it, else where it came from, by the digests it has."""
+"""A registered version as a source: its files in the store, or else at their origin, verified by its digests."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Protocol, TypeGuard, runtime_checkable
@@ -29,17 +29,17 @@ _MAX_WORD_LENGTH: Final = 255
 
 
 class FileFromSomewhere(FileEntry, Protocol):
-    """A file of a registered version, with where it came from."""
+    """A file of a registered version, with its origin."""
 
     @property
     def url(self) -> str | None:
-        """Its address, without query and user information; `None` where it is not known."""
+        """Its address, without query and user information; `None` if it is not known."""
         ...
 
 
 @runtime_checkable
 class RegisteredVersion(Protocol):
-    """What a registry tells of a version, as far as bringing its files needs it: a `ModelVersionSchema`, for one."""
+    """The fields of a version that are needed to fetch its files, such as those of `ModelVersionSchema`."""
 
     @property
     def model_name(self) -> str:
@@ -85,12 +85,12 @@ def is_registered(source: object) -> TypeGuard[RegisteredVersion]:
 async def resolve_version(
     version: RegisteredVersion, storage: StorageService, resolve: "Callable[[str], Awaitable[ManifestSchema]]"
 ) -> ManifestSchema:
-    """Return the files of a version: those that are kept, and the others where they came from.
+    """Return the files of a version: those in the store, and the others at their origin.
 
     Args:
         version: The version.
-        storage: Where its files may be.
-        resolve: What tells of an address which files lie there.
+        storage: The store to search.
+        resolve: The function that lists the files of an address.
 
     Raises:
         VersionUnavailableException: It has files that are not kept, of which nobody knows where they came from.
@@ -130,7 +130,7 @@ async def resolve_version(
 
 
 def name_of(version: RegisteredVersion) -> str:
-    """Return how people refer to a version."""
+    """Return the reference of a version."""
     return f"{version.model_name}:{version.number}"
 
 
@@ -139,14 +139,14 @@ def _missing(files: Sequence[FileFromSomewhere], storage: StorageService) -> fro
 
 
 def _is_of_a_hub(source: str) -> bool:
-    """Tell whether an address leads to a hub or a bucket, which must be asked for what lies there."""
+    """Tell whether an address leads to a hub or a bucket, whose files must be listed first."""
     return is_address(source) and scheme_of(source) not in {*_WEB, "file"}
 
 
 def _file(
     file: FileFromSomewhere, there: Mapping[str, ManifestFileSchema], *, is_missing: bool
 ) -> ManifestFileSchema | None:
-    """Return where a file is to be had from; `None` where that is not known."""
+    """Return the origin of a file; `None` if it is not known."""
     url, listed = file.url, there.get(file.path)
     if not is_missing:
         url = url if url is not None and is_address(url) and scheme_of(url) in _WEB else f"{_KEPT}{file.sha256}"
@@ -158,7 +158,7 @@ def _file(
 
 
 def _is_reachable(url: str) -> bool:
-    """Tell whether an address can be gone to as it stands: another machine's files cannot, nor can a hub's."""
+    """Tell whether an address can be used directly: files of another machine or of a hub cannot."""
     if scheme_of(url) != "file":
         return scheme_of(url) in _WEB and _HIDDEN not in url
     try:

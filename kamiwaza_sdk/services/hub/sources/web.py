@@ -17,7 +17,7 @@ from kamiwaza_sdk.services.hub.sources.protocol import SourceContext
 
 
 class WebSource:
-    """Files behind URLs. Their servers are asked for a name where a single URL has none, before anything travels."""
+    """Files of URLs. If a single URL has no file name, the server is asked for one before the transfer."""
 
     async def resolve(self, reference: str, context: SourceContext) -> ManifestSchema:
         """Return the one file: named by its URL, or, where that ends without an extension, as its server calls it.
@@ -36,7 +36,7 @@ class WebSource:
 
 
 async def _name_told(url: str, context: SourceContext) -> str | None:
-    """Return what a server calls a file, if anything, and keep it in mind.
+    """Return the name that a server gives a file, if any, and remember it.
 
     By a GET of one byte: HEAD is refused by many that sign their URLs for one method.
     """
@@ -54,7 +54,7 @@ async def _name_told(url: str, context: SourceContext) -> str | None:
 
 
 async def _name_recalled(url: str, context: SourceContext) -> str | None:
-    """Return what a server called a file before, if anything."""
+    """Return the name that a server gave a file before, if any."""
     try:
         return (await context.recall(url)).files[0].path
     except OfflineException:
@@ -67,11 +67,11 @@ def _has_extension(path: str) -> bool:
 
 
 def resolve_urls(urls: Sequence[str], *, name: str | None = None) -> ManifestSchema:
-    """Return the files behind URLs, named from the directory that all lie in, or else by their last segments.
+    """Return the files of URLs, with paths relative to their common directory, or else their last segments.
 
     Args:
         urls: The URLs.
-        name: What the server calls the one file. Default: what its URL does.
+        name: The name that the server gives the only file. Default: the name in its URL.
 
     Raises:
         InvalidSourceException: There is none, one is no URL or names no file, or two have one name.
@@ -97,7 +97,7 @@ def resolve_urls(urls: Sequence[str], *, name: str | None = None) -> ManifestSch
 
 
 def _common_directory(urls: Sequence[str]) -> str:
-    """Return the directory that all URLs lie in, with its slash; empty where they have no origin in common.
+    """Return the common directory of all URLs, with its slash; empty if their origins differ.
 
     Segments are compared as they are written: to S3, ``models//`` and ``./`` are names like any other.
     """
