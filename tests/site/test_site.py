@@ -67,7 +67,7 @@ def test_a_page_is_whole(page: Page, site: str, name: str) -> None:
         assert page.evaluate(OVERFLOWING) == []
 
 
-@pytest.mark.parametrize("word", ["cache", "prune", "CLI", "Docker", "pickle", "offline"])
+@pytest.mark.parametrize("word", ["cache", "prune", "CLI", "Docker", "FAQ", "FastAPI", "onnxruntime", "pickle"])
 def test_the_search_finds_what_people_look_for(page: Page, site: str, word: str) -> None:
     page.goto(f"{site}/search.html?q={word}")
     page.wait_for_selector("#search-results ul.search li a", timeout=20_000)
