@@ -1,6 +1,10 @@
 """The three lines in a notebook, and in a web server under load."""
 
 import json
+import os
+import socket
+import subprocess
+import sys
 import threading
 import urllib.parse
 import urllib.request
@@ -83,3 +87,58 @@ def test_flask_under_load(tmp_path: Path, storage: StorageService, server: Serve
         answers = list(clients.map(ask, range(32)))
         assert {(status, answer["number"]) for status, answer in answers} == {(200, 1)}
         assert len(registry.list()) == 4
+
+
+_PRELOADED: Final = """
+import os
+from flask import Flask, request
+from kamiwaza_sdk import Registry
+
+registry = Registry(os.environ["REGISTRY"])
+registry.register(os.environ["TRAINED"], name="before")  # the database is used before the workers are forked
+app = Flask(__name__)
+
+
+@app.get("/pull")
+def pull():
+    version = registry.pull(request.args["source"], name=request.args["name"])
+    return {"worker": os.getpid(), "number": version.number, "models": len(registry.list())}
+"""
+
+
+def test_gunicorn_with_a_registry_that_was_used_before_its_workers_were_forked(
+    cleared_postgresql: str, tmp_path: Path, trained: Path, server: Server
+) -> None:
+    """Each worker connects anew: none of them takes a connection of the process that it came from."""
+    (tmp_path / "preloaded.py").write_text(_PRELOADED)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        command = [sys.executable, "-m", "gunicorn", "--preload", "--workers", "2", "--threads", "2"]
+        command += ["--bind", f"fd://{listening.fileno()}", "--log-level", "warning", "preloaded:app"]
+        environment = {**os.environ, "REGISTRY": cleared_postgresql, "TRAINED": str(trained)}
+        running = subprocess.Popen(command, cwd=tmp_path, env=environment, pass_fds=[listening.fileno()])
+        port: int = listening.getsockname()[1]
+    try:
+        answers = list[dict[str, int]]()
+        with ThreadPoolExecutor(4) as threads:
+            for number in range(3):
+                source = server.add(f"/m/{number}.bin", body=b"weights %d" % number)
+                asked = [f"http://127.0.0.1:{port}/pull?{_query(source, f'model-{number}')}"] * 4
+                answers += threads.map(_answer, asked)
+    finally:
+        running.terminate()
+        running.wait(PATIENCE)
+    assert running.pid not in {answer["worker"] for answer in answers}
+    assert {answer["number"] for answer in answers} == {1}
+    assert max(answer["models"] for answer in answers) == 4
+
+
+def _query(source: str, name: str) -> str:
+    return urllib.parse.urlencode({"source": source, "name": name})
+
+
+def _answer(url: str) -> dict[str, int]:
+    with urllib.request.urlopen(url, timeout=PATIENCE) as response:
+        said: dict[str, int] = json.load(response)
+    return said
