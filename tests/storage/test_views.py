@@ -1,14 +1,23 @@
 """Layouts of other programs: they find a version there, and no byte is there twice."""
 
+import asyncio
 import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from huggingface_hub import hf_hub_download, scan_cache_dir, snapshot_download
+from huggingface_hub import HfApi, hf_hub_download, scan_cache_dir, snapshot_download
 
-from kamiwaza_sdk import FileConflictException, InvalidInputException, PathTraversalException, StorageService
+from kamiwaza_sdk import (
+    FileConflictException,
+    HubConfig,
+    HubService,
+    InvalidInputException,
+    PathTraversalException,
+    StorageService,
+)
+from kamiwaza_sdk.testing import HuggingFaceServer
 from kamiwaza_sdk.types import LayoutNotPossibleException
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -67,6 +76,24 @@ def test_huggingface_hub_finds_it_offline_and_scans_it_without_a_warning(
         assert Path(found).read_bytes() == b"weights"
     snapshot = Path(snapshot_download("org/tiny", cache_dir=cache, local_files_only=True))
     assert (snapshot / "config.json").read_bytes() == b"{}"
+
+
+async def test_huggingface_hub_verifies_it_against_a_hub(storage: StorageService, tmp_path: Path) -> None:
+    """What ``hf cache verify`` does: small files by their git blob ids, large ones by their SHA-256."""
+    files = {"config.json": b"{}", "README.md": b"# Tiny", "onnx/model.safetensors": b"weights" * 1000}
+    with HuggingFaceServer() as server:
+        commit = server.add_repository("org/tiny", files)
+        hub = HubService(
+            storage=storage, config=await asyncio.to_thread(lambda: HubConfig(hf_endpoint=server.endpoint))
+        )
+        fetched = await hub.fetch("hf://org/tiny")
+        version = _Version(
+            tuple(_File(one.path, one.size, one.sha256) for one in fetched.files), source_revision=commit
+        )
+        await asyncio.to_thread(storage.materialize, version, tmp_path / "hub", layout="huggingface")
+        api = HfApi(endpoint=server.endpoint, token=False)
+        found = await asyncio.to_thread(api.verify_repo_checksums, "org/tiny", cache_dir=tmp_path / "hub")
+    assert (found.checked_count, found.mismatches, found.missing_paths, found.extra_paths) == (3, [], [], [])
 
 
 def test_a_layout_has_no_bytes_of_its_own(storage: StorageService, tmp_path: Path) -> None:
