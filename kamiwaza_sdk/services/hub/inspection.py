@@ -1,6 +1,6 @@
 """Inspection of a source's files, on this machine, in the store, or still on their server.
 
-Files that are not what their names say, such as Git LFS pointers and HTML pages, are named.
+It finds files that are not what their names say, such as Git LFS pointers and HTML pages.
 """
 
 import asyncio
@@ -64,22 +64,22 @@ _ORDER: Final = {"safetensors": 0, "gguf": 1, "onnx": 2, "pickle": 3}
 
 @dataclass(slots=True)
 class Findings:
-    """What was found so far.
+    """The results so far.
 
     Attributes:
-        summaries: What files of weights say, by path.
-        texts: The texts that describe a model, and what declares which files belong together, by path.
-        files: All files, whether they were looked into or not, with their sizes where those are known.
-        others: Files that are no weights, whatever they are called.
-        broken: Files that were read, and are not what their format demands.
-        glanced: Files of which nothing but the first bytes was read, and which are what their names say by these.
+        summaries: The headers of weights, by path.
+        texts: The texts that describe a model, and those that declare which files belong together, by path.
+        files: All files, whether they were read or not, with their sizes if known.
+        others: Files that are not weights, whatever their names are.
+        broken: Files that were read, and that violate their format.
+        glanced: Files of which only the first bytes were read, and which are what their names say by these.
         programs: Files that a machine executes.
-        beside: Formats that only other files tell, by path.
-        problems: Why the inside of a file is not known, by path.
-        unreadable: Why a text says nothing, by name.
-        sizes: Sizes that no listing told, by path.
-        faults: What files are instead of what their names promise, by path.
-        source: Of what, for messages.
+        beside: Formats that are known only from other files, by path.
+        problems: Why the content of a file is not known, by path.
+        unreadable: Why a text could not be used, by name.
+        sizes: Sizes that are not in the listing, by path.
+        faults: Files that are not what their names say, by path.
+        source: The source, for messages.
     """
 
     summaries: dict[str, FileSummary] = field(default_factory=dict[str, FileSummary])
@@ -99,18 +99,18 @@ class Findings:
     _repository: tuple[tuple[int, ...], Repository] | None = None
 
     def told_of(self) -> frozenset[str]:
-        """Return the files of which more is known than their names."""
+        """Return the files about which more is known than their names."""
         return frozenset().union(
             self.summaries, self.others, self.programs, self.beside, self.problems, self.unreadable
         )
 
     def format(self, path: str) -> str | None:
-        """Return which weights a file is, or that it is a program: as its bytes say, or else its name."""
+        """Return the format of weights, or ``program``: from the bytes of the file, or else its name."""
         is_known = path in self.summaries or path in self.others
         return self.known_format(path) or (None if is_known else named_format(path))
 
     def known_format(self, path: str) -> str | None:
-        """Return which weights a file is by its bytes, or else by the files beside it, or that it is a program."""
+        """Return the format of weights by the bytes, or else by the files beside it, or ``program``."""
         schema = self._schema(path)
         if path in self.programs:
             return "program"
@@ -119,12 +119,12 @@ class Findings:
         return self.beside.get(path) if schema is None else schema.format
 
     def verdict(self, path: str) -> PickleVerdict | None:
-        """Return whether loading a file could do harm, where something is known of that."""
+        """Return whether loading a file can do harm, if it is known."""
         schema = self._schema(path)
         return schema.verdict if isinstance(schema, PickleSchema | OtherFileSchema) else None
 
     def unread(self, path: str) -> str | None:
-        """Return what of a file was not looked into, though there can be pickles in it."""
+        """Return the parts of a file that were not read, although they can contain pickles."""
         schema = self._schema(path)
         return next(iter(schema.unread), None) if isinstance(schema, PickleSchema | OtherFileSchema) else None
 
@@ -133,22 +133,22 @@ class Findings:
         return None if summary is None else summary.schema
 
     def dtype(self, path: str) -> str | None:
-        """Return the type that most of a file's parameters have."""
+        """Return the type of most parameters of a file."""
         summary = self.summaries.get(path)
         by_dtype: Mapping[str, int] = getattr(summary and summary.schema, "parameters_by_dtype", None) or {}
         return max(by_dtype, key=lambda dtype: by_dtype[dtype], default=None)
 
     def problem(self, path: str) -> str | None:
-        """Return what is the matter with a file, be it weights or a text."""
+        """Return the problem of a file, weights or text."""
         return self.problems.get(path) or self.unreadable.get(path) or self.outside(path)
 
     def outside(self, path: str) -> str | None:
-        """Return which of a file's weights are not in its directory."""
+        """Return the external weights of a file that are outside of its directory."""
         summary = self.summaries.get(path)
         return None if summary is None else summary.outside
 
     def repository(self) -> Repository:
-        """Return all that is known of the files together, put together anew where more is known by now."""
+        """Return all facts about the files, combined again if more is known now."""
         known = (
             len(self.files),
             len(self.texts),
@@ -170,30 +170,30 @@ class Findings:
         return self._repository[1]
 
     def described(self, variant: str | None = None) -> RepositoryDetailsSchema:
-        """Return what the files say together of a variant, by default of the one that loaders take."""
+        """Return the combined facts about a variant, by default the one that loaders choose."""
         return self.repository().describe(variant)
 
     @property
     def layout(self) -> LayoutSchema:
-        """What the files are to each other."""
+        """The layout: variants and companions."""
         return self.repository().layout
 
     def is_checked(self, variant: VariantSchema) -> bool:
-        """Return whether the files were read by which a variant is known to be one."""
+        """Return whether the files that identify a variant were read."""
         return all(
             path in self.summaries or path in self.others or path in self.glanced for path in first_files(variant)
         )
 
     def remote_code(self) -> dict[str, str | None]:
-        """Return which code files bring or name; `None` for a configuration that cannot be read."""
+        """Return the code in files, or named by them; `None` for a configuration that cannot be read."""
         return remote_code(self.texts, self.files)
 
     def unknown_licences(self, paths: Iterable[str], *, final: bool) -> tuple[str, ...]:
-        """Return which of these files are called as licences and have a text that is none known.
+        """Return the files with the name of a licence whose text is unknown.
 
         Args:
-            paths: Of the files that are taken in.
-            final: Whether nothing more will be read, so that what was not is unknown.
+            paths: The paths of the wanted files.
+            final: Whether nothing more will be read, so that the other files are unknown.
         """
         wanted = [path for path in paths if is_licence_file(path)]
         try:
@@ -203,7 +203,7 @@ class Findings:
         return tuple(path for path in wanted if path in unknown or (final and path not in self.texts))
 
     def _readable(self) -> dict[str, bytes]:
-        """Return those of the texts that can be read. Each is tried once."""
+        """Return the texts that can be read. Each is tried once."""
         for name in self.texts.keys() - self._read.keys() - self.unreadable.keys():
             try:
                 describe_repository({name: self.texts[name]}, {})
@@ -214,7 +214,7 @@ class Findings:
         return {name: text for name, text in self.texts.items() if name in self._read}
 
     def share(self, path: str, others: Iterable[str]) -> None:
-        """Say of other names of a content what was found under one of them."""
+        """Copy the results of one name of a content to its other names."""
         for other in others:
             if path in self.summaries:
                 self.summaries[other] = self.summaries[path]
@@ -231,7 +231,7 @@ class Findings:
                 self.problems[other] = other + reason.removeprefix(path) if reason.startswith(path) else reason
 
     def note(self, path: str, error: Exception) -> None:
-        """Note why the inside of a file is not known, unless there is nothing to know."""
+        """Record why the content of a file is not known, unless there is nothing to know."""
         if isinstance(error, UnknownFormatException):
             self.others.add(path)
             kind = kind_beside(path, self.files)
@@ -246,13 +246,13 @@ class Findings:
 
 
 class Inspection:
-    """Looks into files: those that are here for nothing, others by ranges, as far as the allowance goes.
+    """Reads headers of files: of local files without limit, of others by ranges, within the allowance.
 
     Args:
-        context: How to ask for ranges.
-        kept: Where files lie that are here.
-        requests: How many requests may be made.
-        source: What they are of, for messages.
+        context: Sends the requests for ranges.
+        kept: The paths of local files.
+        requests: The largest number of requests.
+        source: The source, for messages.
     """
 
     def __init__(self, context: SourceContext, kept: Mapping[str, Path], *, requests: int, source: str) -> None:
@@ -267,7 +267,7 @@ class Inspection:
     async def describe(
         self, files: Sequence[ManifestFileSchema], *, remote: bool, texts: Container[str] = frozenset()
     ) -> None:
-        """Read the texts that describe a model, of those at a server the configuration, if wanted, and these texts."""
+        """Read the texts that describe a model; of remote ones, the configuration if wanted, and these texts."""
         telling, declaring = await asyncio.to_thread(self._telling, files)
         for file in telling:
             if file.path in self._kept:
@@ -277,7 +277,7 @@ class Inspection:
         await self._read_quantization(files)
 
     def _telling(self, files: Sequence[ManifestFileSchema]) -> tuple[list[ManifestFileSchema], list[str]]:
-        """Return the texts that were not read yet, and those that are worth a request as they declare something."""
+        """Return the local texts that were not read yet, and the remote ones that are worth a request."""
         self.findings.files |= {file.path: file.size for file in files}
         structural = frozenset(structural_files(self.findings.files))
         ordered = sorted(structural, key=lambda path: (path.count("/"), path))
@@ -286,7 +286,7 @@ class Inspection:
         return [file for file in files if file.path in wanted], declaring
 
     async def _read_quantization(self, files: Sequence[ManifestFileSchema]) -> None:
-        """Read how the weights are quantized before any of them is looked into."""
+        """Read the quantization of the weights before their headers."""
         found, texts = await self._quantization(), self.findings.texts
         others = [] if found else [one for one in files if one.path in QUANTIZATION_FILES and one.path not in texts]
         for file in others:
@@ -294,14 +294,14 @@ class Inspection:
         self._cache.quantization = await self._quantization() if others else found
 
     async def _quantization(self) -> Quantization | None:
-        """Return what the texts say that were read so far."""
+        """Return the facts from the texts so far."""
         texts = self.findings.texts
         if sum(map(len, texts.values())) <= _SMALL:
             return quantization_of(texts)
         return await asyncio.to_thread(quantization_of, texts)
 
     async def look_into(self, files: Collection[ManifestFileSchema]) -> None:
-        """Read the headers of those files that are called like weights, the most telling first, each content once."""
+        """Read the headers of files with names of weights, the most useful first, each content once."""
         many = len(files) > _MANY
         for contents in await in_thread(lambda: self._ordered(files)) if many else self._ordered(files):
             here = [names for names in contents if names[0].path in self._kept]
@@ -309,14 +309,14 @@ class Inspection:
             await asyncio.gather(self._look_at_kept(here), self._look_elsewhere(there))
 
     def _ordered(self, files: Iterable[ManifestFileSchema]) -> list[list[list[ManifestFileSchema]]]:
-        """Return the files that are to be looked into by format and, of each, by content. Blocks."""
+        """Return the files to read, by format and content. Blocks."""
         kinds = {file.path: named_format(file.path) or "" for file in files}
         wanted = [file for file in files if kinds[file.path] and file.path not in self.findings.summaries]
         ordered = sorted(wanted, key=lambda file: (_ORDER[kinds[file.path]], file.path))
         return [self._by_content(group) for _, group in groupby(ordered, key=lambda file: kinds[file.path])]
 
     def _by_content(self, files: Iterable[ManifestFileSchema]) -> list[list[ManifestFileSchema]]:
-        """Return the names of each content that was not looked at; of the others, share what was found."""
+        """Return the names of each content that was not read; for the others, share the results."""
         contents = dict[Hashable, list[ManifestFileSchema]]()
         for file in files:
             here = self._kept.get(file.path)
@@ -329,7 +329,7 @@ class Inspection:
         return list(contents.values())
 
     async def _look_once(self, names: Sequence[ManifestFileSchema]) -> None:
-        """Look into a content under the first of its names."""
+        """Read a content under its first name."""
         await self._guarded(names[0], self._look_there)
         self.findings.share(names[0].path, [file.path for file in names[1:]])
 
@@ -344,7 +344,7 @@ class Inspection:
             await in_thread(lambda: self._look_here(contents))
 
     def _look_here(self, contents: Iterable[Sequence[ManifestFileSchema]]) -> None:
-        """Look into contents that are on this machine, one after the other. Blocks."""
+        """Read contents on this machine, one after the other. Blocks."""
         for names in contents:
             go_on()
             path = names[0].path
@@ -355,9 +355,9 @@ class Inspection:
             self.findings.share(path, [file.path for file in names[1:]])
 
     async def glance_at(self, files: Collection[ManifestFileSchema]) -> None:
-        """Read the first bytes of files, which tell whether they are what their names say; all of those that are here.
+        """Read the first bytes of files, to see whether they are what their names say; of local files, all.
 
-        It is one request for each content, as far as the allowance goes.
+        It takes one request for each content, within the allowance.
         """
         await self.look_into_others(files)
         contents = await in_thread(lambda: self._by_content(self._elsewhere(files)))
@@ -377,7 +377,7 @@ class Inspection:
             self.findings.glanced.add(file.path)
 
     async def look_into_others(self, files: Iterable[ManifestFileSchema]) -> None:
-        """Read the headers of those files that are here and were not looked into: their names prove nothing."""
+        """Read the headers of local files that were not read yet, because their names prove nothing."""
         if not self._kept:
             return
         async with self._alone:
@@ -414,7 +414,7 @@ class Inspection:
         self._note_summary(file.path, summary)
 
     async def _guarded(self, file: ManifestFileSchema, look: Callable[[ManifestFileSchema], Awaitable[None]]) -> None:
-        """Look, where that can be; and whatever keeps the inside from being known, go on."""
+        """Read if possible, and continue after any error."""
         if file.path not in self._kept and (self._context.offline or file.scheme not in {"http", "https"}):
             self.findings.problems[file.path] = "is known only once it is fetched"
             return
@@ -449,12 +449,12 @@ def _read_text(place: Path, path: str) -> bytes:
 def inspect_here(
     files: Mapping[str, Path], cache: InspectionCache | None = None, *, names: Iterable[str] = ()
 ) -> Findings:
-    """Return what files on this machine say, also those that are weights only by their bytes. Blocks.
+    """Return the facts from files on this machine, also from weights with other names. Blocks.
 
     Args:
-        files: Where each file lies.
-        cache: The inspections before.
-        names: Of other files beside them.
+        files: The path of each file.
+        cache: Earlier inspections.
+        names: The names of other files beside them.
     """
     findings = Findings(files=dict.fromkeys([*files, *names]))
     telling = describing_files(files).union(structural_files(files))
@@ -485,6 +485,6 @@ def _head(place: Path) -> bytes:
 
 
 def fault_of(head: bytes, *, path: str, size: int) -> FileFaultSchema | None:
-    """Return what a file is that begins like this, if it is not what its name promises."""
+    """Return the fault of a file with these first bytes, if it is not what its name says."""
     found = what_is_instead(head, path=path, size=size)
     return None if found is None else FileFaultSchema(path=path, kind=found.kind, reason=found.reason)

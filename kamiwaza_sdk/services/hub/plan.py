@@ -1,4 +1,4 @@
-"""Planning: what a source consists of, what of it is here, what it says, what fits, and what speaks against it."""
+"""Planning: the files of a source, which of them are here, their facts, the variant that fits, and violations."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -62,9 +62,8 @@ def of_variant(
     Args:
         manifest: All files.
         variant: The name of the variant.
-        findings: What is known of the files. Default: they lie on this machine, and are looked into.
-        missing: The sizes of files that belong to the source and are not there. What of these the variant can be loaded
-            without is left out.
+        findings: The facts about the files. Default: they are on this machine, and are read.
+        missing: The sizes of files of the source that are missing. Those that the variant does not need are left out.
 
     Raises:
         UnknownVariantException: There is no variant of that name, or not all of what loading it takes.
@@ -87,7 +86,7 @@ def of_variant(
 
 
 def _here(files: Sequence[ManifestFileSchema], storage: StorageService) -> dict[str, Path]:
-    """Return where those files lie that are on this machine. Blocks."""
+    """Return the paths of the files on this machine. Blocks."""
     local = [file for file in files if file.url.startswith("file://")]
     here = {file.path: place for file in local if (place := file.local) is not None}
     return here | {path: blob.path for path, blob in KeptFiles(storage).certain(files).items()}
@@ -110,7 +109,7 @@ class _Planning:
     def of(
         cls, manifest: ManifestSchema, question: Question, context: SourceContext, storage: StorageService
     ) -> "_Planning":
-        """Return what plans, with what is on this machine. Blocks."""
+        """Return the planner, with the files on this machine. Blocks."""
         kept = _here(manifest.files, storage)
         requests = _MOST_REQUESTS_OF_MANY if len(manifest.files) > _MANY_FILES else _MOST_REQUESTS
         inspection = Inspection(context, kept, requests=requests, source=manifest.source)
@@ -126,7 +125,7 @@ class _Planning:
         return await asyncio.to_thread(self._plan, files, choice)
 
     def _texts_asked_for(self) -> frozenset[str]:
-        """Return the texts that the policy is about, so that it says the same before and after they are fetched."""
+        """Return the texts that the policy needs, so that its verdict is the same before and after the transfer."""
         policy = self._question.policy
         if policy is None:
             return frozenset()
@@ -137,12 +136,12 @@ class _Planning:
 
     @property
     def _is_gguf(self) -> bool:
-        """Whether there are GGUF files and no others, whose headers say what else a configuration does."""
+        """Whether all weights are GGUF files, whose headers contain the facts of a configuration."""
         kinds = self._kinds.values()
         return "gguf" in kinds and "safetensors" not in kinds
 
     async def _choose(self) -> Choice | None:
-        """Return the variant that was asked for, or the largest that fits, its headers read."""
+        """Return the wanted variant, or the largest that fits, after reading its headers."""
         if self._question.fits is None and self._question.variant is None:
             return None
         chooser = await asyncio.to_thread(self._chooser)
@@ -168,15 +167,15 @@ class _Planning:
         await self._inspection.look_into([self._by_path[path] for path in dict.fromkeys(paths)])
 
     def _firsts(self) -> list[ManifestFileSchema]:
-        """Return the files that tell of each variant whether it is one: none is offered that is something else."""
+        """Return the files that show whether each variant is valid, so that only valid ones are offered."""
         variants = self._inspection.findings.layout.variants
         firsts = dict.fromkeys(path for one in variants for path in first_files(one))
         return [self._by_path[path] for path in firsts if path in self._by_path]
 
     async def _look_at_default(self) -> None:
-        """Read what headers there are to read: of the default, or else of what comes first; then of all that is here.
+        """Read the headers of the default, or else of the first variant; then of all local files.
 
-        Of few files those of other variants follow, but for GGUF, whose headers are long.
+        If there are few files, those of other variants follow, except GGUF, whose headers are long.
         """
         layout, others = await asyncio.to_thread(self._layout)
         default = None if layout.default is None else layout.variant(layout.default)
@@ -186,7 +185,7 @@ class _Planning:
         await self._inspection.look_into(others)
 
     def _layout(self) -> tuple[LayoutSchema, list[ManifestFileSchema]]:
-        """Return the layout, and the files to look into besides its default."""
+        """Return the layout, and the files to read besides its default."""
         layout = self._inspection.findings.layout
         weights = [file for file in self._manifest.files if self._kinds[file.path]]
         left = {path for one in layout.variants if one.format == "gguf" for path in one.files}
@@ -194,7 +193,7 @@ class _Planning:
         return layout, [file for file in weights if file.path in self._kept or (few and file.path not in left)]
 
     def _brought(self, choice: Choice) -> tuple[ManifestFileSchema, ...]:
-        """Return the files of a choice; what goes with any of them stays."""
+        """Return the files of a choice, with those that belong to any variant."""
         wanted = files_of_variant(choice.layout, choice.variant, choice.companions, self._by_path)
         return tuple(file for file in self._manifest.files if file.path in wanted)
 
@@ -228,7 +227,7 @@ class _Planning:
         )
 
     def _files(self, files: Iterable[ManifestFileSchema], same: Mapping[str, str]) -> tuple[PlanFileSchema, ...]:
-        """Return what is known of files: of most their names, and whether they are kept."""
+        """Return the description of files: for most, the name and whether they are in the store."""
         told, kept, kinds = self._inspection.findings.told_of(), self._kept, self._kinds
         found = list[PlanFileSchema]()
         for file in files:

@@ -1,4 +1,4 @@
-"""Plans for people to read: tables for terminals and notebooks, and a plot of the memory that a model takes."""
+"""Plans for people: tables for terminals and notebooks, and a plot of the memory of a model."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -22,7 +22,7 @@ _BYTES: Final = TypeAdapter(Size)
 
 
 def checked_size(value: object, *, field: str) -> int | None:
-    """Return a number of bytes that was given as a number or a text such as ``8 GiB``.
+    """Return a number of bytes, given as a number or a text such as ``8 GiB``.
 
     Raises:
         InvalidInputException: It is neither.
@@ -35,7 +35,7 @@ def checked_size(value: object, *, field: str) -> int | None:
 
 
 def tables_of(plan: "PlanSchema") -> list[Table]:
-    """Return what a plan shows: facts, variants, files, and what speaks against it."""
+    """Return the tables of a plan: facts, variants, files and violations."""
     variants = [
         (_mark(plan, one.name), one.name, one.format, shown_size(one.size), _memory(one.memory))
         for one in plan.variants
@@ -115,12 +115,12 @@ _COLOURS: Final = ("#0072B2", "#E69F00", "#56B4E9")
 
 
 def plot_memory(plan: "PlanSchema", *, limit: int | str | None = None, longest: int | None = None) -> "Figure":
-    """Draw what the model of a plan takes over the length of its context: weights, companions and cache.
+    """Draw the memory of a plan's model against the length of its context: weights, companions and cache.
 
     Args:
-        plan: What `HubService.plan` returned: of its choice, or else of its default.
-        limit: The memory there is, in bytes or as ``8 GiB``: drawn as a line.
-        longest: The longest context to draw, in tokens. Default: what the model was trained for, or 8,192.
+        plan: The result of `HubService.plan`; its choice is drawn, or else its default.
+        limit: The available memory, in bytes or as ``8 GiB``, drawn as a line.
+        longest: The longest context to draw, in tokens. Default: the length that the model was trained for, or 8,192.
 
     Returns:
         The figure of matplotlib, which notebooks show, and which has ``savefig``.

@@ -1,6 +1,6 @@
-"""Selection: the wanted files of a source, by patterns as ``huggingface_hub`` has them, and files left out by name.
+"""Selection: the wanted files of a source, by patterns like those of ``huggingface_hub``, and names left out.
 
-Names of these are left out, with a reason: git, Mercurial, Subversion and others; ``huggingface_hub``
+Files with names of these tools are left out, with a reason: git, Mercurial, Subversion and others; ``huggingface_hub``
 (https://huggingface.co/docs/huggingface_hub/guides/download#download-files-to-a-local-folder), ModelScope and DVC
 (https://dvc.org/doc/user-guide/project-structure/internal-files); unfinished downloads of many tools; Finder, Explorer,
 editors and Python; and the usual places of secrets. Case does not matter, as some file systems ignore it.
@@ -30,16 +30,16 @@ class Rule(NamedTuple):
 
     @property
     def names(self) -> re.Pattern[str]:
-        """What finds such a name in a path."""
+        """The expression that finds such a name in a path."""
         return _compiled(self.pattern)
 
     def part(self, path: str) -> str | None:
-        """Return the path down to the segment that has such a name; `None` where none has."""
+        """Return the path down to the segment with such a name; `None` if there is none."""
         found = self.names.search(path)
         return None if found is None else path[: found.end()]
 
     def is_named_by(self, pattern: str) -> bool:
-        """Whether a pattern is about such names, and does not merely match everything."""
+        """Whether a pattern names such files, and does not just match everything."""
         texts = (pattern, pattern.replace("*", ""))
         return self.can_be_named and any(self.names.search(text) for text in texts)
 
@@ -53,7 +53,7 @@ _NAMES: Final = list[str]()
 
 
 def _rule(names: str, reason: str, *, can_be_named: bool = True) -> Rule:
-    """Return the rule for names with ``*`` for anything, separated by white space."""
+    """Return the rule for patterns of names, separated by white space; ``*`` matches anything."""
     _NAMES.extend(names.split())
     alternatives = "|".join(re.escape(name).replace(r"\*", "[^/]*") for name in names.split())
     return Rule(rf"(?:^|(?<=/))(?:{alternatives})(?=/|$)", reason, can_be_named)
@@ -108,7 +108,7 @@ _RULES: Final = (
 
 @cache
 def _any() -> re.Pattern[str]:
-    """Return what finds how names of any rule begin, behind a ``/``, or end: more than the rules do, and sooner."""
+    """Return a fast filter for names of any rule, by their beginning after a ``/``, or their end; it may match more."""
     begins = {re.escape(name.partition("*")[0].lower()) for name in _NAMES if name[0] != "*"}
     ends = {re.escape(name.rpartition("*")[2].lower()) for name in _NAMES if name[0] == "*"}
     unfinished = rf"\.(?:{_ENDINGS})\.[a-z0-9]{{6,8}}"
@@ -116,7 +116,7 @@ def _any() -> re.Pattern[str]:
 
 
 def _marks_of(names: Iterable[str]) -> frozenset[str]:
-    """Return what is in every path that has such a name, for many paths at once: the first sign of it, or its end."""
+    """Return a text that every path with such a name contains, to filter many paths at once."""
     begins = {name.partition("*")[0].lower() for name in names if name[0] != "*"}
     ends = {name.rpartition("*")[2].lower() for name in names if name[0] == "*"}
     unfinished = {f".{ending}." for ending in _ENDINGS.split("|")}
@@ -159,13 +159,13 @@ EMPTY_ALONE: Final = frozenset({".aria2", ".ytdl", ".incomplete"})
 
 
 def half_of(path: str) -> tuple[str, str] | None:
-    """Return the path of what a file is a part of, or notes about, and its ending; `None` where it is neither."""
+    """Return the path of the file to which a partial file or a note belongs, and the ending; `None` for other files."""
     lower = path.lower()
     return next(((path[: -len(end)], end) for end in HALF if lower.endswith(end) and len(path) > len(end)), None)
 
 
 def patterns(given: object, *, field: str) -> tuple[str, ...] | None:
-    """Return what was given as a pattern or several, or `None`.
+    """Return one pattern or several as a tuple, or `None`.
 
     Raises:
         InvalidInputException: It is neither.
@@ -180,7 +180,7 @@ def patterns(given: object, *, field: str) -> tuple[str, ...] | None:
 
 
 def left_out_as(path: str, reason: str) -> LeftOutSchema:
-    """Return what tells that a file or directory was left out; its name may be no text."""
+    """Return the record of a file or directory that was left out; its name may be invalid text."""
     return LeftOutSchema(path=displayed(path), reason=reason)
 
 
@@ -189,9 +189,9 @@ class Selection:
     """The patterns that a caller gave.
 
     Attributes:
-        allow: Of which a file has to match one; `None` where any file is wanted.
-        ignore: Of which it may match none.
-        in_part: Whether not all of these files need be there, as a variant is chosen of them.
+        allow: A file must match one of these; `None` if every file is wanted.
+        ignore: A file must match none of these.
+        in_part: Whether some of these files may be missing, because a variant is chosen from them.
     """
 
     allow: tuple[str, ...] | None = None
@@ -199,7 +199,7 @@ class Selection:
     in_part: bool = False
 
     def wants(self, path: str) -> bool:
-        """Whether the patterns leave a file."""
+        """Whether the patterns include a file."""
         if self.allow is self.ignore is None:
             return True
         if self.allow is not None and not any(fnmatchcase(path, pattern) for pattern in self.allow):
@@ -207,13 +207,13 @@ class Selection:
         return not any(fnmatchcase(path, pattern) for pattern in self.ignore or ())
 
     def left_out(self, path: str) -> LeftOutSchema | None:
-        """Return why a file is left out that the patterns may leave; `None` where it is not."""
+        """Return why an included file is left out; `None` if it is not."""
         rules = rules_for(path)
         rule = next((rule for rule in rules if not self._names(path, rule)), None) if rules else None
         return None if rule is None else left_out_as(rule.part(path) or path, rule.reason)
 
     def closed(self, directory: str) -> LeftOutSchema | None:
-        """Return why nothing below a directory can be wanted; `None` where something can."""
+        """Return why nothing below a directory can be wanted; `None` if something can."""
         for rule in rules_for(directory):
             if not any(rule.is_named_by(pattern) for pattern in self.allow or ()):
                 return left_out_as(rule.part(directory) or directory, rule.reason)
@@ -223,12 +223,12 @@ class Selection:
         return any(rule.is_named_by(pattern) and fnmatchcase(path, pattern) for pattern in self.allow or ())
 
     def of(self, manifest: ManifestSchema, *, sift: bool) -> ManifestSchema:
-        """Return the manifest of the files that are wanted.
+        """Return the manifest of the wanted files.
 
         Args:
             manifest: All files.
-            sift: Whether it lists whatever there is, so that what no pattern names may be left out. Version control's
-                own files are in any case.
+            sift: Whether it lists everything in a place, so that files which no pattern names may be left out. The
+                files of version control always are.
 
         Raises:
             InvalidSourceException: No file is wanted.

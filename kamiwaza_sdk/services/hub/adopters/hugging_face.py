@@ -1,15 +1,15 @@
 """The cache of ``huggingface_hub``: ``models--org--name`` with ``refs``, ``snapshots`` and ``blobs``.
 
 As its documentation describes it (https://huggingface.co/docs/huggingface_hub/guides/manage-cache): a file of ``refs``
-names a commit, a snapshot of that commit consists of links to blobs, and a blob is named by what the hub sent as its
-ETag: the SHA-256 of what is in LFS, the git blob id of the rest. What came by Xet lies once for all repositories of the
-cache, in ``blobs`` beside them, named by its Xet hash; the repository's blob is then a link to it. ``trees`` has the
-listing of each commit that was downloaded as a snapshot.
+names a commit, a snapshot of that commit consists of links to blobs, and the name of a blob is the ETag that the hub
+sent: the SHA-256 of a file in LFS, the git blob id of any other. A file that was transferred by Xet is stored once for
+all repositories of the cache, in ``blobs`` beside them, named by its Xet hash; the repository's blob is then a link to
+it. ``trees`` has the listing of each commit that was downloaded as a snapshot.
 
 A directory that ``hf download --local-dir`` wrote keeps the origin of its files beside them, in
 ``.cache/huggingface/download/<path>.metadata``: the commit, the ETag (the SHA-256 of a file in LFS, the git blob id of
-any other) and the time. Anybody can have edited files or notes since, so a note counts only where it agrees with the
-bytes. Notes do not name the repository.
+any other) and the time. Files and notes may have been edited since, so a note counts only if it agrees with the bytes.
+Notes do not name the repository.
 """
 
 import os
@@ -47,7 +47,7 @@ _STRANGE: Final = "is not in the listing of that commit"
 
 
 class _Listed(BaseModel):
-    """A file as the hub listed it. What is not in LFS is named by its git blob id, the rest by its SHA-256."""
+    """A file in the hub's listing. A file in LFS has a SHA-256, any other a git blob id."""
 
     size: int = Field(ge=0, le=MAX_SIZE)
     blob_id: str
@@ -90,7 +90,7 @@ def resolve(reference: str, cache: Path | None, config: HubConfig, selection: Se
 
 
 def _usual_place() -> Path:
-    """Return where ``huggingface_hub`` keeps it, as it finds that in the environment."""
+    """Return the cache of ``huggingface_hub``, from the environment."""
     named = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
     home = os.environ.get("HF_HOME") or f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/huggingface"
     return Path(os.path.expandvars(named or f"{home}/hub")).expanduser().absolute()
@@ -112,7 +112,7 @@ def _below(snapshot: Path) -> Iterator[Path]:
 
 
 class _Found(NamedTuple):
-    """What is in a snapshot: the files that are wanted, what is not taken, and the sizes of what is missing."""
+    """The content of a snapshot: the wanted files, the files left out, and the sizes of missing files."""
 
     files: tuple[ManifestFileSchema, ...]
     left_out: tuple[LeftOutSchema, ...]
@@ -124,7 +124,7 @@ class _Snapshot:
     """One commit of a repository in a cache.
 
     Attributes:
-        wanted: What was asked for.
+        wanted: The wanted address.
         place: The cache.
         repository: The directory of the repository.
         directory: The directory of the snapshot, named by the commit.
@@ -137,7 +137,7 @@ class _Snapshot:
 
     @classmethod
     def find(cls, wanted: HuggingFaceReference, cache: Path) -> Self:
-        """Return the snapshot in a cache, or in the one of a home (``HF_HOME``)."""
+        """Return the snapshot in a cache, or in the cache of a home (``HF_HOME``)."""
         name = "--".join([wanted.kind, *wanted.name.split("/")])
         place = next((place for place in (cache, cache / "hub") if (place / name).is_dir()), None)
         if place is None:
@@ -149,11 +149,11 @@ class _Snapshot:
         return snapshot
 
     def missing(self, reason: str) -> NotInCacheException:
-        """Return the error that says what is not there."""
+        """Return the error that names the missing files."""
         return _missing(self.wanted, self.place, reason)
 
     def files(self, selection: Selection) -> _Found:
-        """Return the files that are there, if they are all that are wanted or a part will do, and what is not taken."""
+        """Return the files that are there, if they are all wanted files or a part is enough, and those left out."""
         paths = {path.relative_to(self.directory).as_posix(): path for path in _below(self.directory)}
         tree, left_out = self._tree(), list[LeftOutSchema]()
         if tree is None:
@@ -173,7 +173,7 @@ class _Snapshot:
         return _Found(files, (*left_out, *self._left_out(paths, selection)), sizes)
 
     def _tree(self) -> dict[str, _Listed] | None:
-        """Return what the commit consists of; `None` where no listing that can be read tells."""
+        """Return the files of the commit; `None` if there is no readable listing."""
         path = self.repository / "trees" / f"{self.directory.name}.json"
         with suppress(ValidationError):
             text = read_small(path, inside=self.repository, limit=_MAX_TREE)
@@ -188,9 +188,9 @@ class _Snapshot:
             raise self.missing(f"{reason}; narrow allow= or ignore= to what is")
 
     def _refuse_broken_off(self, selection: Selection, paths: Collection[str]) -> None:
-        """Raise where a download broke off: without a listing, what it was to become may be a file of this commit.
+        """Raise if there is an interrupted download: without a listing, it may be a file of this commit.
 
-        It is none of those that are wanted where these are named one by one, and are there.
+        It is not a wanted file if all wanted files are named one by one, and are there.
         """
         if selection.allow is not None and all(pattern in paths for pattern in selection.allow):
             return
@@ -219,15 +219,15 @@ class _Snapshot:
         )
 
     def _inside(self, file: Path) -> Path:
-        """Return what a file may not lead out of: its repository, or the blobs that all of the cache share."""
+        """Return the directory that a file must not lead out of: its repository, or the shared blobs of the cache."""
         shared = self.place / "blobs"
         is_shared = Path(os.path.realpath(file)).is_relative_to(os.path.realpath(shared))
         return shared if is_shared and not shared.is_symlink() else self.repository
 
     def _blob_name(self, file: Path) -> str:
-        """Return the name of the blob in the repository that a link leads to; empty where it is none.
+        """Return the name of the repository's blob that a link leads to; empty if it is not a link to one.
 
-        Only the first link counts: a blob that is shared is a link to what is named by its Xet hash.
+        Only the first link counts: a shared blob is a link to a file that is named by its Xet hash.
         """
         if not file.is_symlink():
             return ""
@@ -240,7 +240,7 @@ class _Snapshot:
         return tuple({one.path: one for one in found if one is not None}.values())
 
     def card(self) -> tuple[str | None, str | None]:
-        """Return the licence and task that the README names, as the hub reads them from there too."""
+        """Return the licence and task in the README, from which the hub reads them, too."""
         readme = self.directory / "README.md"
         text = read_small(readme, inside=self._inside(readme), limit=_MAX_CARD)
         with suppress(FormatException):
@@ -285,11 +285,11 @@ _SHA1_LENGTH: Final = 40
 
 
 class LocalOrigin(NamedTuple):
-    """What the notes of a directory say that its bytes confirm.
+    """The notes of a directory that agree with its bytes.
 
     Attributes:
-        commit: Of which all files are; `None` where one is not, or that is not known.
-        changed: The files that are not what was noted.
+        commit: The commit of all files; `None` if one differs, or it is not known.
+        changed: The files that differ from their notes.
     """
 
     commit: str | None

@@ -1,4 +1,4 @@
-"""Resolves a source to a manifest: its files, those that are wanted, their expected digests, and equal contents."""
+"""Resolves a source to a manifest: its wanted files, their expected digests, and equal contents."""
 
 import asyncio
 import os
@@ -35,12 +35,12 @@ Source: TypeAlias = "str | os.PathLike[str] | Sequence[str] | ManifestSchema | P
 
 
 async def resolve_source(source: Source, context: SourceContext, selection: Selection) -> ManifestSchema:
-    """Return the files that a source consists of.
+    """Return the files of a source.
 
     Args:
         source: As `fetch` takes it.
         context: For sources on the network.
-        selection: Which files are wanted; of directories, what is not wanted need not be looked at.
+        selection: The wanted files; in directories, other files are not checked.
 
     Raises:
         InvalidInputException: `source` is of a wrong kind.
@@ -78,7 +78,7 @@ async def _resolve_address(source: str, context: SourceContext, selection: Selec
 
 
 def _resolve_here(path: Path, selection: Selection) -> ManifestSchema:
-    """Return the files at a path, or say what else could be meant by one that does not exist. Blocks."""
+    """Return the files at a path; for a missing path, the error suggests an address. Blocks."""
     try:
         return resolve_path(path, selection)
     except InvalidSourceException as error:
@@ -125,13 +125,13 @@ def _of_wrong_kind(source: object) -> InvalidInputException:
 
 
 def content_of(file: ManifestFileSchema) -> Hashable:
-    """Return what two files have in common only if their bytes are the same, or else what no other file has."""
+    """Return a key that two files share only if their bytes are the same."""
     sha256, blob_id = file.sha256, file.git_blob_id
     return file.path if sha256 is blob_id is None else (sha256, blob_id, file.size)
 
 
 def by_content(files: Iterable[ManifestFileSchema]) -> list[list[ManifestFileSchema]]:
-    """Return the files of each content together, what is on this machine first; hard links are one content. Blocks."""
+    """Return the files grouped by content, local ones first; hard links are the same content. Blocks."""
     groups = dict[Hashable, list[ManifestFileSchema]]()
     here, there = list[ManifestFileSchema](), list[ManifestFileSchema]()
     for file in files:
@@ -144,7 +144,7 @@ def by_content(files: Iterable[ManifestFileSchema]) -> list[list[ManifestFileSch
 
 
 def _place_of(file: ManifestFileSchema) -> tuple[int, int] | None:
-    """Return where the bytes of a local file lie, whatever leads there; `None` where that is not known."""
+    """Return the identity of a local file, independent of links; `None` if it is not known."""
     if file.local is None:
         return None
     try:
@@ -209,7 +209,7 @@ def _with_digest(file: ManifestFileSchema, digest: str | None) -> ManifestFileSc
 
 
 class Wanted:
-    """What a caller gave besides the source, checked at once.
+    """The arguments besides the source, checked at once.
 
     Raises:
         InvalidInputException: An argument is of a wrong kind.
@@ -220,16 +220,16 @@ class Wanted:
         self.selection: Selection = Selection(patterns(allow, field="allow"), patterns(ignore, field="ignore"))
 
     async def resolve(self, source: Source, context: SourceContext) -> ManifestSchema:
-        """Return the files that are wanted, which can stand beside each other."""
+        """Return the wanted files, which must not conflict."""
         found = await resolve_source(source, context, self.selection)
         return await asyncio.to_thread(lambda: self.select(found, sift=_lists(source, found)))
 
     def select(self, found: ManifestSchema, *, sift: bool = True) -> ManifestSchema:
-        """Return those that are wanted of all files. Blocks.
+        """Return the wanted files of all files. Blocks.
 
         Args:
             found: All files.
-            sift: Whether nobody named them one by one, so that what is no part of a model is left out.
+            sift: Whether they were not named one by one, so that files which are not a part of a model are left out.
         """
         manifest = self.selection.of(found, sift=sift)
         if not manifest.files:
@@ -242,7 +242,7 @@ class Wanted:
 
 
 def _lists(source: Source, found: ManifestSchema) -> bool:
-    """Whether a source lists whatever is there, and was not one file, a list of them, or what was listed before."""
+    """Whether a source lists everything in a place, and is not a single file, a list of files, or a manifest."""
     if not isinstance(source, str | os.PathLike) or scheme_of(os.fspath(source)) in {"http", "https"}:
         return False
     is_one = len(found.files) == 1 and found.files[0].inside is None
@@ -250,7 +250,7 @@ def _lists(source: Source, found: ManifestSchema) -> bool:
 
 
 def _check_layout(paths: list[str]) -> None:
-    """Raise where two files cannot stand beside each other, with the way to leave one out."""
+    """Raise if two files conflict, and say how to leave one out."""
     try:
         check_layout(paths)
     except InvalidPathException as error:

@@ -56,7 +56,7 @@ _T = TypeVar("_T")
 
 
 def word(value: object) -> str | None:
-    """Return one word about a repository, or `None` where it cannot be kept: people write what they like into cards."""
+    """Return a word about a repository, or `None` if it is not valid: cards are written by hand."""
     if isinstance(value, list):
         value = ", ".join(item for item in value if isinstance(item, str))
     if not isinstance(value, str) or not 0 < len(value) <= _MAX_WORD_LENGTH:
@@ -68,7 +68,7 @@ def word(value: object) -> str | None:
 
 
 def words(value: object) -> tuple[str, ...]:
-    """Return those of several words that can be kept."""
+    """Return the valid words of several."""
     several = value if isinstance(value, list) else []
     return tuple(filter(None, map(word, several)))[:_MAX_WORDS]
 
@@ -77,7 +77,7 @@ _Word = Annotated[str | None, BeforeValidator(word)]
 
 
 class Described(BaseModel):
-    """What the API tells of any repository."""
+    """The fields of the API for every repository."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
@@ -91,19 +91,19 @@ class Described(BaseModel):
 
     @property
     def is_gated(self) -> bool:
-        """Whether its files are for those who accepted its conditions: the API says ``auto`` or ``manual``."""
+        """Whether its files are only for users who accepted its conditions: ``auto`` or ``manual`` in the API."""
         return bool(self.gated)
 
     @property
     def license(self) -> str | None:
-        """What its card says, or else the tag that the hub made of that."""
+        """The licence in its card, or else in the tag that the hub made of it."""
         written = self.card.get("license") if isinstance(self.card, Mapping) else None
         named = [one for one in (written if isinstance(written, list) else [written]) if isinstance(one, str)]
         return word(all_of(named)) or word(all_of(tag[8:] for tag in self.tags if tag.startswith("license:")))
 
 
 class Info(Described):
-    """What it tells of one at a revision."""
+    """The fields for a repository at a revision."""
 
     sha: str = Field(pattern=r"^[0-9a-f]{40}$")
 
@@ -114,7 +114,7 @@ class _Lfs(TypedDict):
 
 
 class _Entry(TypedDict, total=False):
-    """A file or directory in a listing: a dictionary, as there are so many."""
+    """A file or directory in a listing: a dictionary, because there are so many."""
 
     type: Required[str]
     path: Required[str]
@@ -191,7 +191,7 @@ def _parsed(kind: TypeAdapter[_T], body: bytes, response: "ResponseSchema", *, u
 def raise_for_status(
     response: "ResponseSchema", wanted: HuggingFaceReference, *, url: str, page: str, authenticated: bool
 ) -> None:
-    """Raise what an answer other than 200 means: ``X-Error-Code`` says, or, at other hubs, the status alone.
+    """Raise the error of an answer other than 200, by ``X-Error-Code`` or, for other hubs, by the status.
 
     Raises:
         RepositoryAccessException: Its conditions were not accepted; or 401, or 403: the hub does not say whether there
@@ -220,9 +220,9 @@ def raise_for_status(
 def described_by(
     info: Info, wanted: HuggingFaceReference, response: "ResponseSchema", *, url: str
 ) -> HuggingFaceReference:
-    """Return what is described: what was asked for, or, where the hub redirected to it, by the name it has by now.
+    """Return the described repository: the wanted one, or the one to which the hub redirected, by its new name.
 
-    Hubs do not tell upper from lower case in names.
+    Hubs ignore the case of names.
 
     Raises:
         RepositoryRenamedException: The hub redirected to a repository of another kind.
@@ -267,7 +267,7 @@ class HuggingFaceSource:
     async def resolve(self, reference: str, context: SourceContext) -> ManifestSchema:
         """Return the files as the hub lists them: one request for the commit, and one for each page of the listing.
 
-        A renamed repository is followed, and the manifest carries the name that it has by now.
+        A renamed repository is followed, and the manifest has the new name.
 
         Raises:
             InvalidSourceException: The reference is none, or the repository is empty or too large.
@@ -302,7 +302,7 @@ def _key(reference: HuggingFaceReference, endpoint: str) -> str:
 
 
 async def _info(wanted: HuggingFaceReference, context: SourceContext) -> tuple[Info, HuggingFaceReference]:
-    """Return what the hub tells of a repository, and the name that it has there."""
+    """Return the hub's description of a repository, and its name there."""
     url = f"{context.config.hf_endpoint}/api/{wanted.kind}/{wanted.name}/revision/{quote(wanted.revision, safe='')}"
     response = await context.get(url, max_size=_MAX_INFO)
     _refuse_unless_answered(response, wanted, url, context)
@@ -337,7 +337,7 @@ def _refuse_unless_answered(
 
 
 def _add(files: dict[str, ManifestFileSchema], page: "ResponseSchema", base: str, *, url: str, most: int) -> int:
-    """Add the files of a page, unless it has more entries than it may, and return how many those are. Blocks."""
+    """Add the files of a page, within the limit of entries, and return their number. Blocks."""
     entries = parsed_list(_TREE, page, url=url, what="listing of files", most=most)
     try:
         for entry in entries if len(entries) <= most else ():
@@ -352,7 +352,7 @@ def _add(files: dict[str, ManifestFileSchema], page: "ResponseSchema", base: str
 
 
 def _file(entry: _Entry, path: str, base: str) -> ManifestFileSchema:
-    """Return the file of an entry, of which all but a digest was checked."""
+    """Return the file of an entry, in which everything but the digest was checked."""
     lfs = entry.get("lfs")
     fields: dict[str, object] = {
         "path": path,
@@ -376,7 +376,7 @@ def manifest_of(
     task: str | None,
     info: Info | None = None,
 ) -> ManifestSchema:
-    """Return the manifest of a repository at a commit, with what its hub told of it, if that was asked."""
+    """Return the manifest of a repository at a commit, with the hub's description if there is one."""
     return ManifestSchema(
         source=str(pinned),
         name=suggested(pinned.name),

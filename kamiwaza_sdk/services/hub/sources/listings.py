@@ -1,4 +1,4 @@
-"""What a bucket or a container holds, as its service writes it: for keys that ``obstore`` cannot read.
+"""Listings of buckets and containers, read from the service's own answers: for keys that ``obstore`` cannot read.
 
 Amazon and Google answer ListObjectsV2 (https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html,
 https://cloud.google.com/storage/docs/xml-api/get-bucket-list), Azure List Blobs
@@ -37,7 +37,7 @@ _VALID_FOR: Final = timedelta(minutes=10)
 
 
 class ListedObject(NamedTuple):
-    """An object as it is listed: its key as it is written, its size in bytes, its ETag."""
+    """An object in a listing: its unchanged key, its size in bytes, its ETag."""
 
     key: str
     size: int
@@ -46,7 +46,7 @@ class ListedObject(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Dialect:
-    """How a service is asked for a page, and where its answer has what."""
+    """The form of a service's requests for pages, and of its answers."""
 
     signed: Callable[[str, str], str]
     asked: Mapping[str, str]
@@ -68,9 +68,9 @@ async def list_objects(
     Args:
         scheme: ``s3``, ``gs`` or ``az``.
         bucket: Its name.
-        context: What asks for the pages.
-        prefix: The very text that keys begin with, such as ``m/``; empty for all.
-        at_most: How many objects a page may have; `None` for as many as services give.
+        context: Sends the requests for pages.
+        prefix: The beginning of the keys, such as ``m/``; empty for all.
+        at_most: The largest number of objects on a page; `None` for the service's limit.
 
     Raises:
         InvalidAnswerException: What comes is no listing.
@@ -99,7 +99,7 @@ def _is_set(name: str) -> bool:
 
 
 def _signed_for_s3(bucket: str, listed: str) -> str:
-    """Return the address of a listing, signed. Blocks: it may ask for credentials.
+    """Return the signed address of a listing. Blocks: it may request credentials.
 
     ``obstore`` signs addresses of objects only, and with them whatever query the endpoint has: the listing is made the
     endpoint, and the object's name the value of a parameter that services ignore.
@@ -119,7 +119,7 @@ def _signed_for_s3(bucket: str, listed: str) -> str:
 
 
 def _signed_for_google(bucket: str, listed: str) -> str:
-    """Return the address of a listing, signed likewise: the query is made part of the bucket's name. Blocks."""
+    """Return the signed address of a listing, with the query as a part of the bucket's name. Blocks."""
     import obstore
     from obstore.store import GCSStore
 
@@ -131,7 +131,7 @@ def _signed_for_google(bucket: str, listed: str) -> str:
 
 
 def _signed_for_azure(container: str, listed: str) -> str:
-    """Return the address of a listing, with what lets it be read: ``obstore`` tells where the container is."""
+    """Return the address of a listing with its authorisation; ``obstore`` tells the address of the container."""
     import obstore
     from obstore.store import AzureStore
 
@@ -151,7 +151,7 @@ _AZURE_VERSION: Final = "2023-11-03"
 
 
 def _azure_access(container: str) -> str:
-    """Return what is added to a query that lists a container, by what the environment has, as ``obstore`` takes it.
+    """Return the authorisation in the query of a listing, from the variables that ``obstore`` reads.
 
     Raises:
         obstore.exceptions.NotSupportedError: It has neither a key nor a signature.
@@ -170,12 +170,12 @@ def _azure_access(container: str) -> str:
 
 
 def _of(*names: str) -> str:
-    """Return the first of these variables of the environment that has a value; "" where none has."""
+    """Return the value of the first of these environment variables that has one, or ""."""
     return next(filter(None, (os.environ.get(name) for name in names)), "")
 
 
 def _container_signature(account: str, container: str, key: str) -> dict[str, str]:
-    """Return a service SAS that lists a container for some minutes.
+    """Return a service SAS that allows listing a container for some minutes.
 
     https://learn.microsoft.com/en-us/rest/api/storageservices/create-service-sas
     """
@@ -218,7 +218,7 @@ _DIALECTS: Final = {
 
 
 def _read_page(body: bytes, url: str, dialect: _Dialect) -> tuple[list[ListedObject], str | None]:
-    """Return what a page lists, and by what the next is asked for; `None` where there is none."""
+    """Return the objects of a page, and the marker of the next page; `None` if there is none."""
     try:
         if b"<!DOCTYPE" in body:  # no service sends one, and what it declares can be gigabytes
             raise ValueError("it declares entities")  # noqa: TRY301 - it is told as what the parser finds is
@@ -236,7 +236,7 @@ def _read_page(body: bytes, url: str, dialect: _Dialect) -> tuple[list[ListedObj
 
 
 def _is_directory(one: ElementTree.Element) -> bool:
-    """Tell whether it is a directory of an Azure account that has a hierarchy of them."""
+    """Tell whether it is a directory of an Azure account with a hierarchical namespace."""
     return one.findtext("{*}Properties/{*}ResourceType") == "directory"
 
 

@@ -1,4 +1,4 @@
-"""Files on this machine: ``file://`` and paths as a source, reads within bounds, and work in threads."""
+"""Files on this machine: ``file://`` and paths as a source, limited reads, and work in threads."""
 
 import hashlib
 import os
@@ -45,12 +45,12 @@ Refusal: TypeAlias = Callable[[str, str], ServiceException]
 def resolve_path(
     root: Path, selection: Selection = EVERYTHING, *, unfinished: Refusal = InvalidSourceException
 ) -> ManifestSchema:
-    """Return the files that a path leads to. Looks at the file system, and opens no file. Blocks.
+    """Return the files at a path. Reads directories, and opens no file. Blocks.
 
     Args:
         root: A file or directory.
-        selection: Which files are wanted: what the others are does not matter.
-        unfinished: Makes the error where a file has not all arrived.
+        selection: The wanted files; the others are not checked.
+        unfinished: Creates the error for an unfinished file.
 
     Raises:
         InvalidSourceException: It is empty, missing, neither file nor directory, leads out of itself, or holds the
@@ -90,7 +90,7 @@ def _refuse_version_control(root: Path, real: Path) -> None:
 
 
 def check_inside(file: ManifestFileSchema) -> Path:
-    """Return where a file lies, unless it has come to lead out of its directory since it was listed. Blocks."""
+    """Return the path of a file, unless it leads out of its directory now. Blocks."""
     path = path_of(file.url)
     if file.inside is not None and not _lies_in(path, path_of(file.inside)):
         raise _leads_out(path)
@@ -107,13 +107,13 @@ def git_blob_id(path: Path) -> str:
 
 
 def check_git_blob(file: ManifestFileSchema, path: Path) -> None:
-    """Raise `GitBlobMismatchException` unless what lies at `path` is what the manifest says. Blocks."""
+    """Raise `GitBlobMismatchException` unless the file at `path` has the id in the manifest. Blocks."""
     if file.git_blob_id is not None:
         _compare(file, file.git_blob_id, git_blob_id(path))
 
 
 def check_git_blob_of(file: ManifestFileSchema, content: bytes) -> None:
-    """Raise `GitBlobMismatchException` unless these bytes are what the manifest says."""
+    """Raise `GitBlobMismatchException` unless these bytes have the id in the manifest."""
     if file.git_blob_id is not None:
         digest = hashlib.sha1(b"blob %d\0" % len(content), usedforsecurity=False)
         digest.update(content)
@@ -132,7 +132,7 @@ def _described(found: "_Found", inside: str | None) -> ManifestFileSchema:
 
 @contextmanager
 def readable(root: Path) -> Generator[None]:
-    """Raise as ours, in this one place, whatever the operating system says while it is asked what there is."""
+    """Translate errors of the operating system while directories are read."""
     try:
         yield
     except ServiceException:  # some are ValueErrors as well
@@ -146,11 +146,11 @@ def readable(root: Path) -> Generator[None]:
 
 
 class CachedFiles(NamedTuple):
-    """What a cache has of something.
+    """The files of a source in a cache.
 
     Attributes:
         manifest: The files that are there.
-        missing: The sizes of those that belong to it and are not there, `None` where one is not known.
+        missing: The sizes of its files that are missing, `None` for an unknown size.
     """
 
     manifest: ManifestSchema
@@ -164,11 +164,11 @@ class _Found(NamedTuple):
 
 
 class _Listing:
-    """What there is below a path, or it alone.
+    """The files below a path, or the file at it.
 
     Attributes:
-        found: The files that can be of the model.
-        left_out: What stands among them and is not, by its path.
+        found: The files that can belong to the model.
+        left_out: Files that do not belong to it, by path.
     """
 
     def __init__(self, root: Path, real: Path, selection: Selection) -> None:
@@ -181,7 +181,7 @@ class _Listing:
         self.left_out: dict[str, LeftOutSchema] = {}
 
     def add_itself(self, size: int) -> None:
-        """Add the file that was named, and notice what stands beside it."""
+        """Add the named file, and check the files beside it."""
         name = self._root.name
         self._is_one_file = True
         self.found.append(_Found(name, self._root, size))
@@ -225,7 +225,7 @@ class _Listing:
         self.left_out[reason.path] = reason
 
     def _is_directory(self, entry: "os.DirEntry[str]") -> bool:
-        """Whether to look into it; if it is a file, add it."""
+        """Return whether to read a directory; add a file."""
         if entry.is_dir(follow_symlinks=False):
             return True
         if not entry.is_file() or entry.is_symlink():
@@ -254,7 +254,7 @@ class _Listing:
         return InvalidSourceException(str(self._root), f"has over {MAX_FILES} {of}; fetch a part of it")
 
     def refuse_unfinished(self, refusal: Refusal) -> None:
-        """Raise where a wanted file has not all arrived; leave out what tells of downloads that are no more."""
+        """Raise for a wanted file that is unfinished; leave out notes of downloads that no longer exist."""
         found = {one.path: one for one in self.found}
         for path in sorted(self._names):
             package = path.removesuffix("/Info.plist")  # Safari's half download is a directory with this file
@@ -275,7 +275,7 @@ class _Listing:
         self.found = list(found.values())
 
     def _was_asked_for(self, path: str, end: str) -> bool:
-        """Whether a half download is what is wanted: by its own path, or by a pattern with its ending."""
+        """Whether an unfinished download itself is wanted: by its own path, or by a pattern with its ending."""
         if self._is_one_file:
             return path == self._root.name
         return any(
@@ -284,7 +284,7 @@ class _Listing:
 
 
 def _is_of_no_use(entry: "os.DirEntry[str]") -> bool:
-    """Return `True` for a file that this library left; raise where one of the model's is to become of it."""
+    """Return `True` for a file of this library; raise if it is the partial file of a wanted one."""
     named = BESIDE.fullmatch(entry.name)
     if named and named["bytes"] and entry.stat().st_size:
         reason = "holds the bytes of an unfinished download; finish the download, or remove the file"
@@ -297,7 +297,7 @@ def _lies_in(file: "os.PathLike[str]", directory: Path) -> bool:
 
 
 def _refuse_annex(file: "Path | os.DirEntry[str]") -> None:
-    """Raise for a link to what git-annex has not brought: its target names the file, as its pointers do."""
+    """Raise for a link to a file that git-annex has not fetched: its target names the file, as pointers do."""
     if not file.is_symlink() or (link := Path(file)).exists():
         return
     target = os.fsencode(link.readlink())
@@ -311,7 +311,7 @@ def _leads_out(file: "os.PathLike[str]") -> InvalidSourceException:
 
 
 def read_small(path: Path, *, inside: Path, limit: int) -> bytes | None:
-    """Return what a small file holds; `None` where there is none.
+    """Return the content of a small file; `None` if there is none.
 
     Raises:
         InvalidSourceException: It leads out of the cache, is no file, has over `limit` bytes, or cannot be read.
@@ -330,7 +330,7 @@ def read_small(path: Path, *, inside: Path, limit: int) -> bytes | None:
 
 
 def regular_size(path: Path, *, inside: Path, source: str = "") -> int:
-    """Return the size of a file, or of what a link in a cache leads to.
+    """Return the size of a file, or of the target of a link in a cache.
 
     Raises:
         NotInCacheException: There is none: a link to nothing, a blob that did not arrive.
@@ -354,7 +354,7 @@ def regular_size(path: Path, *, inside: Path, source: str = "") -> int:
 
 
 async def in_thread(function: Callable[[], _T]) -> _T:
-    """Return what `function` returns in a thread. Cancelled, it is told to stop (`go_on`), and waited for."""
+    """Run `function` in a thread. If cancelled, it is told to stop (`go_on`), and its end is awaited."""
     stop = CancelFlag()
 
     def run() -> _T:

@@ -1,8 +1,8 @@
 """``s3://``, ``gs://`` and ``az://``: a prefix of a bucket, or one object of it, through ``obstore``.
 
 ``obstore`` finds credentials, region and endpoint in the environment, as its documentation lists them
-(https://developmentseed.org/obstore/latest/authentication/). Where there are keys that it cannot read
-(findings/obstore-odd-key.sh), the listing is read as its service writes it.
+(https://developmentseed.org/obstore/latest/authentication/). If there are keys that it cannot read
+(findings/obstore-odd-key.sh), the service's own listing is read.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ _UNREADABLE_KEY: Final = re.compile(r"invalid path: (?:Error parsing )?Path \"([
 
 
 class _Listing(NamedTuple):
-    """Objects, and those that cannot stand in a model; and whether their keys are as they are written."""
+    """Objects, those that are not allowed in a model, and whether their keys are unchanged."""
 
     objects: list[ListedObject]
     left_out: list[LeftOutSchema]
@@ -93,7 +93,7 @@ class ObjectStorageSource:
         return manifest
 
     async def stream(self, file: ManifestFileSchema, context: SourceContext) -> AsyncIterator[bytes]:
-        """Yield an object range by range, each of the very object that was listed, where it has an ETag.
+        """Yield an object range by range. If it has an ETag, each range is of the listed object.
 
         Raises:
             ObjectStorageException: The service does not answer, or the object is another by now.
@@ -129,7 +129,7 @@ def _manifest(found: _Listing, place: "_Place") -> ManifestSchema:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A bucket, and where in it: as the keys are written, without escapes."""
+    """A bucket and a prefix in it, written like the keys, without escapes."""
 
     scheme: str
     bucket: str
@@ -153,7 +153,7 @@ class _Place:
         return f"{self.scheme}://{self.bucket}/{key}"
 
     def below(self, key: str) -> str:
-        """Return what a key has below this place; of its own, the last segment.
+        """Return the part of a key below this place; for the place's own key, the last segment.
 
         Raises:
             InvalidAnswerException: It is not below it.
@@ -165,12 +165,12 @@ class _Place:
         return key.removeprefix(f"{self.key}/") if self.key else key
 
     def __str__(self) -> str:
-        """Return its address, without what lets people in."""
+        """Return its address, without secrets."""
         return self.at(without_secrets(self.key)).rstrip("/")
 
 
 def _opened(place: _Place) -> "ObjectStore":
-    """Return what asks for objects of a bucket. Blocks: it imports, and reads the environment."""
+    """Return the client for a bucket. Blocks: it imports, and reads the environment."""
     require("obstore", extra="object-storage")
     from obstore.store import AzureStore, GCSStore, S3Store
 
@@ -184,7 +184,7 @@ def _opened(place: _Place) -> "ObjectStore":
 
 @contextmanager
 def _translated(place: _Place) -> Generator[None]:
-    """Raise as ours what obstore raises, without what a signed address has in its query."""
+    """Translate errors of obstore, without the query of signed addresses."""
     from obstore.exceptions import BaseError
 
     try:
@@ -200,7 +200,7 @@ def _translated(place: _Place) -> Generator[None]:
 
 
 def _unreadable(place: _Place, key: str) -> ObjectStorageException:
-    """Return what says that a key keeps a listing from being read: obstore gives up all of its page."""
+    """Return the error for a key that prevents a listing: obstore refuses the whole page."""
     reason = (
         f"there is an object with the key {key!a}, whose empty, '.' or '..' segment obstore cannot read; leave it "
         f"out by naming a longer prefix, or the wanted objects one by one, as {place.at('prefix/file')}, or rename it"
@@ -209,7 +209,7 @@ def _unreadable(place: _Place, key: str) -> ObjectStorageException:
 
 
 async def _listed(store: "ObjectStore", place: _Place, context: SourceContext) -> _Listing:
-    """Return what is below a place, as obstore lists it; as its service does, where obstore cannot tell all keys."""
+    """Return the objects below a place, listed by obstore, or by the service if obstore cannot read all keys."""
     from obstore.exceptions import BaseError
 
     async with asyncio.timeout(LISTING_PATIENCE):  # for a listing may go on without ever naming anything
@@ -244,12 +244,12 @@ async def _listed_by_service(place: _Place, context: SourceContext, *, unreadabl
 
 
 def _are_alike(objects: list[ListedObject]) -> bool:
-    """Tell whether some have one name, without the slashes that obstore takes away."""
+    """Tell whether some keys are equal without the slashes that obstore removes."""
     return len({one.key for one in objects}) < len(objects)
 
 
 async def _has_slashes_ahead(place: _Place, context: SourceContext) -> bool:
-    """Tell whether keys of a bucket begin with a slash, which obstore takes away, and so names what is not there."""
+    """Tell whether keys of a bucket begin with a slash, which obstore removes, so that its keys do not exist."""
     from obstore.exceptions import BaseError
 
     try:
@@ -260,7 +260,7 @@ async def _has_slashes_ahead(place: _Place, context: SourceContext) -> bool:
 
 
 async def _sorted_out(pages: AsyncGenerator[list[ListedObject]], place: _Place) -> _Listing:
-    """Return the objects that can stand in a model, and the others by name."""
+    """Return the objects that are allowed in a model, and the others by name."""
     found = _Listing([], [])
     async with aclosing(pages):
         async for page in pages:
@@ -276,7 +276,7 @@ async def _sorted_out(pages: AsyncGenerator[list[ListedObject]], place: _Place) 
 
 
 def _problem(one: ListedObject, place: _Place) -> str | None:
-    """Return why an object cannot stand in a model; nothing of a folder, and `None` where it can."""
+    """Return why an object is not allowed in a model; an empty text for a folder, `None` if it is allowed."""
     if one.key.endswith("/"):
         return _ENDS_WITH_SLASH if one.size else ""
     try:
@@ -301,7 +301,7 @@ def _bare(etag: str) -> str:
 
 
 def _refuse_another(found: "ObjectMeta", file: ManifestFileSchema, size: int, place: _Place) -> None:
-    """Raise unless what comes is what was listed: not every service heeds ``If-Match``."""
+    """Raise unless the object is the listed one: not every service supports ``If-Match``."""
     if found["size"] != size:
         raise SizeMismatchException(url=redacted(file.url), expected=size, actual=found["size"])
     etag = found["e_tag"]
@@ -311,7 +311,7 @@ def _refuse_another(found: "ObjectMeta", file: ManifestFileSchema, size: int, pl
 
 
 def _without_folders(objects: list[ListedObject]) -> list[ListedObject]:
-    """Return the objects but for the empty ones that consoles put where a file system has directories."""
+    """Return the objects without the empty ones that consoles create as folders."""
     keys = sorted(one.key for one in objects)
 
     def is_folder(key: str) -> bool:  # looked up, not listed: what stands above all keys can be gigabytes of text
@@ -322,9 +322,9 @@ def _without_folders(objects: list[ListedObject]) -> list[ListedObject]:
 
 
 async def _that_are_there(store: "ObjectStore", found: _Listing, place: _Place) -> _Listing:
-    """Return a listing without the objects whose keys end with a slash, which obstore takes away, and so cannot bring.
+    """Return a listing without keys that end with a slash, which obstore removes, so that it cannot read them.
 
-    Of very many objects only the empty ones are looked at, which may be folders.
+    If there are very many objects, only empty ones are checked, which may be folders.
     """
     filled = {one.key for one in found.objects if one.size}
     objects = [one for one in found.objects if one.size or one.key not in filled]  # not a folder beside its namesake
