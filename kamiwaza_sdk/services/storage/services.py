@@ -61,6 +61,8 @@ class StorageService:
         StorageDiskException: By every method: the file system fails, or too many files are open.
         StoragePermissionException: By every method: the operating system does not let this user read or write there.
         StorageTooNewException: By every method: a newer version of the library has laid the store out.
+        RemoteStoreException: By methods that find, bring, write through or note something: the shared store or a tier
+            does not answer, or refuses.
 
     Example:
         >>> from pathlib import Path
