@@ -22,6 +22,7 @@ from kamiwaza_sdk import (
     BlobNotFoundException,
     BlobSchema,
     ConfigurationException,
+    HubConfig,
     HubService,
     StorageConfig,
     StorageQuotaException,
@@ -32,7 +33,7 @@ from kamiwaza_sdk.services.storage.blobs import PUBLISHED_NS
 from kamiwaza_sdk.services.storage.remote.bucket_collection import BucketCollection
 from kamiwaza_sdk.services.storage.remote.bucket_store import BucketStore, Entry
 from kamiwaza_sdk.services.storage.remote.shared import open_store
-from kamiwaza_sdk.testing import FaultyServer, GeneratedBody
+from kamiwaza_sdk.testing import FaultyServer, GeneratedBody, HuggingFaceServer
 from kamiwaza_sdk.types import RemoteStoreException
 from tests import buckets
 from tests.storage.helpers import File, Version
@@ -279,7 +280,7 @@ def test_room_is_made_of_what_the_shared_store_has(address: str, machine: Machin
     assert near.get(blobs[0].sha256).path.read_bytes() == bytes(1000)
 
 
-def test_what_is_leased_or_only_here_is_not_evicted(address: str, machine: Machine, tmp_path: Path) -> None:
+def test_what_is_leased_goes_last_and_what_is_only_here_stays(address: str, machine: Machine, tmp_path: Path) -> None:
     near = machine("near", max_size=3000)
     mine = near.add(written(tmp_path, b"mine" * 250))
     near = machine("near", remote=address, max_size=3000)
@@ -288,8 +289,10 @@ def test_what_is_leased_or_only_here_is_not_evicted(address: str, machine: Machi
     near.add(written(tmp_path, b"other" * 200))
     near.check_quota(1000)
     assert {blob.sha256 for blob in near.list_blobs()} == {mine.sha256, leased.sha256}
+    near.check_quota(2000)
+    assert {blob.sha256 for blob in near.list_blobs()} == {mine.sha256}
     with pytest.raises(StorageQuotaException):
-        near.check_quota(2000)
+        near.check_quota(2001)
 
 
 def test_a_quota_that_is_smaller_than_one_file_refuses_it(address: str, machine: Machine, tmp_path: Path) -> None:
@@ -329,6 +332,22 @@ async def test_a_fetch_writes_through_and_brings_from_there(
     assert (again.bytes_fetched, again.bytes_reused) == (0, len(body))
     assert len(faulty_server.requests) == before
     assert again.store == fetched.store
+
+
+async def test_fetches_make_room_of_what_the_shared_store_has(address: str, machine: Machine) -> None:
+    """Although a lease keeps for a day what each of them has brought."""
+    near = machine("near", remote=address, max_size=3000)
+    with HuggingFaceServer() as server:
+        for number in range(3):
+            server.add_repository(f"org/model-{number}", {"model.bin": bytes([number]) * 2000})
+        server.add_repository("org/large", {"model.bin": bytes(3001)})
+        hub = HubService(storage=near, config=HubConfig(hf_endpoint=server.endpoint))
+        fetched = [(await hub.fetch(f"hf://org/model-{number}")).files[0].sha256 for number in range(3)]
+        assert [blob.sha256 for blob in near.list_blobs()] == fetched[2:]
+        with pytest.raises(StorageQuotaException):
+            await hub.fetch("hf://org/large")
+    assert [blob.sha256 for blob in near.list_blobs()] == fetched[2:]
+    assert (await asyncio.to_thread(near.get, fetched[0])).size == 2000
 
 
 async def test_a_large_file_is_written_through(address: str, machine: Machine, faulty_server: FaultyServer) -> None:

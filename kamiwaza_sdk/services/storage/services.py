@@ -664,7 +664,7 @@ class StorageService:
         `fetch`, `add` and `adopt` ask before they begin.
 
         Looks at every blob where there is such a limit, and at nothing else. In front of a shared store, room is made:
-        what that has goes from the directory, least recently used first, but for what a lease keeps.
+        what that has goes from the directory, least recently used first, and what a lease keeps last.
 
         Args:
             needed: How many bytes are to come.

@@ -220,7 +220,8 @@ class SharedStores:
     def evict(self, needed: int) -> int:
         """Remove from the directory what the shared store has, least recently used first; return how many bytes.
 
-        What a lease keeps stays. Whoever needs what went brings it again.
+        What a lease keeps goes last: it was fetched a moment ago, and in the shared store its lease holds as well.
+        Whoever needs what went brings it again.
 
         Args:
             needed: How many bytes are to go.
@@ -231,22 +232,23 @@ class SharedStores:
         freed = 0
         if self.remote is None:
             return freed
-        leased = inventory.leased(self._storage.root, at=inventory.now(self._storage.root))
         oldest = list(self._by_use())
         heapq.heapify(oldest)
         while freed < needed and oldest:
-            _, sha256, size = heapq.heappop(oldest)
-            if sha256 not in leased and self.remote.find(sha256, size=size) is not None:
+            *_, sha256, size = heapq.heappop(oldest)
+            if self.remote.find(sha256, size=size) is not None:
                 freed += self._removed(sha256, size)
         return freed
 
-    def _by_use(self) -> Iterator[tuple[float, str, int]]:
+    def _by_use(self) -> Iterator[tuple[bool, float, str, int]]:
         root = self._storage.root
+        leased = inventory.leased(root, at=inventory.now(root))
         for prefix in inventory.PREFIXES:
             for entry in inventory.entries(root, prefix):
                 with suppress(FileNotFoundError):
                     status = entry.stat(follow_symlinks=False)
-                    yield inventory.last_use(root, entry.name, status), entry.name, status.st_size
+                    used = inventory.last_use(root, entry.name, status)
+                    yield entry.name in leased, used, entry.name, status.st_size
 
     def _removed(self, sha256: str, size: int) -> int:
         """Remove a blob by a name that no other has, as a clean-up does: what is fetched meanwhile is another file."""
