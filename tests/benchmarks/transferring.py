@@ -7,6 +7,7 @@ prints its costs as JSON. What a function imports is loaded before it is measure
 import asyncio
 import hashlib
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -157,6 +158,66 @@ def hub(endpoint: str, directory: str) -> Transfer:
     return run
 
 
+def obstore_put(bucket: str, key: str, path: str) -> Transfer:
+    """Upload with obstore alone, in the same parts, four at once, with the same checksum."""
+    import obstore
+    from obstore.store import S3Store
+
+    store = S3Store(bucket, config={"checksum_algorithm": "SHA256"})
+
+    def run() -> None:
+        with Path(path).open("rb") as file:
+            obstore.put(store, key, file, chunk_size=16 * PIECE, max_concurrency=4)
+
+    return run
+
+
+def writing_through(bucket: str, store: str, sha256: str, prefix: str) -> Transfer:
+    """Upload what a store keeps, as every fetch does."""
+    import obstore  # noqa: F401 - as a program imports it once
+
+    from kamiwaza_sdk import StorageConfig, StorageService
+
+    blob = StorageService(StorageConfig(root=Path(store))).get(sha256)
+    storage = StorageService(StorageConfig(root=Path(store), remote=f"s3://{bucket}/{prefix}"))
+
+    def run() -> None:
+        assert storage._shared is not None
+        assert storage._shared.share([blob]) == 1
+
+    return run
+
+
+def obstore_get(bucket: str, key: str, path: str, sha256: str) -> Transfer:
+    """Download with obstore alone, make it durable, then hash it."""
+    import obstore
+    from obstore.store import S3Store
+
+    store = S3Store(bucket)
+    obstore.head(store, key)
+
+    def run() -> None:
+        with Path(path).open("wb", buffering=0) as file:
+            for piece in obstore.get(store, key).stream(min_chunk_size=PIECE):
+                file.write(piece)
+            os.fsync(file.fileno())
+        with Path(path).open("rb") as file:
+            assert hashlib.file_digest(file, "sha256").hexdigest() == sha256
+
+    return run
+
+
+def bringing(bucket: str, store: str, sha256: str, prefix: str) -> Transfer:
+    """Bring a blob from the shared store, verified, into a store that has another."""
+    from kamiwaza_sdk import StorageConfig, StorageService
+
+    Path(store, "other").write_bytes(b"other")
+    storage = StorageService(StorageConfig(root=Path(store, "store"), remote=f"s3://{bucket}/{prefix}"))
+    storage.add(Path(store, "other"))
+    assert storage.find("ab" * 32) is None  # it is connected, as the other is
+    return lambda: storage.get(sha256)
+
+
 def peak() -> int:
     """Return the most memory this process has had, in bytes; ``ru_maxrss`` would count what its parent had."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
@@ -183,6 +244,10 @@ TRANSFERS: Final[dict[str, Callable[..., Transfer]]] = {
         aiohttp_many,
         requests,
         hub,
+        obstore_put,
+        writing_through,
+        obstore_get,
+        bringing,
     )
 }
 

@@ -169,8 +169,8 @@ class Bucket:
                 raise self._failure("write", "NotFoundError", str(error).partition("\n")[0]) from error
         return read.hexdigest()
 
-    def read_range(self, name: str, start: int, length: int) -> bytes:
-        """Return some bytes of an object.
+    def read_range(self, name: str, start: int, length: int) -> memoryview:
+        """Return some bytes of an object, where obstore has put them.
 
         Raises:
             FileNotFoundError: There is no such object.
@@ -179,7 +179,7 @@ class Bucket:
         import obstore
 
         with self._translated("read"):
-            return bytes(obstore.get_range(self._store, name, start=start, length=length))
+            return memoryview(obstore.get_range(self._store, name, start=start, length=length))
 
     def size(self, name: str) -> int | None:
         """Return the size of an object; `None` where there is none.

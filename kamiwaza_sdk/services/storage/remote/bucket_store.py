@@ -56,8 +56,10 @@ State = Literal["live", "condemned", "damaged", "gone"]
 #: The number of the layout.
 FORMAT: Final = 1
 #: Of a download: what is asked for at once, and how many of such requests.
-_RANGE: Final = 16 * 1024**2
+_RANGE: Final = 8 * 1024**2
 _RANGES_AT_ONCE: Final = 4
+#: What is hashed, then written, while it is in the processor's cache.
+_WINDOW: Final = 1024**2
 #: How often an entry can be changed by others between our reading and our changing it.
 _ATTEMPTS: Final = 100
 
@@ -224,7 +226,7 @@ class BucketStore:
     def copy_to(self, sha256: str, target: FileIO) -> str | None:
         """Append a blob to a file, and return the SHA-256 of what came; `None` where there is no such blob.
 
-        Of a large one, four ranges of 16 MiB are asked for at once, and hashed in order as they arrive.
+        Of a large one, four ranges of 8 MiB are asked for at once, and hashed in order as they arrive.
 
         Raises:
             RemoteStoreException: The service does not answer, or refuses, or breaks off.
@@ -236,9 +238,10 @@ class BucketStore:
         read = hashlib.sha256()
         try:
             for piece in self._pieces(bytes_name(sha256, entry), entry.size):
-                go_on()
-                read.update(piece)
-                _write(target, piece)
+                for start in range(0, len(piece), _WINDOW):
+                    go_on()
+                    read.update(window := piece[start : start + _WINDOW])
+                    _write(target, window)
         except FileNotFoundError:  # it went meanwhile
             return None
         if read.hexdigest() != sha256:
@@ -254,12 +257,12 @@ class BucketStore:
         with Path(os.devnull).open("wb", buffering=0) as nothing:
             return self.copy_to(sha256, nothing)
 
-    def _pieces(self, name: str, size: int) -> Iterator[bytes]:
+    def _pieces(self, name: str, size: int) -> Iterator[memoryview]:
         spans = [(start, min(_RANGE, size - start)) for start in range(0, size, _RANGE)]
         if len(spans) <= 1:
             yield from (self.bucket.read_range(name, *span) for span in spans)
             return
-        coming = deque[Future[bytes]]()
+        coming = deque[Future[memoryview]]()
         with ThreadPoolExecutor(_RANGES_AT_ONCE, thread_name_prefix="kamiwaza-remote") as threads:
             try:
                 for span in spans:
@@ -353,7 +356,6 @@ def bytes_name(sha256: str, entry: Entry) -> str:
     return f"blobs/{sha256[:2]}/{sha256}/{entry.key}"
 
 
-def _write(target: FileIO, data: bytes) -> None:
-    left = memoryview(data)
-    while left:
-        left = left[os.write(target.fileno(), left) :]
+def _write(target: FileIO, data: memoryview) -> None:
+    while data:
+        data = data[target.write(data) :]
