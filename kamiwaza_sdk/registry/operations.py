@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from uuid import UUID
 
 from kamiwaza_sdk._validation import check_given, shown
-from kamiwaza_sdk.exceptions import InvalidInputException
+from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
 from kamiwaza_sdk.services.hub.addresses import is_address
 from kamiwaza_sdk.services.hub.schemas.manifest import RepositorySchema
+from kamiwaza_sdk.services.hub.schemas.mirror import MirroredSchema, MirrorSchema
 from kamiwaza_sdk.services.hub.services import HubService
 from kamiwaza_sdk.services.model.config import ServiceConfig
 from kamiwaza_sdk.services.model.diff import compare_versions
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 
     from kamiwaza_sdk.services.download.schemas import ProgressCallback
     from kamiwaza_sdk.services.hub.mirror import MirrorCallback
-    from kamiwaza_sdk.services.hub.schemas.mirror import MirrorSchema
     from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
     from kamiwaza_sdk.services.hub.schemas.policy import Policy
     from kamiwaza_sdk.services.hub.schemas.results import Fetched
@@ -308,23 +308,27 @@ class Operations:
         """Bring many sources into the store."""
         if isinstance(sources, str) or not isinstance(sources, Iterable):
             raise InvalidInputException("sources", f"must be several sources, not {shown(sources)}; write [source]")
-        wanted = list["Source | RepositorySchema"]()
-        for source in sources:
-            wanted.append(source if isinstance(source, RepositorySchema) else (yield from self._source(source)))
-        return (
-            yield from _transferred(
-                lambda: self.hub.mirror(
-                    wanted,
-                    executor=executor,
-                    at_once=at_once,
-                    variant=variant,
-                    allow=allow,
-                    ignore=ignore,
-                    progress=progress,
-                ),
-                check_timeout(timeout),
-            )
+        wanted, failed = list["Source | RepositorySchema"](), dict[int, MirroredSchema]()
+        for number, source in enumerate(sources):
+            try:
+                wanted.append(source if isinstance(source, RepositorySchema) else (yield from self._source(source)))
+            except ServiceException as error:  # a reference to no version: that ends none of the others
+                failed[number] = MirroredSchema(source=str(source), error=type(error).__name__, reason=str(error))
+        mirrored = yield from _transferred(
+            lambda: self.hub.mirror(
+                wanted,
+                executor=executor,
+                at_once=at_once,
+                variant=variant,
+                allow=allow,
+                ignore=ignore,
+                progress=progress,
+            ),
+            check_timeout(timeout),
         )
+        brought = iter(mirrored.items)
+        count = len(wanted) + len(failed)
+        return MirrorSchema(items=tuple(failed[one] if one in failed else next(brought) for one in range(count)))
 
     def plan(
         self,

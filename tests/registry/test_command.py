@@ -206,6 +206,8 @@ def test_many_models_are_mirrored_by_the_command(run: Run, trained: Path, tmp_pa
     end, out, _ = run("mirror", str(trained), str(tmp_path / "missing"))
     assert (end, "InvalidSourceException" in out) == (1, True)
     assert run("mirror", str(trained))[0] == 0
+    end, out, _ = run("mirror", "no-such-model", str(trained))
+    assert (end, "ModelNotFoundException" in out, "trained" in out) == (1, True, True)
     assert run("mirror")[0] != 0
 
 
