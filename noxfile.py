@@ -159,7 +159,7 @@ def coverage(session: nox.Session) -> None:
 def torture(session: nox.Session) -> None:
     """Kill, damage and try at random many times as often as the suite does, and read all hostile files."""
     session.install(EVERYTHING, *groups("test"))
-    tried = ("tests/download/torture", "tests/storage", "tests/model")
+    tried = ("tests/download/torture", "tests/storage", "tests/model", "tests/cleanup")
     session.run("pytest", *tried, "-s", *session.posargs, env={"KAMIWAZA_TEST_THOROUGH": "1"})
     # Files of these sizes: what fits is read to its end, what is larger is unknown beyond some step.
     for size in (8_000_000, 64_000_000):

@@ -132,6 +132,12 @@ def version(store: StorageService, contents: dict[str, bytes]) -> Version:
     return Version([File(path, blob.size, blob.sha256) for path, blob in blobs.items()])
 
 
+def unread(path: Path) -> list[int]:
+    """Return the status of a path without the time of its last reading, which a look itself may change."""
+    status = path.lstat()
+    return [*status[:7], status.st_mtime_ns, status.st_ctime_ns]
+
+
 def tree(directory: Path) -> dict[str, bytes | str | None]:
     """Return what lies below: files with content, links with target, directories with `None`."""
     return {

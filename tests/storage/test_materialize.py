@@ -33,6 +33,7 @@ from tests.storage.helpers import (
     sha256,
     short,
     tree,
+    unread,
     version,
     when_made,
 )
@@ -174,9 +175,9 @@ def test_laying_out_again_changes_nothing(store: StorageService, tmp_path: Path,
     files = version(store, CONTENTS)
     model = store.materialize(files, tmp_path / "model", writable=writable)
     (model / "notes.txt").write_text("mine")
-    before = {path: path.stat() for path in (model, *model.rglob("*"))}
+    before = {path: unread(path) for path in (model, *model.rglob("*"))}
     store.materialize(files, model, writable=writable)
-    assert {path: path.stat() for path in (model, *model.rglob("*"))} == before
+    assert {path: unread(path) for path in (model, *model.rglob("*"))} == before
 
 
 def test_only_what_is_missing_is_laid_out(store: StorageService, tmp_path: Path) -> None:
@@ -240,12 +241,12 @@ def test_conflicts_are_found_before_anything_is_written(
     model = tmp_path / "model"
     (model / "onnx").mkdir(parents=True)
     make(model / "onnx/model.onnx")
-    before = [(path, path.lstat()) for path in model.rglob("*")]
+    before = [(path, unread(path)) for path in model.rglob("*")]
     with pytest.raises(FileConflictException) as caught:
         store.materialize(version(store, CONTENTS), model)
     assert caught.value.path == model / "onnx/model.onnx"
     assert caught.value.sha256 == sha256(CONTENTS["onnx/model.onnx"])
-    assert [(path, path.lstat()) for path in model.rglob("*")] == before
+    assert [(path, unread(path)) for path in model.rglob("*")] == before
 
 
 def test_a_file_where_a_directory_must_be(store: StorageService, tmp_path: Path) -> None:
