@@ -17,7 +17,6 @@ from uuid import UUID
 from kamiwaza_sdk._validation import check_given, shown
 from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
 from kamiwaza_sdk.services.hub.addresses import is_address
-from kamiwaza_sdk.services.hub.schemas.manifest import RepositorySchema
 from kamiwaza_sdk.services.hub.schemas.mirror import MirroredSchema, MirrorSchema
 from kamiwaza_sdk.services.hub.services import HubService
 from kamiwaza_sdk.services.model.config import ServiceConfig
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
 
     from kamiwaza_sdk.services.download.schemas import ProgressCallback
     from kamiwaza_sdk.services.hub.mirror import MirrorCallback
+    from kamiwaza_sdk.services.hub.schemas.manifest import RepositorySchema
     from kamiwaza_sdk.services.hub.schemas.plan import PlanSchema
     from kamiwaza_sdk.services.hub.schemas.policy import Policy
     from kamiwaza_sdk.services.hub.schemas.results import Fetched
@@ -310,10 +310,14 @@ class Operations:
             raise InvalidInputException("sources", f"must be several sources, not {shown(sources)}; write [source]")
         wanted, failed = list["Source | RepositorySchema"](), dict[int, MirroredSchema]()
         for number, source in enumerate(sources):
-            try:
-                wanted.append(source if isinstance(source, RepositorySchema) else (yield from self._source(source)))
-            except ServiceException as error:  # a reference to no version: that ends none of the others
-                failed[number] = MirroredSchema(source=str(source), error=type(error).__name__, reason=str(error))
+            if isinstance(source, ModelVersionSchema | UUID) or (isinstance(source, str) and _is_reference(source)):
+                found = yield from in_transaction(partial(_found_or_failed, source))
+                if isinstance(found, MirroredSchema):  # that ends none of the others
+                    failed[number] = found
+                else:
+                    wanted.append(found)
+            else:
+                wanted.append(source)
         mirrored = yield from _transferred(
             lambda: self.hub.mirror(
                 wanted,
@@ -458,6 +462,14 @@ class Operations:
             given = source
             return (yield from in_transaction(lambda models: find_version(models, given)))
         return source
+
+
+def _found_or_failed(version: AnyVersion, models: ModelService) -> ModelVersionSchema | MirroredSchema:
+    """Return a version, or what says why there is none."""
+    try:
+        return find_version(models, version)
+    except ServiceException as error:
+        return MirroredSchema(source=str(version), error=type(error).__name__, reason=str(error))
 
 
 def _is_reference(text: str) -> bool:

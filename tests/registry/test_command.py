@@ -318,7 +318,7 @@ def test_the_store_is_looked_after(run: Run, trained: Path, tmp_path: Path) -> N
     assert as_json(run, "verify", "--read")["problems"] == []
     run("rm", f"gone:{gone['number']}", "--yes")
     end, out, err = run("prune", "--unused-for", "0")
-    assert (end, "1 blobs may go" in out, "--yes" in err) == (4, True, True)
+    assert (end, "1 blob may go" in out, "--yes" in err) == (4, True, True)
     assert as_json(run, "prune", "--unused-for", "0", "--yes")["removed"]["blobs"] == 1
     assert as_json(run, "du")["blobs"] == 1
     (blob,) = StorageService().list_blobs()
