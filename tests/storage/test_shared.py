@@ -8,14 +8,17 @@ import pickle
 import signal
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
 import pytest
+from botocore.exceptions import ClientError  # type: ignore[import-untyped]  # as boto3, it has no types
 
 from kamiwaza_sdk import (
     BlobCorruptException,
@@ -580,6 +583,33 @@ def refusing(endpoint: str, answer: buckets.Answer, monkeypatch: pytest.MonkeyPa
     with buckets.faulty(endpoint, answer) as before:
         buckets.use(before, monkeypatch)
         yield f"s3://{name}/prefix"
+
+
+@pytest.mark.parametrize(
+    ("service", "missing", "part"), [("moto", "NoSuchKey", None), ("seaweedfs", "PreconditionFailed", "BadDigest")]
+)
+def test_services_differ_as_the_page_says(
+    service: str, missing: str, part: str | None, request: pytest.FixtureRequest
+) -> None:
+    endpoint = request.getfixturevalue(service)
+    client, name = buckets.client(endpoint), new_bucket(endpoint)
+
+    def refused(operation: str, **given: object) -> str | None:
+        try:
+            getattr(client, operation)(Bucket=name, Key="key", **given)
+        except ClientError as error:
+            return str(error.response["Error"]["Code"])
+        return None
+
+    other = b64encode(sha256(b"other").digest()).decode()
+    assert refused("put_object", Body=b"1", IfMatch='"ab"') == missing
+    assert refused("put_object", Body=b"1", IfNoneMatch="*") is None
+    assert refused("put_object", Body=b"1", IfNoneMatch="*") == "PreconditionFailed"
+    assert refused("put_object", Body=b"1", IfMatch='"ab"') == "PreconditionFailed"
+    upload = client.create_multipart_upload(Bucket=name, Key="key", ChecksumAlgorithm="SHA256")["UploadId"]
+    assert refused("upload_part", UploadId=upload, PartNumber=1, Body=b"1", ChecksumSHA256=other) == part
+    with pytest.raises(ClientError, match="NoSuchBucket"):
+        client.put_object(Bucket=f"not-{uuid4().hex}", Key="key", Body=b"1")
 
 
 def test_a_newer_layout_is_refused(bucket: str, machine: Machine, tmp_path: Path) -> None:
