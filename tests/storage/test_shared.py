@@ -32,6 +32,7 @@ from kamiwaza_sdk import (
     StorageService,
     StorageTooNewException,
 )
+from kamiwaza_sdk.services.storage import trash
 from kamiwaza_sdk.services.storage.blobs import PUBLISHED_NS
 from kamiwaza_sdk.services.storage.remote.bucket_collection import BucketCollection
 from kamiwaza_sdk.services.storage.remote.bucket_store import BucketStore, Entry
@@ -298,6 +299,26 @@ def test_what_is_leased_goes_last_and_what_is_only_here_stays(address: str, mach
         near.check_quota(2001)
 
 
+@pytest.mark.parametrize("is_closed", [False, True])
+def test_an_eviction_that_was_interrupted_is_finished_by_the_next(
+    is_closed: bool, address: str, machine: Machine, tmp_path: Path
+) -> None:
+    near = machine("near", max_size=3000)
+    mine = near.add(written(tmp_path, b"mine" * 250))
+    near = machine("near", remote=address, max_size=3000)
+    evicted = near.add(written(tmp_path, b"evicted" * 200))
+    for blob in (mine, evicted):
+        filling = trash.Filling(near.root)
+        assert filling.set_aside(blob.sha256)
+        assert not is_closed or filling.close()
+    near.check_quota(2000)
+    assert near.usage().trash.bytes == mine.size  # which is only here, and comes back where it is asked for
+    with pytest.raises(StorageQuotaException):
+        near.check_quota(2001)
+    assert near.get(mine.sha256) == mine
+    assert near.get(evicted.sha256) == evicted
+
+
 def test_a_quota_that_is_smaller_than_one_file_refuses_it(address: str, machine: Machine, tmp_path: Path) -> None:
     blob = machine("far", remote=address).add(written(tmp_path, BODY))
     with pytest.raises(StorageQuotaException):
@@ -540,6 +561,7 @@ def test_an_upload_that_was_killed_is_nowhere_and_can_be_done_again(
 import os
 from kamiwaza_sdk import StorageConfig, StorageService
 from kamiwaza_sdk.services.storage.remote import bucket
+from kamiwaza_sdk.services.storage import trash
 from kamiwaza_sdk.services.storage.blobs import PUBLISHED_NS
 from kamiwaza_sdk.services.storage.remote.bucket_collection import BucketCollection
 from kamiwaza_sdk.services.storage.remote.bucket_store import BucketStore

@@ -229,15 +229,26 @@ class SharedStores:
         Raises:
             RemoteStoreException: The shared store does not answer, or refuses.
         """
-        freed = 0
         if self.remote is None:
-            return freed
+            return 0
+        freed = self._finished(self.remote)
         oldest = list(self._by_use())
         heapq.heapify(oldest)
         while freed < needed and oldest:
             *_, sha256, size = heapq.heappop(oldest)
             if self.remote.find(sha256, size=size) is not None:
                 freed += self._removed(sha256, size)
+        return freed
+
+    def _finished(self, remote: BlobStore) -> int:
+        """Remove what is set aside since an eviction was interrupted, as far as it is shared; return how many bytes."""
+        root, freed = self._storage.root, 0
+        for run in filter(None, [trash.close(root, run) for run in trash.runs(root)]):
+            for sha256 in trash.contents(root, run):
+                size, _ = trash.size_in(root, run, sha256)
+                if remote.find(sha256, size=size) is not None and trash.remove(root, run, sha256):
+                    freed += size
+            trash.end(root, run)
         return freed
 
     def _by_use(self) -> Iterator[tuple[bool, float, str, int]]:
