@@ -6,6 +6,7 @@ Times are seconds since 1970 by the clock of the store, be that a file system's 
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -125,25 +126,19 @@ class DirectoryCollection:
 
     def blobs(self, prefix: str, *, unless: "frozenset[str] | set[str]") -> Iterator[FoundBlob]:
         """Yield the blobs whose digests have a prefix."""
-        for entry in inventory.entries(self._root, prefix):
-            try:
-                status = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue
-            used = 0.0 if entry.name in unless else inventory.last_use(self._root, entry.name, status)
-            yield FoundBlob(entry.name, status.st_size, status.st_nlink, used)
+        for name, status in inventory.statuses(self._root, prefix):
+            used = 0.0 if name in unless else inventory.last_use(self._root, name, status)
+            yield FoundBlob(name, status.st_size, status.st_nlink, used)
 
     def examine(self, prefix: str, *, read: bool) -> Iterator[ExaminedBlob]:
         """Yield the blobs whose digests have a prefix. Without reading, their status tells whether they were edited."""
-        for entry in inventory.entries(self._root, prefix):
-            try:
-                status = entry.stat(follow_symlinks=False)
-                if read or status.st_mtime_ns != PUBLISHED_NS or not stat.S_ISREG(status.st_mode):
-                    yield ExaminedBlob(entry.name, status.st_size, _problem(entry, status, read=read))
-                else:
-                    yield ExaminedBlob(entry.name, status.st_size, None)
-            except FileNotFoundError:  # set aside meanwhile
-                continue
+        for name, status in inventory.statuses(self._root, prefix):
+            if read or status.st_mtime_ns != PUBLISHED_NS or not stat.S_ISREG(status.st_mode):
+                with suppress(FileNotFoundError):  # set aside meanwhile
+                    path = Path(f"{self._root}/blobs/sha256/{prefix}/{name}")
+                    yield ExaminedBlob(name, status.st_size, _problem(path, status, read=read))
+            else:
+                yield ExaminedBlob(name, status.st_size, None)
 
     def is_pending(self, sha256: str) -> bool:
         """Tell whether a blob is in the trash, or has come back since."""
@@ -227,10 +222,10 @@ class DirectoryCollection:
         """Do nothing: writers sweep the staging area."""
 
 
-def _problem(entry: "os.DirEntry[str]", status: os.stat_result, *, read: bool) -> Literal["damaged", "suspect"] | None:
+def _problem(path: Path, status: os.stat_result, *, read: bool) -> Literal["damaged", "suspect"] | None:
     if not stat.S_ISREG(status.st_mode):
         return "damaged"
     if not read:
         return None if status.st_mtime_ns == PUBLISHED_NS else "suspect"
-    with open_file(Path(entry.path)) as file:
-        return None if digest(file) == entry.name else "damaged"
+    with open_file(path) as file:
+        return None if digest(file) == path.name else "damaged"

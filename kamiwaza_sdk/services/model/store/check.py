@@ -66,7 +66,8 @@ def verify_all(
         read: Read and hash every byte.
         workers: How many parts to look at, or to read, at once: 1 to 64.
         resume: A name of your choice, under which the store notes what is done: a call with the same name goes on
-            where one was interrupted, for the same databases. Letters, digits, ``-``, ``_`` and ``.``.
+            where one was interrupted, for the same databases. What it found then is reported as it was then.
+            Letters, digits, ``-``, ``_`` and ``.``.
         progress: Called after each of 256 parts.
 
     Raises:
