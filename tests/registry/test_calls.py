@@ -303,3 +303,18 @@ async def test_a_diff_says_which_tensors_are_different_in_whatever_file(registry
     registry.storage.path(next(file.sha256 for file in second.files if file.path == "model-2.safetensors")).unlink()
     diff = await registry.diff("tiny:1", "tiny:2")
     assert (diff.tensors, "not compared" in diff.config_problems["model-2.safetensors"]) == ((), True)
+
+
+async def test_a_relative_path_is_kept_in_full(
+    registry: AsyncRegistry, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "link").symlink_to(trained)
+    monkeypatch.chdir(trained.parent)
+    assert (await registry.register(trained.name, name="tiny")).source == str(trained)
+    assert (await registry.plan(f"./{trained.name}")).source == str(trained)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    version = await registry.register("link", name="linked")
+    assert version.source == str(tmp_path / "elsewhere" / "link")
+    climbing = f"link/../{trained.name}"  # what is above the link is above its target, not above its name
+    assert (await registry.plan(climbing)).source == str(Path.cwd() / climbing)

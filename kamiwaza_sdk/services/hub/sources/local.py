@@ -45,7 +45,7 @@ Refusal: TypeAlias = Callable[[str, str], ServiceException]
 def resolve_path(
     root: Path, selection: Selection = EVERYTHING, *, unfinished: Refusal = InvalidSourceException
 ) -> ManifestSchema:
-    """Return the files at a path. Reads directories, and opens no file. Blocks.
+    """Return the files at a path, which the manifest names in full. Reads directories, and opens no file. Blocks.
 
     Args:
         root: A file or directory.
@@ -75,7 +75,7 @@ def resolve_path(
         raise InvalidSourceException(str(root), f"{reason}; give one with files{_shown(listing.left_out)}")
     name = suggested(real.stem if is_file else real.name)
     left_out = tuple(listing.left_out[path] for path in sorted(listing.left_out))
-    return ManifestSchema(source=displayed(str(root)), name=name, files=files, left_out=left_out)
+    return ManifestSchema(source=displayed(str(root.absolute())), name=name, files=files, left_out=left_out)
 
 
 def _shown(left_out: dict[str, LeftOutSchema]) -> str:
