@@ -49,10 +49,9 @@ def run_in_parallel(session: nox.Session, *arguments: str) -> None:
 
     A test that waits for another process, or for time, can fail for want of a processor. It is printed either way.
     """
-    cache = Path(session.create_tmp()) / "cache"
-    shutil.rmtree(cache, ignore_errors=True)
-    session.run("pytest", *PARALLEL, "-o", f"cache_dir={cache}", *arguments, success_codes=[0, 1])
-    last = cache / "v/cache/lastfailed"
+    last = Path(".pytest_cache/v/cache/lastfailed")
+    last.unlink(missing_ok=True)
+    session.run("pytest", *PARALLEL, *arguments, success_codes=[0, 1])
     failed = json.loads(last.read_text()) if last.exists() else {}
     if len(failed) > TRIED_AGAIN:
         session.error(f"{len(failed)} tests failed")

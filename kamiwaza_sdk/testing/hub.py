@@ -3,10 +3,10 @@
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from kamiwaza_sdk._addresses import redact_text
 from kamiwaza_sdk._tasks import thread_to_its_end
@@ -32,6 +32,12 @@ from kamiwaza_sdk.services.hub.sources.versions import RegisteredVersion, is_reg
 from kamiwaza_sdk.services.hub.variants import Question
 from kamiwaza_sdk.services.storage.config import StorageConfig
 from kamiwaza_sdk.services.storage.services import StorageService
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from kamiwaza_sdk.services.hub.mirror import MirrorCallback
+    from kamiwaza_sdk.services.hub.schemas.mirror import MirrorSchema
 
 __all__ = ["FakeHub", "HubCall"]
 
@@ -162,6 +168,33 @@ class FakeHub(HubService):
         if callable(progress):
             _report(fetched, progress)
         return fetched
+
+    async def mirror(
+        self,
+        sources: "Iterable[Source | RepositorySchema] | AsyncIterable[Source | RepositorySchema]",
+        *,
+        executor: "Executor | None" = None,
+        at_once: int = 4,
+        variant: str | None = None,
+        allow: str | Iterable[str] | None = None,
+        ignore: str | Iterable[str] | None = None,
+        progress: "MirrorCallback | None" = None,
+    ) -> "MirrorSchema":
+        """Bring many sources, each as `fetch` does; in this process, as no worker has this hub.
+
+        Args:
+            sources: As `HubService.mirror` takes them.
+            executor: Not used.
+            at_once: As `HubService.mirror` takes it.
+            variant: As `fetch` takes it, for each.
+            allow: As `fetch` takes it, for each.
+            ignore: As `fetch` takes it, for each.
+            progress: As `HubService.mirror` takes it.
+        """
+        del executor
+        return await super().mirror(
+            sources, at_once=at_once, variant=variant, allow=allow, ignore=ignore, progress=progress
+        )
 
     async def adopt(
         self,

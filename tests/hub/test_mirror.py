@@ -1,6 +1,7 @@
 """Many sources into one store: in this process, by threads, by processes, and by Dask's workers."""
 
 import asyncio
+import copyreg
 import multiprocessing
 import os
 import pickle
@@ -179,12 +180,15 @@ async def test_it_travels_and_reads_well(hub: HubService) -> None:
 @pytest.fixture
 async def cluster() -> AsyncIterator[Any]:
     """Dask's cluster on this machine, of four workers, each a process."""
+    as_they_were = dict(copyreg.dispatch_table)  # importing it changes how every exception of the process is pickled
     distributed = pytest.importorskip("distributed", reason="needs the package distributed: nox -s executors")
     cluster = await asyncio.to_thread(
         distributed.LocalCluster, n_workers=4, threads_per_worker=1, dashboard_address=None, silence_logs=50
     )
     yield cluster
     await asyncio.to_thread(cluster.close)
+    copyreg.dispatch_table.clear()
+    copyreg.dispatch_table.update(as_they_were)
 
 
 async def test_dasks_workers_fetch_and_one_that_is_killed_is_replaced(

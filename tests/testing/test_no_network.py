@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -37,6 +38,7 @@ def arguments(call: Callable[..., object], place: Path) -> dict[str, object]:
         "length": 2,
         "requests": [DownloadRequest(url=URL, path=place)],
         "source": "hf://org/tiny",
+        "sources": ["hf://org/tiny"],
     }
     parameters = inspect.signature(call).parameters.values()
     return {each.name: known[each.name] for each in parameters if each.default is each.empty}
@@ -80,8 +82,13 @@ async def test_no_call_of_the_fake_hub_opens_a_socket(seen: list[str], tmp_path:
     await outcome(call(**arguments(call, tmp_path)))
     assert seen == []
     hub.error = InvalidInputException("source", "is none")
-    with pytest.raises(InvalidInputException, match="is none"):
-        await outcome(call(**arguments(call, tmp_path)))
+    if name == "mirror":
+        mirrored = await hub.mirror(["hf://org/tiny"], executor=ThreadPoolExecutor(1))
+        assert [(item.error, item.reason) for item in mirrored.items] == [("InvalidInputException", "source is none")]
+    else:
+        with pytest.raises(InvalidInputException, match="is none"):
+            await outcome(call(**arguments(call, tmp_path)))
+    assert seen == []
 
 
 async def test_the_guard_sees_what_the_real_ones_do(seen: list[str], tmp_path: Path) -> None:
