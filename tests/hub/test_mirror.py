@@ -144,6 +144,13 @@ async def test_what_an_executor_says_is_the_sources_error(
     assert [item.error for item in mirrored.items] == [error]
 
 
+async def test_a_pool_that_takes_nothing_more_is_the_sources_error(hub: HubService) -> None:
+    executor = ThreadPoolExecutor(1)
+    executor.shutdown()
+    mirrored = await hub.mirror(SOURCES[:2], executor=executor)
+    assert [item.error for item in mirrored.items] == ["RuntimeError"] * 2
+
+
 async def test_cancelled_it_begins_nothing_more(hub: HubService, server: HuggingFaceServer) -> None:
     commit = server.add_repository("org/slow", {"model.bin": GeneratedBody(4 * 1024**2, seed=1)}, lfs=())
     server.add_faults(f"/org/slow/resolve/{commit}/model.bin", always=Rate(4 * 1024**2))

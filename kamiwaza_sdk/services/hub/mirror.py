@@ -9,7 +9,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -139,7 +139,7 @@ class _Mirroring:
 
     async def by(self, executor: Executor) -> MirrorSchema:
         """Have the workers of an executor fetch. What one of them dies of is its source's error."""
-        futures = [executor.submit(run_task, task) for task in self._tasks]
+        futures = [_submitted(executor, task) for task in self._tasks]
 
         async def one(number: int) -> None:
             try:
@@ -165,7 +165,8 @@ class _Mirroring:
         """Read again and again what workers have noted."""
         while self._progress is not None:
             await asyncio.sleep(_INTERVAL)
-            self._bytes.update(await in_thread(self._noted))
+            with suppress(ServiceException):  # it is only news
+                self._bytes.update(await in_thread(self._noted))
             self._tell()
 
     def _noted(self) -> dict[int, int]:
@@ -190,6 +191,16 @@ class _Mirroring:
 
     def _result(self) -> MirrorSchema:
         return MirrorSchema(items=tuple(self._done[number] for number in range(len(self._tasks))))
+
+
+def _submitted(executor: Executor, task: MirrorTask) -> "Future[MirroredSchema]":
+    """Hand a task over. Where that cannot be, as to a pool whose process has died, the future says why."""
+    try:
+        return executor.submit(run_task, task)
+    except Exception as error:  # noqa: BLE001 - of whatever kind an executor's are
+        refused = Future[MirroredSchema]()
+        refused.set_exception(error)
+        return refused
 
 
 def run_task(task: MirrorTask) -> MirroredSchema:
