@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.types import FileEntry
 
 #: How many requests lie between those before which something happens.
-STRIDE = effort(7, 1)
+STRIDE = effort(4, 1)
 
 
 class Machine(Registry):
