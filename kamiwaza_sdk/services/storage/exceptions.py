@@ -69,7 +69,7 @@ class RemoteStoreException(StorageException):
         self.address = address
         self.operation = operation
         self.kind = kind
-        self.reason = without_queries(reason)
+        self.reason: str = without_queries(reason)
 
 
 class StorageQuotaException(StorageException):

@@ -105,8 +105,8 @@ class SharedStores:
     def __init__(self, storage: "StorageService", *, remote: str | None, tiers: Sequence[str]) -> None:
         self._storage = storage
         self._address = remote
-        self.remote = None if remote is None else open_store(remote, writable=True)
-        self.tiers = [open_store(tier, writable=False) for tier in tiers]
+        self.remote: BlobStore | None = None if remote is None else open_store(remote, writable=True)
+        self.tiers: list[BlobStore] = [open_store(tier, writable=False) for tier in tiers]
 
     @cached_property
     def id(self) -> str | None:
