@@ -172,19 +172,12 @@ class FakeDownloads(DownloadService):
 
     async def _small_or(
         self,
-        url: str,
-        path: Path,
+        request: DownloadRequest,
         *,
-        sha256: str | None,
-        size: int | None,
-        max_size: int | None,
-        validators: Validators | None,
         progress: bool | ProgressCallback,
         larger: "Callable[[Callable[[Path], Awaitable[DownloadResult]]], Awaitable[_T]]",
+        to: "Resources | None" = None,
     ) -> "BodyInMemory | _T":
-        request = DownloadRequest(
-            url=url, path=path, sha256=sha256, size=size, max_size=max_size, validators=validators
-        )
         return await larger(lambda into: self._bring(request.model_copy(update={"path": into}), progress=progress))
 
     async def _transfer(

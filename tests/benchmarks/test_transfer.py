@@ -194,16 +194,6 @@ def _many(name: str, urls: list[str], into: Path) -> Cost:
     return transfer(name, urls=urls, directory=str(into))
 
 
-def test_many_files(benchmark: BenchmarkFixture, ground: Path, server: Nginx) -> None:
-    """1,000 files of 64 KiB take at most 1.3 times what aiohttp alone takes, which verifies nothing."""
-    for number in range(COUNT):
-        (ground / f"nginx/root/{number}").write_bytes(GeneratedBody(SIZE, seed=number % 10).read())
-    urls = [server.url(f"/{number}") for number in range(COUNT)]
-    mine = Into(ground)(partial(_many, "ours_many", urls))
-    costs = by_turns({"ours": mine, "aiohttp": Into(ground)(partial(_many, "aiohttp_many", urls))})
-    check(benchmark, ratio(seconds(costs, "ours"), seconds(costs, "aiohttp")), mine, at_most=1.3)
-
-
 def test_many_files_from_far_away(benchmark: BenchmarkFixture, ground: Path) -> None:
     """With 50 ms a request, they take at most 1.15 times as long as these waits, eight at a time."""
     program = [sys.executable, "-m", "tests.benchmarks.serve", str(COUNT), str(SIZE), str(LATENCY)]

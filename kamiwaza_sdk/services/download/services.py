@@ -5,7 +5,7 @@ import importlib
 import logging
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 
@@ -30,7 +30,6 @@ from kamiwaza_sdk.services.download.schemas import (
 )
 from kamiwaza_sdk.services.download.transfer.acquire import (
     Expectations,
-    ResolvedRequest,
     expectations,
     resolve_request,
 )
@@ -222,7 +221,9 @@ class DownloadService:
     ) -> list[DownloadOutcome]:
         """Download many files, `DownloadConfig.max_concurrency` at once, the largest first.
 
-        Files of unknown size come before the others, as they may be large. All go through one session.
+        Files of unknown size come before the others, as they may be large. All go through one session. Files of up to
+        1 MiB are written many at a time, and all names are durable when this returns. Two processes that ask for the
+        same small file at the same time may both transfer it.
 
         Args:
             requests: The files. No two may have the same path.
@@ -251,16 +252,23 @@ class DownloadService:
     ) -> list[DownloadOutcome]:
         config = await self._ready()
         from kamiwaza_sdk.services.download.transfer.many import Many, refuse_twice
+        from kamiwaza_sdk.services.download.transfer.small import SmallFiles
 
         asked = await _placed(asked)
         await asyncio.to_thread(refuse_twice, asked)
         async with reporting_all(progress, asked) as progress_of, self._resources() as resources:
-            many = Many(
-                asked,
-                lambda request, into: self._transfer(request, into, resources, progress=progress_of(request)),
-                concurrency=config.max_concurrency,
-            )
-            return await (many.all_or_nothing() if all_or_nothing else many.one_by_one())
+
+            def bring(request: DownloadRequest, into: Path) -> Awaitable[DownloadResult]:
+                return self._transfer(request, into, resources, progress=progress_of(request))
+
+            def bring_small(request: DownloadRequest) -> "Awaitable[BodyInMemory | DownloadResult]":
+                report = progress_of(request)
+                return self._small_or(request, progress=report, larger=lambda begun: begun(request.path), to=resources)
+
+            many = Many(asked, bring, concurrency=config.max_concurrency)
+            if all_or_nothing:
+                return await many.all_or_nothing()
+            return await many.one_by_one(bring_small, SmallFiles(resources))
 
     async def read(self, url: str, *, sha256: str | None = None, max_size: int) -> bytes:
         """Return a small body, held in memory.
@@ -418,15 +426,11 @@ class DownloadService:
 
     async def _small_or(
         self,
-        url: str,
-        path: Path,
+        request: DownloadRequest,
         *,
-        sha256: str | None,
-        size: int | None,
-        max_size: int | None,
-        validators: Validators | None,
         progress: bool | ProgressCallback,
         larger: "Callable[[Callable[[Path], Awaitable[DownloadResult]]], Awaitable[_T]]",
+        to: "Resources | None" = None,
     ) -> "BodyInMemory | _T":
         """Return a body of at most 1 MiB, verified in memory, or what `larger` makes of one that is not.
 
@@ -435,24 +439,18 @@ class DownloadService:
         does so within a call of ours (`_owned`), one for however many bodies.
 
         Args:
-            url: As `download` takes it.
-            path: What progress is told of.
-            sha256: As `download` takes it, in lower case.
-            size: As `download` takes it.
-            max_size: As `download` takes it.
-            validators: As `download` takes them.
+            request: What is asked for.
             progress: As `download` takes it.
             larger: What to do with a larger one.
+            to: The session and the threads. Default: as for any call.
         """
         from kamiwaza_sdk.services.download.transfer.small import BodyInMemory, SmallTransfer
 
         config = await self._ready()
-        target = check_url(url)
-        wanted = Expectations(config.max_size if max_size is None else max_size, size, sha256)
-        resolved = ResolvedRequest(target, redact(target), path, path, wanted, validators)
+        resolved = resolve_request(request, request.path, max_size=config.max_size)
         attempts = Attempts(config, url=resolved.shown, on_attempt=self._on_attempt)
-        async with self._resources() as resources:
-            async with reporting(progress, resolved.shown, path) as reporter:
+        async with nullcontext(to) if to is not None else self._resources() as resources:
+            async with reporting(progress, resolved.shown, request.path) as reporter:
                 small = await SmallTransfer(
                     resolved,
                     config=config,
@@ -464,9 +462,6 @@ class DownloadService:
             if isinstance(small, BodyInMemory):
                 _log_small(resolved.shown, small)
                 return small
-            request = DownloadRequest(
-                url=url, path=path, sha256=sha256, size=size, max_size=max_size, validators=validators
-            )
 
             def bring(into: Path) -> Awaitable[DownloadResult]:
                 placed = request.model_copy(update={"path": into})
@@ -605,7 +600,7 @@ def _log(result: DownloadResult) -> None:
 
 
 def _log_small(url: str, body: "BodyInMemory") -> None:
-    if body.content is None:
+    if body.body is None:
         _LOG.info("%s is not modified", url)
     else:
-        _LOG.info("Downloaded %s: %d bytes in %.3f s", url, len(body.content), body.seconds)
+        _LOG.info("Downloaded %s: %d bytes in %.3f s", url, body.body.size, body.seconds)

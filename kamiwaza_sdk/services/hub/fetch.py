@@ -27,7 +27,7 @@ from kamiwaza_sdk.services.download.progress import (
     reporting,
     showing,
 )
-from kamiwaza_sdk.services.download.schemas import DownloadResult, Validators
+from kamiwaza_sdk.services.download.schemas import DownloadRequest, DownloadResult, Validators
 from kamiwaza_sdk.services.download.transfer.write import SLOT_SIZE
 from kamiwaza_sdk.services.hub.addresses import redacted
 from kamiwaza_sdk.services.hub.arrivals import Arrivals
@@ -295,13 +295,16 @@ class Fetching:
         # What another has brought meanwhile need not travel; a small file is here before that is known.
         if self._is_large(file):
             return await self._transfer_large(file, await in_thread(lambda: self._kept.find(file)))
-        brought = await self._downloads._small_or(
-            file.url,
-            Path(file.path),
+        request = DownloadRequest.model_construct(  # of a manifest, which is validated
+            url=file.url,
+            path=Path(file.path),
             sha256=file.sha256,
             size=file.size,
             max_size=self._limit(file),
             validators=None if kept is None else kept.validators,
+        )
+        brought = await self._downloads._small_or(
+            request,
             progress=self._progress_of(file),
             larger=lambda bring: self._staged_transfer(file, kept, bring),
         )

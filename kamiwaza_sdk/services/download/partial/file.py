@@ -33,8 +33,6 @@ from kamiwaza_sdk.services.download.partial.journal import Header, Journal
 from kamiwaza_sdk.services.download.partial.lock import Lock
 
 if TYPE_CHECKING:
-    from hashlib import _Hash
-
     from kamiwaza_sdk.services.download.transfer.acquire import Expectations
 
 
@@ -104,11 +102,10 @@ def refuse_all_but_files(path: str | Path) -> None:
 
 
 class Whole(Protocol):
-    """A small body, and its hash."""
+    """A small body, and its digest."""
 
-    @property
-    def hash(self) -> "_Hash":
-        """Its SHA-256."""
+    def hexdigest(self) -> str:
+        """Return its SHA-256."""
         ...
 
     def body(self) -> bytes:
@@ -148,6 +145,7 @@ class Partial:
         self._url = url
         self._descriptor = _NONE
         self._hash = hashlib.sha256()
+        self._sha256: str | None = None  # of a small file, which was hashed in memory
         self._beyond: dict[int, int] = {}
         self._checked = 0
         self._synced = 0
@@ -158,7 +156,7 @@ class Partial:
 
     def sha256(self) -> str:
         """Return the digest of what is there."""
-        return self._hash.hexdigest()
+        return self._hash.hexdigest() if self._sha256 is None else self._sha256
 
     @property
     def resumable(self) -> bool:
@@ -214,7 +212,7 @@ class Partial:
         """Empty the partial file and its journal."""
         with disk_errors(self._path, url=self._url):
             self.offset = self.reused = self._checked = self._synced = 0
-            self._hash = hashlib.sha256()
+            self._hash, self._sha256 = hashlib.sha256(), None
             self.header = None
             self._beyond.clear()
             self._lock.begin(b"")
@@ -353,20 +351,28 @@ class Partial:
             ChecksumMismatchException: It has another digest than demanded.
             SizeMismatchException: It has another size than demanded.
         """
-        pieces = body.body()
-        expectations.check_whole(len(pieces), body.hash.hexdigest(), url=self._url)
-        with disk_errors(self._path, url=self._url):
-            refuse_all_but_files(self._target)
-            self._open()
-            write_all(self._descriptor, pieces, 0)
-        self.header, self.offset, self._hash = header, len(pieces), body.hash
+        expectations.check_whole(len(body.body()), body.hexdigest(), url=self._url)
         try:
+            self.fill(body.body(), body.hexdigest(), header)
             self.publish()
         finally:
             self.discard()  # what got no name: without a journal nobody could go on with it
 
-    def publish(self) -> None:
-        """Make the file durable and give it its name, unless it was told to stop."""
+    def fill(self, content: bytes, sha256: str, header: Header) -> None:
+        """Write a small file, which was verified in memory."""
+        with disk_errors(self._path, url=self._url):
+            refuse_all_but_files(self._target)
+            self._open()
+            write_all(self._descriptor, content, 0)
+        self.header, self.offset, self._sha256 = header, len(content), sha256
+
+    def publish(self, *, sync_name: bool = True) -> None:
+        """Make the file durable and give it its name, unless it was told to stop.
+
+        Args:
+            sync_name: Whether the name is made durable too. Otherwise the caller does so before anybody is told of the
+                file; those who follow are never told before.
+        """
         with disk_errors(self._path, url=self._url):
             with suppress(OSError):  # of a file system without modes
                 os.fchmod(self._descriptor, self._mode.value)
@@ -380,7 +386,8 @@ class Partial:
             self._lock.seal()
             os.replace(self._lock.partial, self._target)  # noqa: PTH105 - the bare call, whose atomicity is documented
             try:
-                sync_directory(self._directory)
+                if sync_name or self._lock.is_followed():
+                    sync_directory(self._directory)
             except OSError:
                 os.unlink(self._target)  # noqa: PTH108 - as above
                 self._let_go(bytes)

@@ -98,6 +98,9 @@ class LeaseLock:
     def seal(self) -> None:
         pass  # no other holder uses these names
 
+    def is_followed(self) -> bool:
+        return True
+
     def finish(self, last_word: Callable[[], bytes], *, published: bool) -> None:
         with ExitStack() as steps:  # each step runs, even if another fails
             steps.callback(self.release)

@@ -106,6 +106,10 @@ class Lock(Protocol):
     def seal(self) -> None:
         """Move the journal aside, for the next holder's: the partial file is about to be renamed."""
 
+    def is_followed(self) -> bool:
+        """Return whether another transfer may read the outcome. Call it after `seal`."""
+        ...
+
     def finish(self, last_word: Callable[[], bytes], *, published: bool) -> None:
         """Tell the followers the outcome, remove the journal, and release the lock.
 
@@ -220,12 +224,15 @@ class FileLock:
             with suppress(FileNotFoundError):
                 os.rename(self.journal, self._sealed)  # noqa: PTH104 - a Path would be made for it
 
+    def is_followed(self) -> bool:
+        return self._journal != _NONE
+
     def finish(self, last_word: Callable[[], bytes], *, published: bool) -> None:
         with ExitStack() as steps:  # each step runs, even if another fails
             steps.callback(self.release)
             if not published:
                 steps.callback(_unlink, self.partial)
-            if self._journal != _NONE if published else self._has_journal():
+            if self.is_followed() if published else self._has_journal():
                 steps.callback(_unlink, self._sealed)
                 if not published:
                     steps.callback(_unlink, self.journal)

@@ -26,6 +26,7 @@ from kamiwaza_sdk.services.download.partial.file import disk_errors, refuse_all_
 from kamiwaza_sdk.services.download.partial.journal import key_of
 from kamiwaza_sdk.services.download.partial.lock import PartialNames
 from kamiwaza_sdk.services.download.schemas import DownloadOutcome, DownloadRequest, DownloadResult
+from kamiwaza_sdk.services.download.transfer.small import BodyInMemory, SmallFile, SmallFiles, is_fresh
 
 #: A device, a number on it, and the time of the last change.
 _Identity = tuple[int, int, int]
@@ -143,6 +144,8 @@ def _identity(path: Path) -> _Identity | None:
 
 #: How one file is brought, and where to, unless it stands where it belongs already.
 Bring = Callable[[DownloadRequest, Path], Awaitable[DownloadResult]]
+#: How one that may be small is brought: into memory if it is.
+BringSmall = Callable[[DownloadRequest], Awaitable[BodyInMemory | DownloadResult]]
 #: How often what other calls took away is brought, where they do so each time.
 _ROUNDS: Final = 5
 _T = TypeVar("_T")
@@ -163,16 +166,46 @@ class Many:
         self._bring = bring
         self._workers = 2 * concurrency
 
-    async def one_by_one(self) -> list[DownloadOutcome]:
-        """Return what became of each."""
+    async def one_by_one(self, bring_small: BringSmall, files: SmallFiles) -> list[DownloadOutcome]:
+        """Return what became of each. Small files are written many at a time, and durable at the end."""
+        fresh = await thread_to_its_end(lambda: {request.path for request in self._requests if is_fresh(request)})
 
-        async def outcome(request: DownloadRequest) -> DownloadOutcome:
+        async def brought(request: DownloadRequest) -> DownloadOutcome | SmallFile:
+            if request.path not in fresh:
+                return await self._outcome(request)
             try:
-                return DownloadOutcome(request=request, result=await self._bring(request, request.path))
+                body = await bring_small(request)
             except ServiceException as error:
                 return DownloadOutcome(request=request, error=error)
+            if isinstance(body, DownloadResult):
+                return DownloadOutcome(request=request, result=body)
+            file = SmallFile(body, result=body.result() if body.body is None else None)
+            if body.body is not None:
+                await files.put(file)
+            return file
 
-        return await _each(self._requests, outcome, workers=self._workers)
+        async with files.open():
+            try:
+                found = await _each(self._requests, brought, workers=self._workers)
+            except BaseException:
+                files.stop()
+                raise
+        return [
+            await self._written(request, file) if isinstance(file, SmallFile) else file
+            for request, file in zip(self._requests, found, strict=True)
+        ]
+
+    async def _written(self, request: DownloadRequest, file: SmallFile) -> DownloadOutcome:
+        """Return what became of a small file; where another transfer held its lock, only now."""
+        if file.result is None and file.error is None:
+            return await self._outcome(request)
+        return DownloadOutcome(request=request, result=file.result, error=file.error)
+
+    async def _outcome(self, request: DownloadRequest) -> DownloadOutcome:
+        try:
+            return DownloadOutcome(request=request, result=await self._bring(request, request.path))
+        except ServiceException as error:
+            return DownloadOutcome(request=request, error=error)
 
     async def all_or_nothing(self) -> list[DownloadOutcome]:
         """Return what was brought, or raise the first error."""

@@ -1,22 +1,30 @@
-"""Small bodies: received and verified in memory, without a path, a lock or a thread.
+"""Small bodies: received and verified in memory, without a path, a lock or a thread; then written many at a time.
 
 What turns out to be larger, or to have a content coding, is handed over as it is: the transfer to a path goes on with
 the answer that is here already.
 """
 
+import os
 import time
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
+from kamiwaza_sdk._files import sync_directory
+from kamiwaza_sdk._tasks import Batches, CancelFlag, ended_by, thread_to_its_end
 from kamiwaza_sdk.services.download.config import DownloadConfig
+from kamiwaza_sdk.services.download.exceptions import DownloadException
 from kamiwaza_sdk.services.download.http.client import ConnectionLimiter, Resources
-from kamiwaza_sdk.services.download.http.requests import Exchange, answer, content_codings
-from kamiwaza_sdk.services.download.partial.journal import sendable
+from kamiwaza_sdk.services.download.http.hosts import redact
+from kamiwaza_sdk.services.download.http.requests import Exchange, answer, content_codings, filename_of, header_of
+from kamiwaza_sdk.services.download.partial.file import Partial, disk_errors
+from kamiwaza_sdk.services.download.partial.journal import key_of, sendable
+from kamiwaza_sdk.services.download.partial.lock import PartialNames
 from kamiwaza_sdk.services.download.progress import Reporter
-from kamiwaza_sdk.services.download.schemas import Validators
-from kamiwaza_sdk.services.download.transfer.acquire import ResolvedRequest
+from kamiwaza_sdk.services.download.schemas import DownloadRequest, DownloadResult, Validators
+from kamiwaza_sdk.services.download.transfer.acquire import Acquisition, ExistingFile, ResolvedRequest
 from kamiwaza_sdk.services.download.transfer.receive import MemorySink, receive
 from kamiwaza_sdk.services.download.transfer.write import SLOT_SIZE
 
@@ -35,18 +43,50 @@ class BodyInMemory:
     """A whole body, verified; or the word that nothing has changed.
 
     Attributes:
-        content: The bytes; `None` where the server said that the state named by the validators is the current one.
-        sha256: Their digest; empty where there are none.
+        body: The bytes; `None` where the server said that the state named by the validators is the current one.
         fetched: How many bytes travelled, those of failed attempts too.
         validators: What to hand in next time.
         seconds: How long it took.
+        request: What was asked for.
+        response: The answer, which is closed.
     """
 
-    content: bytes | None
-    sha256: str
+    body: MemorySink | None
     fetched: int
     validators: Validators
     seconds: float
+    request: ResolvedRequest
+    response: "aiohttp.ClientResponse"
+
+    @property
+    def content(self) -> bytes | None:
+        """The bytes, if there are any."""
+        return None if self.body is None else self.body.body()
+
+    @property
+    def sha256(self) -> str:
+        """Their digest; empty where there are none. It was computed while they were in the processor's cache."""
+        return "" if self.body is None else self.body.hexdigest()
+
+    def result(self) -> DownloadResult:
+        """Return it as the result of a download to its path, where it is or soon will be."""
+        return DownloadResult(
+            url=self.request.shown,
+            final_url=self.final_url,
+            path=self.request.path,
+            size=None if self.body is None else self.body.size,
+            sha256=self.sha256 or None,
+            bytes_fetched=self.fetched,
+            validators=self.validators,
+            filename=filename_of(self.response),
+            not_modified=self.body is None,
+            seconds=self.seconds,
+        )
+
+    @property
+    def final_url(self) -> str:
+        """The URL that answered, redacted."""
+        return self.request.shown if self.response.url == self.request.url else redact(self.response.url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +201,7 @@ class SmallTransfer:
         finally:
             self._fetched += exchange.received
         self._reporter.finish(sink.size, exchange.announced)
-        return self._body(sink.body(), sink.hash.hexdigest(), _validators(response))
+        return self._body(sink, _validators(response), response)
 
     def _not_modified(self, response: "aiohttp.ClientResponse", exchange: Exchange) -> BodyInMemory:
         self._reporter.finish(exchange.received, exchange.announced)
@@ -169,10 +209,13 @@ class SmallTransfer:
         merged = Validators(
             etag=told.etag or known.etag, last_modified=told.last_modified or known.last_modified
         )  # not every server repeats them
-        return self._body(None, "", merged)
+        return self._body(None, merged, response)
 
-    def _body(self, content: bytes | None, sha256: str, validators: Validators) -> BodyInMemory:
-        return BodyInMemory(content, sha256, self._fetched, validators, time.monotonic() - self._began)
+    def _body(
+        self, body: MemorySink | None, validators: Validators, response: "aiohttp.ClientResponse"
+    ) -> BodyInMemory:
+        seconds = time.monotonic() - self._began
+        return BodyInMemory(body, self._fetched, validators, seconds, self._request, response)
 
 
 def _held(limiter: ConnectionLimiter, response: "aiohttp.ClientResponse") -> AsyncExitStack:
@@ -187,3 +230,136 @@ def _validators(response: "aiohttp.ClientResponse") -> Validators:
     return Validators(
         etag=sendable(response.headers.get("ETag")), last_modified=sendable(response.headers.get("Last-Modified"))
     )
+
+
+@dataclass(slots=True)
+class SmallFile:
+    """A small body on its way to its path.
+
+    Attributes:
+        body: The body, verified.
+        result: What was written where, once it is; `None` also where another transfer holds the lock of the file.
+        error: Why it could not be written.
+    """
+
+    body: BodyInMemory
+    result: DownloadResult | None = None
+    error: DownloadException | None = None
+
+
+class SmallFiles:
+    """Writes small bodies to their paths, many at a time.
+
+    Each is written under the lock of its path, as any download is, and its content is durable before it has its name.
+    But the directories of many names are synced together, at the end: who asked for the files is told of them only
+    then.
+
+    Args:
+        resources: Lends the threads.
+    """
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        self._stopped = CancelFlag()
+        self._batches = Batches[SmallFile](self._store, threads=resources.threads)
+        self._named = dict[str, list[SmallFile]]()  # by directory
+
+    def open(self) -> AbstractAsyncContextManager[None]:
+        """Return a context at whose end all files are written, or have an error. After an error no more get names."""
+        return ended_by(self._ended)
+
+    async def put(self, file: SmallFile) -> None:
+        """Write a file soon. Waits only while many bodies wait for the disk."""
+        assert file.body.body is not None, "there is something to write"
+        await self._batches.put(file, file.body.body.size)
+
+    def stop(self) -> None:
+        """Let no more files get names."""
+        self._stopped.set()
+
+    def _store(self, files: list[SmallFile]) -> None:
+        """Write all before the first is waited for. Blocks."""
+        filled = list[tuple[SmallFile, Partial]]()
+        try:
+            for file in files:
+                with _noting(file):
+                    if (partial := self._filled(file)) is not None:
+                        filled.append((file, partial))
+            for file, partial in filled:
+                with _noting(file):
+                    partial.publish(sync_name=False)
+                    self._published(file)
+        finally:
+            for _, partial in filled:
+                partial.discard()  # what got no name
+
+    def _filled(self, file: SmallFile) -> Partial | None:
+        """Acquire the lock and write, unless the file is there by now, or another transfer has the lock."""
+        body, request = file.body, file.body.request
+        assert body.content is not None, "there is something to write"
+        key = key_of(str(request.url))
+        acquisition = Acquisition(
+            request.into,
+            request.expectations,
+            url=request.shown,
+            key=key,
+            path=request.path,
+            mode=self._resources.mode,
+        )
+        acquisition.stopped = self._stopped
+        partial = acquisition.attempt()
+        if isinstance(partial, ExistingFile):
+            file.result = body.result()
+            return None
+        if partial is None:
+            acquisition.leave(keep=False)
+            return None
+        try:
+            if partial.offset:
+                partial.restart()
+            size = len(body.content)
+            header = header_of(body.response, key, final_url=body.final_url, size=size, sha256=None)
+            partial.fill(body.content, body.sha256, header)
+        except BaseException:
+            partial.discard()
+            raise
+        return partial
+
+    def _published(self, file: SmallFile) -> None:
+        if not self._stopped.is_set():
+            file.result = file.body.result()
+            self._named.setdefault(os.path.dirname(file.body.request.path), []).append(file)  # noqa: PTH120 - cheaper
+
+    async def _ended(self) -> None:
+        try:
+            await self._batches.end()
+        finally:
+            await thread_to_its_end(self._settle, threads=self._resources.threads)
+
+    def _settle(self) -> None:
+        """Make the names durable; where that fails, there are none. Blocks."""
+        for directory, files in self._named.items():
+            try:
+                sync_directory(directory)
+            except OSError:
+                for file in files:
+                    with _noting(file), disk_errors(file.body.request.path, url=file.body.request.shown):
+                        file.body.request.path.unlink(missing_ok=True)
+                        raise
+
+
+@contextmanager
+def _noting(file: SmallFile) -> Iterator[None]:
+    try:
+        yield
+    except DownloadException as error:
+        file.result, file.error = None, error
+
+
+def is_fresh(request: DownloadRequest) -> bool:
+    """Return whether a file may be small, and nothing is here of it: neither it nor a partial file. Blocks."""
+    if request.size is not None and request.size > SMALL:
+        return False
+    if request.sha256 is not None and os.path.lexists(request.path):
+        return False
+    return not os.path.lexists(PartialNames(request.path).beside(".partial"))
