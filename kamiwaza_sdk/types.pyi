@@ -23,7 +23,6 @@ from kamiwaza_sdk.services.hub.sources.versions import RegisteredVersion as Regi
 from kamiwaza_sdk.services.model.exceptions import ExportFileException as ExportFileException
 from kamiwaza_sdk.services.model.exceptions import ExportTooNewException as ExportTooNewException
 from kamiwaza_sdk.services.model.exceptions import ImportException as ImportException
-from kamiwaza_sdk.services.model.registry.bulk import OnConflict as OnConflict
 from kamiwaza_sdk.services.model.schemas.check import BlobProblem as BlobProblem
 from kamiwaza_sdk.services.model.schemas.check import BlobProblemSchema as BlobProblemSchema
 from kamiwaza_sdk.services.model.schemas.check import CheckProgressSchema as CheckProgressSchema
@@ -45,6 +44,8 @@ from kamiwaza_sdk.services.model.schemas.diff import VersionDiffSchema as Versio
 from kamiwaza_sdk.services.model.schemas.exchange import ExportSchema as ExportSchema
 from kamiwaza_sdk.services.model.schemas.exchange import ImportSchema as ImportSchema
 from kamiwaza_sdk.services.model.schemas.model import LatestVersionSchema as LatestVersionSchema
+from kamiwaza_sdk.services.model.schemas.model import ModelSort as ModelSort
+from kamiwaza_sdk.services.model.schemas.model import OnConflict as OnConflict
 from kamiwaza_sdk.services.model.schemas.retention import PinSchema as PinSchema
 from kamiwaza_sdk.services.model.schemas.retention import RetentionPlanSchema as RetentionPlanSchema
 from kamiwaza_sdk.services.model.schemas.retention import RetentionResultSchema as RetentionResultSchema
@@ -55,10 +56,9 @@ from kamiwaza_sdk.services.model.schemas.version import ModelFileSchema as Model
 from kamiwaza_sdk.services.model.schemas.version import ParentSchema as ParentSchema
 from kamiwaza_sdk.services.model.schemas.version import Relation as Relation
 from kamiwaza_sdk.services.model.schemas.version import RelativeSchema as RelativeSchema
+from kamiwaza_sdk.services.model.schemas.version import VersionSort as VersionSort
 from kamiwaza_sdk.services.model.schemas.version import VersionStatus as VersionStatus
 from kamiwaza_sdk.services.model.schemas.version import VersionSummarySchema as VersionSummarySchema
-from kamiwaza_sdk.services.model.search.listings import ModelSort as ModelSort
-from kamiwaza_sdk.services.model.search.listings import VersionSort as VersionSort
 from kamiwaza_sdk.services.storage.exceptions import LayoutNotPossibleException as LayoutNotPossibleException
 from kamiwaza_sdk.services.storage.exceptions import RemoteStoreException as RemoteStoreException
 from kamiwaza_sdk.services.storage.schemas import AdoptedBlobSchema as AdoptedBlobSchema

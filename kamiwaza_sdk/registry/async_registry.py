@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.schemas.results import Fetched
     from kamiwaza_sdk.services.hub.search import RepositorySort
     from kamiwaza_sdk.services.hub.services import Source
-    from kamiwaza_sdk.services.model.registry.bulk import OnConflict
     from kamiwaza_sdk.services.model.registry.exports import Reader, Writer
     from kamiwaza_sdk.services.model.schemas.check import RepairSchema, StorageReportSchema
     from kamiwaza_sdk.services.model.schemas.cleanup import CleanupPlanSchema, CleanupResultSchema
@@ -37,9 +36,8 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.model.schemas.diff import VersionDiffSchema
     from kamiwaza_sdk.services.model.schemas.exchange import ExportSchema, ImportSchema
     from kamiwaza_sdk.services.model.schemas.filters import Filter
-    from kamiwaza_sdk.services.model.schemas.model import ModelSchema, Page
+    from kamiwaza_sdk.services.model.schemas.model import ModelSchema, ModelSort, OnConflict, Page
     from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema
-    from kamiwaza_sdk.services.model.search.listings import ModelSort
     from kamiwaza_sdk.services.storage.schemas import StorageUsageSchema
     from kamiwaza_sdk.services.storage.views import Layout
 

@@ -48,12 +48,12 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.schemas.results import Fetched
     from kamiwaza_sdk.services.hub.search import RepositorySort
     from kamiwaza_sdk.services.hub.services import Source
-    from kamiwaza_sdk.services.model.registry.bulk import OnConflict
     from kamiwaza_sdk.services.model.registry.exports import Reader
     from kamiwaza_sdk.services.model.schemas.check import RepairSchema, StorageReportSchema
     from kamiwaza_sdk.services.model.schemas.cleanup import CleanupPlanSchema, CleanupResultSchema
     from kamiwaza_sdk.services.model.schemas.diff import VersionDiffSchema
     from kamiwaza_sdk.services.model.schemas.exchange import ImportSchema
+    from kamiwaza_sdk.services.model.schemas.model import OnConflict
     from kamiwaza_sdk.services.storage.schemas import StorageUsageSchema
     from kamiwaza_sdk.services.storage.views import Layout
 

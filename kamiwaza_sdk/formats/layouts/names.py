@@ -104,6 +104,7 @@ class Stem(NamedTuple):
         return f"{self.folder}/{self.name}{self.ending}" if self.folder else f"{self.name}{self.ending}"
 
 
+@lru_cache(maxsize=16_384)  # as for the stem
 def suffix_of(path: str) -> str:
     """Return the ending of a file's name, in lower case and with its dot, as `PurePosixPath.suffix` does slowly."""
     name, dot, ending = path.rpartition("/")[2].rpartition(".")

@@ -142,7 +142,7 @@ def _dumped(manifest: ManifestSchema) -> str:
 class KnownFile(BaseModel):
     """The content of a URL, and the validators by which its server tells whether it has changed."""
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
 
     sha256: Sha256
     size: int

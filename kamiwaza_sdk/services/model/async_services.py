@@ -9,27 +9,32 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from kamiwaza_sdk.services.model import registry
 from kamiwaza_sdk.services.model.async_calls import AsyncCalls
-from kamiwaza_sdk.services.model.registry.bulk import BulkCreation, OnConflict
 from kamiwaza_sdk.services.model.schemas.config import (
     CreateModelConfig,
     ModelConfigSchema,
     ModelEventSchema,
     UpdateModelConfig,
 )
-from kamiwaza_sdk.services.model.schemas.exchange import ExportSchema, ImportSchema
-from kamiwaza_sdk.services.model.schemas.filters import Filter
-from kamiwaza_sdk.services.model.schemas.model import BulkResult, CreateModel, ModelSchema, Page, UpdateModel
-from kamiwaza_sdk.services.model.schemas.retention import PinSchema, RetentionPlanSchema, RetentionResultSchema
+from kamiwaza_sdk.services.model.schemas.model import (
+    BulkResult,
+    CreateModel,
+    ModelSchema,
+    ModelSort,
+    OnConflict,
+    Page,
+    UpdateModel,
+)
 from kamiwaza_sdk.services.model.schemas.version import (
     CreateParent,
     CreateVersion,
     ModelVersionSchema,
     RelativeSchema,
     UpdateVersion,
+    VersionSort,
     VersionSummarySchema,
 )
-from kamiwaza_sdk.services.model.search.listings import ModelSort, VersionSort
 from kamiwaza_sdk.services.model.services import ModelService
 
 if TYPE_CHECKING:
@@ -40,6 +45,9 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.hub.schemas.results import Fetched
     from kamiwaza_sdk.services.hub.services import Source
     from kamiwaza_sdk.services.model.registry.exports import Reader, Writer
+    from kamiwaza_sdk.services.model.schemas.exchange import ExportSchema, ImportSchema
+    from kamiwaza_sdk.services.model.schemas.filters import Filter
+    from kamiwaza_sdk.services.model.schemas.retention import PinSchema, RetentionPlanSchema, RetentionResultSchema
     from kamiwaza_sdk.services.storage.services import StorageService
 
 
@@ -90,14 +98,14 @@ class AsyncModelService(AsyncCalls):
             >>> (await models.create_models(CreateModel(name=f"org/m{number}") for number in range(2000))).created
             2000
         """
-        bulk = BulkCreation(on_conflict=on_conflict, returning=returning)
+        bulk = registry.bulk.BulkCreation(on_conflict=on_conflict, returning=returning)
         for batch in bulk.batches(models):
             await self._call(ModelService._write_batch, bulk, batch)
         return bulk.result()
 
     async def export_models(
-        self, where: Filter | None = None, *, to: "str | os.PathLike[str] | Writer", with_deleted: bool = False
-    ) -> ExportSchema:
+        self, where: "Filter | None" = None, *, to: "str | os.PathLike[str] | Writer", with_deleted: bool = False
+    ) -> "ExportSchema":
         """As `ModelService.export_models`.
 
         Example:
@@ -112,7 +120,7 @@ class AsyncModelService(AsyncCalls):
         *,
         on_conflict: OnConflict = "raise",
         storage: "StorageService | None" = None,
-    ) -> ImportSchema:
+    ) -> "ImportSchema":
         """As `ModelService.import_models`.
 
         Example:
@@ -151,7 +159,7 @@ class AsyncModelService(AsyncCalls):
 
     async def search_models(
         self,
-        where: Filter | None = None,
+        where: "Filter | None" = None,
         *,
         text: str | None = None,
         sort: ModelSort = "name",
@@ -160,7 +168,7 @@ class AsyncModelService(AsyncCalls):
         limit: int = 100,
         with_total: bool = False,
         deleted: bool = False,
-    ) -> Page[ModelSchema]:
+    ) -> "Page[ModelSchema]":
         """As `ModelService.search_models`.
 
         Example:
@@ -182,7 +190,7 @@ class AsyncModelService(AsyncCalls):
 
     async def iter_models(
         self,
-        where: Filter | None = None,
+        where: "Filter | None" = None,
         *,
         text: str | None = None,
         sort: ModelSort = "name",
@@ -205,7 +213,9 @@ class AsyncModelService(AsyncCalls):
             if (cursor := page.next_cursor) is None:
                 return
 
-    async def count_models(self, where: Filter | None = None, *, text: str | None = None, deleted: bool = False) -> int:
+    async def count_models(
+        self, where: "Filter | None" = None, *, text: str | None = None, deleted: bool = False
+    ) -> int:
         """As `ModelService.count_models`.
 
         Example:
@@ -288,14 +298,14 @@ class AsyncModelService(AsyncCalls):
 
     async def search_versions(
         self,
-        where: Filter | None = None,
+        where: "Filter | None" = None,
         *,
         sort: VersionSort = "created_at",
         descending: bool = False,
         cursor: str | None = None,
         limit: int = 100,
         with_total: bool = False,
-    ) -> Page[ModelVersionSchema]:
+    ) -> "Page[ModelVersionSchema]":
         """As `ModelService.search_versions`.
 
         Example:
@@ -312,7 +322,7 @@ class AsyncModelService(AsyncCalls):
             with_total=with_total,
         )
 
-    async def count_versions(self, where: Filter | None = None) -> int:
+    async def count_versions(self, where: "Filter | None" = None) -> int:
         """As `ModelService.count_versions`.
 
         Example:
@@ -586,7 +596,7 @@ class AsyncModelService(AsyncCalls):
         descending: bool = False,
         cursor: str | None = None,
         limit: int = 100,
-    ) -> Page[ModelEventSchema]:
+    ) -> "Page[ModelEventSchema]":
         """As `ModelService.list_events`.
 
         Example:
@@ -596,7 +606,7 @@ class AsyncModelService(AsyncCalls):
         """
         return await self._call(ModelService.list_events, model_id, descending=descending, cursor=cursor, limit=limit)
 
-    async def pin_version(self, version_id: UUID, name: str = "default", *, reason: str | None = None) -> PinSchema:
+    async def pin_version(self, version_id: UUID, name: str = "default", *, reason: str | None = None) -> "PinSchema":
         """As `ModelService.pin_version`.
 
         Example:
@@ -614,7 +624,7 @@ class AsyncModelService(AsyncCalls):
         """
         return await self._call(ModelService.unpin_version, version_id, name)
 
-    async def list_pins(self, version_id: UUID) -> list[PinSchema]:
+    async def list_pins(self, version_id: UUID) -> "list[PinSchema]":
         """As `ModelService.list_pins`.
 
         Example:
@@ -629,7 +639,7 @@ class AsyncModelService(AsyncCalls):
         keep_last: int = 3,
         younger_than: timedelta = timedelta(days=30),
         unfinished_younger_than: timedelta = timedelta(days=7),
-    ) -> RetentionPlanSchema:
+    ) -> "RetentionPlanSchema":
         """As `ModelService.plan_retention`.
 
         Example:
@@ -644,7 +654,7 @@ class AsyncModelService(AsyncCalls):
             unfinished_younger_than=unfinished_younger_than,
         )
 
-    async def apply_retention(self, plan: RetentionPlanSchema) -> RetentionResultSchema:
+    async def apply_retention(self, plan: "RetentionPlanSchema") -> "RetentionResultSchema":
         """As `ModelService.apply_retention`.
 
         Example:

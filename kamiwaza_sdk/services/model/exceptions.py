@@ -1,8 +1,7 @@
 """Exceptions of the registry and its database. The whole tree is drawn in `kamiwaza_sdk.exceptions`."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from kamiwaza_sdk._validation import shown
@@ -14,7 +13,11 @@ from kamiwaza_sdk.exceptions import (
     ServiceException,
 )
 from kamiwaza_sdk.services.model.schemas.model import BulkResult
-from kamiwaza_sdk.services.storage.schemas import StoreDatabaseSchema
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kamiwaza_sdk.services.storage.schemas import StoreDatabaseSchema
 
 
 class RevisionConflictException(ConflictException):
@@ -188,7 +191,7 @@ class DatabaseNotAskedException(ServiceException):
         databases: Those that were not among what was given.
     """
 
-    def __init__(self, *, path: Path, databases: Sequence[StoreDatabaseSchema]) -> None:
+    def __init__(self, *, path: Path, databases: "Sequence[StoreDatabaseSchema]") -> None:
         named = ", ".join(f"{database.name} ({database.id})" for database in databases)
         super().__init__(
             f"the store at {path} may hold what {named} refers to, which is not among databases=[…]: give its engine "

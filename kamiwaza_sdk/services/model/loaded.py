@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeGuard
 from uuid import UUID
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -11,10 +11,11 @@ from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.orm.collections import InstrumentedList
 
-from kamiwaza_sdk.services.model.models import DBBase
+if TYPE_CHECKING:
+    from kamiwaza_sdk.services.model.models import DBBase
 
 #: Rows that the call at work has given new values, with what was loaded of them before.
-Touched: TypeAlias = WeakKeyDictionary[DBBase, dict[str, Any]]  # Any: values of several columns
+Touched: TypeAlias = "WeakKeyDictionary[DBBase, dict[str, Any]]"  # Any: values of several columns
 #: Where a session keeps them.
 _TOUCHED: Final = "kamiwaza_sdk.touched"
 #: Where it keeps the nested transactions that a call has written in.
@@ -34,7 +35,7 @@ def watching(db: Session) -> Iterator[Touched]:
 
 def refresh(
     db: Session,
-    kind: type[DBBase],
+    kind: "type[DBBase]",
     identity: object,
     values: Mapping[str, Any] | None = None,  # Any: values of several columns
     *,
@@ -48,7 +49,7 @@ def refresh(
     if not len(db.identity_map):
         return  # before the key is made, for which SQLAlchemy configures all mappers of the host's: 20 ms, once
     loaded = db.identity_map.get(Session.identity_key(kind, identity))
-    if not isinstance(loaded, DBBase):
+    if not _is_ours(loaded):
         return
     _note(db, loaded)
     if values is None:
@@ -73,14 +74,14 @@ def forget(db: Session, **keys: Collection[UUID]) -> None:
             db.expire(loaded)
 
 
-def _note(db: Session, loaded: DBBase) -> None:
+def _note(db: Session, loaded: "DBBase") -> None:
     """Note a row that will no longer be as it was loaded, for when the call is undone."""
     touched: Touched = db.info.setdefault(_TOUCHED, WeakKeyDictionary())
     if loaded not in touched:
         touched[loaded] = _values(loaded)
 
 
-def _values(loaded: DBBase) -> dict[str, Any]:  # Any: values of several columns
+def _values(loaded: "DBBase") -> dict[str, Any]:  # Any: values of several columns
     """Return what is loaded of a row, but for what the host has changed and not flushed, which is not the row's.
 
     Lists of related rows are copied: SQLAlchemy changes them in place.
@@ -89,7 +90,7 @@ def _values(loaded: DBBase) -> dict[str, Any]:  # Any: values of several columns
     return {key: list(value) if isinstance(value, InstrumentedList) else value for key, value in values.items()}
 
 
-def _loaded_keys(loaded: DBBase) -> set[str]:
+def _loaded_keys(loaded: "DBBase") -> set[str]:
     return inspect(loaded).unmodified & vars(loaded).keys()
 
 
@@ -125,9 +126,15 @@ def _expire_ours(db: Session, rolled_back: SessionTransaction) -> None:
         expire(db)
 
 
-def _ours(db: Session) -> list[DBBase]:
+def _is_ours(loaded: object) -> "TypeGuard[DBBase]":
+    from kamiwaza_sdk.services.model.models import DBBase  # with the first call, as in `session`
+
+    return isinstance(loaded, DBBase)
+
+
+def _ours(db: Session) -> "list[DBBase]":
     """Return the host's loaded copies of rows of ours."""
-    return [loaded for loaded in db.identity_map.values() if isinstance(loaded, DBBase)]
+    return [loaded for loaded in db.identity_map.values() if _is_ours(loaded)]
 
 
 def expire(db: Session) -> None:

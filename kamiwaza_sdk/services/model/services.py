@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
+from kamiwaza_sdk.services.model import registry
 from kamiwaza_sdk.services.model.methods.labels import LabelMethods, RecordMethods
 from kamiwaza_sdk.services.model.methods.models import ModelMethods
 from kamiwaza_sdk.services.model.methods.retention import RetentionMethods
 from kamiwaza_sdk.services.model.methods.versions import VersionMethods
-from kamiwaza_sdk.services.model.registry import versions
 from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema
 from kamiwaza_sdk.services.model.transfers import Transfers
 
@@ -208,7 +208,7 @@ class ModelService(ModelMethods, VersionMethods, LabelMethods, RecordMethods, Re
         force: bool,
     ) -> ModelVersionSchema:
         """Register what was examined already."""
-        return versions.register(
+        return registry.versions.register(
             self._scope,
             fetched,
             name=name,

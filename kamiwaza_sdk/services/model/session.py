@@ -8,14 +8,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any, Final, NoReturn, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast
 from uuid import UUID
 from weakref import ref
 
-from sqlalchemy import Connection, CursorResult, Executable, Select, Transaction, event, false, update
+from sqlalchemy import Connection, CursorResult, Executable, Select, Table, Transaction, Update, event, false, update
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.orm import Session, scoped_session
+from sqlalchemy.orm import Mapper, Session, scoped_session
 
 from kamiwaza_sdk._validation import shown
 from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
@@ -28,7 +29,9 @@ from kamiwaza_sdk.services.model.exceptions import (
     TransactionRequiredException,
 )
 from kamiwaza_sdk.services.model.loaded import expire, expire_on_rollback, restore, watching
-from kamiwaza_sdk.services.model.models import DBModel
+
+if TYPE_CHECKING:
+    from kamiwaza_sdk.services.model.models import DBModel
 
 #: What connecting and executing raise.
 FAILURES: Final = (DBAPIError, PoolTimeoutError)
@@ -114,11 +117,6 @@ _REFUSALS: Final = {
 
 
 _AnyAsyncSession = TypeVar("_AnyAsyncSession")
-_MAPPER: Final = DBModel.__mapper__
-#: What a host that routes by statement is shown where a call is going to write.
-_WRITING: Final = update(DBModel)
-#: Changes nothing, for which SQLite demands the lock for writing all the same.
-_LOCK: Final = update(DBModel.__table__).values(id=DBModel.__table__.c.id).where(false())  # type: ignore[arg-type]  # it is a Table
 #: Where a connection keeps which transaction has that lock.
 _WRITER: Final = "kamiwaza_sdk.writer"
 _SAVEPOINT: Final = "kamiwaza"
@@ -224,9 +222,32 @@ def execute_driver_sql(
         raise_service_error(error)
 
 
+@cache
+def _mapper() -> "Mapper[DBModel]":
+    """Return what tells a session which database our tables are in. They are loaded with the first call."""
+    from kamiwaza_sdk.services.model.models import DBModel
+
+    return DBModel.__mapper__
+
+
+@cache
+def _writing() -> Update:
+    """Return what a host that routes by statement is shown where a call is going to write."""
+    from kamiwaza_sdk.services.model.models import DBModel
+
+    return update(DBModel)
+
+
+@cache
+def _locking() -> Update:
+    """Return what changes nothing; SQLite demands the lock for writing for it all the same."""
+    table = cast("Table", _mapper().local_table)
+    return update(table).values(id=table.c.id).where(false())
+
+
 def dialect_name(db: Session) -> str:
     """Return SQLAlchemy's name of the database that our tables are in."""
-    return db.get_bind(mapper=_MAPPER).dialect.name
+    return db.get_bind(mapper=_mapper()).dialect.name
 
 
 def in_transaction(db: Session) -> bool:
@@ -235,7 +256,7 @@ def in_transaction(db: Session) -> bool:
     One that was begun, as by ``db.begin()``, but in which nothing was executed yet, holds no connection, and no lock.
     """
     db = _own(db)  # a scoped one has no such method
-    bind = db.get_bind(mapper=_MAPPER)
+    bind = db.get_bind(mapper=_mapper())
     if isinstance(bind, Connection) and bind.in_transaction():
         return True
     transaction = db.get_transaction()
@@ -263,7 +284,7 @@ def atomic(db: Session) -> Iterator[Connection]:
         TransactionRequiredException: The connection commits every statement by itself.
     """
     flush(db)
-    connection = _connection(db, _WRITING)
+    connection = _connection(db, _writing())
     try:
         _set_savepoint(connection)
     except BaseException as error:
@@ -380,7 +401,7 @@ def begin_writing(connection: Connection) -> None:
     if not _is_open_sqlite(connection):
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     elif not _has_locked(connection):
-        connection.execute(_LOCK)
+        connection.execute(_locking())
     transaction = connection.get_transaction()
     connection.info[_WRITER] = None if transaction is None else ref(transaction)
 
@@ -413,7 +434,7 @@ def refuse_autocommit(connection: Connection) -> None:
 def _connection(db: Session, statement: Executable | None = None) -> Connection:
     """Return the session's connection for our tables; hosts may route by the statement too."""
     try:
-        return db.connection(bind_arguments={"mapper": _MAPPER, "clause": statement})
+        return db.connection(bind_arguments={"mapper": _mapper(), "clause": statement})
     except FAILURES as error:
         raise_service_error(error)
 

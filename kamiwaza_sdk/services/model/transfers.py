@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING
 
 from kamiwaza_sdk._tasks import running_loop
 from kamiwaza_sdk._validation import check_name, revalidated
+from kamiwaza_sdk.services.model import registry
 from kamiwaza_sdk.services.model.exceptions import OpenTransactionException
-from kamiwaza_sdk.services.model.registry.versions import check_fetched
 from kamiwaza_sdk.services.model.schemas.version import check_version_label
-from kamiwaza_sdk.services.model.store.registration import store_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -89,7 +88,9 @@ class Transfers:
         promises needs none. The store is `None` where it is another than the one at hand. Blocks.
         """
         self.config()  # here, where it may block: the registration needs it
-        fetched = check_fetched(fetched)
+        from kamiwaza_sdk.services.model.store.registration import store_of
+
+        fetched = registry.versions.check_fetched(fetched)
         storage: StorageService | None = getattr(self._some_hub(), "storage", None)  # a host's stand-in may have none
         content = _content(fetched, storage)
         if policy is None:

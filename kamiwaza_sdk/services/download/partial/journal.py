@@ -45,7 +45,7 @@ class Header(BaseModel):
         filename: What the server calls it.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
 
     version: int = 1
     url: str

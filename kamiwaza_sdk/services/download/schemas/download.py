@@ -45,7 +45,7 @@ class DownloadAttempt(BaseModel):
         pause: Seconds until the next attempt; `None` where there is none.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True, arbitrary_types_allowed=True)
 
     url: str
     number: int
@@ -72,7 +72,7 @@ class RangeSchema(BaseModel):
         body: The bytes: as many as were asked for, or as the file has from there on.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
 
     offset: int
     size: int | None
@@ -92,7 +92,7 @@ class DownloadProgress(BaseModel):
         finished: Whether this is the last report: every byte is here and verified.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
 
     url: str
     path: Path
@@ -116,7 +116,7 @@ class ResponseSchema(BaseModel):
         body: The body.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
 
     url: str = Field(repr=False)
     status: int
@@ -169,7 +169,7 @@ class DownloadResult(BaseModel):
         seconds: How long it took.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
 
     url: str
     final_url: str
@@ -220,7 +220,7 @@ class DownloadOutcome(BaseModel):
         error: Why it failed; `None` where it did not.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True, arbitrary_types_allowed=True)
 
     request: DownloadRequest
     result: DownloadResult | None = None

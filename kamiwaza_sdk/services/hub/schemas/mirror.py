@@ -19,7 +19,7 @@ class MirroredSchema(BaseModel):
         reason: What the exception says.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
 
     source: str
     fetched: Fetched | None = None
@@ -38,7 +38,7 @@ class MirrorSchema(Displayed, BaseModel):
         True
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
 
     items: tuple[MirroredSchema, ...]
 
@@ -91,7 +91,7 @@ class MirrorProgressSchema(BaseModel):
         bytes: How many bytes have arrived by now, of all that have come or are coming; kept ones count.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
 
     sources: int = Field(ge=0)
     done: int = Field(ge=0)

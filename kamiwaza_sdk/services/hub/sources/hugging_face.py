@@ -79,7 +79,7 @@ _Word = Annotated[str | None, BeforeValidator(word)]
 class Described(BaseModel):
     """The fields of the API for every repository."""
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
 
     id: str
     author: _Word = None

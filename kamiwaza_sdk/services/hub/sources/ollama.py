@@ -97,7 +97,7 @@ class OllamaReference:
 class Layer(BaseModel):
     """A file of an image."""
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
 
     media_type: str = Field(alias="mediaType")
     digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
@@ -113,7 +113,7 @@ class Layer(BaseModel):
 class Image(BaseModel):
     """What a manifest says: one layer that describes the others, and those."""
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
 
     config: Layer
     #: Only the first thing that is wrong is looked for, as in listings of files.

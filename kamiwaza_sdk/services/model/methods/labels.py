@@ -1,13 +1,13 @@
 """`ModelService`: methods for aliases, tags, configurations and the history."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from kamiwaza_sdk._validation import check_namespace
-from kamiwaza_sdk.services.model.registry import aliases, configs
-from kamiwaza_sdk.services.model.registry import tags as tag_operations
+from kamiwaza_sdk.services.model import registry, search
 from kamiwaza_sdk.services.model.schemas.config import (
     CreateModelConfig,
     ModelConfigSchema,
@@ -15,10 +15,11 @@ from kamiwaza_sdk.services.model.schemas.config import (
     UpdateModelConfig,
 )
 from kamiwaza_sdk.services.model.schemas.fields import check_actor
-from kamiwaza_sdk.services.model.schemas.model import Page
 from kamiwaza_sdk.services.model.schemas.version import VersionSummarySchema
-from kamiwaza_sdk.services.model.search import listings
 from kamiwaza_sdk.services.model.session import Scope, check_session, in_transaction
+
+if TYPE_CHECKING:
+    from kamiwaza_sdk.services.model.schemas.model import Page
 
 
 class Bound:
@@ -69,7 +70,7 @@ class LabelMethods(Bound):
             >>> models.create_alias(version.id, "production").aliases
             ('production',)
         """
-        return aliases.create_alias(self._scope, version_id, alias)
+        return registry.aliases.create_alias(self._scope, version_id, alias)
 
     def set_alias(self, version_id: UUID, alias: str) -> VersionSummarySchema:
         """Let an alias of its model lead to a version: a new one, or one that is moved. The history keeps where it led.
@@ -93,7 +94,7 @@ class LabelMethods(Bound):
             >>> models.set_alias(version.id, "production").id == models.resolve("minilm@production").id
             True
         """
-        return aliases.set_alias(self._scope, version_id, alias)
+        return registry.aliases.set_alias(self._scope, version_id, alias)
 
     def delete_alias(self, model_id: UUID, alias: str) -> None:
         """Delete an alias of a model. The version it led to is left as it is.
@@ -116,7 +117,7 @@ class LabelMethods(Bound):
             >>> models.get_model(model.id).aliases
             {}
         """
-        aliases.delete_alias(self._scope, model_id, alias)
+        registry.aliases.delete_alias(self._scope, model_id, alias)
 
     def rollback_alias(self, model_id: UUID, alias: str) -> VersionSummarySchema:
         """Let an alias lead to where it led before. Done again, to where it led before that, and so on.
@@ -145,7 +146,7 @@ class LabelMethods(Bound):
             >>> models.rollback_alias(model.id, "production").number
             1
         """
-        return aliases.roll_back_alias(self._scope, model_id, alias)
+        return registry.aliases.roll_back_alias(self._scope, model_id, alias)
 
     def set_model_tag(self, model_id: UUID, key: str, value: str) -> None:
         """Give a model a tag, or a tag it has another value. The model is found by its words.
@@ -166,7 +167,7 @@ class LabelMethods(Bound):
             >>> models.get_model(model.id).tags
             {'lang': 'en'}
         """
-        tag_operations.set_model_tag(self._scope, model_id, key, value)
+        registry.tags.set_model_tag(self._scope, model_id, key, value)
 
     def replace_model_tags(self, model_id: UUID, tags: Mapping[str, str]) -> None:
         """Give a model just these tags: others that it has are deleted.
@@ -187,7 +188,7 @@ class LabelMethods(Bound):
             >>> models.get_model(model.id).tags
             {'lang': 'ja'}
         """
-        tag_operations.replace_model_tags(self._scope, model_id, tags)
+        registry.tags.replace_model_tags(self._scope, model_id, tags)
 
     def delete_model_tag(self, model_id: UUID, key: str) -> None:
         """Delete a tag of a model.
@@ -207,7 +208,7 @@ class LabelMethods(Bound):
             >>> models.set_model_tag(model.id, "lang", "en")
             >>> models.delete_model_tag(model.id, "lang")
         """
-        tag_operations.delete_model_tag(self._scope, model_id, key)
+        registry.tags.delete_model_tag(self._scope, model_id, key)
 
     def set_version_tag(self, version_id: UUID, key: str, value: str) -> None:
         """Give a version a tag, or a tag it has another value.
@@ -228,7 +229,7 @@ class LabelMethods(Bound):
             >>> models.get_version(version.id).tags
             {'lang': 'en'}
         """
-        tag_operations.set_version_tag(self._scope, version_id, key, value)
+        registry.tags.set_version_tag(self._scope, version_id, key, value)
 
     def replace_version_tags(self, version_id: UUID, tags: Mapping[str, str]) -> None:
         """Give a version just these tags: others that it has are deleted.
@@ -249,7 +250,7 @@ class LabelMethods(Bound):
             >>> models.get_version(version.id).tags
             {'lang': 'ja'}
         """
-        tag_operations.replace_version_tags(self._scope, version_id, tags)
+        registry.tags.replace_version_tags(self._scope, version_id, tags)
 
     def delete_version_tag(self, version_id: UUID, key: str) -> None:
         """Delete a tag of a version.
@@ -269,7 +270,7 @@ class LabelMethods(Bound):
             >>> models.set_version_tag(version.id, "lang", "en")
             >>> models.delete_version_tag(version.id, "lang")
         """
-        tag_operations.delete_version_tag(self._scope, version_id, key)
+        registry.tags.delete_version_tag(self._scope, version_id, key)
 
 
 class RecordMethods(Bound):
@@ -298,7 +299,7 @@ class RecordMethods(Bound):
             >>> models.create_config(config, version_id=version.id).config
             {'temperature': 0.2}
         """
-        return configs.create_config(self._scope, model_id, version_id, config)
+        return registry.configs.create_config(self._scope, model_id, version_id, config)
 
     def get_config(self, config_id: UUID) -> ModelConfigSchema:
         """Return a configuration by its id.
@@ -316,7 +317,7 @@ class RecordMethods(Bound):
             >>> models.get_config(created.id) == created
             True
         """
-        return configs.get_config(self._scope, config_id)
+        return registry.configs.get_config(self._scope, config_id)
 
     def get_default_config(self, *, model_id: UUID | None = None, version_id: UUID | None = None) -> ModelConfigSchema:
         """Return the default configuration of a model, or of a version: its own, or else that of its model.
@@ -338,7 +339,7 @@ class RecordMethods(Bound):
             >>> models.get_default_config(version_id=version.id).merged({"stop": {"after": 100}})
             {'top_p': 0.9, 'stop': {'eos': True, 'after': 100}}
         """
-        return configs.default_config(self._scope, model_id, version_id)
+        return registry.configs.default_config(self._scope, model_id, version_id)
 
     def list_configs(self, *, model_id: UUID | None = None, version_id: UUID | None = None) -> list[ModelConfigSchema]:
         """Return the configurations of a model, or of a version, by name: at most 1,000.
@@ -357,7 +358,7 @@ class RecordMethods(Bound):
             >>> models.list_configs(model_id=model.id)
             []
         """
-        return configs.list_configs(self._scope, model_id, version_id)
+        return registry.configs.list_configs(self._scope, model_id, version_id)
 
     def update_config(self, config_id: UUID, changes: UpdateModelConfig) -> ModelConfigSchema:
         """Change those fields of a configuration that are given. Where it becomes the default, another stops being it.
@@ -380,7 +381,7 @@ class RecordMethods(Bound):
             >>> models.update_config(created.id, UpdateModelConfig(is_default=True)).is_default
             True
         """
-        return configs.update_config(self._scope, config_id, changes)
+        return registry.configs.update_config(self._scope, config_id, changes)
 
     def delete_config(self, config_id: UUID) -> None:
         """Delete a configuration.
@@ -399,7 +400,7 @@ class RecordMethods(Bound):
             >>> created = models.create_config(CreateModelConfig(name="fast"), model_id=model.id)
             >>> models.delete_config(created.id)
         """
-        configs.delete_config(self._scope, config_id)
+        registry.configs.delete_config(self._scope, config_id)
 
     def list_events(
         self,
@@ -408,7 +409,7 @@ class RecordMethods(Bound):
         descending: bool = False,
         cursor: str | None = None,
         limit: int = 100,
-    ) -> Page[ModelEventSchema]:
+    ) -> "Page[ModelEventSchema]":
         """Return a page of the history: of a model, deleted or purged ones too, or of the whole namespace.
 
         Every change writes one event, or a few, in its own transaction. Those of a model come in the order of their
@@ -430,4 +431,4 @@ class RecordMethods(Bound):
             >>> [(event.kind, event.after) for event in models.list_events(model.id).items]
             [('model.created', {'name': 'minilm'}), ('model.updated', {'task': 'embedding'})]
         """
-        return listings.list_events(self._scope, model_id, descending=descending, cursor=cursor, limit=limit)
+        return search.listings.list_events(self._scope, model_id, descending=descending, cursor=cursor, limit=limit)

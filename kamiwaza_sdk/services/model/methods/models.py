@@ -4,19 +4,25 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from kamiwaza_sdk.services.model import registry, search
 from kamiwaza_sdk.services.model.methods.labels import Bound
-from kamiwaza_sdk.services.model.registry import exports, imports, models
-from kamiwaza_sdk.services.model.registry.bulk import BulkCreation, OnConflict
-from kamiwaza_sdk.services.model.schemas.exchange import ExportSchema, ImportSchema
-from kamiwaza_sdk.services.model.schemas.filters import Filter
-from kamiwaza_sdk.services.model.schemas.model import BulkResult, CreateModel, ModelSchema, Page, UpdateModel
-from kamiwaza_sdk.services.model.search import listings
-from kamiwaza_sdk.services.model.search.listings import ModelSort
+from kamiwaza_sdk.services.model.schemas.model import (
+    BulkResult,
+    CreateModel,
+    ModelSchema,
+    ModelSort,
+    OnConflict,
+    Page,
+    UpdateModel,
+)
 
 if TYPE_CHECKING:
     import os
 
+    from kamiwaza_sdk.services.model.registry.bulk import BulkCreation
     from kamiwaza_sdk.services.model.registry.exports import Reader, Writer
+    from kamiwaza_sdk.services.model.schemas.exchange import ExportSchema, ImportSchema
+    from kamiwaza_sdk.services.model.schemas.filters import Filter
     from kamiwaza_sdk.services.storage.services import StorageService
 
 
@@ -40,7 +46,7 @@ class ModelMethods(Bound):
             >>> models.create_model(CreateModel(name="org/tiny")).revision
             1
         """
-        return models.create_model(self._scope, model)
+        return registry.models.create_model(self._scope, model)
 
     def create_models(
         self, models: Iterable[CreateModel], *, on_conflict: OnConflict = "raise", returning: bool = False
@@ -69,17 +75,17 @@ class ModelMethods(Bound):
             >>> models.create_models(CreateModel(name=f"org/m{number}") for number in range(2000)).created
             2000
         """
-        bulk = BulkCreation(on_conflict=on_conflict, returning=returning)
+        bulk = registry.bulk.BulkCreation(on_conflict=on_conflict, returning=returning)
         for batch in bulk.batches(models):
             self._write_batch(bulk, batch)
         return bulk.result()
 
-    def _write_batch(self, bulk: BulkCreation, batch: list[CreateModel]) -> None:
+    def _write_batch(self, bulk: "BulkCreation", batch: list[CreateModel]) -> None:
         bulk.write(self._scope, batch)
 
     def export_models(
-        self, where: Filter | None = None, *, to: "str | os.PathLike[str] | Writer", with_deleted: bool = False
-    ) -> ExportSchema:
+        self, where: "Filter | None" = None, *, to: "str | os.PathLike[str] | Writer", with_deleted: bool = False
+    ) -> "ExportSchema":
         """Write what is known of models to a file, for another registry: `import_models` reads it.
 
         That is the models, their versions with files, tags, aliases, lineage and configurations, and their history, as
@@ -106,7 +112,7 @@ class ModelMethods(Bound):
             >>> models.export_models(Field.name == "minilm", to="models.jsonl").models
             1
         """
-        return exports.export_models(self._scope, where, to=to, with_deleted=with_deleted)
+        return registry.exports.export_models(self._scope, where, to=to, with_deleted=with_deleted)
 
     def import_models(
         self,
@@ -114,7 +120,7 @@ class ModelMethods(Bound):
         *,
         on_conflict: OnConflict = "raise",
         storage: "StorageService | None" = None,
-    ) -> ImportSchema:
+    ) -> "ImportSchema":
         """Write what an export says into this registry and namespace, all of it or nothing.
 
         Ids and times are kept. A model that is new here has the history that it had. What a policy said is taken as it
@@ -146,7 +152,7 @@ class ModelMethods(Bound):
             >>> models.import_models("models.jsonl", on_conflict="skip").skipped
             1
         """
-        return imports.import_models(self._scope, source, on_conflict=on_conflict, storage=storage)
+        return registry.imports.import_models(self._scope, source, on_conflict=on_conflict, storage=storage)
 
     def get_model(self, model_id: UUID) -> ModelSchema:
         """Return a model by its id.
@@ -163,7 +169,7 @@ class ModelMethods(Bound):
             >>> models.get_model(model.id).name
             'minilm'
         """
-        return models.get(self._scope, model_id)
+        return registry.models.get(self._scope, model_id)
 
     def get_model_by_name(self, name: str) -> ModelSchema:
         """Return a model by its name.
@@ -180,7 +186,7 @@ class ModelMethods(Bound):
             >>> models.get_model_by_name("minilm") == model
             True
         """
-        return models.get_by_name(self._scope, name)
+        return registry.models.get_by_name(self._scope, name)
 
     def list_models(self, *, after: str = "", limit: int = 1000) -> list[ModelSchema]:
         """Return a page of the models that are not deleted, by name in code point order.
@@ -197,11 +203,11 @@ class ModelMethods(Bound):
             >>> [model.name for model in models.list_models(limit=1)]
             ['minilm']
         """
-        return models.page(self._scope, after=after, limit=limit)
+        return registry.models.page(self._scope, after=after, limit=limit)
 
     def search_models(
         self,
-        where: Filter | None = None,
+        where: "Filter | None" = None,
         *,
         text: str | None = None,
         sort: ModelSort = "name",
@@ -210,7 +216,7 @@ class ModelMethods(Bound):
         limit: int = 100,
         with_total: bool = False,
         deleted: bool = False,
-    ) -> Page[ModelSchema]:
+    ) -> "Page[ModelSchema]":
         """Return a page of the models that a filter and a text find.
 
         In one statement; in a second one where the page goes over from models with a value to sort by to those
@@ -239,7 +245,7 @@ class ModelMethods(Bound):
             >>> [model.name for model in page.items], page.next_cursor
             (['minilm'], None)
         """
-        return listings.search_models(
+        return search.listings.search_models(
             self._scope,
             where,
             text=text,
@@ -253,7 +259,7 @@ class ModelMethods(Bound):
 
     def iter_models(
         self,
-        where: Filter | None = None,
+        where: "Filter | None" = None,
         *,
         text: str | None = None,
         sort: ModelSort = "name",
@@ -289,7 +295,7 @@ class ModelMethods(Bound):
             if (cursor := page.next_cursor) is None:
                 return
 
-    def count_models(self, where: Filter | None = None, *, text: str | None = None, deleted: bool = False) -> int:
+    def count_models(self, where: "Filter | None" = None, *, text: str | None = None, deleted: bool = False) -> int:
         """Count the models that a filter and a text find.
 
         Args:
@@ -306,7 +312,7 @@ class ModelMethods(Bound):
             >>> models.count_models()
             1
         """
-        return listings.count_models(self._scope, where, text=text, deleted=deleted)
+        return search.listings.count_models(self._scope, where, text=text, deleted=deleted)
 
     def update_model(
         self, model_id: UUID, changes: UpdateModel, *, expected_revision: int | None = None
@@ -334,7 +340,7 @@ class ModelMethods(Bound):
             >>> models.update_model(model.id, UpdateModel(license="apache-2.0")).license
             'apache-2.0'
         """
-        return models.update_model(self._scope, model_id, changes, expected_revision=expected_revision)
+        return registry.models.update_model(self._scope, model_id, changes, expected_revision=expected_revision)
 
     def delete_model(self, model_id: UUID) -> None:
         """Delete a model so that `restore_model` can bring it back, with its versions. Its name stays taken.
@@ -352,7 +358,7 @@ class ModelMethods(Bound):
             >>> models.list_models()
             []
         """
-        models.delete_model(self._scope, model_id)
+        registry.models.delete_model(self._scope, model_id)
 
     def restore_model(self, model_id: UUID) -> ModelSchema:
         """Bring a deleted model back, with its versions. Does nothing to one that is not deleted.
@@ -373,7 +379,7 @@ class ModelMethods(Bound):
             >>> models.restore_model(model.id).deleted_at is None
             True
         """
-        return models.restore(self._scope, model_id)
+        return registry.models.restore(self._scope, model_id)
 
     def purge_model(self, model_id: UUID) -> None:
         """Remove a deleted model for good, with its versions, aliases, tags, configurations and history.
@@ -397,4 +403,4 @@ class ModelMethods(Bound):
             >>> models.create_model(CreateModel(name="minilm")).revision
             1
         """
-        models.purge(self._scope, model_id)
+        registry.models.purge(self._scope, model_id)

@@ -1,21 +1,20 @@
 """`ModelService`: methods for pins and retention."""
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 from uuid import UUID
 
+from kamiwaza_sdk.services.model import registry
 from kamiwaza_sdk.services.model.methods.labels import Bound
-from kamiwaza_sdk.services.model.registry import retention
-from kamiwaza_sdk.services.model.schemas.retention import (
-    PinSchema,
-    RetentionPlanSchema,
-    RetentionResultSchema,
-)
+
+if TYPE_CHECKING:
+    from kamiwaza_sdk.services.model.schemas.retention import PinSchema, RetentionPlanSchema, RetentionResultSchema
 
 
 class RetentionMethods(Bound):
     """Which versions are kept."""
 
-    def pin_version(self, version_id: UUID, name: str = "default", *, reason: str | None = None) -> PinSchema:
+    def pin_version(self, version_id: UUID, name: str = "default", *, reason: str | None = None) -> "PinSchema":
         """Keep a version from being deleted, and its model from being purged, until it is unpinned.
 
         A pin is a row: it commits and vanishes with your transaction. The version's files stay in the store with it.
@@ -34,7 +33,7 @@ class RetentionMethods(Bound):
             >>> models.pin_version(version.id, "paper", reason="figure 3").name
             'paper'
         """
-        return retention.pin(self._scope, version_id, name=name, reason=reason)
+        return registry.retention.pin(self._scope, version_id, name=name, reason=reason)
 
     def unpin_version(self, version_id: UUID, name: str = "default") -> bool:
         """Take a pin away.
@@ -55,9 +54,9 @@ class RetentionMethods(Bound):
             >>> models.unpin_version(version.id)
             False
         """
-        return retention.unpin(self._scope, version_id, name=name)
+        return registry.retention.unpin(self._scope, version_id, name=name)
 
-    def list_pins(self, version_id: UUID) -> list[PinSchema]:
+    def list_pins(self, version_id: UUID) -> "list[PinSchema]":
         """Return the pins of a version, by name.
 
         Args:
@@ -72,7 +71,7 @@ class RetentionMethods(Bound):
             >>> models.list_pins(version.id)
             []
         """
-        return retention.pins(self._scope, version_id)
+        return registry.retention.pins(self._scope, version_id)
 
     def plan_retention(
         self,
@@ -80,7 +79,7 @@ class RetentionMethods(Bound):
         keep_last: int = 3,
         younger_than: timedelta = timedelta(days=30),
         unfinished_younger_than: timedelta = timedelta(days=7),
-    ) -> RetentionPlanSchema:
+    ) -> "RetentionPlanSchema":
         """Return which versions of this namespace may go. Nothing is written.
 
         What has an alias, a pin, or a version that was made from it stays in any case. Reads a row for each version.
@@ -99,14 +98,14 @@ class RetentionMethods(Bound):
             0 versions may go.
             Stays: nothing.
         """
-        return retention.plan(
+        return registry.retention.plan(
             self._scope,
             keep_last=keep_last,
             younger_than=younger_than,
             unfinished_younger_than=unfinished_younger_than,
         )
 
-    def apply_retention(self, plan: RetentionPlanSchema) -> RetentionResultSchema:
+    def apply_retention(self, plan: "RetentionPlanSchema") -> "RetentionResultSchema":
         """Delete the versions that a plan names, in your transaction, but for those that are needed by now.
 
         Each is judged once more by the plan's rules. Their files stay in the store until `clean_up` removes what no
@@ -123,4 +122,4 @@ class RetentionMethods(Bound):
             >>> models.apply_retention(models.plan_retention()).deleted
             ()
         """
-        return retention.apply(self._scope, plan)
+        return registry.retention.apply(self._scope, plan)

@@ -1,21 +1,23 @@
 """What `ModelService` does with versions."""
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 from uuid import UUID
 
+from kamiwaza_sdk.services.model import registry, search
 from kamiwaza_sdk.services.model.methods.labels import Bound
-from kamiwaza_sdk.services.model.registry import lineage, references, versions
-from kamiwaza_sdk.services.model.schemas.filters import Filter
-from kamiwaza_sdk.services.model.schemas.model import Page
 from kamiwaza_sdk.services.model.schemas.version import (
     CreateParent,
     CreateVersion,
     ModelVersionSchema,
     RelativeSchema,
     UpdateVersion,
+    VersionSort,
 )
-from kamiwaza_sdk.services.model.search import listings
-from kamiwaza_sdk.services.model.search.listings import VersionSort
+
+if TYPE_CHECKING:
+    from kamiwaza_sdk.services.model.schemas.filters import Filter
+    from kamiwaza_sdk.services.model.schemas.model import Page
 
 
 class VersionMethods(Bound):
@@ -51,7 +53,7 @@ class VersionMethods(Bound):
             >>> models.create_version(model.id, CreateVersion(files=files)).number
             1
         """
-        return versions.create_version(self._scope, model_id, version, force=force)
+        return registry.versions.create_version(self._scope, model_id, version, force=force)
 
     def get_version(self, version_id: UUID) -> ModelVersionSchema:
         """Return a version by its id, with its files.
@@ -68,7 +70,7 @@ class VersionMethods(Bound):
             >>> models.get_version(version.id) == version
             True
         """
-        return versions.get(self._scope, version_id)
+        return registry.versions.get(self._scope, version_id)
 
     def list_versions(self, model_id: UUID, *, after: int = 0, limit: int = 100) -> list[ModelVersionSchema]:
         """Return a page of a model's versions with their files, by number, in one statement.
@@ -87,18 +89,18 @@ class VersionMethods(Bound):
             >>> [version.number for version in models.list_versions(model.id)]
             [1]
         """
-        return versions.page(self._scope, model_id, after=after, limit=limit)
+        return registry.versions.page(self._scope, model_id, after=after, limit=limit)
 
     def search_versions(
         self,
-        where: Filter | None = None,
+        where: "Filter | None" = None,
         *,
         sort: VersionSort = "created_at",
         descending: bool = False,
         cursor: str | None = None,
         limit: int = 100,
         with_total: bool = False,
-    ) -> Page[ModelVersionSchema]:
+    ) -> "Page[ModelVersionSchema]":
         """Return a page of the versions that a filter finds, of all models, with their files, in one statement.
 
         Args:
@@ -120,7 +122,7 @@ class VersionMethods(Bound):
             >>> [found.id == version.id for found in models.search_versions(Field.size < 2**20).items]
             [True]
         """
-        return listings.search_versions(
+        return search.listings.search_versions(
             self._scope,
             where,
             sort=sort,
@@ -130,7 +132,7 @@ class VersionMethods(Bound):
             with_total=with_total,
         )
 
-    def count_versions(self, where: Filter | None = None) -> int:
+    def count_versions(self, where: "Filter | None" = None) -> int:
         """Count the versions that a filter finds, of all models.
 
         Args:
@@ -144,7 +146,7 @@ class VersionMethods(Bound):
             >>> models.count_versions(Field.status == "failed")
             0
         """
-        return listings.count_versions(self._scope, where)
+        return search.listings.count_versions(self._scope, where)
 
     def resolve(self, reference: str, *, at: datetime | None = None) -> ModelVersionSchema:
         """Return the version that a reference string names, with its files.
@@ -166,7 +168,7 @@ class VersionMethods(Bound):
             >>> models.resolve("minilm:1") == models.resolve("minilm") == version
             True
         """
-        return references.resolve(self._scope, reference, at=at)
+        return registry.references.resolve(self._scope, reference, at=at)
 
     def update_version(
         self,
@@ -207,7 +209,7 @@ class VersionMethods(Bound):
             >>> models.update_version(version.id, UpdateVersion(status="archived")).status
             'archived'
         """
-        return versions.update_version(
+        return registry.versions.update_version(
             self._scope, version_id, changes, expected_revision=expected_revision, force=force
         )
 
@@ -232,7 +234,7 @@ class VersionMethods(Bound):
             >>> models.list_versions(model.id)
             []
         """
-        versions.delete_version(self._scope, version_id)
+        registry.versions.delete_version(self._scope, version_id)
 
     def copy_version(
         self, version_id: UUID, model_id: UUID, *, version: str | None = None, force: bool = False
@@ -266,7 +268,7 @@ class VersionMethods(Bound):
             >>> models.copy_version(version.id, released.id).digest == version.digest
             True
         """
-        return versions.copy(self._scope, version_id, model_id, version=version, force=force)
+        return registry.versions.copy(self._scope, version_id, model_id, version=version, force=force)
 
     def set_parent(self, version_id: UUID, parent: CreateParent) -> None:
         """Note that a version was made from another; say how anew where that is noted already.
@@ -289,7 +291,7 @@ class VersionMethods(Bound):
             >>> [parent.relation for parent in models.get_version(version.id).derived_from]
             ['fine-tuned']
         """
-        lineage.set_parent(self._scope, version_id, parent)
+        registry.lineage.set_parent(self._scope, version_id, parent)
 
     def delete_parent(self, version_id: UUID, parent_id: UUID) -> None:
         """Take back that a version was made from another.
@@ -309,7 +311,7 @@ class VersionMethods(Bound):
             >>> models.set_parent(version.id, CreateParent(version_id=base.id, relation="converted"))
             >>> models.delete_parent(version.id, base.id)
         """
-        lineage.delete_parent(self._scope, version_id, parent_id)
+        registry.lineage.delete_parent(self._scope, version_id, parent_id)
 
     def list_ancestors(self, version_id: UUID, *, limit: int = 1000) -> list[RelativeSchema]:
         """Return what a version was made from, and what that was made from, and so on: nearest first, 100 steps far.
@@ -329,7 +331,7 @@ class VersionMethods(Bound):
             >>> models.list_ancestors(version.id)
             []
         """
-        return lineage.relatives(self._scope, version_id, up=True, limit=limit)
+        return registry.lineage.relatives(self._scope, version_id, up=True, limit=limit)
 
     def list_descendants(self, version_id: UUID, *, limit: int = 1000) -> list[RelativeSchema]:
         """Return what was made from a version, and what was made from that, and so on: nearest first, 100 steps far.
@@ -349,4 +351,4 @@ class VersionMethods(Bound):
             >>> [(one.model_name, one.relation, one.distance) for one in models.list_descendants(version.id)]
             [('copied', 'copied', 1)]
         """
-        return lineage.relatives(self._scope, version_id, up=False, limit=limit)
+        return registry.lineage.relatives(self._scope, version_id, up=False, limit=limit)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from operator import itemgetter
-from typing import Any, Final, Literal
+from typing import Any, Final
 from uuid import UUID
 
 from pydantic_core import to_json
@@ -38,7 +38,7 @@ from kamiwaza_sdk.services.model.registry.changes import HELD, MODEL_COLUMNS, Mo
 from kamiwaza_sdk.services.model.registry.documents import SEARCH, new_words
 from kamiwaza_sdk.services.model.registry.tables import DOCUMENT, EVENT, MODEL, TAG, bound, words_of
 from kamiwaza_sdk.services.model.registry.tags import merge_tags
-from kamiwaza_sdk.services.model.schemas.model import BulkResult, CreateModel, ModelSchema
+from kamiwaza_sdk.services.model.schemas.model import BulkResult, CreateModel, ModelSchema, OnConflict
 from kamiwaza_sdk.services.model.session import Scope, execute_driver_sql
 
 _BY_NAMES: Final = (
@@ -124,9 +124,6 @@ def _value(table: Table, given: ColumnElement[Any]) -> ColumnElement[Any]:  # An
 
 #: How many models are written at once.
 BATCH_SIZE: Final = 1000
-
-#: What becomes of a model whose name is taken.
-OnConflict = Literal["raise", "skip", "update"]
 
 
 class BulkCreation:

@@ -29,7 +29,7 @@ from kamiwaza_sdk.services.model.exceptions import (
     VersionStatusException,
 )
 from kamiwaza_sdk.services.model.registry import aliases, configs, models, versions
-from kamiwaza_sdk.services.model.registry.bulk import LAST_DOCUMENT, SEARCH_INSERT_AFTER, OnConflict
+from kamiwaza_sdk.services.model.registry.bulk import LAST_DOCUMENT, SEARCH_INSERT_AFTER
 from kamiwaza_sdk.services.model.registry.changes import INSERT_EVENTS, ModelChange, hold_any
 from kamiwaza_sdk.services.model.registry.documents import INSERT_DOCUMENT, document_words
 from kamiwaza_sdk.services.model.registry.exports import Reader, opened, records
@@ -48,7 +48,7 @@ from kamiwaza_sdk.services.model.schemas.exchange import (
     VersionRecord,
 )
 from kamiwaza_sdk.services.model.schemas.fields import MAX_ALIASES
-from kamiwaza_sdk.services.model.schemas.model import CreateModel
+from kamiwaza_sdk.services.model.schemas.model import CreateModel, OnConflict
 from kamiwaza_sdk.services.model.session import Scope, flush
 from kamiwaza_sdk.services.model.store.registration import kept_by
 

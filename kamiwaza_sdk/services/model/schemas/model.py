@@ -1,7 +1,7 @@
 """Models as input and as output, pages of them, and the result of a bulk creation."""
 
 from collections.abc import Iterable
-from typing import Annotated, ClassVar, Generic, TypeVar
+from typing import Annotated, ClassVar, Generic, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -18,6 +18,11 @@ from kamiwaza_sdk.services.model.schemas.fields import (
     UpdateSchema,
     required,
 )
+
+#: What models can be sorted by.
+ModelSort = Literal["name", "created_at", "updated_at", "task", "author", "family"]
+#: What becomes of a model whose name is taken.
+OnConflict = Literal["raise", "skip", "update"]
 
 
 class LatestVersionSchema(BaseModel):

@@ -55,6 +55,8 @@ MAX_PARENTS: Final = 100
 Relation = Literal["fine-tuned", "quantized", "converted", "merged", "copied"]
 #: ``draft`` is being put together, ``ready`` can be used, ``archived`` is kept for the record, ``failed`` went wrong.
 VersionStatus = Literal["draft", "ready", "archived", "failed"]
+#: What versions can be sorted by.
+VersionSort = Literal["created_at", "updated_at", "size"]
 
 
 class ModelFileSchema(Listed, BaseModel):

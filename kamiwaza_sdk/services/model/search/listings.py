@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 from sqlalchemy import Column, ColumnElement, Row, Select
 
 from kamiwaza_sdk._validation import shown
@@ -16,8 +16,8 @@ from kamiwaza_sdk.services.model.registry.changes import EVENT_KEYS
 from kamiwaza_sdk.services.model.registry.documents import query_words
 from kamiwaza_sdk.services.model.schemas.config import ModelEventSchema
 from kamiwaza_sdk.services.model.schemas.filters import Filter
-from kamiwaza_sdk.services.model.schemas.model import ModelSchema, Page
-from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema
+from kamiwaza_sdk.services.model.schemas.model import ModelSchema, ModelSort, Page
+from kamiwaza_sdk.services.model.schemas.version import ModelVersionSchema, VersionSort
 from kamiwaza_sdk.services.model.search import pages
 from kamiwaza_sdk.services.model.search.filters import model_condition, tag_counts, version_condition
 from kamiwaza_sdk.services.model.search.pages import (
@@ -32,13 +32,8 @@ from kamiwaza_sdk.services.model.search.pages import (
 )
 from kamiwaza_sdk.services.model.session import Scope, check_id, check_limit
 
-#: What models can be sorted by.
-ModelSort = Literal["name", "created_at", "updated_at", "task", "author", "family"]
-#: What versions can be sorted by.
-VersionSort = Literal["created_at", "updated_at", "size"]
-
 _Item = TypeVar("_Item", bound=BaseModel)
-_EVENTS = TypeAdapter(list[ModelEventSchema])
+_EVENTS: Final = TypeAdapter(list[ModelEventSchema], config=ConfigDict(defer_build=True))
 
 
 @dataclass(slots=True)

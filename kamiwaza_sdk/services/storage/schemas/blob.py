@@ -30,7 +30,7 @@ class BlobSchema(Listed, BaseModel):
         0
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
 
     sha256: Sha256
     size: int = Field(ge=0)
@@ -108,7 +108,7 @@ class LeftoverSchema(BaseModel):
         bytes: Together.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
 
     files: int = Field(ge=0)
     bytes: int = Field(ge=0)
@@ -135,7 +135,7 @@ class StorageUsageSchema(BaseModel):
         (0, None)
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
 
     bytes: int = Field(ge=0)
     blobs: int = Field(ge=0)
@@ -155,7 +155,7 @@ class StoreDatabaseSchema(BaseModel):
         name: For people: where it was, without a password.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
 
     id: str
     name: str
