@@ -1,6 +1,7 @@
 """How objects show themselves: one line for ``repr``, tables of plain text for terminals and of HTML for notebooks."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from datetime import datetime
 from html import escape
 from io import BytesIO
@@ -9,11 +10,19 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from pydantic.fields import FieldInfo
 
 _BASE: Final = 1024
 _MOST_ROWS: Final = 20
 _LONGEST_CELL: Final = 300
-_LONGEST_VALUE: Final = 40
+_LONGEST_VALUE: Final = 60
+_MOST_SHOWN: Final = 3
+#: A line has so many facts, or so many characters: what comes later in a schema tells less.
+_MOST_FACTS: Final = 8
+_LONGEST_LINE: Final = 180
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+#: The names of fields that are numbers of bytes.
+_BYTES: Final = re.compile(r"(\w+_)?(size|bytes)(_\w+)?")
 #: A cell of so few characters stays on one line in a notebook: a time, a size, a digest.
 _SHORT_CELL: Final = 20
 _DIGITS_OF_DIGEST: Final = 12
@@ -107,6 +116,39 @@ def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"
 
 
+def _brief(name: str, value: object) -> object:
+    """Return what a line says of a value: of a large collection its length, of a text what tells it from others."""
+    if isinstance(value, Mapping | Set | list | tuple):
+        return _few(value) or len(value)
+    if isinstance(value, str):
+        return short_digest(value) if _DIGEST.fullmatch(value) else _cut(value)
+    if isinstance(value, bool | float):
+        return value
+    if isinstance(value, int):
+        return shown_size(value) if _BYTES.fullmatch(name) else value
+    return shown_time(value) if isinstance(value, datetime) else _cut(str(value))
+
+
+def _short(value: object) -> object:
+    if isinstance(value, str):
+        return _cut(value)
+    if isinstance(value, Collection) and (len(value) > _MOST_FACTS or len(repr(value)) > _LONGEST_VALUE):
+        return len(value)
+    return value
+
+
+def _few(values: Collection[object]) -> str:
+    """Return the only value of a collection, or a few short ones; empty where there are more."""
+    if (
+        isinstance(values, Mapping)
+        or len(values) > _MOST_SHOWN
+        or not all(isinstance(one, str | int) for one in values)
+    ):
+        return ""
+    text = ", ".join(sorted(map(str, values)))
+    return text if len(text) <= _LONGEST_VALUE else ""
+
+
 def first_rows(
     rows: Iterable[Sequence[str | Cell]], count: int, *, most: int = _MOST_ROWS
 ) -> list[Sequence[str | Cell]]:
@@ -123,8 +165,14 @@ class Displayed:
     __slots__ = ()
 
     def _summary(self) -> dict[str, object]:
-        """Return what the line says, by name; what is under an empty name comes first and without one."""
-        raise NotImplementedError
+        """Return what the line says, by name; what is under an empty name comes first and without one.
+
+        Unless a schema says it better, these are its first fields that are known and not what they are by default.
+        """
+        fields: Mapping[str, FieldInfo] = getattr(type(self), "model_fields", {})
+        told = ((name, getattr(self, name, None), field.default) for name, field in fields.items() if field.repr)
+        known = ((name, value) for name, value, default in told if _says(value) and value != default)
+        return {name: _brief(name, value) for name, value in islice(known, _MOST_FACTS)}
 
     def _tables(self) -> Iterable[Table]:
         """Return what notebooks show."""
@@ -134,7 +182,12 @@ class Displayed:
         return str(self._summary().get("", type(self).__name__))
 
     def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
-        return ((name or None, value) for name, value in self._summary().items() if not name or _says(value))
+        length = 0
+        for name, value in self._summary().items():
+            if length <= _LONGEST_LINE and (not name or _says(value)):
+                told = _short(value)
+                length += len(name) + len(repr(told))
+                yield name or None, told
 
     def __str__(self) -> str:
         return repr(self)

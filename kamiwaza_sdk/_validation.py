@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic_core import SchemaValidator
 
 from kamiwaza_sdk._addresses import kept_address
+from kamiwaza_sdk._display import Displayed
 from kamiwaza_sdk.exceptions import InvalidInputException, InvalidPathException, ServiceException
 
 #: The longest address of a source that is kept.
@@ -216,7 +217,7 @@ KeptAddress = Annotated[
 Text = Annotated[str, StringConstraints(max_length=100_000), AfterValidator(check_text)]
 
 
-class InputSchema(BaseModel):
+class InputSchema(Displayed, BaseModel):
     """Base of what callers give: immutable, no unknown fields, refused with our own errors when constructed.
 
     Nested in another model (a request body, say), it takes part in that model's `pydantic.ValidationError` as usual.

@@ -26,6 +26,7 @@ from kamiwaza_sdk import (
     inspect_file,
     plot_lineage,
 )
+from tests.schemas import large, public_schemas
 
 pytest_plugins = ["pytester"]
 
@@ -57,7 +58,7 @@ def shown(model: Path, tmp_path: Path, mock_db: Session) -> list[BaseModel]:
     models.set_model_tag(created.id, "note", HOSTILE.replace("\n", ""))
     models.set_alias(version.id, "production")
     page, events = models.search_models(), models.list_events(version.model_id, descending=True)
-    results = [plan, plan.manifest, fetched, fetched.files[0], version, version.files[0], page, events]
+    results: list[BaseModel] = [plan, plan.manifest, fetched, fetched.files[0], version, version.files[0], page, events]
     inspected = [inspect_file(path) for path in sorted(model.iterdir()) if path.suffix != ".md"]
     blob = storage.find(fetched.files[0].sha256)
     assert blob is not None
@@ -71,6 +72,14 @@ def test_each_kind_shows_itself_in_one_line(shown: list[BaseModel]) -> None:
         assert repr(one).isprintable()
         if not isinstance(one, PlanSchema):  # which is a table
             assert str(one) == f"{one}" == repr(one)
+
+
+@pytest.mark.parametrize("kind", public_schemas(), ids=lambda kind: kind.__name__)
+def test_every_schema_shows_itself_in_one_short_line(kind: type[BaseModel]) -> None:
+    one = large(kind)
+    assert repr(one).startswith(f"{kind.__name__}(")
+    assert len(repr(one)) <= _LONGEST_LINE
+    assert repr(one).isprintable()
 
 
 def test_the_line_of_a_version_names_what_tells_it_apart(shown: list[BaseModel]) -> None:

@@ -307,8 +307,8 @@ def remove(given: argparse.Namespace) -> int:
     reference = parse_reference(given.reference)
     with opened(given) as registry:
         if reference.version is None and reference.alias is None:
-            versions = registry.versions(reference.name, limit=1000)
-            text = f"delete the model {reference.name}, so that it can be restored; it has {len(versions)} versions"
+            versions = counted(len(registry.versions(reference.name, limit=1000)), "version")
+            text = f"delete the model {reference.name} with {versions}; it can be restored"
         else:
             version = registry.get(given.reference)
             text = f"delete {version.model_name}:{version.number} for good; its files stay in the store"

@@ -3,8 +3,9 @@
 import argparse
 import json
 import os
+import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Final, NamedTuple
 
@@ -385,7 +386,7 @@ def _run(given: argparse.Namespace) -> int:
         return int(getattr(import_module(f"kamiwaza_sdk.cli.{module}"), function)(given))
     except ServiceException as error:
         end = _end_of(error)
-        _report(error, end, as_json=given.json)
+        _report(error, end, given)
         return end
 
 
@@ -394,12 +395,26 @@ def _end_of(error: Exception) -> int:
     return next((end for kind, end in _ENDS if kind in kinds), FAILED)
 
 
-def _report(error: Exception, end: int, *, as_json: bool) -> None:
+def _report(error: Exception, end: int, given: argparse.Namespace) -> None:
     """Say on the standard error what went wrong."""
-    if as_json:
-        print(json.dumps({"error": type(error).__name__, "message": str(error), "exit_code": end}), file=sys.stderr)
+    message = _as_options(str(error), vars(given))
+    if given.json:
+        print(json.dumps({"error": type(error).__name__, "message": message, "exit_code": end}), file=sys.stderr)
     else:
-        print(f"{_coloured('error:')} {error}", file=sys.stderr)
+        print(f"{_coloured('error:')} {message}", file=sys.stderr)
+
+
+def _as_options(message: str, options: Mapping[str, object]) -> str:
+    """Return a message of the library's with arguments of calls as options of the command, where it has them."""
+
+    def option(found: re.Match[str]) -> str:
+        name = found["name"]
+        if name not in options:
+            return found[0]
+        return f"--{name.replace('_', '-')}" + ("" if found["value"] else " ")
+
+    message = re.sub(r"\w+\((?:…, )?(force=True)\)", r"\1", message)
+    return re.sub(r"(?<![?&\w])(?P<name>[a-z_]+)=(?P<value>True\b)?", option, message)
 
 
 def _coloured(text: str) -> str:

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from kamiwaza_sdk._validation import check_given, shown
 from kamiwaza_sdk.exceptions import InvalidInputException, ServiceException
+from kamiwaza_sdk.services.download.progress import check_progress
 from kamiwaza_sdk.services.hub.addresses import is_address
 from kamiwaza_sdk.services.hub.schemas.mirror import MirroredSchema, MirrorSchema
 from kamiwaza_sdk.services.hub.services import HubService
@@ -150,6 +151,7 @@ class Operations:
         timeout: float | None,
     ) -> Steps[ModelVersionSchema]:
         """Fetch, register, and move the alias."""
+        check_progress(progress)
         self._check_names(name, version, alias)
         wanted = yield from self._source(source)
         fetched = yield from _transferred(
@@ -391,6 +393,7 @@ class Operations:
         timeout: float | None,
     ) -> Steps[Path]:
         """Lay a version out, and bring what the store lacks of it."""
+        check_progress(progress)
         limit = check_timeout(timeout)
         found = yield from in_transaction(lambda models: find_version(models, version))
         if not force:

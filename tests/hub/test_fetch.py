@@ -57,7 +57,7 @@ def blobs(storage: StorageService) -> list[str]:
 async def test_one_url_becomes_a_verified_blob(hub: HubService, storage: StorageService, server: Server) -> None:
     url = server.add("/models/tiny.onnx", body=BODY)
     fetched = await hub.fetch(f"{url}?token=hunter2", sha256=SHA256)
-    expected = {"path": "tiny.onnx", "size": len(BODY), "sha256": SHA256, "url": url}
+    expected = {"path": "tiny.onnx", "size": len(BODY), "sha256": SHA256, "url": url, "format": None}
     assert [file.model_dump() for file in fetched.files] == [expected]
     assert (fetched.source, fetched.name) == (url, "tiny")
     assert (fetched.bytes_fetched, fetched.bytes_reused, fetched.size) == (len(BODY), 0, len(BODY))

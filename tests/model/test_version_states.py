@@ -262,7 +262,7 @@ async def test_a_version_that_others_derive_from_is_not_deleted(backend: Backend
         model_id = await new_model(models)
         base = await models.create_version(model_id, CreateVersion(files=files("a")))
         child = await models.create_version(model_id, CreateVersion(files=files("b"), derived_from=(parent(base),)))
-        with pytest.raises(InUseException, match="1 versions derive from it") as used:
+        with pytest.raises(InUseException, match="1 version made from it must be deleted first") as used:
             await models.delete_version(base.id)
         assert used.value.version == base.id
         with pytest.raises(LineageCycleException):

@@ -14,9 +14,9 @@ from typing import Any, Final
 import pytest
 
 from conftest import quantized
-from kamiwaza_sdk import StorageService
+from kamiwaza_sdk import MissingDependencyException, Registry, StorageConfig, StorageService
 from kamiwaza_sdk.cli.parser import COMMANDS, main
-from kamiwaza_sdk.testing import HuggingFaceServer
+from kamiwaza_sdk.testing import FaultyServer, HuggingFaceServer
 from tests.hub.models import gguf_model
 from tests.serving import Server
 
@@ -100,7 +100,7 @@ def test_what_deletes_shows_it_first_and_does_it_with_yes(run: Run, trained: Pat
         (("tag", "own:1", "--remove", "f1"), "take the tags f1 from own:1"),
         (("alias", "own@old", "--remove"), "take the alias old from own:1"),
         (("rm", "own:1"), "delete own:1 for good; its files stay in the store"),
-        (("rm", "own"), "delete the model own, so that it can be restored; it has 0 versions"),
+        (("rm", "own"), "delete the model own with 0 versions; it can be restored"),
     ):
         end, out, error = run(*arguments)
         assert (end, out, error) == (4, f"would {shown}\n", "nothing was done; give --yes to do it\n")
@@ -112,7 +112,8 @@ def test_what_is_in_the_way_of_deleting_is_told_before_it_is_asked_for(run: Run,
     run("register", str(trained), "--name", "own", "--alias", "production")
     for arguments in (("rm", "own:1"), ("rm", "own:1", "--yes")):
         end, out, error = run(*arguments)
-        assert (end, out, "production of 'own' leads to it" in error) == (4, "", True)
+        assert (end, out) == (4, "")
+        assert error == "error: Version own:1 is in use: production of 'own' leads to it; move or delete that first\n"
     assert run("list", "own")[1].splitlines()[1].startswith("own:1 ")
 
 
@@ -124,6 +125,8 @@ def test_what_fits_is_pulled_and_laid_out_for_another_program(
     files = {f"llama-{name}.gguf": gguf_model(tmp_path / name, kind, blocks=n) for name, (kind, n) in blocks.items()}
     hugging_face_server.add_repository("org/llama", {"README.md": b"# Llama\n", **files})
     planned = as_json(run, "plan", "hf://org/llama", "--context-length", "10")
+    memory = planned["variants"][0]["memory"]
+    assert memory["total"] == memory["weights"] + memory["companions"] + memory["cache"] + memory["state"]
     needed = min(one["memory"]["weights"] + one["memory"]["cache"] for one in planned["variants"])
 
     pulling = ("pull", "hf://org/llama", "--name", "llama", "--context-length", "10", "--ignore", "*.md")
@@ -169,6 +172,37 @@ def test_how_a_command_ends_says_what_went_wrong(run: Run, arguments: list[str],
     assert (got, out) == (end, "")
     assert json.loads(error) == {"error": kind, "message": json.loads(error)["message"], "exit_code": end}
     assert run(*arguments)[2].startswith("error: ")
+
+
+def test_what_to_do_is_told_in_options_of_the_command(run: Run, tmp_path: Path) -> None:
+    """Where the library says `force=True`."""
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad/model.safetensors").write_text(
+        f"version https://git-lfs.github.com/spec/v1\noid sha256:{64 * '0'}\nsize 3\n"
+    )
+    assert as_json(run, "register", str(tmp_path / "bad"), "--name", "bad")["status"] == "failed"
+    end, _, error = run("materialize", "bad:1", str(tmp_path / "out"))
+    assert (end, error.endswith("; --force lays it out all the same\n")) == (5, True)
+
+
+def test_a_disk_that_refuses_ends_a_command_with_7(run: Run, trained: Path) -> None:
+    """A process that may write files of 1 MiB keeps a larger one."""
+    run("setup")
+    (trained / "weights.bin").write_bytes(bytes(2 * 1024**2))
+    limited = f"ulimit -f 1024; {shlex.quote(sys.executable)} -m kamiwaza_sdk register {shlex.quote(str(trained))}"
+    ended = subprocess.run(["bash", "-c", limited], capture_output=True, text=True, check=False, timeout=60)
+    assert (ended.returncode, ended.stdout, "File too large" in ended.stderr) == (7, "", True)
+
+
+def test_bars_that_nothing_draws_are_refused_before_anything_is_asked(
+    monkeypatch: pytest.MonkeyPatch, faulty_server: FaultyServer, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    url = faulty_server.add("/m.bin", body=b"weights")
+    registry = Registry("sqlite://", storage=StorageService(StorageConfig(root=tmp_path / "store")))
+    with registry, pytest.raises(MissingDependencyException, match="tqdm"):
+        registry.pull(url, name="m", progress=True)
+    assert faulty_server.requests_to("/m.bin") == []
 
 
 def test_a_plan_that_does_not_fit_is_refused(run: Run, hugging_face_server: HuggingFaceServer) -> None:

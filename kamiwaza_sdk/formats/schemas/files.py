@@ -227,7 +227,7 @@ class ShardedSafetensorsSchema(FileSchema):
         yield Table(("shard", "size", "tensors"), first_rows(rows, len(self.shards)), numbers=frozenset((1, 2)))
 
 
-class GGUFArraySchema(BaseModel):
+class GGUFArraySchema(Displayed, BaseModel):
     """A long value of a GGUF file, of which only the type and the length are read: the vocabulary of a tokenizer.
 
     Attributes:
@@ -309,7 +309,7 @@ class GGUFSchema(FileSchema):
         yield _largest(self.tensors)
 
 
-class ONNXValueSchema(BaseModel):
+class ONNXValueSchema(Displayed, BaseModel):
     """An input or an output of a graph.
 
     Attributes:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import ClassVar, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 from kamiwaza_sdk._display import Displayed, Table, facts, first_rows, shown_size
 
@@ -12,7 +12,7 @@ CompanionKind: TypeAlias = Literal[
 ]
 
 
-class _Frozen(BaseModel):
+class _Frozen(Displayed, BaseModel):
     """Base of the descriptions of a layout: immutable, serializable as JSON."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
@@ -117,7 +117,7 @@ class LayoutSchema(_Frozen):
 Runtime: TypeAlias = Literal["llama.cpp", "vllm", "transformers"]
 
 
-class AttentionLayersSchema(BaseModel):
+class AttentionLayersSchema(Displayed, BaseModel):
     """Layers of a model with the same keys and values.
 
     Attributes:
@@ -150,7 +150,7 @@ class AttentionLayersSchema(BaseModel):
         return self.count * (heads if self.latent_length is None else self.latent_length)
 
 
-class AttentionSchema(BaseModel):
+class AttentionSchema(Displayed, BaseModel):
     """The numbers from which the memory of a context is computed.
 
     Attributes:
@@ -178,7 +178,7 @@ class AttentionSchema(BaseModel):
         return sum(layers.elements_per_token for layers in self.layers)
 
 
-class MemoryEstimateSchema(BaseModel):
+class MemoryEstimateSchema(Displayed, BaseModel):
     """The memory that a model takes in one program, in bytes. Unknown parts are `None`, and `reason` says why.
 
     Attributes:
@@ -210,6 +210,7 @@ class MemoryEstimateSchema(BaseModel):
     cache_dtype: str
     reason: str | None = None
 
+    @computed_field  # type: ignore[prop-decorator]  # as Pydantic documents it
     @property
     def total(self) -> int | None:
         """The sum of all parts; `None` where one is not known."""

@@ -200,11 +200,14 @@ def check_progress(progress: object) -> None:
 
     Raises:
         InvalidInputException: It is neither true nor false, nor a function; or one that would have to be awaited.
+        MissingDependencyException: Bars are wanted, and tqdm is not installed.
     """
     if not (progress is None or isinstance(progress, bool) or callable(progress)):
         raise InvalidInputException("progress", f"is {shown(progress)}; give True for a bar, or a function")
     if iscoroutinefunction(progress):
         raise InvalidInputException("progress", "is a coroutine function, which nobody awaits; give a plain one")
+    if progress is True:
+        require("tqdm", extra="notebook")
 
 
 class reporting:  # noqa: N801 - reads as what it does

@@ -32,6 +32,7 @@ from kamiwaza_sdk.services.hub.schemas.results import (
     MAX_CARD_LENGTH,
     MAX_DESCRIPTION_LENGTH,
     Fetched,
+    FetchedFile,
     FileFaultSchema,
     manifest_digest,
 )
@@ -116,6 +117,7 @@ class _Told(BaseModel):
     model_card: str | None = None
     description: str | None = None
     details: dict[str, JsonValue] = Field(default_factory=dict)
+    formats: dict[str, str] = Field(default_factory=dict)  # of files of weights, by path
 
 
 def with_details(fetched: _Fetched, storage: StorageService) -> _Fetched:
@@ -131,7 +133,13 @@ def with_details(fetched: _Fetched, storage: StorageService) -> _Fetched:
         told, is_whole = _read(fetched, storage)
         if is_whole and time.perf_counter() - started > _WORTH_KEEPING:
             _keep(told, records / _record_of(fetched))
-    return fetched.model_copy(update={name: getattr(told, name) for name in _Told.model_fields})
+    facts = {name: getattr(told, name) for name in _Told.model_fields if name != "formats"}
+    return fetched.model_copy(update={**facts, "files": tuple(_with_format(file, told) for file in fetched.files)})
+
+
+def _with_format(file: FetchedFile, told: _Told) -> FetchedFile:
+    format_ = told.formats.get(file.path)
+    return file if format_ is None else file.model_copy(update={"format": format_})
 
 
 def _record_of(fetched: Fetched) -> str:
@@ -180,11 +188,14 @@ def _read(fetched: Fetched, storage: StorageService) -> tuple[_Told, bool]:
         findings.faults |= {fault.path: fault for fault in told.faults}
         details = _details(findings)
         if "format" not in details:  # pickles tell nothing else, and to look through them takes long
-            pickles = (places[path] for path, kind in kinds.items() if kind == "pickle" and path in places)
-            heads = set(map(_format_by_head, pickles)) - {None}
-            details |= {"format": min(heads, key=lambda name: (name != "pickle", name))} if heads else {}
+            pickles = [path for path, kind in kinds.items() if kind == "pickle" and path in places]
+            heads = {path: head for path in pickles if (head := _format_by_head(places[path])) is not None}
+            details |= {"format": min(heads.values(), key=lambda name: (name != "pickle", name))} if heads else {}
+        else:
+            heads = {path: kind for path in here if (kind := findings.known_format(path)) not in {None, "program"}}
         license_ = _word(license_of(fetched, findings))
-        return told.model_copy(update={"details": details, "license": license_}), len(places) == len(names)
+        facts = {"details": details, "license": license_, "formats": heads}
+        return told.model_copy(update=facts), len(places) == len(names)
     except Exception:  # whatever hostile bytes do to a reader: they are verified and kept, and that is what was asked
         _logger.warning("%s could not be looked into", fetched.source, exc_info=True)
         return told, False

@@ -53,9 +53,15 @@ class InUseException(ConflictException):
     """
 
     def __init__(
-        self, *, reason: str, model: UUID | None = None, version: UUID | None = None, what: str = "purged"
+        self,
+        *,
+        reason: str,
+        model: UUID | None = None,
+        version: UUID | None = None,
+        what: str = "purged",
+        name: str | None = None,
     ) -> None:
-        message = f"Model {model} cannot be {what}" if version is None else f"Version {version} is in use"
+        message = f"Model {model} cannot be {what}" if version is None else f"Version {name or version} is in use"
         super().__init__(f"{message}: {reason}")
         self.model = model
         self.version = version

@@ -29,12 +29,13 @@ from pydantic import (
     model_validator,
 )
 
+from kamiwaza_sdk._display import Displayed
 from kamiwaza_sdk._validation import InputSchema, check_place
 from kamiwaza_sdk.exceptions import ServiceException
 from kamiwaza_sdk.services.download.exceptions import DownloadException
 
 
-class DownloadAttempt(BaseModel):
+class DownloadAttempt(Displayed, BaseModel):
     """One attempt at a file, once it is over.
 
     Attributes:
@@ -62,7 +63,7 @@ class DownloadAttempt(BaseModel):
 AttemptCallback = Callable[[DownloadAttempt], None]
 
 
-class RangeSchema(BaseModel):
+class RangeSchema(Displayed, BaseModel):
     """Some bytes of a file that lies elsewhere.
 
     Attributes:
@@ -80,7 +81,7 @@ class RangeSchema(BaseModel):
     body: bytes = Field(repr=False)
 
 
-class DownloadProgress(BaseModel):
+class DownloadProgress(Displayed, BaseModel):
     """One glance at a running download.
 
     Attributes:
@@ -106,7 +107,7 @@ class DownloadProgress(BaseModel):
 ProgressCallback = Callable[[DownloadProgress], None]
 
 
-class ResponseSchema(BaseModel):
+class ResponseSchema(Displayed, BaseModel):
     """What a server said: its status, its headers and a body that fits in memory.
 
     Attributes:
@@ -152,7 +153,7 @@ class Validators(InputSchema):
     last_modified: _Header = None
 
 
-class DownloadResult(BaseModel):
+class DownloadResult(Displayed, BaseModel):
     """A verified file, or the word that nothing has changed.
 
     Attributes:
@@ -211,7 +212,7 @@ class DownloadRequest(InputSchema):
     validators: Validators | None = None
 
 
-class DownloadOutcome(BaseModel):
+class DownloadOutcome(Displayed, BaseModel):
     """What became of one of many files: a result, or an error.
 
     Attributes:

@@ -179,9 +179,10 @@ class Many:
                 return DownloadOutcome(request=request, error=error)
             if isinstance(body, DownloadResult):
                 return DownloadOutcome(request=request, result=body)
-            file = SmallFile(body, result=body.result() if body.body is None else None)
-            if body.body is not None:
-                await files.put(file)
+            if body.body is None:
+                return DownloadOutcome(request=request, result=body.result())
+            file = SmallFile(body.request, body)
+            await files.put(file)
             return file
 
         async with files.open():

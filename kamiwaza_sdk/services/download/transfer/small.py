@@ -237,12 +237,14 @@ class SmallFile:
     """A small body on its way to its path.
 
     Attributes:
-        body: The body, verified.
+        request: What was asked for.
+        body: The body, verified; `None` once nothing more is to be written.
         result: What was written where, once it is; `None` also where another transfer holds the lock of the file.
         error: Why it could not be written.
     """
 
-    body: BodyInMemory
+    request: ResolvedRequest
+    body: BodyInMemory | None
     result: DownloadResult | None = None
     error: DownloadException | None = None
 
@@ -270,6 +272,7 @@ class SmallFiles:
 
     async def put(self, file: SmallFile) -> None:
         """Write a file soon. Waits only while many bodies wait for the disk."""
+        assert file.body is not None
         assert file.body.body is not None, "there is something to write"
         await self._batches.put(file, file.body.body.size)
 
@@ -292,10 +295,13 @@ class SmallFiles:
         finally:
             for _, partial in filled:
                 partial.discard()  # what got no name
+            for file in files:
+                file.body = None  # which would be held until all files are here
 
     def _filled(self, file: SmallFile) -> Partial | None:
         """Acquire the lock and write, unless the file is there by now, or another transfer has the lock."""
-        body, request = file.body, file.body.request
+        body, request = file.body, file.request
+        assert body is not None
         assert body.content is not None, "there is something to write"
         key = key_of(str(request.url))
         acquisition = Acquisition(
@@ -326,9 +332,9 @@ class SmallFiles:
         return partial
 
     def _published(self, file: SmallFile) -> None:
-        if not self._stopped.is_set():
+        if file.body is not None and not self._stopped.is_set():
             file.result = file.body.result()
-            self._named.setdefault(os.path.dirname(file.body.request.path), []).append(file)  # noqa: PTH120 - cheaper
+            self._named.setdefault(os.path.dirname(file.request.path), []).append(file)  # noqa: PTH120 - cheaper
 
     async def _ended(self) -> None:
         try:
@@ -343,8 +349,8 @@ class SmallFiles:
                 sync_directory(directory)
             except OSError:
                 for file in files:
-                    with _noting(file), disk_errors(file.body.request.path, url=file.body.request.shown):
-                        file.body.request.path.unlink(missing_ok=True)
+                    with _noting(file), disk_errors(file.request.path, url=file.request.shown):
+                        file.request.path.unlink(missing_ok=True)
                         raise
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from kamiwaza_sdk._display import Displayed, Listed, Table, cut_digest, facts, first_rows, shown_size, shown_time
+from kamiwaza_sdk._display import Listed, Table, cut_digest, facts, first_rows, shown_size, shown_time
 from kamiwaza_sdk._validation import MAX_SIZE, FilePath, InputSchema, ModelName, Sha256, check_text
 from kamiwaza_sdk.services.hub.addresses import path_of
 
@@ -100,7 +100,7 @@ class LeftOutSchema(InputSchema):
     reason: str
 
 
-class ManifestSchema(Displayed, InputSchema):
+class ManifestSchema(InputSchema):
     """The files of a source. `HubService.resolve` returns it, and `fetch` takes it and fetches exactly these files.
 
     It can be sent as JSON, with the URLs of its files: if these are signed, keep it secret.

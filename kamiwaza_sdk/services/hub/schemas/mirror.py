@@ -9,7 +9,7 @@ from kamiwaza_sdk._display import Displayed, Table, counted, facts, first_rows, 
 from kamiwaza_sdk.services.hub.schemas.results import Fetched
 
 
-class MirroredSchema(BaseModel):
+class MirroredSchema(Displayed, BaseModel):
     """One source of several that were to be brought into a store: what was fetched, or why it was not.
 
     Attributes:
@@ -81,7 +81,7 @@ class MirrorSchema(Displayed, BaseModel):
             yield Table(("failed", "error", "because"), first_rows(faults, len(self.failed)))
 
 
-class MirrorProgressSchema(BaseModel):
+class MirrorProgressSchema(Displayed, BaseModel):
     """How far mirroring is.
 
     Attributes:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from kamiwaza_sdk._display import Displayed, Table, as_text, shown_size
+from kamiwaza_sdk._display import Table, as_text, shown_size
 from kamiwaza_sdk._validation import MAX_SIZE, FilePath, InputSchema
 from kamiwaza_sdk.formats.licences import all_of
 from kamiwaza_sdk.formats.schemas import (
@@ -71,7 +71,7 @@ class PlanVariantSchema(VariantSchema):
     checked: bool = False
 
 
-class PlanSchema(Displayed, InputSchema):
+class PlanSchema(InputSchema):
     """What would be fetched from a source, as `HubService.plan` found it. `fetch` takes it, and fetches exactly this.
 
     `str` returns a table, and notebooks show one. It can be sent as JSON, with the addresses of its files: if these are

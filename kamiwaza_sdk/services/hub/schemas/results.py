@@ -82,6 +82,7 @@ class FetchedFile(Listed, BaseModel):
         size: In bytes.
         sha256: Of its bytes: its address in the store.
         url: Their origin, without query, user information and signatures; `None` if it is not known.
+        format: Of weights, such as ``safetensors``, as their bytes say; `None` if it is not known.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
@@ -90,6 +91,7 @@ class FetchedFile(Listed, BaseModel):
     size: int = Field(ge=0, le=MAX_SIZE)
     sha256: Sha256
     url: KeptAddress | None = None
+    format: str | None = None
 
     def _summary(self) -> dict[str, object]:
         return {"": self.path, "size": shown_size(self.size), "sha256": short_digest(self.sha256)}

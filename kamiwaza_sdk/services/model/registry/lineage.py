@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import CTE, Integer, Select, bindparam, delete, func, insert, literal, or_, select, text, update
 
+from kamiwaza_sdk._display import counted
 from kamiwaza_sdk._validation import revalidated
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.model.exceptions import (
@@ -212,15 +213,15 @@ def delete_parent(scope: Scope, version_id: UUID, parent_id: UUID) -> None:
         change.write()
 
 
-def check_childless(scope: Scope, version_id: UUID) -> None:
+def check_childless(scope: Scope, version_id: UUID, name: str | None = None) -> None:
     """Refuse where others were made from a version."""
     children = scope.execute(CHILDREN_OF_VERSION, _parent_id=version_id).scalar_one()
     if children:
         reason = (
-            f"{children} versions derive from it; delete those first "
+            f"{counted(children, 'version')} made from it must be deleted first "
             "(list_descendants() tells which, but for those of deleted models)"
         )
-        raise InUseException(version=version_id, reason=reason)
+        raise InUseException(version=version_id, name=name, reason=reason)
 
 
 def relatives(scope: Scope, version_id: UUID, *, up: bool, limit: int) -> list[RelativeSchema]:

@@ -11,6 +11,7 @@ from pydantic_core import to_json
 from sqlalchemy import Executable, Row, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from kamiwaza_sdk._display import counted
 from kamiwaza_sdk._validation import check_name, check_text, revalidated
 from kamiwaza_sdk.services.model.exceptions import (
     InUseException,
@@ -271,7 +272,7 @@ def _check_purge(change: ModelChange) -> None:
 def _check_lineage(scope: Scope, model_id: UUID) -> None:
     children = scope.execute(COUNT_CHILDREN, _id=model_id).scalar_one()
     if children:
-        reason = f"{children} versions of other models derive from its own; delete those first"
+        reason = f"{counted(children, 'version')} of other models made from its own must be deleted first"
         raise InUseException(model=model_id, reason=reason)
     if scope.execute(COUNT_PINS, _id=model_id).scalar_one():
         reason = "versions of it are pinned; restore_model(), then unpin_version() takes that away"

@@ -169,7 +169,8 @@ def register(
         model_card=fetched.model_card,
     )
     files = tuple(
-        CreateFile(path=file.path, size=file.size, sha256=file.sha256, url=file.url) for file in fetched.files
+        CreateFile(path=file.path, size=file.size, sha256=file.sha256, url=file.url, format=file.format)
+        for file in fetched.files
     )
     create_version = CreateVersion(
         files=files,
@@ -498,28 +499,28 @@ def _check_update(change: ModelChange, current: ModelVersionSchema, changes: Upd
         reason = "it has no files, which a ready one must have; give it some"
         raise VersionStatusException(version=current.id, status=current.status, reason=reason)
     if current.status == "ready":
-        _check_unaliased(change, current.id)
+        _check_unaliased(change, current)
 
 
-def _check_unaliased(change: ModelChange, version_id: UUID) -> None:
-    aliases = change.scope.execute(ALIASES_OF_VERSION, _version_id=version_id).scalars().all()
+def _check_unaliased(change: ModelChange, current: ModelVersionSchema) -> None:
+    aliases = change.scope.execute(ALIASES_OF_VERSION, _version_id=current.id).scalars().all()
     if aliases:
         reason = f"{', '.join(aliases)} of {change.row['name']!r} leads to it; move or delete that first"
-        raise InUseException(version=version_id, reason=reason)
+        raise InUseException(version=current.id, name=f"{current.model_name}:{current.number}", reason=reason)
 
 
-def _check_unpinned(scope: Scope, version_id: UUID) -> None:
+def _check_unpinned(scope: Scope, version_id: UUID, name: str | None = None) -> None:
     names = scope.execute(PIN_NAMES, _version_id=version_id).scalars().all()
     if names:
         reason = f"it is pinned as {', '.join(names)}; unpin_version() takes that away"
-        raise InUseException(version=version_id, reason=reason)
+        raise InUseException(version=version_id, name=name, reason=reason)
 
 
 def fail(change: ModelChange, version_id: UUID, details: dict[str, JsonValue]) -> None:
     """Let a version be one that failed, as it did elsewhere, with what was said of it there."""
     current = get(change.scope, version_id)
     if current.status == "ready":
-        _check_unaliased(change, version_id)
+        _check_unaliased(change, current)
     said = {POLICY: details[POLICY]} if POLICY in details else {}
     columns: dict[str, Any] = {
         "status": "failed",
@@ -540,10 +541,11 @@ def delete_version(scope: Scope, version_id: UUID) -> None:
     try:
         with scope.writing() as writing:
             change = hold_owner(writing, version_id)
-            _check_unaliased(change, version_id)
-            check_childless(writing, version_id)
-            _check_unpinned(writing, version_id)
             current = get(writing, version_id)
+            name = f"{current.model_name}:{current.number}"
+            _check_unaliased(change, current)
+            check_childless(writing, version_id, name)
+            _check_unpinned(writing, version_id, name)
             for statement in (*DELETE_VERSION_BELONGINGS, DELETE_VERSION):
                 writing.execute(statement, _id=version_id)
             before = current.model_dump(mode="json", include={"number", "version", "status", "digest", "size"})

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from kamiwaza_sdk._display import Table, as_html, cut_digest, facts, first_rows, shown_size
+from kamiwaza_sdk._display import Table, cut_digest, facts, first_rows, shown_size
 from kamiwaza_sdk._validation import InputSchema, Sha256
 from kamiwaza_sdk.services.model.schemas.cleanup import CountSchema
 from kamiwaza_sdk.services.storage.schemas import LeftoverSchema, StoreDatabaseSchema
@@ -123,15 +123,9 @@ class StorageReportSchema(InputSchema):
     def __str__(self) -> str:
         return "\n".join(self._lines())
 
-    def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
-        yield None, self.path
-        yield "blobs", self.blobs.blobs
-        yield "size", shown_size(self.blobs.bytes)
-        yield "was_read", self.was_read
-        yield "problems", len(self.problems)
-
-    def _repr_html_(self) -> str:
-        return as_html(self._tables())
+    def _summary(self) -> dict[str, object]:
+        blobs = {"blobs": self.blobs.blobs, "size": shown_size(self.blobs.bytes)}
+        return {"": self.path, **blobs, "was_read": self.was_read, "problems": len(self.problems)}
 
     def _tables(self) -> Iterator[Table]:
         yield Table((), [], heading=next(self._lines()))

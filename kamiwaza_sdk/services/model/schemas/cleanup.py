@@ -85,11 +85,9 @@ class CleanupPlanSchema(InputSchema):
     def __str__(self) -> str:
         return "\n".join([self._headline(), *as_text([self._table()]).splitlines(), self._rest()])
 
-    def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
-        yield None, self.path
-        yield "blobs", len(self.blobs)
-        yield "frees_at_least", shown_size(self.frees_at_least)
-        yield "frees_at_most", shown_size(self.frees_at_most)
+    def _summary(self) -> dict[str, object]:
+        sizes = {"frees_at_least": shown_size(self.frees_at_least), "frees_at_most": shown_size(self.frees_at_most)}
+        return {"": self.path, "blobs": len(self.blobs), **sizes}
 
     def _repr_html_(self) -> str:
         stays = Table((), [], heading=self._rest())

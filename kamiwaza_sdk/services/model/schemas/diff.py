@@ -15,7 +15,7 @@ _MARKS: dict[ChangeKind, str] = {"added": "+", "removed": "-", "changed": "~"}
 _WIDEST = 60
 
 
-class ChangeSchema(BaseModel):
+class ChangeSchema(Displayed, BaseModel):
     """A value that is different.
 
     Attributes:
@@ -44,7 +44,7 @@ class ChangeSchema(BaseModel):
         return f"{self.key}: {words[self.kind]}"
 
 
-class FileChangeSchema(BaseModel):
+class FileChangeSchema(Displayed, BaseModel):
     """A file that is different.
 
     Attributes:

@@ -25,7 +25,7 @@ ModelSort = Literal["name", "created_at", "updated_at", "task", "author", "famil
 OnConflict = Literal["raise", "skip", "update"]
 
 
-class LatestVersionSchema(BaseModel):
+class LatestVersionSchema(Displayed, BaseModel):
     """Which version of a model is the latest: of those that are ready, the one with the highest number.
 
     Attributes:

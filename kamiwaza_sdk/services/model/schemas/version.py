@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, mo
 
 from kamiwaza_sdk._display import (
     Cell,
+    Displayed,
     Listed,
     Table,
     counted,
@@ -90,7 +91,7 @@ class ModelFileSchema(Listed, BaseModel):
         return self.path, shown_size(self.size), self.format or "", cut_digest(self.sha256)
 
 
-class ParentSchema(BaseModel):
+class ParentSchema(Displayed, BaseModel):
     """What a version was made from.
 
     Attributes:

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from kamiwaza_sdk._display import Cell, Listed, Table, cut_digest, short_digest, shown_size
+from kamiwaza_sdk._display import Cell, Displayed, Listed, Table, cut_digest, short_digest, shown_size
 from kamiwaza_sdk._validation import Sha256
 
 #: How another tool's file came into the store.
@@ -100,7 +100,7 @@ class HasFiles(Protocol):
         ...
 
 
-class LeftoverSchema(BaseModel):
+class LeftoverSchema(Displayed, BaseModel):
     """What lies in one of the store's directories that are not for blobs.
 
     Attributes:
@@ -114,7 +114,7 @@ class LeftoverSchema(BaseModel):
     bytes: int = Field(ge=0)
 
 
-class StorageUsageSchema(BaseModel):
+class StorageUsageSchema(Displayed, BaseModel):
     """How much a store takes, as it was when the store was asked.
 
     Attributes:
@@ -146,7 +146,7 @@ class StorageUsageSchema(BaseModel):
     format: int
 
 
-class StoreDatabaseSchema(BaseModel):
+class StoreDatabaseSchema(Displayed, BaseModel):
     """A registry that has registered what lies in a store. A clean-up has to ask it.
 
     Attributes:
