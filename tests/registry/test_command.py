@@ -312,6 +312,39 @@ def test_an_interrupt_ends_with_130_and_a_closed_pipe_with_0(server: Server, tmp
     assert subprocess.run(["bash", "-c", script], check=False, timeout=60).returncode == 0
 
 
+def test_each_exit_code_that_the_page_lists_is_reached(server: Server, trained: Path, tmp_path: Path) -> None:
+    (trained / "weights.bin").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    (tmp_path / "policy.json").write_text('{"worst_pickle": "safe"}')
+    (tmp_path / "large").mkdir()
+    (tmp_path / "large/weights.bin").write_bytes(bytes(2 * 1024**2))
+    command = shlex.join([sys.executable, "-m", "kamiwaza_sdk"])
+    url = server.add("/m/a.bin", body=bytes(10), stall_after=5)
+    lines = {
+        1: f"{command} doctor",  # nothing is set up yet
+        0: f"{command} setup",
+        2: f"{command} show ../x",
+        3: f"{command} show nothing",
+        4: f"{command} register {trained} --name own --force; {command} rm own",  # no --yes
+        5: f"{command} register {trained} --policy {tmp_path}/policy.json --alias best",
+        6: f"{command} pull http://127.0.0.1:9/x.bin",
+        7: f"ulimit -f 1024; {command} register {tmp_path}/large",
+        8: f"{command} list --database postgresql://127.0.0.1:9/x",
+        130: f"exec {command} pull {url}",
+    }
+    page = (ROOT / "docs/howto/command.md").read_text()
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)} == set(lines)
+    for code, line in lines.items():
+        running = subprocess.Popen(["bash", "-c", line], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            if code == 130:
+                assert server.stalled.wait(30)
+                running.send_signal(signal.SIGINT)
+            _, error = running.communicate(timeout=60)
+        finally:
+            running.kill()
+        assert (running.returncode, "Traceback" in error) == (code, False), (line, error)
+
+
 def test_the_console_script_runs_and_prints_only_the_result() -> None:
     done = _in_a_process("list", "--json", "--database", "sqlite://")
     assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
