@@ -1,27 +1,31 @@
 """The web application, behind a real uvicorn, asked over real HTTP."""
 
 import asyncio
+import gc
 import socket
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfile
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from uuid import UUID, uuid4
 
 import pytest
 import uvicorn
 from aiohttp import ClientSession, ClientTimeout
 from alembic.config import main
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from examples.fastapi_app.dependencies import Database, Service
 from examples.fastapi_app.errors import answer_service_exception
 from examples.fastapi_app.main import create_app, lifespan
 from kamiwaza_sdk import (
     AliasNotFoundException,
+    AsyncModelService,
     BulkException,
     BulkResult,
     ChecksumMismatchException,
@@ -32,6 +36,7 @@ from kamiwaza_sdk import (
     DataLossException,
     DownloadDiskException,
     DownloadTimeoutException,
+    HubService,
     InUseException,
     ModelSchema,
     ModelTooLargeException,
@@ -505,6 +510,36 @@ async def test_pull_holds_no_connection_while_it_transfers(app: FastAPI, client:
         assert (await client.post("/models", name="other")).status == 201
 
     assert (await pulling).is_problem(502, "DownloadInterruptedException")
+
+
+async def test_the_usual_dependency_pulls_and_after_a_query_tells_why_it_cannot(
+    app: FastAPI, client: Client, server: Server
+) -> None:
+    """Where ``db.begin()`` is around the route; and no coroutine is left that nobody awaits."""
+
+    async def begun(request: Request) -> AsyncIterator[AsyncSession]:
+        async with AsyncSession(request.state.engine) as db, db.begin():
+            yield db
+
+    @app.post("/pull-begun")
+    async def pull_begun(db: Annotated[AsyncSession, Depends(begun, scope="function")], url: str, query: bool) -> str:
+        models = AsyncModelService(db, hub=HubService())
+        if query:
+            await models.list_models()
+        return (await models.pull_model(url, name="tiny")).model_name
+
+    url = server.add("/model.onnx", body=b"weights")
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        refused = await client.post(f"/pull-begun?url={url}&query=true")
+        asked = len(server.requests)
+        pulled = await client.post(f"/pull-begun?url={url}&query=false")
+        gc.collect()
+
+    assert refused.is_problem(409, "OpenTransactionException")
+    assert (asked, pulled.status, pulled.body) == (0, 200, "tiny")
+    assert await client.names() == ["tiny"]
+    assert [str(one.message) for one in warned if "never awaited" in str(one.message)] == []
 
 
 async def test_one_of_many_gets_a_name(client: Client) -> None:
