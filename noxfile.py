@@ -262,6 +262,34 @@ def quickstart(session: nox.Session) -> None:
     session.run("python", "examples/quickstart.py", env=env)
 
 
+@nox.session(reuse_venv=False)
+def wheel(session: nox.Session) -> None:
+    """Build the wheel, install it without extras in a fresh environment, and run its command in an empty directory."""
+    session.install(*groups("release"))
+    home = Path(session.create_tmp()).resolve() / "empty"
+    shutil.rmtree(home, ignore_errors=True)
+    session.run("python", "-m", "build", "--wheel", "--outdir", str(home / "dist"))
+    session.run("python", "-m", "venv", str(home / "venv"))
+    python, command = str(home / "venv/bin/python"), str(home / "venv/bin/kamiwaza")
+    (built,) = (home / "dist").glob("*.whl")
+    session.run(python, "-m", "pip", "install", "--quiet", str(built), external=True)
+    place = home / "work"
+    (place / "run-7").mkdir(parents=True)
+    (place / "run-7/config.json").write_text('{"hidden_size": 64}')
+    env = {"XDG_DATA_HOME": str(home / "data")}
+    with session.chdir(place):
+        for arguments in (
+            (command, "--help"),
+            (command, "setup"),
+            (python, "-m", "kamiwaza_sdk", "doctor"),
+            (command, "register", "run-7", "--name", "classifier"),
+        ):
+            session.run(*arguments, env=env, external=True)
+        shown = session.run(command, "list", "--json", env=env, external=True, silent=True, stderr=None)
+    if [model["name"] for model in json.loads(str(shown))] != ["classifier"]:
+        session.error(f"not what was registered: {shown}")
+
+
 @nox.session
 def release(session: nox.Session) -> None:
     """Build and check what is published, and show what fragments make of the changelog; ``-- --write`` puts it there.
