@@ -51,6 +51,8 @@ async def test_what_is_aliased_pinned_derived_from_or_among_the_last_stays(backe
         assert plan.kept == {"aliased": 1, "pinned": 1, "derived from": 1, "among the last": 1}
         assert RetentionPlanSchema.model_validate_json(plan.model_dump_json()) == plan
         assert str(plan).startswith("4 versions may go.\nmodel:7  failed")
+        one = plan.model_copy(update={"versions": plan.versions[:1]})
+        assert str(one).startswith("1 version may go.\n")
         result = await models.apply_retention(plan)
         assert (len(result.deleted), result.left) == (4, ())
         left = [version.number for version in await models.list_versions(made[0].model_id)]

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from kamiwaza_sdk._display import shown_size
+from kamiwaza_sdk._display import counted, shown_size
 from kamiwaza_sdk._validation import InputSchema
 
 #: Why a version stays.
@@ -90,7 +90,7 @@ class RetentionPlanSchema(InputSchema):
     def __str__(self) -> str:
         rows = [f"{one.model}:{one.number}  {one.status}  {shown_size(one.size)}" for one in self.versions]
         kept = ", ".join(f"{count} {reason}" for reason, count in self.kept.items()) or "nothing"
-        return "\n".join([f"{len(self.versions)} versions may go.", *rows, f"Stays: {kept}."])
+        return "\n".join([f"{counted(len(self.versions), 'version')} may go.", *rows, f"Stays: {kept}."])
 
 
 class RetentionResultSchema(InputSchema):
