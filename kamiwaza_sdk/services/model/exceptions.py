@@ -1,5 +1,6 @@
 """Exceptions of the registry and its database. The whole tree is drawn in `kamiwaza_sdk.exceptions`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
@@ -15,8 +16,6 @@ from kamiwaza_sdk.exceptions import (
 from kamiwaza_sdk.services.model.schemas.model import BulkResult
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from kamiwaza_sdk.services.storage.schemas import StoreDatabaseSchema
 
 
@@ -197,7 +196,7 @@ class DatabaseNotAskedException(ServiceException):
         databases: Those that were not among what was given.
     """
 
-    def __init__(self, *, path: Path, databases: "Sequence[StoreDatabaseSchema]") -> None:
+    def __init__(self, *, path: Path, databases: Sequence["StoreDatabaseSchema"]) -> None:
         named = ", ".join(f"{database.name} ({database.id})" for database in databases)
         super().__init__(
             f"the store at {path} may hold what {named} refers to, which is not among databases=[…]: give its engine "
