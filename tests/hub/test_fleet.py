@@ -109,6 +109,30 @@ async def test_one_that_fails_lets_another_begin(address: str, server: HuggingFa
     assert fetched.bytes_fetched + fetched.bytes_reused == SIZE
 
 
+async def test_one_that_is_cancelled_while_it_acquires_the_work_lets_another_begin(
+    address: str, server: HuggingFaceServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lease is written, but the fetch does not know yet. Another would have to wait until it counts as dead."""
+    acquire, written, go_on = WorkLease.acquire, threading.Event(), threading.Event()
+
+    def slowly(lease: WorkLease) -> bool:
+        is_mine = acquire(lease)
+        written.set()
+        assert go_on.wait(60)
+        return is_mine
+
+    monkeypatch.setattr(WorkLease, "acquire", slowly)
+    first = asyncio.ensure_future(machine(tmp_path / "one", address, server).fetch("hf://org/tiny"))
+    await asyncio.to_thread(written.wait, 60)
+    first.cancel()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    async with asyncio.timeout(leases.TIME_TO_LIVE / 2):
+        fetched = await machine(tmp_path / "two", address, server).fetch("hf://org/tiny")
+    assert fetched.bytes_fetched == SIZE
+
+
 CHILD = """
 import asyncio, sys
 from kamiwaza_sdk import HubConfig, HubService, StorageConfig, StorageService

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
+from kamiwaza_sdk._tasks import thread_to_its_end
 from kamiwaza_sdk._validation import check_sha256
 from kamiwaza_sdk.exceptions import InvalidInputException
 from kamiwaza_sdk.services.download.schemas import Validators
@@ -56,19 +57,29 @@ async def one_of_all(
         yield False
         return
     lease = await in_thread(lambda: storage._work_lease(f"fetches/{_name_of(pinned)}"))
-    if not await _is_mine(lease, missing, storage, kept):
+    async with _released(lease):
+        is_mine = await _is_mine(lease, missing, storage, kept)
+    if not is_mine:
         yield True
         return
-    renewing = asyncio.ensure_future(_renew(lease))
-    try:
-        yield False
-    except BaseException:
-        await _stop(renewing)
-        with suppress(StorageException):  # the error of the fetch counts more
-            await in_thread(lease.release)
-        raise
-    await _stop(renewing)
+    async with _released(lease):
+        renewing = asyncio.ensure_future(_renew(lease))
+        try:
+            yield False
+        finally:
+            await _stop(renewing)
     await in_thread(lambda: lease.finish(_result(pinned, kept)))
+
+
+@asynccontextmanager
+async def _released(lease: "WorkLease") -> AsyncIterator[None]:
+    """Let another machine have the work after an error, also where it was ours only for a moment."""
+    try:
+        yield
+    except BaseException:
+        with suppress(StorageException):  # the error of the fetch counts more
+            await thread_to_its_end(lease.release)
+        raise
 
 
 def _name_of(files: Sequence["ManifestFileSchema"]) -> str:

@@ -89,14 +89,14 @@ class WorkLease:
         return self._written(held, said)
 
     def _written(self, held: Held | None, said: dict[str, Any]) -> bool:  # Any: JSON
-        nonce = secrets.token_hex(16)
-        content = json.dumps({**said, "nonce": nonce}).encode()
+        before, self._nonce = self._nonce, secrets.token_hex(16)  # also where writing is cut off: it may be written
+        content = json.dumps({**said, "nonce": self._nonce}).encode()
         if held is None:
             is_mine = self._objects.create(self._name, content)
         else:
             is_mine = self._objects.replace(self._name, content, held)
-        if is_mine:
-            self._nonce = nonce
+        if not is_mine:
+            self._nonce = before
         return is_mine
 
 
