@@ -33,7 +33,7 @@ from tests.effort import effort
 from tests.processes import FRESH
 
 #: How many set the same database up at once.
-PROCESSES = effort(4, 8)
+PROCESSES = effort(3, 8)
 
 OUR_TABLES = {*DBBase.metadata.tables, "kamiwaza_alembic_version"}
 #: A virtual table of SQLite's, and the tables that it keeps itself in.

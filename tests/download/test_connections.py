@@ -32,6 +32,7 @@ from kamiwaza_sdk.testing import (
 )
 from kamiwaza_sdk.types import DownloadProgress
 from tests.download.helpers import descriptors, digest, entries, threads
+from tests.effort import effort
 
 MIB = 1024**2
 SEGMENT_SIZE = 8 * MIB
@@ -48,6 +49,18 @@ LIES: list[Fault] = [
     Headers({"Content-Range": "nonsense"}),
     Headers({"ETag": '"another"'}),
     Status(416),
+]
+#: What happens to the first connections, in their order.
+FAULTS: list[list[Step]] = [
+    [None, None, Reset(at=3 * MIB)],
+    [None, Truncate(at=0)],
+    [None, HangUp()],
+    [None, None, HangUp()],
+    [None, Status(429, retry_after=60)],
+    [None, None, Status(503)],
+    [None, None, Status(404)],
+    [None, None, Stall(at=1 * MIB)],
+    [Truncate(at=12 * MIB)],
 ]
 
 
@@ -190,7 +203,7 @@ async def test_the_first_connection_brings_all_where_no_part_is_to_be_had(
     assert len(faulty_server.requests) <= 4
 
 
-@pytest.mark.parametrize("lie", LIES)
+@pytest.mark.parametrize("lie", effort(LIES[::2], LIES))
 async def test_one_connection_goes_on_where_parts_are_not_to_be_had_any_more(
     lie: Fault, faulty_server: FaultyServer, downloads: DownloadService, target: Path
 ) -> None:
@@ -225,20 +238,7 @@ async def test_a_wrong_bit_in_a_part_is_found_out_by_the_digest(
     check(await downloads.download(url, target, sha256=BODY.sha256()), target)
 
 
-@pytest.mark.parametrize(
-    "faults",
-    [
-        [None, None, Reset(at=3 * MIB)],
-        [None, Truncate(at=0)],
-        [None, HangUp()],
-        [None, None, HangUp()],
-        [None, Status(429, retry_after=60)],
-        [None, None, Status(503)],
-        [None, None, Status(404)],
-        [None, None, Stall(at=1 * MIB)],
-        [Truncate(at=12 * MIB)],
-    ],
-)
+@pytest.mark.parametrize("faults", effort(FAULTS[::2], FAULTS))
 async def test_what_one_connection_fails_to_bring_another_brings(
     faults: list[Step], faulty_server: FaultyServer, config: DownloadConfig, target: Path
 ) -> None:

@@ -157,7 +157,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-@settings(max_examples=effort(25, 50), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=effort(15, 50), deadline=None, suppress_health_check=list(HealthCheck))
 @given(script=scripts(SMALL.size, digest=True))
 @example(script=[Truncate(at=2 * MIB), (SAME_ETAG, Changed())])
 def test_any_sequence_where_the_digest_is_demanded(server: FaultyServer, script: list[Step]) -> None:
@@ -165,7 +165,7 @@ def test_any_sequence_where_the_digest_is_demanded(server: FaultyServer, script:
     _run(server, SMALL, script, digest=True)
 
 
-@settings(max_examples=effort(25, 50), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=effort(15, 50), deadline=None, suppress_health_check=list(HealthCheck))
 @given(script=scripts(SMALL.size, digest=False))
 @example(script=[Truncate(at=2 * MIB), Changed()])
 @example(script=[(Truncate(at=2 * MIB), WEAK_ETAG), (Changed(), WEAK_ETAG)])

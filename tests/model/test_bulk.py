@@ -27,6 +27,7 @@ from kamiwaza_sdk import (
 )
 from kamiwaza_sdk.types import OnConflict
 from tests.backends import Backend, Order, add
+from tests.effort import effort
 from tests.model.helpers import dump, dump_namespace, statements
 from tests.processes import FRESH
 
@@ -270,7 +271,7 @@ async def test_a_name_given_twice_is_created_then_updated(backend: Backend) -> N
 
 @pytest.mark.parametrize("on_conflict", ["raise", "skip", "update"])
 async def test_what_is_returned_is_what_is_there_in_the_order_given(backend: Backend, on_conflict: OnConflict) -> None:
-    names = [f"m{number}" for number in range(2_050)]
+    names = [f"m{number}" for number in range(effort(1_050, 2_050))]
     random.Random(7).shuffle(names)
     async with backend.begin() as models:
         if on_conflict != "raise":

@@ -23,7 +23,7 @@ from tests.effort import effort
 from tests.nginx import serving
 
 MIB: Final = 1024**2
-KILLS: Final = effort(8, 200)
+KILLS: Final = effort(6, 200)
 PAGE: Final = 4096
 #: What may travel again, of the body; what a child has received includes the head of the answer.
 LIMIT: Final = 8 * MIB
