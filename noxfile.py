@@ -21,8 +21,8 @@ _PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
 os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], *map(str, sorted(_PYENV.glob("versions/*/bin")))])
 
 PROJECT = tomllib.loads(Path("pyproject.toml").read_text())
-#: One worker more than CI has cores: much of the suite waits, for a disk, a server or a lock.
-PARALLEL = ["-n", "3"]
+#: Twice as many workers as CI has cores: much of the suite waits, for a disk, a server or a lock.
+PARALLEL = ["-n", "4"]
 #: So many tests may fail beside others, and pass alone, before that is a fault.
 TRIED_AGAIN = 3
 #: Processes that are killed, servers that are slow, bytes that are random: their time is the tests' own.

@@ -210,7 +210,7 @@ async def test_a_model_that_others_derive_from_is_not_purged(backend: Backend) -
         await models.delete_model(world.gone.id)
     before = await dump(backend)
     async with backend.begin() as models:
-        with pytest.raises(InUseException, match="1 versions of other models derive"):
+        with pytest.raises(InUseException, match="1 version of other models made from its own must be deleted first"):
             await PURGE(models, world)
     assert await dump(backend) == before
     async with backend.begin() as models:

@@ -198,6 +198,7 @@ def test_bars_that_nothing_draws_are_refused_before_anything_is_asked(
     monkeypatch: pytest.MonkeyPatch, faulty_server: FaultyServer, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "tqdm", None)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     url = faulty_server.add("/m.bin", body=b"weights")
     registry = Registry("sqlite://", storage=StorageService(StorageConfig(root=tmp_path / "store")))
     with registry, pytest.raises(MissingDependencyException, match="tqdm"):

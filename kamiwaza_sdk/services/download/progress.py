@@ -200,13 +200,13 @@ def check_progress(progress: object) -> None:
 
     Raises:
         InvalidInputException: It is neither true nor false, nor a function; or one that would have to be awaited.
-        MissingDependencyException: Bars are wanted, and tqdm is not installed.
+        MissingDependencyException: Bars are wanted where somebody may look, and tqdm is not installed.
     """
     if not (progress is None or isinstance(progress, bool) or callable(progress)):
         raise InvalidInputException("progress", f"is {shown(progress)}; give True for a bar, or a function")
     if iscoroutinefunction(progress):
         raise InvalidInputException("progress", "is a coroutine function, which nobody awaits; give a plain one")
-    if progress is True:
+    if progress is True and _is_watched():
         require("tqdm", extra="notebook")
 
 
