@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from kamiwaza_sdk import HubConfig, HubService, InvalidInputException, StorageConfig, StorageService
+from kamiwaza_sdk import Fetched, HubConfig, HubService, InvalidInputException, StorageConfig, StorageService
 from kamiwaza_sdk.services.hub import mirror as mirroring
 from kamiwaza_sdk.testing import GeneratedBody, HuggingFaceServer, Rate
 from kamiwaza_sdk.types import MirrorProgressSchema, MirrorSchema
@@ -59,6 +59,33 @@ async def test_one_that_fails_ends_none_of_the_others(hub: HubService) -> None:
     assert [item.source for item in mirrored.failed] == ["hf://org/missing", "nonsense"]
     assert all(item.reason for item in mirrored.failed)
     assert not mirrored.is_complete
+
+
+class OddHub(HubService):
+    """Fails for one source as no source of ours does."""
+
+    async def fetch(self, source: Any, **options: Any) -> Fetched:  # Any: as of what it overrides
+        """Bring a source."""
+        if source == SOURCES[1]:
+            raise RuntimeError("the source has a fault of its own")
+        return await super().fetch(source, **options)
+
+
+async def test_one_that_fails_by_a_fault_of_its_source_ends_none_of_the_others(
+    hub: HubService, server: HuggingFaceServer
+) -> None:
+    config = await asyncio.to_thread(lambda: HubConfig(hf_endpoint=server.endpoint))
+    mirrored = await OddHub(storage=hub.storage, config=config).mirror(SOURCES)
+    assert [item.error for item in mirrored.items] == [None, "RuntimeError", None, None]
+    assert [item.reason for item in mirrored.failed] == ["the source has a fault of its own"]
+
+
+async def test_what_progress_raises_ends_them_all(hub: HubService) -> None:
+    def complain(_: MirrorProgressSchema) -> None:
+        raise LookupError("enough")
+
+    with pytest.raises(LookupError, match="enough"):
+        await hub.mirror(SOURCES, progress=complain)
 
 
 @pytest.mark.parametrize("made", [lambda: None, lambda: ThreadPoolExecutor(2), processes])

@@ -120,19 +120,26 @@ class _Mirroring:
         self._progress = progress
         self._done = dict[int, MirroredSchema]()
         self._bytes = dict[int, int]()
+        self._raised: BaseException | None = None
 
     async def here(self, hub: "HubService", at_once: int) -> MirrorSchema:
         """Fetch in this process, a few at once."""
 
         async def one(number: int) -> None:
-            received = dict[str, int]()
+            received, task = dict[str, int](), self._tasks[number]
 
             def note(news: "DownloadProgress") -> None:
                 received[str(news.path)] = news.received
                 self._bytes[number] = sum(received.values())
                 self._tell()
 
-            self._end(number, await _outcome(hub, self._tasks[number], note if self._progress else None))
+            try:
+                outcome = await _outcome(hub, task, note if self._progress else None)
+            except Exception as error:
+                if error is self._raised:
+                    raise
+                outcome = _failed(task, type(error).__name__, str(error) or "its source failed")
+            self._end(number, outcome)
 
         await for_each(one, range(len(self._tasks)), at_once=at_once)
         return self._result()
@@ -187,7 +194,11 @@ class _Mirroring:
         if self._progress is not None:
             failed = sum(outcome.fetched is None for outcome in self._done.values())
             done, size = len(self._done) - failed, sum(self._bytes.values())
-            self._progress(MirrorProgressSchema(sources=len(self._tasks), done=done, failed=failed, bytes=size))
+            try:
+                self._progress(MirrorProgressSchema(sources=len(self._tasks), done=done, failed=failed, bytes=size))
+            except BaseException as error:  # which ends all, unlike that of a source
+                self._raised = error
+                raise
 
     def _result(self) -> MirrorSchema:
         return MirrorSchema(items=tuple(self._done[number] for number in range(len(self._tasks))))
