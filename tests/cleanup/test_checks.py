@@ -19,6 +19,8 @@ from kamiwaza_sdk import (
     DatabaseNotAskedException,
     InvalidInputException,
     ModelVersionSchema,
+    StorageConfig,
+    StorageService,
     repair,
     verify_all,
 )
@@ -201,6 +203,28 @@ def test_what_is_missing_or_damaged_is_brought_again_and_what_cannot_be_had_is_n
         assert places[name].read_bytes() == contents[name]
     kept = {path.read_bytes() for path in (registry.storage.root / "quarantine").iterdir()}
     assert kept == {b"other", b"X" * len(contents["damaged"])}
+
+
+@pytest.mark.parametrize("is_damaged", [False, True], ids=["missing", "damaged"])
+def test_what_its_source_lacks_by_now_is_brought_from_a_tier(
+    registry: Registry, tmp_path: Path, *, is_damaged: bool
+) -> None:
+    (tmp_path / "model").write_bytes(b"content")
+    version = registry.register(asyncio.run(registry.hub.fetch(tmp_path / "model")), "model")
+    disk = StorageService(StorageConfig(root=tmp_path / "disk"))
+    disk.add(tmp_path / "model")
+    (tmp_path / "model").unlink()
+    path = registry.storage.path(version.files[0].sha256)
+    if is_damaged:
+        damage(registry, version)
+    else:
+        path.unlink()
+    report = checked(registry, read=True)
+    storage = StorageService(StorageConfig(root=registry.storage.root, tiers=[str(disk.root)]))
+    result = asyncio.run(repair(report, storage, databases=[registry.engine]))
+    assert (result.brought, result.failed, result.bytes_fetched) == ((version.files[0].sha256,), (), 0)
+    assert path.read_bytes() == b"content"
+    assert checked(registry, read=True).is_sound
 
 
 def test_what_no_version_refers_to_cannot_be_had_and_is_kept_in_quarantine(registry: Registry) -> None:
