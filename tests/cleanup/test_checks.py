@@ -220,7 +220,7 @@ def test_what_its_source_lacks_by_now_is_brought_from_a_tier(
     else:
         path.unlink()
     report = checked(registry, read=True)
-    storage = StorageService(StorageConfig(root=registry.storage.root, tiers=[str(disk.root)]))
+    storage = StorageService(StorageConfig(root=registry.storage.root, tiers=(str(disk.root),)))
     result = asyncio.run(repair(report, storage, databases=[registry.engine]))
     assert (result.brought, result.failed, result.bytes_fetched) == ((version.files[0].sha256,), (), 0)
     assert path.read_bytes() == b"content"
