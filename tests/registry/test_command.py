@@ -185,15 +185,6 @@ def test_what_to_do_is_told_in_options_of_the_command(run: Run, tmp_path: Path) 
     assert (end, error.endswith("; --force lays it out all the same\n")) == (5, True)
 
 
-def test_a_disk_that_refuses_ends_a_command_with_7(run: Run, trained: Path) -> None:
-    """A process that may write files of 1 MiB keeps a larger one."""
-    run("setup")
-    (trained / "weights.bin").write_bytes(bytes(2 * 1024**2))
-    limited = f"ulimit -f 1024; {shlex.quote(sys.executable)} -m kamiwaza_sdk register {shlex.quote(str(trained))}"
-    ended = subprocess.run(["bash", "-c", limited], capture_output=True, text=True, check=False, timeout=60)
-    assert (ended.returncode, ended.stdout, "File too large" in ended.stderr) == (7, "", True)
-
-
 def test_bars_that_nothing_draws_are_refused_before_anything_is_asked(
     monkeypatch: pytest.MonkeyPatch, faulty_server: FaultyServer, tmp_path: Path
 ) -> None:
