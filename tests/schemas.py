@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence, Set
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, ForwardRef, Literal, TypeVar, Union, get_args, get_origin
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, JsonValue, RootModel
@@ -68,6 +68,8 @@ def _plain(kind: Any) -> Any:  # Any: as above
         return _plain(get_args(kind)[0])
     if get_origin(kind) in {Union, UnionType}:
         return _plain(next(one for one in get_args(kind) if one is not NoneType))
+    if isinstance(kind, ForwardRef):  # as Pydantic before 2.12 has `JsonValue` in itself
+        return kind.__forward_arg__
     return _plain(kind.__value__) if hasattr(kind, "__value__") else kind
 
 

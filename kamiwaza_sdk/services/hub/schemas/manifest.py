@@ -45,7 +45,7 @@ class ManifestFileSchema(InputSchema):
 
     Example:
         >>> ManifestFileSchema(path="model.onnx", url="https://example.org/m/model.onnx", size=7)
-        ManifestFileSchema(path='model.onnx', size=7, sha256=None, git_blob_id=None, etag=None, inside=None)
+        ManifestFileSchema(path='model.onnx', size='7 B')
     """
 
     path: FilePath
@@ -93,7 +93,7 @@ class LeftOutSchema(InputSchema):
 
     Example:
         >>> print(LeftOutSchema(path=".git", reason="is version control's"))
-        path='.git' reason="is version control's"
+        LeftOutSchema(path='.git', reason="is version control's")
     """
 
     path: str
