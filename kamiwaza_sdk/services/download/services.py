@@ -600,7 +600,7 @@ def _log(result: DownloadResult) -> None:
 
 
 def _log_small(url: str, body: "BodyInMemory") -> None:
-    if body.body is None:
+    if body.content is None:
         _LOG.info("%s is not modified", url)
     else:
-        _LOG.info("Downloaded %s: %d bytes in %.3f s", url, body.body.size, body.seconds)
+        _LOG.info("Downloaded %s: %d bytes in %.3f s", url, len(body.content), body.seconds)

@@ -33,6 +33,8 @@ from kamiwaza_sdk.services.download.partial.journal import Header, Journal
 from kamiwaza_sdk.services.download.partial.lock import Lock
 
 if TYPE_CHECKING:
+    from hashlib import _Hash
+
     from kamiwaza_sdk.services.download.transfer.acquire import Expectations
 
 
@@ -102,10 +104,11 @@ def refuse_all_but_files(path: str | Path) -> None:
 
 
 class Whole(Protocol):
-    """A small body, and its digest."""
+    """A small body, and its hash."""
 
-    def hexdigest(self) -> str:
-        """Return its SHA-256."""
+    @property
+    def hash(self) -> "_Hash":
+        """Its SHA-256."""
         ...
 
     def body(self) -> bytes:
@@ -145,7 +148,6 @@ class Partial:
         self._url = url
         self._descriptor = _NONE
         self._hash = hashlib.sha256()
-        self._sha256: str | None = None  # of a small file, which was hashed in memory
         self._beyond: dict[int, int] = {}
         self._checked = 0
         self._synced = 0
@@ -156,7 +158,7 @@ class Partial:
 
     def sha256(self) -> str:
         """Return the digest of what is there."""
-        return self._hash.hexdigest() if self._sha256 is None else self._sha256
+        return self._hash.hexdigest()
 
     @property
     def resumable(self) -> bool:
@@ -212,7 +214,7 @@ class Partial:
         """Empty the partial file and its journal."""
         with disk_errors(self._path, url=self._url):
             self.offset = self.reused = self._checked = self._synced = 0
-            self._hash, self._sha256 = hashlib.sha256(), None
+            self._hash = hashlib.sha256()
             self.header = None
             self._beyond.clear()
             self._lock.begin(b"")
@@ -351,20 +353,21 @@ class Partial:
             ChecksumMismatchException: It has another digest than demanded.
             SizeMismatchException: It has another size than demanded.
         """
-        expectations.check_whole(len(body.body()), body.hexdigest(), url=self._url)
+        content = body.body()
+        expectations.check_whole(len(content), body.hash.hexdigest(), url=self._url)
         try:
-            self.fill(body.body(), body.hexdigest(), header)
+            self.fill(content, body.hash, header)
             self.publish()
         finally:
             self.discard()  # what got no name: without a journal nobody could go on with it
 
-    def fill(self, content: bytes, sha256: str, header: Header) -> None:
+    def fill(self, content: bytes, hashed: "_Hash", header: Header) -> None:
         """Write a small file, which was verified in memory."""
         with disk_errors(self._path, url=self._url):
             refuse_all_but_files(self._target)
             self._open()
             write_all(self._descriptor, content, 0)
-        self.header, self.offset, self._sha256 = header, len(content), sha256
+        self.header, self.offset, self._hash = header, len(content), hashed
 
     def publish(self, *, sync_name: bool = True) -> None:
         """Make the file durable and give it its name, unless it was told to stop.

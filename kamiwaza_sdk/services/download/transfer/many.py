@@ -179,18 +179,12 @@ class Many:
                 return DownloadOutcome(request=request, error=error)
             if isinstance(body, DownloadResult):
                 return DownloadOutcome(request=request, result=body)
-            if body.body is None:
+            if body.content is None:
                 return DownloadOutcome(request=request, result=body.result())
-            file = SmallFile(body.request, body)
-            await files.put(file)
-            return file
+            return await files.put(body)
 
         async with files.open():
-            try:
-                found = await _each(self._requests, brought, workers=self._workers)
-            except BaseException:
-                files.stop()
-                raise
+            found = await _each(self._requests, brought, workers=self._workers)
         return [
             await self._written(request, file) if isinstance(file, SmallFile) else file
             for request, file in zip(self._requests, found, strict=True)

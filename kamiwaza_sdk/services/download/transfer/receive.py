@@ -200,15 +200,9 @@ class MemorySink:
         """Return the SHA-256 of everything: some hundred KiB are hashed faster than handed to a thread."""
         return self.hash.hexdigest()
 
-    def hexdigest(self) -> str:
-        """Return the SHA-256 of everything."""
-        return self.hash.hexdigest()
-
     def body(self) -> bytes:
         """Return everything written."""
-        if len(self._pieces) != 1:
-            self._pieces = [b"".join(self._pieces)]
-        return self._pieces[0]
+        return b"".join(self._pieces)
 
 
 async def receive(

@@ -6,8 +6,8 @@ the answer that is here already.
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
@@ -29,6 +29,8 @@ from kamiwaza_sdk.services.download.transfer.receive import MemorySink, receive
 from kamiwaza_sdk.services.download.transfer.write import SLOT_SIZE
 
 if TYPE_CHECKING:
+    from hashlib import _Hash
+
     import aiohttp
 
     from kamiwaza_sdk.services.download.retries import Attempts
@@ -43,7 +45,8 @@ class BodyInMemory:
     """A whole body, verified; or the word that nothing has changed.
 
     Attributes:
-        body: The bytes; `None` where the server said that the state named by the validators is the current one.
+        content: The bytes; `None` where the server said that the state named by the validators is the current one.
+        hash: Their SHA-256, computed while they were in the processor's cache; `None` where there are none.
         fetched: How many bytes travelled, those of failed attempts too.
         validators: What to hand in next time.
         seconds: How long it took.
@@ -51,7 +54,8 @@ class BodyInMemory:
         response: The answer, which is closed.
     """
 
-    body: MemorySink | None
+    content: bytes | None
+    hash: "_Hash | None"
     fetched: int
     validators: Validators
     seconds: float
@@ -59,14 +63,9 @@ class BodyInMemory:
     response: "aiohttp.ClientResponse"
 
     @property
-    def content(self) -> bytes | None:
-        """The bytes, if there are any."""
-        return None if self.body is None else self.body.body()
-
-    @property
     def sha256(self) -> str:
-        """Their digest; empty where there are none. It was computed while they were in the processor's cache."""
-        return "" if self.body is None else self.body.hexdigest()
+        """Their digest; empty where there are none."""
+        return "" if self.hash is None else self.hash.hexdigest()
 
     def result(self) -> DownloadResult:
         """Return it as the result of a download to its path, where it is or soon will be."""
@@ -74,12 +73,12 @@ class BodyInMemory:
             url=self.request.shown,
             final_url=self.final_url,
             path=self.request.path,
-            size=None if self.body is None else self.body.size,
+            size=None if self.content is None else len(self.content),
             sha256=self.sha256 or None,
             bytes_fetched=self.fetched,
             validators=self.validators,
             filename=filename_of(self.response),
-            not_modified=self.body is None,
+            not_modified=self.content is None,
             seconds=self.seconds,
         )
 
@@ -212,10 +211,11 @@ class SmallTransfer:
         return self._body(None, merged, response)
 
     def _body(
-        self, body: MemorySink | None, validators: Validators, response: "aiohttp.ClientResponse"
+        self, sink: MemorySink | None, validators: Validators, response: "aiohttp.ClientResponse"
     ) -> BodyInMemory:
+        content, hashed = (None, None) if sink is None else (sink.body(), sink.hash)
         seconds = time.monotonic() - self._began
-        return BodyInMemory(body, self._fetched, validators, seconds, self._request, response)
+        return BodyInMemory(content, hashed, self._fetched, validators, seconds, self._request, response)
 
 
 def _held(limiter: ConnectionLimiter, response: "aiohttp.ClientResponse") -> AsyncExitStack:
@@ -266,19 +266,22 @@ class SmallFiles:
         self._batches = Batches[SmallFile](self._store, threads=resources.threads)
         self._named = dict[str, list[SmallFile]]()  # by directory
 
-    def open(self) -> AbstractAsyncContextManager[None]:
-        """Return a context at whose end all files are written, or have an error. After an error no more get names."""
-        return ended_by(self._ended)
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[None]:
+        """At the end, all files are written, or have an error. After an error in this context no more get names."""
+        async with ended_by(self._ended):
+            try:
+                yield
+            except BaseException:
+                self._stopped.set()
+                raise
 
-    async def put(self, file: SmallFile) -> None:
-        """Write a file soon. Waits only while many bodies wait for the disk."""
-        assert file.body is not None
-        assert file.body.body is not None, "there is something to write"
-        await self._batches.put(file, file.body.body.size)
-
-    def stop(self) -> None:
-        """Let no more files get names."""
-        self._stopped.set()
+    async def put(self, body: BodyInMemory) -> SmallFile:
+        """Write a body soon, and return what will say what became of it. Waits only while many wait for the disk."""
+        assert body.content is not None, "there is something to write"
+        file = SmallFile(body.request, body)
+        await self._batches.put(file, len(body.content))
+        return file
 
     def _store(self, files: list[SmallFile]) -> None:
         """Write all before the first is waited for. Blocks."""
@@ -302,7 +305,8 @@ class SmallFiles:
         """Acquire the lock and write, unless the file is there by now, or another transfer has the lock."""
         body, request = file.body, file.request
         assert body is not None
-        assert body.content is not None, "there is something to write"
+        assert body.content is not None
+        assert body.hash is not None, "there is something to write"
         key = key_of(str(request.url))
         acquisition = Acquisition(
             request.into,
@@ -325,7 +329,7 @@ class SmallFiles:
                 partial.restart()
             size = len(body.content)
             header = header_of(body.response, key, final_url=body.final_url, size=size, sha256=None)
-            partial.fill(body.content, body.sha256, header)
+            partial.fill(body.content, body.hash, header)
         except BaseException:
             partial.discard()
             raise
