@@ -75,6 +75,28 @@ async def test_one_whose_lock_another_has_waits_for_it(
     assert len(faulty_server.requests_to("/07.bin")) == 2
 
 
+async def test_all_whose_locks_another_has_are_waited_for_at_once(
+    requests: list[DownloadRequest], downloads: DownloadService, faulty_server: FaultyServer
+) -> None:
+    """Another asks for the same files, and is a little later: each waits for half a second for its answer."""
+    for name, body in BODIES.items():
+        faulty_server.add(f"/{name}", body=body, always=Delay(0.5))
+    locks = [FileLock(PartialNames(request.path)) for request in requests]
+    call = asyncio.create_task(downloads.download_many(requests))
+    while not faulty_server.requests:  # noqa: ASYNC110 - the server is in a thread
+        await asyncio.sleep(0.01)
+    assert await asyncio.to_thread(lambda: {lock.acquire() for lock in locks}) == {LockState.ACQUIRED}
+    while len(faulty_server.requests) < len(BODIES):  # noqa: ASYNC110 - as above
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(1)
+    for lock in locks:
+        await asyncio.to_thread(lock.release)
+    before = asyncio.get_running_loop().time()
+    assert all(await asyncio.to_thread(right, await call))
+    one_after_the_other = len(BODIES) * 0.5
+    assert asyncio.get_running_loop().time() - before < one_after_the_other / 2
+
+
 async def test_what_a_killed_process_left_goes(requests: list[DownloadRequest], downloads: DownloadService) -> None:
     for request in requests[:5]:
         Path(PartialNames(request.path).beside(".partial")).write_bytes(b"cut")

@@ -185,16 +185,13 @@ class Many:
 
         async with files.open():
             found = await _each(self._requests, brought, workers=self._workers)
-        return [
-            await self._written(request, file) if isinstance(file, SmallFile) else file
-            for request, file in zip(self._requests, found, strict=True)
+        known = [
+            _written(request, one) if isinstance(one, SmallFile) else one
+            for request, one in zip(self._requests, found, strict=True)
         ]
-
-    async def _written(self, request: DownloadRequest, file: SmallFile) -> DownloadOutcome:
-        """Return what became of a small file; where another transfer held its lock, only now."""
-        if file.result is None and file.error is None:
-            return await self._outcome(request)
-        return DownloadOutcome(request=request, result=file.result, error=file.error)
+        held = [request for request, outcome in zip(self._requests, known, strict=True) if outcome is None]
+        later = iter(await _each(held, self._outcome, workers=self._workers))
+        return [next(later) if outcome is None else outcome for outcome in known]
 
     async def _outcome(self, request: DownloadRequest) -> DownloadOutcome:
         try:
@@ -235,6 +232,13 @@ class Many:
             code=errno.ESTALE,
             detail=f"other downloads of it have taken away what was brought, {_ROUNDS} times",
         )
+
+
+def _written(request: DownloadRequest, file: SmallFile) -> DownloadOutcome | None:
+    """Return what became of a small file; `None` where another transfer held its lock."""
+    if file.result is None and file.error is None:
+        return None
+    return DownloadOutcome(request=request, result=file.result, error=file.error)
 
 
 async def _each(
