@@ -5,8 +5,9 @@ instead, which ``python -m tests.public_names`` writes from the same list.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
+from types import ModuleType
 from typing import Final
 
 #: For each module that offers public names: the names, and the modules that define them.
@@ -358,6 +359,24 @@ def attach(package: str) -> tuple[list[str], Callable[[str], object], Callable[[
         return sorted({*vars(sys.modules[package]), *modules})
 
     return sorted(modules), load, list_names
+
+
+def attach_modules(package: str, names: Sequence[str]) -> tuple[Callable[[], None], Callable[[str], ModuleType]]:
+    """Return what loads all modules of a private package, and the ``__getattr__`` that loads one when it is asked for.
+
+    What runs on an event loop loads them all before: a module is read from a disk.
+    """
+
+    def load(name: str) -> ModuleType:
+        if name not in names:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return import_module(f"{package}.{name}")
+
+    def load_all() -> None:
+        for name in names:
+            load(name)
+
+    return load_all, load
 
 
 def _refuse_an_old_name(name: str) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from kamiwaza_sdk._dependencies import require
 from kamiwaza_sdk._tasks import running_loop, settled
 from kamiwaza_sdk._validation import check_namespace
-from kamiwaza_sdk.services.model import registry
+from kamiwaza_sdk.services.model import registry, search
 from kamiwaza_sdk.services.model.schemas.fields import check_actor
 from kamiwaza_sdk.services.model.services import ModelService
 from kamiwaza_sdk.services.model.session import check_async_session, in_transaction
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from kamiwaza_sdk.services.model.config import ServiceConfig
 
 
-registry.load()  # now: a call runs on the event loop, and its first would wait for the disk
+# Now: a call runs on the event loop, and its first would wait for the disk.
+registry.load()
+search.load()
 #: One session serves one call at a time, also where several services share it: by the lock of its event loop.
 _locks: "WeakKeyDictionary[AsyncSession, tuple[asyncio.AbstractEventLoop, asyncio.Lock]]" = WeakKeyDictionary()
 

@@ -5,15 +5,16 @@ column type of SQLAlchemy's would do the same work before, value by value, in Py
 tags, comes as JSON in a column of it, so that a listing is one statement, whatever its length.
 """
 
-import importlib
+from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from kamiwaza_sdk._names import attach_modules
+
 if TYPE_CHECKING:
-    from kamiwaza_sdk.services.model.search import listings as listings
+    from kamiwaza_sdk.services.model.search import listings
 
-
-def __getattr__(name: str) -> ModuleType:
-    if name != "listings":  # which most programs need later, or never
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return importlib.import_module(f"{__name__}.{name}")
+__all__ = ["listings"]
+load: Callable[[], None]
+__getattr__: Callable[[str], ModuleType]
+load, __getattr__ = attach_modules(__name__, __all__)
