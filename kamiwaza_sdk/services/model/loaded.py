@@ -2,7 +2,8 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeGuard
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from uuid import UUID
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -49,7 +50,7 @@ def refresh(
     if not len(db.identity_map):
         return  # before the key is made, for which SQLAlchemy configures all mappers of the host's: 20 ms, once
     loaded = db.identity_map.get(Session.identity_key(kind, identity))
-    if not _is_ours(loaded):
+    if not isinstance(loaded, _base()):
         return
     _note(db, loaded)
     if values is None:
@@ -126,15 +127,18 @@ def _expire_ours(db: Session, rolled_back: SessionTransaction) -> None:
         expire(db)
 
 
-def _is_ours(loaded: object) -> "TypeGuard[DBBase]":
-    from kamiwaza_sdk.services.model.models import DBBase  # with the first call, as in `session`
+@cache
+def _base() -> "type[DBBase]":
+    """Return the class of all rows of ours. They are loaded with the first call, as in `session`."""
+    from kamiwaza_sdk.services.model.models import DBBase
 
-    return isinstance(loaded, DBBase)
+    return DBBase
 
 
 def _ours(db: Session) -> "list[DBBase]":
     """Return the host's loaded copies of rows of ours."""
-    return [loaded for loaded in db.identity_map.values() if _is_ours(loaded)]
+    base = _base()
+    return [loaded for loaded in db.identity_map.values() if isinstance(loaded, base)]
 
 
 def expire(db: Session) -> None:
