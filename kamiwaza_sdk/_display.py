@@ -1,7 +1,7 @@
 """How objects show themselves: one line for ``repr``, tables of plain text for terminals and of HTML for notebooks."""
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from html import escape
 from io import BytesIO
@@ -118,7 +118,7 @@ def _cut(text: str) -> str:
 
 def _brief(name: str, value: object) -> object:
     """Return what a line says of a value: of a large collection its length, of a text what tells it from others."""
-    if isinstance(value, Mapping | Set | list | tuple):
+    if isinstance(value, Mapping | list | tuple):
         return _few(value) or len(value)
     if isinstance(value, str):
         return short_digest(value) if _DIGEST.fullmatch(value) else _cut(value)
@@ -145,7 +145,7 @@ def _few(values: Collection[object]) -> str:
         or not all(isinstance(one, str | int) for one in values)
     ):
         return ""
-    text = ", ".join(sorted(map(str, values)))
+    text = ", ".join(map(str, values))
     return text if len(text) <= _LONGEST_VALUE else ""
 
 

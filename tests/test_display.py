@@ -26,6 +26,7 @@ from kamiwaza_sdk import (
     inspect_file,
     plot_lineage,
 )
+from kamiwaza_sdk.formats import IncompleteVariantSchema, ONNXValueSchema
 from tests.schemas import large, public_schemas
 
 pytest_plugins = ["pytester"]
@@ -80,6 +81,16 @@ def test_every_schema_shows_itself_in_one_short_line(kind: type[BaseModel]) -> N
     assert repr(one).startswith(f"{kind.__name__}(")
     assert len(repr(one)) <= _LONGEST_LINE
     assert repr(one).isprintable()
+
+
+def test_the_line_of_a_value_has_its_shape_in_its_order() -> None:
+    image = ONNXValueSchema(name="pixels", dtype="FLOAT", shape=("batch", 3, 224, 224))
+    assert repr(image) == "ONNXValueSchema('pixels', dtype='FLOAT', shape='batch x 3 x 224 x 224')"
+
+
+def test_a_few_short_values_are_shown_in_their_order() -> None:
+    layout = IncompleteVariantSchema(name="m", files=("b", "a"), missing=("3", "20"))
+    assert repr(layout) == "IncompleteVariantSchema(name='m', files='b, a', missing='3, 20')"
 
 
 def test_the_line_of_a_version_names_what_tells_it_apart(shown: list[BaseModel]) -> None:

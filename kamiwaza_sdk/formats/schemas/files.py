@@ -329,6 +329,9 @@ class ONNXValueSchema(Displayed, BaseModel):
     dtype: str | None
     shape: tuple[int | str | None, ...] | None
 
+    def _summary(self) -> dict[str, object]:
+        return {"": self.name, "dtype": self.dtype, "shape": shown_shape(self.shape)}
+
 
 class ONNXSchema(FileSchema):
     """The graph of an ONNX file, without its operators.
